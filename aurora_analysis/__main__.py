@@ -1,0 +1,5 @@
+"""`python -m aurora_analysis` is `aurora-analysis`."""
+
+from aurora_analysis.cli import main
+
+main()

@@ -1,0 +1,436 @@
+"""The store: a folder (or an s3:// prefix) of Delta Lake tables, one window of one cluster at a time.
+
+Every write is one atomic commit. A writer that is killed leaves the earlier content whole; two writers of
+different windows do not disturb each other; content that is already there makes no commit. The same tables
+open in DuckDB, Spark, Athena, Trino and Dask.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from aurora_analysis import resources
+from aurora_analysis.errors import Error
+from aurora_analysis.tables import SCHEMA_VERSION, TABLES, Column, Table
+from aurora_analysis.window import Window
+
+if TYPE_CHECKING:
+    pass
+
+KEEP_DAYS = 400
+"""How long Delta keeps old versions [days]: a report can be run again on what it read for so long."""
+
+ATTEMPTS = 30
+"""How often a commit is tried again when another writer was faster."""
+
+ARROW_TYPES = {
+    "timestamp": pa.timestamp("us", "UTC"),
+    "text": pa.string(),
+    "real": pa.float64(),
+    "integer": pa.int64(),
+    "boolean": pa.bool_(),
+}
+
+
+class Store:
+    """A store of Aurora observations.
+
+    `location` is a folder or an s3:// prefix; empty means AURORA_ANALYSIS_STORE, else the sample.
+    `versions` pins tables to versions, as a mapping or as its JSON: reading then sees exactly those.
+    """
+
+    def __init__(
+        self, location: str | os.PathLike[str] = "", *, versions: Mapping[str, int] | str = ""
+    ) -> None:
+        self.location = str(location or os.environ.get("AURORA_ANALYSIS_STORE") or resources.sample())
+        self._pinned = _pins(versions)
+
+    def __repr__(self) -> str:
+        return f"Store({self.location!r})"
+
+    # Reading
+
+    def read(
+        self,
+        table: str,
+        window: Window | None = None,
+        *,
+        cluster: str,
+        instance: str | None = None,
+        overlapping: bool = False,
+    ) -> pd.DataFrame:
+        """The rows of a table in a window, ordered by time.
+
+        `overlapping` (slow_queries) takes every execution that ran in the window, also one that ended after it.
+        A table that was never written is empty.
+        """
+        spec = _table(table)
+        delta = self._open(spec)
+        if delta is None:
+            return _schema(spec).empty_table().to_pandas()
+        wanted = _rows_of(spec, cluster, instance, window, overlapping)
+        frame = delta.to_pyarrow_dataset().to_table(filter=wanted).to_pandas()
+        return frame.sort_values(_order(spec), kind="stable", ignore_index=True)
+
+    def metric(
+        self,
+        name: str,
+        window: Window,
+        *,
+        cluster: str,
+        instance: str | None = None,
+        statistic: str = "average",
+    ) -> pd.Series:
+        """A metric over time (index: start of the period, UTC; gaps are absent). Answers: how did it move?
+
+        Without an instance it is the writer's, whichever instance was the writer at the time.
+        """
+        rows = self.read("metrics", window, cluster=cluster, instance=instance)
+        rows = rows[(rows["name"] == name) & (rows["statistic"] == statistic)]
+        if instance is None:
+            rows = rows[self.roles(rows, cluster=cluster) == "writer"]
+        return rows.set_index("time")["value"].rename(name)
+
+    def roles(self, rows: pd.DataFrame, *, cluster: str, time: str = "time") -> pd.Series:
+        """The role (writer, reader, or missing) of each row's instance at the row's time."""
+        instances = self.read("instances", cluster=cluster)[["time", "instance", "role"]]
+        known = pd.merge_asof(
+            rows[[time, "instance"]].reset_index().sort_values(time, kind="stable"),
+            instances.rename(columns={"time": "since"}).sort_values("since", kind="stable"),
+            left_on=time,
+            right_on="since",
+            by="instance",
+        )
+        return known.set_index("index")["role"].reindex(rows.index)
+
+    def clusters(self) -> list[str]:
+        """The clusters that the store knows, by name."""
+        delta = self._open(TABLES["coverage"])
+        if delta is None:
+            return []
+        column = delta.to_pyarrow_dataset().to_table(columns=["cluster"])["cluster"]
+        return sorted(column.unique().to_pylist())
+
+    def span(self, cluster: str) -> Window:
+        """From the first to the last moment that anything was fetched, recorded or ingested for a cluster."""
+        rows = self.read("coverage", cluster=cluster)
+        if rows.empty:
+            known = ", ".join(self.clusters()) or "none"
+            raise Error(
+                f"The store {self.location} has no cluster {cluster!r} (it has: {known}): fetch or ingest it first."
+            )
+        return Window(rows["time"].min().to_pydatetime(), rows["end"].max().to_pydatetime())
+
+    def coverage(self, window: Window, *, cluster: str) -> pd.DataFrame:
+        """What each fetch, recording or ingest that touches the window got."""
+        rows = self.read("coverage", cluster=cluster)
+        return rows[(rows["time"] < window.end) & (rows["end"] > window.start)].reset_index(drop=True)
+
+    def versions(self) -> dict[str, int]:
+        """The version of every table that exists."""
+        opened = {name: self._open(spec) for name, spec in TABLES.items()}
+        return {name: delta.version() for name, delta in opened.items() if delta is not None}
+
+    def at(self, versions: Mapping[str, int]) -> Store:
+        """The same store as it was at these versions; a table that is not named did not exist."""
+        return Store(self.location, versions=versions)
+
+    # Writing
+
+    def write(
+        self,
+        table: str,
+        frame: pd.DataFrame,
+        window: Window,
+        *,
+        cluster: str,
+        source: str,
+        instance: str | None = None,
+    ) -> int | None:
+        """Replace exactly what a source says of a cluster (or one instance) in a window; returns the new version.
+
+        Returns None, and commits nothing, where the store already holds just that. Columns that the frame lacks
+        are null; a column that the table does not have, or a row outside the window, is an error.
+        """
+        spec = _table(table)
+        content = _conform(frame, spec, cluster, source, instance)
+        _check_inside(content, spec, window)
+        replaced = _predicate(spec, cluster, source, instance, window)
+
+        def replace(delta: DeltaTable) -> bool:
+            if self._holds(delta, spec, content, cluster, source, instance, window):
+                return False
+            write_deltalake(delta, content, mode="overwrite", predicate=replaced)
+            return True
+
+        return self._commit(spec, replace)
+
+    def merge(self, table: str, frame: pd.DataFrame, *, cluster: str, source: str) -> int | None:
+        """Add the rows whose identity is not there yet; returns the new version, None where all were there.
+
+        For tables with an identity (slow_queries, statements), whose sources overlap. A statement that is known
+        keeps its first source; the span in which it was seen widens.
+        """
+        spec = _table(table)
+        if not spec.identity:
+            raise ValueError(f"table {table} has no identity: write a window of it")
+        content = _conform(frame, spec, cluster, source, None)
+        content = _first_of_each(content, spec)
+        if content.num_rows == 0:
+            return None
+        same = " AND ".join([*(f"old.{name} = new.{name}" for name in spec.identity), *_days(content, spec)])
+
+        def add(delta: DeltaTable) -> bool:
+            merger = delta.merge(content, same, source_alias="new", target_alias="old")
+            if spec.name == "statements":
+                merger = merger.when_matched_update(_WIDER, predicate=_IS_WIDER)
+            done = merger.when_not_matched_insert_all().execute()
+            return bool(done["num_target_rows_inserted"] or done["num_target_rows_updated"])
+
+        return self._commit(spec, add)
+
+    def compact(self) -> None:
+        """Rewrite every table into few files and forget what old versions alone still need.
+
+        Reports that name older versions cannot be run again afterwards.
+        """
+        for spec in TABLES.values():
+            delta = self._open(spec)
+            if delta is not None:
+                delta.optimize.compact()
+                delta.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+
+    def _commit(self, spec: Table, change: Callable[[DeltaTable], bool]) -> int | None:
+        if self._pinned is not None:
+            raise Error(
+                f"The store {self.location} is opened at fixed versions: open it without them to write."
+            )
+        for attempt in range(ATTEMPTS):
+            try:
+                delta = self._open(spec) or self._create(spec)
+                return delta.version() if change(delta) else None
+            except CommitFailedError:
+                time.sleep(random.uniform(0, 0.02 * 2 ** min(attempt, 6)))
+        raise Error(
+            f"Could not write {spec.name} in {self.location}: other writers were faster {ATTEMPTS} times. Try again."
+        )
+
+    def _create(self, spec: Table) -> DeltaTable:
+        _make_folder(self.location)
+        return DeltaTable.create(
+            self._uri(spec),
+            _schema(spec),
+            mode="ignore",
+            partition_by=["cluster", "day"],
+            name=spec.name,
+            description=f"schema {SCHEMA_VERSION}: one row is {spec.row}",
+            configuration={
+                "delta.logRetentionDuration": f"interval {KEEP_DAYS} days",
+                "delta.deletedFileRetentionDuration": f"interval {KEEP_DAYS} days",
+            },
+            storage_options=_storage_options(self.location),
+        )
+
+    def _open(self, spec: Table) -> DeltaTable | None:
+        if self._pinned is not None and spec.name not in self._pinned:
+            return None
+        version = self._pinned[spec.name] if self._pinned is not None else None
+        try:
+            delta = DeltaTable(
+                self._uri(spec), version=version, storage_options=_storage_options(self.location)
+            )
+        except TableNotFoundError:
+            return None
+        except DeltaError as problem:
+            raise Error(
+                f"Cannot open {spec.name}{_at(version)} in {self.location}: {_first_line(problem)}"
+            ) from problem
+        _check_schema(delta, spec, self.location)
+        return delta
+
+    def _holds(
+        self,
+        delta: DeltaTable,
+        spec: Table,
+        content: pa.Table,
+        cluster: str,
+        source: str,
+        instance: str | None,
+        window: Window,
+    ) -> bool:
+        wanted = _rows_of(spec, cluster, instance, window) & (ds.field("source") == source)
+        there = delta.to_pyarrow_dataset().to_table(filter=wanted)
+        there = there.select(content.column_names).cast(content.schema)
+        return _sorted(there).equals(_sorted(content))
+
+    def _uri(self, spec: Table) -> str:
+        return f"{self.location.rstrip('/')}/{spec.name}"
+
+
+_WIDER = {
+    "first_seen": "CASE WHEN new.first_seen < old.first_seen THEN new.first_seen ELSE old.first_seen END",
+    "last_seen": "CASE WHEN new.last_seen > old.last_seen THEN new.last_seen ELSE old.last_seen END",
+    "day": "CASE WHEN new.first_seen < old.first_seen THEN new.day ELSE old.day END",
+}
+_IS_WIDER = "new.first_seen < old.first_seen OR new.last_seen > old.last_seen"
+
+
+def _table(name: str) -> Table:
+    if name not in TABLES:
+        raise ValueError(f"there is no table {name!r}; tables.py has {', '.join(TABLES)}")
+    return TABLES[name]
+
+
+def _schema(spec: Table) -> pa.Schema:
+    return pa.schema([pa.field(column.name, ARROW_TYPES[column.type]) for column in spec.columns])
+
+
+def _order(spec: Table) -> list[str]:
+    """Time first, then what tells rows apart, so that equal content reads equal."""
+    kinds = {"integer", "text"}
+    others = [
+        column.name
+        for column in spec.columns
+        if column.type in kinds and column.name not in {"cluster", "day"}
+    ]
+    return [spec.time, *others]
+
+
+def _conform(frame: pd.DataFrame, spec: Table, cluster: str, source: str, instance: str | None) -> pa.Table:
+    unknown = set(frame.columns) - set(spec.column_names())
+    if unknown:
+        raise ValueError(f"table {spec.name} has no column {', '.join(sorted(unknown))}")
+    full = frame.assign(cluster=cluster, source=source, day=frame[spec.time].dt.strftime("%Y-%m-%d"))
+    if instance is not None:
+        full = full.assign(instance=instance)
+    arrays = [_array(full, column) for column in spec.columns]
+    return pa.Table.from_arrays(arrays, schema=_schema(spec))
+
+
+def _array(frame: pd.DataFrame, column: Column) -> pa.Array:
+    kind = ARROW_TYPES[column.type]
+    if column.name not in frame:
+        return pa.nulls(len(frame), kind)
+    try:
+        return pa.Array.from_pandas(frame[column.name], type=kind)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as problem:
+        raise ValueError(f"column {column.name} does not hold {column.type} values: {problem}") from problem
+
+
+def _check_inside(content: pa.Table, spec: Table, window: Window) -> None:
+    if content.num_rows == 0:
+        return
+    times = content[spec.time].to_pandas()
+    if times.isna().any() or times.min() < window.start or times.max() >= window.end:
+        raise ValueError(
+            f"rows of {spec.name} from {times.min()} to {times.max()} are not all inside {window}"
+        )
+
+
+def _rows_of(
+    spec: Table, cluster: str, instance: str | None, window: Window | None, overlapping: bool = False
+) -> ds.Expression:
+    wanted = ds.field("cluster") == cluster
+    if instance is not None:
+        wanted &= ds.field("instance") == instance
+    if window is None:
+        return wanted
+    wanted &= ds.field(spec.time) >= pa.scalar(window.start, ARROW_TYPES["timestamp"])
+    if overlapping:
+        return wanted & (ds.field("started_at") < pa.scalar(window.end, ARROW_TYPES["timestamp"]))
+    days = pa.array([day.isoformat() for day in window.days()])
+    return (
+        wanted
+        & ds.field("day").isin(days)
+        & (ds.field(spec.time) < pa.scalar(window.end, ARROW_TYPES["timestamp"]))
+    )
+
+
+def _predicate(spec: Table, cluster: str, source: str, instance: str | None, window: Window) -> str:
+    days = ", ".join(f"'{day.isoformat()}'" for day in window.days())
+    parts = [f"cluster = {_quoted(cluster)}", f"day IN ({days})", f"source = {_quoted(source)}"]
+    if instance is not None:
+        parts.append(f"instance = {_quoted(instance)}")
+    parts += [f"{spec.time} >= '{window.start.isoformat()}'", f"{spec.time} < '{window.end.isoformat()}'"]
+    return " AND ".join(parts)
+
+
+def _days(content: pa.Table, spec: Table) -> list[str]:
+    """Where the identity fixes the time, only the days at hand need to be looked at."""
+    if spec.time not in spec.identity:
+        return []
+    days = ", ".join(_quoted(day) for day in sorted(content["day"].unique().to_pylist()))
+    return [f"old.day IN ({days})"]
+
+
+def _first_of_each(content: pa.Table, spec: Table) -> pa.Table:
+    identity = content.select(list(spec.identity)).to_pandas()
+    missing = [name for name in spec.identity if identity[name].isna().any()]
+    if missing:
+        raise ValueError(f"rows of {spec.name} lack {', '.join(missing)}, which tells them apart")
+    return content.filter(pa.array(~identity.duplicated()))
+
+
+def _sorted(content: pa.Table) -> pa.Table:
+    return content.combine_chunks().sort_by([(name, "ascending") for name in content.column_names])
+
+
+def _pins(versions: Mapping[str, int] | str) -> dict[str, int] | None:
+    if not versions and isinstance(versions, str):
+        return None
+    try:
+        named = json.loads(versions) if isinstance(versions, str) else versions
+        return {_table(name).name: int(version) for name, version in named.items()}
+    except (ValueError, TypeError, AttributeError):
+        raise Error(f'{versions!r} names no table versions: give JSON such as {{"metrics": 12}}.') from None
+
+
+def _check_schema(delta: DeltaTable, spec: Table, location: str) -> None:
+    found = re.match(r"schema (\d+)", delta.metadata().description or "")
+    version = int(found[1]) if found else 0
+    if version > SCHEMA_VERSION:
+        raise Error(
+            f"The table {spec.name} in {location} was written by a newer aurora-analysis (schema {version}, "
+            f"this one reads up to {SCHEMA_VERSION}): upgrade aurora-analysis."
+        )
+
+
+def _storage_options(location: str) -> dict[str, str] | None:
+    """Conditional puts make commits on S3 atomic without a lock table."""
+    return {"aws_conditional_put": "etag"} if location.startswith("s3://") else None
+
+
+def _make_folder(location: str) -> None:
+    if "://" in location:
+        return
+    try:
+        Path(location).mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise Error(
+            f"Cannot make the store {location}: {problem.strerror}. Name a folder that you may write."
+        ) from None
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _at(version: int | None) -> str:
+    return "" if version is None else f" at version {version}"
+
+
+def _first_line(problem: Exception) -> str:
+    return next(iter(str(problem).splitlines()), type(problem).__name__)

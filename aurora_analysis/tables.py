@@ -1,0 +1,279 @@
+"""Every table of the store: its columns, their units, and one sentence on each. The glossary, in code.
+
+All times are UTC and mark the start of a period unless the name says otherwise; a unit that is not in a
+column's name stands in brackets. Every table has `cluster` and `day` (of its time column), the partitions;
+every table that is fetched or recorded has `source`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+SCHEMA_VERSION = 1
+"""Raised when a column changes its meaning; a store of a higher version is refused."""
+
+Type = Literal["timestamp", "text", "real", "integer", "boolean"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its name, type, and what one value means."""
+
+    name: str
+    type: Type
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: what one row is, its columns, and how a window of it is written.
+
+    `time` is the column that windows cut on. `identity` names the columns that tell two rows apart where
+    sources overlap: such a table is merged row by row; one without is replaced window by window.
+    """
+
+    name: str
+    row: str
+    columns: tuple[Column, ...]
+    time: str = "time"
+    identity: tuple[str, ...] = ()
+
+    def column_names(self) -> list[str]:
+        """The names of all columns, partitions first."""
+        return [column.name for column in self.columns]
+
+
+CLUSTER = Column("cluster", "text", "the DB cluster's identifier")
+DAY = Column("day", "text", "the UTC day of the row's time, as YYYY-MM-DD")
+SOURCE = Column("source", "text", "where the row came from: a service, a file, a server")
+TIME = Column("time", "timestamp", "the start of the period")
+PERIOD = Column("period_s", "real", "the length of the period")
+INSTANCE = Column("instance", "text", "the DB instance's identifier")
+DIGEST = Column("digest", "text", "the hash of the statement's fingerprint")
+
+
+def _table(
+    name: str, row: str, *columns: Column, time: str = "time", identity: tuple[str, ...] = ()
+) -> Table:
+    return Table(name, row, (CLUSTER, DAY, SOURCE, *columns), time, identity)
+
+
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        _table(
+            "instances",
+            "an instance as it was seen at a time",
+            Column("time", "timestamp", "when it was seen so; it holds until the next row"),
+            INSTANCE,
+            Column("resource_id", "text", "the instance's immutable resource id"),
+            Column("role", "text", "writer or reader"),
+            Column("instance_class", "text", "the instance class, such as db.r6g.2xlarge"),
+            Column("vcpus", "real", "virtual CPUs"),
+            Column("engine", "text", "aurora-mysql, or what stands in for it"),
+            Column("engine_version", "text", "the engine's version as the server says it"),
+            Column("long_query_time_s", "real", "statements at least this long reach the slow log"),
+            Column(
+                "min_examined_row_limit",
+                "integer",
+                "statements that examine fewer rows than this do not [rows]",
+            ),
+            Column(
+                "log_slow_rate_limit", "real", "one in so many statements or sessions is logged; 1 is all"
+            ),
+            Column("isolation_level", "text", "the default isolation level of sessions"),
+            Column("pi_retention_days", "real", "how long Performance Insights keeps its data"),
+        ),
+        _table(
+            "events",
+            "something that happened to the cluster or an instance",
+            Column("time", "timestamp", "when it happened"),
+            INSTANCE,
+            Column("category", "text", "failover, availability, configuration change, note, …"),
+            Column("message", "text", "what the service said"),
+        ),
+        _table(
+            "metrics",
+            "one value of a metric over one period",
+            TIME,
+            PERIOD,
+            Column("instance", "text", "the DB instance's identifier; null for the cluster's own metrics"),
+            Column("name", "text", "the metric, in the field's word; METRICS tells each"),
+            Column("statistic", "text", "average, sum, maximum, p50, p95, p99 or last"),
+            Column("value", "real", "the value, in the metric's unit"),
+        ),
+        _table(
+            "db_load",
+            "the active sessions of one member of a dimension over one period",
+            TIME,
+            PERIOD,
+            INSTANCE,
+            Column("dimension", "text", "sql, user, host, wait_event or database"),
+            Column(
+                "member",
+                "text",
+                "the digest, user, host, wait event or database; below the top 25 is not listed, which is not zero",
+            ),
+            Column("active_sessions", "real", "average active sessions: db load [sessions]"),
+        ),
+        _table(
+            "statement_metrics",
+            "a digest's statistics over one period",
+            TIME,
+            PERIOD,
+            INSTANCE,
+            DIGEST,
+            Column("calls", "real", "executions in the period"),
+            Column("mean_latency_ms", "real", "mean latency of an execution"),
+            Column("rows_examined", "real", "rows examined in the period"),
+            Column("rows_sent", "real", "rows sent in the period"),
+        ),
+        _table(
+            "histograms",
+            "one bucket of a digest's latency histogram over one period",
+            TIME,
+            PERIOD,
+            INSTANCE,
+            DIGEST,
+            Column("bucket", "integer", "the bucket's number; analysis/latency.py gives its bounds"),
+            Column("count", "integer", "executions in the bucket"),
+        ),
+        _table(
+            "slow_queries",
+            "one execution of a statement that reached the slow log",
+            Column("started_at", "timestamp", "when the execution began"),
+            Column("ended_at", "timestamp", "when the execution ended"),
+            Column("time_precision_s", "real", "how exact the two times are"),
+            INSTANCE,
+            DIGEST,
+            Column("user", "text", "the session's user"),
+            Column("host", "text", "the client's host name, or its address where there is no name"),
+            Column("database", "text", "the default database, where the log tells it"),
+            Column("thread_id", "integer", "the connection's id"),
+            Column("query_time_s", "real", "how long the execution took"),
+            Column("lock_time_s", "real", "how much of that was waiting for locks"),
+            Column("rows_sent", "integer", "rows sent to the client"),
+            Column("rows_examined", "integer", "rows examined"),
+            Column("ordinal", "integer", "the number among executions that are otherwise the same, from 0"),
+            Column("tags", "text", "key=value pairs of the statement's comments, as JSON"),
+            Column("extras", "text", "the log's further fields, as JSON"),
+            time="ended_at",
+            identity=(
+                "cluster",
+                "instance",
+                "ended_at",
+                "thread_id",
+                "query_time_s",
+                "lock_time_s",
+                "digest",
+                "ordinal",
+            ),
+        ),
+        _table(
+            "statements",
+            "a statement's digest",
+            DIGEST,
+            Column("fingerprint", "text", "the statement with its literals replaced"),
+            Column(
+                "join_key",
+                "text",
+                "the text that joins slow log, Performance Insights and performance_schema",
+            ),
+            Column("pi_id", "text", "the id that Performance Insights gives it"),
+            Column("server_digest", "text", "the digest that performance_schema gives it"),
+            Column("kind", "text", "select, insert, update, delete, call, …"),
+            Column("first_seen", "timestamp", "the first execution known"),
+            Column("last_seen", "timestamp", "the last execution known"),
+            time="first_seen",
+            identity=("cluster", "digest"),
+        ),
+        _table(
+            "open_transactions",
+            "a live transaction at a sample",
+            Column("time", "timestamp", "when the sample was taken"),
+            INSTANCE,
+            Column("thread_id", "integer", "the connection's id"),
+            Column("user", "text", "the session's user"),
+            Column("host", "text", "the client's host"),
+            Column("client", "text", "the client program, where it names itself"),
+            Column("command", "text", "Query, or Sleep where the session is idle"),
+            Column("started_at", "timestamp", "when the transaction began"),
+            Column("isolation_level", "text", "the transaction's isolation level"),
+            Column("rows_modified", "integer", "rows that it has written"),
+            Column("has_read_view", "boolean", "whether it holds a read view open"),
+            Column("digest", "text", "the hash of the running statement's fingerprint; null where none runs"),
+        ),
+        _table(
+            "read_views",
+            "an instance's oldest read view at a sample",
+            Column("time", "timestamp", "when the sample was taken"),
+            INSTANCE,
+            Column("role", "text", "writer or reader"),
+            Column(
+                "oldest_read_view_trx_id", "integer", "the oldest transaction that the view may still need"
+            ),
+            Column("replica_lag_ms", "real", "how far the reader is behind the writer"),
+        ),
+        _table(
+            "coverage",
+            "what one fetch, recording or ingest got of one table",
+            Column("time", "timestamp", "the start of the span asked for"),
+            Column("end", "timestamp", "the end of the span asked for (exclusive)"),
+            INSTANCE,
+            Column("table", "text", "the table that was written"),
+            Column("expected", "real", "what a whole span holds [rows, points or bytes: unit]"),
+            Column("received", "real", "what was there"),
+            Column("lost", "real", "what was there and could not be read"),
+            Column("unit", "text", "what the three count"),
+            Column("note", "text", "what there is to say"),
+        ),
+        _table(
+            "trials",
+            "one block of a randomised on/off trial",
+            Column("time", "timestamp", "the planned start of the block's run, drawn for on and off alike"),
+            Column("end", "timestamp", "the planned end of the block's run"),
+            Column("trial", "text", "the trial's name"),
+            Column("block", "integer", "the block's number, from 0"),
+            Column("workload", "text", "the workload that is switched"),
+            Column("assigned", "boolean", "whether the block was drawn to be on"),
+            Column(
+                "on_share", "real", "the share of the trial's blocks that are on, which the draw keeps fixed"
+            ),
+            Column("started_at", "timestamp", "when the run really began; null where off"),
+            Column("ended_at", "timestamp", "when the run really ended; null where off"),
+            Column(
+                "holds_view",
+                "boolean",
+                "the truth, where it is planted: whether a run of it holds a read view open",
+            ),
+        ),
+    )
+}
+
+METRICS: dict[str, tuple[str, str]] = {
+    "history_list_length": ("transactions", "committed transactions whose undo purge has yet to remove"),
+    "purge_boundary": (
+        "transaction number",
+        "up to which purge is allowed: it stands still while a read view holds it",
+    ),
+    "purge_finished": ("transaction number", "up to which purge is done"),
+    "trx_counter": ("transaction number", "the next transaction's number"),
+    "open_read_views": ("views", "read views open inside InnoDB"),
+    "commit_latency": ("ms", "mean latency of a commit"),
+    "dml_latency": ("ms", "mean latency of an INSERT, UPDATE or DELETE"),
+    "select_latency": ("ms", "mean latency of a SELECT"),
+    "queue_latency": (
+        "ms",
+        "latency of the lab's queue consumer: one batch read and deleted (average, p50, p95, p99)",
+    ),
+    "commit_throughput": ("1/s", "commits a second"),
+    "dml_throughput": ("1/s", "INSERT, UPDATE and DELETE statements a second"),
+    "select_throughput": ("1/s", "SELECT statements a second"),
+    "queue_throughput": ("1/s", "batches of the lab's queue consumer a second"),
+    "planned_rate": ("1/s", "the load that the lab's schedule asked for"),
+    "active_transactions": ("transactions", "open transactions"),
+    "cpu_utilization": ("%", "CPU in use"),
+    "replica_lag": ("ms", "how far a reader is behind the writer"),
+}
+"""Metric → (unit, meaning). A source translates the vendor's name to one of these at its door, once."""

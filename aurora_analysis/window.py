@@ -1,0 +1,127 @@
+"""A window of time: half-open, UTC, and named the way people name weeks."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from aurora_analysis.errors import Error
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Window:
+    """A span of time from `start` (inclusive) to `end` (exclusive), both UTC.
+
+    Takes datetimes or ISO 8601 text; text and datetimes without a zone are UTC.
+
+    >>> Window("2026-11-09", "2026-11-16")
+    Window('2026-11-09T00:00:00Z', '2026-11-16T00:00:00Z')
+    """
+
+    start: datetime
+    end: datetime
+
+    def __init__(self, start: datetime | str, end: datetime | str) -> None:
+        object.__setattr__(self, "start", _utc(start))
+        object.__setattr__(self, "end", _utc(end))
+        if self.start >= self.end:
+            raise Error(
+                f"The window starts at {_iso(self.start)} and ends at {_iso(self.end)}: its start must be before its end."
+            )
+
+    @property
+    def duration(self) -> timedelta:
+        """How long the window is."""
+        return self.end - self.start
+
+    def previous(self) -> Window:
+        """The window of the same length that ends where this one starts."""
+        return Window(self.start - self.duration, self.start)
+
+    def days(self) -> list[date]:
+        """The UTC days that the window touches, in order."""
+        last = (self.end - timedelta(microseconds=1)).date()
+        count = (last - self.start.date()).days + 1
+        return [self.start.date() + timedelta(days=n) for n in range(count)]
+
+    def intersection(self, other: Window) -> Window | None:
+        """The span that both windows cover, or None."""
+        start, end = max(self.start, other.start), min(self.end, other.end)
+        return Window(start, end) if start < end else None
+
+    def coverage(self, index: pd.DatetimeIndex, period_s: float) -> float:
+        """The share of the window's periods that have an observation [0 to 1]. Answers: how much is missing?
+
+        `index` holds the starts of the periods (UTC), `period_s` their length [s].
+        """
+        expected = self.duration.total_seconds() / period_s
+        inside = index[(index >= self.start) & (index < self.end)].floor(f"{round(period_s * 1e6)}us")
+        return min(1.0, len(inside.unique()) / expected)
+
+    def __contains__(self, moment: datetime) -> bool:
+        return self.start <= moment < self.end
+
+    def __str__(self) -> str:
+        return f"{self.start:%Y-%m-%d %H:%M} to {self.end:%Y-%m-%d %H:%M} UTC"
+
+    def __repr__(self) -> str:
+        return f"Window({_iso(self.start)!r}, {_iso(self.end)!r})"
+
+
+def week(name: str, timezone: str = "UTC") -> Window:
+    """The ISO week `name` ("2026-W46"), from Monday 00:00 to Monday 00:00 in `timezone`.
+
+    >>> week("2026-W46")
+    Window('2026-11-09T00:00:00Z', '2026-11-16T00:00:00Z')
+    """
+    found = re.fullmatch(r"(\d{4})-?W(\d{1,2})", name.strip())
+    try:
+        monday = date.fromisocalendar(int(found[1]), int(found[2]), 1) if found else None
+    except ValueError:
+        monday = None
+    if monday is None:
+        raise Error(f"There is no week {name!r}: name an ISO week as in 2026-W46.")
+    return _week_from(monday, timezone)
+
+
+def last_week(timezone: str = "UTC", *, now: datetime | None = None) -> Window:
+    """The last whole ISO week before `now` in `timezone`."""
+    today = (now or datetime.now(UTC)).astimezone(_zone(timezone)).date()
+    return _week_from(today - timedelta(days=today.weekday() + 7), timezone)
+
+
+def _week_from(monday: date, timezone: str) -> Window:
+    zone = _zone(timezone)
+    return Window(
+        datetime.combine(monday, time(), zone),
+        datetime.combine(monday + timedelta(days=7), time(), zone),
+    )
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise Error(f"There is no time zone {name!r}: use a name as in Europe/Berlin or UTC.") from None
+
+
+def _utc(moment: datetime | str) -> datetime:
+    if isinstance(moment, str):
+        try:
+            moment = datetime.fromisoformat(moment.strip())
+        except ValueError:
+            raise Error(f"{moment!r} is no time: write it as 2026-11-09 or 2026-11-09T13:30 (UTC).") from None
+    elif not isinstance(moment, datetime):
+        raise Error(f"{moment!r} is no time: give a datetime, or text as 2026-11-09T13:30 (UTC).")
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return datetime(*moment.timetuple()[:6], moment.microsecond, tzinfo=UTC)
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")

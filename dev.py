@@ -1,0 +1,228 @@
+#!/usr/bin/env python3
+"""Set up aurora-analysis and run its chores: `python3 dev.py demo`, `python3 dev.py test`.
+
+Standard library only, so that a fresh machine needs nothing but Python 3.11 and a package index. The
+environment is made once in `.venv` from the hashed lock: by uv where it is on the PATH, else by uv
+installed by pip into `.tools`, else by plain pip.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+TOOLS = ROOT / ".tools"
+STAMP = VENV / "made-from"
+LOCK = ROOT / "requirements.lock"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def main() -> int:
+    """Run the chore that was asked for; its exit code is ours."""
+    chores = {
+        "demo": (demo, "make the report over both clusters of data/sample"),
+        "test": (test, "lint, types, tests, and the notebooks against their committed outputs"),
+        "lint": (lint, "ruff and mypy"),
+        "notebooks": (notebooks, "run the notebooks on the sample and keep their outputs"),
+        "bench": (bench, "the slow studies: speed as ratios, memory, mutation"),
+        "lock": (lock, "resolve requirements.lock anew (needs uv)"),
+        "clean": (clean, "remove what this script and the tools made"),
+    }
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    commands = parser.add_subparsers(dest="chore", required=True)
+    for name, (_, does) in chores.items():
+        commands.add_parser(name, help=does)
+    chosen, rest = parser.parse_known_args()
+    return chores[chosen.chore][0](rest)
+
+
+def demo(arguments: Sequence[str]) -> int:
+    """One report index over both clusters of the sample."""
+    set_up()
+    return run("-m", "aurora_analysis", "report", "--output", str(ROOT / "reports" / "demo"), *arguments)
+
+
+def test(arguments: Sequence[str]) -> int:
+    """Everything that a commit must pass. Arguments go to pytest, and then only that runs."""
+    set_up()
+    if arguments:
+        return run("-m", "pytest", *arguments)
+    verify = [
+        "-m",
+        "pytest",
+        "--nbval",
+        "--nbval-current-env",
+        "--nbval-cell-timeout=120",
+        *map(str, NOTEBOOKS),
+    ]
+    steps = [lambda: lint(()), lambda: run("-m", "pytest", "tests"), lambda: run(*verify)]
+    return max([step() for step in steps])
+
+
+def lint(_: Sequence[str]) -> int:
+    """Style and types, notebooks included."""
+    set_up()
+    return max(
+        run("-m", "ruff", "format", "--check", "--quiet", "."),
+        run("-m", "ruff", "check", "--quiet", "."),
+        run("-m", "mypy", "--no-error-summary"),
+    )
+
+
+def notebooks(_: Sequence[str]) -> int:
+    """Refresh the committed outputs; twice in one environment gives the same bytes."""
+    set_up()
+    execute = ["-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", "--inplace", "--log-level=WARN"]
+    return run(*execute, "--ExecutePreprocessor.record_timing=False", *map(str, NOTEBOOKS))
+
+
+def bench(arguments: Sequence[str]) -> int:
+    """Every benchmark, or the ones named."""
+    set_up()
+    found = {path.stem: path for path in sorted((ROOT / "benchmarks").glob("*.py")) if path.stem[0] != "_"}
+    unknown = [name for name in arguments if name not in found]
+    if unknown:
+        return fail(f"There is no benchmark {', '.join(unknown)}: there are {', '.join(found)}.")
+    return max([run(str(found[name])) for name in (arguments or found)], default=0)
+
+
+def lock(_: Sequence[str]) -> int:
+    """Resolve anew. No option that would write the index's host into the file."""
+    uv = find_uv()
+    if uv is None:
+        return fail("Resolving needs uv: install it from PyPI (pip install uv).")
+    options = [
+        "--universal",
+        "--generate-hashes",
+        "--no-header",
+        "--all-extras",
+        "--group",
+        "dev",
+        "--upgrade",
+    ]
+    resolve = [*uv, "pip", "compile", "--quiet", *options, "pyproject.toml", "-o", LOCK.name]
+    return subprocess.call(resolve, cwd=ROOT, env=environment())
+
+
+def clean(_: Sequence[str]) -> int:
+    """Remove the environment, the tools, the caches and the reports."""
+    for made in (VENV, TOOLS, *ROOT.glob(".*_cache"), ROOT / ".hypothesis", ROOT / "reports", ROOT / "dist"):
+        shutil.rmtree(made, ignore_errors=True)
+    return 0
+
+
+def set_up() -> None:
+    """Make the environment, unless it was made from just these files by just this Python."""
+    inputs = LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + sys.version.encode()
+    wanted = hashlib.sha256(inputs + str(ROOT).encode()).hexdigest()
+    if STAMP.exists() and STAMP.read_text() == wanted:
+        return
+    say("Setting up .venv from requirements.lock: once, a minute or so.")
+    if not any(make() for make in (with_uv, with_pip)):
+        raise SystemExit(
+            fail("Could not set up .venv: see above. It needs a package index, and pip with venv, or uv.")
+        )
+    run("-m", "compileall", "-q", str(ROOT / "aurora_analysis"))
+    STAMP.write_text(wanted)
+
+
+def with_uv() -> bool:
+    """uv makes the environment in seconds; False where it cannot be had or fails."""
+    uv = find_uv()
+    if uv is None:
+        return False
+    pip = [*uv, "pip"]
+    into = ["--python", str(PYTHON), "--quiet"]
+    return succeed(
+        [*uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(VENV)],
+        [*pip, "sync", *into, "--require-hashes", "--compile-bytecode", str(LOCK)],
+        [*pip, "install", *into, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)],
+    )
+
+
+def with_pip() -> bool:
+    """Plain pip does the same, slower."""
+    say("Without uv: plain pip.")
+    pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    return succeed(
+        [sys.executable, "-m", "venv", "--clear", str(VENV)],
+        [*pip, "--require-hashes", "--requirement", str(LOCK)],
+        [*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)],
+    )
+
+
+def find_uv() -> list[str] | None:
+    """How to call uv: from the PATH, else installed by pip into a folder of our own."""
+    if os.environ.get("AURORA_ANALYSIS_NO_UV"):
+        return None
+    if on_path := shutil.which("uv"):
+        return [on_path]
+    ours = TOOLS / "bin" / ("uv.exe" if os.name == "nt" else "uv")
+    if not ours.exists():
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        if not succeed([*pip, "--no-warn-script-location", "--target", str(TOOLS), "--upgrade", "uv"]):
+            return None
+    return [str(ours)]
+
+
+@functools.cache
+def environment() -> dict[str, str]:
+    """What our commands see: compiled bytecode is kept, and uv trusts and asks whom pip trusts and asks."""
+    seen = {name: value for name, value in os.environ.items() if name not in IGNORED}
+    seen.setdefault("UV_SYSTEM_CERTS", "1")
+    if index := pip_setting("global.index-url"):
+        seen.setdefault("UV_DEFAULT_INDEX", index)
+    return seen | {"VIRTUAL_ENV": str(VENV), "PATH": f"{BIN}{os.pathsep}{seen.get('PATH', '')}"}
+
+
+IGNORED = {"PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "PYTHONPATH", "JUPYTER_PATH", "JUPYTER_PREFER_ENV_PATH"}
+
+
+def pip_setting(name: str) -> str:
+    """A setting of the user's pip, or nothing."""
+    asked = [sys.executable, "-m", "pip", "config", "get", name]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def succeed(*commands: Sequence[str]) -> bool:
+    """Run the commands one after the other; False at the first that fails."""
+    return all(succeeds(command) for command in commands)
+
+
+def succeeds(command: Sequence[str]) -> bool:
+    """Run one command; a program that is not there is a failure like any other."""
+    try:
+        return subprocess.call(command, cwd=ROOT, env=environment()) == 0
+    except OSError as problem:
+        say(f"{command[0]}: {problem.strerror}")
+        return False
+
+
+def run(*arguments: str) -> int:
+    """Run Python of the environment."""
+    return subprocess.call([str(PYTHON), *arguments], cwd=ROOT, env=environment())
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def fail(line: str) -> int:
+    """One line, and the exit code for wrong input."""
+    say(line)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
