@@ -61,8 +61,9 @@ class Window:
         `index` holds the starts of the periods (UTC), `period_s` their length [s].
         """
         expected = self.duration.total_seconds() / period_s
-        inside = index[(index >= self.start) & (index < self.end)].floor(f"{round(period_s * 1e6)}us")
-        return min(1.0, len(inside.unique()) / expected)
+        first, last = index.sort_values().searchsorted([self.start, self.end])
+        inside = index.sort_values()[first:last].floor(f"{round(period_s * 1e6)}us")
+        return min(1.0, inside.nunique() / expected)
 
     def __contains__(self, moment: datetime) -> bool:
         return self.start <= moment < self.end

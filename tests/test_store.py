@@ -1,0 +1,270 @@
+"""The store, with real processes: nothing is lost, nothing is half-written."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from deltalake import DeltaTable
+
+from aurora_analysis import Store, Window
+from aurora_analysis.errors import Error
+
+DAY = Window("2026-11-09", "2026-11-10")
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def history(
+    window: Window = DAY, value: float = 1.0, instance: str = "db-1", freq: str = "h"
+) -> pd.DataFrame:
+    """A history list of one value, hour by hour."""
+    times = pd.date_range(window.start, window.end, freq=freq, inclusive="left", unit="us")
+    return pd.DataFrame(
+        {
+            "time": times,
+            "period_s": 3600.0,
+            "instance": instance,
+            "name": "history_list_length",
+            "statistic": "average",
+            "value": value,
+        }
+    )
+
+
+def write(store: Store, window: Window = DAY, value: float = 1.0, instance: str = "db-1") -> int | None:
+    return store.write(
+        "metrics", history(window, value, instance), window, cluster="shop", source="test", instance=instance
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def test_what_is_written_is_read(store):
+    """A frame comes back with its times in UTC and its partitions filled in."""
+    write(store)
+    rows = store.read("metrics", DAY, cluster="shop")
+    assert len(rows) == 24
+    assert str(rows["time"].dtype) == "datetime64[us, UTC]"
+    assert set(rows["day"]) == {"2026-11-09"}
+
+
+def test_a_table_that_was_never_written_is_empty(store):
+    """Nothing there is an empty frame with the right columns, not an error."""
+    assert store.read("slow_queries", DAY, cluster="shop").empty
+    assert "query_time_s" in store.read("slow_queries", DAY, cluster="shop")
+
+
+def test_writing_a_window_replaces_it_and_nothing_else(store):
+    """Hours before and after, other instances and other sources stay."""
+    write(store)
+    write(store, instance="db-2")
+    noon = Window("2026-11-09T12:00", "2026-11-09T14:00")
+    write(store, noon, value=7.0)
+    values = store.read("metrics", DAY, cluster="shop", instance="db-1").value
+    assert (values == 7.0).sum() == 2
+    assert len(values) == 24
+    assert (store.read("metrics", DAY, cluster="shop", instance="db-2").value == 1.0).all()
+
+
+def test_an_empty_frame_empties_the_window(store):
+    """What the source no longer says is gone."""
+    write(store)
+    store.write("metrics", history().iloc[:0], DAY, cluster="shop", source="test")
+    assert store.read("metrics", DAY, cluster="shop").empty
+
+
+def test_the_same_content_makes_no_commit(store):
+    """Fetched twice is written once, in whatever order the rows come."""
+    assert write(store) == 1
+    shuffled = history().sample(frac=1, random_state=3)
+    assert store.write("metrics", shuffled, DAY, cluster="shop", source="test", instance="db-1") is None
+    assert store.versions() == {"metrics": 1}
+
+
+def test_rows_outside_the_window_are_refused(store):
+    """A write never touches what it did not name."""
+    with pytest.raises(ValueError, match="not all inside"):
+        store.write("metrics", history(DAY.previous()), DAY, cluster="shop", source="test")
+
+
+def test_an_unknown_column_is_refused(store):
+    """A column that tables.py does not know is a mistake."""
+    with pytest.raises(ValueError, match="no column colour"):
+        store.write("metrics", history().assign(colour="red"), DAY, cluster="shop", source="test")
+
+
+def executions(**changes: object) -> pd.DataFrame:
+    """Two slow queries of one connection."""
+    ends = pd.to_datetime(["2026-11-09T01:00Z", "2026-11-09T02:00Z"]).as_unit("us")
+    plain = {
+        "started_at": ends - pd.Timedelta("40min"),
+        "ended_at": ends,
+        "instance": "db-2",
+        "digest": "d1",
+        "thread_id": 7,
+        "query_time_s": 2400.0,
+        "lock_time_s": 0.0,
+        "ordinal": 0,
+    }
+    return pd.DataFrame(plain | changes)
+
+
+def test_overlapping_files_merge_in_either_order(tmp_path):
+    """The first and the second hour, then the second and the third: three executions, in any order."""
+    early, late = (
+        executions(),
+        executions().assign(ended_at=lambda rows: rows["ended_at"] + pd.Timedelta("1h")),
+    )
+    tables = []
+    for name, files in {"a": (early, late), "b": (late, early)}.items():
+        store = Store(tmp_path / name)
+        for file in files:
+            store.merge("slow_queries", file, cluster="shop", source="slow log")
+        assert store.merge("slow_queries", early, cluster="shop", source="again") is None
+        tables.append(store.read("slow_queries", cluster="shop").drop(columns="started_at"))
+    assert len(tables[0]) == 3
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_a_statement_seen_again_was_seen_for_longer(store):
+    """The span in which a digest was seen widens to both sides, across days."""
+    seen = pd.to_datetime(["2026-11-09T12:00Z", "2026-11-08T12:00Z", "2026-11-12T12:00Z"]).as_unit("us")
+    for moment in seen:
+        frame = pd.DataFrame(
+            {"digest": ["d1"], "fingerprint": ["select ?"], "first_seen": [moment], "last_seen": [moment]}
+        )
+        store.merge("statements", frame, cluster="shop", source="slow log")
+    known = store.read("statements", cluster="shop")
+    assert known[["first_seen", "last_seen", "day"]].to_numpy().tolist() == [[seen[1], seen[2], "2026-11-08"]]
+
+
+def test_overlapping_reads_what_ran_in_the_window(store):
+    """A query that began before the window or ended after it ran in it."""
+    store.merge("slow_queries", executions(), cluster="shop", source="slow log")
+    half_past = Window("2026-11-09T00:30", "2026-11-09T00:40")
+    assert store.read("slow_queries", half_past, cluster="shop").empty
+    assert len(store.read("slow_queries", half_past, cluster="shop", overlapping=True)) == 1
+
+
+def test_the_writers_metric_follows_the_role(store):
+    """After a failover the writer's series is the other instance's."""
+    roles = pd.DataFrame(
+        {
+            "time": pd.to_datetime(["2026-11-09T00:00Z"] * 2 + ["2026-11-09T12:00Z"] * 2).as_unit("us"),
+            "instance": ["db-1", "db-2"] * 2,
+            "role": ["writer", "reader", "reader", "writer"],
+        }
+    )
+    store.write("instances", roles, DAY, cluster="shop", source="test")
+    write(store, value=1.0, instance="db-1")
+    write(store, value=2.0, instance="db-2")
+    series = store.metric("history_list_length", DAY, cluster="shop")
+    assert series.tolist() == [1.0] * 12 + [2.0] * 12
+
+
+def test_pinned_versions_read_what_was_there(store):
+    """A report can be run again on the versions that it recorded after newer data were written."""
+    write(store)
+    then = store.versions()
+    write(store, value=9.0)
+    assert (store.read("metrics", DAY, cluster="shop").value == 9.0).all()
+    assert (store.at(then).read("metrics", DAY, cluster="shop").value == 1.0).all()
+    assert store.at({}).read("metrics", DAY, cluster="shop").empty
+    with pytest.raises(Error, match="opened at fixed versions"):
+        write(store.at(then))
+
+
+def test_a_version_that_is_gone_says_so(store):
+    """A pinned version that was pruned is one clear line."""
+    write(store)
+    with pytest.raises(Error, match="metrics at version 40"):
+        store.at({"metrics": 40}).read("metrics", DAY, cluster="shop")
+
+
+def test_a_newer_schema_is_refused(store, tmp_path):
+    """A store of a newer release is not misread."""
+    write(store)
+    table = DeltaTable(tmp_path / "store" / "metrics")
+    table.alter.set_table_description("schema 99: one row is a surprise")
+    with pytest.raises(Error, match=r"newer aurora-analysis \(schema 99.*upgrade"):
+        store.read("metrics", DAY, cluster="shop")
+
+
+def test_compacting_keeps_the_content(store):
+    """Fewer files, the same rows."""
+    for hour in range(6):
+        write(store, Window(f"2026-11-09T{hour:02}:00", f"2026-11-09T{hour + 1:02}:00"))
+    before = store.read("metrics", DAY, cluster="shop")
+    store.compact()
+    pd.testing.assert_frame_equal(before, store.read("metrics", DAY, cluster="shop"))
+    assert len(list(Path(store.location).glob("metrics/cluster=shop/*/*.parquet"))) == 1
+
+
+def test_an_unknown_cluster_names_the_known_ones(store):
+    """The next step is in the message."""
+    coverage = pd.DataFrame(
+        {"time": [pd.Timestamp(DAY.start)], "end": [pd.Timestamp(DAY.end)], "table": ["metrics"]}
+    )
+    store.write("coverage", coverage, DAY, cluster="shop", source="test")
+    assert store.span("shop") == DAY
+    with pytest.raises(Error, match=r"no cluster 'shoop' \(it has: shop\)"):
+        store.span("shoop")
+
+
+def replace_hours(location: str, instance: str, rounds: int) -> None:
+    """A writer that replaces its own windows again and again."""
+    store = Store(location)
+    for n in range(rounds):
+        window = Window(f"2026-11-09T{n % 24:02}:00", f"2026-11-09T{n % 24:02}:30")
+        write(store, window, value=float(n), instance=instance)
+
+
+def test_three_concurrent_writers_lose_nothing(tmp_path):
+    """Three processes write into one table that does not exist yet: every window of each is there."""
+    writers = [SPAWN.Process(target=replace_hours, args=(str(tmp_path), f"db-{n}", 12)) for n in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(120)
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    rows = Store(tmp_path).read("metrics", DAY, cluster="shop")
+    for n in range(3):
+        values = rows[rows["instance"] == f"db-{n}"].value
+        assert values.tolist() == [float(n) for n in range(12)]
+
+
+def rewrite_days(location: str) -> None:
+    """A writer that never ends: each round gives a whole day one new value."""
+    store = Store(location)
+    for n in range(10_000):
+        store.write("metrics", history(value=float(n), freq="s"), DAY, cluster="shop", source="test")
+
+
+def test_a_killed_writer_leaves_no_half_window(tmp_path):
+    """SIGKILL at random moments: the earlier window stays, and the day has one value, all of it."""
+    store = Store(tmp_path)
+    write(store, DAY.previous(), value=-1.0)
+    rng = random.Random(5)
+    for _ in range(4):
+        writer = SPAWN.Process(target=rewrite_days, args=(str(tmp_path),))
+        writer.start()
+        before = store.versions()["metrics"]
+        while store.versions()["metrics"] == before:
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 0.4))
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.join()
+        day = store.read("metrics", DAY, cluster="shop")
+        assert len(day) == 86_400
+        assert set(day.value) == {day.value[0]}
+        assert len(store.read("metrics", DAY.previous(), cluster="shop")) == 24
+    assert write(store, value=3.0) is not None
