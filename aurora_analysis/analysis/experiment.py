@@ -1,0 +1,192 @@
+"""What a randomised on/off trial says: the effect of a workload on the writer, causally.
+
+Blocks of a trial are drawn on or off at random, and the draw keeps the number of on-blocks fixed. Under the
+hypothesis that a run multiplies latency by a given factor, every other draw was as likely as the one that
+happened; so the share of draws whose statistic is at least as extreme is an exact p-value, and the factors
+that are not rejected are a confidence interval. The statistic is a regression coefficient over its robust
+standard error, which also holds the error rate where the effect differs between blocks (Zhao & Ding 2021,
+Covariate-adjusted Fisher randomization tests for the average treatment effect, J. Econometrics 225).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+Array = npt.NDArray[np.float64]
+
+COVERAGE_NEEDED = 0.8
+"""A block that lacks more than a fifth of its samples is left out."""
+
+BLOCKS_NEEDED = 4
+"""On-blocks and off-blocks needed: with four of each there are 70 draws, and p can just reach .05."""
+
+EFFECT_COLUMNS = [
+    "workload",
+    "metric",
+    "effect_pct",
+    "ci_low_pct",
+    "ci_high_pct",
+    "p",
+    "blocks_on",
+    "blocks_off",
+]
+
+
+def randomised(trials: pd.DataFrame) -> pd.DataFrame:
+    """The blocks whose state was drawn at random. Answers: what may be read as an experiment?"""
+    return trials[trials["assigned"].notna() & trials["on_share"].between(0, 1, inclusive="neither")]
+
+
+def outcomes(series: pd.Series, trials: pd.DataFrame, period_s: float) -> pd.DataFrame:
+    """The mean of a series over the planned run of each block. Answers: how did each block fare?
+
+    `series` is a metric over time (index UTC, > 0), `trials` rows of the table trials. The planned run was drawn
+    for on- and off-blocks alike, so that the same part of a block is compared. Returns the trials with `value`
+    (the geometric mean over the run, in the series' unit) and `coverage` (share of the run's samples there).
+    """
+    logs = np.log(series[series > 0]).sort_index()
+    runs = [logs[start : end - pd.Timedelta("1us")] for start, end in zip(trials["time"], trials["end"])]
+    expected = (trials["end"] - trials["time"]).dt.total_seconds() / period_s
+    return trials.assign(
+        value=[float(np.exp(run.mean())) if len(run) else np.nan for run in runs],
+        coverage=[len(run) for run in runs] / expected,
+    )
+
+
+def effects(
+    by_metric: dict[str, pd.DataFrame],
+    *,
+    covariate: pd.DataFrame | None = None,
+    draws: int = 4999,
+    alpha: float = 0.05,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The effect of each workload's runs on each metric [%], with interval and exact p.
+
+    Answers: by how much does switching the workload on change the writer's latency during the run?
+    `by_metric` maps a metric to its `outcomes`; `covariate` is the outcome of something that the draw cannot
+    have changed, such as the planned load, and sharpens the estimate. Workloads that were switched beside this
+    one are held constant. One row a workload and metric; too few blocks leave the numbers missing.
+    """
+    rows = [
+        _effect(blocks, workload, metric, covariate, draws, alpha, seed)
+        for metric, blocks in by_metric.items()
+        for workload in sorted(blocks["workload"].unique())
+    ]
+    return pd.DataFrame(rows, columns=EFFECT_COLUMNS)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A trial of one workload: log outcome and state of each block, with what is held constant removed."""
+
+    y: Array
+    on: Array
+    annihilator: Array
+
+    def t(self, states: Array, shift: float) -> Array:
+        """The studentised coefficient of each row of `states`, once `shift` was taken off the on-blocks."""
+        y = self.annihilator @ (self.y - shift * self.on)
+        x = states @ self.annihilator
+        squares = (x**2).sum(axis=1)
+        coefficients = x @ y / squares
+        residuals = y - coefficients[:, None] * x
+        errors = np.sqrt(((x * residuals) ** 2).sum(axis=1)) / squares
+        return coefficients / errors
+
+    def estimate(self) -> float:
+        x = self.annihilator @ self.on
+        return float(x @ self.y / (x @ x))
+
+
+def _effect(
+    blocks: pd.DataFrame,
+    workload: str,
+    metric: str,
+    covariate: pd.DataFrame | None,
+    draws: int,
+    alpha: float,
+    seed: int,
+) -> tuple[str, str, float, float, float, float, int, int]:
+    mine = blocks[blocks["workload"] == workload]
+    usable = mine[(mine["coverage"] >= COVERAGE_NEEDED) & mine["value"].notna()]
+    on = usable["assigned"].to_numpy(dtype=float)
+    count_on, count_off = int(on.sum()), int(len(on) - on.sum())
+    if min(count_on, count_off) < BLOCKS_NEEDED:
+        return (workload, metric, np.nan, np.nan, np.nan, np.nan, count_on, count_off)
+    constant = _held_constant(usable, blocks, workload, covariate)
+    trial = _Trial(np.log(usable["value"].to_numpy(dtype=float)), on, _annihilator(constant))
+    states = _draws(on, draws, seed)
+    low, high = _interval(trial, states, alpha)
+    percent = [100 * np.expm1(value) for value in (trial.estimate(), low, high)]
+    return (workload, metric, *percent, _p(trial, states, 0.0), count_on, count_off)
+
+
+def _held_constant(
+    usable: pd.DataFrame, blocks: pd.DataFrame, workload: str, covariate: pd.DataFrame | None
+) -> Array:
+    """An intercept, the other workloads' states in the same block, and the covariate."""
+    others = blocks[blocks["workload"] != workload].pivot_table(
+        index="block", columns="workload", values="assigned", aggfunc="first"
+    )
+    columns = [np.ones(len(usable))]
+    columns += [others[name].reindex(usable["block"]).fillna(0).to_numpy(dtype=float) for name in others]
+    if covariate is not None:
+        mine = covariate[covariate["workload"] == workload].set_index("block")["value"]
+        columns.append(np.log(mine.reindex(usable["block"]).to_numpy(dtype=float)))
+    return np.column_stack([column for column in columns if np.isfinite(column).all()])
+
+
+def _annihilator(constant: Array) -> Array:
+    return np.eye(len(constant)) - constant @ np.linalg.pinv(constant)
+
+
+def _draws(on: Array, draws: int, seed: int) -> Array:
+    """The draw that happened, then others that were as likely."""
+    rng = np.random.default_rng(seed)
+    return np.vstack([on, rng.permuted(np.tile(on, (draws, 1)), axis=1)])
+
+
+def _p(trial: _Trial, states: Array, shift: float) -> float:
+    """The share of draws at least as extreme as the one that happened, which is itself one of them."""
+    t = np.abs(trial.t(states, shift))
+    return float((t >= t[0] * (1 - 1e-9)).mean())
+
+
+def _interval(trial: _Trial, states: Array, alpha: float) -> tuple[float, float]:
+    """The shifts that are not rejected, found by bisection on each side of the estimate."""
+    centre = trial.estimate()
+    step = float(np.std(trial.y)) + 1e-6
+    return _edge(trial, states, alpha, centre, -step), _edge(trial, states, alpha, centre, step)
+
+
+def _edge(trial: _Trial, states: Array, alpha: float, inside: float, step: float) -> float:
+    outside = inside + step
+    for _ in range(20):
+        if _p(trial, states, outside) <= alpha:
+            break
+        inside, outside = outside, outside + step
+        step *= 2
+    for _ in range(24):
+        middle = (inside + outside) / 2
+        inside, outside = (inside, middle) if _p(trial, states, middle) <= alpha else (middle, outside)
+    return outside
+
+
+def adjusted(p: Sequence[float] | pd.Series) -> Array:
+    """p-values adjusted for their number, so that the share of false discoveries stays at the level chosen.
+
+    Benjamini & Hochberg 1995. Missing ones stay missing and do not count.
+    """
+    values = np.asarray(p, dtype=float)
+    result = np.full(len(values), np.nan)
+    known = np.flatnonzero(~np.isnan(values))
+    order = known[np.argsort(values[known])]
+    steps = values[order] * len(known) / np.arange(1, len(known) + 1)
+    result[order] = np.minimum(1.0, np.minimum.accumulate(steps[::-1])[::-1])
+    return result

@@ -1,0 +1,123 @@
+"""Randomisation inference: exact where nothing happens, right where something was planted."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aurora_analysis.analysis import experiment
+
+START = pd.Timestamp("2026-11-09", tz="UTC")
+
+
+def trial(
+    seed: int = 1, blocks: int = 24, workloads: tuple[str, ...] = ("extract", "control")
+) -> pd.DataFrame:
+    """A trial of minute-long blocks, half of them on, each run 40 s long."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for workload in workloads:
+        on = rng.permutation(np.arange(blocks) % 2 == 0)
+        starts = START + pd.to_timedelta(np.arange(blocks) * 60 + rng.integers(0, 10, blocks), unit="s")
+        rows.append(
+            pd.DataFrame(
+                {
+                    "time": starts,
+                    "end": starts + pd.Timedelta("40s"),
+                    "trial": "t",
+                    "block": np.arange(blocks),
+                    "workload": workload,
+                    "assigned": on,
+                    "on_share": 0.5,
+                }
+            )
+        )
+    return pd.concat(rows, ignore_index=True)
+
+
+def latency(trials: pd.DataFrame, factor: float, seed: int = 2, noise: float = 0.1) -> pd.Series:
+    """A latency [ms] by the second that `extract` multiplies while it is on."""
+    rng = np.random.default_rng(seed)
+    seconds = pd.date_range(START, periods=int(trials["block"].max() + 1) * 60, freq="s")
+    logs = rng.normal(0, noise, len(seconds)) + np.repeat(rng.normal(0, noise, len(seconds) // 60), 60)
+    for run in trials[(trials["workload"] == "extract") & trials["assigned"]].itertuples():
+        logs[(seconds >= run.time) & (seconds < run.end)] += np.log(factor)
+    return pd.Series(np.exp(logs), index=seconds)
+
+
+def effects(trials: pd.DataFrame, series: pd.Series, **options) -> pd.DataFrame:
+    blocks = experiment.outcomes(series, trials, period_s=1)
+    return experiment.effects({"latency": blocks}, **options).set_index("workload")
+
+
+def test_a_blocks_outcome_is_the_geometric_mean_of_its_planned_run():
+    """Samples before and after the run do not count."""
+    seconds = pd.date_range(START, periods=4, freq="s")
+    one = pd.DataFrame({"time": [seconds[1]], "end": [seconds[3]]})
+    block = experiment.outcomes(pd.Series([100.0, 1.0, 4.0, 100.0], index=seconds), one, period_s=1)
+    assert block[["value", "coverage"]].to_numpy().tolist() == [[pytest.approx(2.0), 1.0]]
+
+
+def test_a_block_without_samples_is_missing_not_zero():
+    """No data gives no outcome."""
+    block = experiment.outcomes(
+        pd.Series([], index=pd.DatetimeIndex([], tz="UTC"), dtype=float), trial(), period_s=1
+    )
+    assert block["value"].isna().all()
+    assert (block["coverage"] == 0).all()
+
+
+def test_a_planted_effect_is_found_and_its_control_is_not():
+    """Doubled latency is +100 %, inside its interval; the control's interval holds zero."""
+    trials = trial()
+    found = effects(trials, latency(trials, factor=2.0))
+    extract, control = found.loc["extract"], found.loc["control"]
+    assert extract["ci_low_pct"] < 100 < extract["ci_high_pct"]
+    assert extract["p"] <= 0.001
+    assert control["ci_low_pct"] < 0 < control["ci_high_pct"]
+
+
+def test_the_interval_agrees_with_the_p_value():
+    """The 95 % interval leaves out zero just where p is at most .05."""
+    trials = trial(blocks=16)
+    for seed in range(6):
+        found = effects(trials, latency(trials, factor=1.06, seed=seed), draws=999)
+        assert ((found["ci_low_pct"] > 0) | (found["ci_high_pct"] < 0)).equals(found["p"] <= 0.05)
+
+
+def test_a_true_null_is_rejected_as_often_as_promised():
+    """Of 200 trials in which nothing happens, about one in twenty rejects; the bound is 3 standard errors off."""
+    trials = trial(blocks=16, workloads=("extract",))
+    series = [latency(trials, factor=1.0, seed=seed) for seed in range(200)]
+    rejected = [effects(trials, one, draws=299)["p"].iloc[0] <= 0.05 for one in series]
+    assert np.mean(rejected) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
+
+
+def test_a_covariate_sharpens_the_estimate():
+    """What the planned load explains is taken off the noise."""
+    trials = trial()
+    load = np.exp(np.random.default_rng(8).normal(0, 0.5, trials["block"].max() + 1))
+    series = latency(trials, factor=1.5)
+    busy = series * np.repeat(load, 60)
+    planned = experiment.outcomes(pd.Series(np.repeat(load, 60), index=series.index), trials, period_s=1)
+    blunt = effects(trials, busy).loc["extract"]
+    sharp = effects(trials, busy, covariate=planned).loc["extract"]
+    assert sharp["ci_high_pct"] - sharp["ci_low_pct"] < (blunt["ci_high_pct"] - blunt["ci_low_pct"]) / 2
+    assert sharp["ci_low_pct"] < 50 < sharp["ci_high_pct"]
+
+
+def test_too_few_blocks_give_no_number():
+    """Three blocks on cannot tell anything at 5 %."""
+    trials = trial(blocks=6)
+    assert effects(trials, latency(trials, factor=2.0))["effect_pct"].isna().all()
+
+
+def test_only_drawn_blocks_are_an_experiment():
+    """A planted truth without a draw is no trial."""
+    trials = pd.concat([trial(), trial(workloads=("idle",)).assign(on_share=np.nan)])
+    assert set(experiment.randomised(trials)["workload"]) == {"extract", "control"}
+
+
+def test_adjusted_p_values():
+    """Benjamini and Hochberg by hand: .01·4/1, .02·4/2, .03·4/3 and .5; the missing one does not count."""
+    given = [0.03, 0.01, np.nan, 0.02, 0.5]
+    assert experiment.adjusted(given) == pytest.approx([0.04, 0.04, np.nan, 0.04, 0.5], nan_ok=True)
