@@ -1,0 +1,254 @@
+"""One function per figure: a computed frame in, Axes out. Numbers arrive computed; a plot only draws.
+
+Colours are those of the colour-blind-safe cycle of Petroff (2021, arXiv 2107.02270), and never alone: a line
+style, a marker, a label or a place says the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.dates as mdates
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.transforms import blended_transform_factory
+
+COLOURS = ("#5790fc", "#f89c20", "#e42536", "#964a8b", "#9c9ca1", "#7a21dd")
+LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P")
+INK, MUTED, SHADE = "#222222", "#767676", "#e6e6e6"
+
+STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": "medium",
+    "axes.grid": True,
+    "grid.color": SHADE,
+    "grid.linewidth": 0.6,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "font.size": 9.5,
+    "figure.dpi": 100,
+    "savefig.bbox": "tight",
+}
+
+
+def history_list_length(
+    history: pd.Series, episodes: pd.DataFrame | None = None, *, timezone: str = "UTC", ax: Axes | None = None
+) -> Axes:
+    """The history list over time [transactions], its growth episodes shaded and numbered."""
+    ax = ax or _axes()
+    ax.plot(history.index, _with_gaps(history), color=COLOURS[0], linewidth=1)
+    if episodes is not None:
+        _shade(ax, episodes)
+    ax.set_ylim(bottom=0)
+    ax.set_ylabel("history list length\n[transactions]")
+    _counts(ax)
+    _time_axis(ax, timezone)
+    return ax
+
+
+def purge(boundary: pd.Series, finished: pd.Series, *, timezone: str = "UTC", ax: Axes | None = None) -> Axes:
+    """How far purge may go (boundary) and how far it is, in transaction numbers since the window's start."""
+    ax = ax or _axes(height=2.4)
+    start = min(series.iloc[0] for series in (boundary, finished) if len(series))
+    for n, (series, label) in enumerate(
+        ((boundary, "purge boundary: may go"), (finished, "purge finished: has gone"))
+    ):
+        ax.plot(
+            series.index,
+            _with_gaps(series) - start,
+            color=COLOURS[n],
+            linestyle=LINE_STYLES[n],
+            label=label,
+            linewidth=1.2,
+        )
+    ax.set_ylabel("transaction number\nsince the start")
+    ax.legend(loc="upper left")
+    _counts(ax)
+    _time_axis(ax, timezone)
+    return ax
+
+
+def exposures(runs: pd.DataFrame, *, timezone: str = "UTC", ax: Axes | None = None) -> Axes:
+    """When each workload had a statement open: one row a workload, one bar a run (`workload, start, end`)."""
+    workloads = list(runs["workload"].unique())
+    ax = ax or _axes(height=0.7 + 0.32 * max(len(workloads), 1))
+    for n, workload in enumerate(workloads):
+        mine = runs[runs["workload"] == workload]
+        starts = mdates.date2num(mine["start"])
+        ax.broken_barh(
+            list(zip(starts, mdates.date2num(mine["end"]) - starts)), (n - 0.3, 0.6), color=_colour(n)
+        )
+    ax.set_yticks(range(len(workloads)), workloads)
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    _time_axis(ax, timezone)
+    return ax
+
+
+def blocks(outcomes: pd.DataFrame, *, unit: str = "ms", ax: Axes | None = None) -> Axes:
+    """Each block of a trial as a dot: on-blocks beside off-blocks, workload by workload (`workload, assigned, value`)."""
+    workloads = sorted(outcomes["workload"].unique())
+    ax = ax or _axes(height=2.8)
+    for n, workload in enumerate(workloads):
+        for state, shift in ((False, -0.15), (True, 0.15)):
+            mine = outcomes[(outcomes["workload"] == workload) & (outcomes["assigned"] == state)]
+            spread = np.linspace(-0.09, 0.09, len(mine)) if len(mine) > 1 else np.zeros(len(mine))
+            label = ("on" if state else "off") if n == 0 else None
+            ax.scatter(
+                n + shift + spread,
+                mine["value"],
+                s=22,
+                marker=MARKERS[state],
+                color=COLOURS[state],
+                alpha=0.8,
+                label=label,
+            )
+            ax.hlines(mine["value"].median(), n + shift - 0.12, n + shift + 0.12, color=INK, linewidth=1.4)
+    ax.set_xticks(range(len(workloads)), workloads)
+    ax.grid(axis="x", visible=False)
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(FuncFormatter(_plain))
+    ax.yaxis.set_minor_formatter(FuncFormatter(_plain))
+    ax.set_ylabel(f"mean of a block's run [{unit}]")
+    ax.legend(loc="upper right")
+    return ax
+
+
+def intervals(
+    estimates: pd.DataFrame,
+    labels: Sequence[str],
+    *,
+    estimate: str,
+    low: str,
+    high: str,
+    materiality_pct: float = 5.0,
+    xlabel: str = "effect [%]",
+    ax: Axes | None = None,
+) -> Axes:
+    """Estimates with their intervals, one a row; the band within ± materiality is shaded."""
+    ax = ax or _axes(height=0.9 + 0.3 * max(len(estimates), 1))
+    ax.axvspan(-materiality_pct, materiality_pct, color=SHADE, zorder=0)
+    ax.axvline(0, color=MUTED, linewidth=0.8)
+    for n, row in enumerate(estimates.to_dict("records")):
+        ax.plot([row[low], row[high]], [n, n], color=_colour(n % 2), linewidth=2)
+        ax.plot(row[estimate], n, marker=MARKERS[n % 2], color=_colour(n % 2), markersize=6)
+    ax.set_yticks(range(len(labels)), labels)
+    ax.invert_yaxis()
+    ax.margins(y=0.2)
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel(f"{xlabel}; grey: within ±{materiality_pct:g} %")
+    return ax
+
+
+def log_histogram(
+    distribution: pd.DataFrame,
+    cuts: pd.DataFrame | None = None,
+    *,
+    by: str = "instance",
+    ax: Axes | None = None,
+) -> Axes:
+    """The share of executions by latency [ms], on a log axis; dashed lines show where each slow log cuts."""
+    ax = ax or _axes(height=2.8)
+    for n, (group, rows) in enumerate(distribution.groupby(by)):
+        ax.step(
+            rows["latency_ms"],
+            100 * rows["share"],
+            where="pre",
+            color=_colour(n),
+            linestyle=_style(n),
+            label=group,
+            linewidth=1.1,
+        )
+    ax.set_ylabel("share of executions [%]")
+    ax.set_ylim(bottom=0)
+    return _latency_axis(ax, cuts)
+
+
+def ecdf(
+    distribution: pd.DataFrame,
+    cuts: pd.DataFrame | None = None,
+    *,
+    by: str = "instance",
+    ax: Axes | None = None,
+) -> Axes:
+    """The share of executions that took at most so long; dashed lines show where each slow log cuts."""
+    ax = ax or _axes(height=2.8)
+    for n, (group, rows) in enumerate(distribution.groupby(by)):
+        ax.step(
+            rows["latency_ms"],
+            100 * rows["ecdf"],
+            where="post",
+            color=_colour(n),
+            linestyle=_style(n),
+            label=group,
+            linewidth=1.3,
+        )
+    ax.set_ylabel("executions at most so long [%]")
+    ax.set_ylim(0, 101)
+    return _latency_axis(ax, cuts)
+
+
+def _latency_axis(ax: Axes, cuts: pd.DataFrame | None) -> Axes:
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(FuncFormatter(_plain))
+    ax.set_xlabel("latency [ms]")
+    for limit in sorted(set(() if cuts is None else cuts["long_query_time_ms"].dropna())):
+        ax.axvline(limit, color=INK, linestyle="--", linewidth=1)
+        place = blended_transform_factory(ax.transData, ax.transAxes)
+        ax.text(limit, 1.01, f"log cuts: {limit:g} ms", transform=place, ha="center", va="bottom", fontsize=8)
+    ax.legend(loc="best")
+    return ax
+
+
+def _axes(width: float = 8.6, height: float = 2.6) -> Axes:
+    with plt.style.context(STYLE):
+        _, ax = plt.subplots(figsize=(width, height), layout="constrained")
+    return ax
+
+
+def _colour(n: int) -> str:
+    return COLOURS[n % len(COLOURS)]
+
+
+def _style(n: int) -> str | tuple[int, tuple[int, int]]:
+    return LINE_STYLES[n % len(LINE_STYLES)]
+
+
+def _with_gaps(series: pd.Series) -> pd.Series:
+    """A line must not bridge what is missing: after a gap of three periods the line is broken."""
+    steps = series.index.to_series().diff()
+    return series.mask(steps > 3 * steps.median())
+
+
+def _shade(ax: Axes, episodes: pd.DataFrame) -> None:
+    place = blended_transform_factory(ax.transData, ax.transAxes)
+    spans = zip(mdates.date2num(episodes["start"]), mdates.date2num(episodes["end"]))
+    for n, (start, end) in enumerate(spans, start=1):
+        ax.axvspan(start, end, color=SHADE, zorder=0)
+        if len(episodes) <= 40:
+            ax.text(start, 1.0, f"{n}", transform=place, fontsize=8, color=MUTED, va="bottom")
+
+
+def _counts(ax: Axes) -> None:
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=5))
+
+
+def _plain(value: float, _: object) -> str:
+    return f"{value:,.10g}"
+
+
+def _time_axis(ax: Axes, timezone: str) -> None:
+    locator = mdates.AutoDateLocator(tz=timezone, minticks=4, maxticks=9)
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator, tz=timezone))
+    ax.set_xlabel(f"time [{timezone}]")

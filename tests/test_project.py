@@ -1,0 +1,92 @@
+"""The project's own files agree with each other, and tell nobody's secrets."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+CONDA_NAMES = {"matplotlib-base": "matplotlib", "nbconvert-core": "nbconvert", "python-duckdb": "duckdb"}
+"""conda-forge's name → PyPI's, where they differ."""
+
+
+def requirements(names: list[str]) -> dict[str, Requirement]:
+    return {canonicalize_name(Requirement(name).name): Requirement(name) for name in names}
+
+
+RUN = requirements(PYPROJECT["project"]["dependencies"])
+DEV = requirements(PYPROJECT["dependency-groups"]["dev"])
+
+
+def conda() -> dict[str, str]:
+    """Package → range, as environment.yml names them."""
+    entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    found = [re.fullmatch(r"([\w.-]+)(.*)", entry) for entry in entries if isinstance(entry, str)]
+    return {CONDA_NAMES.get(match[1], match[1]): match[2] for match in found if match}
+
+
+def test_environment_yml_has_what_pyproject_has():
+    """The same packages with the same ranges; beside them only Python, pip and tools of the group dev."""
+    ranges = conda()
+    assert ranges.pop("python") == PYPROJECT["project"]["requires-python"]
+    assert ranges.pop("pip") == ""
+    assert {name: ranges[name] for name in RUN} == {name: str(one.specifier) for name, one in RUN.items()}
+    assert {name: ranges[name] for name in set(ranges) - set(RUN)} == {
+        name: str(DEV[name].specifier) for name in set(ranges) - set(RUN)
+    }
+
+
+def test_the_lock_holds_what_pyproject_asks_for():
+    """Every requirement is pinned inside its range, with hashes."""
+    lock = (ROOT / "requirements.lock").read_text()
+    pins = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", lock, flags=re.MULTILINE))
+    for name, requirement in (RUN | DEV).items():
+        assert requirement.specifier.contains(pins[name]), (
+            f"{name} {pins[name]} is not {requirement.specifier}"
+        )
+    entries = re.split(r"^(?=[\w.-]+==)", lock, flags=re.MULTILINE)[1:]
+    assert all("--hash=sha256:" in entry for entry in entries)
+
+
+def tracked() -> list[Path]:
+    """The files that git tracks; a copy without git has none."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+INDEX_HOSTS = re.compile(
+    rb"https?://[^\s\"'<>]*(?:/simple\b|pypi|pythonhosted|npmjs|registry\.)[^\s\"'<>]*", re.IGNORECASE
+)
+
+
+def test_no_registry_host_is_tracked():
+    """Whoever locks, the lock and all else name no index."""
+    found = [(path.name, match) for path in tracked() for match in INDEX_HOSTS.findall(path.read_bytes())]
+    assert not found
+
+
+def test_the_search_for_hosts_would_find_one():
+    """The test above can fail."""
+    assert INDEX_HOSTS.search(b"--index-url https" + b"://mirror.example/simple")
+
+
+def test_the_lock_files_of_uv_are_not_tracked():
+    """They record the host of whoever locked."""
+    assert not [path for path in tracked() if path.name in {"uv.lock", "pylock.toml"}]
+
+
+@pytest.mark.parametrize("name", ["README.md", "LICENSE", "CHANGELOG.md", "environment.yml", ".ci/run"])
+def test_the_files_that_people_look_for_are_there(name):
+    """Top level as promised."""
+    assert (ROOT / name).is_file()
