@@ -316,7 +316,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "buffer_pool_reads": ("1/s", "page reads that the buffer pool could not answer"),
     "row_lock_waits": ("1/s", "row lock waits a second"),
     "temporary_disk_tables": ("1/s", "temporary tables written to disk a second"),
-    "slow_queries": ("1/s", "statements a second that reached long_query_time"),
+    "slow_query_throughput": ("1/s", "statements a second that reached long_query_time"),
     "os_cpu": ("%", "CPU in use, as the operating system counts it"),
     "os_cpu_wait": ("%", "CPU waiting for input or output"),
     "os_load": ("processes", "load average of one minute"),

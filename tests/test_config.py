@@ -1,0 +1,84 @@
+"""Settings: where each comes from, and what a wrong one says."""
+
+from __future__ import annotations
+
+import pytest
+
+from aurora_analysis import config
+from aurora_analysis.errors import Error
+
+
+@pytest.fixture
+def write(tmp_path):
+    """A settings file of this content."""
+
+    def written(content: str):
+        path = tmp_path / "aurora-analysis.toml"
+        path.write_text(content)
+        return path
+
+    return written
+
+
+def test_without_a_file_all_is_default(tmp_path, monkeypatch):
+    """No file, no variable: the defaults, and a cluster is its own identifier."""
+    monkeypatch.chdir(tmp_path)
+    settings = config.load(environ={})
+    assert settings == config.Config()
+    assert settings.cluster("shop") == config.Cluster("shop", "shop")
+
+
+def test_the_environment_goes_before_the_file(write):
+    """A variable wins over the file, the file over the default."""
+    path = write("store = 'there'\n[rates]\nlogs = 7\nrds = 3\n")
+    settings = config.load(path, environ={"AURORA_ANALYSIS_RATES_LOGS": "9", "AURORA_ANALYSIS_STORE": "here"})
+    assert (settings.rates.logs, settings.rates.rds, settings.rates.cloudwatch) == (9.0, 3.0, 50.0)
+    assert settings.store == "here"
+
+
+def test_a_flag_goes_before_all(write, monkeypatch):
+    """A region of the command line wins over the environment, which wins over the file."""
+    settings = config.load(write("[clusters.shop]\nidentifier = 'shop-prod'\nregion = 'eu-west-1'\n"))
+    assert settings.cluster("shop").region == "eu-west-1"
+    monkeypatch.setenv("AURORA_ANALYSIS_REGION", "eu-west-2")
+    assert settings.cluster("shop").region == "eu-west-2"
+    found = settings.cluster("shop", region="eu-west-3")
+    assert (found.region, found.identifier) == ("eu-west-3", "shop-prod")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("rates = 3", r"rates is 3; a table is expected, as in \[rates\]"),
+        (
+            "[rates]\npi = 3",
+            r"\[rates\] has no setting 'pi'; it knows cloudwatch, logs, performance_insights",
+        ),
+        ("[rates]\nlogs = 'many'", "rates.logs is 'many'; a number is expected"),
+        ("[rates]\nlogs = 0", r"rates.logs is 0.0; a number above 0 is expected"),
+        ("[fetch]\nthreads = 1.5", "fetch.threads is 1.5; a whole number is expected"),
+        ("[fetch]\nthreads = true", "fetch.threads is True; a whole number is expected"),
+        ("[clusters.shop]\nsecret = 'x'", r"\[clusters.shop\] has no setting 'secret'"),
+        ("[clusters.shop]\nregion = 1", "clusters.shop.region is 1; text is expected"),
+        ("colour = 'red'", "the top level has no setting 'colour'"),
+        ("[rates", "is no TOML"),
+    ],
+)
+def test_a_wrong_setting_names_file_key_and_expectation(write, content, said):
+    """One line that says where and what."""
+    with pytest.raises(Error, match=said) as raised:
+        config.load(write(content), environ={})
+    assert "aurora-analysis.toml" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_wrong_variable_names_itself():
+    """The environment is told from the file."""
+    with pytest.raises(Error, match="environment: AURORA_ANALYSIS_FETCH_THREADS is 'x'; a whole number"):
+        config.load(environ={"AURORA_ANALYSIS_FETCH_THREADS": "x"})
+
+
+def test_a_named_file_must_be_there(tmp_path):
+    """A file that was asked for and is missing is said; the default one may be missing."""
+    with pytest.raises(Error, match=r"Cannot read .*none.toml"):
+        config.load(tmp_path / "none.toml", environ={})
