@@ -337,3 +337,45 @@ METRICS: dict[str, tuple[str, str]] = {
     "os_local_used": ("%", "share of the local file system that is used"),
 }
 """Metric → (unit, meaning). A source translates the vendor's name to one of these at its door, once."""
+
+WORDS: dict[str, str] = {
+    "writer, reader": "the instance that may write, and one that shares its storage volume and its undo log",
+    "history list length": METRICS["history_list_length"][1],
+    "read view": "the snapshot that a statement or transaction reads from; purge keeps whatever it may still need",
+    "purge blocked": "the purge boundary stands still: somebody holds a read view open",
+    "purge outrun": "the purge boundary moves and purge trails it: writes are faster than purge",
+    "episode": "a span in which the history list grows out of its usual range",
+    "fingerprint": "a statement with its literals replaced",
+    "digest": DIGEST.meaning,
+    "active sessions": "sessions that are running or waiting at a moment; their mean over time is the db load",
+    "workload": "a named group of reader sessions, by user, host, digest or SQL comment",
+    "exposure": "when a workload had a statement open",
+    "window": "a half-open span of time, in UTC",
+    "minute mean": "what CloudWatch gives for latency: the p95 of minute means is not the p95 of statements",
+    "severity": "act, watch, unknown or ok: what a finding asks of its reader",
+}
+"""The words that the suite uses, each with its meaning."""
+
+
+def glossary() -> str:
+    """The words, the metrics and the tables, as Markdown."""
+    words = [f"- **{word}**: {meaning}" for word, meaning in WORDS.items()]
+    metrics = [f"| `{name}` | {unit} | {meaning} |" for name, (unit, meaning) in METRICS.items()]
+    rows = [f"| `{table.name}` | {table.row} | {_columns(table)} |" for table in TABLES.values()]
+    return "\n".join(
+        [
+            *words,
+            "",
+            "| metric | unit | meaning |",
+            "|---|---|---|",
+            *metrics,
+            "",
+            "| table | one row is | columns, beside `cluster`, `day` and `source` |",
+            "|---|---|---|",
+            *rows,
+        ]
+    )
+
+
+def _columns(table: Table) -> str:
+    return ", ".join(f"`{column.name}`" for column in table.columns if column not in (CLUSTER, DAY, SOURCE))

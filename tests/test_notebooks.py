@@ -1,0 +1,106 @@
+"""The notebooks ask, the package answers: thin cells, typed parameters, true outputs."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+COMMON = {
+    "store": "str",
+    "versions": "str",
+    "cluster": "str",
+    "start": "str",
+    "end": "str",
+    "timezone": "str",
+}
+
+
+def notebook(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def code(path: Path) -> list[nbformat.NotebookNode]:
+    return [cell for cell in notebook(path).cells if cell.cell_type == "code"]
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def path(request) -> Path:
+    return request.param
+
+
+def test_the_suite_is_whole():
+    """The three notebooks of the first release are there."""
+    assert {"undo_log", "reader_impact", "latency"} <= {path.stem for path in NOTEBOOKS}
+
+
+def test_one_topic_has_one_name(path):
+    """notebooks/x.ipynb, aurora_analysis/analysis/x.py and tests/analysis/test_x.py belong together."""
+    assert importlib.util.find_spec(f"aurora_analysis.analysis.{path.stem}")
+    assert (ROOT / "tests" / "analysis" / f"test_{path.stem}.py").is_file()
+
+
+def test_it_opens_with_its_question(path):
+    """The first cell is the question, in words."""
+    first = notebook(path).cells[0]
+    assert first.cell_type == "markdown"
+    assert first.source.splitlines()[0].startswith("# ")
+    assert first.source.splitlines()[0].endswith("?")
+
+
+def test_every_parameter_is_typed_and_documented(path):
+    """papermill turns the type and the comment into help, and the report checks them."""
+    cell = code(path)[0]
+    assert cell.metadata.tags == ["parameters"]
+    found = {}
+    for node, line in zip(ast.parse(cell.source).body, cell.source.splitlines(), strict=True):
+        assert isinstance(node, ast.AnnAssign), line
+        assert isinstance(node.annotation, ast.Name), line
+        assert "  # " in line, line
+        found[node.target.id] = node.annotation.id
+    assert found.items() >= COMMON.items()
+    assert set(found.values()) <= {"str", "int", "float", "bool"}
+
+
+def test_cells_are_thin(path):
+    """One thought a cell: at most eight lines, no definitions, no loops, no branches."""
+    for cell in code(path)[1:]:
+        assert len(cell.source.splitlines()) <= 8, cell.source
+        banned = ast.FunctionDef | ast.ClassDef | ast.For | ast.While | ast.If | ast.Try | ast.Lambda
+        assert not [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, banned)], (
+            cell.source
+        )
+
+
+def test_words_stand_above_every_thought(path):
+    """Every section has a heading, and says what would be seen if the answer were yes."""
+    sections = [cell.source for cell in notebook(path).cells if cell.cell_type == "markdown"]
+    assert len(sections) >= 4
+    assert all(section.startswith("#") for section in sections)
+    assert all(len(section.split()) >= 12 for section in sections)
+
+
+def test_outputs_are_committed_and_clean(path):
+    """Without outputs nbval would check nothing; outputs hold no path, no error and no warning."""
+    cells = code(path)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert any("application/vnd.aurora-analysis.finding+json" in output.get("data", {}) for output in outputs)
+    assert not [output for output in outputs if output.output_type in {"error", "stream"}]
+    text = "".join(str(output.get("data", {}).get("text/plain", "")) for output in outputs)
+    assert str(ROOT) not in text
+    assert "0x" not in text.replace("0x0", "")
+
+
+def test_nothing_personal_is_kept(path):
+    """No timing, no kernel of one machine, no widget state in the file."""
+    kept = notebook(path)
+    assert set(kept.metadata) <= {"kernelspec", "language_info"}
+    assert kept.metadata.kernelspec.name == "python3"
+    assert all(set(cell.metadata) <= {"tags"} for cell in kept.cells)
