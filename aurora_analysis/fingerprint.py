@@ -1,0 +1,323 @@
+"""SQL → fingerprint → digest: a statement with its literals replaced, and the hash of that.
+
+The policy, in one place. Two statements have one fingerprint when they differ only in
+
+- literals: strings (with `''` and `\\'` inside, with a charset introducer `_utf8mb4'x'`, `N'x'`), numbers with
+  their sign and exponent, hex and bit literals in both cases (`0xAF`, `X'AF'`, `b'01'`): each is `?`;
+- how many values or rows a list has: `IN (1)`, `IN (1, 2)` and `IN ((1, 2), (3, 4))` by their shape,
+  `LIMIT 5, 10`, multi-row `VALUES`: two or more values are `?+`, rows of one shape are one row. NULL in a
+  list of two or more is a value; alone it stays `null`;
+- blanks, comments and optimizer hints (a version comment `/*!40001 … */` is code and stays), the case of
+  letters, back-ticks around a plain identifier, `!=` for `<>`, and the name of a user variable (`@?`).
+
+Digits inside identifiers stay (`t1`, `123foo`). CALL keeps its procedure and USE its database, for those are
+names. A text whose quotes do not balance, because it was cut, keeps nothing after its first quote.
+
+performance_schema's digests tell the same statements apart but for `COARSER`, which names every kind of pair
+that it splits and this policy does not. The digest is 16 hex digits of BLAKE2b (RFC 7693) of the fingerprint.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from typing import NamedTuple
+
+COARSER = {
+    "list length": "IN (1) and IN (1, 2); VALUES with one row and with several",
+    "rows of expressions": "VALUES (NOW(), 1) and VALUES (NOW(), 1), (NOW(), 2)",
+    "letter case": "identifiers that differ in case only",
+    "charset introducer": "_utf8mb4'x' and 'x'",
+    "hexadecimal 0X": "0XAF is a literal here, and an identifier to the server",
+}
+"""Where performance_schema has two digests and this policy one: name → what is merged."""
+
+CHARSETS = "armscii8|ascii|big5|binary|cp125[0167]|cp8(?:50|52|66)|cp932|dec8|eucjpms|euckr|gb18030|gb2312|gbk|geostd8|greek|hebrew|hp8|keybcs2|koi8[ru]|latin[1257]|mac(?:ce|roman)|sjis|swe7|tis620|ucs2|ujis|utf16(?:le)?|utf32|utf8(?:mb[34])?"
+
+LONGEST_NAME = 64
+"""MySQL's longest identifier [characters]: what is longer between back-ticks is not one, but cut text."""
+
+
+@dataclass(frozen=True)
+class SqlMode:
+    """The parts of sql_mode that decide where a literal ends.
+
+    `ansi_quotes`: "…" is an identifier (ANSI_QUOTES). Without `backslash_escapes` a backslash is a plain
+    character (NO_BACKSLASH_ESCAPES).
+    """
+
+    backslash_escapes: bool = True
+    ansi_quotes: bool = False
+
+
+class Statement(NamedTuple):
+    """A fingerprint and its digest; `whole` is False where the text's quotes did not balance."""
+
+    digest: str
+    fingerprint: str
+    whole: bool
+
+
+DEFAULT_MODE = SqlMode()
+
+
+def fingerprint(sql: str, mode: SqlMode = DEFAULT_MODE) -> str:
+    """The statement with its literals replaced, in one canonical spelling.
+
+    >>> fingerprint("SELECT * FROM `t1` WHERE a = 'it''s' AND b IN (1, -2.5e3)")
+    'select * from t1 where a = ? and b in(?+)'
+    """
+    return statement(sql, mode).fingerprint
+
+
+def digest(text: str) -> str:
+    """The 16 hex digits that name a fingerprint.
+
+    >>> digest("select ?")
+    'dd8bd66e2ec8c1ac'
+    """
+    return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def statement(sql: str, mode: SqlMode = DEFAULT_MODE) -> Statement:
+    """The fingerprint, the digest, and whether the text's quotes balance."""
+    sql = sql.strip().rstrip(";")
+    if sql.startswith("# administrator command"):
+        return _named(sql[2:].lower(), whole=True)
+    tokens, whole = _tokens(sql, mode)
+    return _named(_spelled(_rows(_lists(_unsigned(tokens)))), whole)
+
+
+def is_closed(sql: bytes, mode: SqlMode = DEFAULT_MODE) -> bool:
+    """Whether every quote and comment that the text opens is closed in it."""
+    return _closed(mode).match(sql) is not None
+
+
+@cache
+def _closed(mode: SqlMode) -> re.Pattern[bytes]:
+    plain = SqlMode(backslash_escapes=False)
+    quoted = [_quoted("'", mode), _quoted('"', plain if mode.ansi_quotes else mode), _quoted("`", plain)]
+    comments = [r"/\*.*?\*/", r"--(?=[\s\x00-\x1f]|\Z)[^\n]*", r"\#[^\n]*", "[/-]"]
+    return re.compile(rf"""(?:[^'"`#/-]++|{"|".join(quoted + comments)})*+\Z""".encode(), re.DOTALL)
+
+
+class Statements:
+    """The statements of a log: each distinct text is lexed once, as long as memory of it is bounded."""
+
+    def __init__(self, mode: SqlMode = DEFAULT_MODE) -> None:
+        self._mode = mode
+        self._known: dict[bytes, Statement] = {}
+
+    def __call__(self, sql: bytes) -> Statement:
+        """The fingerprint and digest of one statement, as the log has it."""
+        known = self._known.get(sql)
+        if known is None:
+            known = self._known[sql] = statement(sql.decode("utf-8", "replace"), self._mode)
+        return known
+
+
+def join_key(text: str) -> str:
+    """The text that joins slow log, performance_schema and Performance Insights."""
+    return re.sub(r"\s", "", text)
+
+
+def kind(text: str) -> str:
+    """The first word of a fingerprint: select, insert, call, … Answers: what sort of statement is it?"""
+    word = re.search(r"\w+", text)
+    return word[0] if word else ""
+
+
+_TAG = r"""\s*[\w.\-%]+\s*=\s*(?:'(?:[^'\\]|\\.)*'|"[^"]*"|[^\s,;'"]*)\s*"""
+_TAGS = re.compile(rf"{_TAG}(?:[,;\s]{_TAG})*[,;]?\s*")
+_PAIR = re.compile(r"""([\w.\-%]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|"([^"]*)"|([^\s,;'"]*))""")
+
+
+def tags(sql: str, mode: SqlMode = DEFAULT_MODE) -> dict[str, str]:
+    """The key=value pairs of those comments that hold nothing else. Answers: which job sent the statement?
+
+    >>> tags("/* connector=etl job='orders' */ SELECT 1 -- fetched in a hurry")
+    {'connector': 'etl', 'job': 'orders'}
+    """
+    found: dict[str, str] = {}
+    for token in _lexer(mode).finditer(sql):
+        if token.lastgroup == "open":
+            break
+        comment = _comment_text(token[0]) if token.lastgroup == "blank" else ""
+        if _TAGS.fullmatch(comment):
+            found |= {key: a or b or c for key, a, b, c in _PAIR.findall(comment)}
+    return found
+
+
+def _comment_text(blank: str) -> str:
+    if blank.startswith("/*"):
+        return blank[2:].removesuffix("*/")
+    return blank[2:] if blank.startswith("--") else blank[1:] if blank.startswith("#") else ""
+
+
+# A fingerprint is made in four steps: tokens, signs, lists, rows; then it is spelled.
+
+VALUE, VALUES = "?", "?+"
+
+
+@cache
+def _lexer(mode: SqlMode) -> re.Pattern[str]:
+    """One token of MySQL's lexer at a time (MySQL reference manual, Language Structure)."""
+    quoted = _quoted("'", mode)
+    strings, names = [quoted], [_quoted("`", SqlMode(backslash_escapes=False))]
+    (names if mode.ansi_quotes else strings).append(
+        _quoted('"', SqlMode(backslash_escapes=False) if mode.ansi_quotes else mode)
+    )
+    return re.compile(
+        rf"""
+        (?P<blank> \s+ | --(?=[\s\x00-\x1f]|\Z)[^\n]* | \#[^\n]* | /\*(?!M?!)(?:.*?\*/|.*\Z) | /\*M?!\d* | \*/(?!\*) )
+      | (?P<value> (?:_(?:{CHARSETS})\s*)?(?:[nNxXbB]?{quoted}|{"|".join(strings)}|0[xX][0-9a-fA-F]+(?![\w$])|0[bB][01]+(?![\w$]))
+                 | (?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w$]) | (?<!@)@(?!@)(?:[\w$.]+|{quoted}|`[^`]*`) )
+      | (?P<name> {"|".join(names)} )
+      | (?P<open> ['"`] )
+      | (?P<word> [\w$]+ )
+      | (?P<sign> <=>|:=|->>?|<<|>>|<=|>=|<>|!=|&&|\|\||\.\.\.|. )
+        """,
+        re.VERBOSE | re.DOTALL | re.IGNORECASE,
+    )
+
+
+def _quoted(quote: str, mode: SqlMode) -> str:
+    plain, escaped = (rf"[^{quote}\\]", r"|\\.") if mode.backslash_escapes else (rf"[^{quote}]", "")
+    return rf"{quote}(?:{plain}++{escaped}|{quote}{quote})*+{quote}"
+
+
+def _tokens(sql: str, mode: SqlMode) -> tuple[list[str], bool]:
+    """The canonical tokens, and whether every quote was closed; if not, what stands before the first."""
+    tokens: list[str] = []
+    for token in _lexer(mode).finditer(sql):
+        if token.lastgroup == "open":
+            before = re.split("['\"`]", sql, maxsplit=1)[0]
+            return [*_tokens(before, mode)[0], VALUE], False
+        if token.lastgroup != "blank":
+            tokens.append(_canonical(token[0], token.lastgroup))
+    return tokens, True
+
+
+def _canonical(token: str, group: str | None) -> str:
+    if group == "value":
+        return "@?" if token[0] == "@" else VALUE
+    if group == "name":
+        return _name(token)
+    return "<>" if token == "!=" else token.lower()
+
+
+def _name(token: str) -> str:
+    inner = token[1:-1]
+    if re.fullmatch(r"[\w$]+", inner):
+        return inner.lower()
+    # What no identifier holds is text that came between two back-ticks by a cut.
+    return VALUE if len(inner) > LONGEST_NAME or re.search(r"['\"\n]", inner) else token.lower()
+
+
+_BEFORE_VALUE = re.compile(
+    "select|where|and|or|not|xor|between|like|when|then|else|limit|offset|by|having|on|in|is|set|values?"
+    "|return|distinct|all|case|interval|div|mod|regexp|rlike|if|elseif|while|until|using|default"
+)
+"""Words that an expression follows: a sign after one belongs to the number."""
+
+
+def _unsigned(tokens: list[str]) -> list[str]:
+    """A sign belongs to the number after it unless there is something before it to subtract from."""
+    kept: list[str] = []
+    for token in tokens:
+        while token == VALUE and kept and kept[-1] in "+-" and not _is_operand(kept[-2:-1]):
+            kept.pop()
+        kept.append(token)
+    return kept
+
+
+def _is_operand(before: list[str]) -> bool:
+    token = before[0] if before else "("
+    return (token[-1].isalnum() or token[-1] in ")?`$_") and not _BEFORE_VALUE.fullmatch(token)
+
+
+def _lists(tokens: list[str]) -> list[str]:
+    """Two or more values between commas are one `?+`; so is a lone value that IN has."""
+    kept: list[str] = []
+    for token in tokens:
+        if token in {VALUE, VALUES, "null", "..."} and kept[-1:] == [","] and _is_value(kept[-2:-1]):
+            kept[-2:] = [VALUES]
+        elif token == "..." and kept[-1:] == ["("]:
+            kept.append(VALUES)
+        elif token == ")" and kept[-3:-1] == ["in", "("] and _is_value(kept[-1:]):
+            kept[-1:] = [VALUES, ")"]
+        else:
+            kept.append(token)
+    return kept
+
+
+def _is_value(before: list[str]) -> bool:
+    return bool(before) and before[0] in {VALUE, VALUES, "null"}
+
+
+def _rows(tokens: list[str]) -> list[str]:
+    """Rows of one shape after VALUES, or inside IN, are one row."""
+    kept: list[str] = []
+    at = 0
+    while at < len(tokens):
+        kept.append(tokens[at])
+        at += 1
+        if tokens[at : at + 1] == ["("] and _rows_follow(kept):
+            rows, at = _shapes(tokens, at)
+            kept += rows
+    return kept
+
+
+def _rows_follow(kept: list[str]) -> bool:
+    return kept[-1] in {"values", "value"} or kept[-2:] == ["in", "("]
+
+
+def _shapes(tokens: list[str], at: int) -> tuple[list[str], int]:
+    """The distinct rows of `(…), (…)` that starts at `at`, in order, and where it ends."""
+    shapes: dict[tuple[str, ...], None] = {}
+    while True:
+        end = _closing(tokens, at)
+        shapes[tuple(tokens[at:end])] = None
+        if tokens[end : end + 2] != [",", "("]:
+            return [token for shape in shapes for token in (",", *shape)][1:], end
+        at = end + 1
+
+
+def _closing(tokens: list[str], at: int) -> int:
+    depth = 0
+    for end in range(at, len(tokens)):
+        depth += {"(": 1, ")": -1}.get(tokens[end], 0)
+        if depth == 0:
+            return end + 1
+    return len(tokens)
+
+
+_SPACED = re.compile(
+    "select|from|join|and|or|not|where|on|union|all|except|intersect|as|exists|when|then|else|case|by|having"
+    "|set|using|with|over|into|table|is|between|like|div|mod|xor|any|some"
+)
+"""Words that stand apart from the bracket after them; others are taken for a function's or a list's name."""
+
+
+def _spelled(tokens: list[str]) -> str:
+    """The tokens with blanks where a person would put them."""
+    spelled: list[str] = []
+    before = "("
+    for token in tokens:
+        if not _touches(before, token):
+            spelled.append(" ")
+        spelled.append(token)
+        before = token
+    return "".join(spelled)
+
+
+def _touches(before: str, token: str) -> bool:
+    if before in {"(", ".", "@"} or token in {")", ",", ".", ";"}:
+        return True
+    return token == "(" and (before[-1].isalnum() or before[-1] in "_$`") and not _SPACED.fullmatch(before)
+
+
+def _named(text: str, whole: bool) -> Statement:
+    return Statement(digest(text), text, whole)

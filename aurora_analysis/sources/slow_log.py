@@ -1,0 +1,556 @@
+"""The slow log of every MySQL family member: text → entries → frames, and every byte accounted for.
+
+Two layers. `entries` is the scanner: bytes in, one `Entry` of bytes for each logged execution; it needs only
+the standard library, and a compiled twin may take its place. `frames` turns entries into the tables
+`slow_queries` and `statements`.
+
+What the server writes is told in the MySQL reference manual, "The Slow Query Log", and in MariaDB's "Slow
+Query Log Overview". What is easily got wrong:
+
+- `# Time` is when the entry was logged: the end. `SET timestamp` is the end in MariaDB and MySQL 5.x, and the
+  *start* since MySQL 8.0.14; so the end is taken from `# Time` where that has a zone, and from `SET timestamp`
+  (to a second) where it has none.
+- `use db;` is written only where the database differs from that of the entry before it: it is the log's state.
+- A statement may hold lines that look like headers. A header inside an open quote is text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aurora_analysis import fingerprint
+from aurora_analysis.fingerprint import DEFAULT_MODE, SqlMode, Statement
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MARKER = b" [Your log message was truncated]"
+"""What the RDS file API writes where it cut a line (aws-sdk-js#1463)."""
+
+LONGEST_TEXT = 32 * 2**20
+"""A statement that is longer is kept to its first MiB: it bounds what a broken log can make us hold [bytes]."""
+
+LONGEST_QUOTE = 16
+"""A quote that is still open after so many headers was cut, and the headers are headers."""
+
+
+class Entry(NamedTuple):
+    """One logged execution, as bytes of the log. `time` is None where the entry has no `# Time` of its own."""
+
+    time: bytes | None
+    user: bytes
+    host: bytes
+    thread_id: bytes | None
+    query_time: bytes
+    lock_time: bytes
+    rows_sent: bytes
+    rows_examined: bytes
+    more: bytes
+    database: bytes | None
+    timestamp: bytes | None
+    sql: bytes
+    cut: bool
+
+
+@dataclass
+class Account:
+    """What became of a log's bytes: nothing is lost silently.
+
+    `cut` entries are there, but their text ends early; `repaired` ones lost nothing but a marker; `lost` ones
+    are known only by what is left of them; `quoted` headers were text inside a statement.
+    """
+
+    bytes: int = 0
+    events: int = 0
+    cut: int = 0
+    repaired: int = 0
+    lost: int = 0
+    lost_bytes: int = 0
+    quoted: int = 0
+
+    @property
+    def damage(self) -> int:
+        """How many entries may have come to harm [entries]."""
+        return self.cut + self.lost + self.quoted
+
+    def __str__(self) -> str:
+        told = [f"{self.events:,} events of {self.bytes:,} bytes"]
+        told += [f"{count:,} {name}" for name, count in self._harm().items() if count]
+        return ", ".join(told)
+
+    def _harm(self) -> dict[str, int]:
+        return {
+            "repaired": self.repaired,
+            "cut": self.cut,
+            "lost": self.lost,
+            "bytes unread": self.lost_bytes,
+            "headers inside a text": self.quoted,
+        }
+
+
+_SEPARATOR = b"\n# User@Host: "
+_TIME = b"\n# Time: "
+
+_HEADER = re.compile(
+    rb"""
+    ([^\[\n]*)\[([^\]\n]*)\]\ @\ *([^\[\n]*?)\ *\[([^\]\n]*)\](?:\s+Id:\s*(\d+))?[^\n]*\n      # user, host
+    (?:\#\ (?:Thread_id:\ (\d+)\ +)?Schema:\ (\S*)[^\n]*\n)?                                   # MariaDB, Percona
+    \#\ Query_time:\ (\d+\.?\d*)\s+Lock_time:\ (\d+\.?\d*)\s+Rows_sent:\ (\d+)\s+Rows_examined:\ (\d+)
+    ((?:[^\n]*(?:\n|\Z))(?:\#(?!\ administrator\ command)[^\n]*(?:\n|\Z))*)                    # more fields
+    (?:use\ ([^\n]*?);(?:\n|\Z))?
+    (?:SET\ [^\n;]*?timestamp=(\d+)(?:\.\d+)?;(?:\n|\Z))?
+    """,
+    re.VERBOSE,
+)
+_BANNER = re.compile(
+    rb"(?:\A|(?<=\n))[^\n]*, Version: [^\n]*started with:\n[^\n]*\nTime[ \t]+Id[ \t]+Command[ \t]+Argument[^\n]*(?:\n|\Z)"
+)
+_HEADER_LINE = re.compile(rb"#( [\w@]+: .*)?|use [^;]+;|SET [^;]*timestamp=\d+;", re.DOTALL)
+
+
+def entries(chunks: Iterable[bytes], account: Account, mode: SqlMode = DEFAULT_MODE) -> Iterator[Entry]:
+    """Every execution of a log that arrives in pieces of any size; `account` is complete at the end."""
+    pieces = _pieces(chunks, account)
+    time, database = _leading(next(pieces), account), None
+    for text, following in _whole_pieces(pieces, account, mode):
+        found = _HEADER.match(text)
+        if found is None:
+            _account_for_loss(text, account)
+        else:
+            entry = _entry(found, text, time, database, account)
+            database = entry.database
+            yield entry
+        time = following
+
+
+def _leading(piece: bytes, account: Account) -> bytes | None:
+    """The first entry's time, from what precedes its header: banners, or the rest of an entry that is lost."""
+    text, time = _before_time(piece)
+    rest = _BANNER.sub(b"", text.lstrip(b"\n")).strip()
+    if rest:
+        _account_for_loss(rest, account)
+    return time
+
+
+def _entry(
+    found: re.Match[bytes], text: bytes, time: bytes | None, database: bytes | None, account: Account
+) -> Entry:
+    (
+        user,
+        login,
+        host,
+        address,
+        id_,
+        thread_id,
+        schema,
+        query_time,
+        lock_time,
+        sent,
+        examined,
+        more,
+        use,
+        at,
+    ) = found.groups()
+    sql = text[found.end() :]
+    cut = sql[-1:] != b";" or b"\n# " in sql or b"started with:" in sql or MARKER in sql
+    if cut:
+        sql, cut = _sound(sql, account)
+    account.events += 1
+    return Entry(
+        time,
+        user or login,
+        host or address,
+        id_ or thread_id,
+        query_time,
+        lock_time,
+        sent,
+        examined,
+        more,
+        schema or use or database,
+        at,
+        sql,
+        cut,
+    )
+
+
+def _sound(sql: bytes, account: Account) -> tuple[bytes, bool]:
+    """A statement without the banner or the remains of another entry that follow it; and whether it was cut."""
+    sql = _BANNER.sub(b"", sql).rstrip(b"\n")
+    whole, *remains = re.split(rb"(?<=;)\n# (?:User@Host|Query_time|Time): ", sql, maxsplit=1)
+    if remains:
+        account.lost += 1
+        account.lost_bytes += len(remains[0])
+    kept, marker, _ = whole.partition(MARKER)
+    cut = bool(marker) or not (kept.endswith(b";") or not kept)
+    account.cut += cut
+    return kept, cut
+
+
+def _account_for_loss(text: bytes, account: Account) -> None:
+    account.lost += 1
+    account.lost_bytes += len(text)
+
+
+def _before_time(piece: bytes) -> tuple[bytes, bytes | None]:
+    """A piece without the `# Time` line at its end, which belongs to the next; and that time."""
+    at = piece.rfind(_TIME)
+    if at < 0:
+        return piece, None
+    time = piece[at + len(_TIME) :].rstrip()
+    return (piece, None) if b"\n" in time else (piece[:at], time)
+
+
+# From chunks to whole pieces: what lies between one `# User@Host` header and the next.
+
+
+def _pieces(chunks: Iterable[bytes], account: Account) -> Iterator[bytes]:
+    """What precedes the first header, then each entry from its user on."""
+    pending, started = b"\n", False
+    for chunk in _lines_ended_alike(chunks, account):
+        *whole, last = _repaired(pending + chunk, account).split(_SEPARATOR)
+        yield from whole[started:]
+        started = started or bool(whole)
+        pending = _bounded(_SEPARATOR + last if started else last, account)
+    *whole, last = _repaired(pending + b"\n", account).split(_SEPARATOR)
+    yield from [*whole, last][started:]
+
+
+def _lines_ended_alike(chunks: Iterable[bytes], account: Account) -> Iterator[bytes]:
+    """The chunks; with LF for CRLF where the log's first line ends in CRLF."""
+    chunks = iter(chunks)
+    start = b""
+    while b"\n" not in start and (chunk := next(chunks, b"")):
+        start += chunk
+    account.bytes += len(start)
+    rest = _counted(chunks, account)
+    crlf = start.partition(b"\n")[0].endswith(b"\r")
+    return _lf(chain([start], rest)) if crlf else chain([start], rest)
+
+
+def _counted(chunks: Iterable[bytes], account: Account) -> Iterator[bytes]:
+    for chunk in chunks:
+        account.bytes += len(chunk)
+        yield chunk
+
+
+def _lf(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    held = b""
+    for chunk in chunks:
+        text = held + chunk
+        held = b"\r" if text.endswith(b"\r") else b""
+        yield text[: len(text) - len(held)].replace(b"\r\n", b"\n")
+    yield held
+
+
+def _bounded(pending: bytes, account: Account) -> bytes:
+    """The entry that is not complete yet; one that grows beyond all bounds is cut, and marked so."""
+    if len(pending) <= LONGEST_TEXT:
+        return pending
+    start, end = pending[: 2**20], pending[-len(_SEPARATOR) :]
+    account.lost_bytes += len(pending) - len(start) - len(end)
+    return start + MARKER + end
+
+
+def _repaired(text: bytes, account: Account) -> bytes:
+    """The text without the markers that were put into header lines: those lines are whole without them."""
+    if MARKER not in text:
+        return text
+    *lines, last = text.split(b"\n")
+    return b"\n".join([*(_repaired_line(line, account) for line in lines), last])
+
+
+def _repaired_line(line: bytes, account: Account) -> bytes:
+    if MARKER not in line:
+        return line
+    without = line.replace(MARKER, b"")
+    if not _HEADER_LINE.fullmatch(without):
+        return line
+    account.repaired += 1
+    return without
+
+
+def _whole_pieces(
+    pieces: Iterable[bytes], account: Account, mode: SqlMode
+) -> Iterator[tuple[bytes, bytes | None]]:
+    """Each entry's text with the time of the next: a header inside a quote does not end an entry."""
+    queue: deque[bytes] = deque()
+    for piece in pieces:
+        text, time = _before_time(piece)
+        if not queue and text.endswith(b";") and not (text.count(b"'") & 1 or text.count(b'"') & 1):
+            yield text, time
+            continue
+        queue.append(piece)
+        while queue and (length := _length(queue, mode)):
+            yield _taken(queue, length, account)
+    while queue:
+        yield _taken(queue, _length(queue, mode) or 1, account)
+
+
+def _taken(queue: deque[bytes], length: int, account: Account) -> tuple[bytes, bytes | None]:
+    account.quoted += length - 1
+    return _before_time(_SEPARATOR.join([queue.popleft() for _ in range(length)]))
+
+
+def _length(queue: deque[bytes], mode: SqlMode) -> int:
+    """How many pieces are the entry at the head of the queue; 0 where one more has to be seen."""
+    if MARKER in queue[0] or len(queue) > LONGEST_QUOTE:
+        return 1
+    text = b""
+    for length, piece in enumerate(queue, 1):
+        text = text + _SEPARATOR + piece if text else piece
+        ended = _ended_by_semicolon(text) or (length < len(queue) and _HEADER.match(queue[length]))
+        if ended and fingerprint.is_closed(text, mode):
+            return length
+    return 0
+
+
+def _ended_by_semicolon(text: bytes) -> bool:
+    return _BANNER.sub(b"", _before_time(text)[0]).rstrip(b"\n").endswith(b";")
+
+
+# From entries to frames.
+
+_ZONED = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,6})?(Z|[+-]\d\d:\d\d)")
+
+
+class Event(NamedTuple):
+    """One execution, its times in microseconds since 1970 (UTC); None where the log does not tell."""
+
+    started_us: int | None
+    ended_us: int | None
+    time_precision_s: float | None
+    user: str
+    host: str
+    database: str | None
+    thread_id: int
+    query_time_s: float
+    lock_time_s: float
+    rows_sent: int
+    rows_examined: int
+    extras: dict[str, Any]
+    tags: dict[str, str]
+    statement: Statement
+    sql: bytes
+    cut: bool
+
+
+def events(entries: Iterable[Entry], mode: SqlMode = DEFAULT_MODE) -> Iterator[Event]:
+    """The entries with their values read, their times in UTC and their statements' digests."""
+    statements = fingerprint.Statements(mode)
+    zoned = False
+    for entry in entries:
+        zoned = zoned or (entry.time is not None and _ZONED.fullmatch(entry.time) is not None)
+        yield _event(entry, statements(entry.sql), zoned, mode)
+
+
+def _event(entry: Entry, statement: Statement, zoned: bool, mode: SqlMode) -> Event:
+    ended_us, precision_s = ended(entry, zoned)
+    query_time_s = float(entry.query_time)
+    return Event(
+        None if ended_us is None else ended_us - round(query_time_s * 1e6),
+        ended_us,
+        precision_s,
+        _text(entry.user),
+        _text(entry.host),
+        _text(entry.database.strip(b"`")) if entry.database else None,
+        int(entry.thread_id or 0),
+        query_time_s,
+        float(entry.lock_time),
+        int(entry.rows_sent),
+        int(entry.rows_examined),
+        _extras(entry.more),
+        fingerprint.tags(_text(entry.sql), mode) if _has_comment(entry.sql) else {},
+        statement,
+        entry.sql,
+        entry.cut,
+    )
+
+
+def ended(entry: Entry, zoned: bool) -> tuple[int | None, float | None]:
+    """When the execution ended [us since 1970], and how exact that is [s].
+
+    `zoned`: the log has written zoned times before. An entry of such a log that lacks its own has only
+    `SET timestamp`, of which nothing tells whether it is the start or the end.
+    """
+    time = entry.time if entry.time is not None else _extra_end(entry.more)
+    found = _ZONED.fullmatch(time) if time is not None else None
+    if found:
+        second, fraction, zone = found.groups()
+        return _second(second + zone) + int(float(fraction or 0) * 1e6 + 0.5), 1e-6
+    if entry.timestamp is None:
+        return None, None
+    return int(entry.timestamp) * 1_000_000, 1.0 + float(entry.query_time) * zoned
+
+
+@lru_cache(maxsize=4096)
+def _second(text: bytes) -> int:
+    """A zoned time without its fraction [us since 1970]."""
+    try:
+        return int(datetime.fromisoformat(text.decode()).timestamp()) * 1_000_000
+    except (ValueError, OverflowError):
+        return 0
+
+
+def _extra_end(more: bytes) -> bytes | None:
+    found = re.search(rb" End: (\S+)", more)
+    return found[1] if found else None
+
+
+def _has_comment(sql: bytes) -> bool:
+    return b"/*" in sql or b"--" in sql or b"#" in sql
+
+
+def _extras(more: bytes) -> dict[str, Any]:
+    """The further fields of an entry's header lines, by the log's own names."""
+    if len(more) < 2:
+        return {}
+    lines = [line for line in more.split(b"\n") if not line.startswith(b"# explain:")]
+    fields = re.findall(rb"([A-Z]\w*): (\S+)", b"\n".join(lines))
+    return {_text(name): _number(_text(value)) for name, value in fields}
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A batch of a log as rows of the tables `slow_queries` and `statements`."""
+
+    slow_queries: pd.DataFrame
+    statements: pd.DataFrame
+
+
+def frames(
+    chunks: Iterable[bytes],
+    *,
+    account: Account | None = None,
+    instance: str | None = None,
+    mode: SqlMode = DEFAULT_MODE,
+    batch: int = 50_000,
+) -> Iterator[Frames]:
+    """The log as frames of at most `batch` executions; `account` (if given) is complete at the end.
+
+    An entry without any time, and one that the end of the log cut, cannot be told apart from others and is
+    left out: the account has it as lost.
+    """
+    account = account or Account()
+    seen = _Seen()
+    rows: list[Event] = []
+    for event in events(entries(chunks, account, mode), mode):
+        if event.ended_us is None:
+            account.lost += 1
+            continue
+        rows.append(event)
+        if len(rows) == batch:
+            yield _frames(rows, instance, seen)
+            rows = []
+    if rows:
+        yield _frames(rows, instance, seen)
+
+
+def _frames(rows: list[Event], instance: str | None, seen: _Seen) -> Frames:
+    import pandas as pd
+
+    columns = dict(zip(Event._fields, zip(*rows)))
+    digests = [row.statement.digest for row in rows]
+    frame = pd.DataFrame(
+        {
+            "started_at": _times(columns["started_us"]),
+            "ended_at": _times(columns["ended_us"]),
+            "time_precision_s": columns["time_precision_s"],
+            "digest": digests,
+            **{name: columns[name] for name in _PLAIN},
+            "ordinal": [seen.before(row) for row in rows],
+            "tags": [_json(row.tags) for row in rows],
+            "extras": [_json(row.extras) for row in rows],
+        }
+    )
+    return Frames(frame if instance is None else frame.assign(instance=instance), _statements(rows))
+
+
+_PLAIN = (
+    "user",
+    "host",
+    "database",
+    "thread_id",
+    "query_time_s",
+    "lock_time_s",
+    "rows_sent",
+    "rows_examined",
+)
+
+
+def _statements(rows: list[Event]) -> pd.DataFrame:
+    """One row for each digest: its fingerprint, and the first and last time that it was seen."""
+    import pandas as pd
+
+    spans: dict[str, list[Any]] = {}
+    for row in rows:
+        span = spans.setdefault(row.statement.digest, [row.statement.fingerprint, row.ended_us, row.ended_us])
+        span[1:] = min(span[1], row.ended_us), max(span[2], row.ended_us)
+    texts = [span[0] for span in spans.values()]
+    return pd.DataFrame(
+        {
+            "digest": list(spans),
+            "fingerprint": texts,
+            "join_key": [fingerprint.join_key(text) for text in texts],
+            "kind": [fingerprint.kind(text) for text in texts],
+            "first_seen": _times([span[1] for span in spans.values()]),
+            "last_seen": _times([span[2] for span in spans.values()]),
+        }
+    )
+
+
+def _times(micros: Iterable[int | None]) -> pd.DatetimeIndex:
+    import numpy as np
+    import pandas as pd
+
+    return pd.DatetimeIndex(np.array(list(micros), dtype="datetime64[us]")).tz_localize("UTC")
+
+
+def _json(value: dict[str, Any]) -> str | None:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")) if value else None
+
+
+class _Seen:
+    """How often the same execution was seen within the last seconds of the log, across batches.
+
+    Entries that are the same in all that identifies them are numbered. Two generations bound the memory to
+    the entries of 2 × HORIZON_US of log time; a log that repeats itself later (files joined that overlap)
+    numbers from 0 again, and so merges.
+    """
+
+    HORIZON_US = 10_000_000
+
+    def __init__(self) -> None:
+        self._recent: dict[tuple[Any, ...], int] = {}
+        self._older: dict[tuple[Any, ...], int] = {}
+        self._since = 0
+
+    def before(self, row: Event) -> int:
+        """How many executions of the same identity came before this one."""
+        assert row.ended_us is not None
+        if not 0 <= row.ended_us - self._since < self.HORIZON_US:
+            self._older, self._recent, self._since = self._recent, {}, row.ended_us
+        identity = (row.ended_us, row.thread_id, row.query_time_s, row.lock_time_s, row.statement.digest)
+        count = self._recent.get(identity, self._older.get(identity, 0))
+        self._recent[identity] = count + 1
+        return count
