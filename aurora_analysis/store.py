@@ -49,14 +49,15 @@ class Store:
     """A store of Aurora observations.
 
     `location` is a folder or an s3:// prefix; empty means AURORA_ANALYSIS_STORE, else the sample.
-    `versions` pins tables to versions, as a mapping or as its JSON: reading then sees exactly those.
+    `versions` pins tables to versions, as a mapping or as its JSON: reading then sees exactly those; empty means
+    AURORA_ANALYSIS_VERSIONS, by which a report shows all its notebooks the same store, else the newest.
     """
 
     def __init__(
         self, location: str | os.PathLike[str] = "", *, versions: Mapping[str, int] | str = ""
     ) -> None:
         self.location = str(location or os.environ.get("AURORA_ANALYSIS_STORE") or resources.sample())
-        self._pinned = _pins(versions)
+        self._pinned = _pins(os.environ.get("AURORA_ANALYSIS_VERSIONS", "") if versions == "" else versions)
 
     def __repr__(self) -> str:
         return f"Store({self.location!r})"
@@ -71,10 +72,11 @@ class Store:
         cluster: str,
         instance: str | None = None,
         overlapping: bool = False,
+        where: Mapping[str, str | float] | None = None,
     ) -> pd.DataFrame:
         """The rows of a table in a window, ordered by time.
 
-        `overlapping` (slow_queries) takes every execution that ran in the window, also one that ended after it.
+        `where` keeps rows whose columns have these values. `overlapping` (slow_queries) takes every execution that ran in the window, also one that ended after it.
         A table that was never written is empty.
         """
         spec = _table(table)
@@ -82,6 +84,8 @@ class Store:
         if delta is None:
             return _schema(spec).empty_table().to_pandas()
         wanted = _rows_of(spec, cluster, instance, window, overlapping)
+        for column, value in (where or {}).items():
+            wanted &= ds.field(column) == value
         frame = delta.to_pyarrow_dataset().to_table(filter=wanted).to_pandas()
         return frame.sort_values(_order(spec), kind="stable", ignore_index=True)
 
@@ -98,8 +102,8 @@ class Store:
 
         Without an instance it is the writer's, whichever instance was the writer at the time.
         """
-        rows = self.read("metrics", window, cluster=cluster, instance=instance)
-        rows = rows[(rows["name"] == name) & (rows["statistic"] == statistic)]
+        only = {"name": name, "statistic": statistic}
+        rows = self.read("metrics", window, cluster=cluster, instance=instance, where=only)
         if instance is None:
             rows = rows[self.roles(rows, cluster=cluster) == "writer"]
         return rows.set_index("time")["value"].rename(name)
