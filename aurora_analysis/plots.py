@@ -7,6 +7,7 @@ style, a marker, a label or a place says the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.dates as mdates
 import matplotlib.pyplot as plt
@@ -52,13 +53,13 @@ def history_list_length(
     ax.set_ylabel("history list length\n[transactions]")
     _counts(ax)
     _time_axis(ax, timezone)
-    return ax
+    return _say_if_empty(ax, history)
 
 
 def purge(boundary: pd.Series, finished: pd.Series, *, timezone: str = "UTC", ax: Axes | None = None) -> Axes:
     """How far purge may go (boundary) and how far it is, in transaction numbers since the window's start."""
     ax = ax or _axes(height=2.4)
-    start = min(series.iloc[0] for series in (boundary, finished) if len(series))
+    start = min((series.iloc[0] for series in (boundary, finished) if len(series)), default=0)
     for n, (series, label) in enumerate(
         ((boundary, "purge boundary: may go"), (finished, "purge finished: has gone"))
     ):
@@ -71,10 +72,10 @@ def purge(boundary: pd.Series, finished: pd.Series, *, timezone: str = "UTC", ax
             linewidth=1.2,
         )
     ax.set_ylabel("transaction number\nsince the start")
-    ax.legend(loc="upper left")
+    _legend(ax, loc="upper left")
     _counts(ax)
     _time_axis(ax, timezone)
-    return ax
+    return _say_if_empty(ax, pd.concat([boundary, finished]))
 
 
 def exposures(runs: pd.DataFrame, *, timezone: str = "UTC", ax: Axes | None = None) -> Axes:
@@ -91,7 +92,7 @@ def exposures(runs: pd.DataFrame, *, timezone: str = "UTC", ax: Axes | None = No
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
     _time_axis(ax, timezone)
-    return ax
+    return _say_if_empty(ax, runs)
 
 
 def blocks(outcomes: pd.DataFrame, *, unit: str = "ms", ax: Axes | None = None) -> Axes:
@@ -119,8 +120,8 @@ def blocks(outcomes: pd.DataFrame, *, unit: str = "ms", ax: Axes | None = None) 
     ax.yaxis.set_major_formatter(FuncFormatter(_plain))
     ax.yaxis.set_minor_formatter(FuncFormatter(_plain))
     ax.set_ylabel(f"mean of a block's run [{unit}]")
-    ax.legend(loc="upper right")
-    return ax
+    _legend(ax, loc="upper right")
+    return _say_if_empty(ax, outcomes)
 
 
 def intervals(
@@ -146,7 +147,7 @@ def intervals(
     ax.margins(y=0.2)
     ax.grid(axis="y", visible=False)
     ax.set_xlabel(f"{xlabel}; grey: within ±{materiality_pct:g} %")
-    return ax
+    return _say_if_empty(ax, estimates)
 
 
 def log_histogram(
@@ -170,7 +171,7 @@ def log_histogram(
         )
     ax.set_ylabel("share of executions [%]")
     ax.set_ylim(bottom=0)
-    return _latency_axis(ax, cuts)
+    return _say_if_empty(_latency_axis(ax, cuts), distribution)
 
 
 def ecdf(
@@ -194,7 +195,7 @@ def ecdf(
         )
     ax.set_ylabel("executions at most so long [%]")
     ax.set_ylim(0, 101)
-    return _latency_axis(ax, cuts)
+    return _say_if_empty(_latency_axis(ax, cuts), distribution)
 
 
 def _latency_axis(ax: Axes, cuts: pd.DataFrame | None) -> Axes:
@@ -205,8 +206,22 @@ def _latency_axis(ax: Axes, cuts: pd.DataFrame | None) -> Axes:
         ax.axvline(limit, color=INK, linestyle="--", linewidth=1)
         place = blended_transform_factory(ax.transData, ax.transAxes)
         ax.text(limit, 1.01, f"log cuts: {limit:g} ms", transform=place, ha="center", va="bottom", fontsize=8)
-    ax.legend(loc="best")
+    _legend(ax, loc="best")
     return ax
+
+
+def _say_if_empty(ax: Axes, data: pd.DataFrame | pd.Series) -> Axes:
+    """An empty figure says that it is empty; whoever sees it need not wonder."""
+    if data.empty:
+        ax.text(0.5, 0.5, "no data", transform=ax.transAxes, ha="center", va="center", color=MUTED)
+        ax.set_xticks([])
+        ax.set_yticks([])
+    return ax
+
+
+def _legend(ax: Axes, **where: Any) -> None:
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(**where)
 
 
 def _axes(width: float = 8.6, height: float = 2.6) -> Axes:

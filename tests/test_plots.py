@@ -1,0 +1,101 @@
+"""Every figure draws what it is given, says its units, and does not fall over nothing."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+from aurora_analysis import plots
+
+mpl.use("agg")
+
+MINUTES = pd.date_range("2026-11-09", periods=120, freq="min", tz="UTC")
+HISTORY = pd.Series(np.arange(120.0), index=MINUTES)
+RUNS = pd.DataFrame({"workload": ["etl", "bi"], "start": MINUTES[[10, 20]], "end": MINUTES[[50, 60]]})
+BLOCKS = pd.DataFrame({"workload": ["etl"] * 4, "assigned": [True, False] * 2, "value": [4.0, 1.0, 5.0, 1.1]})
+SPREAD = pd.DataFrame(
+    {
+        "instance": ["db-1"] * 3,
+        "latency_ms": [1.0, 10.0, 100.0],
+        "share": [0.5, 0.3, 0.2],
+        "ecdf": [0.5, 0.8, 1.0],
+    }
+)
+CUTS = pd.DataFrame({"instance": ["db-1"], "long_query_time_ms": [5.0]})
+EFFECTS = pd.DataFrame({"effect_pct": [50.0], "ci_low_pct": [40.0], "ci_high_pct": [61.0]})
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plots.plt.close("all")
+
+
+def intervals(estimates: pd.DataFrame, labels: list[str]):
+    return plots.intervals(estimates, labels, estimate="effect_pct", low="ci_low_pct", high="ci_high_pct")
+
+
+DRAWN = {
+    "history_list_length": (lambda: plots.history_list_length(HISTORY, RUNS), "transactions"),
+    "purge": (lambda: plots.purge(HISTORY, HISTORY / 2), "transaction number"),
+    "blocks": (lambda: plots.blocks(BLOCKS), "[ms]"),
+    "log_histogram": (lambda: plots.log_histogram(SPREAD, CUTS), "[%]"),
+    "ecdf": (lambda: plots.ecdf(SPREAD, CUTS), "[%]"),
+}
+
+
+@pytest.mark.parametrize(("draw", "unit"), DRAWN.values(), ids=DRAWN)
+def test_the_y_axis_says_its_unit(draw, unit):
+    """A number without a unit is no number."""
+    assert unit in draw().get_ylabel()
+
+
+EMPTY = {
+    "history_list_length": lambda: plots.history_list_length(HISTORY[:0], RUNS[:0]),
+    "purge": lambda: plots.purge(HISTORY[:0], HISTORY[:0]),
+    "exposures": lambda: plots.exposures(RUNS[:0]),
+    "blocks": lambda: plots.blocks(BLOCKS[:0]),
+    "log_histogram": lambda: plots.log_histogram(SPREAD[:0], CUTS[:0]),
+    "ecdf": lambda: plots.ecdf(SPREAD[:0]),
+    "intervals": lambda: intervals(EFFECTS[:0], []),
+}
+
+
+@pytest.mark.parametrize("draw", EMPTY.values(), ids=EMPTY)
+def test_nothing_is_an_empty_figure(draw):
+    """A window without data gives a figure that says so, not an exception."""
+    assert "no data" in [text.get_text() for text in draw().texts]
+
+
+def test_a_gap_is_not_bridged():
+    """The line is broken where minutes are missing."""
+    line = plots.history_list_length(HISTORY.drop(MINUTES[30:60])).lines[0]
+    assert np.isnan(line.get_ydata()).sum() == 1
+
+
+def test_the_log_cuts_where_the_server_was_told_to():
+    """The line stands at long_query_time, with its number."""
+    ax = plots.ecdf(SPREAD, CUTS)
+    assert "log cuts: 5 ms" in [text.get_text() for text in ax.texts]
+
+
+def test_time_is_shown_in_the_readers_zone():
+    """Data stay UTC; the axis says which zone it shows."""
+    assert "Europe/Berlin" in plots.exposures(RUNS, timezone="Europe/Berlin").get_xlabel()
+
+
+def test_intervals_name_every_row():
+    """One row a label, and the axis says what counts as material."""
+    ax = intervals(EFFECTS, ["etl"])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["etl"]
+    assert "±5 %" in ax.get_xlabel()
+
+
+def test_a_plot_changes_nothing():
+    """The frame that came in is the frame that it was."""
+    before = HISTORY.copy(), RUNS.copy()
+    plots.history_list_length(HISTORY, RUNS)
+    pd.testing.assert_series_equal(HISTORY, before[0])
+    pd.testing.assert_frame_equal(RUNS, before[1])
