@@ -37,6 +37,19 @@ def lab() -> None:
     """A private InnoDB server to try all this on, and a simulated cluster."""
 
 
+@lab.command()
+@click.option("--seed", default=1, show_default=True, help="The same seed gives the same fortnight.")
+@click.option("--store", "location", required=True, help="Folder or s3:// prefix.")
+def simulate(seed: int, location: str) -> None:
+    """Write the simulated fortnight of cluster `shop`: a writer, two readers, and what is planted."""
+    from aurora_analysis.lab import shop
+    from aurora_analysis.store import Store
+
+    opened = Store(location)
+    shop.write(opened, seed)
+    click.echo(f"{shop.CLUSTER} (simulated, seed {seed}): {opened.span(shop.CLUSTER)} in {location}")
+
+
 @main.group()
 def store() -> None:
     """What a store holds, and its upkeep."""

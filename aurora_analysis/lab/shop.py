@@ -1,0 +1,442 @@
+"""The simulated fortnight as the store's tables: what services and logs would have told of cluster `shop`.
+
+The source of every row is "simulated".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from aurora_analysis import fingerprint, histogram
+from aurora_analysis.lab.simulate import (
+    COMMITS_PER_MINUTE,
+    FORTNIGHT,
+    Array,
+    Course,
+    Plan,
+    course,
+    plan,
+    share,
+    wander,
+)
+from aurora_analysis.store import Store
+from aurora_analysis.window import Window
+
+CLUSTER = "shop"
+SOURCE = "simulated"
+
+FIRST_TRANSACTION = 8_100_000_000
+NUMBERS_PER_COMMIT = 2
+"""InnoDB draws a transaction's id and its commit number from one counter."""
+
+LONG_QUERY_TIME_S = 0.5
+LOAD_PERIOD_MIN = 5
+
+USERS = {
+    "snowflake": ("10.20.3.44", "SELECT o.* FROM orders o WHERE o.changed_at >= '2026-11-01' ORDER BY o.id"),
+    "tableau": (
+        "10.20.3.51",
+        "SELECT l.region, SUM(l.amount) FROM order_lines l JOIN products p ON p.id = l.product_id WHERE p.range_id = 7 GROUP BY l.region",
+    ),
+    "finance": (
+        "10.20.4.12",
+        "SELECT i.id, i.net, i.tax FROM invoices i WHERE i.booked_on = '2026-11-01' ORDER BY i.id",
+    ),
+    "deploy": ("10.20.1.5", "UPDATE orders SET channel = 'web' WHERE channel IS NULL"),
+    "batch": (
+        "10.20.1.8",
+        "INSERT INTO daily_sales SELECT product_id, SUM(amount) FROM order_lines WHERE sold_on = '2026-11-01' AND shard = 3 GROUP BY product_id",
+    ),
+}
+"""User → (host, statement) of the long-running work; statements are told by their digest."""
+
+MIXES = {
+    "writer": (
+        ("app", "INSERT INTO orders (customer_id, amount, placed_at) VALUES (17, 9.9, '2026-11-02')", 90.0),
+        ("app", "UPDATE stock SET free = free - 1 WHERE product_id = 7", 130.0),
+        ("app", "SELECT * FROM carts WHERE customer_id = 17 FOR UPDATE", 60.0),
+    ),
+    "other": (
+        ("dashboard", "SELECT COUNT(*) FROM orders WHERE placed_at > '2026-11-02'", 150.0),
+        ("app", "SELECT * FROM products WHERE range_id = 7 ORDER BY name LIMIT 20", 90.0),
+    ),
+    "analytics": (("dashboard", "SELECT status, COUNT(*) FROM orders GROUP BY status", 170.0),),
+}
+"""Seat → (user, statement, median latency [ms]) of the short work, of which only the tail reaches the slow log."""
+
+
+def tables(seed: int, window: Window = FORTNIGHT) -> dict[str, pd.DataFrame]:
+    """The fortnight as tables, by name, coverage last."""
+    planned = plan(seed, window)
+    played = course(planned)
+    observed = {
+        "instances": _instances(planned),
+        "events": _events(planned),
+        "metrics": _metrics(planned, played),
+        "db_load": _db_load(planned, played),
+        "histograms": _histograms(planned, played),
+        "slow_queries": _slow_queries(planned, played),
+        "statements": _statements(planned),
+        "trials": _trials(planned),
+    }
+    return observed | {"coverage": _coverage(planned, observed)}
+
+
+def write(store: Store, seed: int, window: Window = FORTNIGHT) -> None:
+    """Write the fortnight as cluster `shop`, coverage last."""
+    for name, frame in tables(seed, window).items():
+        if name in {"slow_queries", "statements"}:
+            store.merge(name, frame, cluster=CLUSTER, source=SOURCE)
+        else:
+            store.write(name, frame, window, cluster=CLUSTER, source=SOURCE)
+
+
+def _instances(plan: Plan) -> pd.DataFrame:
+    """Each instance at the start, and those that changed seats once more at the failover."""
+    seen = [(0.0, seat) for seat in MIXES] + [(plan.failover, seat) for seat in ("writer", "other")]
+    minutes, seats = zip(*seen)
+    return pd.DataFrame(
+        {
+            "time": plan.times(minutes),
+            "instance": [str(plan.instances(seat, minute)) for minute, seat in seen],
+            "role": ["writer" if seat == "writer" else "reader" for seat in seats],
+            "instance_class": "db.r6g.2xlarge",
+            "vcpus": 8.0,
+            "engine": "aurora-mysql",
+            "engine_version": "simulated",
+            "long_query_time_s": LONG_QUERY_TIME_S,
+            "min_examined_row_limit": 0,
+            "log_slow_rate_limit": 1.0,
+            "isolation_level": "REPEATABLE-READ",
+        }
+    )
+
+
+def _events(plan: Plan) -> pd.DataFrame:
+    said = [
+        (plan.failover - 0.5, "shop-1", "failover", "Started cross AZ failover to DB instance: shop-2."),
+        (plan.failover, "shop-2", "failover", "Completed failover to DB instance: shop-2."),
+        (plan.gap[0], None, "note", "Monitoring is off from here: simulated gap."),
+        (plan.gap[1], None, "note", "Monitoring is on again."),
+    ]
+    minutes, instances, categories, messages = zip(*said)
+    columns = {"instance": instances, "category": categories, "message": messages}
+    return pd.DataFrame({"time": plan.times(minutes), **columns})
+
+
+def _metrics(plan: Plan, played: Course) -> pd.DataFrame:
+    minute = np.arange(plan.minutes, dtype=float)
+    series = [*_writer_metrics(plan, played), *_reader_metrics(plan, played)]
+    frames = [
+        pd.DataFrame(
+            {
+                "time": plan.times(minute),
+                "period_s": 60.0,
+                "instance": plan.instances(seat, minute),
+                "name": name,
+                "statistic": "average",
+                "value": values,
+            }
+        )[plan.observed(minute)]
+        for seat, name, values in series
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _writer_metrics(plan: Plan, played: Course) -> Iterator[tuple[str, str, Array]]:
+    rng, load = plan.rng(5), played.commits / COMMITS_PER_MINUTE
+
+    def about(values: Array) -> Array:
+        return significant(values * np.exp(rng.normal(0, 0.03, plan.minutes)))
+
+    yield "writer", "history_list_length", significant(played.history)
+    yield "writer", "purge_boundary", _transaction_number(played.purge_boundary)
+    yield "writer", "purge_finished", _transaction_number(played.purge_finished)
+    for name, mean_ms in (("commit_latency", 2.1), ("dml_latency", 1.3), ("select_latency", 0.9)):
+        yield "writer", name, about(mean_ms * played.slowdown)
+    yield "writer", "commit_throughput", significant(played.commits / 60)
+    yield "writer", "dml_throughput", about(played.commits * 3.2 / 60)
+    yield "writer", "select_throughput", about(played.commits * 9 / 60)
+    yield "writer", "active_transactions", about(1.5 * load * played.slowdown)
+    yield "writer", "cpu_utilization", np.minimum(about(12 + 24 * load), 100)
+
+
+def _reader_metrics(plan: Plan, played: Course) -> Iterator[tuple[str, str, Array]]:
+    rng, load = plan.rng(6), played.commits / COMMITS_PER_MINUTE
+    for seat in ("other", "analytics"):
+        busy = share(plan, plan.runs.loc[(plan.runs["seat"] == seat) & plan.runs["logged"], ["start", "end"]])
+        noise = wander(rng, plan.minutes, 15, 0.15)
+        yield seat, "select_throughput", significant(900 * load * np.exp(noise / 2))
+        yield seat, "select_latency", significant(1.1 * np.exp(noise + 0.15 * busy))
+        yield (
+            seat,
+            "cpu_utilization",
+            significant(np.minimum(8 + 14 * load + 9 * busy, 100) * np.exp(noise / 3)),
+        )
+        yield seat, "replica_lag", significant(14 * load * np.exp(rng.gamma(0.4, 0.4, plan.minutes)))
+
+
+def _db_load(plan: Plan, played: Course) -> pd.DataFrame:
+    """Active sessions every five minutes, by statement, user, host and wait event."""
+    minute = np.arange(0, plan.minutes, LOAD_PERIOD_MIN, dtype=float)
+    loads = [*_short_loads(plan, played), *_long_loads(plan)]
+    frames = [
+        pd.DataFrame(
+            {
+                "time": plan.times(minute),
+                "period_s": 60.0 * LOAD_PERIOD_MIN,
+                "instance": plan.instances(seat, minute),
+                "dimension": dimension,
+                "member": member,
+                "active_sessions": significant(values),
+            }
+        )[plan.observed(minute)]
+        for seat, dimension, member, values in _summed(loads)
+    ]
+    return pd.concat(frames, ignore_index=True).query("active_sessions >= 0.005")
+
+
+Load = tuple[str, str, str, Array]
+"""Seat, dimension, member, active sessions."""
+
+
+def _summed(loads: list[Load]) -> Iterator[Load]:
+    """One series a member: its statements', users' and waits' sessions added up."""
+    totals: dict[tuple[str, str, str], Array] = {}
+    for *key, values in loads:
+        member = (str(key[0]), str(key[1]), str(key[2]))
+        totals[member] = totals.get(member, np.zeros(len(values))) + values
+    for (seat, dimension, name), values in totals.items():
+        yield seat, dimension, name, values
+
+
+def _short_loads(plan: Plan, played: Course) -> Iterator[Load]:
+    slowdown = played.slowdown[::LOAD_PERIOD_MIN]
+    load = played.commits[::LOAD_PERIOD_MIN] / COMMITS_PER_MINUTE
+    for seat, mix in MIXES.items():
+        for user, statement, median_ms in mix:
+            sessions = load * median_ms / 150 * (slowdown if seat == "writer" else 1)
+            waits = {
+                "cpu": 0.55,
+                "io/aurora_redo_log_flush" if seat == "writer" else "io/table/sql/handler": 0.45,
+            }
+            yield from _member(seat, user, _host(user), statement, sessions, waits)
+
+
+def _long_loads(plan: Plan) -> Iterator[Load]:
+    for (workload, seat), runs in plan.runs[plan.runs["logged"]].groupby(["workload", "seat"]):
+        host, statement = USERS[str(workload)]
+        sessions = share(plan, runs[["start", "end"]], LOAD_PERIOD_MIN)
+        waits = {"io/aurora_respond_to_client": 0.7, "cpu": 0.3} if seat != "writer" else {"cpu": 1.0}
+        yield from _member(str(seat), str(workload), host, statement, sessions, waits)
+    host, statement = USERS["batch"]
+    sessions = 2 * share(plan, plan.batches, LOAD_PERIOD_MIN)
+    yield from _member(
+        "writer", "batch", host, statement, sessions, {"cpu": 0.6, "io/aurora_redo_log_flush": 0.4}
+    )
+
+
+def _member(
+    seat: str, user: str, host: str, statement: str, sessions: Array, waits: dict[str, float]
+) -> Iterator[Load]:
+    yield seat, "sql", fingerprint.statement(statement).digest, sessions
+    yield seat, "user", user, sessions
+    yield seat, "host", host, sessions
+    for wait, part in waits.items():
+        yield seat, "wait_event", wait, part * sessions
+
+
+def _host(user: str) -> str:
+    return "10.20.2.20" if user == "dashboard" else "10.20.1.17"
+
+
+def _histograms(plan: Plan, played: Course) -> pd.DataFrame:
+    """The latency histogram of each of the writer's short statements, hour by hour."""
+    rng, hours = plan.rng(7), plan.minutes // 60
+    slowdown = played.slowdown[: hours * 60].reshape(hours, 60).mean(axis=1)
+    executions = played.commits[: hours * 60].reshape(hours, 60).sum(axis=1) / 100
+    frames = [
+        _histogram(rng, fingerprint.statement(statement).digest, median_ms / 100 * slowdown, executions)
+        for _, statement, median_ms in MIXES["writer"]
+    ]
+    counts = pd.concat(frames, ignore_index=True)
+    minute = counts.pop("hour").to_numpy() * 60.0
+    counts = counts.assign(
+        time=plan.times(minute), period_s=3600.0, instance=plan.instances("writer", minute)
+    )
+    return counts[plan.observed(minute)]
+
+
+def _histogram(rng: np.random.Generator, digest: str, median_ms: Array, executions: Array) -> pd.DataFrame:
+    """Counts by hour and bucket of a log-normal latency."""
+    buckets = np.arange(*histogram.bucket([0.05, 200]))
+    low, high = (np.log(edge) for edge in histogram.bounds(buckets))
+    middle = np.log(median_ms)[:, None]
+    shares = norm.cdf((high - middle) / 0.7) - norm.cdf((low - middle) / 0.7)
+    counts = rng.poisson(shares * executions[:, None])
+    hour, column = np.nonzero(counts)
+    return pd.DataFrame(
+        {"hour": hour, "digest": digest, "bucket": buckets[column], "count": counts[hour, column]}
+    )
+
+
+def _slow_queries(plan: Plan, played: Course) -> pd.DataFrame:
+    parts = [_long_queries(plan), _batch_queries(plan), *_tail(plan, played)]
+    queries = pd.concat(parts, ignore_index=True)
+    seconds = significant(queries["query_time_s"].to_numpy())
+    ended = plan.times(queries.pop("end"))
+    queries = queries.assign(
+        ended_at=ended,
+        started_at=(ended - pd.to_timedelta(np.round(seconds * 1e6), unit="us")).as_unit("us"),
+        query_time_s=seconds,
+        lock_time_s=significant(1e-6 * queries["query_time_s"].to_numpy()),
+        time_precision_s=1e-6,
+        database="shop",
+        ordinal=0,
+    )
+    inside = (ended >= pd.Timestamp(plan.window.start)) & (ended < pd.Timestamp(plan.window.end))
+    return queries[inside].reset_index(drop=True)
+
+
+def _long_queries(plan: Plan) -> pd.DataFrame:
+    """The runs that the log tells of."""
+    runs = plan.runs[plan.runs["logged"]]
+    rows = plan.rng(8).lognormal(np.log(40_000), 0.2, len(runs)) * (runs["end"] - runs["start"])
+    seats = [str(plan.instances(seat, start)) for seat, start in zip(runs["seat"], runs["start"])]
+    return pd.DataFrame(
+        {
+            "instance": seats,
+            "user": runs["workload"],
+            "host": [USERS[user][0] for user in runs["workload"]],
+            "digest": [fingerprint.statement(USERS[user][1]).digest for user in runs["workload"]],
+            "thread_id": runs["thread_id"],
+            "end": runs["end"],
+            "query_time_s": (runs["end"] - runs["start"]) * 60,
+            "rows_sent": np.where(runs["seat"] == "writer", 0, significant(rows)).astype(int),
+            "rows_examined": significant(rows).astype(int),
+        }
+    )
+
+
+def _batch_queries(plan: Plan) -> pd.DataFrame:
+    """The batch's statements, one after another, each some minutes long and a transaction of its own."""
+    rng = plan.rng(9)
+    cuts = [np.linspace(start, end, 9) + np.pad(rng.uniform(-1, 1, 7), 1) for start, end in plan.batches]
+    starts = np.concatenate([cut[:-1] for cut in cuts])
+    ends = np.concatenate([cut[1:] for cut in cuts])
+    rows = significant(rng.lognormal(np.log(2e6), 0.3, len(starts))).astype(int)
+    return pd.DataFrame(
+        {
+            "instance": plan.instances("writer", starts),
+            "user": "batch",
+            "host": USERS["batch"][0],
+            "digest": fingerprint.statement(USERS["batch"][1]).digest,
+            "thread_id": np.repeat(np.arange(len(plan.batches)) + 4000, 8),
+            "end": ends,
+            "query_time_s": (ends - starts) * 60,
+            "rows_sent": 0,
+            "rows_examined": rows,
+        }
+    )
+
+
+def _tail(plan: Plan, played: Course) -> Iterator[pd.DataFrame]:
+    """Short statements that happened to take LONG_QUERY_TIME_S or more; the writer's slow down with it."""
+    rng = plan.rng(10)
+    for seat, mix in MIXES.items():
+        slowdown = played.slowdown if seat == "writer" else np.ones(plan.minutes)
+        for user, statement, median_ms in mix:
+            drawn = rng.poisson(8 * played.commits / COMMITS_PER_MINUTE)
+            minute = np.repeat(np.arange(plan.minutes), drawn)
+            seconds = median_ms / 1000 * slowdown[minute] * rng.lognormal(0, 0.6, len(minute))
+            end = minute + rng.random(len(minute))
+            kept = (seconds >= LONG_QUERY_TIME_S) & (end * 60 > seconds)
+            yield _tail_queries(rng, plan, seat, user, statement, end[kept], seconds[kept])
+
+
+def _tail_queries(
+    rng: np.random.Generator, plan: Plan, seat: str, user: str, statement: str, end: Array, seconds: Array
+) -> pd.DataFrame:
+    rows = significant(seconds * rng.lognormal(np.log(30_000), 0.5, len(end))).astype(int)
+    return pd.DataFrame(
+        {
+            "instance": plan.instances(seat, end),
+            "user": user,
+            "host": _host(user),
+            "digest": fingerprint.statement(statement).digest,
+            "thread_id": rng.integers(100, 160, len(end)),
+            "end": end,
+            "query_time_s": seconds,
+            "rows_sent": np.minimum(rows, 20),
+            "rows_examined": rows,
+        }
+    )
+
+
+def _statements(plan: Plan) -> pd.DataFrame:
+    texts = [text for _, text in USERS.values()] + [text for mix in MIXES.values() for _, text, _ in mix]
+    told = [fingerprint.statement(text) for text in texts]
+    return pd.DataFrame(
+        {
+            "digest": [one.digest for one in told],
+            "fingerprint": [one.fingerprint for one in told],
+            "kind": [fingerprint.kind(one.fingerprint) for one in told],
+            "first_seen": plan.times(0.0),
+            "last_seen": plan.times(plan.minutes - 1.0),
+        }
+    )
+
+
+def _trials(plan: Plan) -> pd.DataFrame:
+    """The planted truth, run by run. Nothing was drawn on or off: it is no experiment."""
+    runs = plan.runs
+    return pd.DataFrame(
+        {
+            "time": plan.times(runs["start"]),
+            "end": plan.times(runs["view_end"]),
+            "trial": "planted",
+            "block": runs.groupby("workload").cumcount(),
+            "workload": runs["workload"],
+            "started_at": plan.times(runs["start"]),
+            "ended_at": plan.times(runs["view_end"]),
+            "holds_view": runs["holds_view"],
+        }
+    )
+
+
+def _coverage(plan: Plan, observed: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """What each table got; the gap and the minute of the failover are missing from what is sampled."""
+    gap = f"simulated; monitoring off from {plan.times(plan.gap[0]):%Y-%m-%d %H:%M} to {plan.times(plan.gap[1]):%H:%M}"
+    whole = {
+        name: plan.minutes / plan.observed(np.arange(plan.minutes)).sum() for name in ("metrics", "db_load")
+    }
+    rows = [
+        {
+            "time": pd.Timestamp(plan.window.start).as_unit("us"),
+            "end": pd.Timestamp(plan.window.end).as_unit("us"),
+            "table": name,
+            "expected": round(len(frame) * whole.get(name, 1.0)),
+            "received": len(frame),
+            "lost": 0.0,
+            "unit": "rows",
+            "note": gap if name in whole else "simulated",
+        }
+        for name, frame in observed.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _transaction_number(committed: Array) -> Array:
+    """Transaction numbers are exact integers: 3 significant digits would hide every movement."""
+    return FIRST_TRANSACTION + NUMBERS_PER_COMMIT * np.floor(committed)
+
+
+def significant(values: Array, digits: int = 3) -> Array:
+    """The values rounded to so many significant digits: the sample stays small."""
+    magnitude = np.floor(np.log10(np.maximum(np.abs(values), 1e-12)))
+    scale = 10.0 ** (digits - 1 - magnitude)
+    return np.round(values * scale) / scale

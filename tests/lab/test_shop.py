@@ -1,0 +1,100 @@
+"""The simulated fortnight, as the store holds it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from aurora_analysis import Store, Window
+from aurora_analysis.cli import main
+from aurora_analysis.lab import shop, simulate
+from aurora_analysis.tables import METRICS
+
+DAYS = Window("2026-11-02", "2026-11-06")
+PLAN = simulate.plan(3, DAYS)
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, pd.DataFrame]:
+    return shop.tables(3, DAYS)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    opened = Store(tmp_path_factory.mktemp("shop"))
+    shop.write(opened, 3, DAYS)
+    return opened
+
+
+def test_the_same_seed_gives_the_same_tables(tables):
+    """Bit for bit."""
+    for name, frame in shop.tables(3, DAYS).items():
+        pd.testing.assert_frame_equal(frame, tables[name])
+
+
+def test_values_have_three_significant_digits(tables):
+    """But for transaction numbers, which are exact integers."""
+    metrics = tables["metrics"]
+    numbers = metrics["name"].isin(
+        [name for name, (unit, _) in METRICS.items() if unit == "transaction number"]
+    )
+    exact, rounded = metrics.loc[numbers, "value"], metrics.loc[~numbers, "value"]
+    assert (exact % 1 == 0).all()
+    assert exact.nunique() > 1000
+    assert all(float(f"{value:.3g}") == pytest.approx(value, rel=1e-12) for value in rounded.sample(2000))
+    assert set(metrics["name"]) <= set(METRICS)
+
+
+def test_the_writer_changes_at_the_failover(store):
+    """shop-1 before, shop-2 after; its history list goes on with one minute missing."""
+    history = store.metric("history_list_length", DAYS, cluster="shop")
+    rows = store.read("metrics", DAYS, cluster="shop").query("name == 'commit_latency'")
+    failover = PLAN.times(PLAN.failover)
+    assert set(rows.loc[rows["time"] < failover, "instance"]) == {"shop-1"}
+    assert set(rows.loc[rows["time"] > failover, "instance"]) == {"shop-2"}
+    assert len(history) == len(rows) == PLAN.minutes - 300 - 1
+
+
+def test_the_gap_is_a_gap_and_coverage_tells(store):
+    """No metric inside, and the share received is that of the monitored minutes."""
+    start, end = PLAN.times(PLAN.gap)
+    metrics = store.read("metrics", DAYS, cluster="shop")
+    assert not metrics["time"].between(start, end, inclusive="left").any()
+    coverage = store.coverage(DAYS, cluster="shop").set_index("table")
+    share = coverage.loc["metrics", "received"] / coverage.loc["metrics", "expected"]
+    assert share == pytest.approx(1 - 301 / PLAN.minutes, abs=1e-4)
+    assert "monitoring off" in coverage.loc["metrics", "note"]
+
+
+def test_everything_says_that_it_is_simulated(store):
+    """Whoever reads a row can see it."""
+    for name in store.versions():
+        assert set(store.read(name, cluster="shop")["source"]) == {"simulated"}, name
+
+
+def test_what_the_log_does_not_tell_is_not_in_it(tables):
+    """The idle session is in the truth, and only there."""
+    assert "idle session" in set(tables["trials"]["workload"])
+    assert "idle session" not in set(tables["slow_queries"]["user"])
+    assert set(tables["slow_queries"]["digest"]) <= set(tables["statements"]["digest"])
+
+
+def test_slow_queries_are_those_above_the_limit(tables):
+    """A statement's start, end and duration agree, and the shortest is at the log's limit."""
+    queries = tables["slow_queries"]
+    lasted = (queries["ended_at"] - queries["started_at"]).dt.total_seconds()
+    assert np.allclose(lasted, queries["query_time_s"])
+    assert queries["query_time_s"].min() >= shop.LONG_QUERY_TIME_S
+    assert (tables["instances"]["long_query_time_s"] == shop.LONG_QUERY_TIME_S).all()
+
+
+def test_the_command_writes_the_fortnight_in_few_megabytes(tmp_path: Path):
+    """14 days at one minute; compacted, they fit beside the notebooks."""
+    told = CliRunner().invoke(main, ["lab", "simulate", "--seed", "2", "--store", str(tmp_path)])
+    assert told.output.startswith("shop (simulated, seed 2): 2026-11-02 00:00 to 2026-11-16 00:00 UTC")
+    Store(tmp_path).compact()
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 6e6
