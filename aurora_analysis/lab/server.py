@@ -1,0 +1,218 @@
+"""A private MariaDB or MySQL server: its own folder, socket and port, and an end that does not depend on us.
+
+It stands in for a cluster: on one InnoDB server the sessions of other users share the undo log with the
+writer, as an Aurora reader does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pymysql
+import sqlalchemy
+from pymysql.connections import Connection
+
+from aurora_analysis.errors import Error, NotEnabled
+
+PROGRAMS = ("mariadbd", "mysqld")
+PLACES = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/usr/local/mysql/bin")
+"""Where servers are installed beside the PATH."""
+
+DEFAULTS: dict[str, object] = {
+    "skip_log_bin": True,
+    "skip_name_resolve": True,
+    "innodb_flush_log_at_trx_commit": 2,  # a commit does not wait for this machine's disk, which others share
+    "innodb_fast_shutdown": 2,  # the folder is thrown away
+    "innodb_buffer_pool_size": "128M",
+    "max_connections": 50,
+}
+START_S = 60.0
+"""How long a server may take to start; it takes 1 to 2 s on a free machine."""
+
+STOP_S = 15.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that runs: where its files are, and how to reach it."""
+
+    folder: Path
+    port: int
+    pid: int
+    version: str
+
+    @property
+    def socket(self) -> Path:
+        """The socket it listens on; its port is bound on 127.0.0.1 only."""
+        return self.folder / "sock"
+
+    @property
+    def slow_log(self) -> Path:
+        """The server's slow log; there is none before the first slow statement, or while it is off."""
+        return self.folder / "slow.log"
+
+    def connect(self, user: str = "root", **settings: Any) -> Connection[Any]:
+        """A connection of its own, autocommitting, for where timing matters."""
+        return pymysql.connect(
+            **{"unix_socket": str(self.socket), "user": user, "autocommit": True, **settings}
+        )
+
+    def engine(self, user: str = "root", database: str | None = None) -> sqlalchemy.Engine:
+        """An engine, for everything else."""
+        url = sqlalchemy.URL.create(
+            "mysql+pymysql", user, database=database, query={"unix_socket": str(self.socket)}
+        )
+        return sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+
+
+@contextmanager
+def running(
+    options: Mapping[str, object] | None = None, *, environment: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """Start a server on a new folder; it ends with the block, on an exception, a signal, or when we are killed.
+
+    `options` are the server's own (`{"long_query_time": 0.01}`), `environment` its variables (`{"TZ": …}`).
+    """
+    program = find()
+    with ExitStack() as undo:
+        undo.enter_context(_terminable())
+        folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="aurora-lab-")))
+        variables = {**os.environ, **(environment or {})}
+        _initialise(program, folder, variables)
+        port = _free_port()
+        process = _start(program, folder, port, {**DEFAULTS, **(options or {})}, variables)
+        undo.callback(_stop, process)
+        yield Server(folder, port, process.pid, _answer(process, folder))
+
+
+def find() -> str:
+    """The path of the server program; `NotEnabled` where none is installed."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), *PLACES])
+    found = next(filter(None, (shutil.which(name, path=path) for name in PROGRAMS)), None)
+    if found is None:
+        raise NotEnabled(
+            "The lab needs mariadbd or mysqld, and neither is installed: apt-get install mariadb-server."
+        )
+    return found
+
+
+def _initialise(program: str, folder: Path, environment: Mapping[str, str]) -> None:
+    data = ["--no-defaults", f"--datadir={folder / 'data'}", *_as_root()]
+    installer = shutil.which("mariadb-install-db") if _is_mariadb(program) else None
+    if installer:
+        command = [installer, *data, "--auth-root-authentication-method=normal", "--skip-test-db"]
+    else:
+        command = [program, *data, "--initialize-insecure"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        raise Error(f"{command[0]} could not make a data folder in {folder}: {_last_line(done.stderr)}")
+
+
+def _start(
+    program: str, folder: Path, port: int, options: Mapping[str, object], environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    files = {
+        "datadir": folder / "data",
+        "socket": folder / "sock",
+        "pid_file": folder / "pid",
+        "log_error": folder / "error.log",
+        "slow_query_log_file": folder / "slow.log",
+    }
+    where = {**files, "port": port, "bind_address": "127.0.0.1"}
+    settings = [_argument(name, value) for name, value in (where | dict(options)).items()]
+    return subprocess.Popen(
+        [program, "--no-defaults", *_as_root(), *settings],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        start_new_session=True,  # Ctrl-C is for us: we end it when its last rows are read
+        preexec_fn=_die_with_parent(),  # noqa: PLW1509  (one system call, loaded before the fork)
+    )
+
+
+def _argument(name: str, value: object) -> str:
+    option = "--" + name.replace("_", "-")
+    return option if value is True else f"{option}={int(value) if isinstance(value, bool) else value}"
+
+
+def _answer(process: subprocess.Popen[bytes], folder: Path) -> str:
+    """The version, as soon as the server answers."""
+    deadline = time.monotonic() + START_S
+    while process.poll() is None and time.monotonic() < deadline:
+        if _listens(folder / "sock"):
+            with pymysql.connect(unix_socket=str(folder / "sock"), user="root") as connection:
+                return str(connection.get_server_info())
+        time.sleep(0.05)
+    log = folder / "error.log"
+    said = _last_line(log.read_text(errors="replace")) if log.exists() else "it wrote no log"
+    raise Error(f"The lab's server did not start: {said}")
+
+
+def _listens(path: Path) -> bool:
+    """Whether someone answers there; a client that fails to connect would leave its socket open."""
+    with socket.socket(socket.AF_UNIX) as one:
+        return one.connect_ex(str(path)) == 0
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM unwinds the stack like Ctrl-C does, so that folders are removed too."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _die_with_parent() -> Callable[[], None] | None:
+    """On Linux the kernel kills the child when we are gone, however we went: prctl(2), PR_SET_PDEATHSIG."""
+    if not sys.platform.startswith("linux"):
+        return None
+    return functools.partial(ctypes.CDLL(None).prctl, 1, signal.SIGKILL)
+
+
+def _is_mariadb(program: str) -> bool:
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    return "MariaDB" in said
+
+
+def _as_root() -> list[str]:
+    return ["--user=root"] if os.geteuid() == 0 else []
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def _last_line(text: str) -> str:
+    return next(reversed(text.strip().splitlines()), "it said nothing")

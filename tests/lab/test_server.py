@@ -1,0 +1,110 @@
+"""A private server starts, answers, and always ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+from aurora_analysis.errors import NotEnabled
+from aurora_analysis.lab import server
+
+pytestmark = pytest.mark.real
+
+HOLDER = """
+import time
+from aurora_analysis.lab import server
+with server.running() as ours:
+    print(ours.pid, ours.folder, flush=True)
+    time.sleep(60)
+"""
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process lives; a zombie does not."""
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def ends(pid: int, within_s: float = 10) -> bool:
+    deadline = time.monotonic() + within_s
+    while is_running(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not is_running(pid)
+
+
+def holder() -> tuple[subprocess.Popen[str], int, Path]:
+    """A process that holds a server, the server's pid, and its folder."""
+    process = subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True)
+    pid, folder = process.stdout.readline().split()
+    return process, int(pid), Path(folder)
+
+
+def test_a_server_answers_and_is_gone_after_the_block(mariadbd):
+    """It runs with our options, on its own folder, bound to loopback; afterwards neither process nor folder is left."""
+    with server.running({"long_query_time": 0.25, "slow_query_log": True}) as ours:
+        with ours.engine().connect() as connection:
+            asked = sqlalchemy.text("SELECT @@long_query_time, @@slow_query_log, @@bind_address, @@port")
+            assert tuple(connection.execute(asked).one()) == (0.25, 1, "127.0.0.1", ours.port)
+        assert is_running(ours.pid)
+    assert not is_running(ours.pid)
+    assert not ours.folder.exists()
+
+
+def test_a_server_ends_with_an_exception(mariadbd):
+    """Whatever goes wrong inside, the server does not stay."""
+    with pytest.raises(ZeroDivisionError), server.running() as ours:
+        raise ZeroDivisionError
+    assert not is_running(ours.pid)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_and_removes_its_folder(mariadbd, number):
+    """SIGTERM unwinds like Ctrl-C."""
+    process, pid, folder = holder()
+    process.send_signal(number)
+    process.communicate(timeout=20)
+    assert not is_running(pid)
+    assert not folder.exists()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's help is Linux's")
+def test_the_server_dies_with_a_parent_that_is_killed(mariadbd):
+    """SIGKILL leaves no time to clean up; the kernel ends the server."""
+    process, pid, folder = holder()
+    process.kill()
+    process.communicate(timeout=20)
+    assert ends(pid)
+    subprocess.run(["rm", "-rf", str(folder)], check=True)
+
+
+def test_a_missing_server_is_one_line_that_names_the_package(monkeypatch, tmp_path):
+    """Nobody has to guess what to install."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(server, "PLACES", ())
+    with pytest.raises(NotEnabled, match="apt-get install mariadb-server") as raised:
+        server.find()
+    assert "\n" not in str(raised.value)
+
+
+def test_a_server_that_does_not_start_says_why(mariadbd):
+    """The last line of its own log, not a time-out."""
+    with pytest.raises(server.Error, match="did not start: .+"), server.running({"no_such_option": 1}):
+        pass
+
+
+def test_environment_reaches_the_server(mariadbd):
+    """The lab can live in any zone."""
+    with server.running(environment={"TZ": "Asia/Kolkata"}) as ours, ours.connect() as connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT TIMESTAMPDIFF(MINUTE, UTC_TIMESTAMP(), NOW())")
+        assert cursor.fetchone() == (330,)
+    assert os.environ.get("TZ") != "Asia/Kolkata"
