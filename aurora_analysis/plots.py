@@ -22,23 +22,8 @@ LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P")
 INK, MUTED, SHADE = "#222222", "#767676", "#e6e6e6"
 
-STYLE = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "axes.titlelocation": "left",
-    "axes.titlesize": "medium",
-    "axes.grid": True,
-    "grid.color": SHADE,
-    "grid.linewidth": 0.6,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-    "font.size": 9.5,
-    "figure.dpi": 100,
-    "savefig.bbox": "tight",
-}
+FURTHEST_PCT = 200.0
+"""An interval figure ends here: what lies beyond is shown by an arrow, so that the rest stays readable."""
 
 
 def history_list_length(
@@ -140,14 +125,57 @@ def intervals(
     ax.axvspan(-materiality_pct, materiality_pct, color=SHADE, zorder=0)
     ax.axvline(0, color=MUTED, linewidth=0.8)
     for n, row in enumerate(estimates.to_dict("records")):
-        ax.plot([row[low], row[high]], [n, n], color=_colour(n % 2), linewidth=2)
-        ax.plot(row[estimate], n, marker=MARKERS[n % 2], color=_colour(n % 2), markersize=6)
+        _interval(ax, n, row[estimate], row[low], row[high])
     ax.set_yticks(range(len(labels)), labels)
     ax.invert_yaxis()
     ax.margins(y=0.2)
     ax.grid(axis="y", visible=False)
     ax.set_xlabel(f"{xlabel}; grey: within ±{materiality_pct:g} %")
     return _say_if_empty(ax, estimates)
+
+
+def _interval(ax: Axes, n: int, estimate: float, low: float, high: float) -> None:
+    """One estimate with its interval; an arrow where either leaves the figure."""
+    colour, marker = _colour(n % 2), MARKERS[n % 2]
+    ends = np.clip([low, high], -100, FURTHEST_PCT)
+    ax.plot(ends, [n, n], color=colour, linewidth=2)
+    if estimate > FURTHEST_PCT or high > FURTHEST_PCT:
+        ax.plot(FURTHEST_PCT, n, marker=">", color=colour, markersize=7)
+    if estimate <= FURTHEST_PCT:
+        ax.plot(estimate, n, marker=marker, color=colour, markersize=6)
+        return
+    label = f"{estimate:+,.0f} %"
+    ax.text(FURTHEST_PCT, n, label + "  ", ha="right", va="bottom", fontsize=8, color=INK)
+
+
+def shifts(frame: pd.DataFrame, *, materiality_pct: float = 5.0, ax: Axes | None = None) -> Axes:
+    """How far each instance's latency quantiles moved [%], with intervals."""
+    labels = [f"{row['instance']} p{100 * row['quantile']:g}" for row in frame.to_dict("records")]
+    return intervals(
+        frame,
+        labels,
+        estimate="shift_pct",
+        low="low_pct",
+        high="high_pct",
+        materiality_pct=materiality_pct,
+        xlabel="shift against the window before [%]",
+        ax=ax,
+    )
+
+
+def effects(frame: pd.DataFrame, *, materiality_pct: float = 5.0, ax: Axes | None = None) -> Axes:
+    """The effect of each workload on each of the writer's metrics [%], with intervals."""
+    labels = [f"{row['workload']} → {row['metric']}" for row in frame.to_dict("records")]
+    return intervals(
+        frame,
+        labels,
+        estimate="effect_pct",
+        low="ci_low_pct",
+        high="ci_high_pct",
+        materiality_pct=materiality_pct,
+        xlabel="effect on the writer [%]",
+        ax=ax,
+    )
 
 
 def log_histogram(
@@ -221,12 +249,16 @@ def _say_if_empty(ax: Axes, data: pd.DataFrame | pd.Series) -> Axes:
 
 def _legend(ax: Axes, **where: Any) -> None:
     if ax.get_legend_handles_labels()[1]:
-        ax.legend(**where)
+        ax.legend(frameon=False, **where)
 
 
 def _axes(width: float = 8.6, height: float = 2.6) -> Axes:
-    with plt.style.context(STYLE):
-        _, ax = plt.subplots(figsize=(width, height), layout="constrained")
+    """Calm axes of a figure of their own: two spines, a light grid behind the data."""
+    _, ax = plt.subplots(figsize=(width, height), layout="constrained")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(MUTED)
+    ax.grid(color=SHADE, linewidth=0.6)
+    ax.set_axisbelow(True)
     return ax
 
 

@@ -120,6 +120,13 @@ class Store:
         )
         return known.set_index("index")["role"].reindex(rows.index)
 
+    def instances(self, window: Window, *, cluster: str) -> pd.DataFrame:
+        """Each instance as it was seen in the window, and as it stood when the window began."""
+        seen = self.read("instances", cluster=cluster)
+        before = seen[seen["time"] <= window.start].groupby("instance").tail(1)
+        inside = seen[(seen["time"] > window.start) & (seen["time"] < window.end)]
+        return pd.concat([before, inside]).sort_values(["time", "instance"], ignore_index=True)
+
     def clusters(self) -> list[str]:
         """The clusters that the store knows, by name."""
         delta = self._open(TABLES["coverage"])

@@ -83,6 +83,16 @@ def quantiles(
     return pd.DataFrame(rows, columns=[*by, "executions", "quantile", "latency_ms", "low_ms", "high_ms"])
 
 
+def summary(found: pd.DataFrame) -> pd.DataFrame:
+    """Quantiles as people read them: one row a group, `p50` as "584 [570, 601]" in milliseconds."""
+    by = [name for name in found.columns if name in COUNT_COLUMNS]
+    text = [_with_interval(*values) for values in zip(found["latency_ms"], found["low_ms"], found["high_ms"])]
+    columns = "p" + (100 * found["quantile"]).map("{:g}".format) + " [ms]"
+    wide = found.assign(text=text, column=columns).pivot(index=by, columns="column", values="text")
+    executions = found.groupby(by)["executions"].first()
+    return wide.rename_axis(columns=None).assign(executions=executions).reset_index()
+
+
 def shift(
     executions: pd.DataFrame,
     before: pd.DataFrame,
@@ -181,7 +191,8 @@ def _verdict(
         )
     level, severity = _level(row, materiality_pct)
     sentence = (
-        f"The p{quantile * 100:.0f} of {seen} went from {row['before_ms']:.3g} to {row['latency_ms']:.3g} ms: "
+        f"The p{quantile * 100:.0f} of {seen} went from {_three_digits(row['before_ms'])} "
+        f"to {_three_digits(row['latency_ms'])} ms: "
         f"{row['shift_pct']:+.0f} % [{row['low_pct']:+.0f}, {row['high_pct']:+.0f}] against the window before. "
         "Ordinary week-to-week variation is not known from two windows."
     )
@@ -214,10 +225,20 @@ def _level(row: dict[Hashable, float], materiality_pct: float) -> tuple[str, Sev
     return "inconclusive", "unknown"
 
 
+def _with_interval(value: float, low: float, high: float) -> str:
+    if np.isnan(low):
+        return f"{_three_digits(value)} [too few]"
+    return f"{_three_digits(value)} [{_three_digits(low)}, {_three_digits(high)}]"
+
+
+def _three_digits(value: float) -> str:
+    return f"{float(f'{value:.3g}'):,.10g}"
+
+
 def _above(instance: str, cuts: pd.DataFrame) -> str:
     known = cuts.set_index("instance")["long_query_time_ms"]
     limit = known.get(instance, np.nan)
-    return f" of at least {limit:.3g} ms" if limit > 0 else ""
+    return f" of at least {_three_digits(limit)} ms" if limit > 0 else ""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Latency: quantiles whose answer can be seen, intervals that hold, cuts that are said."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -55,6 +57,15 @@ def test_the_interval_of_the_median_covers_it():
     weeks = [latency.counts(slow_queries(lognormal(1000, seed=seed))) for seed in range(100)]
     medians = pd.concat([latency.quantiles(week, WEEK).iloc[[0]] for week in weeks])
     assert medians["low_ms"].le(1000).mul(medians["high_ms"].ge(1000)).mean() >= 0.95 - 3 * 0.022
+
+
+def test_a_summary_reads_as_people_say_it():
+    """One row a group; the interval stands beside its quantile, or why there is none."""
+    week = latency.summary(latency.quantiles(latency.counts(slow_queries(lognormal())), WEEK))
+    assert week.columns.to_list() == ["instance", "p50 [ms]", "p95 [ms]", "p99 [ms]", "executions"]
+    assert re.fullmatch(r"[\d,]+ \[[\d,]+, [\d,]+\]", week["p50 [ms]"][0])
+    few = latency.summary(latency.quantiles(latency.counts(slow_queries([0.5])), WEEK))
+    assert few["p99 [ms]"][0].endswith("[too few]")
 
 
 def test_few_blocks_give_no_interval():
