@@ -1,0 +1,79 @@
+"""Slow queries become workloads, and their exposure."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from aurora_analysis import Window
+from aurora_analysis.analysis import workloads
+
+
+def at(clock: str) -> pd.Timestamp:
+    return pd.Timestamp(f"2026-11-09T{clock}Z")
+
+
+def queries(*rows: tuple[str | None, str, str]) -> pd.DataFrame:
+    """One execution a row: user, start and end (clock times)."""
+    return pd.DataFrame(
+        {
+            "user": pd.Series([user for user, _, _ in rows], dtype="str"),
+            "started_at": pd.DatetimeIndex([at(start) for _, start, _ in rows]),
+            "ended_at": pd.DatetimeIndex([at(end) for _, _, end in rows]),
+            "instance": "db-2",
+            "digest": "00ff00ff00ff00ff",
+            "thread_id": range(len(rows)),
+        }
+    )
+
+
+def test_a_workload_is_the_user_or_else_the_digest():
+    """Where the log tells no user the digest names the workload."""
+    named = workloads.named(
+        queries(("etl", "10:00", "10:05"), (None, "10:00", "10:05"), ("", "10:00", "10:05"))
+    )
+    assert list(named) == ["etl", "00ff00ff00ff00ff", "00ff00ff00ff00ff"]
+
+
+def test_runs_are_ordered_by_start_and_may_be_cut_at_a_length():
+    """An execution shorter than asked for is left out."""
+    log = queries(("etl", "11:00", "11:20"), ("etl", "10:00", "10:10"), ("bi", "10:30", "10:31"))
+    runs = workloads.exposures(log, shortest_s=300)
+    assert list(runs["start"]) == [at("10:00"), at("11:00")]
+    assert list(runs.columns) == workloads.EXPOSURE_COLUMNS
+
+
+def test_exposure_is_the_share_of_each_period():
+    """A run from 10:00:30 to 10:02:15 fills half of one minute, all of the next, a quarter of the third."""
+    runs = workloads.exposures(queries(("etl", "10:00:30", "10:02:15")))
+    minutes = pd.date_range(at("10:00"), periods=4, freq="min", unit="us")
+    assert list(workloads.exposure_share(runs, minutes, 60)["etl"]) == pytest.approx([0.5, 1, 0.25, 0])
+
+
+def test_runs_at_the_same_time_count_once():
+    """Two extracts side by side, one inside another, and one that follows at once."""
+    log = queries(
+        ("etl", "10:00", "10:30"),
+        ("etl", "10:10", "10:20"),
+        ("etl", "10:20", "10:40"),
+        ("etl", "11:00", "11:15"),
+    )
+    runs = workloads.exposures(log)
+    hours = pd.date_range(at("10:00"), periods=2, freq="h", unit="us")
+    assert list(workloads.exposure_share(runs, hours, 3600)["etl"]) == pytest.approx([40 / 60, 15 / 60])
+
+
+def test_exposed_hours_are_those_inside_the_window():
+    """A run that began before the window counts from its start."""
+    runs = workloads.exposures(queries(("etl", "09:30", "10:30"), ("bi", "10:00", "10:15")))
+    window = Window("2026-11-09T10:00", "2026-11-09T11:00")
+    assert workloads.exposed_hours(runs, window).to_dict() == pytest.approx({"bi": 0.25, "etl": 0.5})
+
+
+def test_no_slow_queries_are_no_exposure():
+    """Nothing ran: no column, no row, no exception."""
+    runs = workloads.exposures(queries())
+    minutes = pd.date_range(at("10:00"), periods=3, freq="min", unit="us")
+    assert runs.empty
+    assert workloads.exposure_share(runs, minutes, 60).shape == (3, 0)
+    assert workloads.exposed_hours(runs, Window("2026-11-09", "2026-11-10")).empty
