@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import random
@@ -181,6 +182,14 @@ def test_pinned_versions_read_what_was_there(store):
     assert store.at({}).read("metrics", DAY, cluster="shop").empty
     with pytest.raises(Error, match="opened at fixed versions"):
         write(store.at(then))
+
+
+def test_a_report_pins_its_notebooks_by_the_environment(store, monkeypatch):
+    """A store that is opened without versions takes those that its surroundings name."""
+    write(store)
+    monkeypatch.setenv("AURORA_ANALYSIS_VERSIONS", json.dumps(store.versions()))
+    write(store, value=9.0)
+    assert (Store(store.location).read("metrics", DAY, cluster="shop").value == 1.0).all()
 
 
 def test_a_version_that_is_gone_says_so(store):
