@@ -1,0 +1,104 @@
+"""When a workload was open on the readers, minute by minute, and what that may do to the writer.
+
+A run holds a read view: undo that purge cannot clean up piles up while it is open (the dose) and is worked off
+after it (the tail). The minutes before a start can show no effect; if they do, it is not the workload's (the lead).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from aurora_analysis.analysis.nuisance import Array, Grid, Integers, Mask
+
+DRAIN = 2.5
+"""How fast purge cleans up when nothing holds it, in mean write rates: assumed where no history list shows it."""
+
+TAIL_MINUTES = 30
+"""After a run the writer may still be slow: these minutes are no comparison."""
+
+LEAD_MINUTES = (35, 5)
+"""The minutes before a start in which a run cannot have had an effect yet."""
+
+
+def open_share(runs: pd.DataFrame, grid: Grid) -> Array:
+    """The share of each minute in which at least one of the runs `start, end` is open [0 to 1]."""
+    ordered = runs.sort_values("start")
+    starts, ends = grid.minutes(ordered["start"]), grid.minutes(ordered["end"])
+    reached = np.maximum.accumulate(ends)
+    starts = np.maximum(starts, np.concatenate([[-np.inf], reached[:-1]]))
+    ends = np.maximum(starts, ends)
+    covered = np.concatenate([[0.0], np.cumsum(ends - starts)])
+    edges = np.column_stack([starts, ends]).ravel()
+    totals = np.column_stack([covered[:-1], covered[1:]]).ravel()
+    return np.diff(np.interp(np.arange(len(grid.times) + 1), edges, totals))
+
+
+def _dose(open_: Array, load: Array, drain: float) -> Array:
+    """What purge could not clean up, in mean minutes of writes: it grows while a run is open, then drains."""
+    writes = np.nan_to_num(load / np.nanmean(load), nan=1.0)
+    steps = open_ * writes[:, None] - (1 - open_) * drain
+    walk = np.cumsum(steps, axis=0)
+    return walk - np.minimum(np.minimum.accumulate(walk, axis=0), 0)
+
+
+def tail(open_: Array) -> Array:
+    """1 in the half hour after a run, where none is open."""
+    minute = np.arange(len(open_))[:, None]
+    last = np.maximum.accumulate(np.where(open_ > 0, minute, -TAIL_MINUTES - 1), axis=0)
+    return ((open_ == 0) & (minute - last <= TAIL_MINUTES)).astype(float)
+
+
+def _lead(open_: Array, after: Array) -> Array:
+    """1 in the minutes shortly before a run in which neither it nor the one before can act."""
+    far, near = LEAD_MINUTES
+    starts = starts_of(open_).astype(float)
+    ahead = np.vstack([np.cumsum(starts, axis=0), np.repeat(starts.sum(axis=0)[None], far, axis=0)])
+    coming = ahead[far:] - ahead[near : len(starts) + near]
+    return ((coming > 0) & (open_ == 0) & (after == 0)).astype(float)
+
+
+def starts_of(open_: Array) -> Mask:
+    """The minutes in which a run begins, by workload."""
+    return (open_ > 0) & (np.vstack([np.zeros((1, open_.shape[1])), open_[:-1]]) == 0)
+
+
+COLUMNS = 4
+"""Columns of a workload: exposure, dose, tail, lead. The first three are its effect, the fourth its placebo."""
+
+
+def columns(open_: Array, load: Array, drain: float) -> Array:
+    """The columns of each workload, side by side."""
+    after = tail(open_)
+    parts = [open_, _dose(open_, load, drain), after, _lead(open_, after)]
+    return np.stack(parts, axis=2).reshape(len(open_), -1)
+
+
+def run_lengths(open_: Array) -> Integers:
+    """How long each run is [min]; runs that follow each other without a free minute are one."""
+    edges = np.diff(np.concatenate([[0], (open_ > 0).astype(int), [0]]))
+    return np.flatnonzero(edges == -1) - np.flatnonzero(edges == 1)
+
+
+def of_median_length(open_: Array) -> Array:
+    """The exposure if every run had lasted as long as the median one."""
+    length = int(np.median(run_lengths(open_)))
+    within = np.convolve(starts_of(open_[:, None])[:, 0], np.ones(length))[: len(open_)] > 0
+    return within * open_[open_ > 0].mean()
+
+
+def drain(history: pd.Series | None, load: pd.Series) -> float:
+    """How fast purge shortens the history list, in what a mean minute of writes adds to it.
+
+    Growth and fall are read where the list moves one way for five minutes; without ten such minutes of each, or
+    without a history list, the default stands.
+    """
+    if history is None:
+        return DRAIN
+    change = history.reindex(load.index).diff()
+    writes = (load / load.mean()).where(load > 0)
+    growing = change.where(change.gt(0).rolling(5).sum() == 5) / writes
+    falling = -change.where(change.lt(0).rolling(5).sum() == 5)
+    if growing.count() < 10 or falling.count() < 10:
+        return DRAIN
+    return float(np.clip(falling.median() / growing.median(), 0.2, 20.0))

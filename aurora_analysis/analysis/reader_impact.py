@@ -1,0 +1,858 @@
+"""Did a workload on the readers slow the writer, by how much, and how sure are we?
+
+The writer's log latency of each minute is regressed on what moves it anyway (`nuisance`) and on the workload's
+exposure, its dose (what purge could not clean up while it was open) and its tail (the half hour after it). The
+effect is the mean fitted effect over the exposed minutes. Its standard error is a jackknife over days (CR3: Bell
+& McCaffrey 2002) with a t distribution of as many degrees of freedom as the days' shares in the estimate allow:
+minutes hang together and runs are few, which is why correlation and t-tests see an effect where there is none.
+
+Before any yes or no the data must be able to answer. A workload that always runs with the nightly batch, at the
+same minute, or right after the writer became slow is refused, and the refusal says why. What starts together
+with the workload and leaves no trace here cannot be told from it by any arithmetic; only moving it on random
+days can (`aurora-analysis experiment`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from aurora_analysis.analysis import exposure, nuisance
+from aurora_analysis.analysis.experiment import adjusted
+from aurora_analysis.analysis.nuisance import Array, Grid, Integers, Mask
+from aurora_analysis.errors import Error
+
+COLUMNS = [
+    "workload",
+    "metric",
+    "level",
+    "effect_pct",
+    "ci_low_pct",
+    "ci_high_pct",
+    "p",
+    "p_adjusted",
+    "runs",
+    "exposed_minutes",
+    "days",
+    "smallest_detectable_pct",
+    "placebo_reject_pct",
+    "reason",
+    "sentence",
+]
+
+LEAD_ALPHA = 0.01
+
+SIGN_ALPHA = 0.1
+"""The variants are tried where the answer may become a yes."""
+
+WINSORISE = 4.0
+"""Residuals beyond so many robust standard deviations are pulled in: failovers and stalls are not the question."""
+
+DRIFT_HOURS = (12, 24, 48)
+"""Slower drift than this is taken out; a run must be short beside it, so long runs get a longer one."""
+
+OTHERS = 10
+"""So many other workloads, those that overlap most, stand beside the one that is estimated."""
+
+DAYS_NEEDED = 7
+RUNS_NEEDED = 5
+RUN_DAYS_NEEDED = 4
+MINUTES_NEEDED = 30
+COVERAGE_NEEDED = 0.5
+
+EXPLAINED_MOST = 0.80
+"""Refused when the nuisance explains more of the exposure than this."""
+
+COMPARABLE_DAYS = 3
+COMPARABLE_LEAST = 0.5
+"""This share of the exposed minutes needs so many days without the workload at the same time of day."""
+
+IN_JOB_MOST = 0.40
+JOB_FREE_LEAST = 0.25
+"""Refused when this much exposure falls into a writer's job that seldom runs without the workload."""
+
+TWIN_MOST = 0.80
+
+PLACEBO_MOST = 12.0
+"""Per cent of placebos rejected above which no verdict on these data can be trusted; 5 would be perfect."""
+
+DETECTABLE = 2.8
+"""Standard errors that an effect needs to be found with a power of 80 % at a level of 5 % (1.96 + 0.84)."""
+
+SETTLES = {
+    "job": "move it away from that job by one or two hours on random days; six to ten moved days are enough",
+    "clock": "move it by one or two hours on random days; six to ten moved days are enough",
+    "r2": "move it by one or two hours on random days; six to ten moved days are enough",
+    "few": f"wait until it ran at least {RUNS_NEEDED} times on {RUN_DAYS_NEEDED} days",
+    "lead": "look for what happens before its starts, or start it at random times",
+    "twin": "report the two as one workload, or run them apart",
+    "placebo": "run a randomised trial (aurora-analysis experiment)",
+}
+
+
+def estimate(
+    latency: pd.DataFrame,
+    load: pd.Series,
+    exposures: pd.DataFrame,
+    *,
+    writer_jobs: pd.DataFrame | None = None,
+    history_list_length: pd.Series | None = None,
+    roles: pd.DataFrame | None = None,
+    timezone: str = "UTC",
+    materiality: float = 0.05,
+    alpha: float = 0.05,
+    placebos: int = 0,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The effect of each workload on each of the writer's latencies while it is open [%], or why it cannot be told.
+
+    Answers: did this reader workload slow the writer?
+    `latency` has one column a metric [ms] and one row a minute (index UTC; NaN = missing), `load` is the writer's
+    write throughput [1/s] on the same minutes. `exposures` has one row a run: `workload, start, end` (UTC), and so
+    has `writer_jobs` for the writer's own jobs; `history_list_length` shows how fast purge drains; `roles` are
+    rows `start, end, writer` where a failover moved the writer. `timezone` is where people's days and weekends
+    are. One row a workload and metric; `p_adjusted` by Benjamini & Hochberg over those that were not refused.
+    `placebos` > 0 pastes so many real exposures onto other days and tells how many of these are "found".
+    """
+    study = _study(latency, load, exposures, writer_jobs, history_list_length, roles, timezone)
+    findings = [finding for part in _parts(study) for finding in _findings(part)]
+    rejected = _placebo_rejections(study, alpha, placebos, seed)
+    rows = [row for finding in findings for row in _rows(study, finding, rejected, alpha)]
+    table = pd.DataFrame(rows, columns=ROW_COLUMNS).pipe(_with_adjusted_p)
+    table = table.assign(level=[_level(row, alpha, materiality) for row in table.itertuples()])
+    table = table.assign(reason=[_reason(row) for row in table.itertuples()])
+    table = table.assign(sentence=[_sentence(row, alpha) for row in table.itertuples()])
+    return table.sort_values(["workload", "metric"], ignore_index=True)[COLUMNS]
+
+
+SENSITIVITY_COLUMNS = ["workload", "metric", "variant", "effect_pct", "ci_low_pct", "ci_high_pct", "p"]
+
+
+def sensitivity(
+    latency: pd.DataFrame,
+    load: pd.Series,
+    exposures: pd.DataFrame,
+    *,
+    writer_jobs: pd.DataFrame | None = None,
+    history_list_length: pd.Series | None = None,
+    roles: pd.DataFrame | None = None,
+    timezone: str = "UTC",
+    alpha: float = 0.05,
+) -> pd.DataFrame:
+    """The effects when the question is asked a little differently [%]. Answers: does the answer hang on a choice?
+
+    Takes what `estimate` takes. The variants: without dose; without what ran inside the writer's jobs; with every
+    run as long as the median one (a slow storage makes a run long); and before the start, where none can be.
+    """
+    study = _study(latency, load, exposures, writer_jobs, history_list_length, roles, timezone)
+    rows = [
+        (study.workloads[i], metric, name, *_percent(fit, m, alpha))
+        for part in _parts(study)
+        for i in part.members
+        if part.enough(i)
+        for name, fit in _variant_fits(part, i).items()
+        for m, metric in enumerate(part.metrics)
+    ]
+    return pd.DataFrame(rows, columns=SENSITIVITY_COLUMNS)
+
+
+QUANTILE_COLUMNS = ["workload", "metric", "quantile", "effect_pct", "ci_low_pct", "ci_high_pct", "p"]
+
+
+def quantile_effects(
+    latency: pd.DataFrame,
+    load: pd.Series,
+    exposures: pd.DataFrame,
+    *,
+    quantiles: Sequence[float] = (0.5, 0.95, 0.99),
+    writer_jobs: pd.DataFrame | None = None,
+    history_list_length: pd.Series | None = None,
+    roles: pd.DataFrame | None = None,
+    timezone: str = "UTC",
+    alpha: float = 0.05,
+) -> pd.DataFrame:
+    """How quantiles of the minute means shift while a workload is open [%], everything else held constant.
+
+    Answers: did the bad minutes get worse? CloudWatch's minute is a mean: this is the p95 of minute means, not of
+    statements. Takes what `estimate` takes. The point is the difference between exposed and unexposed minutes;
+    its error comes from the recentred influence function (Firpo, Fortin & Lemieux 2009) with `estimate`'s days.
+    """
+    study = _study(latency, load, exposures, writer_jobs, history_list_length, roles, timezone)
+    rows = [
+        (study.workloads[i], metric, q, *_percent(_quantile_fit(part, i, m, q), 0, alpha))
+        for part in _parts(study)
+        for i in part.members
+        if part.enough(i)
+        for m, metric in enumerate(part.metrics)
+        for q in quantiles
+    ]
+    return pd.DataFrame(rows, columns=QUANTILE_COLUMNS)
+
+
+@dataclass(frozen=True)
+class _Study:
+    """The input on one grid of minutes: `logs` of latency by metric, `open` the share of each minute by workload.
+
+    The first `real` workloads may stand beside another one; the rest are placebos.
+    """
+
+    grid: Grid
+    logs: pd.DataFrame
+    load: Array
+    jobs: dict[str, Array]
+    spans: Array
+    drain: float
+    workloads: list[str]
+    open: Array
+    real: int
+
+
+def _study(
+    latency: pd.DataFrame,
+    load: pd.Series,
+    exposures: pd.DataFrame,
+    writer_jobs: pd.DataFrame | None,
+    history_list_length: pd.Series | None,
+    roles: pd.DataFrame | None,
+    timezone: str,
+) -> _Study:
+    _check_minutes(latency, "latency")
+    _check_minutes(load, "load")
+    _check_runs(exposures, "exposures")
+    _check_values(latency, load)
+    times = pd.date_range(latency.index.min(), latency.index.max(), freq="min")
+    throughput = load.reindex(times)
+    grid = nuisance.grid(times, throughput, timezone)
+    spans, known = _writer_spans(grid, roles)
+    usable = latency.reindex(times).where(lambda frame: frame > 0).loc[known].reindex(times)
+    by_name = {str(name): runs for name, runs in exposures.groupby("workload", sort=True)}
+    return _Study(
+        grid=grid,
+        logs=pd.DataFrame(np.log(usable)),
+        load=throughput.to_numpy(dtype=float),
+        jobs=_jobs(grid, writer_jobs),
+        spans=spans,
+        drain=exposure.drain(history_list_length, throughput),
+        workloads=list(by_name),
+        open=_stack([exposure.open_share(runs, grid) for runs in by_name.values()], len(times)),
+        real=len(by_name),
+    )
+
+
+def _check_minutes(series: pd.DataFrame | pd.Series, name: str) -> None:
+    index = series.index
+    if not isinstance(index, pd.DatetimeIndex) or index.tz is None:
+        raise Error(f"The index of {name} has no time zone: give UTC times (tz_localize('UTC')).")
+    if index.has_duplicates:
+        raise Error(f"{name} has the minute {index[index.duplicated()][0]} twice: keep one row a minute.")
+    if not len(index) or (index != index.floor("min")).any():
+        raise Error(f"{name} is not by the minute: resample it to whole minutes, at least one.")
+
+
+def _check_values(latency: pd.DataFrame, load: pd.Series) -> None:
+    negative = [str(name) for name in latency if (latency[name] < 0).any()]
+    if negative:
+        raise Error(f"{negative[0]} has negative latencies: leave what is missing out, or NaN.")
+    if not latency.index.isin(load.dropna().index).any():
+        raise Error("latency and load have no minute in common: read both for the same window.")
+    if (load < 0).any() or not load.reindex(latency.index).max() > 0:
+        raise Error("load must be the writer's write throughput: not negative, and above 0 at some time.")
+
+
+def _check_runs(runs: pd.DataFrame, name: str) -> None:
+    missing = [column for column in ("workload", "start", "end") if column not in runs]
+    if missing:
+        raise Error(f"{name} has no column {missing[0]}: one row a run is expected, workload, start, end.")
+    for column in ("start", "end"):
+        if not isinstance(runs[column].dtype, pd.DatetimeTZDtype) and len(runs):
+            raise Error(f"{column} of {name} has no time zone: give UTC times.")
+    if runs[["workload", "start", "end"]].isna().any(axis=None):
+        raise Error(f"{name} lacks a workload, start or end: give a run that is still open the window's end.")
+    if len(runs) and (runs["end"] < runs["start"]).any():
+        wrong = runs[runs["end"] < runs["start"]].iloc[0]
+        raise Error(
+            f"A run of {wrong['workload']} in {name} ends before its start {wrong['start']}: swap them?"
+        )
+
+
+def _writer_spans(grid: Grid, roles: pd.DataFrame | None) -> tuple[Array, Mask]:
+    """One column for each writer after the first, and the minutes that are not within a failover."""
+    known = np.ones(len(grid.times), dtype=bool)
+    if roles is None or len(roles) < 2:
+        return np.zeros((len(known), 0)), known
+    ordered = roles.sort_values("start")
+    ordered = ordered[ordered["writer"] != ordered["writer"].shift()]
+    minute = np.arange(len(known))
+    moves = grid.minutes(ordered["start"])[1:]
+    for move in moves:
+        known &= (minute < move - 5) | (minute >= move + 15)
+    inside = moves[(moves > 0) & (moves < len(known))]
+    return (minute[:, None] >= inside).astype(float), known
+
+
+def _jobs(grid: Grid, writer_jobs: pd.DataFrame | None) -> dict[str, Array]:
+    if writer_jobs is None:
+        return {}
+    _check_runs(writer_jobs, "writer_jobs")
+    found = {
+        str(name): exposure.open_share(runs, grid)
+        for name, runs in writer_jobs.groupby("workload", sort=True)
+    }
+    return {name: share for name, share in found.items() if share.any()}
+
+
+def _stack(columns: list[Array], rows: int) -> Array:
+    return np.column_stack(columns) if columns else np.zeros((rows, 0))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Workloads and metrics that share their valid minutes and their nuisance; rows are the valid minutes.
+
+    `raw` and `rest` are the columns of all workloads that are needed, as they are and with the nuisance removed;
+    `place` tells where a workload's columns begin; `y` is log latency with the nuisance removed, by metric.
+    """
+
+    study: _Study
+    metrics: list[str]
+    members: list[int]
+    others: dict[int, list[int]]
+    place: dict[int, int]
+    valid: Mask
+    groups: dict[str, Array]
+    residual: Callable[[Array], Array]
+    raw: Array
+    rest: Array
+    y: Array
+    edges: Integers
+    twins: dict[int, str] = field(default_factory=dict)
+
+    def enough(self, i: int) -> bool:
+        """Whether a workload can be estimated at all, be it refused later."""
+        return _too_little(self, i) == ""
+
+
+def _parts(study: _Study) -> Iterable[_Part]:
+    """The study cut so that one factorisation serves everything in a part."""
+    valid = study.logs.notna().to_numpy() & ~np.isnan(study.load)[:, None]
+    masks, which = np.unique(valid, axis=1, return_inverse=True)
+    drift = np.array([_drift_hours(column) for column in study.open.T])
+    others, twins = _neighbours(study)
+    for k, mask in enumerate(masks.T):
+        metrics = [str(name) for name, at in zip(study.logs, np.ravel(which)) if at == k]
+        for hours in np.unique(drift):
+            members = [int(i) for i in np.flatnonzero(drift == hours)]
+            yield _part(study, mask, metrics, members, others, twins, float(hours))
+
+
+def _drift_hours(open_: Array) -> int:
+    lengths = exposure.run_lengths(open_)
+    wanted = 6 * np.quantile(lengths, 0.9) / 60 if len(lengths) else 0
+    return next((hours for hours in DRIFT_HOURS if hours >= wanted), DRIFT_HOURS[-1])
+
+
+def _neighbours(study: _Study) -> tuple[dict[int, list[int]], dict[int, str]]:
+    """The workloads that overlap each one most, and the one from which it is inseparable."""
+    if not study.real:
+        return {}, {}
+    overlap = _products((study.open > 0) | (exposure.tail(study.open) > 0), study.real)
+    centred = study.open - study.open.mean(axis=0)
+    alike = _products(centred / np.maximum(np.linalg.norm(centred, axis=0), 1e-12), study.real) ** 2
+    order = np.argsort(-overlap, axis=1, kind="stable")[:, :OTHERS]
+    others = {i: [int(j) for j in near if overlap[i, j] > 0] for i, near in enumerate(order)}
+    twins = {i: study.workloads[row.argmax()] for i, row in enumerate(alike) if row.max() > TWIN_MOST}
+    return others, twins
+
+
+def _products(columns: npt.NDArray[Any], count: int) -> npt.NDArray[np.float32]:
+    """The inner product of each column with each of the first `count`, but none with itself."""
+    single = columns.astype(np.float32)
+    products = single.T @ single[:, :count]
+    np.fill_diagonal(products, 0)
+    return products
+
+
+def _part(
+    study: _Study,
+    mask: Mask,
+    metrics: list[str],
+    members: list[int],
+    others: dict[int, list[int]],
+    twins: dict[int, str],
+    drift_hours: float,
+) -> _Part:
+    needed = sorted({*members, *(j for i in members for j in others[i])})
+    columns = exposure.columns(study.open[:, needed], study.load, study.drain)[mask]
+    groups = nuisance.groups(study.grid, study.load, study.jobs, study.spans, drift_hours)
+    groups = {name: group[mask] for name, group in groups.items()}
+    y = study.logs[metrics].to_numpy()[mask]
+    residual = _no_residual if _too_short(study.grid, mask) else nuisance.residual_maker(_matrix(groups))
+    days = study.grid.blocks()[mask]
+    return _Part(
+        study=study,
+        metrics=metrics,
+        members=members,
+        others=others,
+        place={i: exposure.COLUMNS * n for n, i in enumerate(needed)},
+        valid=mask,
+        groups=groups,
+        residual=residual,
+        raw=columns,
+        rest=residual(columns),
+        y=residual(_winsorised(y, residual(y))),
+        edges=np.flatnonzero(np.diff(days, prepend=-1)),
+        twins=twins,
+    )
+
+
+def _matrix(groups: dict[str, Array]) -> Array:
+    return np.column_stack(list(groups.values()))
+
+
+def _no_residual(values: Array) -> Array:
+    return np.zeros_like(values)
+
+
+def _winsorised(y: Array, rest: Array) -> Array:
+    """y with outliers of its residual pulled in, metric by metric."""
+    if not len(rest):
+        return y
+    limit = WINSORISE * 1.4826 * np.median(np.abs(rest - np.median(rest, axis=0)), axis=0)
+    return y - rest + np.clip(rest, -limit, limit)
+
+
+def _too_short(grid: Grid, mask: Mask) -> str:
+    """Why the window cannot be assessed, or nothing."""
+    full = np.bincount(grid.day[mask], minlength=grid.day[-1] + 1) >= nuisance.DAY / 2
+    coverage = mask.mean()
+    if coverage < COVERAGE_NEEDED:
+        return f"only {coverage:.0%} of the minutes have both latency and load"
+    if full.sum() < DAYS_NEEDED:
+        return f"the window has {full.sum()} days with data, {DAYS_NEEDED} are needed"
+    return ""
+
+
+def _too_little(part: _Part, i: int) -> str:
+    """Why a workload is not assessed, or nothing."""
+    short = _too_short(part.study.grid, part.valid)
+    if short:
+        return short
+    open_ = part.study.open[:, i]
+    if not open_.any():
+        return "it has no run inside the window"
+    seen = open_[part.valid].sum() / open_.sum()
+    if seen < COVERAGE_NEEDED:
+        return f"only {seen:.0%} of its open time has both latency and load"
+    if open_[part.valid].sum() < MINUTES_NEEDED and len(exposure.run_lengths(open_)) >= RUNS_NEEDED:
+        return f"it was open for {open_.sum():.0f} minutes in all, {MINUTES_NEEDED} are needed"
+    return ""
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """An effect on the log of each metric, its standard error and its degrees of freedom."""
+
+    effect: Array
+    error: Array
+    df: float
+
+    def p(self) -> Array:
+        return np.asarray(2 * stats.t.sf(np.abs(self.effect) / self.error, self.df))
+
+
+def _fit(columns: Array, weights: Array, y: Array, edges: Integers) -> _Fit:
+    """The weighted sum of the columns' coefficients, with a jackknife error over days.
+
+    All with the nuisance removed. The effect is a sum of `y` weighted by `leverage`; what a day adds to its
+    error is inflated by the day's share in the squared weights, because the fit follows what weighs much.
+    """
+    gram = columns.T @ columns
+    inverse = np.linalg.pinv(gram, rcond=1e-10, hermitian=True)
+    coefficients = inverse @ (columns.T @ y)
+    leverage = columns @ (inverse @ weights)
+    scores = np.add.reduceat(leverage[:, None] * (y - columns @ coefficients), edges)
+    share = np.add.reduceat(leverage**2, edges)
+    share = share / share.sum()
+    error = np.sqrt(((scores / (1 - np.minimum(share, 0.9))[:, None]) ** 2).sum(axis=0))
+    return _Fit(weights @ coefficients, error, max(2.0, 1 / (share**2).sum() - 1))
+
+
+def _beside(part: _Part, i: int) -> Array:
+    """The columns of the workloads that overlap this one, with the nuisance removed."""
+    places = [part.place[j] + n for j in part.others[i] for n in range(exposure.COLUMNS - 1)]
+    return part.rest[:, [at for at in places if _varies(part.raw[:, at], part.rest[:, at])]]
+
+
+def _varies(raw: Array, rest: Array) -> bool:
+    """Whether the nuisance left a column more than a thousandth of its variance."""
+    return bool(rest @ rest > 1e-3 * ((raw - raw.mean()) ** 2).sum())
+
+
+def _own_fit(raw: Array, rest: Array, beside: Array, y: Array, edges: Integers) -> _Fit:
+    """The mean effect over exposed minutes of columns whose first is the exposure."""
+    kept = [n for n in range(raw.shape[1]) if _varies(raw[:, n], rest[:, n])]
+    exposed = raw[:, 0] > 0
+    weights = np.concatenate([raw[exposed][:, kept].mean(axis=0), np.zeros(beside.shape[1])])
+    return _fit(np.column_stack([rest[:, kept], beside]), weights, y, edges)
+
+
+def _lead_fit(rest: Array, beside: Array, y: Array, edges: Integers) -> _Fit:
+    """The effect in the minutes before a start, beside the effect of the run itself."""
+    weights = np.zeros(rest.shape[1] + beside.shape[1])
+    weights[exposure.COLUMNS - 1] = 1
+    return _fit(np.column_stack([rest, beside]), weights, y, edges)
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """What one part found of one workload: the fit, or why there is none.
+
+    `unknown` says why it was not assessed; `flags` why it cannot be told, by metric and name of the flag;
+    `unstable` which variant of the question turns the answer's sign, by metric.
+    """
+
+    workload: int
+    metrics: list[str]
+    fit: _Fit | None = None
+    unknown: str = ""
+    flags: list[dict[str, str]] = field(default_factory=list)
+    unstable: list[str] = field(default_factory=list)
+
+
+def _findings(part: _Part) -> list[_Finding]:
+    return [_finding(part, i) for i in part.members]
+
+
+def _finding(part: _Part, i: int) -> _Finding:
+    unknown = _too_little(part, i)
+    if unknown:
+        return _Finding(i, part.metrics, unknown=unknown)
+    flags = _flags(part, i)
+    if "few" in flags:
+        return _Finding(i, part.metrics, flags=[flags for _ in part.metrics])
+    fit, lead = _member_fits(part, i)
+    by_metric = [flags | early for early in _early(lead)]
+    return _Finding(i, part.metrics, fit, flags=by_metric, unstable=_turned(part, i, fit))
+
+
+def _early(lead: _Fit) -> list[dict[str, str]]:
+    """The flag of each metric that was not as usual before the workload started."""
+    words = ["slow" if effect > 0 else "fast" for effect in lead.effect]
+    texts = [{"lead": f"the writer was already {word} before it started"} for word in words]
+    return [text if p < LEAD_ALPHA else {} for text, p in zip(texts, lead.p())]
+
+
+def _turned(part: _Part, i: int, fit: _Fit) -> list[str]:
+    """By metric, the variant of the question that turns a significant answer's sign, or nothing."""
+    significant = fit.p() < SIGN_ALPHA
+    if not significant.any():
+        return ["" for _ in part.metrics]
+    variants = _variant_fits(part, i)
+    variants.pop(BEFORE)
+    turned = [
+        [name for name, other in variants.items() if other.effect[m] * fit.effect[m] < 0]
+        for m in range(len(part.metrics))
+    ]
+    return [next(iter(names), "") if clear else "" for names, clear in zip(turned, significant)]
+
+
+def _member_fits(part: _Part, i: int) -> tuple[_Fit, _Fit]:
+    own = slice(part.place[i], part.place[i] + exposure.COLUMNS)
+    raw, rest = part.raw[:, own], part.rest[:, own]
+    beside = _beside(part, i)
+    fit = _own_fit(
+        raw[:, : exposure.COLUMNS - 1], rest[:, : exposure.COLUMNS - 1], beside, part.y, part.edges
+    )
+    return fit, _lead_fit(rest, beside, part.y, part.edges)
+
+
+def _flags(part: _Part, i: int) -> dict[str, str]:
+    """Why the effect of a workload cannot be told from these data, whatever the statistics."""
+    open_ = np.where(part.valid, part.study.open[:, i], 0)
+    found = {
+        "few": _few(part.study.grid, open_),
+        "job": _in_a_job(part.study.jobs, open_),
+        "clock": _without_comparison(part.study.grid, part.valid, open_),
+        "r2": _explained(part, i),
+        "twin": f"it is inseparable from workload {part.twins[i]}" if i in part.twins else "",
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+def _few(grid: Grid, open_: Array) -> str:
+    runs, days = len(exposure.run_lengths(open_)), len(np.unique(grid.day[open_ > 0]))
+    if runs >= RUNS_NEEDED and days >= RUN_DAYS_NEEDED:
+        return ""
+    return f"it has too few runs: {runs} on {days} days"
+
+
+def _in_a_job(jobs: dict[str, Array], open_: Array) -> str:
+    for name, job in jobs.items():
+        inside = open_[job > 0].sum() / open_.sum()
+        spells = np.cumsum(exposure.starts_of(job[:, None])[:, 0]) * (job > 0)
+        together = np.unique(spells[(spells > 0) & (open_ > 0)])
+        free = 1 - len(together) / spells.max()
+        if inside > IN_JOB_MOST and free < JOB_FREE_LEAST:
+            return f"it is confounded with writer job {name}, which holds {inside:.0%} of its open time"
+    return ""
+
+
+def _without_comparison(grid: Grid, valid: Mask, open_: Array) -> str:
+    """Exposed minutes need the same time of day on days of the same kind without the workload."""
+    key = grid.clock + nuisance.DAY * grid.weekend
+    clean = valid & (open_ == 0) & (exposure.tail(open_[:, None])[:, 0] == 0)
+    days = np.bincount(key[clean], minlength=2 * nuisance.DAY)
+    share = (days[key[open_ > 0]] >= COMPARABLE_DAYS).mean()
+    if share >= COMPARABLE_LEAST:
+        return ""
+    hours, minutes = divmod(_usual_clock(grid.clock[exposure.starts_of(open_[:, None])[:, 0]]), 60)
+    return f"it always runs at about {hours:02d}:{minutes:02d}: there are no comparable minutes without it"
+
+
+def _usual_clock(clock: Integers) -> int:
+    """The middle of times of day, round the clock."""
+    angle = np.angle(np.exp(2j * np.pi * clock / nuisance.DAY).sum())
+    return round(angle / (2 * np.pi) * nuisance.DAY) % nuisance.DAY
+
+
+def _explained(part: _Part, i: int) -> str:
+    at = part.place[i]
+    raw, rest = part.raw[:, at] - part.raw[:, at].mean(), part.rest[:, at]
+    explained = 1 - rest @ rest / (raw @ raw)
+    if explained <= EXPLAINED_MOST:
+        return ""
+    shares = {name: _explained_by(group, raw) for name, group in part.groups.items()}
+    return f"its exposure is explained ({explained:.0%}) by {max(shares, key=lambda name: shares[name])}"
+
+
+def _explained_by(group: Array, centred: Array) -> float:
+    rest = nuisance.residual_maker(np.column_stack([np.ones(len(group)), group]))(centred[:, None])[:, 0]
+    return float(1 - rest @ rest / (centred @ centred))
+
+
+BEFORE = "before the start"
+
+
+def _variant_fits(part: _Part, i: int) -> dict[str, _Fit]:
+    """The same question asked a little differently; the last asks what must be nothing."""
+    study, beside = part.study, _beside(part, i)
+    open_ = study.open[:, [i]]
+    own = part.place[i]
+    box = [own, own + 2]
+    fits = {"without dose": _own_fit(part.raw[:, box], part.rest[:, box], beside, part.y, part.edges)}
+    in_job = open_ * np.any(_stack(list(study.jobs.values()), len(open_)) > 0, axis=1, keepdims=True)
+    if 0 < in_job.sum() < open_.sum():
+        apart = np.column_stack([beside, part.residual(in_job[part.valid])])
+        fits["without the writer's jobs"] = _variant_fit(part, open_ - in_job, apart)
+    fits["runs of median length"] = _variant_fit(
+        part, exposure.of_median_length(study.open[:, i])[:, None], beside
+    )
+    return fits | {BEFORE: _member_fits(part, i)[1]}
+
+
+def _variant_fit(part: _Part, open_: Array, beside: Array) -> _Fit:
+    raw = exposure.columns(open_, part.study.load, part.study.drain)[part.valid][:, : exposure.COLUMNS - 1]
+    return _own_fit(raw, part.residual(raw), beside, part.y, part.edges)
+
+
+def _quantile_fit(part: _Part, i: int, metric: int, q: float) -> _Fit:
+    """The shift of a quantile of log latency, with the error of its recentred influence function."""
+    own = slice(part.place[i], part.place[i] + exposure.COLUMNS - 1)
+    raw, rest = part.raw[:, own], part.rest[:, own]
+    y = part.y[:, metric]
+    exposed, free = raw[:, 0] > 0, (raw[:, 0] == 0) & (raw[:, 2] == 0)
+    influence = part.residual(_influence(y, q)[:, None])
+    fit = _own_fit(raw, rest, _beside(part, i), influence, part.edges)
+    return replace(fit, effect=np.array([np.quantile(y[exposed], q) - np.quantile(y[free], q)]))
+
+
+def _influence(y: Array, q: float) -> Array:
+    """The recentred influence function of a quantile: (q - 1{y <= quantile}) / density there."""
+    at = np.quantile(y, q)
+    spread = min(y.std(), np.subtract(*np.quantile(y, [0.75, 0.25])) / 1.349)
+    width = 0.9 * spread * len(y) ** -0.2
+    density = stats.norm.pdf((y - at) / width).mean() / width
+    return at + (q - (y <= at)) / density
+
+
+def _percent(fit: _Fit, metric: int, alpha: float) -> tuple[float, float, float, float]:
+    """Effect, interval [%] and p of one metric."""
+    reach = stats.t.ppf(1 - alpha / 2, fit.df) * fit.error[metric]
+    effect = fit.effect[metric]
+    low, high = (float(100 * np.expm1(value)) for value in (effect - reach, effect + reach))
+    return float(100 * np.expm1(effect)), low, high, float(fit.p()[metric])
+
+
+def _placebo_rejections(study: _Study, alpha: float, placebos: int, seed: int) -> dict[str, float]:
+    """How many of so many exposures pasted onto other days are "found", by metric [%].
+
+    Answers: how often is the method wrong on exactly these data? The whole method runs, with the real workloads
+    beside the placebo; a placebo that it refuses does not count.
+    """
+    if not placebos:
+        return {}
+    pasted = _placebos(study, placebos, seed)
+    rejected: dict[str, list[bool]] = {str(name): [] for name in study.logs}
+    for part in _parts(pasted):
+        mine = replace(part, members=[i for i in part.members if pasted.workloads[i].startswith(PLACEBO)])
+        for finding in _findings(mine):
+            for m, metric in enumerate(finding.metrics):
+                if finding.fit is not None and not finding.flags[m]:
+                    rejected[metric].append(bool(finding.fit.p()[m] < alpha))
+    return {metric: 100 * float(np.mean(found)) for metric, found in rejected.items() if found}
+
+
+PLACEBO = "\0placebo "
+
+
+def _placebos(study: _Study, count: int, seed: int) -> _Study:
+    """The study with placebos among its workloads: real exposures whose days were swapped within their class."""
+    rng = np.random.default_rng(seed)
+    enough = np.flatnonzero((study.open > 0).sum(axis=0) >= MINUTES_NEEDED)
+    if not len(enough):
+        return study
+    sources = rng.choice(enough, count)
+    swapped = [study.open[:, i][_swapped_days(study.grid, rng)] for i in sources]
+    return replace(
+        study,
+        workloads=[*study.workloads, *(f"{PLACEBO}{n}" for n in range(count))],
+        open=np.column_stack([study.open, *swapped]),
+    )
+
+
+def _swapped_days(grid: Grid, rng: np.random.Generator) -> Integers:
+    """For each minute the same time of another day of its class; days that lack it keep their own."""
+    clock = (grid.clock - grid.cut) % nuisance.DAY
+    position = np.full((grid.day[-1] + 1, nuisance.DAY), -1)
+    position[grid.day, clock] = np.arange(len(clock))
+    weekend = np.bincount(grid.day, grid.weekend) > np.bincount(grid.day) / 2
+    to = np.arange(len(weekend))
+    for days in (np.flatnonzero(weekend), np.flatnonzero(~weekend)):
+        to[days] = rng.permutation(days)
+    found = position[to[grid.day], clock]
+    return np.where(found >= 0, found, np.arange(len(clock)))
+
+
+ROW_COLUMNS = [
+    "workload",
+    "metric",
+    "unknown",
+    "flags",
+    "unstable",
+    "effect_pct",
+    "ci_low_pct",
+    "ci_high_pct",
+    "p",
+    "smallest_detectable_pct",
+    "runs",
+    "exposed_minutes",
+    "days",
+    "placebo_reject_pct",
+]
+
+
+def _rows(study: _Study, finding: _Finding, rejected: dict[str, float], alpha: float) -> list[dict[str, Any]]:
+    """One row a metric; what was refused has no numbers, because they would be read."""
+    open_ = study.open[:, finding.workload]
+    about = {
+        "workload": study.workloads[finding.workload],
+        "unknown": finding.unknown,
+        "runs": len(exposure.run_lengths(open_)),
+        "exposed_minutes": round(float(open_.sum())),
+        "days": len(np.unique(study.grid.day[open_ > 0])),
+    }
+    return [
+        about
+        | {"metric": metric, "placebo_reject_pct": rejected.get(metric, np.nan)}
+        | _numbers(finding, m, rejected.get(metric, 0.0), alpha)
+        for m, metric in enumerate(finding.metrics)
+    ]
+
+
+def _numbers(finding: _Finding, m: int, placebo_reject_pct: float, alpha: float) -> dict[str, Any]:
+    flags = finding.flags[m] if finding.flags else {}
+    if placebo_reject_pct > PLACEBO_MOST:
+        text = f"on these data {placebo_reject_pct:.0f} % of placebos are found, where {100 * alpha:.0f} % should be"
+        flags = flags | {"placebo": text}
+    if finding.fit is None or flags:
+        return {"flags": flags, "unstable": ""}
+    numbers = dict(zip(("effect_pct", "ci_low_pct", "ci_high_pct", "p"), _percent(finding.fit, m, alpha)))
+    detectable = float(100 * np.expm1(DETECTABLE * finding.fit.error[m]))
+    return numbers | {
+        "smallest_detectable_pct": detectable,
+        "flags": flags,
+        "unstable": finding.unstable[m],
+    }
+
+
+def _with_adjusted_p(table: pd.DataFrame) -> pd.DataFrame:
+    numbers = ["effect_pct", "ci_low_pct", "ci_high_pct", "p", "smallest_detectable_pct"]
+    table = table.astype(dict.fromkeys(numbers, float))
+    return table.assign(p_adjusted=adjusted(table["p"]))
+
+
+def _level(row: Any, alpha: float, materiality: float) -> str:
+    """The first rule that holds."""
+    material = 100 * materiality
+    significant = row.p_adjusted <= alpha
+    if row.unknown:
+        return "unknown"
+    if row.flags:
+        return "cannot tell"
+    if significant and row.ci_low_pct > 0 and row.effect_pct >= material and not row.unstable:
+        return "slows"
+    if -material < row.ci_low_pct and row.ci_high_pct < material:
+        return "no material effect"
+    if significant and row.effect_pct < 0 and not row.unstable:
+        return "speeds up"
+    return "inconclusive"
+
+
+def _reason(row: Any) -> str:
+    """Why there is no plain answer: not assessed, confounded with what, or turned by which variant."""
+    if row.level == "inconclusive" and row.unstable:
+        return f"the effect changes its sign in the variant “{row.unstable}”"
+    return row.unknown or "; ".join(row.flags.values())
+
+
+def _sentence(row: Any, alpha: float) -> str:
+    """The answer with its number, interval and coverage."""
+    metric = row.metric.replace("_", " ")
+    if row.level == "unknown":
+        return f"{row.workload} was not assessed for {metric}: {row.reason}."
+    if row.level == "cannot tell":
+        return (
+            f"Cannot tell whether {row.workload} slows {metric}: {row.reason}. To settle it, "
+            f"{SETTLES[next(iter(row.flags))]}."
+        )
+    return f"{_answer(row, metric)} ({_interval(row, alpha)}; {_coverage(row)})."
+
+
+def _answer(row: Any, metric: str) -> str:
+    effect = f"{abs(row.effect_pct):.1f} %"
+    detectable = f"{row.smallest_detectable_pct:.1f} %"
+    return {
+        "slows": f"While {row.workload} is open, the writer's {metric} is {effect} higher",
+        "no material effect": f"{row.workload} has no material effect on {metric}",
+        "speeds up": (
+            f"While {row.workload} is open, the writer's {metric} is {effect} lower: "
+            "a warning that something else coincides with it"
+        ),
+        "inconclusive": (
+            f"Whether {row.workload} slows {metric} stays open: an effect from {detectable} on would have been found"
+        ),
+    }[row.level] + (f", but {row.reason}" if row.level == "inconclusive" and row.reason else "")
+
+
+def _interval(row: Any, alpha: float) -> str:
+    return f"{100 * (1 - alpha):.0f} % interval {row.ci_low_pct:+.1f} to {row.ci_high_pct:+.1f} %"
+
+
+def _coverage(row: Any) -> str:
+    return f"{row.runs} runs on {row.days} days, {row.exposed_minutes} minutes"
