@@ -93,19 +93,20 @@ def week(name: str, timezone: str = "UTC") -> Window:
 
 def last_week(timezone: str = "UTC", *, now: datetime | None = None) -> Window:
     """The last whole ISO week before `now` in `timezone`."""
-    today = (now or datetime.now(UTC)).astimezone(_zone(timezone)).date()
+    today = (now or datetime.now(UTC)).astimezone(zone(timezone)).date()
     return _week_from(today - timedelta(days=today.weekday() + 7), timezone)
 
 
 def _week_from(monday: date, timezone: str) -> Window:
-    zone = _zone(timezone)
+    local = zone(timezone)
     return Window(
-        datetime.combine(monday, time(), zone),
-        datetime.combine(monday + timedelta(days=7), time(), zone),
+        datetime.combine(monday, time(), local),
+        datetime.combine(monday + timedelta(days=7), time(), local),
     )
 
 
-def _zone(name: str) -> ZoneInfo:
+def zone(name: str) -> ZoneInfo:
+    """The time zone of this name, as in Europe/Berlin."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):

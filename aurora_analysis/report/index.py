@@ -1,0 +1,196 @@
+"""The report's front page: the verdicts of all notebooks and clusters, most severe first, and the same as data."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+
+from aurora_analysis.analysis.verdict import SEVERITIES
+from aurora_analysis.errors import Error
+from aurora_analysis.report import html
+from aurora_analysis.report.runner import Outcome
+from aurora_analysis.window import Window
+
+SCHEMA = 1
+"""Raised when a field of findings.json changes its meaning."""
+
+KIND = "aurora-analysis report"
+NAME = "findings.json"
+
+
+def record(
+    run: Mapping[str, Any], clusters: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]
+) -> dict[str, Any]:
+    """What findings.json holds: the run, what its clusters' data covered, its notebooks, and their findings.
+
+    `run` says what was asked for and what was read (`--versions` repeats it); findings stand most severe first.
+    """
+    found = [_finding(outcome, n, told) for outcome in outcomes for n, told in enumerate(outcome.findings, 1)]
+    return {
+        "kind": KIND,
+        "schema": SCHEMA,
+        "run": dict(run),
+        "clusters": [dict(cluster) for cluster in clusters],
+        "notebooks": [_notebook(outcome) for outcome in outcomes],
+        "findings": sorted(found, key=lambda finding: SEVERITIES.index(finding["severity"])),
+    }
+
+
+def write(folder: Path, told: Mapping[str, Any]) -> None:
+    """index.html and findings.json, into the folder where the pages are."""
+    text = json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / NAME).write_text(text + "\n", encoding="utf-8")
+    (folder / "index.html").write_text(page(told, folder), encoding="utf-8")
+
+
+def page(told: Mapping[str, Any], folder: Path) -> str:
+    """index.html of a record; it links the pages that are there."""
+    simulated = {cluster["cluster"]: cluster["simulated"] for cluster in told["clusters"]}
+    titles = {
+        (notebook["cluster"], notebook["notebook"]): notebook["title"] for notebook in told["notebooks"]
+    }
+    findings = [
+        finding
+        | {
+            "title": titles[finding["cluster"], finding["notebook"]],
+            "simulated": simulated[finding["cluster"]],
+            "href": quote(finding["page"], safe="/#"),
+        }
+        for finding in told["findings"]
+    ]
+    severities = Counter(finding["severity"] for finding in findings)
+    return html.render(
+        "index.html.j2",
+        run=told["run"],
+        clusters=[_shown_cluster(cluster, told["run"]["timezone"]) for cluster in told["clusters"]],
+        findings=findings,
+        counts=[(severity, severities[severity]) for severity in SEVERITIES if severities[severity]],
+        pages=[_shown_page(notebook, told["findings"], folder) for notebook in told["notebooks"]],
+    )
+
+
+def recorded(path: Path) -> dict[str, Any]:
+    """The run that a report's findings.json (or its folder) records, to be run again."""
+    file = path / NAME if path.is_dir() else path
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise Error(f"Cannot read {file}: {problem.strerror}. Name the findings.json of a report.") from None
+    except ValueError:
+        told = None
+    if not isinstance(told, dict) or told.get("kind") != KIND:
+        raise Error(f"{file} is not of a report: name the findings.json of one.")
+    if told["schema"] > SCHEMA:
+        raise Error(
+            f"{file} is of a newer aurora-analysis (schema {told['schema']}): upgrade aurora-analysis."
+        )
+    return told["run"]
+
+
+def coverage(rows: pd.DataFrame, window: Window) -> list[dict[str, Any]]:
+    """What the store got of each table, source and instance in a window. Answers: what is missing?
+
+    `rows` are the store's coverage rows that touch the window. `covered` is the share of the window that was
+    asked for [0 to 1]; expected, received and lost are sums over those fetches, null where none tells.
+    """
+    groups = rows.fillna({"instance": ""}).groupby(["table", "source", "instance"], sort=True)
+    return [
+        {
+            "table": table,
+            "source": source,
+            "instance": instance or None,
+            "covered": round(_covered(group, window), 4),
+            **{name: _sum(group[name]) for name in ("expected", "received", "lost")},
+            "unit": _joined(group["unit"]),
+            "note": _joined(group["note"]),
+        }
+        for (table, source, instance), group in groups
+    ]
+
+
+def simulated(rows: pd.DataFrame) -> str:
+    """The source of data that were generated, in its own words; empty where all were observed."""
+    return _joined(rows["source"][rows["source"].str.startswith("simulated")]) or ""
+
+
+def _covered(group: pd.DataFrame, window: Window) -> float:
+    """The share of the window that the rows' spans cover together, overlaps counted once."""
+    covered, reached = timedelta(0), window.start
+    for start, end in sorted(zip(group["time"], group["end"])):
+        covered += max(min(end, window.end) - max(start, reached), timedelta(0))
+        reached = max(reached, end)
+    return covered / window.duration
+
+
+def _sum(values: pd.Series) -> float | None:
+    total = values.sum(min_count=1)
+    return None if math.isnan(total) else float(total)
+
+
+def _joined(texts: pd.Series) -> str | None:
+    return "; ".join(texts.dropna().unique()) or None
+
+
+def _finding(outcome: Outcome, number: int, told: Mapping[str, Any]) -> dict[str, Any]:
+    page = f"{outcome.place}.html#finding-{number}"
+    return {"cluster": outcome.cluster, "notebook": outcome.notebook, "page": page, **told}
+
+
+def _notebook(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "cluster": outcome.cluster,
+        "notebook": outcome.notebook,
+        "title": outcome.title,
+        "status": "failed" if outcome.error else "done",
+        "error": outcome.error,
+        "seconds": outcome.seconds,
+        "page": f"{outcome.place}.html",
+        "parameters": dict(outcome.parameters),
+    }
+
+
+def _shown_cluster(cluster: Mapping[str, Any], timezone: str) -> dict[str, Any]:
+    window = {"start": cluster["start"], "end": cluster["end"], "timezone": timezone}
+    rows = [row | _shown_row(row) for row in cluster["coverage"]]
+    return {**cluster, "window_text": html.window_text(window), "coverage": rows}
+
+
+def _shown_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    short = row["expected"] is not None and row["received"] is not None and row["received"] < row["expected"]
+    return {
+        "covered_text": _percent(row["covered"]),
+        **{f"{name}_text": _count(row[name]) for name in ("expected", "received", "lost")},
+        "incomplete": row["covered"] < 1 or short or bool(row["lost"]),
+    }
+
+
+def _shown_page(
+    notebook: Mapping[str, Any], findings: Sequence[Mapping[str, Any]], folder: Path
+) -> dict[str, Any]:
+    key = (notebook["cluster"], notebook["notebook"])
+    severities = [told["severity"] for told in findings if (told["cluster"], told["notebook"]) == key]
+    there = (folder / notebook["page"]).exists()
+    href = quote(notebook["page"]) if there else ""
+    return {
+        **notebook,
+        "severity": next(iter(severities), ""),
+        "href": href,
+        "notebook_href": href.removesuffix(".html") + ".ipynb",
+    }
+
+
+def _percent(share: float) -> str:
+    """Rounded down, so that 100 % is said only of all."""
+    return f"{math.floor(1000 * share) / 10:g} %"
+
+
+def _count(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"

@@ -1,0 +1,86 @@
+"""A small store and small notebooks: what the report does is seen without the suite and the sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+
+from aurora_analysis import Store, Window
+
+DAY = Window("2026-11-09", "2026-11-10")
+HOSTILE = "<script>document.title = 'stolen'</script><img src=x onerror=\"document.title = 'stolen'\">"
+"""What a statement, a user name or a comment may hold."""
+
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+
+PARAMETERS = """
+store: str = ""              # folder or s3:// prefix
+cluster: str = "shop"        # the cluster
+start: str = "2026-11-09"    # UTC, inclusive
+end: str = "2026-11-10"      # UTC, exclusive
+timezone: str = "UTC"        # for people
+limit: float = 10.0          # act above this
+"""
+
+FINDING = """
+from aurora_analysis import Store, Window
+from aurora_analysis.analysis.verdict import Verdict
+rows = Store(store).read("metrics", Window(start, end), cluster=cluster)
+mean = float(rows["value"].mean())
+Verdict("load", "the writer", "busy" if mean > limit else "calm", "act" if mean > limit else "ok",
+        f"The mean was {mean:.1f}.", {"mean": mean}, evidence="the table above", action="look again")
+"""
+
+TABLE_AND_FIGURE = """
+import matplotlib.pyplot as plt
+rows = Store(store).read("metrics", Window(start, end), cluster=cluster)
+_ = plt.figure(figsize=(4, 1)).subplots().plot(rows["value"])
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Cluster `shop`, an hour's value each hour for a day; cluster `toy` likewise, and simulated."""
+    opened = Store(tmp_path / "store")
+    fill(opened, "shop", "a server", 5.0)
+    fill(opened, "toy", "simulated, seed 1", 20.0)
+    return opened
+
+
+def fill(store: Store, cluster: str, source: str, value: float) -> None:
+    """A day of hours with one value, and the coverage that says so."""
+    times = pd.date_range(DAY.start, DAY.end, freq="h", inclusive="left", unit="us")
+    hours = pd.DataFrame(
+        {"time": times, "period_s": 3600.0, "instance": f"{cluster}-1", "name": "dml_latency", "value": value}
+    )
+    got = {"time": times[:1], "end": [pd.Timestamp(DAY.end)], "table": "metrics", "instance": f"{cluster}-1"}
+    counts = {"expected": 24.0, "received": 24.0, "lost": 0.0, "unit": "points"}
+    store.write("metrics", hours, DAY, cluster=cluster, source=source)
+    store.write("coverage", pd.DataFrame(got | counts), DAY, cluster=cluster, source=source)
+
+
+@pytest.fixture
+def notebook(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a notebook of a title, the parameters cell, and cells: prose where they begin with #, else code."""
+
+    def write(name: str, *cells: str, parameters: str = PARAMETERS) -> Path:
+        new = nbformat.v4.new_notebook(metadata={"kernelspec": KERNEL})
+        declared = nbformat.v4.new_code_cell(parameters.strip(), metadata={"tags": ["parameters"]})
+        new.cells = [nbformat.v4.new_markdown_cell(f"# Is {name} well?"), declared, *map(_cell, cells)]
+        for n, cell in enumerate(new.cells):
+            cell["id"] = f"cell-{n}"
+        path = tmp_path / f"{name}.ipynb"
+        nbformat.write(new, path)
+        return path
+
+    return write
+
+
+def _cell(text: str) -> nbformat.NotebookNode:
+    if text.lstrip().startswith("#"):
+        return nbformat.v4.new_markdown_cell(text.strip())
+    return nbformat.v4.new_code_cell(text.strip())
