@@ -1,0 +1,27 @@
+"""AWS on loopback: one simulated Aurora cluster that real boto3 clients reach by AWS_ENDPOINT_URL.
+
+    with Endpoint(Cluster("shop", frames), now) as aws:
+        monkeypatch.setenv(…)  for all of aws.environment
+        boto3.client("pi").get_resource_metrics(…)
+        aws.calls, aws.count()              what was called, with its parameters
+        aws.throttle("pi:GetResourceMetrics", times=3); aws.deny("logs:FilterLogEvents")
+        aws.fail("rds:DescribeEvents", "InternalFailure", status=500)
+
+Operations played:
+    pi          GetResourceMetrics, DescribeDimensionKeys, GetDimensionKeyDetails, GetResourceMetadata,
+                ListAvailableResourceMetrics, ListAvailableResourceDimensions
+    rds         DescribeDBClusters, DescribeDBInstances, DescribeDBClusterEndpoints, DescribeDBParameters,
+                DescribeDBClusterParameters, DescribeEvents, DescribeDBLogFiles, DownloadDBLogFilePortion
+    cloudwatch  GetMetricData, ListMetrics
+    logs        FilterLogEvents, GetLogEvents, DescribeLogGroups, DescribeLogStreams
+    sts         GetCallerIdentity
+
+Wire formats and bounds of parameters are botocore's own service models; what is beyond them follows AWS's
+documentation, and where that is silent, the docstring says what was assumed. Nothing of the package that is
+tested is imported here. `python tests/aws_endpoint --help` serves a store's cluster by hand.
+"""
+
+from aws_endpoint.cluster import Cluster
+from aws_endpoint.server import Call, Endpoint
+
+__all__ = ["Call", "Cluster", "Endpoint"]

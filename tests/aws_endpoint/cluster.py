@@ -1,0 +1,299 @@
+"""The simulated cluster: tidy frames in the field's words, told in AWS's words.
+
+The frames have the columns of a store's tables (`instances`, `events`, `metrics`, `db_load`,
+`statement_metrics`, `slow_queries`, `statements`); any may be missing, and any column may be missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+METRICS = {
+    "history_list_length": ("RollbackSegmentHistoryListLength", "db.Transactions.trx_rseg_history_len"),
+    "purge_boundary": ("PurgeBoundary", None),
+    "purge_finished": ("PurgeFinishedPoint", None),
+    "commit_latency": ("CommitLatency", None),
+    "dml_latency": ("DMLLatency", None),
+    "select_latency": ("SelectLatency", None),
+    "commit_throughput": ("CommitThroughput", None),
+    "dml_throughput": ("DMLThroughput", None),
+    "select_throughput": ("SelectThroughput", "db.SQL.Com_select"),
+    "active_transactions": ("ActiveTransactions", "db.Transactions.active_transactions"),
+    "cpu_utilization": ("CPUUtilization", "os.cpuUtilization.total"),
+    "replica_lag": ("AuroraReplicaLag", None),
+    "volume_bytes_used": ("VolumeBytesUsed", None),
+    "volume_read_iops": ("VolumeReadIOPs", None),
+    "volume_write_iops": ("VolumeWriteIOPs", None),
+}
+"""The field's word → CloudWatch's name, and Performance Insights' counter where there is one."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Values of periods that start at `start` [s since 1970] and are `period` long [s]."""
+
+    start: np.ndarray
+    value: np.ndarray
+    period: int
+
+    def between(self, start: float, end: float) -> Series:
+        """The periods that start in [start, end)."""
+        low, high = np.searchsorted(self.start, [start, end])
+        return Series(self.start[low:high], self.value[low:high], self.period)
+
+
+EMPTY = Series(np.array([], dtype="int64"), np.array([]), 60)
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An instance as RDS would describe it now."""
+
+    name: str
+    resource_id: str
+    role: str
+    instance_class: str
+    vcpus: int
+    engine: str
+    version: str
+    pi_retention_days: int
+    parameters: dict[str, str]
+
+
+@dataclass
+class Cluster:
+    """A cluster of frames. What a frame cannot say, the fields do; `removed` instances are gone from RDS."""
+
+    name: str
+    frames: dict[str, pd.DataFrame]
+    region: str = "eu-central-1"
+    account: str = "123456789012"
+    exports: tuple[str, ...] = ("error", "slowquery")
+    monitoring_interval_s: int = 60
+    innodb_monitor_enable: str = "all"
+    custom_endpoints: tuple[dict[str, Any], ...] = ()
+    removed: frozenset[str] = frozenset()
+    overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Instance → fields of `Instance` to say differently, such as pi_retention_days: 0 (switched off)."""
+
+    def frame(self, name: str) -> pd.DataFrame:
+        """A frame of this cluster, empty where there is none."""
+        frame = self.frames.get(name, pd.DataFrame())
+        return frame[frame.cluster == self.name] if "cluster" in frame else frame
+
+    @cached_property
+    def slow_log(self) -> dict[str, list[Any]]:
+        """Instance → the entries of its slow log, once they were written."""
+        return {}
+
+    @cached_property
+    def kept(self) -> dict[Any, Any]:
+        """What was worked out for a request and may be asked for again, as pages are."""
+        return {}
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Every instance there ever was."""
+        return sorted(self.frame("instances").instance.unique())
+
+    def role_at(self, instance: str, moment: float) -> str:
+        """writer or reader: the last row that is not later, else the first."""
+        starts, roles = self.roles[instance]
+        return roles[max(int(np.searchsorted(starts, moment, side="right")) - 1, 0)]
+
+    @cached_property
+    def roles(self) -> dict[str, tuple[np.ndarray, list[str]]]:
+        """Instance → the times [s] from which its roles held, and the roles."""
+        rows = self.frame("instances").sort_values("time")
+        return {
+            str(name): (seconds(group.time), group.role.tolist())
+            for name, group in rows.groupby("instance", observed=True)
+        }
+
+    def instances(self, now: datetime) -> list[Instance]:
+        """The instances that RDS describes at `now`."""
+        rows = self.frame("instances").sort_values("time")
+        rows = rows[rows.time <= now].groupby("instance", as_index=False, observed=True).last()
+        return [
+            self._instance(row, now) for row in rows.to_dict("records") if row["instance"] not in self.removed
+        ]
+
+    def _instance(self, row: dict[str, Any], now: datetime) -> Instance:
+        name = str(row["instance"])
+        said = {
+            "name": name,
+            "resource_id": self.resource_id(name),
+            "role": self.role_at(name, now.timestamp()),
+            "instance_class": _given(row, "instance_class", "db.r6g.large"),
+            "vcpus": int(_given(row, "vcpus", 2)),
+            "engine": _given(row, "engine", "aurora-mysql"),
+            "version": _given(row, "engine_version", "8.0.mysql_aurora.3.08.0"),
+            "pi_retention_days": int(_given(row, "pi_retention_days", 7)),
+            "parameters": self._parameters(row),
+        }
+        return Instance(**(said | self.overrides.get(name, {})))
+
+    def _parameters(self, row: dict[str, Any]) -> dict[str, str]:
+        return {
+            "slow_query_log": "1",
+            "log_output": "FILE",
+            "long_query_time": f"{_given(row, 'long_query_time_s', 10.0):g}",
+            "min_examined_row_limit": f"{_given(row, 'min_examined_row_limit', 0):g}",
+            "log_slow_extra": "0",
+            "innodb_monitor_enable": self.innodb_monitor_enable,
+            "innodb_purge_threads": "3",
+            "aurora_read_replica_read_committed": "OFF",
+            "transaction_isolation": _given(row, "isolation_level", "REPEATABLE-READ"),
+            "performance_schema": "1",
+        }
+
+    def resource_id(self, name: str) -> str:
+        """The immutable resource id: the frame's, else one made from the name."""
+        rows = self.frame("instances")
+        known = rows[rows.instance == name].get("resource_id", pd.Series(dtype=str)).dropna()
+        return str(known.iloc[-1]) if len(known) else f"db-{code(self.name + name)}"
+
+    @cached_property
+    def by_resource(self) -> dict[str, str]:
+        """Resource id → instance."""
+        return {self.resource_id(name): name for name in self.names}
+
+    @cached_property
+    def metrics(self) -> dict[tuple[str, str | None], Series]:
+        """(CloudWatch's name, instance or None for the cluster) → its series."""
+        rows = self.frame("metrics")
+        if rows.empty:
+            return {}
+        rows = rows[(rows.statistic == "average") & rows.name.isin(list(METRICS))]
+        groups = rows.groupby(["name", "instance"], dropna=False, observed=True)
+        found: dict[tuple[str, str | None], Series] = {}
+        for (name, instance), group in groups:
+            owner = None if pd.isna(instance) else str(instance)
+            found[METRICS[str(name)][0], owner] = series(group, "value")
+        return found | self._lag_of_the_writer(found)
+
+    def _lag_of_the_writer(
+        self, metrics: dict[tuple[str, str | None], Series]
+    ) -> dict[tuple[str, str | None], Series]:
+        """AuroraReplicaLagMaximum, which only the primary emits: the largest lag of the readers."""
+        lags = [s for (name, owner), s in metrics.items() if name == "AuroraReplicaLag" and owner]
+        if not lags:
+            return {}
+        starts, values = np.concatenate([s.start for s in lags]), np.concatenate([s.value for s in lags])
+        largest = pd.Series(values).groupby(starts).max()
+        found = {}
+        for name in self.names:
+            mine = largest[[self.role_at(name, start) == "writer" for start in largest.index]]
+            if len(mine):
+                found["AuroraReplicaLagMaximum", name] = Series(
+                    mine.index.to_numpy(), mine.to_numpy(), lags[0].period
+                )
+        return found
+
+    def counters(self, instance: str) -> dict[str, Series]:
+        """Performance Insights' counters of an instance, without their statistic's suffix."""
+        return {
+            counter: self.metrics[name, instance]
+            for name, counter in METRICS.values()
+            if counter and (name, instance) in self.metrics
+        }
+
+    def load(self, instance: str, dimension: str) -> pd.DataFrame:
+        """Active sessions of an instance: time [s] × member of a dimension; NaN where it has no row."""
+        key = instance, dimension
+        if key not in self._loads:
+            self._loads[key] = self._load(instance, dimension)
+        return self._loads[key]
+
+    @cached_property
+    def _loads(self) -> dict[tuple[str, str], pd.DataFrame]:
+        return {}
+
+    def _load(self, instance: str, dimension: str) -> pd.DataFrame:
+        rows = self.frame("db_load")
+        if rows.empty:
+            return pd.DataFrame(index=pd.Index([], dtype="int64"))
+        rows = rows[(rows.instance == instance) & (rows.dimension == dimension)]
+        rows = rows.assign(
+            time=seconds(rows.time), member=rows.member.astype(object).where(rows.member.notna(), None)
+        )
+        rows = rows.assign(member=rows.member.fillna(OTHER))
+        return rows.pivot_table(index="time", columns="member", values="active_sessions", aggfunc="sum")
+
+    def total_load(self, instance: str) -> pd.Series:
+        """db load of an instance by time [s]: the largest sum that one of its dimensions has."""
+        sums = [self.load(instance, dimension).sum(axis=1) for dimension in DIMENSIONS]
+        sums = [one for one in sums if len(one)]
+        return pd.concat(sums, axis=1).max(axis=1) if sums else pd.Series(dtype=float)
+
+    @cached_property
+    def load_period_s(self) -> int:
+        """The period of the load's rows [s]."""
+        return period(self.frame("db_load"))
+
+    @cached_property
+    def statements(self) -> dict[str, Statement]:
+        """Digest → what Performance Insights knows of the statement."""
+        return {row["digest"]: statement(row) for row in self.frame("statements").to_dict("records")}
+
+    def statement(self, digest: str) -> Statement:
+        """What Performance Insights knows of a digest."""
+        return self.statements.get(digest) or statement({"digest": digest, "fingerprint": digest})
+
+
+DIMENSIONS = ("sql", "user", "host", "wait_event", "database")
+OTHER = "(other)"
+"""The member that stands for all that were not listed: load, but of nobody."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A digest in Performance Insights: its ids, and its text with literals replaced."""
+
+    digest: str
+    pi_id: str
+    db_id: str
+    text: str
+
+
+def statement(row: dict[str, Any]) -> Statement:
+    """A statement from a row of `statements`."""
+    digest = str(row["digest"])
+    text = str(_given(row, "fingerprint", digest))
+    pi_id = _given(row, "pi_id", code(text, 40))
+    return Statement(digest, pi_id, _given(row, "server_digest", f"pi-{int(code(text, 8), 16)}"), text)
+
+
+def code(text: str, length: int = 26) -> str:
+    """An id that depends on nothing but the text."""
+    return hashlib.sha256(text.encode()).hexdigest().upper()[:length]
+
+
+def seconds(times: pd.Series) -> np.ndarray:
+    """Times as whole seconds since 1970."""
+    utc = pd.to_datetime(times, utc=True)
+    return utc.astype("datetime64[us, UTC]").astype("int64").to_numpy() // 1_000_000
+
+
+def period(rows: pd.DataFrame) -> int:
+    """The period of rows [s], a minute where none is said."""
+    return int(rows.period_s.iloc[0]) if len(rows) and "period_s" in rows else 60
+
+
+def series(rows: pd.DataFrame, column: str) -> Series:
+    """A column of rows, in order of time."""
+    rows = rows.sort_values("time")
+    return Series(seconds(rows.time), rows[column].to_numpy(dtype=float), period(rows))
+
+
+def _given(row: dict[str, Any], name: str, otherwise: Any) -> Any:
+    """A value of a row, where it has one."""
+    value = row.get(name)
+    return otherwise if value is None or pd.isna(value) else value
