@@ -5,9 +5,12 @@ Imports of pandas, Delta and papermill wait inside the commands, so that `digest
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,7 +18,11 @@ from aurora_analysis import Window, __version__, window
 from aurora_analysis.errors import Error
 
 if TYPE_CHECKING:
+    from aurora_analysis.config import Cluster
     from aurora_analysis.report.runner import Outcome
+    from aurora_analysis.sources.fetch import Work
+    from aurora_analysis.sources.plan import Outcome as Done
+    from aurora_analysis.sources.plan import Rate
 
 
 class _Commands(click.Group):
@@ -108,7 +115,135 @@ def notebooks(folder: Path, force: bool) -> None:
         click.echo(copied)
 
 
-def _window(start: str, end: str, week: str, last_week: bool, timezone: str) -> Window | None:
+@main.command()
+@click.option("--cluster", required=True, help="Its name in the store; [clusters.NAME] of the settings file.")
+@click.option(
+    "--store", "location", default="", help="Folder or s3:// prefix [default: AURORA_ANALYSIS_STORE]."
+)
+@click.option("--week", default="", help="An ISO week, as in 2026-W46, Monday 00:00 in --timezone.")
+@click.option("--last-week", is_flag=True, help="The last whole ISO week.")
+@click.option("--start", default="", help="UTC, inclusive, with --end.")
+@click.option("--end", default="", help="UTC, exclusive.")
+@click.option("--timezone", default="UTC", help="For weeks; data stay UTC.", show_default=True)
+@click.option("--instance", "instances", multiple=True, help="Repeat for several [default: all].")
+@click.option("--source", "sources", multiple=True, help="Repeat for several [default: all].")
+@click.option("--dry-run", is_flag=True, help="Count the calls and what they cost; bring nothing.")
+@click.option(
+    "--config", "settings", default="", help="Settings [default: aurora-analysis.toml, if it is there]."
+)
+@click.option("--region", default="", help="Of the cluster [default: the settings', else boto3's].")
+@click.option("--profile", default="", help="Of ~/.aws/config [default: the settings', else boto3's].")
+@click.option(
+    "--now", "pretended", default="", hidden=True, help="The moment to take for now, for a simulated cluster."
+)
+def fetch(
+    cluster: str,
+    location: str,
+    week: str,
+    last_week: bool,
+    start: str,
+    end: str,
+    timezone: str,
+    instances: tuple[str, ...],
+    sources: tuple[str, ...],
+    dry_run: bool,
+    settings: str,
+    region: str,
+    profile: str,
+    pretended: str,
+) -> None:
+    """Bring everything AWS knows about a cluster in a window into the store; what is there already is not asked for.
+
+    Exit code 1: something could not be had; a line and `store coverage` say what, and the next fetch asks again.
+    """
+    from aurora_analysis import config
+    from aurora_analysis.sources import fetch as fetching
+    from aurora_analysis.store import Store
+
+    asked = _window(start, end, week, last_week, timezone, _now(pretended))
+    if asked is None:
+        raise Error("Name a window: --last-week, or --week, or --start with --end.")
+    read = config.load(settings)
+    where = read.cluster(cluster, region=region, profile=profile)
+    wanted = fetching.Wanted(where, asked, _now(pretended), fetching.named(sources), instances)
+    opened = Store(_named_store(location or read.store))
+    rates = fetching.rates(read.rates)
+    clients = _clients(where, rates, read.fetch.threads)
+    work = fetching.prepare(clients, opened, wanted)
+    for line in fetching.foretold(work, read.rates, read.prices):
+        click.echo(line, err=not dry_run)
+    if dry_run:
+        return
+    outcomes = fetching.bring(work, clients, opened, threads=read.fetch.threads, tell=_progress(work))
+    for line in fetching.summary(work, outcomes, rates):
+        click.echo(line)
+    sys.exit(fetching.failed(work, outcomes))
+
+
+def _now(pretended: str) -> datetime:
+    return Window(pretended, "9999-01-01").start if pretended else datetime.now(UTC)
+
+
+def _named_store(location: str) -> str:
+    """A fetch never writes into the sample."""
+    named = location or os.environ.get("AURORA_ANALYSIS_STORE", "")
+    if not named:
+        raise Error(
+            "Name a store to write into: --store FOLDER, or AURORA_ANALYSIS_STORE, or `store` in the settings."
+        )
+    return named
+
+
+def _clients(where: Cluster, rates: Mapping[str, Rate], threads: int) -> dict[str, Any]:
+    """boto3's clients, each within its service's rate, with numbers for times: a datetime for each point is slow."""
+    import boto3
+    import botocore.session
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+    from botocore.utils import parse_timestamp
+
+    from aurora_analysis.sources.plan import limit
+
+    core = botocore.session.Session(profile=where.profile or None)
+    core.get_component("response_parser_factory").set_parser_defaults(
+        timestamp_parser=lambda moment: moment if isinstance(moment, int | float) else parse_timestamp(moment)
+    )
+    retries = {"mode": "standard", "max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", "8"))}
+    how = Config(
+        retries=retries, max_pool_connections=2 * threads, user_agent_extra=f"aurora-analysis/{__version__}"
+    )
+    try:
+        session = boto3.session.Session(botocore_session=core, region_name=where.region or None)
+        return {service: limit(session.client(service, config=how), rate) for service, rate in rates.items()}
+    except BotoCoreError as problem:
+        raise Error(
+            f"{str(problem).rstrip('.')}: name --region and --profile, or set them up for boto3."
+        ) from None
+
+
+def _progress(work: Work) -> Callable[[Done], None]:
+    """One line a source, on stderr: redrawn as it grows on a terminal, told once where there is none."""
+    counts = work.counts()
+    done = dict.fromkeys(counts, 0)
+    drawn = False
+
+    def tell(outcome: Done) -> None:
+        nonlocal drawn
+        source = outcome.chunk.source
+        done[source] += 1
+        if sys.stderr.isatty():
+            lines = [f"\x1b[K{name}: {done[name]} of {count}" for name, count in counts.items()]
+            click.echo((f"\x1b[{len(lines)}F" if drawn else "") + "\n".join(lines), err=True)
+            drawn = True
+        elif done[source] == counts[source]:
+            click.echo(f"{source}: {done[source]} of {counts[source]}", err=True)
+
+    return tell
+
+
+def _window(
+    start: str, end: str, week: str, last_week: bool, timezone: str, now: datetime | None = None
+) -> Window | None:
     """The window that the options name, or None."""
     ways = [bool(start or end), bool(week), last_week]
     if sum(ways) > 1:
@@ -116,7 +251,7 @@ def _window(start: str, end: str, week: str, last_week: bool, timezone: str) -> 
     if week:
         return window.week(week, timezone)
     if last_week:
-        return window.last_week(timezone)
+        return window.last_week(timezone, now=now)
     if bool(start) != bool(end):
         raise Error("A window has two ends: give --start with --end.")
     return Window(start, end) if start else None

@@ -124,7 +124,7 @@ TABLES: dict[str, Table] = {
             Column(
                 "member",
                 "text",
-                "the digest, user, host, wait event or database; (rest) is what the members listed leave of the total; "
+                "the digest, user, host, wait event or database; (other) is what the members listed leave of the total; "
                 "below the top 25 is not listed, which is not zero",
             ),
             Column("active_sessions", "real", "average active sessions: db load [sessions]"),

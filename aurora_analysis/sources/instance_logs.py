@@ -1,0 +1,297 @@
+"""The slow logs of a cluster's instances: from CloudWatch Logs where they are exported, else from RDS's files.
+
+RDS keeps files for a day, in hourly pieces. What its portions are known to do is undone here: they overlap,
+they cut lines, they refuse binary bytes, and the current file is rotated away while it is read.
+https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DownloadDBLogFilePortion.html
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import IO, Any, NamedTuple
+
+import pandas as pd
+from botocore.exceptions import ClientError
+
+from aurora_analysis.errors import NotEnabled
+from aurora_analysis.sources import slow_log
+from aurora_analysis.sources.enhanced_monitoring import events
+from aurora_analysis.sources.plan import LATE_LOGS, Chunk, Clients, Part, by_day, missing
+from aurora_analysis.sources.slow_log import Account
+from aurora_analysis.sources.topology import Instance, Topology
+from aurora_analysis.window import Window
+
+SOURCE = "slow log"
+
+FILES_KEPT = timedelta(hours=24)
+"""How long RDS keeps slow-log files, if local storage lets it."""
+
+LINES = 10_000
+"""The most lines of a portion; a portion whose lines are cut is read again with fewer."""
+
+SEAM_BYTES = 2**17
+"""How much of a portion is compared with the next."""
+
+SEAM_LEAST = 32
+"""A shorter repetition is chance, not an overlap [bytes]."""
+
+IN_MEMORY_BYTES = 2**24
+
+BINARY = "contains binary data"
+
+
+def group(cluster: str) -> str:
+    """The log group of a cluster's exported slow logs; a stream is an instance."""
+    return f"/aws/rds/cluster/{cluster}/slowquery"
+
+
+def streams(logs: Any, cluster: str) -> list[str] | None:
+    """The instances whose slow logs are in CloudWatch Logs; None where the group does not exist."""
+    try:
+        pages = logs.get_paginator("describe_log_streams").paginate(logGroupName=group(cluster))
+        return [row["logStreamName"] for page in pages for row in page["logStreams"]]
+    except ClientError as problem:
+        if problem.response["Error"]["Code"] == "ResourceNotFoundException":
+            return None
+        raise
+
+
+# The plan
+
+
+def chunks(
+    topology: Topology, exported: Sequence[str], coverage: pd.DataFrame, window: Window, now: datetime
+) -> list[Chunk]:
+    """A chunk for each instance and day of exported logs, or for each instance's files."""
+    return [
+        chunk
+        for each in topology.instances
+        for gap in missing(coverage, SOURCE, each.name, window)
+        for chunk in _chunks(each, topology.cluster, exported, gap, now)
+    ]
+
+
+def _chunks(
+    instance: Instance, cluster: str, exported: Sequence[str], window: Window, now: datetime
+) -> list[Chunk]:
+    if instance.name in exported:
+        return [_exported(instance.name, cluster, day) for day in by_day([window])]
+    if said := _unavailable(instance):
+        return [_saying(instance.name, window, said)]
+    since = now - FILES_KEPT
+    planned = []
+    if window.start < since:
+        planned.append(_gone(instance.name, Window(window.start, min(since, window.end))))
+    if window.end > since:
+        planned.append(_files(instance.name, Window(max(window.start, since), window.end)))
+    return planned
+
+
+def _unavailable(instance: Instance) -> str:
+    if instance.gone:
+        return f"{instance.name} is no longer in the cluster, and its slow log was not exported"
+    if instance.parameters.get("slow_query_log", "").lower() in {"0", "off"}:
+        return f"The slow log is off for {instance.name}: set slow_query_log = 1 in its parameter group"
+    output = instance.parameters.get("log_output", "FILE").upper()
+    if output != "FILE":
+        return (
+            f"The slow log of {instance.name} goes to {output}: set log_output = FILE in its parameter group"
+        )
+    return ""
+
+
+def _saying(instance: str, window: Window, said: str) -> Chunk:
+    def bring(clients: Clients) -> Sequence[Part]:
+        raise NotEnabled(f"{said}.")
+
+    return Chunk(SOURCE, "logs", instance, window, 0, bring, tables=("slow_queries",), late=LATE_LOGS)
+
+
+def _gone(instance: str, window: Window) -> Chunk:
+    note = "not exported to CloudWatch Logs, and RDS keeps slow-log files for 24 hours"
+    part = Part("slow_queries", None, math.nan, 0, unit="bytes", note=note, instance=instance)
+    return Chunk(SOURCE, "logs", instance, window, 0, lambda clients: [part], tables=("slow_queries",))
+
+
+def _exported(instance: str, cluster: str, window: Window) -> Chunk:
+    bring = partial(fetch_exported, cluster=cluster, instance=instance, window=window)
+    return Chunk(SOURCE, "logs", instance, window, 1, bring, tables=("slow_queries",), late=LATE_LOGS)
+
+
+def _files(instance: str, window: Window) -> Chunk:
+    calls = 2 + 2 * len(range(math.ceil(window.duration / timedelta(hours=1))))
+    bring = partial(fetch_files, instance=instance, window=window)
+    return Chunk(SOURCE, "rds", instance, window, calls, bring, tables=("slow_queries",), late=LATE_LOGS)
+
+
+# From CloudWatch Logs
+
+
+def fetch_exported(clients: Clients, *, cluster: str, instance: str, window: Window) -> Iterator[Part]:
+    """A day of an instance's exported slow log; an event is an entry, or a banner."""
+    account = Account()
+    found = events(clients["logs"], group(cluster), instance, window)
+    yield from _parts((_line(event["message"]) for event in found), account, instance, window)
+    yield _counted(account, instance, 0, f"from CloudWatch Logs: {account}")
+
+
+def _line(message: str) -> bytes:
+    return message.encode("utf-8", "surrogatepass") + (b"" if message.endswith("\n") else b"\n")
+
+
+def _parts(chunks: Iterable[bytes], account: Account, instance: str, window: Window) -> Iterator[Part]:
+    """The log's executions that ended in the window, and their statements, batch by batch."""
+    for batch in slow_log.frames(chunks, account=account, instance=instance):
+        ended = batch.slow_queries["ended_at"]
+        inside = batch.slow_queries[(ended >= window.start) & (ended < window.end)]
+        told = batch.statements[batch.statements["digest"].isin(inside["digest"])]
+        yield Part("statements", told, unit="")
+        yield Part("slow_queries", inside, unit="")
+
+
+def _counted(account: Account, instance: str, refused_bytes: int, note: str) -> Part:
+    """What the log's coverage is, in bytes."""
+    whole, lost = account.bytes + refused_bytes, account.lost_bytes + refused_bytes
+    return Part("slow_queries", None, whole, whole - lost, lost, "bytes", note, instance)
+
+
+# From RDS's files
+
+
+class LogFile(NamedTuple):
+    """A log file as RDS lists it; `written` is when last, `size` its bytes."""
+
+    name: str
+    written: datetime
+    size: int
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the server still writes to it: a rotated file bears its hour."""
+        return not re.search(r"\.\d{4}-\d\d-\d\d\.\d\d$|\.\d+$", self.name)
+
+
+def fetch_files(clients: Clients, *, instance: str, window: Window) -> Iterator[Part]:
+    """The slow-log files of an instance; each is a log of its own, and what two of them share merges."""
+    rds = clients["rds"]
+    account, refused = Account(), 0
+    for file, content in _contents(rds, instance, window):
+        if content is None:
+            refused += file.size
+            continue
+        with content:
+            one = Account()
+            yield from _parts(iter(partial(content.read, 2**20), b""), one, instance, window)
+            account = _sum(account, one)
+    note = f"from RDS's files, as CloudWatch Logs has none: {account}"
+    yield _counted(
+        account, instance, refused, note + (f", {refused:,} bytes refused as binary" if refused else "")
+    )
+
+
+def _sum(a: Account, b: Account) -> Account:
+    return Account(**{name: value + getattr(b, name) for name, value in vars(a).items()})
+
+
+def _contents(rds: Any, instance: str, window: Window) -> Iterator[tuple[LogFile, IO[bytes] | None]]:
+    """Every file and its content, None where RDS refuses it. Rotated files come first, the current one last.
+
+    Where a rotation came between, what was read of the current file is dropped: it is read again under its
+    new name, and the new current file after it.
+    """
+    done: set[str] = set()
+    while True:
+        listed = files(rds, instance, window)
+        for file in (each for each in listed if not each.is_current and each.name not in done):
+            done.add(file.name)
+            yield file, _content(rds, instance, file)
+        current = [(each, _content(rds, instance, each)) for each in listed if each.is_current]
+        rotated = {each.name for each in files(rds, instance, window) if not each.is_current} - done
+        if not rotated:
+            yield from current
+            return
+        for _, content in current:
+            if content is not None:
+                content.close()
+
+
+def files(rds: Any, instance: str, window: Window) -> list[LogFile]:
+    """The slow-log files that may hold entries of the window, oldest first."""
+    pages = rds.get_paginator("describe_db_log_files").paginate(
+        DBInstanceIdentifier=instance,
+        FilenameContains="slowquery",
+        FileLastWritten=int(window.start.timestamp() * 1000),
+    )
+    rows = [row for page in pages for row in page["DescribeDBLogFiles"]]
+    listed = [
+        LogFile(
+            row["LogFileName"],
+            datetime.fromtimestamp(row["LastWritten"] / 1000, window.start.tzinfo),
+            row["Size"],
+        )
+        for row in rows
+    ]
+    return sorted(listed, key=lambda file: (file.written, file.name))
+
+
+def _content(rds: Any, instance: str, file: LogFile) -> IO[bytes] | None:
+    """The file's whole content, to be read once; None where RDS refuses to show it."""
+    content: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 (the caller reads it)
+    try:
+        for portion in portions(rds, instance, file.name):
+            content.write(portion)
+    except ClientError as problem:
+        content.close()
+        if BINARY in problem.response["Error"].get("Message", "") or _is_gone(problem):
+            return None
+        raise
+    content.seek(0)
+    return content
+
+
+def _is_gone(problem: ClientError) -> bool:
+    return problem.response["Error"]["Code"] in {"DBLogFileNotFoundFault", "DBLogFileNotFound"}
+
+
+def portions(rds: Any, instance: str, name: str) -> Iterator[bytes]:
+    """A file's text from its start, portion by portion, without what portions repeat at their seams."""
+    marker, before, more = "0", b"", True
+    while more:
+        text, following, more = _portion(rds, instance, name, marker)
+        yield text[overlap(before, text) :]
+        before = (before + text)[-SEAM_BYTES:]
+        more = more and following != marker
+        marker = following
+
+
+def _portion(rds: Any, instance: str, name: str, marker: str) -> tuple[bytes, str, bool]:
+    """A portion from a marker on. Where a line of it was cut, it is asked for again with fewer lines."""
+    lines = LINES
+    while True:
+        answer = rds.download_db_log_file_portion(
+            DBInstanceIdentifier=instance, LogFileName=name, Marker=marker, NumberOfLines=lines
+        )
+        text = (answer.get("LogFileData") or "").encode("utf-8", "surrogatepass")
+        if slow_log.MARKER not in text or lines == 1:
+            return text, answer.get("Marker") or marker, bool(answer.get("AdditionalDataPending"))
+        lines = max(1, lines // 4)
+
+
+def overlap(before: bytes, text: bytes) -> int:
+    """How many bytes at the text's start repeat the end of what came before: the longest such run.
+
+    >>> overlap(b"one\\ntwo\\n" + 32 * b"-", 32 * b"-" + b"three")
+    32
+    """
+    probe, at = text[:SEAM_LEAST], -1
+    if len(probe) < SEAM_LEAST:
+        return 0
+    while (at := before.find(probe, at + 1)) >= 0:
+        if text.startswith(before[at:]):
+            return len(before) - at
+    return 0
