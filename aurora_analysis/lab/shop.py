@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy.stats import norm
 
@@ -68,6 +69,13 @@ MIXES = {
 }
 """Seat → (user, statement, median latency [ms]) of the short work, of which only the tail reaches the slow log."""
 
+RELEASED = (
+    "app",
+    "SELECT p.* FROM products p JOIN scores s ON s.product_id = p.id WHERE s.customer_id = 17 ORDER BY s.score DESC LIMIT 10",
+    120.0,
+)
+"""What the release brings to the seat `other`; it is never slow enough for the slow log."""
+
 
 def tables(seed: int, window: Window = FORTNIGHT) -> dict[str, pd.DataFrame]:
     """The fortnight as tables, by name, coverage last."""
@@ -78,6 +86,7 @@ def tables(seed: int, window: Window = FORTNIGHT) -> dict[str, pd.DataFrame]:
         "events": _events(planned),
         "metrics": _metrics(planned, played),
         "db_load": _db_load(planned, played),
+        "statement_metrics": _statement_metrics(planned, played),
         "histograms": _histograms(planned, played),
         "slow_queries": _slow_queries(planned, played),
         "statements": _statements(planned),
@@ -225,6 +234,16 @@ def _short_loads(plan: Plan, played: Course) -> Iterator[Load]:
                 "io/aurora_redo_log_flush" if seat == "writer" else "io/table/sql/handler": 0.45,
             }
             yield from _member(seat, user, _host(user), statement, sessions, waits)
+    user, statement, median_ms = RELEASED
+    sessions = load * median_ms / 150 * _released(plan, LOAD_PERIOD_MIN)
+    yield from _member(
+        "other", user, _host(user), statement, sessions, {"cpu": 0.3, "io/table/sql/handler": 0.7}
+    )
+
+
+def _released(plan: Plan, period: int) -> Array:
+    """The share of each period [minutes] that lies after the release."""
+    return share(plan, np.array([[plan.release, plan.minutes]]), period)
 
 
 def _long_loads(plan: Plan) -> Iterator[Load]:
@@ -252,6 +271,49 @@ def _member(
 
 def _host(user: str) -> str:
     return "10.20.2.20" if user == "dashboard" else "10.20.1.17"
+
+
+def _statement_metrics(plan: Plan, played: Course) -> pd.DataFrame:
+    """Calls, latency and rows of each statement, hour by hour; sessions = calls a second × latency."""
+    long = pd.concat([_long_queries(plan), _batch_queries(plan)], ignore_index=True)
+    long = long.assign(minute=np.floor(long["end"] / 60) * 60, mean_latency_ms=1000 * long["query_time_s"])
+    grouped = long[long["end"] < plan.minutes].groupby(["minute", "instance", "digest"])
+    ended = grouped.agg(
+        calls=("end", "size"),
+        mean_latency_ms=("mean_latency_ms", "mean"),
+        rows_examined=("rows_examined", "sum"),
+        rows_sent=("rows_sent", "sum"),
+    ).reset_index()
+    metrics = pd.concat([*_short_metrics(plan, played), ended], ignore_index=True)
+    minute = metrics.pop("minute").to_numpy()
+    for name in ("calls", "mean_latency_ms", "rows_examined", "rows_sent"):
+        metrics[name] = significant(metrics[name].to_numpy(dtype=float))
+    return metrics.assign(time=plan.times(minute), period_s=3600.0)[plan.observed(minute)]
+
+
+def _short_metrics(plan: Plan, played: Course) -> Iterator[pd.DataFrame]:
+    rng, hours = plan.rng(11), plan.minutes // 60
+    load = played.commits[: hours * 60].reshape(hours, 60).mean(axis=1) / COMMITS_PER_MINUTE
+    slowdown = played.slowdown[: hours * 60].reshape(hours, 60).mean(axis=1)
+    always, released = np.ones(hours), _released(plan, 60)[:hours]
+    mixes = [(seat, *short, always) for seat, mix in MIXES.items() for short in mix]
+    for seat, _, statement, median_ms, part in [*mixes, ("other", *RELEASED, released)]:
+        mean_ms = median_ms / 100 * np.exp(0.7**2 / 2)
+        latency = mean_ms * (slowdown if seat == "writer" else 1) * np.exp(rng.normal(0, 0.02, hours))
+        rate = load * part * 1000 / mean_ms * median_ms / 150
+        calls = np.round(3600 * rate * np.exp(wander(rng, hours, 6, 0.03)))
+        minute = np.arange(hours) * 60.0
+        yield pd.DataFrame(
+            {
+                "minute": minute,
+                "instance": plan.instances(seat, minute),
+                "digest": fingerprint.statement(statement).digest,
+                "calls": calls,
+                "mean_latency_ms": latency,
+                "rows_examined": 12 * calls,
+                "rows_sent": 4 * calls if statement.startswith("SELECT") else 0 * calls,
+            }
+        )[calls > 0]
 
 
 def _histograms(plan: Plan, played: Course) -> pd.DataFrame:
@@ -316,10 +378,16 @@ def _long_queries(plan: Plan) -> pd.DataFrame:
             "thread_id": runs["thread_id"],
             "end": runs["end"],
             "query_time_s": (runs["end"] - runs["start"]) * 60,
-            "rows_sent": np.where(runs["seat"] == "writer", 0, significant(rows)).astype(int),
+            "rows_sent": _rows_sent(runs, significant(rows)),
             "rows_examined": significant(rows).astype(int),
         }
     )
+
+
+def _rows_sent(runs: pd.DataFrame, examined: Array) -> npt.NDArray[np.int64]:
+    """An extract sends what it examines, the report of `tableau` a row a region, an UPDATE nothing."""
+    report, write = (runs["workload"] == "tableau").to_numpy(), (runs["seat"] == "writer").to_numpy()
+    return np.select([write, report], [0, 12], examined).astype(int)
 
 
 def _batch_queries(plan: Plan) -> pd.DataFrame:
@@ -379,13 +447,13 @@ def _tail_queries(
 
 def _statements(plan: Plan) -> pd.DataFrame:
     texts = [text for _, text in USERS.values()] + [text for mix in MIXES.values() for _, text, _ in mix]
-    told = [fingerprint.statement(text) for text in texts]
+    told = [fingerprint.statement(text) for text in [*texts, RELEASED[1]]]
     return pd.DataFrame(
         {
             "digest": [one.digest for one in told],
             "fingerprint": [one.fingerprint for one in told],
             "kind": [fingerprint.kind(one.fingerprint) for one in told],
-            "first_seen": plan.times(0.0),
+            "first_seen": plan.times([0.0] * len(texts) + [plan.release]),
             "last_seen": plan.times(plan.minutes - 1.0),
         }
     )

@@ -8,6 +8,7 @@ What is planted, and may be asked of the notebooks:
 - `finance`     an export that runs exactly with the writer's nightly batch: its effect cannot be told from the batch's
 - `idle session`  a transaction that has read and then sleeps: it holds a view, and no log tells of it
 - `deploy`      a long UPDATE of the writer's own, in one transaction
+- `release`     at 10:00 of the day after half-time the application brings a new statement to a reader
 - a failover and a gap in the monitoring, both in the second half
 
 The model: the log of the write rate is a sum of day, weekend, slow and fast drift, and the batch. The history list is
@@ -60,6 +61,12 @@ class Plan:
     @property
     def minutes(self) -> int:
         return round(self.window.duration.total_seconds() / 60)
+
+    @property
+    def release(self) -> float:
+        """When the application brings its new statement: 10:00 of the day after half-time."""
+        days = self.window.duration.total_seconds() / 86_400
+        return 1440 * (np.floor(0.5 * days) + 1) + 600
 
     def rng(self, stream: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, stream])

@@ -83,6 +83,27 @@ def test_what_the_log_does_not_tell_is_not_in_it(tables):
     assert set(tables["slow_queries"]["digest"]) <= set(tables["statements"]["digest"])
 
 
+def test_load_is_calls_times_latency(tables):
+    """Of every short statement the two tables agree to a few percent: active sessions = calls a second × latency."""
+    calls, load = tables["statement_metrics"], tables["db_load"].query("dimension == 'sql'")
+    sessions = calls["calls"] * calls["mean_latency_ms"] / 1000 / calls["period_s"]
+    short = calls["mean_latency_ms"] < 1000
+    told = sessions[short].groupby(calls["digest"]).sum() * 12  # twelve periods of five minutes an hour
+    measured = load.groupby("member")["active_sessions"].sum().reindex(told.index)
+    assert len(told) == 7
+    assert np.allclose(told / measured, 1, atol=0.1)
+
+
+def test_the_release_brings_a_statement(tables):
+    """It is unknown before its hour, and there in every monitored hour after it."""
+    digest = tables["statements"]["digest"].iloc[-1]
+    mine = tables["statement_metrics"].query("digest == @digest")
+    assert tables["statements"]["first_seen"].iloc[-1] == PLAN.times(PLAN.release)
+    hours = np.arange(PLAN.release, PLAN.minutes, 60)
+    assert list(mine["time"]) == list(PLAN.times(hours[PLAN.observed(hours)]))
+    assert digest not in set(tables["slow_queries"]["digest"])
+
+
 def test_slow_queries_are_those_above_the_limit(tables):
     """A statement's start, end and duration agree, and the shortest is at the log's limit."""
     queries = tables["slow_queries"]
