@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Route, sync_playwright
 
 ROOT = Path(__file__).parent.parent
 
@@ -44,3 +47,68 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("AURORA_ANALYSIS_")]:
         if name != "AURORA_ANALYSIS_REQUIRE_ALL":
             monkeypatch.delenv(name)
+
+
+@dataclass
+class Visit:
+    """What a browser saw of a page: its title, its complaints, what it asked of others, and elements that run."""
+
+    title: str = ""
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    elements: int = 0
+    width: int = 0
+
+
+@pytest.fixture(scope="module")
+def chromium_browser(chromium: str) -> Iterator[Browser]:
+    """A headless browser that speaks to nobody by itself. Not for the session: its event loop stays in the way."""
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=chromium,
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--no-first-run",
+                "--disable-quic",
+            ],
+        )
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def browser(chromium_browser: Browser) -> Callable[..., Visit]:
+    """Opens a file as a reader does and tells what happened; a request to any host is refused and recorded."""
+
+    def visit(path: Path, width: int = 1200) -> Visit:
+        seen = Visit()
+        page = chromium_browser.new_page(viewport={"width": width, "height": 900})
+        page.on("console", lambda message: _note(seen, message.type, message.text))
+        page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+        page.route("**/*", lambda route: _only_files(route, seen))
+        page.goto(path.as_uri())
+        page.wait_for_timeout(100)
+        seen.title = page.title()
+        seen.elements = page.locator("script, iframe, object, embed, svg, form").count()
+        seen.width = page.evaluate("document.documentElement.scrollWidth")
+        page.close()
+        return seen
+
+    return visit
+
+
+def _note(seen: Visit, kind: str, text: str) -> None:
+    if kind in {"error", "warning"}:
+        seen.complaints.append(text)
+
+
+def _only_files(route: Route, seen: Visit) -> None:
+    if route.request.url.startswith(("file:", "data:")):
+        route.continue_()
+        return
+    seen.requests.append(route.request.url)
+    route.abort()

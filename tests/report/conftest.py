@@ -12,9 +12,6 @@ import pytest
 from aurora_analysis import Store, Window
 
 DAY = Window("2026-11-09", "2026-11-10")
-HOSTILE = "<script>document.title = 'stolen'</script><img src=x onerror=\"document.title = 'stolen'\">"
-"""What a statement, a user name or a comment may hold."""
-
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 PARAMETERS = """
@@ -24,21 +21,6 @@ start: str = "2026-11-09"    # UTC, inclusive
 end: str = "2026-11-10"      # UTC, exclusive
 timezone: str = "UTC"        # for people
 limit: float = 10.0          # act above this
-"""
-
-FINDING = """
-from aurora_analysis import Store, Window
-from aurora_analysis.analysis.verdict import Verdict
-rows = Store(store).read("metrics", Window(start, end), cluster=cluster)
-mean = float(rows["value"].mean())
-Verdict("load", "the writer", "busy" if mean > limit else "calm", "act" if mean > limit else "ok",
-        f"The mean was {mean:.1f}.", {"mean": mean}, evidence="the table above", action="look again")
-"""
-
-TABLE_AND_FIGURE = """
-import matplotlib.pyplot as plt
-rows = Store(store).read("metrics", Window(start, end), cluster=cluster)
-_ = plt.figure(figsize=(4, 1)).subplots().plot(rows["value"])
 """
 
 
@@ -61,6 +43,12 @@ def fill(store: Store, cluster: str, source: str, value: float) -> None:
     counts = {"expected": 24.0, "received": 24.0, "lost": 0.0, "unit": "points"}
     store.write("metrics", hours, DAY, cluster=cluster, source=source)
     store.write("coverage", pd.DataFrame(got | counts), DAY, cluster=cluster, source=source)
+
+
+@pytest.fixture
+def refill() -> Callable[[Store, float], None]:
+    """Writes the day of cluster `toy` anew, with another value."""
+    return lambda store, value: fill(store, "toy", "simulated, seed 1", value)
 
 
 @pytest.fixture

@@ -1,0 +1,175 @@
+"""A page runs nothing, asks nobody, and shows what its notebook showed."""
+
+from __future__ import annotations
+
+import nbformat
+import pandas as pd
+import pytest
+
+from aurora_analysis.analysis.verdict import MIME_TYPE, Verdict
+from aurora_analysis.report import html
+
+HOSTILE = "<script>document.title = 'stolen'</script><img src=x onerror=\"document.title = 'stolen'\">"
+"""What a statement, a user name or a comment may hold."""
+
+MANIFEST = {
+    "schema": 1,
+    "run_id": "20261109T000000Z-abcdef",
+    "notebook": "load",
+    "cluster": "shop",
+    "simulated": "",
+    "parameters": {"cluster": "shop", "start": "2026-11-09", "end": "2026-11-10", "timezone": "UTC"},
+    "versions": {"metrics": 3},
+    "package_version": "0.1.0",
+    "git_sha": "",
+    "error": "",
+}
+VERDICT = Verdict("load", "the writer", "busy", "act", "The mean was 20.0.", action="look again")
+
+
+def executed(*outputs: dict[str, object], **manifest: object) -> nbformat.NotebookNode:
+    """A notebook that ran: a title, a section, and one cell with these outputs."""
+    made = nbformat.v4.new_notebook(metadata={"aurora_analysis": MANIFEST | manifest})
+    cell = nbformat.v4.new_code_cell("answer = 42", outputs=[shown(data) for data in outputs])
+    made.cells = [nbformat.v4.new_markdown_cell("# Is it `well`?\n\n## When\n\nIf not, it *grows*."), cell]
+    return made
+
+
+def shown(data: dict[str, object]) -> nbformat.NotebookNode:
+    return nbformat.v4.new_output("display_data", data=data)
+
+
+def hostile_notebook() -> nbformat.NotebookNode:
+    """Everything that a stored text can reach: tables, Styler, HTML, markdown, print, a verdict, the manifest."""
+    frame = pd.DataFrame({"user": [HOSTILE]})
+    outputs = [
+        {"text/html": frame.to_html(escape=False)},
+        {"text/html": frame.style.to_html()},
+        {"text/html": HOSTILE, "text/plain": HOSTILE},
+        {"text/markdown": HOSTILE},
+        {"text/plain": HOSTILE},
+        {"image/svg+xml": f"<svg xmlns='http://www.w3.org/2000/svg'>{HOSTILE}</svg>", "text/plain": "svg"},
+        {"application/javascript": "document.title = 'stolen'", "text/plain": "js"},
+        {"image/png": f'"{HOSTILE}'},
+        {"text/html": '<a href="javascript:document.title=1">a</a><p style="background:url(http://x.test)">'},
+        {
+            "text/html": '<img src="http://x.test/a.png"><iframe src="http://x.test"></iframe><style>b{}</style>'
+        },
+        {MIME_TYPE: Verdict("load", HOSTILE, HOSTILE, "act", HOSTILE, {}, HOSTILE, HOSTILE).to_dict()},
+    ]
+    made = executed(*outputs, cluster=HOSTILE, simulated=HOSTILE, error=f"[1] {HOSTILE}", notebook=HOSTILE)
+    made.cells[1].source = f"print({HOSTILE!r})"
+    made.cells += [nbformat.v4.new_markdown_cell(f"## {HOSTILE}\n\n{HOSTILE}\n\n[a](javascript:alert(1))")]
+    made.cells += [nbformat.v4.new_code_cell("1/0", outputs=[failure()])]
+    return made
+
+
+def failure() -> nbformat.NotebookNode:
+    return nbformat.v4.new_output("error", ename="Error", evalue=HOSTILE, traceback=[HOSTILE])
+
+
+def page_of(notebook: nbformat.NotebookNode) -> str:
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    findings = [output.data[MIME_TYPE] for output in outputs if MIME_TYPE in output.get("data", {})]
+    return html.page(notebook, findings)
+
+
+def test_a_page_shows_what_its_notebook_showed():
+    """Title, contents, prose, folded code, the verdict with an anchor, the figure with words."""
+    page = page_of(executed({MIME_TYPE: VERDICT.to_dict()}, {"image/png": "iVBORw0KGgo="}))
+    for part in (
+        "<title>Is it well? · shop</title>",
+        '<a href="#section-1">When</a>',
+        '<h2 id="section-1">When</h2>',
+        "<em>grows</em>",
+        '<details class="code"><summary>Code</summary>',
+        '<article class="verdict act" id="finding-1">',
+        '<a href="#finding-1">the writer: busy</a>',
+        'src="data:image/png;base64,iVBORw0KGgo=" alt="Figure: When"',
+        "metrics=3",
+    ):
+        assert part in page, part
+
+
+def test_parameters_are_told_once():
+    """The parameters' cells are not shown as code; the table of how the page was made tells them."""
+    notebook = executed()
+    notebook.cells[1].metadata["tags"] = ["injected-parameters"]
+    assert "answer" not in page_of(notebook)
+
+
+def test_the_window_stands_in_the_readers_zone():
+    """And in UTC where that is another."""
+    asked = MANIFEST["parameters"] | {"timezone": "Europe/Berlin"}
+    assert html.window_text(asked) == (
+        "2026-11-09 01:00 to 2026-11-10 01:00 Europe/Berlin (2026-11-09 00:00 to 2026-11-10 00:00 UTC)"
+    )
+
+
+def test_simulated_data_are_said_to_be():
+    """On every page of such a cluster."""
+    assert "Simulated data." in page_of(executed(simulated="simulated, seed 1"))
+    assert "Simulated data." not in page_of(executed())
+
+
+def test_a_failure_is_a_red_box():
+    """With what stopped it."""
+    page = page_of(executed(error="cell [4] stopped: KeyError"))
+    assert '<aside class="notice failure"><strong>This notebook did not finish:</strong> cell [4]' in page
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("<script>x</script>text", "text"),
+        ('<b onclick="x()">bold</b>', "<b>bold</b>"),
+        ('<a href="data:text/html,x">a</a>', '<a rel="noopener noreferrer">a</a>'),
+        ('<img src="https://x.test/p.png">', "<img>"),
+        ('<img src="data:image/png;base64,AA">', '<img src="data:image/png;base64,AA">'),
+        ('<table class="dataframe act"><tr><td class="verdict">1</td></tr></table>', None),
+    ],
+)
+def test_what_is_cleaned(told, shown):
+    """Scripts, handlers, requests, and classes that would pass for a part of the page."""
+    shown = shown or '<table class="dataframe"><tbody><tr><td>1</td></tr></tbody></table>'
+    assert html.clean(told) == shown
+
+
+def test_numbers_stand_right_and_names_unbroken():
+    """By column: a dash does not turn a column of numbers into words."""
+    frame = pd.DataFrame({"n": ["1,200", "–", "3.5 %"], "day": "2026-11-09", "text": "a long " * 9})
+    table = html.aligned(html.clean(frame.to_html(index=False)))
+    assert table.count('<td class="number">') == 3
+    assert table.count('<td class="short">2026-11-09</td>') == 3
+    assert table.count("<td>a long") == 3
+
+
+def test_no_page_speaks_of_another_host():
+    """No address to load from is in a page, hostile or not."""
+    page = page_of(hostile_notebook())
+    assert "x.test" not in page
+    for opening in ("<script", "<iframe", "<style>b", "<svg", "javascript:", 'src="http', "url("):
+        assert opening not in page, opening
+
+
+@pytest.mark.real
+def test_stored_scripts_do_not_run(tmp_path, browser):
+    """In a real browser: no script of a statement, user name or comment runs, with or without the policy."""
+    page = page_of(hostile_notebook())
+    (tmp_path / "page.html").write_text(page)
+    (tmp_path / "bare.html").write_text(page.replace("Content-Security-Policy", "Off"))
+    for name in ("page", "bare"):
+        visit = browser(tmp_path / f"{name}.html")
+        assert visit.title.startswith("Is it well?")
+        assert visit.requests == []
+        assert visit.elements == 0
+
+
+@pytest.mark.real
+def test_the_policy_alone_stops_a_script(tmp_path, browser):
+    """The second wall holds where the first is breached, and the browser test can see a breach at all."""
+    breached = page_of(executed()).replace("</main>", f"{HOSTILE}</main>")
+    (tmp_path / "page.html").write_text(breached)
+    (tmp_path / "bare.html").write_text(breached.replace("Content-Security-Policy", "Off"))
+    assert browser(tmp_path / "page.html").title.startswith("Is it well?")
+    assert browser(tmp_path / "bare.html").title == "stolen"

@@ -1,0 +1,143 @@
+"""The front page: the worst first, what was missing beside it, and the same as data."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from aurora_analysis import Window
+from aurora_analysis.analysis.verdict import Verdict
+from aurora_analysis.errors import Error
+from aurora_analysis.report import index
+from aurora_analysis.report.runner import Outcome
+
+DAY = Window("2026-11-09", "2026-11-10")
+RUN = {
+    "id": "20261109T000000Z-abcdef",
+    "store": "/store",
+    "versions": {"metrics": 3},
+    "windows": {"shop": ["2026-11-09T00:00:00Z", "2026-11-10T00:00:00Z"]},
+    "notebooks": ["load"],
+    "timezone": "UTC",
+    "parameters": {},
+    "package_version": "0.1.0",
+    "git_sha": "",
+}
+
+
+def outcome(notebook: str, *severities: str, error: str = "", cluster: str = "shop") -> Outcome:
+    told = [
+        Verdict("load", f"{notebook} {n}", "so", severity, "It was so.")
+        for n, severity in enumerate(severities)
+    ]
+    return Outcome(cluster, notebook, f"Is {notebook} well?", 1.5, error, [one.to_dict() for one in told])
+
+
+def cluster(name: str = "shop", simulated: str = "", **changes: object) -> dict[str, object]:
+    row = {"table": "metrics", "instance": None, "source": "a server", "covered": 1.0, "unit": "points"}
+    row |= {"expected": 24.0, "received": 24.0, "lost": 0.0, "note": None}
+    window = {"start": "2026-11-09T00:00:00Z", "end": "2026-11-10T00:00:00Z"}
+    return {"cluster": name, "simulated": simulated, "coverage": [row | changes]} | window
+
+
+def fetched(
+    start: str, end: str, received: float | None = 12.0, note: str | None = None
+) -> dict[str, object]:
+    times = {"time": pd.Timestamp(start, tz="UTC"), "end": pd.Timestamp(end, tz="UTC")}
+    counts = {"expected": 12.0, "received": received, "lost": 0.0, "unit": "points", "note": note}
+    return {"table": "metrics", "source": "a server", "instance": None} | times | counts
+
+
+def test_the_most_severe_stands_first():
+    """What is unknown stands above what is fine; among equals the notebooks' order is kept."""
+    told = index.record(RUN, [cluster()], [outcome("a", "ok", "unknown"), outcome("b", "act", "ok")])
+    assert [finding["subject"] for finding in told["findings"]] == ["b 0", "a 1", "a 0", "b 1"]
+    assert told["findings"][1]["page"] == "shop/a.html#finding-2"
+
+
+def test_the_page_links_each_finding(tmp_path):
+    """Counts, the sentence, the way to the evidence, and the failed notebook in red."""
+    outcomes = [outcome("a", "act"), outcome("b", error="cell [4] stopped: KeyError")]
+    told = index.record(RUN, [cluster()], outcomes)
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "a.html").touch()
+    index.write(tmp_path, told)
+    page = (tmp_path / "index.html").read_text()
+    assert '<a href="shop/a.html#finding-1">Show the evidence' in page
+    assert "shop · Is b well? did not finish:</strong> cell [4] stopped: KeyError" in page
+    assert '<a href="shop/a.ipynb">' in page
+    assert "shop/b.html" not in page, "a page that was not made is not linked"
+    assert json.loads((tmp_path / "findings.json").read_text()) == told
+
+
+def test_simulated_clusters_are_marked(tmp_path):
+    """The mark comes from the data, and only where it belongs."""
+    told = index.record(
+        RUN, [cluster("toy", "simulated, seed 1"), cluster()], [outcome("a", "ok", cluster="toy")]
+    )
+    page = index.page(told, tmp_path)
+    assert page.count('<span class="chip">simulated</span>') == 2, "the head and the finding of toy"
+    assert "The cluster toy was generated" in page
+    assert "The cluster shop was generated" not in page
+
+
+def test_overlapping_fetches_are_counted_once():
+    """0 to 12, 6 to 18: three quarters of the day were asked for, however often."""
+    rows = pd.DataFrame(
+        [
+            fetched("2026-11-09T06:00", "2026-11-09T18:00", note="late"),
+            fetched("2026-11-09", "2026-11-09T12:00"),
+        ]
+    )
+    (row,) = index.coverage(rows, DAY)
+    assert row["covered"] == 0.75
+    assert (row["expected"], row["received"], row["note"], row["instance"]) == (24.0, 24.0, "late", None)
+
+
+def test_coverage_outside_the_window_does_not_count():
+    """A fetch of three days covers the day once."""
+    (row,) = index.coverage(pd.DataFrame([fetched("2026-11-08", "2026-11-11")]), DAY)
+    assert row["covered"] == 1.0
+
+
+def test_what_was_not_counted_is_null():
+    """Nobody said how much was received: that is not zero."""
+    (row,) = index.coverage(pd.DataFrame([fetched("2026-11-09", "2026-11-10", received=None)]), DAY)
+    assert row["received"] is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "marked"),
+    [({}, False), ({"covered": 0.9999}, True), ({"received": 23.0}, True), ({"lost": 1.0}, True)],
+)
+def test_incomplete_rows_are_marked(tmp_path, changes, marked):
+    """A gap, a shortfall or a loss is seen at a glance; and 99.99 % is not 100 %."""
+    page = index.page(index.record(RUN, [cluster(**changes)], [outcome("a", "ok")]), tmp_path)
+    assert ('<tr class="incomplete">' in page) == marked
+    assert ("99.9 %" in page) == ("covered" in changes)
+
+
+def test_a_report_records_how_to_run_it_again(tmp_path):
+    """From the folder or the file."""
+    index.write(tmp_path, index.record(RUN, [cluster()], [outcome("a", "ok")]))
+    assert index.recorded(tmp_path) == index.recorded(tmp_path / "findings.json") == RUN
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{}", "is not of a report"),
+        ("hello", "is not of a report"),
+        ('{"kind": "aurora-analysis report", "schema": 99}', "newer aurora-analysis"),
+    ],
+)
+def test_another_file_is_refused(tmp_path, text, says):
+    """One line, with the next step."""
+    file = tmp_path / "findings.json"
+    file.write_text(text)
+    with pytest.raises(Error, match=says):
+        index.recorded(file)
+    with pytest.raises(Error, match="Cannot read"):
+        index.recorded(tmp_path / "nowhere.json")

@@ -1,0 +1,151 @@
+"""The command, with real kernels: what fails is kept and said, what was read can be read again."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from click.testing import CliRunner, Result
+
+from aurora_analysis import resources
+from aurora_analysis.cli import main
+
+LOAD = """
+from aurora_analysis import Store, Window
+from aurora_analysis.analysis.verdict import Verdict
+mean = float(Store(store).read("metrics", Window(start, end), cluster=cluster)["value"].mean())
+Verdict("load", "the writer", "busy" if mean > limit else "calm", "act" if mean > limit else "ok",
+        f"The mean was {mean:.1f}.", {"mean": mean})
+"""
+
+
+def report(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["report", *map(str, arguments)])
+
+
+def told(folder: Path) -> dict:
+    return json.loads((folder / "findings.json").read_text())
+
+
+def findings(folder: Path) -> list[dict]:
+    """The findings: they do not know which run they are of."""
+    return told(folder)["findings"]
+
+
+def test_what_fails_is_kept_and_the_others_still_run(store, notebook, tmp_path):
+    """A failing, a hanging and a killed notebook: exit code 1, a page each, a red box each, and the fourth's finding."""
+    load = notebook("load", LOAD)
+    broken = notebook("broken", LOAD, "raise KeyError('db-7')", "print('never')")
+    hanging = notebook("hanging", "print('hello')", "import time; time.sleep(600)")
+    killed = notebook("killed", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    named = [part for path in (broken, hanging, killed, load) for part in ("--notebook", path)]
+    output = tmp_path / "out"
+    ran = report("--store", store.location, "--cluster", "shop", *named, "--timeout", 4, "--output", output)
+    assert ran.exit_code == 1
+    assert ran.stdout.splitlines() == [str(output / "index.html")]
+    errors = {notebook["notebook"]: notebook["error"] for notebook in told(output)["notebooks"]}
+    assert errors == {
+        "load": "",
+        "broken": "cell [4] stopped: KeyError: 'db-7'",
+        "hanging": "a cell ran longer than 4 s: see --timeout",
+        "killed": "its kernel died; perhaps the machine is short of memory: try --jobs 1",
+    }
+    assert [finding["notebook"] for finding in findings(output)] == ["broken", "load"]
+    page = (output / "shop" / "broken.html").read_text()
+    assert "did not finish:</strong> cell [4] stopped: KeyError" in page
+    assert 'id="stopped"' in page
+    assert "hello" in (output / "shop" / "hanging.html").read_text()
+    assert (output / "index.html").read_text().count('class="notice failure"') == 3
+    assert sorted(path.name for path in output.parent.glob(".out.*")) == [], (
+        "nothing is left beside the report"
+    )
+
+
+def test_an_earlier_report_runs_again_on_what_it_read(store, notebook, tmp_path, refill):
+    """Newer data are written in between: the repeated report finds what it found then."""
+    first, repeated = tmp_path / "first", tmp_path / "repeated"
+    asked = ["--store", store.location, "--cluster", "toy", "--notebook", notebook("load", LOAD)]
+    asked += ["-p", "limit=4", "--timezone", "Europe/Berlin", "--jobs", 1]
+    assert report(*asked, "--output", first).exit_code == 0
+    refill(store, 3.0)
+    assert set(store.read("metrics", cluster="toy")["value"]) == {3.0}
+    assert report("--versions", first / "findings.json", "--jobs", 1, "--output", repeated).exit_code == 0
+    assert findings(repeated) == findings(first)
+    assert [finding["numbers"]["mean"] for finding in findings(first)] == [20.0]
+    run = told(first)["run"]
+    for name in ("versions", "windows", "parameters", "timezone", "notebooks", "store"):
+        assert told(repeated)["run"][name] == run[name]
+    kept = nbformat.read(first / "toy" / "load.ipynb", as_version=4).metadata["aurora_analysis"]
+    assert kept["run_id"] == run["id"]
+    assert kept["versions"] == run["versions"] != store.versions()
+    assert kept["parameters"]["limit"] == 4.0
+    assert kept["simulated"] == "simulated, seed 1"
+    assert "Simulated data" in (first / "toy" / "load.html").read_text()
+
+
+@pytest.fixture
+def fails_early(store, notebook, tmp_path):
+    """Runs the command on a notebook that would leave a mark: what is refused must not have run."""
+    mark = tmp_path / "ran"
+    load = notebook("load", f"open({str(mark)!r}, 'w')")
+
+    def ran(*arguments: object) -> str:
+        done = report("--store", store.location, "--notebook", load, *arguments)
+        assert done.exit_code == 2, done.output
+        assert not mark.exists()
+        assert len(done.stderr.splitlines()) == 1
+        return done.stderr
+
+    return ran
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["-p", "limt=3"], r"No notebook has a parameter 'limt' \(did you mean limit\?\)"),
+        (["-p", "limit=high"], "limit=high does not fit load.ipynb"),
+        (["-p", "limit"], "write -p NAME=VALUE"),
+        (["--notebook", "lod"], "There is no notebook 'lod'"),
+        (["--cluster", "shoop"], r"no cluster 'shoop' \(it has: shop, toy\)"),
+        (["--week", "2026-W46", "--last-week"], "Name one window"),
+        (["--week", "2026-W99"], "no week '2026-W99'"),
+        (["--start", "2026-11-09"], "A window has two ends"),
+        (["--start", "2026-11-09", "--end", "2026-11-08"], "start must be before its end"),
+        (["--timezone", "Mars/Olympus"], "no time zone 'Mars/Olympus'"),
+        (["--versions", "nowhere.json"], "Cannot read nowhere.json"),
+    ],
+)
+def test_wrong_input_costs_one_line(fails_early, tmp_path, arguments, says):
+    """Exit code 2, before anything runs and before anything is written."""
+    assert re.search(says, fails_early(*arguments, "--output", tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_report_is_not_replaced(fails_early, tmp_path):
+    """A folder of something else, and a file, stay what they are."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "cat.jpg").touch()
+    assert "holds something else than a report" in fails_early("--output", photos)
+    assert (photos / "cat.jpg").exists()
+    assert "is a file" in fails_early("--output", photos / "cat.jpg")
+
+
+def test_an_empty_store_says_so(notebook, tmp_path):
+    """Nothing to report is the user's news, not a report without findings."""
+    done = report("--store", tmp_path / "empty", "--notebook", notebook("load"), "--output", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "is empty: fetch, ingest or record something first" in done.stderr
+
+
+def test_the_suite_can_be_copied(tmp_path):
+    """Every notebook of the suite arrives, byte for byte."""
+    folder = tmp_path / "mine"
+    done = CliRunner().invoke(main, ["notebooks", str(folder)])
+    assert done.exit_code == 0, done.output
+    suite = sorted(resources.notebooks().glob("*.ipynb"))
+    assert done.stdout.splitlines() == [str(folder / path.name) for path in suite]
+    assert [(folder / path.name).read_bytes() for path in suite] == [path.read_bytes() for path in suite]
