@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import aws_endpoint
 import boto3
 import numpy as np
 import pandas as pd
 import pytest
-from aws_endpoint import Cluster, Endpoint, slow_log_text
+from aws_endpoint import MISBEHAVIOURS, Cluster, Endpoint, slow_log_text
 from aws_endpoint.server import OPERATIONS
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectionClosedError
 
 START = datetime(2026, 11, 9, tzinfo=UTC)
 NOW = datetime(2026, 11, 10, tzinfo=UTC)
@@ -37,7 +41,7 @@ def metrics() -> pd.DataFrame:
         for who, name, value in (
             ("a", "cpu_utilization", 10.0),
             ("b", "cpu_utilization", 20.0),
-            (None, "volume_bytes_used", 1e9),
+            (None, "volume_bytes", 1e9),
         )
     ]
     return pd.concat(parts).assign(period_s=60.0, statistic="average")
@@ -56,15 +60,17 @@ def load() -> pd.DataFrame:
 
 
 def slow_queries() -> pd.DataFrame:
-    """One on b every ten seconds, from noon."""
-    ended = pd.date_range(FAILOVER, NOW, freq="10s", inclusive="left")
+    """One on b every minute, from noon."""
+    ended = pd.date_range(FAILOVER, NOW, freq="60s", inclusive="left")
     return pd.DataFrame({"ended_at": ended, "instance": "b", "digest": "d00"}).assign(
         query_time_s=1.5, lock_time_s=0.0, rows_sent=1, rows_examined=2, user="etl", host="10.0.0.1",
         thread_id=7, database="shop", tags='{"job": "orders"}', extras=None,
     )  # fmt: skip
 
 
+@functools.cache
 def frames() -> dict[str, pd.DataFrame]:
+    """The cluster's day."""
     statement = pd.DataFrame(
         {"digest": ["d00"], "fingerprint": ["select a from t where b = ? and c < 'x & y'"]}
     )
@@ -133,7 +139,7 @@ def test_grouped_load_is_the_total_and_the_top_members(aws):
     series = points(aws, {"Metric": "db.load.avg", "GroupBy": {"Group": "db.sql_tokenized", "Limit": 3}})
     assert "Dimensions" not in series[0]["Key"]
     texts = [one["Key"]["Dimensions"]["db.sql_tokenized.statement"] for one in series[1:]]
-    assert texts == ["d29", "d28", "d27"]
+    assert texts == ["`d29`", "`d28`", "`d27`"]
 
 
 def test_a_filter_finds_a_member_that_is_not_listed(aws):
@@ -242,7 +248,7 @@ def test_log_files_are_the_last_days_and_whole_by_marker_zero(aws):
     pages = rds.get_paginator("download_db_log_file_portion").paginate(
         DBInstanceIdentifier="b",
         LogFileName=files[0]["LogFileName"],
-        PaginationConfig={"StartingToken": "0", "PageSize": 100},
+        PaginationConfig={"StartingToken": "0", "PageSize": 30},
     )
     portions = [page["LogFileData"] for page in pages]
     assert len(portions) > 10
@@ -261,7 +267,7 @@ def test_without_a_marker_the_newest_lines_come(aws):
     portion = client(aws, "rds").download_db_log_file_portion(
         DBInstanceIdentifier="b", LogFileName=name, NumberOfLines=1
     )
-    assert portion["LogFileData"].startswith("/* job=orders */ select a from t where b = 360 ")
+    assert portion["LogFileData"].startswith("/* job=orders */ select a from t where b = 60 ")
     assert not portion["AdditionalDataPending"]
 
 
@@ -363,14 +369,14 @@ def slow_log_events(aws: Endpoint, **more) -> list[dict]:
 def test_an_event_is_a_whole_entry(aws):
     """Newlines inside, stamped with the entry's end, in a stream of the instance's name."""
     events = slow_log_events(aws)
-    assert [len(events), events[0]["logStreamName"], events[0]["timestamp"]] == [4320, "b", 1794225600000]
+    assert [len(events), events[0]["logStreamName"], events[0]["timestamp"]] == [720, "b", 1794225600000]
     assert events[0]["message"] == slow_log_text.entries(aws.cluster, "b")[0].text
 
 
 def test_filter_log_events_takes_both_ends(aws):
     """startTime and endTime are inclusive."""
-    events = slow_log_events(aws, startTime=1794225600000, endTime=1794225610000)
-    assert [event["timestamp"] for event in events] == [1794225600000, 1794225610000]
+    events = slow_log_events(aws, startTime=1794225600000, endTime=1794225660000)
+    assert [event["timestamp"] for event in events] == [1794225600000, 1794225660000]
 
 
 def test_get_log_events_ends_with_the_token_it_was_sent(aws):
@@ -412,3 +418,207 @@ def test_calls_are_recorded_as_the_actions_of_iam(aws):
 def test_an_operation_that_is_not_played_says_so(aws):
     """Not an empty answer."""
     assert code_of(lambda: client(aws, "rds").describe_db_snapshots()) == "NotImplemented"
+
+
+def misbehave(aws: Endpoint, *names: str) -> None:
+    """Switch misbehaviours on."""
+    aws.misbehaving |= set(names)
+
+
+def test_only_known_misbehaviours_are_switched_on(aws):
+    """A misspelt one would test nothing."""
+    with pytest.raises(ValueError, match="no misbehaviour"):
+        Endpoint(aws.cluster, NOW, misbehaving={"trunkates_points"})
+
+
+def test_truncates_points(aws):
+    """350 points of 1440, no token, and an end that pretends all is there."""
+    misbehave(aws, "truncates_points")
+    pi = client(aws, "pi")
+    answer = pi.get_resource_metrics(
+        ServiceType="RDS", Identifier="db-A", StartTime=START, EndTime=NOW, PeriodInSeconds=60,
+        MetricQueries=[{"Metric": "db.load.avg"}],
+    )  # fmt: skip
+    assert len(answer["MetricList"][0]["DataPoints"]) == 350
+    assert "NextToken" not in answer
+    assert answer["AlignedEndTime"] == NOW
+
+
+def gappy(aws: Endpoint) -> list[dict]:
+    """The load of 01:00 to 04:00, of which the hour from 02:00 was not seen."""
+    rows = aws.cluster.frames["db_load"]
+    hour = pd.date_range("2026-11-09T02:00Z", "2026-11-09T03:00Z", inclusive="left", freq="60s")
+    aws.cluster = Cluster("shop", aws.cluster.frames | {"db_load": rows[~rows.time.isin(hour)]})
+    span = {"start": START + timedelta(hours=1), "end": START + timedelta(hours=4)}
+    return points(aws, {"Metric": "db.load.avg"}, **span)[0]["DataPoints"]
+
+
+def test_a_gap_has_no_points(aws):
+    """Nor zeros."""
+    assert [point["Value"] for point in gappy(aws)] == pytest.approx([4.65, 4.65])
+
+
+def test_omits_value(aws):
+    """The point is there, its Value is not."""
+    misbehave(aws, "omits_value")
+    assert [point.get("Value") for point in gappy(aws)] == [pytest.approx(4.65), None, pytest.approx(4.65)]
+
+
+def test_tops_differ_from_chunk_to_chunk(aws):
+    """A statement that leads one hour may not be listed in the next."""
+    rows = aws.cluster.frames["db_load"]
+    late = (rows.member == "d00") & (rows.time >= pd.Timestamp("2026-11-09T01:00Z"))
+    rows = rows.assign(active_sessions=rows.active_sessions.where(~late, 9.0))
+    aws.cluster = Cluster("shop", aws.cluster.frames | {"db_load": rows})
+    query = {"Metric": "db.load.avg", "GroupBy": {"Group": "db.sql_tokenized", "Limit": 24}}
+    spans = [(START + timedelta(hours=n), START + timedelta(hours=n + 1)) for n in (0, 1)]
+    found = [points(aws, query, start=start, end=end)[1:] for start, end in spans]
+    ids = [{one["Key"]["Dimensions"]["db.sql_tokenized.id"] for one in series} for series in found]
+    assert [aws.cluster.statement("d00").pi_id in one for one in ids] == [False, True]
+
+
+def test_hides_sql(aws):
+    """The digests are refused, the rest is not, and the list of what is allowed says so."""
+    misbehave(aws, "hides_sql")
+    by_sql = {"Metric": "db.load.avg", "GroupBy": {"Group": "db.sql_tokenized"}}
+    assert code_of(lambda: points(aws, by_sql)) == "NotAuthorizedException"
+    assert points(aws, {"Metric": "db.load.avg", "GroupBy": {"Group": "db.user"}})
+    listed = client(aws, "pi").list_available_resource_dimensions(
+        ServiceType="RDS", Identifier="db-A", Metrics=["db.load"], AuthorizedActions=["GetResourceMetrics"]
+    )
+    assert "db.sql" not in {one["Group"] for one in listed["MetricDimensions"][0]["Groups"]}
+
+
+def test_empty_pages(aws):
+    """Whoever stops at an empty page has nothing."""
+    misbehave(aws, "empty_pages")
+    assert points(aws, {"Metric": "db.load.avg"}) == []
+    assert cpu(aws, {"DBInstanceIdentifier": "a"})["MetricDataResults"] == []
+    first = client(aws, "logs").filter_log_events(logGroupName="/aws/rds/cluster/shop/slowquery")
+    assert first["events"] == []
+    assert first["nextToken"]
+    assert len(slow_log_events(aws)) == 720
+
+
+def test_internal_errors(aws):
+    """A status inside an answer that is otherwise fine; asked again, the values are there."""
+    misbehave(aws, "internal_errors")
+    answers = [cpu(aws, {"DBInstanceIdentifier": "a"})["MetricDataResults"][0] for _ in range(2)]
+    assert [one["StatusCode"] for one in answers] == ["InternalError", "Complete"]
+    assert [len(one["Values"]) for one in answers] == [0, 24]
+
+
+@pytest.mark.parametrize("misbehaviour", ["throttles", "fails", "drops"])
+def test_what_a_retry_heals(aws, misbehaviour):
+    """A client that retries does not notice; one that does not fails."""
+    misbehave(aws, misbehaviour)
+    patient, hasty = client(aws, "rds", attempts=3), client(aws, "rds")
+    for _ in range(10):
+        patient.describe_db_clusters()
+    with pytest.raises((ClientError, ConnectionClosedError)):
+        for _ in range(10):
+            hasty.describe_db_clusters()
+
+
+def test_rates_are_limited_on_the_wire(aws):
+    """More calls a second than the service allows are throttled."""
+    aws.rates["rds"] = 5.0
+    rds = client(aws, "rds")
+    with pytest.raises(ClientError, match="Rate exceeded"):
+        for _ in range(1000):
+            rds.describe_db_clusters()
+
+
+def test_faults_and_denials_hit_their_action_only(aws):
+    """Three faults, then none; a denial for good."""
+    aws.fail("rds:DescribeEvents", "InternalFailure", status=500, times=2)
+    aws.deny("pi:GetResourceMetrics")
+    rds = client(aws, "rds")
+    assert [code_of(rds.describe_events) for _ in range(2)] == ["InternalFailure"] * 2
+    assert rds.describe_events()["Events"] == []
+    assert rds.describe_db_clusters()
+    assert code_of(lambda: points(aws, {"Metric": "db.load.avg"})) == "NotAuthorizedException"
+
+
+def test_delivers_late(aws):
+    """The last minutes come later."""
+    misbehave(aws, "delivers_late")
+    assert len(cpu(aws, {"DBInstanceIdentifier": "a"}, 60)["MetricDataResults"][0]["Values"]) == 1435
+    assert len(points(aws, {"Metric": "db.load.avg"}, 60, NOW - timedelta(hours=1))[0]["DataPoints"]) == 55
+    assert len(slow_log_events(aws)) == 710
+
+
+def portions(aws: Endpoint, name: str, lines: int = 100) -> list[str]:
+    """A file of b, read naively from its start."""
+    rds, found, marker, more = client(aws, "rds"), [], "0", True
+    while more:
+        answer = rds.download_db_log_file_portion(
+            DBInstanceIdentifier="b", LogFileName=name, Marker=marker, NumberOfLines=lines
+        )
+        found.append(answer["LogFileData"])
+        marker, more = answer["Marker"], answer["AdditionalDataPending"]
+    return found
+
+
+def test_overlaps_portions(aws):
+    """Each portion begins with the last three lines of the one before."""
+    misbehave(aws, "overlaps_portions")
+    first, second, *_ = portions(aws, files_of(aws)[0].name)
+    assert second.splitlines()[:3] == first.splitlines()[-3:]
+
+
+def test_skips_lines(aws):
+    """Five lines a seam are lost, and the file's size tells."""
+    misbehave(aws, "skips_lines")
+    content = files_of(aws)[0].content.decode()
+    found = portions(aws, files_of(aws)[0].name)
+    assert len(content.splitlines()) - len("".join(found).splitlines()) == 5 * (len(found) - 1)
+
+
+def test_truncates_lines(aws):
+    """A line is cut where the portion is full; with fewer lines it is whole."""
+    misbehave(aws, "truncates_lines")
+    aws.portion_bytes = 2000
+    file = files_of(aws)[0]
+    cut = portions(aws, file.name)
+    assert cut[0].endswith(" [Your log message was truncated]\n")
+    assert "".join(portions(aws, file.name, lines=30)) == file.content.decode()
+
+
+def test_rotates(aws):
+    """The current file moves on to its hour's name after its first portion."""
+    misbehave(aws, "rotates")
+    aws.now = FAILOVER.to_pydatetime() + timedelta(minutes=50)
+    whole = files_of(aws)[-1].content.decode()
+    found = "".join(portions(aws, slow_log_text.CURRENT))
+    assert len(found) < len(whole)
+    assert slow_log_text.CURRENT + ".2026-11-09.13" in [one.name for one in files_of(aws)]
+
+
+def test_binary_data(aws):
+    """The oldest file is refused where its middle is in the portion, the others are not."""
+    misbehave(aws, "binary_data")
+    oldest, newer = (one.name for one in files_of(aws)[:2])
+    assert code_of(lambda: portions(aws, oldest)) == "InvalidParameterValue"
+    assert portions(aws, newer)
+
+
+def test_banner_events(aws):
+    """Three lines an hour that are no slow queries."""
+    misbehave(aws, "banner_events")
+    events = slow_log_events(aws)
+    assert len(events) == 720 + 3 * 12
+    assert events[2]["message"] == "Time                 Id Command    Argument"
+
+
+def test_every_misbehaviour_is_tested():
+    """Each has a test of its own name, but for the three that share one."""
+    shared = {"throttles", "fails", "drops"}
+    assert set(MISBEHAVIOURS) - shared == {name for name in MISBEHAVIOURS if f"test_{name}" in globals()}
+
+
+def test_nothing_of_the_package_is_imported():
+    """What is tested is not what it is tested with."""
+    sources = [path.read_text() for path in Path(aws_endpoint.__file__).parent.glob("*.py")]
+    assert sources
+    assert not any(re.search(r"^\s*(from|import) aurora_analysis", text, re.MULTILINE) for text in sources)

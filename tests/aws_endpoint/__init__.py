@@ -3,6 +3,7 @@
     with Endpoint(Cluster("shop", frames), now) as aws:
         monkeypatch.setenv(…)  for all of aws.environment
         boto3.client("pi").get_resource_metrics(…)
+        Endpoint(…, misbehaving={"truncates_points"})       one of MISBEHAVIOURS
         aws.calls, aws.count()              what was called, with its parameters
         aws.throttle("pi:GetResourceMetrics", times=3); aws.deny("logs:FilterLogEvents")
         aws.fail("rds:DescribeEvents", "InternalFailure", status=500)
@@ -22,6 +23,7 @@ tested is imported here. `python tests/aws_endpoint --help` serves a store's clu
 """
 
 from aws_endpoint.cluster import Cluster
+from aws_endpoint.misbehaviours import MISBEHAVIOURS
 from aws_endpoint.server import Call, Endpoint
 
-__all__ = ["Call", "Cluster", "Endpoint"]
+__all__ = ["MISBEHAVIOURS", "Call", "Cluster", "Endpoint"]

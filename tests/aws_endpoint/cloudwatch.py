@@ -96,7 +96,9 @@ def _values(
     if series is None:
         return [], []
     start = parameters["StartTime"] // period * period
-    values = statistic(series.between(start, min(parameters["EndTime"], aws.now_s)), period, stat["Stat"])
+    values = statistic(
+        series.between(start, min(parameters["EndTime"], aws.metrics_until_s)), period, stat["Stat"]
+    )
     values = values.iloc[::-1] if newest_first else values
     return [float(time) for time in values.index], values.tolist()
 
@@ -131,14 +133,18 @@ def _page(aws: Any, parameters: dict[str, Any], found: list[Any]) -> dict[str, A
         low, high = max(at - passed, 0), min(max(at + room - passed, 0), len(times))
         passed += len(times)
         if low < high or (not times and at == 0):
-            results.append(_result(query, times[low:high], values[low:high], high < len(times)))
+            results.append(_result(aws, query, times[low:high], values[low:high], high < len(times)))
     more = at + room < passed
     return {"MetricDataResults": results, "NextToken": _token(at + room, False) if more else None}
 
 
-def _result(query: dict[str, Any], times: list[float], values: list[float], partial: bool) -> dict[str, Any]:
+def _result(
+    aws: Any, query: dict[str, Any], times: list[float], values: list[float], partial: bool
+) -> dict[str, Any]:
     label = query.get("Label") or query["MetricStat"]["Metric"]["MetricName"]
     status = "PartialData" if partial else "Complete"
+    if aws.is_("internal_errors") and aws.errs_at_first(f"{query['MetricStat']}"):
+        times, values, status = [], [], "InternalError"
     return {"Id": query["Id"], "Label": label, "Timestamps": times, "Values": values, "StatusCode": status}
 
 

@@ -7,6 +7,7 @@ The frames have the columns of a store's tables (`instances`, `events`, `metrics
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -16,23 +17,42 @@ import numpy as np
 import pandas as pd
 
 METRICS = {
-    "history_list_length": ("RollbackSegmentHistoryListLength", "db.Transactions.trx_rseg_history_len"),
-    "purge_boundary": ("PurgeBoundary", None),
-    "purge_finished": ("PurgeFinishedPoint", None),
-    "commit_latency": ("CommitLatency", None),
-    "dml_latency": ("DMLLatency", None),
-    "select_latency": ("SelectLatency", None),
-    "commit_throughput": ("CommitThroughput", None),
-    "dml_throughput": ("DMLThroughput", None),
-    "select_throughput": ("SelectThroughput", "db.SQL.Com_select"),
-    "active_transactions": ("ActiveTransactions", "db.Transactions.active_transactions"),
-    "cpu_utilization": ("CPUUtilization", "os.cpuUtilization.total"),
-    "replica_lag": ("AuroraReplicaLag", None),
-    "volume_bytes_used": ("VolumeBytesUsed", None),
-    "volume_read_iops": ("VolumeReadIOPs", None),
-    "volume_write_iops": ("VolumeWriteIOPs", None),
+    "history_list_length": "RollbackSegmentHistoryListLength",
+    "purge_boundary": "PurgeBoundary",
+    "purge_finished": "PurgeFinishedPoint",
+    "undo_truncated": "TruncateFinishedPoint",
+    "oldest_transaction_age": "TransactionAgeMaximum",
+    "active_transactions": "ActiveTransactions",
+    "blocked_transactions": "BlockedTransactions",
+    "commit_latency": "CommitLatency",
+    "commit_throughput": "CommitThroughput",
+    "dml_latency": "DMLLatency",
+    "dml_throughput": "DMLThroughput",
+    "select_latency": "SelectLatency",
+    "select_throughput": "SelectThroughput",
+    "row_lock_time": "RowLockTime",
+    "deadlocks": "Deadlocks",
+    "connections": "DatabaseConnections",
+    "cpu_utilization": "CPUUtilization",
+    "replica_lag": "AuroraReplicaLag",
+    "volume_bytes": "VolumeBytesUsed",
+    "volume_reads": "VolumeReadIOPs",
+    "volume_writes": "VolumeWriteIOPs",
 }
-"""The field's word → CloudWatch's name, and Performance Insights' counter where there is one."""
+"""The field's word → CloudWatch's name."""
+
+COUNTERS = {
+    "history_list_length": "db.Transactions.trx_rseg_history_len",
+    "active_transactions": "db.Transactions.active_transactions",
+    "cpu_utilization": "os.cpuUtilization.total",
+    "threads_running": "db.Users.Threads_running",
+    "rows_read": "db.SQL.Innodb_rows_read",
+    "row_lock_waits": "db.Locks.innodb_row_lock_waits",
+}
+"""The field's word → Performance Insights' counter, in the service's own spelling."""
+
+UNPUBLISHED = {"ActiveTransactions", "BlockedTransactions"}
+"""CloudWatch has these only while innodb_monitor_enable is all."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +105,14 @@ class Cluster:
 
     def frame(self, name: str) -> pd.DataFrame:
         """A frame of this cluster, empty where there is none."""
-        frame = self.frames.get(name, pd.DataFrame())
-        return frame[frame.cluster == self.name] if "cluster" in frame else frame
+        if name not in self._own_frames:
+            frame = self.frames.get(name, pd.DataFrame())
+            self._own_frames[name] = frame[frame.cluster == self.name] if "cluster" in frame else frame
+        return self._own_frames[name]
+
+    @cached_property
+    def _own_frames(self) -> dict[str, pd.DataFrame]:
+        return {}
 
     @cached_property
     def slow_log(self) -> dict[str, list[Any]]:
@@ -166,17 +192,23 @@ class Cluster:
         return {self.resource_id(name): name for name in self.names}
 
     @cached_property
-    def metrics(self) -> dict[tuple[str, str | None], Series]:
-        """(CloudWatch's name, instance or None for the cluster) → its series."""
+    def series(self) -> dict[tuple[str, str | None], Series]:
+        """(The field's word, instance or None for the cluster) → its series."""
         rows = self.frame("metrics")
         if rows.empty:
             return {}
-        rows = rows[(rows.statistic == "average") & rows.name.isin(list(METRICS))]
-        groups = rows.groupby(["name", "instance"], dropna=False, observed=True)
-        found: dict[tuple[str, str | None], Series] = {}
-        for (name, instance), group in groups:
-            owner = None if pd.isna(instance) else str(instance)
-            found[METRICS[str(name)][0], owner] = series(group, "value")
+        rows = rows[rows.name.isin([*METRICS, *COUNTERS])]
+        return {
+            (str(name), None if pd.isna(instance) else str(instance)): series(group, "value")
+            for (name, instance), group in rows.groupby(["name", "instance"], dropna=False, observed=True)
+        }
+
+    @cached_property
+    def metrics(self) -> dict[tuple[str, str | None], Series]:
+        """(CloudWatch's name, instance or None for the cluster) → its series."""
+        found = {(METRICS[name], owner): s for (name, owner), s in self.series.items() if name in METRICS}
+        if self.innodb_monitor_enable != "all":
+            found = {key: s for key, s in found.items() if key[0] not in UNPUBLISHED}
         return found | self._lag_of_the_writer(found)
 
     def _lag_of_the_writer(
@@ -200,9 +232,9 @@ class Cluster:
     def counters(self, instance: str) -> dict[str, Series]:
         """Performance Insights' counters of an instance, without their statistic's suffix."""
         return {
-            counter: self.metrics[name, instance]
-            for name, counter in METRICS.values()
-            if counter and (name, instance) in self.metrics
+            counter: self.series[name, instance]
+            for name, counter in COUNTERS.items()
+            if (name, instance) in self.series
         }
 
     def load(self, instance: str, dimension: str) -> pd.DataFrame:
@@ -229,6 +261,15 @@ class Cluster:
 
     def total_load(self, instance: str) -> pd.Series:
         """db load of an instance by time [s]: the largest sum that one of its dimensions has."""
+        if instance not in self._totals:
+            self._totals[instance] = self._total_load(instance)
+        return self._totals[instance]
+
+    @cached_property
+    def _totals(self) -> dict[str, pd.Series]:
+        return {}
+
+    def _total_load(self, instance: str) -> pd.Series:
         sums = [self.load(instance, dimension).sum(axis=1) for dimension in DIMENSIONS]
         sums = [one for one in sums if len(one)]
         return pd.concat(sums, axis=1).max(axis=1) if sums else pd.Series(dtype=float)
@@ -255,12 +296,24 @@ OTHER = "(other)"
 
 @dataclass(frozen=True)
 class Statement:
-    """A digest in Performance Insights: its ids, and its text with literals replaced."""
+    """A digest in Performance Insights: its ids, the text as it runs, and the text with literals replaced."""
 
     digest: str
     pi_id: str
     db_id: str
-    text: str
+    fingerprint: str
+    digest_text: str
+
+    @property
+    def example(self) -> str:
+        """One execution's text."""
+        return with_literals(self.fingerprint, 0)
+
+
+def with_literals(fingerprint: str, number: int) -> str:
+    """A statement of that fingerprint: every `?` is a number, every list has two."""
+    one = str(number % 9973 + 1)
+    return fingerprint.replace("?+", f"{one}, {one}").replace("?", one)
 
 
 def statement(row: dict[str, Any]) -> Statement:
@@ -268,7 +321,33 @@ def statement(row: dict[str, Any]) -> Statement:
     digest = str(row["digest"])
     text = str(_given(row, "fingerprint", digest))
     pi_id = _given(row, "pi_id", code(text, 40))
-    return Statement(digest, pi_id, _given(row, "server_digest", f"pi-{int(code(text, 8), 16)}"), text)
+    db_id = _given(row, "server_digest", f"pi-{int(code(text, 8), 16)}")
+    return Statement(digest, pi_id, db_id, text, digest_text(text))
+
+
+KEYWORDS = re.compile(
+    "all|and|as|asc|between|by|case|count|create|delete|desc|distinct|else|end|exists|for|from|group|having|if|in"
+    "|inner|insert|interval|into|is|join|key|left|like|limit|lock|max|min|not|null|offset|on|or|order|outer|right"
+    "|select|set|share|sum|table|then|union|update|using|values|when|where|with"
+)
+
+
+def digest_text(fingerprint: str) -> str:
+    """A fingerprint as the server's digest text: blanks between tokens, keywords large, names in back-ticks.
+
+    >>> digest_text("select o.a from t o where b in(?+)")
+    'SELECT `o` . `a` FROM `t` `o` WHERE `b` IN (...)'
+    """
+    tokens = re.findall(r"`[^`]*`|@\?|\(\?\+\)|\?\+|[\w$]+|[<>=!:|&]+|\S", fingerprint)
+    return " ".join(_spelled(token) for token in tokens)
+
+
+def _spelled(token: str) -> str:
+    if token in ("(?+)", "?+"):
+        return "(...)" if token == "(?+)" else "? , ..."
+    if KEYWORDS.fullmatch(token):
+        return token.upper()
+    return f"`{token}`" if re.fullmatch(r"[a-zA-Z_$][\w$]*", token) else token
 
 
 def code(text: str, length: int = 26) -> str:
@@ -276,10 +355,15 @@ def code(text: str, length: int = 26) -> str:
     return hashlib.sha256(text.encode()).hexdigest().upper()[:length]
 
 
+def milliseconds(times: pd.Series) -> np.ndarray:
+    """Times as whole milliseconds since 1970."""
+    utc = pd.to_datetime(times, utc=True)
+    return utc.astype("datetime64[us, UTC]").astype("int64").to_numpy() // 1000
+
+
 def seconds(times: pd.Series) -> np.ndarray:
     """Times as whole seconds since 1970."""
-    utc = pd.to_datetime(times, utc=True)
-    return utc.astype("datetime64[us, UTC]").astype("int64").to_numpy() // 1_000_000
+    return milliseconds(times) // 1000
 
 
 def period(rows: pd.DataFrame) -> int:

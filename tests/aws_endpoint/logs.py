@@ -60,11 +60,24 @@ def events(aws: Any, group: str, stream: str, start_ms: int, end_ms: int) -> lis
     entries = slow_log_text.entries(aws.cluster, stream)
     low = bisect.bisect_left(entries, start_ms, key=lambda one: one.at_ms)
     high = bisect.bisect_right(entries, min(end_ms, _now_ms(aws)), key=lambda one: one.at_ms)
-    return [Event(one.at_ms, one.text, stream) for one in entries[low:high]]
+    found = [Event(one.at_ms, one.text, stream) for one in entries[low:high]]
+    return _with_banners(found) if aws.is_("banner_events") else found
+
+
+def _with_banners(found: list[Event]) -> list[Event]:
+    """Before the first event of every hour, the three lines that the server writes into a new file."""
+    hour, listed = None, []
+    for one in found:
+        if one.at_ms // 3_600_000 != hour:
+            hour = one.at_ms // 3_600_000
+            lines = slow_log_text.BANNER.splitlines()
+            listed += [Event(one.at_ms, line, one.stream) for line in lines]
+        listed.append(one)
+    return listed
 
 
 def _now_ms(aws: Any) -> int:
-    return int(aws.now_s * 1000) - 1
+    return int(aws.events_until_s * 1000) - 1
 
 
 def _cpu(cluster: Cluster, instance: str) -> Series | None:

@@ -71,7 +71,7 @@ def dimensions(cluster: Cluster, group: str, member: str) -> dict[str, str]:
 
 def _sql_dimensions(cluster: Cluster, group: str, digest: str) -> dict[str, str]:
     known = cluster.statement(digest)
-    text = _cut(known.text, TEXT_BYTES)
+    text = _cut(known.digest_text if group == "db.sql_tokenized" else known.example, TEXT_BYTES)
     if group == "db.sql_tokenized":
         return {f"{group}.id": known.pi_id, f"{group}.db_id": known.db_id, f"{group}.statement": text}
     return {
@@ -129,9 +129,10 @@ def get_resource_metrics(aws: Any, parameters: dict[str, Any]) -> dict[str, Any]
     start, end, period = window_of(aws, parameters, instance)
     found = []
     for query in parameters["MetricQueries"]:
+        _refuse_hidden(aws, query.get("GroupBy", {}).get("Group", ""), query.get("Filter") or {})
         found += _series(aws.cluster, instance, query, start, end, period)
     late = period if parameters.get("PeriodAlignment", "END_TIME") == "END_TIME" else 0
-    grid = np.arange(start, min(end, aws.now_s), period)
+    grid = np.arange(start, min(end, aws.metrics_until_s), period)
     listed = [{"Key": key, "DataPoints": _points(aws, values.reindex(grid), late)} for key, values in found]
     page, token = paged(aws, parameters, listed)
     return {
@@ -168,6 +169,11 @@ def _series(
         raise Refused("InvalidArgumentException", f"The metric {metric} is not a known metric")
     values = counters[metric].between(start, end)
     return [({"Metric": query["Metric"]}, _bucketed(values, period, statistic))]
+
+
+def _refuse_hidden(aws: Any, group: str, chosen: dict[str, str]) -> None:
+    if aws.is_("hides_sql") and any(name.startswith("db.sql") for name in (group, *chosen)):
+        raise Refused("NotAuthorizedException", "You are not authorized to access the dimension group db.sql")
 
 
 def _split(metric: str) -> tuple[str, str]:
@@ -326,6 +332,7 @@ def describe_dimension_keys(aws: Any, parameters: dict[str, Any]) -> dict[str, A
     instance = instance_of(aws, parameters)
     start, end, period = window_of(aws, parameters, instance)
     group, cluster = parameters["GroupBy"], aws.cluster
+    _refuse_hidden(aws, group["Group"], parameters.get("Filter") or {})
     if parameters.get("AdditionalMetrics") and group["Group"] != "db.sql_tokenized":
         raise Refused("InvalidArgumentException", "AdditionalMetrics need the group db.sql_tokenized")
     chosen = parameters.get("Filter") or {}
@@ -387,7 +394,7 @@ def get_dimension_key_details(aws: Any, parameters: dict[str, Any]) -> dict[str,
         raise Refused("InvalidArgumentException", "The group must be db.sql")
     digests = aws.cluster.statements
     text = next(
-        (s.text for d, s in digests.items() if code("sql" + d, 40) == parameters["GroupIdentifier"]), None
+        (s.example for d, s in digests.items() if code("sql" + d, 40) == parameters["GroupIdentifier"]), None
     )
     status = (
         {"Status": "UNAVAILABLE"}
@@ -424,7 +431,7 @@ def list_available_resource_metrics(aws: Any, parameters: dict[str, Any]) -> dic
 
 
 def list_available_resource_dimensions(aws: Any, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The groups that load can be grouped by."""
+    """The groups that load can be grouped by: those that the caller may see, where it asks for its actions."""
     instance_of(aws, parameters)
     groups = [
         {
@@ -432,6 +439,7 @@ def list_available_resource_dimensions(aws: Any, parameters: dict[str, Any]) -> 
             "Dimensions": [{"Identifier": name} for name in dimensions(aws.cluster, group, "any")],
         }
         for group in GROUPS
+        if not (aws.is_("hides_sql") and parameters.get("AuthorizedActions") and group.startswith("db.sql"))
     ]
     listed = [{"Metric": metric, "Groups": groups} for metric in parameters["Metrics"]]
     page, token = paged(aws, parameters, listed)

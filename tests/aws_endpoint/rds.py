@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pandas as pd
 
 from aws_endpoint import slow_log_text
-from aws_endpoint.cluster import Cluster, Instance, seconds
+from aws_endpoint.cluster import Cluster, Instance, milliseconds
 from aws_endpoint.slow_log_text import CURRENT, HOUR_S, LogFile
 from aws_endpoint.wire import Refused
 
 EVENTS_KEPT_S = 14 * 86400
 EVENTS_DEFAULT_MINUTES = 60
 MAX_RECORDS = 100
-PORTION_BYTES = 1024 * 1024
 PORTION_LINES = 10_000
+REPEATED_LINES = 3
+SKIPPED_LINES = 5
+TRUNCATED = " [Your log message was truncated]\n"
+BINARY = "This file contains binary data and should be downloaded instead of viewed"
 
 FAILOVER = "failover"
 INSTANCE_PARAMETERS = ("slow_query_log", "log_output", "long_query_time", "log_slow_extra", "innodb_monitor_enable",
@@ -179,7 +183,7 @@ def describe_events(aws: Any, parameters: dict[str, Any]) -> dict[str, Any]:
         raise Refused("InvalidParameterCombination", "SourceIdentifier needs SourceType")
     start, end = _span(aws, parameters)
     rows = aws.cluster.frame("events")
-    rows = rows.assign(second=seconds(rows.time)).sort_values("second") if len(rows) else rows
+    rows = rows.assign(second=milliseconds(rows.time) / 1000).sort_values("second") if len(rows) else rows
     listed = [
         event
         for event in (_event(aws.cluster, row) for row in rows.to_dict("records"))
@@ -210,7 +214,7 @@ def _event(cluster: Cluster, row: dict[str, Any]) -> dict[str, Any]:
         "SourceType": "db-instance" if instance else "db-cluster",
         "Message": row["message"],
         "EventCategories": [row["category"]] if row["category"] else [],
-        "Date": int(row["second"]),
+        "Date": row["second"],
         "SourceArn": arn.replace(f"cluster:{cluster.name}", f"db:{instance}") if instance else arn,
     }
 
@@ -246,12 +250,36 @@ def download_db_log_file_portion(aws: Any, parameters: dict[str, Any]) -> dict[s
     file = _log_file(aws, name, parameters["LogFileName"])
     lines = parameters.get("NumberOfLines") or PORTION_LINES
     start = _start(file.content, parameters.get("Marker"), lines)
-    end = _end(file.content, start, lines)
+    end = _end(aws, file.content, start, lines)
+    if aws.is_("binary_data") and start <= len(file.content) // 2 < end and _is_oldest(aws, name, file):
+        raise Refused("InvalidParameterValue", BINARY)
+    if aws.is_("rotates") and file.name == CURRENT and end < len(file.content):
+        aws.now += timedelta(seconds=HOUR_S - aws.now_s % HOUR_S + 60)
     return {
-        "LogFileData": file.content[start:end].decode(),
-        "Marker": f"{int(aws.now_s // HOUR_S % 24)}:{end}",
+        "LogFileData": _portion(aws, file.content, start, end),
+        "Marker": f"{int(aws.now_s // HOUR_S % 24)}:{_skipped_to(aws, file.content, end)}",
         "AdditionalDataPending": end < len(file.content),
     }
+
+
+def _portion(aws: Any, content: bytes, start: int, end: int) -> str:
+    """The text of a portion, with what belongs to its neighbour, or without what does not fit."""
+    if aws.is_("overlaps_portions"):
+        start = len(b"".join(content[:start].splitlines(keepends=True)[:-REPEATED_LINES]))
+    if aws.is_("truncates_lines") and end - start > aws.portion_bytes:
+        return content[start : start + aws.portion_bytes].decode(errors="ignore") + TRUNCATED
+    return content[start:end].decode()
+
+
+def _skipped_to(aws: Any, content: bytes, end: int) -> int:
+    """Where the next portion begins: at the end of this one, or a few lines later."""
+    if not aws.is_("skips_lines"):
+        return end
+    return end + len(b"".join(content[end:].splitlines(keepends=True)[:SKIPPED_LINES]))
+
+
+def _is_oldest(aws: Any, instance: str, file: LogFile) -> bool:
+    return slow_log_text.files(aws.cluster, instance, aws.now_s)[0].name == file.name
 
 
 def _log_file(aws: Any, instance: str, name: str) -> LogFile:
@@ -272,14 +300,17 @@ def _start(content: bytes, marker: str | None, lines: int) -> int:
     return max(len(content) - len(b"".join(content.splitlines(keepends=True)[-lines:])), 0)
 
 
-def _end(content: bytes, start: int, lines: int) -> int:
-    """Where a portion ends: after whole lines, as many as asked for and as 1 MB holds."""
+def _end(aws: Any, content: bytes, start: int, lines: int) -> int:
+    """Where a portion ends: after whole lines, as many as asked for and as its size holds.
+
+    Where lines are truncated, the line that does not fit counts as given.
+    """
     end = start
-    for line in content[start : start + PORTION_BYTES + 1].splitlines(keepends=True)[:lines]:
-        if end + len(line) - start > PORTION_BYTES:
-            break
+    for line in content[start : start + 2 * aws.portion_bytes].splitlines(keepends=True)[:lines]:
+        if end + len(line) - start > aws.portion_bytes:
+            return end + len(line) if aws.is_("truncates_lines") or end == start else end
         end += len(line)
-    return max(end, min(start + PORTION_BYTES, len(content))) if end == start else end
+    return end
 
 
 OPERATIONS = {

@@ -13,6 +13,7 @@ from typing import Any
 
 from aws_endpoint import cloudwatch, logs, performance_insights, rds, wire
 from aws_endpoint.cluster import Cluster
+from aws_endpoint.misbehaviours import LATE_EVENTS_S, LATE_METRICS_S, known
 from aws_endpoint.wire import Refused
 
 OPERATIONS: dict[str, dict[str, Callable[..., dict[str, Any]]]] = {
@@ -63,8 +64,9 @@ class _Fault:
 class Endpoint:
     """One simulated cluster behind a URL, for `with Endpoint(cluster, now) as aws: …`.
 
-    `misbehaving` names the misbehaviours to switch on (`aws_endpoint.MISBEHAVIOURS`); `latency_s` is slept in
-    every call, and `rates` gives calls a second per service, above which it throttles.
+    `misbehaving` names the misbehaviours to switch on (`MISBEHAVIOURS`); `latency_s` is slept in every call,
+    `rates` gives calls a second per service, above which it throttles, and `portion_bytes` is the size of a
+    portion of a log file.
     """
 
     cluster: Cluster = field(repr=False)
@@ -73,11 +75,13 @@ class Endpoint:
     latency_s: float = 0.0
     rates: dict[str, float] = field(default_factory=dict)
     port: int = 0
+    portion_bytes: int = 1024 * 1024
     calls: list[Call] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         self.now = self.now if self.now.tzinfo else self.now.replace(tzinfo=UTC)
-        self.misbehaving = set(self.misbehaving)
+        self.misbehaving = known(self.misbehaving)
+        self.erred: set[str] = set()
         self._lock = threading.Lock()
         self._faults: list[_Fault] = []
         self._buckets: dict[str, tuple[float, float]] = {}
@@ -115,9 +119,25 @@ class Endpoint:
         """The service's clock, as seconds since 1970."""
         return self.now.timestamp()
 
+    @property
+    def metrics_until_s(self) -> float:
+        """Up to when there are metrics [s since 1970]."""
+        return self.now_s - (LATE_METRICS_S if self.is_("delivers_late") else 0)
+
+    @property
+    def events_until_s(self) -> float:
+        """Up to when there are log events [s since 1970]."""
+        return self.now_s - (LATE_EVENTS_S if self.is_("delivers_late") else 0)
+
     def is_(self, misbehaviour: str) -> bool:
         """Whether a misbehaviour is switched on."""
         return misbehaviour in self.misbehaving
+
+    def errs_at_first(self, what: str) -> bool:
+        """Whether `what` is asked for the first time."""
+        first = what not in self.erred
+        self.erred.add(what)
+        return first
 
     def count(self) -> Counter[str]:
         """IAM action → calls so far."""
@@ -165,8 +185,10 @@ class Endpoint:
         call = Call(asked.service, asked.operation.name, asked.parameters, time.monotonic())
         with self._lock:
             self.calls.append(call)
+            number = len(self.calls)
             self._spend(call.service)
             self._raise_fault(call)
+        self._fail_now_and_then(call.service, number)
         if call.operation not in OPERATIONS[call.service]:
             raise Refused("NotImplemented", f"This endpoint does not play {call.action}.", 501)
         return OPERATIONS[call.service][call.operation](self, call.parameters)
@@ -176,6 +198,14 @@ class Endpoint:
             if fault.action in (call.action, "*") and fault.times > 0 and fault.when(call.parameters):
                 fault.times -= 1
                 raise fault.error
+
+    def _fail_now_and_then(self, service: str, number: int) -> None:
+        if self.is_("throttles") and number % 5 == 0:
+            raise Refused(THROTTLED.get(service, "ThrottlingException"), "Rate exceeded")
+        if self.is_("fails") and number % 7 == 0:
+            raise Refused("InternalServiceError", "Try again", 500)
+        if self.is_("drops") and number % 9 == 0:
+            raise ConnectionAbortedError
 
     def _spend(self, service: str) -> None:
         """Take a token of the service's bucket, which holds one second's worth."""
@@ -197,7 +227,11 @@ def _handler(endpoint: Endpoint) -> type[http.server.BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, kind, content, more = _safely(endpoint, self.headers, body)
+            try:
+                status, kind, content, more = _safely(endpoint, self.headers, body)
+            except ConnectionAbortedError:
+                self.close_connection = True
+                return
             self.send_response(status)
             for name, value in {"Content-Type": kind, "Content-Length": str(len(content)), **more}.items():
                 self.send_header(name, value)
@@ -214,6 +248,8 @@ def _safely(endpoint: Endpoint, headers: Any, body: bytes) -> tuple[int, str, by
     """The answer; a mistake of ours is a 501, which no client retries, with its cause."""
     try:
         return endpoint.answer(headers, body)
+    except ConnectionAbortedError:
+        raise
     except Exception as mistake:
         error = Refused("EndpointMistake", f"{type(mistake).__name__}: {mistake}", 501)
         return 501, *wire.refusal("X-Amz-Target" in headers, error, "0"), {}

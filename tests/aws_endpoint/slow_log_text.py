@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from aws_endpoint.cluster import Cluster
+from aws_endpoint.cluster import Cluster, with_literals
 
 BANNER = (
     "/rdsdbbin/oscar/bin/mysqld, Version: 8.0.39 (Source distribution). started with:\n"
@@ -51,7 +51,7 @@ def _entries(cluster: Cluster, instance: str) -> Iterator[Entry]:
         ended = row["ended_at"]
         if ended.floor("h") != hour:
             database, hour = None, ended.floor("h")
-        text = cluster.statement(row["digest"]).text
+        text = cluster.statement(row["digest"]).fingerprint
         use = row.get("database") if row.get("database") != database else None
         database = row.get("database") or database
         yield Entry(ended.value // 1000, entry(row, text, use if _said(use) else None, number))
@@ -93,11 +93,6 @@ def _extras(row: dict[str, Any]) -> str:
 def _comment(row: dict[str, Any]) -> str:
     tags = json.loads(row["tags"]) if _said(row.get("tags")) and row["tags"] else {}
     return f"/* {' '.join(f'{key}={value}' for key, value in tags.items())} */ " if tags else ""
-
-
-def with_literals(fingerprint: str, number: int) -> str:
-    """A statement of that fingerprint: every `?` is a number."""
-    return re.sub(r"\?\+?", str(number % 9973 + 1), fingerprint)
 
 
 @dataclass(frozen=True)
