@@ -5,6 +5,8 @@ Imports of pandas, Delta and papermill wait inside the commands, so that `digest
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -19,6 +21,7 @@ from aurora_analysis.errors import Error
 
 if TYPE_CHECKING:
     from aurora_analysis.config import Cluster
+    from aurora_analysis.fingerprint import SqlMode
     from aurora_analysis.report.runner import Outcome
     from aurora_analysis.sources.fetch import Work
     from aurora_analysis.sources.plan import Outcome as Done
@@ -271,9 +274,144 @@ def _tell(outcome: Outcome) -> None:
     click.echo(f"{outcome.cluster} {outcome.notebook}: {how} ({outcome.seconds:.1f} s)", err=True)
 
 
+def _sql_mode(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say where a literal ends; the command takes them as one argument, `mode`."""
+
+    @click.option("--no-backslash-escapes", is_flag=True, help="The sql_mode has NO_BACKSLASH_ESCAPES.")
+    @click.option("--ansi-quotes", is_flag=True, help="The sql_mode has ANSI_QUOTES.")
+    @functools.wraps(command)
+    def with_mode(*, no_backslash_escapes: bool, ansi_quotes: bool, **arguments: Any) -> None:
+        from aurora_analysis.fingerprint import SqlMode
+
+        command(mode=SqlMode(not no_backslash_escapes, ansi_quotes), **arguments)
+
+    return with_mode
+
+
+ORDERS = ("time", "calls", "mean", "p95", "max", "lock", "examined", "sent")
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@click.option("--since", default="", help="UTC, inclusive: executions that ended from then on.")
+@click.option("--until", default="", help="UTC, exclusive.")
+@click.option("--user", default="", help="Only this user's.")
+@click.option("--order-by", type=click.Choice(ORDERS), default="time", show_default=True)
+@click.option("--limit", type=click.IntRange(min=1), help="How many statements [default: 20; json: all].")
+@click.option("--format", "form", type=click.Choice(["text", "json", "jsonl"]), default="text")
+@click.option("--with-sql", is_flag=True, help="The statements' texts too, literals and all (jsonl).")
+@click.option("--processes", type=click.IntRange(min=1), help="[default: 1; from 256 MB on, up to 4]")
+@_sql_mode
+def digest(
+    files: tuple[str, ...],
+    since: str,
+    until: str,
+    user: str,
+    order_by: str,
+    limit: int | None,
+    form: str,
+    with_sql: bool,
+    processes: int | None,
+    mode: SqlMode,
+) -> None:
+    """A ranked profile of slow logs: plain, gzipped, or - for standard input."""
+    from aurora_analysis import profile
+    from aurora_analysis.sources import log_files
+
+    wanted = profile.wanted(since, until, user)
+    total = sum(log_files.size(name) or 0 for name in files)
+    if form == "jsonl":
+        for line in profile.lines(files, wanted=wanted, mode=mode, with_sql=with_sql):
+            click.echo(line)
+        return
+    found = profile.of_files(
+        files,
+        processes=processes or profile.processes_for(total),
+        wanted=wanted,
+        mode=mode,
+        tell=_share_read(total),
+    )
+    told = profile.summary(found, order_by=order_by, limit=limit or (20 if form == "text" else None))
+    click.echo(json.dumps(told, ensure_ascii=False) if form == "json" else profile.text(told))
+
+
+def _share_read(total: int) -> Callable[[int], None]:
+    """Tells on a terminal how much of a big log was read."""
+    read = 0
+
+    def tell(size: int) -> None:
+        nonlocal read
+        read += size
+        if sys.stderr.isatty() and total > 64_000_000:
+            click.echo(
+                f"\r{min(1, read / total):4.0%} of {total / 1e6:,.0f} MB\x1b[K", err=True, nl=read >= total
+            )
+
+    return tell
+
+
+@main.command("fingerprint")
+@_sql_mode
+def fingerprint_command(mode: SqlMode) -> None:
+    """SQL on standard input, separated by ; and a newline → digest, tab, fingerprint."""
+    from aurora_analysis.fingerprint import statement
+
+    text = sys.stdin.buffer.read().decode("utf-8", "replace")
+    for sql in text.split(";\n"):
+        if sql.strip():
+            found = statement(sql, mode)
+            click.echo(f"{found.digest}\t{found.fingerprint}")
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@click.option("--cluster", required=True, help="The cluster's name in the store.")
+@click.option("--instance", required=True, help="The instance that wrote the log.")
+@click.option(
+    "--store", "location", default="", help="Folder or s3:// prefix [default: AURORA_ANALYSIS_STORE]."
+)
+@_sql_mode
+def ingest(files: tuple[str, ...], cluster: str, instance: str, location: str, mode: SqlMode) -> None:
+    """Slow logs of one instance → store: plain, gzipped, or - for standard input. Logs that overlap merge."""
+    from aurora_analysis.sources import log_files
+    from aurora_analysis.store import Store
+
+    store = Store(_named_store(location))
+    for name in files:
+        account = log_files.ingest(name, store, cluster=cluster, instance=instance, mode=mode)
+        click.echo(f"{name}: {account}", err=True)
+
+
 @main.group()
 def lab() -> None:
     """A private InnoDB server to try all this on, and a simulated cluster."""
+
+
+@lab.command("record")
+@click.option("--store", "location", required=True, help="Folder or s3:// prefix to record into.")
+@click.option("--minutes", type=click.FloatRange(min=0.5), default=30, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the trial's draw and of the load.")
+@click.option("--cluster", default="lab", show_default=True)
+@click.option(
+    "--block-s", type=float, default=75, show_default=True, help="Length of a block of the trial [s]."
+)
+def lab_record(location: str, minutes: float, seed: int, cluster: str, block_s: float) -> None:
+    """Start a private InnoDB server, load it, switch sessions on and off at random, and record all that is seen.
+
+    Ctrl-C ends it early and keeps what was recorded.
+    """
+    from aurora_analysis.lab.record import record
+    from aurora_analysis.store import Store
+
+    recorded = record(
+        Store(location),
+        duration_s=60 * minutes,
+        seed=seed,
+        cluster=cluster,
+        block_s=block_s,
+        progress=lambda line: click.echo(line, err=True),
+    )
+    click.echo(f"recorded {recorded} as cluster {cluster} of {location}")
 
 
 @lab.command()

@@ -104,18 +104,102 @@ def _closed(mode: SqlMode) -> re.Pattern[bytes]:
 
 
 class Statements:
-    """The statements of a log: each distinct text is lexed once, as long as memory of it is bounded."""
+    """The statements of a log, each shape of them lexed once.
+
+    A *shape* is what a few passes of `re` make of a text: literals and runs of literals out, all else kept. Texts
+    of one shape have one fingerprint; texts of one fingerprint may have several shapes. What the passes cannot
+    tell apart safely (a stray quote, a quote between back-ticks) is lexed each time. What is known is forgotten
+    when it takes more than `SHAPES` bytes, so that a log of ever new statements cannot grow it.
+    """
+
+    SHAPES = 24 * 2**20
 
     def __init__(self, mode: SqlMode = DEFAULT_MODE) -> None:
         self._mode = mode
+        self._strings, self._careful = _strings(mode), _careful(mode)
+        self._ticks = (b"`", b'"') if mode.ansi_quotes else (b"`",)
         self._known: dict[bytes, Statement] = {}
+        self._size = 0
 
     def __call__(self, sql: bytes) -> Statement:
         """The fingerprint and digest of one statement, as the log has it."""
-        known = self._known.get(sql)
+        shape = self._shape(sql)
+        known = self._known.get(shape) if shape is not None else None
         if known is None:
-            known = self._known[sql] = statement(sql.decode("utf-8", "replace"), self._mode)
+            known = statement(sql.decode("utf-8", "replace"), self._mode)
+            self._remember(shape, known)
         return known
+
+    def _shape(self, sql: bytes) -> bytes | None:
+        bare = self._bare(sql)
+        if b"'" in bare or (b'"' in bare and not self._mode.ansi_quotes):
+            return None
+        return _LIST.sub(b"\x02", _NUMBER.sub(b"\x01", _ROWS.sub(b"(\x02)", bare)))
+
+    def _bare(self, sql: bytes) -> bytes:
+        """The text without its strings and comments.
+
+        The quick way takes every quote for one that opens or closes a string. It errs only where a quote stands
+        in a comment or in a quoted name; the first such leaves its comment's or name's beginning in the bare
+        text with a string inside, and then every token is looked at.
+        """
+        bare = self._strings.sub(b"\x01", sql) if b"'" in sql or b'"' in sql else sql
+        if b"/*" in bare or b"#" in bare or b"--" in bare:
+            clean = _COMMENT.sub(b" ", bare)
+            if _OPENED.search(clean) or any(clean.count(tick) != bare.count(tick) for tick in self._ticks):
+                return self._careful.sub(_bare_part, sql)
+            bare = clean
+        for tick in self._ticks:
+            if tick in bare and any(b"\x01" in name for name in bare.split(tick)[1::2]):
+                return self._careful.sub(_bare_part, sql)
+        return bare
+
+    def _remember(self, shape: bytes | None, known: Statement) -> None:
+        if shape is None:
+            return
+        self._size += len(shape) + len(known.fingerprint) + 200
+        if self._size > self.SHAPES:
+            self._known.clear()
+            self._size = 0
+        self._known[shape] = known
+
+
+# The passes that make a shape. \x01 stands for a literal, \x02 for several.
+
+_NUMBER = re.compile(
+    rb"[0-9](?<![\w$\x80-\xff][0-9])"
+    rb"(?:(?<=0)[xX][0-9a-fA-F]+|(?<=0)[bB][01]+|[0-9]*\.?[0-9]*(?:[eE][-+]?[0-9]+)?)(?![\w$\x80-\xff])"
+)
+_ITEM = r"(?:\x01|[-+]?(?:0[xX][0-9a-fA-F]++|[0-9]++(?:\.[0-9]*+)?(?:[eE][-+]?[0-9]++)?)|NULL|null)(?=\s*+[,)])\s*+"
+_ROW = rf"\(\s*+{_ITEM}(?:,\s*+{_ITEM})++\)"
+_ROWS = re.compile(rf"{_ROW}(?:\s*+,\s*+{_ROW})*+".encode())
+_LIST = re.compile(rb"\x01(?:\s*,\s*(?:[-+]?\x01|NULL\b|null\b))+")
+_COMMENT = re.compile(
+    rb"""/\*(?!M?!)[^\x01'"]*?\*/|--(?=[\s\x00-\x1f]|\Z)[^\n\x01'"]*(?=\n|\Z)|\#[^\n\x01'"]*(?=\n|\Z)"""
+)
+"""A comment in which no quote stood."""
+_OPENED = re.compile(rb"/\*(?!M?!)|--(?=[\s\x00-\x1f]|\Z)|\#")
+
+
+@cache
+def _strings(mode: SqlMode) -> re.Pattern[bytes]:
+    quotes = ["'"] if mode.ansi_quotes else ["'", '"']
+    return re.compile("|".join(_quoted(quote, mode) for quote in quotes).encode(), re.DOTALL)
+
+
+@cache
+def _careful(mode: SqlMode) -> re.Pattern[bytes]:
+    """A string, or (group 1) a quoted name, or (group 2) a comment."""
+    plain = SqlMode(backslash_escapes=False)
+    tick, double = _quoted("`", plain), _quoted('"', plain if mode.ansi_quotes else mode)
+    strings, names = ([], [tick, double]) if mode.ansi_quotes else ([double], [tick])
+    comment = r"/\*(?!M?!).*?\*/|--(?=[\s\x00-\x1f]|\Z)[^\n]*|\#[^\n]*"
+    either = "|".join([_quoted("'", mode), *strings, f"({'|'.join(names)})", f"({comment})"])
+    return re.compile(either.encode(), re.DOTALL)
+
+
+def _bare_part(found: re.Match[bytes]) -> bytes:
+    return (b"\x01", found[0], b" ")[found.lastindex or 0]
 
 
 def join_key(text: str) -> str:
@@ -264,7 +348,7 @@ def _rows(tokens: list[str]) -> list[str]:
     while at < len(tokens):
         kept.append(tokens[at])
         at += 1
-        if tokens[at : at + 1] == ["("] and _rows_follow(kept):
+        if tokens[at : at + 1] == ["("] and (_rows_follow(kept) or tokens[at + 1 : at + 3] == [VALUES, ")"]):
             rows, at = _shapes(tokens, at)
             kept += rows
     return kept

@@ -17,6 +17,7 @@ MAY_USE = {
     "store": SHARED,
     "sources": SHARED | {"sources", "store"},
     "analysis": SHARED - {"resources", "config"} | {"analysis"},
+    "profile": SHARED | {"sources"},
     "plots": SHARED - {"resources", "config"},
     "report": SHARED | {"report", "store", "analysis.verdict"},
     "lab": SHARED | {"lab", "store", "sources"},

@@ -16,12 +16,13 @@ Query Log Overview". What is easily got wrong:
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -75,6 +76,9 @@ class Account:
     lost: int = 0
     lost_bytes: int = 0
     quoted: int = 0
+
+    def __add__(self, other: Account) -> Account:
+        return Account(*(getattr(self, f.name) + getattr(other, f.name) for f in dataclasses.fields(self)))
 
     @property
     def damage(self) -> int:
@@ -160,8 +164,8 @@ def _entry(
         at,
     ) = found.groups()
     sql = text[found.end() :]
-    cut = sql[-1:] != b";" or b"\n# " in sql or b"started with:" in sql or MARKER in sql
-    if cut:
+    cut = False
+    if sql[-1:] != b";" or MARKER in sql or (b"\n" in sql and (b"\n# " in sql or b"started with:" in sql)):
         sql, cut = _sound(sql, account)
     account.events += 1
     return Entry(
@@ -284,7 +288,7 @@ def _whole_pieces(
     queue: deque[bytes] = deque()
     for piece in pieces:
         text, time = _before_time(piece)
-        if not queue and text.endswith(b";") and not (text.count(b"'") & 1 or text.count(b'"') & 1):
+        if not queue and text.endswith(b";") and not (_is_odd(text, b"'") or _is_odd(text, b'"')):
             yield text, time
             continue
         queue.append(piece)
@@ -292,6 +296,12 @@ def _whole_pieces(
             yield _taken(queue, length, account)
     while queue:
         yield _taken(queue, _length(queue, mode) or 1, account)
+
+
+def _is_odd(text: bytes, quote: bytes) -> bool:
+    """Whether so many quotes, those after a backslash left out, suggest that one is open."""
+    count = text.count(quote)
+    return count & 1 == 1 and (count - text.count(b"\\" + quote)) & 1 == 1
 
 
 def _taken(queue: deque[bytes], length: int, account: Account) -> tuple[bytes, bytes | None]:
@@ -430,6 +440,22 @@ def _text(value: bytes) -> str:
     return value.decode("utf-8", "replace")
 
 
+def record(event: Event, *, with_sql: bool = False) -> dict[str, Any]:
+    """An event as plain values, for one line of JSON. The statement's text only where it is asked for."""
+    told: dict[str, Any] = {"started_at": _iso(event.started_us), "ended_at": _iso(event.ended_us)}
+    told |= {name: getattr(event, name) for name in ("time_precision_s", *_PLAIN)}
+    told |= {"digest": event.statement.digest, "fingerprint": event.statement.fingerprint}
+    told |= {"tags": event.tags, "extras": event.extras} | ({"cut": True} if event.cut else {})
+    return told | ({"sql": _text(event.sql)} if with_sql else {})
+
+
+def _iso(us: int | None) -> str | None:
+    if us is None:
+        return None
+    second = datetime.fromtimestamp(us // 1_000_000, UTC)
+    return f"{second:%Y-%m-%dT%H:%M:%S}.{us % 1_000_000:06d}Z"
+
+
 @dataclass(frozen=True)
 class Frames:
     """A batch of a log as rows of the tables `slow_queries` and `statements`."""
@@ -458,10 +484,13 @@ def frames(
         if event.ended_us is None:
             account.lost += 1
             continue
-        rows.append(event)
         if len(rows) == batch:
             yield _frames(rows, instance, seen)
             rows = []
+        rows.append(event)
+    if rows and rows[-1].cut:
+        rows.pop()
+        account.cut, account.lost = account.cut - 1, account.lost + 1
     if rows:
         yield _frames(rows, instance, seen)
 

@@ -1,0 +1,145 @@
+"""Where log text comes from: local files, plain or gzipped, and standard input, in chunks of bytes."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import zlib
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from aurora_analysis.errors import Error
+from aurora_analysis.fingerprint import DEFAULT_MODE, SqlMode
+from aurora_analysis.sources import slow_log
+from aurora_analysis.sources.slow_log import Account
+from aurora_analysis.window import Window
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from aurora_analysis.store import Store
+
+CHUNK = 2 * 2**20
+"""How much is read at once [bytes]."""
+
+_BOUNDARIES = (b";\n# Time: ", b";\n# User@Host: ")
+
+
+def chunks(name: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+    """The bytes of a log from `start` to `end`; of a gzipped one the bytes inside, `-` is standard input."""
+    try:
+        with _opened(name) as log:
+            if start:
+                log.seek(start)
+            yield from _read(log, None if end is None else end - start)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
+        raise Error(
+            f"{name} is damaged ({problem}): unpack what can be saved with zcat, and read that."
+        ) from None
+    except OSError as problem:
+        raise Error(
+            f"Cannot read {name}: {problem.strerror or problem}. Name a slow log, or - for stdin."
+        ) from None
+
+
+def _opened(name: str) -> BinaryIO:
+    if name == "-":
+        return sys.stdin.buffer
+    if _is_gzipped(name):
+        return gzip.open(name)  # type: ignore[return-value]
+    return open(name, "rb")
+
+
+def _is_gzipped(name: str) -> bool:
+    """By its first bytes; a pipe is not looked into."""
+    if not Path(name).is_file():
+        return False
+    with open(name, "rb") as log:
+        return log.read(2) == b"\x1f\x8b"
+
+
+def _read(log: BinaryIO, size: int | None) -> Iterator[bytes]:
+    while size is None or size > 0:
+        chunk = log.read(CHUNK if size is None else min(CHUNK, size))
+        if not chunk:
+            return
+        if size is not None:
+            size -= len(chunk)
+        yield chunk
+
+
+def size(name: str) -> int | None:
+    """How many bytes will come; None where only reading tells (standard input, gzip)."""
+    if name == "-" or not Path(name).is_file() or _is_gzipped(name):
+        return None
+    return Path(name).stat().st_size
+
+
+def ranges(name: str, count: int) -> list[tuple[int, int]]:
+    """About equal parts of a plain file, each beginning where an entry does."""
+    total = size(name)
+    if total is None or count < 2:
+        return [(0, total)] if total is not None else []
+    cuts = {0, total, *(_boundary(name, total * n // count, total) for n in range(1, count))}
+    return list(zip(sorted(cuts), sorted(cuts)[1:]))
+
+
+def _boundary(name: str, at: int, total: int) -> int:
+    """Where the first entry after `at` begins."""
+    before = b""
+    for chunk in chunks(name, at):
+        text = before + chunk
+        found = [text.find(boundary) for boundary in _BOUNDARIES]
+        if max(found) >= 0:
+            return at - len(before) + min(place for place in found if place >= 0) + 2
+        at, before = at + len(chunk), text[-max(map(len, _BOUNDARIES)) :]
+    return total
+
+
+def ingest(name: str, store: Store, *, cluster: str, instance: str, mode: SqlMode = DEFAULT_MODE) -> Account:
+    """Write a log's executions into the store; its coverage comes last, as the mark that all is there.
+
+    What is there already is not written again: a log that was ingested, wholly or in part, or one that overlaps
+    another, leaves the same table.
+    """
+    account = Account()
+    span: list[pd.Timestamp] = []
+    for batch in slow_log.frames(chunks(name), account=account, instance=instance, mode=mode):
+        store.merge("statements", batch.statements, cluster=cluster, source=SOURCE)
+        store.merge("slow_queries", batch.slow_queries, cluster=cluster, source=SOURCE)
+        ended = batch.slow_queries["ended_at"]
+        span = [min([ended.min(), *span[:1]]), max([ended.max(), *span[1:]])]
+    if span:
+        _cover(store, Path(name).name, account, span, cluster=cluster, instance=instance)
+    return account
+
+
+SOURCE = "slow_log"
+
+
+def _cover(
+    store: Store, name: str, account: Account, span: list[pd.Timestamp], *, cluster: str, instance: str
+) -> None:
+    import pandas as pd
+
+    window = Window(span[0].to_pydatetime(), span[1].to_pydatetime() + timedelta(microseconds=1))
+    row = {
+        "time": [window.start],
+        "end": [window.end],
+        "table": "slow_queries",
+        "expected": float(account.bytes),
+        "received": float(account.bytes - account.lost_bytes),
+        "lost": float(account.lost_bytes),
+        "unit": "bytes",
+        "note": str(account),
+    }
+    store.write(
+        "coverage",
+        pd.DataFrame(row).astype({"time": "datetime64[us, UTC]", "end": "datetime64[us, UTC]"}),
+        window,
+        cluster=cluster,
+        instance=instance,
+        source=f"{SOURCE} {name}",
+    )
