@@ -12,7 +12,7 @@ import os
 import random
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,6 +108,11 @@ class Store:
             rows = rows[self.roles(rows, cluster=cluster) == "writer"]
         return rows.set_index("time")["value"].rename(name)
 
+    def metrics(self, names: Iterable[str], window: Window, *, cluster: str) -> pd.DataFrame:
+        """Several of the writer's metrics, one column each; those without a value are left out."""
+        found = [self.metric(name, window, cluster=cluster) for name in names]
+        return pd.concat(found, axis=1).dropna(axis=1, how="all")
+
     def roles(self, rows: pd.DataFrame, *, cluster: str, time: str = "time") -> pd.Series:
         """The role (writer, reader, or missing) of each row's instance at the row's time."""
         instances = self.read("instances", cluster=cluster)[["time", "instance", "role"]]
@@ -193,7 +198,7 @@ class Store:
         """Add the rows whose identity is not there yet; returns the new version, None where all were there.
 
         For tables with an identity (slow_queries, statements), whose sources overlap. A statement that is known
-        keeps its first source; the span in which it was seen widens.
+        keeps its first source; the span in which it was seen widens, and it gains the ids that it lacked.
         """
         spec = _table(table)
         if not spec.identity:
@@ -295,8 +300,13 @@ _WIDER = {
     "first_seen": "CASE WHEN new.first_seen < old.first_seen THEN new.first_seen ELSE old.first_seen END",
     "last_seen": "CASE WHEN new.last_seen > old.last_seen THEN new.last_seen ELSE old.last_seen END",
     "day": "CASE WHEN new.first_seen < old.first_seen THEN new.day ELSE old.day END",
+    "pi_id": "COALESCE(old.pi_id, new.pi_id)",
+    "join_key": "COALESCE(old.join_key, new.join_key)",
 }
-_IS_WIDER = "new.first_seen < old.first_seen OR new.last_seen > old.last_seen"
+_IS_WIDER = (
+    "new.first_seen < old.first_seen OR new.last_seen > old.last_seen "
+    "OR (old.pi_id IS NULL AND new.pi_id IS NOT NULL)"
+)
 
 
 def _table(name: str) -> Table:

@@ -316,9 +316,36 @@ def bring(
     wanted = work.wanted
     if work.survey is not None:
         write_survey(store, work.survey, wanted.window, wanted.now, cluster=wanted.cluster.name)
-    return run(
+    outcomes = run(
         work.chunks, clients, store, cluster=wanted.cluster.name, now=wanted.now, threads=threads, tell=tell
     )
+    join_statements(store, wanted.window, cluster=wanted.cluster.name)
+    return outcomes
+
+
+def join_statements(store: Store, window: Window, *, cluster: str) -> None:
+    """Give Performance Insights' statements the digests that the slow log gave them, where it came second.
+
+    The two spell a statement differently; where they agree in the join key, it is the same.
+    """
+    same = same_statements(store.read("statements", cluster=cluster))
+    where = {"source": performance_insights.SOURCE}
+    for table, column in (("db_load", "member"), ("statement_metrics", "digest")) if same else ():
+        rows = store.read(table, window, cluster=cluster, where=where)
+        if rows[column].isin(list(same)).any():
+            renamed = rows.assign(**{column: rows[column].replace(same)}).drop(
+                columns=["cluster", "day", "source"]
+            )
+            store.write(table, renamed, window, cluster=cluster, source=performance_insights.SOURCE)
+
+
+def same_statements(statements: pd.DataFrame) -> dict[str, str]:
+    """Performance Insights' digest → the slow log's, of statements that have one join key."""
+    keyed = statements.dropna(subset=["join_key"])
+    logged = keyed[keyed["source"] != performance_insights.SOURCE].drop_duplicates("join_key")
+    both = keyed[keyed["source"] == performance_insights.SOURCE].merge(logged, on="join_key")
+    different = both[both["digest_x"] != both["digest_y"]]
+    return dict(zip(different["digest_x"], different["digest_y"]))
 
 
 def failures(work: Work, outcomes: Sequence[Outcome]) -> list[str]:

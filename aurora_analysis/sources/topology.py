@@ -82,7 +82,7 @@ def fetch(rds: Any, identifier: str) -> Topology:
     )
     found = parse(cluster, described, endpoints)
     parameters, no_parameters = _parameters(rds, found)
-    instances = tuple(_with_parameters(each, found.parameter_group, parameters) for each in found.instances)
+    instances = tuple(_with_parameters(each, parameters) for each in found.instances)
     return replace(found, instances=instances, notes=(*no_endpoints, *no_parameters))
 
 
@@ -152,20 +152,19 @@ def _tolerant(
 
 
 def _parameters(rds: Any, found: Topology) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """The parameters that matter, by parameter group."""
-    groups = sorted({group for each in found.instances for group in each.parameter_groups})
-    parameters: dict[str, dict[str, str]] = {}
+    """The parameters that matter, by parameter group; the cluster's under the empty name."""
     notes: list[str] = []
-    for group in groups:
-        rows, denied = _tolerant(rds, "describe_db_parameters", "Parameters", DBParameterGroupName=group)
-        parameters[group], notes = settings(rows), notes + denied
-    rows, denied = _tolerant(
-        rds,
-        "describe_db_cluster_parameters",
-        "Parameters",
-        DBClusterParameterGroupName=found.parameter_group,
+    parameters: dict[str, dict[str, str]] = {}
+    for group in sorted({group for each in found.instances for group in each.parameter_groups}):
+        rows, refused = _tolerant(rds, "describe_db_parameters", "Parameters", DBParameterGroupName=group)
+        parameters[group] = settings(rows)
+        notes += refused
+    rows, refused = _tolerant(
+        rds, "describe_db_cluster_parameters", "Parameters", DBClusterParameterGroupName=found.parameter_group
     )
-    return parameters | {"": settings(rows)}, sorted({*notes, *denied})
+    notes += refused
+    defaults = {} if notes else DEFAULTS
+    return parameters | {"": defaults | settings(rows)}, sorted(set(notes))
 
 
 MATTERING = {
@@ -173,6 +172,17 @@ MATTERING = {
     "innodb_monitor_enable", "innodb_purge_threads", "aurora_read_replica_read_committed",
     "transaction_isolation", "tx_isolation", "performance_schema",
 }  # fmt: skip
+
+
+DEFAULTS = {
+    "slow_query_log": "0",
+    "long_query_time": "10",
+    "log_output": "FILE",
+    "min_examined_row_limit": "0",
+    "aurora_read_replica_read_committed": "OFF",
+    "transaction_isolation": "REPEATABLE-READ",
+}
+"""What Aurora MySQL takes where a group, which may be read, does not set it."""
 
 
 def settings(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
@@ -184,7 +194,8 @@ def settings(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     }
 
 
-def _with_parameters(instance: Instance, group: str, parameters: Mapping[str, dict[str, str]]) -> Instance:
+def _with_parameters(instance: Instance, parameters: Mapping[str, dict[str, str]]) -> Instance:
+    """The instance with its parameters: its own group's before its cluster's, before the defaults."""
     own = {name: value for each in instance.parameter_groups for name, value in parameters[each].items()}
     return replace(instance, parameters=parameters[""] | own)
 
