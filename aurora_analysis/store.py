@@ -14,7 +14,6 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import pyarrow as pa
@@ -26,9 +25,6 @@ from aurora_analysis import resources
 from aurora_analysis.errors import Error
 from aurora_analysis.tables import SCHEMA_VERSION, TABLES, Column, Table
 from aurora_analysis.window import Window
-
-if TYPE_CHECKING:
-    pass
 
 KEEP_DAYS = 400
 """How long Delta keeps old versions [days]: a report can be run again on what it read for so long."""

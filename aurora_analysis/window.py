@@ -44,6 +44,10 @@ class Window:
         """The window of the same length that ends where this one starts."""
         return Window(self.start - self.duration, self.start)
 
+    def at_least(self, days: int) -> Window:
+        """This window, or where it is shorter the `days` up to its end."""
+        return Window(min(self.start, self.end - timedelta(days=days)), self.end)
+
     def days(self) -> list[date]:
         """The UTC days that the window touches, in order."""
         last = (self.end - timedelta(microseconds=1)).date()

@@ -1,0 +1,210 @@
+"""What is known of each reader workload, in one verdict: the trial, the ordinary days, and the mechanism.
+
+Three kinds of evidence stand side by side and are never confused. A *randomised trial* tells what the workload
+causes. The *ordinary days* tell what coincides with it once everything else that is known is held constant. The
+*mechanism* tells whose read views held up purge, which is how a reader reaches the writer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aurora_analysis.analysis import experiment, reader_impact, workloads
+from aurora_analysis.analysis.verdict import Severity, Verdict, by_severity
+from aurora_analysis.window import Window
+
+OUTCOMES = ["queue_latency", "commit_latency", "dml_latency", "select_latency"]
+"""The writer's latencies that are judged, where there are values of them."""
+
+LEVELS: dict[str, Severity] = {
+    "slows": "act",
+    "speeds up": "watch",
+    "cannot tell": "unknown",
+    "inconclusive": "unknown",
+    "unknown": "unknown",
+    "no material effect": "ok",
+}
+"""Level → severity, the level that matters most first."""
+
+ACTIONS = {
+    "slows": "Shorten its statements, commit between them, or read with READ COMMITTED "
+    "(aurora_read_replica_read_committed); or move it to a clone or an export.",
+    "speeds up": "A reader does not make a writer faster: look for what runs at the same time.",
+    "cannot tell": "Move it to random times for a week or two, or run a randomised trial.",
+    "inconclusive": "Watch it for longer, or run a randomised trial.",
+    "unknown": "Fetch more of the window: see what the coverage table lacks.",
+    "no material effect": "Nothing to do.",
+}
+
+GROWTH_COLUMNS = ["workload", "exposed_hours", "growth", "share_pct", "per_exposed_hour"]
+
+
+def growth(held: pd.DataFrame, runs: pd.DataFrame, window: Window) -> pd.DataFrame:
+    """How much the history list grew while each workload's read view was the oldest [transactions].
+
+    Answers: whose read views held up purge? `held` is `undo_log.holders(…)` over `runs`, the exposures. One row a
+    workload, most growth first, then `(unknown)`: sessions that no log tells of. `share_pct` is of all growth
+    while purge was held.
+    """
+    whose = runs["workload"].reindex(held["run"].astype("float")).to_numpy(dtype=object)
+    label = np.where(held["state"] == "held", whose, "(unknown)")
+    grown = held[held["state"] != "none"].groupby(label[held["state"] != "none"])["growth"].sum()
+    hours = workloads.exposed_hours(runs, window)
+    table = pd.DataFrame({"exposed_hours": hours, "growth": grown}).fillna({"growth": 0.0})
+    total = table["growth"].sum()
+    return (
+        table.assign(
+            share_pct=100 * table["growth"] / total if total else 0.0,
+            per_exposed_hour=table["growth"] / table["exposed_hours"],
+        )
+        .rename_axis("workload")
+        .reset_index()
+        .sort_values("growth", ascending=False, ignore_index=True)[GROWTH_COLUMNS]
+    )
+
+
+def observed(
+    latency: pd.DataFrame,
+    load: pd.Series,
+    runs: pd.DataFrame,
+    *,
+    writer_jobs: pd.DataFrame,
+    history_list_length: pd.Series,
+    timezone: str = "UTC",
+    materiality_pct: float = 5.0,
+    placebos: int = 0,
+) -> pd.DataFrame:
+    """`reader_impact.estimate` over minutes; no rows where there is nothing to estimate from.
+
+    `runs` and `writer_jobs` are exposures of the readers and of the writer.
+    """
+    latency_by_minute, load_by_minute = latency.resample("min").mean(), load.resample("min").mean()
+    if runs.empty or latency_by_minute.index.intersection(load_by_minute.dropna().index).empty:
+        return pd.DataFrame(columns=reader_impact.COLUMNS)
+    return reader_impact.estimate(
+        latency_by_minute,
+        load_by_minute,
+        runs,
+        writer_jobs=writer_jobs,
+        history_list_length=history_list_length.resample("min").mean(),
+        timezone=timezone,
+        materiality=materiality_pct / 100,
+        placebos=placebos,
+    )
+
+
+def verdicts(
+    effects: pd.DataFrame,
+    estimates: pd.DataFrame,
+    grown: pd.DataFrame,
+    *,
+    coverage: float,
+    materiality_pct: float = 5.0,  # the project's default for an effect that matters
+    alpha: float = 0.05,
+    coverage_needed: float = 0.5,  # less than half of a window is another window
+) -> list[Verdict]:
+    """One verdict a workload, the most severe first; a trial's word stands before that of ordinary days.
+
+    `effects` come from a randomised trial, `estimates` from the ordinary days (either may be empty), `grown` is
+    the mechanism; `coverage` is the share of the window in which the writer's latency is known.
+    """
+    names = [name for name in grown["workload"] if name != "(unknown)"]
+    if not names or coverage < coverage_needed:
+        return [_unknown(names, coverage)]
+    rows = [*_from_trial(effects, materiality_pct, alpha), *_from_days(estimates)]
+    found = [_verdict(name, rows, grown, coverage) for name in names]
+    return by_severity(found)
+
+
+def _unknown(names: list[str], coverage: float) -> Verdict:
+    whom = f"{len(names)} workloads" if names else "no workload"
+    sentence = (
+        f"The writer's latency is known for {100 * coverage:.0f} % of the window and the log tells of {whom}: "
+        "too little to say whether a reader slowed the writer."
+    )
+    return Verdict(
+        "reader_impact", "all workloads", "unknown", "unknown", sentence, action=ACTIONS["unknown"]
+    )
+
+
+def _from_trial(effects: pd.DataFrame, materiality_pct: float, alpha: float) -> list[dict[str, Any]]:
+    judged = effects.assign(p_adjusted=experiment.adjusted(effects["p"]), source="trial")
+    rows = [{str(key): value for key, value in row.items()} for row in judged.to_dict("records")]
+    return [row | {"level": trial_level(row, materiality_pct, alpha)} for row in rows]
+
+
+def trial_level(row: dict[str, Any], materiality_pct: float = 5.0, alpha: float = 0.05) -> str:
+    """What a trial's effect amounts to; the first rule that holds."""
+    if np.isnan(row["effect_pct"]):
+        return "unknown"
+    significant = row["p_adjusted"] <= alpha
+    if significant and row["ci_low_pct"] > 0 and row["effect_pct"] >= materiality_pct:
+        return "slows"
+    if -materiality_pct < row["ci_low_pct"] and row["ci_high_pct"] < materiality_pct:
+        return "no material effect"
+    if significant and row["effect_pct"] < 0:
+        return "speeds up"
+    return "inconclusive"
+
+
+def _from_days(estimates: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = [{str(key): value for key, value in row.items()} for row in estimates.to_dict("records")]
+    return [row | {"source": "days"} for row in rows]
+
+
+def _verdict(name: str, rows: list[dict[str, Any]], grown: pd.DataFrame, coverage: float) -> Verdict:
+    mine = [row for row in rows if row["workload"] == name]
+    tried = [row for row in mine if row["source"] == "trial" and row["level"] != "unknown"]
+    row = _weightiest(tried or mine)
+    level = row["level"] if row else "unknown"
+    return Verdict(
+        topic="reader_impact",
+        subject=name,
+        level=level,
+        severity=LEVELS[level],
+        sentence=f"{_sentence(name, row)} The writer's latency is known for {100 * coverage:.0f} % of the window.",
+        numbers=_numbers(row) | {"coverage": round(coverage, 4)},
+        evidence=_mechanism(name, grown),
+        action=ACTIONS[level],
+    )
+
+
+def _weightiest(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The row of the level that matters most; among equals the one with the greatest effect."""
+    order = list(LEVELS)
+    key = lambda row: (order.index(row["level"]), -abs(np.nan_to_num(row["effect_pct"])))  # noqa: E731
+    return min(rows, key=key, default=None)
+
+
+def _sentence(name: str, row: dict[str, Any] | None) -> str:
+    if row is None:
+        return f"Whether {name} slows the writer was not assessed: no trial, and too few runs to compare."
+    if row["source"] == "days":
+        return str(row["sentence"])
+    metric = str(row["metric"]).replace("_", " ")
+    return (
+        f"In a randomised trial ({row['blocks_on']} blocks on, {row['blocks_off']} off) {name} changed the writer's "
+        f"{metric} by {row['effect_pct']:+.1f} % while it ran "
+        f"(95 % interval {row['ci_low_pct']:+.1f} to {row['ci_high_pct']:+.1f} %, p = {row['p_adjusted']:.2g})."
+    )
+
+
+def _numbers(row: dict[str, Any] | None) -> dict[str, float | int | str | None]:
+    if row is None:
+        return {}
+    numbers = {name: row[name] for name in ("effect_pct", "ci_low_pct", "ci_high_pct", "p_adjusted")}
+    rounded = {name: None if np.isnan(value) else float(f"{value:.4g}") for name, value in numbers.items()}
+    return {"metric": str(row["metric"]), "source": str(row["source"]), **rounded}
+
+
+def _mechanism(name: str, grown: pd.DataFrame) -> str:
+    row = grown.set_index("workload").loc[name]
+    if row["growth"] <= 0:
+        return f"Its read views held up no growth of the history list in {row['exposed_hours']:.1f} exposed hours."
+    return (
+        f"Its read views were the oldest during {row['share_pct']:.0f} % of the history list's growth "
+        f"({row['growth']:,.0f} transactions, {row['per_exposed_hour']:,.0f} an exposed hour)."
+    )

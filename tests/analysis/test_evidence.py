@@ -1,0 +1,108 @@
+"""The evidence on a workload: three kinds, one verdict, and never more than was seen."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aurora_analysis.analysis import evidence, reader_impact
+from aurora_analysis.analysis.experiment import EFFECT_COLUMNS
+from aurora_analysis.window import Window
+
+HOUR = Window("2026-11-09T00:00", "2026-11-09T01:00")
+MINUTES = pd.date_range(HOUR.start, HOUR.end, freq="min", inclusive="left")
+RUNS = pd.DataFrame(
+    {
+        "workload": ["etl", "bi"],
+        "instance": "db-2",
+        "start": MINUTES[[10, 10]],
+        "end": MINUTES[[40, 40]],
+    }
+)
+
+
+def held() -> pd.DataFrame:
+    """The first run held purge for half an hour, then somebody unknown for ten minutes."""
+    state = ["none"] * 10 + ["held"] * 30 + ["unknown"] * 10 + ["none"] * 10
+    run = pd.array([0 if one == "held" else pd.NA for one in state], dtype="Int64")
+    return pd.DataFrame({"state": state, "run": run, "growth": 100.0}, index=MINUTES)
+
+
+GROWN = evidence.growth(held(), RUNS, HOUR)
+NO_TRIAL = pd.DataFrame(columns=EFFECT_COLUMNS)
+NO_ESTIMATE = pd.DataFrame(columns=reader_impact.COLUMNS)
+
+
+def effect(workload: str, effect_pct: float, low: float, high: float, p: float) -> pd.DataFrame:
+    row = (workload, "commit_latency", effect_pct, low, high, p, 12, 12)
+    return pd.DataFrame([row], columns=EFFECT_COLUMNS)
+
+
+def test_growth_is_told_by_whose_view_was_the_oldest():
+    """Three quarters by etl, a quarter by a session that no log tells of, nothing by bi."""
+    by_workload = GROWN.set_index("workload")
+    assert by_workload["share_pct"].to_dict() == {"etl": 75.0, "(unknown)": 25.0, "bi": 0.0}
+    assert by_workload["per_exposed_hour"]["etl"] == pytest.approx(6000)
+    assert np.isnan(by_workload["exposed_hours"]["(unknown)"])
+
+
+@pytest.mark.parametrize(
+    ("found", "level"),
+    [
+        (effect("etl", 50, 40, 60, 0.001), "slows"),
+        (effect("etl", 1, -2, 4, 0.4), "no material effect"),
+        (effect("etl", 4, 2, 7, 0.01), "inconclusive"),
+        (effect("etl", 8, -3, 20, 0.2), "inconclusive"),
+        (effect("etl", -20, -30, -10, 0.01), "speeds up"),
+        (effect("etl", np.nan, np.nan, np.nan, np.nan), "unknown"),
+    ],
+)
+def test_the_level_of_a_trial(found, level):
+    """The first rule that holds; significant is not yet material, and not significant is not yet nothing."""
+    by_subject = {one.subject: one for one in evidence.verdicts(found, NO_ESTIMATE, GROWN, coverage=1)}
+    assert by_subject["etl"].level == level
+    assert by_subject["bi"].level == "unknown"
+
+
+def test_a_changed_number_changes_the_sentence():
+    """The sentence is computed, not typed."""
+    sentences = [
+        evidence.verdicts(effect("etl", pct, 40, 60, 0.001), NO_ESTIMATE, GROWN, coverage=1)[0].sentence
+        for pct in (50, 51)
+    ]
+    assert "+50.0 %" in sentences[0]
+    assert "+51.0 %" in sentences[1]
+
+
+def test_the_mechanism_stands_beside_the_effect():
+    """Who held purge is told even where the effect is not known."""
+    by_subject = {one.subject: one for one in evidence.verdicts(NO_TRIAL, NO_ESTIMATE, GROWN, coverage=1)}
+    assert "75 % of the history list's growth" in by_subject["etl"].evidence
+    assert "held up no growth" in by_subject["bi"].evidence
+
+
+def test_a_trials_word_stands_before_ordinary_days():
+    """What was randomised needs no adjustment."""
+    days = pd.DataFrame([dict.fromkeys(reader_impact.COLUMNS, np.nan)]).assign(
+        workload="etl", metric="commit_latency", level="slows", sentence="from days"
+    )
+    tried = evidence.verdicts(effect("etl", 1, -2, 4, 0.4), days, GROWN, coverage=1)
+    untried = evidence.verdicts(NO_TRIAL, days, GROWN, coverage=1)
+    assert {one.level for one in tried if one.subject == "etl"} == {"no material effect"}
+    assert {one.level for one in untried if one.subject == "etl"} == {"slows"}
+
+
+def test_half_a_window_is_no_window():
+    """Too little coverage is unknown, whatever the numbers say."""
+    (verdict,) = evidence.verdicts(effect("etl", 50, 40, 60, 0.001), NO_ESTIMATE, GROWN, coverage=0.3)
+    assert (verdict.level, verdict.severity) == ("unknown", "unknown")
+    assert "30 %" in verdict.sentence
+
+
+def test_no_reader_statement_is_unknown():
+    """A window without data is no calm window."""
+    nothing = evidence.growth(held()[:0], RUNS[:0], HOUR)
+    (verdict,) = evidence.verdicts(NO_TRIAL, NO_ESTIMATE, nothing, coverage=0.0)
+    assert verdict.level == "unknown"
+    empty = pd.Series([], index=MINUTES[:0], dtype=float)
+    options = {"writer_jobs": RUNS[:0], "history_list_length": empty}
+    assert evidence.observed(empty.to_frame("commit_latency"), empty, RUNS[:0], **options).empty
