@@ -622,3 +622,13 @@ def test_nothing_of_the_package_is_imported():
     sources = [path.read_text() for path in Path(aws_endpoint.__file__).parent.glob("*.py")]
     assert sources
     assert not any(re.search(r"^\s*(from|import) aurora_analysis", text, re.MULTILINE) for text in sources)
+
+
+def test_a_load_of_longer_periods_holds_throughout(aws):
+    """Asked by the minute, a load of five minutes is there in each, wherever the window cuts."""
+    rows = aws.cluster.frames["db_load"].query("member == 'app'")
+    fives = rows[rows.time.dt.minute % 5 == 0].assign(period_s=300.0)
+    aws.cluster = Cluster("shop", aws.cluster.frames | {"db_load": fives})
+    span = {"start": START + timedelta(minutes=3), "end": START + timedelta(minutes=13)}
+    found = points(aws, {"Metric": "db.load.avg"}, 60, PeriodAlignment="START_TIME", **span)[0]["DataPoints"]
+    assert [point["Timestamp"] for point in found] == [START + timedelta(minutes=n) for n in range(3, 13)]

@@ -51,6 +51,9 @@ COUNTERS = {
 }
 """The field's word → Performance Insights' counter, in the service's own spelling."""
 
+OLD_S = 90 * 86400
+"""How old an instance is that was there from the start."""
+
 UNPUBLISHED = {"ActiveTransactions", "BlockedTransactions"}
 """CloudWatch has these only while innodb_monitor_enable is all."""
 
@@ -83,6 +86,7 @@ class Instance:
     vcpus: int
     engine: str
     version: str
+    created_s: float
     pi_retention_days: int
     parameters: dict[str, str]
 
@@ -161,10 +165,17 @@ class Cluster:
             "vcpus": int(_given(row, "vcpus", 2)),
             "engine": _given(row, "engine", "aurora-mysql"),
             "version": _given(row, "engine_version", "8.0.mysql_aurora.3.08.0"),
+            "created_s": self._created_s(name),
             "pi_retention_days": int(_given(row, "pi_retention_days", 7)),
             "parameters": self._parameters(row),
         }
         return Instance(**(said | self.overrides.get(name, {})))
+
+    def _created_s(self, name: str) -> float:
+        """When an instance was made [s since 1970]: at its first row, or long before the first row of all."""
+        rows = self.frame("instances")
+        first = rows.time[rows.instance == name].min()
+        return first.timestamp() - (OLD_S if first == rows.time.min() else 0)
 
     def _parameters(self, row: dict[str, Any]) -> dict[str, str]:
         return {
@@ -229,13 +240,19 @@ class Cluster:
                 )
         return found
 
+    def aliases(self, instance: str) -> list[str]:
+        """All names that the instance ever had: a renamed one keeps its resource id."""
+        return [name for name in self.names if self.resource_id(name) == self.resource_id(instance)]
+
+    def series_of(self, name: str, instance: str) -> Series | None:
+        """A metric of an instance under all its names."""
+        found = [self.series[name, alias] for alias in self.aliases(instance) if (name, alias) in self.series]
+        return joined(found) if found else None
+
     def counters(self, instance: str) -> dict[str, Series]:
         """Performance Insights' counters of an instance, without their statistic's suffix."""
-        return {
-            counter: self.series[name, instance]
-            for name, counter in COUNTERS.items()
-            if (name, instance) in self.series
-        }
+        found = {counter: self.series_of(name, instance) for name, counter in COUNTERS.items()}
+        return {counter: series for counter, series in found.items() if series is not None}
 
     def load(self, instance: str, dimension: str) -> pd.DataFrame:
         """Active sessions of an instance: time [s] × member of a dimension; NaN where it has no row."""
@@ -252,7 +269,7 @@ class Cluster:
         rows = self.frame("db_load")
         if rows.empty:
             return pd.DataFrame(index=pd.Index([], dtype="int64"))
-        rows = rows[(rows.instance == instance) & (rows.dimension == dimension)]
+        rows = rows[rows.instance.isin(self.aliases(instance)) & (rows.dimension == dimension)]
         rows = rows.assign(
             time=seconds(rows.time), member=rows.member.astype(object).where(rows.member.notna(), None)
         )
@@ -375,6 +392,13 @@ def series(rows: pd.DataFrame, column: str) -> Series:
     """A column of rows, in order of time."""
     rows = rows.sort_values("time")
     return Series(seconds(rows.time), rows[column].to_numpy(dtype=float), period(rows))
+
+
+def joined(parts: list[Series]) -> Series:
+    """Series of one period as one, in order of time."""
+    start = np.concatenate([one.start for one in parts])
+    order = np.argsort(start, kind="stable")
+    return Series(start[order], np.concatenate([one.value for one in parts])[order], parts[0].period)
 
 
 def _given(row: dict[str, Any], name: str, otherwise: Any) -> Any:

@@ -81,7 +81,7 @@ def _now_ms(aws: Any) -> int:
 
 
 def _cpu(cluster: Cluster, instance: str) -> Series | None:
-    return cluster.metrics.get(("CPUUtilization", instance))
+    return cluster.series_of("cpu_utilization", instance)
 
 
 def os_events(cluster: Cluster, instance: str, start_ms: int, end_ms: int) -> list[Event]:

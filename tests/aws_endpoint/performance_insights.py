@@ -167,7 +167,7 @@ def _series(
     counters = counters_of(cluster, instance)
     if metric not in counters:
         raise Refused("InvalidArgumentException", f"The metric {metric} is not a known metric")
-    values = counters[metric].between(start, end)
+    values = counters[metric].between(start - counters[metric].period + 1, end)
     return [({"Metric": query["Metric"]}, _bucketed(values, period, statistic))]
 
 
@@ -210,9 +210,11 @@ def load_by_member(
     period: int,
 ) -> dict[tuple[tuple[str, str], ...], pd.Series]:
     """Members of a group, named by their dimensions → active sessions by time [s], unsorted."""
-    load = _windowed(cluster.load(instance, GROUPS[_group(group_by["Group"])]), start, end)
+    load = _windowed(
+        cluster.load(instance, GROUPS[_group(group_by["Group"])]), start, end, cluster.load_period_s
+    )
     share = _share_of_others(cluster, instance, group_by["Group"], chosen, start, end)
-    total = _windowed(cluster.total_load(instance).to_frame(), start, end)[0]
+    total = _windowed(cluster.total_load(instance).to_frame(), start, end, cluster.load_period_s)[0]
     found: dict[tuple[tuple[str, str], ...], pd.Series] = {}
     for member in load.columns:
         named = dimensions(cluster, group_by["Group"], str(member))
@@ -231,8 +233,9 @@ def _group(name: str) -> str:
     return name
 
 
-def _windowed(frame: pd.DataFrame, start: int, end: int) -> pd.DataFrame:
-    return frame[(frame.index >= start) & (frame.index < end)]
+def _windowed(frame: pd.DataFrame, start: int, end: int, native: int) -> pd.DataFrame:
+    """The rows whose periods, `native` long, overlap the window."""
+    return frame[(frame.index > start - native) & (frame.index < end)]
 
 
 def _mean_load(values: pd.Series, total: pd.Series, period: int, native: int) -> pd.Series:
@@ -252,7 +255,7 @@ def _share_of_others(
     for name, value in chosen.items():
         other = _group_of(name)
         if GROUPS[other] != GROUPS[_group(group)]:
-            load = _windowed(cluster.load(instance, GROUPS[other]), start, end)
+            load = _windowed(cluster.load(instance, GROUPS[other]), start, end, cluster.load_period_s)
             members = [m for m in load.columns if dimensions(cluster, other, str(m)).get(name) == value]
             share = load[members].sum(axis=1) / load.sum(axis=1) * share
     return share
@@ -267,7 +270,7 @@ def _load_series(
     cluster: Cluster, instance: str, query: dict[str, Any], start: int, end: int, period: int
 ) -> list[tuple[dict[str, Any], pd.Series]]:
     """The total first, then the members with the most load in this very window."""
-    total = _windowed(cluster.total_load(instance).to_frame(), start, end)[0]
+    total = _windowed(cluster.total_load(instance).to_frame(), start, end, cluster.load_period_s)[0]
     chosen = query.get("Filter") or {}
     for name in chosen:
         _group_of(name)
@@ -304,7 +307,10 @@ def _statement_series(
     listed = [d for d in digests if wanted in (None, named[d]["db.sql_tokenized.id"])]
     limit = query.get("GroupBy", {}).get("Limit", DEFAULT_LIMIT)
     load = cluster.load(instance, "sql")
-    by_load = sorted(listed, key=lambda d: (-_windowed(load, start, end).get(d, pd.Series(0.0)).sum(), d))
+    by_load = sorted(
+        listed,
+        key=lambda d: (-_windowed(load, start, end, cluster.load_period_s).get(d, pd.Series(0.0)).sum(), d),
+    )
     return [({"Metric": query["Metric"], "Dimensions": named[d]}, digests[d]) for d in by_load[:limit]]
 
 
@@ -315,9 +321,9 @@ def statement_statistics(
     rows = cluster.frame("statement_metrics")
     if rows.empty:
         return {}
-    rows = rows[rows.instance == instance].assign(second=lambda f: seconds(f.time))
-    rows = rows[(rows.second >= start) & (rows.second < end)]
+    rows = rows[rows.instance.isin(cluster.aliases(instance))].assign(second=lambda f: seconds(f.time))
     native = period_of(rows)
+    rows = rows[(rows.second > start - native) & (rows.second < end)]
     rows = rows.assign(value=STATEMENT_STATISTICS[stem](rows, native))
     return {
         str(digest): _bucketed(

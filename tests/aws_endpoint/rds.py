@@ -111,6 +111,7 @@ def _described(cluster: Cluster, one: Instance) -> dict[str, Any]:
         "DBClusterIdentifier": cluster.name,
         "DBInstanceClass": one.instance_class,
         "DBInstanceStatus": "available",
+        "InstanceCreateTime": one.created_s,
         "Engine": one.engine,
         "EngineVersion": one.version,
         "AvailabilityZone": f"{cluster.region}a",

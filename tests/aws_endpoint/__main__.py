@@ -1,0 +1,83 @@
+"""Serve a store's cluster as AWS until interrupted: `python tests/aws_endpoint --store data/sample`.
+
+The first line on standard output is the URL, the second the moment that is now there: the end of the data,
+unless --now says otherwise. The rest are the variables by which boto3 finds it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+from deltalake import DeltaTable
+
+sys.path[0] = str(Path(__file__).parent.parent)
+
+from aws_endpoint import MISBEHAVIOURS, Cluster, Endpoint  # noqa: E402
+
+TABLES = ("instances", "events", "metrics", "db_load", "statement_metrics", "slow_queries", "statements")
+RETENTION_DAYS = 31
+"""Of Performance Insights where the store does not say: enough for a fortnight and some."""
+
+
+def frames(store: Path, cluster: str) -> dict[str, pd.DataFrame]:
+    """The tables of a store that the endpoint tells from, read with nothing but Delta."""
+    found = {
+        name: DeltaTable(store / name).to_pandas(filters=[("cluster", "=", cluster)])
+        for name in TABLES
+        if (store / name).exists()
+    }
+    if found.get("instances", pd.DataFrame()).empty:
+        raise SystemExit(f"{store} has no instances of a cluster {cluster!r}: name another with --cluster.")
+    kept = found["instances"].get("pi_retention_days", pd.Series(index=found["instances"].index, dtype=float))
+    return found | {"instances": found["instances"].assign(pi_retention_days=kept.fillna(RETENTION_DAYS))}
+
+
+def end_of(tables: dict[str, pd.DataFrame]) -> datetime:
+    """The end of the last hour that has a metric."""
+    last = tables["metrics"].time.max() if "metrics" in tables else tables["instances"].time.max()
+    return (last + pd.Timedelta("1us")).ceil("h").to_pydatetime()
+
+
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(prog="aws_endpoint", description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--store", type=Path, required=True, help="folder of Delta tables")
+    parser.add_argument("--cluster", default="shop")
+    parser.add_argument("--port", type=int, default=0, help="0: any that is free")
+    parser.add_argument("--now", type=datetime.fromisoformat, help="UTC; default: where the data end")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds per call")
+    parser.add_argument("--rate", action="append", default=[], metavar="SERVICE=CALLS", help="calls a second")
+    parser.add_argument("--misbehave", action="append", default=[], choices=sorted(MISBEHAVIOURS))
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Serve until interrupted."""
+    asked = arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    tables = frames(asked.store, asked.cluster)
+    now = asked.now.replace(tzinfo=UTC) if asked.now else end_of(tables)
+    rates = {service: float(calls) for service, calls in (one.split("=") for one in asked.rate)}
+    endpoint = Endpoint(
+        Cluster(asked.cluster, tables), now, asked.misbehave, asked.latency, rates, asked.port
+    )
+    with endpoint as aws:
+        lines = [aws.url, f"{now:%Y-%m-%dT%H:%M:%SZ}"]
+        lines += [f"export {name}={shlex.quote(value)}" for name, value in aws.environment.items()]
+        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.flush()
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            sys.stdout.write(f"\n{len(aws.calls)} calls: {dict(aws.count())}\n")
+
+
+if __name__ == "__main__":
+    main()
