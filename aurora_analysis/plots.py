@@ -17,6 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 
+from aurora_analysis.window import Window
+
 COLOURS = ("#5790fc", "#f89c20", "#e42536", "#964a8b", "#9c9ca1", "#7a21dd")
 LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -63,21 +65,33 @@ def purge(boundary: pd.Series, finished: pd.Series, *, timezone: str = "UTC", ax
     return _say_if_empty(ax, pd.concat([boundary, finished]))
 
 
-def exposures(runs: pd.DataFrame, *, timezone: str = "UTC", ax: Axes | None = None) -> Axes:
+def exposures(runs: pd.DataFrame, window: Window, *, timezone: str = "UTC", ax: Axes | None = None) -> Axes:
     """When each workload had a statement open: one row a workload, one bar a run (`workload, start, end`)."""
     workloads = list(runs["workload"].unique())
     ax = ax or _axes(height=0.7 + 0.32 * max(len(workloads), 1))
     for n, workload in enumerate(workloads):
         mine = runs[runs["workload"] == workload]
         starts = mdates.date2num(mine["start"])
-        ax.broken_barh(
-            list(zip(starts, mdates.date2num(mine["end"]) - starts)), (n - 0.3, 0.6), color=_colour(n)
-        )
+        spans = list(zip(starts, mdates.date2num(mine["end"]) - starts))
+        ax.broken_barh(spans, (n - 0.3, 0.6), color=_colour(n))
     ax.set_yticks(range(len(workloads)), workloads)
+    ax.set_xlim(*mdates.date2num([window.start, window.end]))
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
     _time_axis(ax, timezone)
     return _say_if_empty(ax, runs)
+
+
+def growth(grown: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """How much the history list grew while each workload's read view was the oldest [transactions]."""
+    ax = ax or _axes(height=0.8 + 0.32 * max(len(grown), 1))
+    ax.barh(range(len(grown)), grown["growth"], height=0.6, color=[_colour(n) for n in range(len(grown))])
+    ax.set_yticks(range(len(grown)), grown["workload"])
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    ax.set_xlabel("history list growth while its view was the oldest [transactions]")
+    return _say_if_empty(ax, grown)
 
 
 def blocks(outcomes: pd.DataFrame, *, unit: str = "ms", ax: Axes | None = None) -> Axes:

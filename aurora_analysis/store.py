@@ -121,6 +121,14 @@ class Store:
         )
         return known.set_index("index")["role"].reindex(rows.index)
 
+    def writers(self, window: Window, *, cluster: str) -> pd.DataFrame:
+        """Which instance was the writer, and when: one row a term, `start, end, writer` (UTC), inside the window."""
+        seen = self.instances(window, cluster=cluster)
+        terms = seen[seen["role"] == "writer"].drop_duplicates(["time", "instance"])
+        start = terms["time"].where(terms["time"] > window.start, window.start)
+        end = start.shift(-1).fillna(pd.Timestamp(window.end))
+        return pd.DataFrame({"start": start, "end": end, "writer": terms["instance"]}).reset_index(drop=True)
+
     def instances(self, window: Window, *, cluster: str) -> pd.DataFrame:
         """Each instance as it was seen in the window, and as it stood when the window began."""
         seen = self.read("instances", cluster=cluster)

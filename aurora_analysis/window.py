@@ -59,15 +59,17 @@ class Window:
         start, end = max(self.start, other.start), min(self.end, other.end)
         return Window(start, end) if start < end else None
 
-    def coverage(self, index: pd.DatetimeIndex, period_s: float) -> float:
+    def coverage(self, index: pd.DatetimeIndex, period_s: float | None = None) -> float:
         """The share of the window's periods that have an observation [0 to 1]. Answers: how much is missing?
 
-        `index` holds the starts of the periods (UTC), `period_s` their length [s].
+        `index` holds the starts of the periods (UTC), `period_s` their length [s]; by default their usual step.
         """
-        expected = self.duration.total_seconds() / period_s
-        first, last = index.sort_values().searchsorted([self.start, self.end])
-        inside = index.sort_values()[first:last].floor(f"{round(period_s * 1e6)}us")
-        return min(1.0, inside.nunique() / expected)
+        inside = index.sort_values()[slice(*index.sort_values().searchsorted([self.start, self.end]))]
+        step = period_s or index.to_series().diff().median().total_seconds()
+        if inside.empty or not step > 0:
+            return 0.0
+        expected = self.duration.total_seconds() / step
+        return min(1.0, inside.floor(f"{round(step * 1e6)}us").nunique() / expected)
 
     def __contains__(self, moment: datetime) -> bool:
         return self.start <= moment < self.end

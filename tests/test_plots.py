@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aurora_analysis import plots
+from aurora_analysis import Window, plots
 
 mpl.use("agg")
 
@@ -24,6 +24,8 @@ SPREAD = pd.DataFrame(
     }
 )
 CUTS = pd.DataFrame({"instance": ["db-1"], "long_query_time_ms": [5.0]})
+HOUR = Window("2026-11-09T00:00", "2026-11-09T01:00")
+GROWN = pd.DataFrame({"workload": ["etl"], "growth": [100.0]})
 EFFECTS = pd.DataFrame({"effect_pct": [50.0], "ci_low_pct": [40.0], "ci_high_pct": [61.0]})
 
 
@@ -55,7 +57,8 @@ def test_the_y_axis_says_its_unit(draw, unit):
 EMPTY = {
     "history_list_length": lambda: plots.history_list_length(HISTORY[:0], RUNS[:0]),
     "purge": lambda: plots.purge(HISTORY[:0], HISTORY[:0]),
-    "exposures": lambda: plots.exposures(RUNS[:0]),
+    "exposures": lambda: plots.exposures(RUNS[:0], HOUR),
+    "growth": lambda: plots.growth(GROWN[:0]),
     "blocks": lambda: plots.blocks(BLOCKS[:0]),
     "log_histogram": lambda: plots.log_histogram(SPREAD[:0], CUTS[:0]),
     "ecdf": lambda: plots.ecdf(SPREAD[:0]),
@@ -83,7 +86,7 @@ def test_the_log_cuts_where_the_server_was_told_to():
 
 def test_time_is_shown_in_the_readers_zone():
     """Data stay UTC; the axis says which zone it shows."""
-    assert "Europe/Berlin" in plots.exposures(RUNS, timezone="Europe/Berlin").get_xlabel()
+    assert "Europe/Berlin" in plots.exposures(RUNS, HOUR, timezone="Europe/Berlin").get_xlabel()
 
 
 def test_intervals_name_every_row():

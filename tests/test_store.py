@@ -170,6 +170,11 @@ def test_the_writers_metric_follows_the_role(store):
     write(store, value=2.0, instance="db-2")
     series = store.metric("history_list_length", DAY, cluster="shop")
     assert series.tolist() == [1.0] * 12 + [2.0] * 12
+    noon = pd.Timestamp("2026-11-09T12:00Z")
+    assert store.writers(DAY, cluster="shop").to_numpy().tolist() == [
+        [DAY.start, noon, "db-1"],
+        [noon, DAY.end, "db-2"],
+    ]
 
 
 def test_pinned_versions_read_what_was_there(store):

@@ -55,6 +55,21 @@ def test_coverage_is_the_share_that_was_there():
     assert hour.coverage(minutes.append(minutes), period_s=60) == 0.25
 
 
+def test_coverage_of_nothing_is_nothing():
+    """No observation, or one, tells no period and covers nothing of note."""
+    hour = Window("2026-11-09T00:00", "2026-11-09T01:00")
+    minutes = pd.date_range("2026-11-09", periods=30, freq="min", tz="UTC")
+    assert hour.coverage(minutes[:0]) == 0
+    assert hour.coverage(minutes[:1]) == 0
+    assert hour.coverage(minutes) == 0.5
+
+
+def test_a_window_is_at_least_so_long():
+    """A week looks back a fortnight; a month stays a month."""
+    assert week("2026-W46").at_least(14) == Window("2026-11-02", "2026-11-16")
+    assert week("2026-W46").at_least(3) == week("2026-W46")
+
+
 @pytest.mark.parametrize(
     ("start", "end", "says"),
     [

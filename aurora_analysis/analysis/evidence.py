@@ -73,13 +73,14 @@ def observed(
     *,
     writer_jobs: pd.DataFrame,
     history_list_length: pd.Series,
+    roles: pd.DataFrame | None = None,
     timezone: str = "UTC",
     materiality_pct: float = 5.0,
     placebos: int = 0,
 ) -> pd.DataFrame:
     """`reader_impact.estimate` over minutes; no rows where there is nothing to estimate from.
 
-    `runs` and `writer_jobs` are exposures of the readers and of the writer.
+    `runs` and `writer_jobs` are exposures of the readers and of the writer, `roles` the writer's terms.
     """
     latency_by_minute, load_by_minute = latency.resample("min").mean(), load.resample("min").mean()
     if runs.empty or latency_by_minute.index.intersection(load_by_minute.dropna().index).empty:
@@ -90,6 +91,7 @@ def observed(
         runs,
         writer_jobs=writer_jobs,
         history_list_length=history_list_length.resample("min").mean(),
+        roles=roles,
         timezone=timezone,
         materiality=materiality_pct / 100,
         placebos=placebos,

@@ -42,7 +42,7 @@ def randomised(trials: pd.DataFrame) -> pd.DataFrame:
     return trials[trials["assigned"].notna() & trials["on_share"].between(0, 1, inclusive="neither")]
 
 
-def outcomes(series: pd.Series, trials: pd.DataFrame, period_s: float) -> pd.DataFrame:
+def outcomes(series: pd.Series, trials: pd.DataFrame) -> pd.DataFrame:
     """The mean of a series over the planned run of each block. Answers: how did each block fare?
 
     `series` is a metric over time (index UTC, > 0), `trials` rows of the table trials. The planned run was drawn
@@ -51,17 +51,18 @@ def outcomes(series: pd.Series, trials: pd.DataFrame, period_s: float) -> pd.Dat
     """
     logs = np.log(series[series > 0]).sort_index()
     runs = [logs[start : end - pd.Timedelta("1us")] for start, end in zip(trials["time"], trials["end"])]
-    expected = (trials["end"] - trials["time"]).dt.total_seconds() / period_s
+    period = series.index.to_series().diff().median()
     return trials.assign(
         value=[float(np.exp(run.mean())) if len(run) else np.nan for run in runs],
-        coverage=[len(run) for run in runs] / expected,
+        coverage=[len(run) for run in runs] / ((trials["end"] - trials["time"]) / period).fillna(np.inf),
     )
 
 
 def effects(
-    by_metric: dict[str, pd.DataFrame],
+    latency: pd.DataFrame,
+    trials: pd.DataFrame,
     *,
-    covariate: pd.DataFrame | None = None,
+    covariate: pd.Series | None = None,
     draws: int = 4999,
     alpha: float = 0.05,
     seed: int = 0,
@@ -69,14 +70,16 @@ def effects(
     """The effect of each workload's runs on each metric [%], with interval and exact p.
 
     Answers: by how much does switching the workload on change the writer's latency during the run?
-    `by_metric` maps a metric to its `outcomes`; `covariate` is the outcome of something that the draw cannot
-    have changed, such as the planned load, and sharpens the estimate. Workloads that were switched beside this
-    one are held constant. One row a workload and metric; too few blocks leave the numbers missing.
+    `latency` has one column a metric, `trials` the blocks that were drawn (`randomised`); `covariate` is a series
+    that the draw cannot have changed, such as the planned load, and sharpens the estimate. Workloads that were
+    switched beside this one are held constant. One row a workload and metric; too few blocks leave the numbers
+    missing.
     """
+    steady = None if covariate is None or covariate.empty else outcomes(covariate, trials)
     rows = [
-        _effect(blocks, workload, metric, covariate, draws, alpha, seed)
-        for metric, blocks in by_metric.items()
-        for workload in sorted(blocks["workload"].unique())
+        _effect(outcomes(latency[metric], trials), workload, str(metric), steady, draws, alpha, seed)
+        for metric in latency
+        for workload in sorted(trials["workload"].unique())
     ]
     return pd.DataFrame(rows, columns=EFFECT_COLUMNS)
 

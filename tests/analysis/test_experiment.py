@@ -45,23 +45,20 @@ def latency(trials: pd.DataFrame, factor: float, seed: int = 2, noise: float = 0
 
 
 def effects(trials: pd.DataFrame, series: pd.Series, **options) -> pd.DataFrame:
-    blocks = experiment.outcomes(series, trials, period_s=1)
-    return experiment.effects({"latency": blocks}, **options).set_index("workload")
+    return experiment.effects(series.to_frame("latency"), trials, **options).set_index("workload")
 
 
 def test_a_blocks_outcome_is_the_geometric_mean_of_its_planned_run():
     """Samples before and after the run do not count."""
     seconds = pd.date_range(START, periods=4, freq="s")
     one = pd.DataFrame({"time": [seconds[1]], "end": [seconds[3]]})
-    block = experiment.outcomes(pd.Series([100.0, 1.0, 4.0, 100.0], index=seconds), one, period_s=1)
+    block = experiment.outcomes(pd.Series([100.0, 1.0, 4.0, 100.0], index=seconds), one)
     assert block[["value", "coverage"]].to_numpy().tolist() == [[pytest.approx(2.0), 1.0]]
 
 
 def test_a_block_without_samples_is_missing_not_zero():
     """No data gives no outcome."""
-    block = experiment.outcomes(
-        pd.Series([], index=pd.DatetimeIndex([], tz="UTC"), dtype=float), trial(), period_s=1
-    )
+    block = experiment.outcomes(pd.Series([], index=pd.DatetimeIndex([], tz="UTC"), dtype=float), trial())
     assert block["value"].isna().all()
     assert (block["coverage"] == 0).all()
 
@@ -98,7 +95,7 @@ def test_a_covariate_sharpens_the_estimate():
     load = np.exp(np.random.default_rng(8).normal(0, 0.5, trials["block"].max() + 1))
     series = latency(trials, factor=1.5)
     busy = series * np.repeat(load, 60)
-    planned = experiment.outcomes(pd.Series(np.repeat(load, 60), index=series.index), trials, period_s=1)
+    planned = pd.Series(np.repeat(load, 60), index=series.index)
     blunt = effects(trials, busy).loc["extract"]
     sharp = effects(trials, busy, covariate=planned).loc["extract"]
     assert sharp["ci_high_pct"] - sharp["ci_low_pct"] < (blunt["ci_high_pct"] - blunt["ci_low_pct"]) / 2
