@@ -91,7 +91,7 @@ def report(
     Without a window: the newest seven days that the store holds of each cluster. Exit code 1: a notebook did not
     finish; the report says so and holds the rest.
     """
-    from aurora_analysis import report as making
+    from aurora_analysis.report import build, index
 
     asked = {
         "store": location,
@@ -101,8 +101,8 @@ def report(
         "timezone": timezone,
         "parameters": _pairs(pairs),
     }
-    run = making.index.recorded(earlier) if earlier else {}
-    outcomes = making.make(making.requested(asked, run), output, jobs=jobs, timeout_s=timeout, done=_tell)
+    run = index.recorded(earlier) if earlier else {}
+    outcomes = build.report(build.requested(asked, run), output, jobs=jobs, timeout_s=timeout, done=_tell)
     click.echo(output.resolve() / "index.html")
     sys.exit(any(outcome.error for outcome in outcomes))
 
@@ -198,30 +198,25 @@ def _named_store(location: str) -> str:
 
 
 def _clients(where: Cluster, rates: Mapping[str, Rate], threads: int) -> dict[str, Any]:
-    """boto3's clients, each within its service's rate, with numbers for times: a datetime for each point is slow."""
+    """boto3's clients, each within its service's rate."""
     import boto3
-    import botocore.session
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
-    from botocore.utils import parse_timestamp
 
-    from aurora_analysis.sources.plan import limit
+    from aurora_analysis.sources.plan import limit, quicken
 
-    core = botocore.session.Session(profile=where.profile or None)
-    core.get_component("response_parser_factory").set_parser_defaults(
-        timestamp_parser=lambda moment: moment if isinstance(moment, int | float) else parse_timestamp(moment)
-    )
     retries = {"mode": "standard", "max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", "8"))}
     how = Config(
         retries=retries, max_pool_connections=2 * threads, user_agent_extra=f"aurora-analysis/{__version__}"
     )
     try:
-        session = boto3.session.Session(botocore_session=core, region_name=where.region or None)
-        return {service: limit(session.client(service, config=how), rate) for service, rate in rates.items()}
+        session = boto3.session.Session(profile_name=where.profile or None, region_name=where.region or None)
+        made = {service: session.client(service, config=how) for service in rates}
     except BotoCoreError as problem:
         raise Error(
             f"{str(problem).rstrip('.')}: name --region and --profile, or set them up for boto3."
         ) from None
+    return {service: quicken(limit(client, rates[service])) for service, client in made.items()}
 
 
 def _progress(work: Work) -> Callable[[Done], None]:

@@ -7,6 +7,7 @@ what coverage does not mark as done.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -107,6 +108,22 @@ def limit(client: Any, rate: Rate) -> Any:
     """The client, every HTTP request of which (retries included) takes a token first."""
     client.meta.events.register("before-send", rate.take)
     return client
+
+
+def quicken(client: Any) -> Any:
+    """The client, whose JSON answers are read as they are: numbers for times.
+
+    botocore takes 15 us to shape a point and its datetime, which at 350 points a series is more than the
+    service's rate allows for. Other formats are left to it.
+    """
+    client.meta.events.register("before-parse", _read_json)
+    return client
+
+
+def _read_json(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
+    if response_dict["status_code"] == 200 and "json" in response_dict["headers"].get("content-type", ""):
+        customized_response_dict.update(json.loads(response_dict["body"]))
+        response_dict["body"] = b"{}"
 
 
 # What is missing
