@@ -51,10 +51,11 @@ def outcomes(series: pd.Series, trials: pd.DataFrame) -> pd.DataFrame:
     """
     logs = np.log(series[series > 0]).sort_index()
     runs = [logs[start : end - pd.Timedelta("1us")] for start, end in zip(trials["time"], trials["end"])]
-    period = series.index.to_series().diff().median()
+    period_s = series.index.to_series().diff().median().total_seconds()
+    lasted_s = (trials["end"] - trials["time"]).dt.total_seconds()
     return trials.assign(
         value=[float(np.exp(run.mean())) if len(run) else np.nan for run in runs],
-        coverage=[len(run) for run in runs] / ((trials["end"] - trials["time"]) / period).fillna(np.inf),
+        coverage=(period_s * pd.Series([len(run) for run in runs], trials.index) / lasted_s).fillna(0.0),
     )
 
 
