@@ -44,7 +44,7 @@ ATTRIBUTES = {
 def page(notebook: nbformat.NotebookNode, findings: Sequence[Mapping[str, Any]]) -> str:
     """A notebook's page: its verdicts, its cells with the code folded, and how it was made."""
     manifest = notebook.metadata["aurora_analysis"]
-    body, contents = _body(notebook)
+    body, contents = _body(notebook, findings)
     return render(
         "page.html.j2",
         title=title(notebook) or manifest["notebook"],
@@ -133,7 +133,9 @@ def _attribute(tag: str, name: str, value: str) -> str | None:
     return None if is_data else value
 
 
-def _body(notebook: nbformat.NotebookNode) -> tuple[str, list[tuple[int, str, str]]]:
+def _body(
+    notebook: nbformat.NotebookNode, findings: Sequence[Mapping[str, Any]]
+) -> tuple[str, list[tuple[int, str, str]]]:
     """The cells as HTML, and the contents: level, anchor and text of each heading below the title."""
     headings = _Headings()
     exporter = TemplateExporter(
@@ -147,7 +149,7 @@ def _body(notebook: nbformat.NotebookNode) -> tuple[str, list[tuple[int, str, st
             "clean": clean,
             "aligned": aligned,
             "anchored": headings.anchored,
-            "finding": _Numbered("finding.html.j2"),
+            "finding": _Findings(findings),
         },
     )
     body, _ = exporter.from_notebook_node(_captioned(notebook))
@@ -177,15 +179,17 @@ class _Headings:
         return f'<h{level} id="{anchor}">{heading[2]}</h{level}>'
 
 
-class _Numbered:
-    """Renders the page's findings with the numbers that the index links to."""
+class _Findings:
+    """Renders the page's findings in order, with the numbers that the index links to."""
 
-    def __init__(self, template: str) -> None:
-        self.template, self.count = template, 0
+    def __init__(self, findings: Sequence[Mapping[str, Any]]) -> None:
+        self.rest = iter(enumerate(findings, 1))
 
-    def __call__(self, finding: Mapping[str, Any]) -> str:
-        self.count += 1
-        return render(self.template, finding=finding, number=self.count)
+    def __call__(self, data: Mapping[str, Any]) -> str:
+        number, finding = next(self.rest, (0, None))
+        if finding is None:  # the notebook failed because of it
+            return Markup('<pre class="output">{}</pre>').format(data.get("text/plain", ""))
+        return render("finding.html.j2", finding=finding, number=number)
 
 
 def _captioned(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
