@@ -1,0 +1,213 @@
+"""What was sampled and timed in the lab, as rows of the store's tables. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from aurora_analysis import histogram
+from aurora_analysis.fingerprint import join_key, kind, statement
+from aurora_analysis.lab.sampler import Sample, Transaction
+from aurora_analysis.lab.workload import STATEMENTS, Ran, Timing
+from aurora_analysis.window import Window
+
+PERIOD_S = 1.0
+HISTOGRAM_S = 10
+"""The period of latency histograms and statement metrics."""
+
+KINDS = ("commit", "dml", "select", "queue")
+QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+SAMPLED = (
+    "history_list_length",
+    "purge_boundary",
+    "purge_finished",
+    "trx_counter",
+    "open_read_views",
+    "active_transactions",
+)
+
+
+def metrics(
+    samples: Sequence[Sample], timings: pd.DataFrame, planned_rate: Mapping[int, float]
+) -> pd.DataFrame:
+    """Rows of `metrics`, one a second: what the server said, what its clients timed, what was asked of it.
+
+    `timings` has a row an execution (columns of `Timing`), `planned_rate` the load of each second [1/s]. A second
+    in which nothing of a kind ended has a throughput of 0 and no latency.
+    """
+    sampled = [(one.time, name, getattr(one.innodb, name)) for one in samples for name in SAMPLED]
+    sampled += [(one.time, "cpu_utilization", one.cpu_pct) for one in samples if one.cpu_pct is not None]
+    planned = [(second, "planned_rate", rate) for second, rate in planned_rate.items()]
+    told = pd.DataFrame(sampled + planned, columns=["second", "name", "value"]).assign(statistic="average")
+    timed = timings.assign(second=timings["ended_at"].astype("int64"))
+    parts = [told, *(_of_kind(timed, name, list(planned_rate)) for name in KINDS)]
+    rows = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    return _rounded(rows.assign(time=_times(rows["second"]), period_s=PERIOD_S).drop(columns="second"))
+
+
+def _of_kind(timed: pd.DataFrame, name: str, seconds: list[int]) -> pd.DataFrame:
+    """Throughput and mean latency a second of one kind of execution; of the queue the quantiles too."""
+    by_second = timed[timed["kind"] == name].groupby("second")["latency_ms"]
+    columns = {("throughput", "average"): by_second.size().reindex(seconds, fill_value=0)}
+    columns["latency", "average"] = by_second.mean()
+    if name == "queue":
+        columns |= {("latency", label): by_second.quantile(q) for label, q in QUANTILES.items()}
+    parts = [
+        values.rename("value")
+        .rename_axis("second")
+        .reset_index()
+        .assign(name=f"{name}_{what}", statistic=label)
+        for (what, label), values in columns.items()
+    ]
+    return pd.concat([part for part in parts if len(part)], ignore_index=True)
+
+
+def _rounded(rows: pd.DataFrame) -> pd.DataFrame:
+    """Latencies and shares at four significant digits: no client clock is better. Counts stay whole."""
+    whole = rows["name"].isin(SAMPLED)
+    return rows.assign(value=rows["value"].where(whole, _significant(rows["value"].to_numpy(dtype=float))))
+
+
+def _significant(values: npt.NDArray[np.float64], digits: int = 4) -> npt.NDArray[np.float64]:
+    size = np.where(
+        values == 0, 1.0, 10.0 ** (np.floor(np.log10(np.abs(np.where(values == 0, 1, values)))) + 1 - digits)
+    )
+    return np.round(values / size) * size
+
+
+def histograms(timings: pd.DataFrame, window: Window) -> pd.DataFrame:
+    """Rows of `histograms`: how often each bucket of latency was met, by statement and ten seconds of the window."""
+    known = _by_digest(timings, window)
+    known = known.assign(bucket=histogram.bucket(known["latency_ms"]))
+    return known.groupby(["time", "period_s", "digest", "bucket"]).size().rename("count").reset_index()
+
+
+def statement_metrics(timings: pd.DataFrame, window: Window) -> pd.DataFrame:
+    """Rows of `statement_metrics`: executions and mean latency, by statement and ten seconds of the window."""
+    by_digest = _by_digest(timings, window).groupby(["time", "period_s", "digest"])["latency_ms"]
+    rows = by_digest.agg(calls="size", mean_latency_ms="mean").reset_index()
+    mean = _significant(rows["mean_latency_ms"].to_numpy(dtype=float))
+    return rows.assign(calls=rows["calls"].astype(float), mean_latency_ms=mean)
+
+
+def _by_digest(timings: pd.DataFrame, window: Window) -> pd.DataFrame:
+    """The executions of statements, each with its digest and its ten seconds; the window's last are what is left."""
+    digests = {name: statement(_text(name)).digest for name in STATEMENTS}
+    known = timings[timings["statement"].isin(digests)]
+    first, last = int(window.start.timestamp()), int(window.end.timestamp())
+    start = first + (known["ended_at"].astype("int64") - first) // HISTOGRAM_S * HISTOGRAM_S
+    return known.assign(
+        digest=known["statement"].map(digests),
+        time=_times(start),
+        period_s=(last - start).clip(upper=HISTOGRAM_S).astype(float),
+    )
+
+
+def statements(window: Window) -> pd.DataFrame:
+    """Rows of `statements` for what the writer's clients time, all through the window."""
+    named = [statement(_text(name)) for name in STATEMENTS]
+    return pd.DataFrame(
+        {
+            "digest": [one.digest for one in named],
+            "fingerprint": [one.fingerprint for one in named],
+            "join_key": [join_key(one.fingerprint) for one in named],
+            "kind": [kind(one.fingerprint) for one in named],
+        }
+    ).assign(
+        first_seen=pd.Timestamp(window.start).as_unit("us"), last_seen=pd.Timestamp(window.end).as_unit("us")
+    )
+
+
+def _text(name: str) -> str:
+    """A statement as the server sees it: with values."""
+    return STATEMENTS[name].text.replace("%s", "1")
+
+
+def open_transactions(
+    samples: Iterable[Sample], instance_of: Callable[[str], str], leave_out: set[str]
+) -> pd.DataFrame:
+    """Rows of `open_transactions`: those of the users that matter, at every sample that asked for them."""
+    rows = [
+        _open_transaction(one, found, instance_of(found.user))
+        for one in samples
+        for found in one.transactions or ()
+        if found.user not in leave_out
+    ]
+    frame = pd.DataFrame(rows, columns=OPEN_TRANSACTION)
+    times = {name: _times(frame[name].astype("int64")) for name in ("time", "started_at")}
+    return frame.assign(**times, digest=frame["digest"].astype("str"))
+
+
+OPEN_TRANSACTION = [
+    "time",
+    "instance",
+    "thread_id",
+    "user",
+    "host",
+    "command",
+    "started_at",
+    "isolation_level",
+    "rows_modified",
+    "has_read_view",
+    "digest",
+]
+
+
+def _open_transaction(sample: Sample, one: Transaction, instance: str) -> tuple[object, ...]:
+    return (
+        sample.time,
+        instance,
+        one.thread_id,
+        one.user,
+        one.host,
+        one.command,
+        one.started_at,
+        one.isolation_level,
+        one.rows_modified,
+        one.thread_id in sample.innodb.views,
+        statement(one.query).digest if one.query else None,
+    )
+
+
+def read_views(
+    samples: Iterable[Sample], roles: Mapping[str, str], instance_of: Callable[[str], str]
+) -> pd.DataFrame:
+    """Rows of `read_views`: the oldest transaction that a view of each instance may need, or the counter."""
+    rows = [
+        (one.time, instance, role, _oldest(one, instance, instance_of))
+        for one in samples
+        if one.transactions is not None
+        for instance, role in roles.items()
+    ]
+    frame = pd.DataFrame(rows, columns=["time", "instance", "role", "oldest_read_view_trx_id"])
+    return frame.assign(time=_times(frame["time"].astype("int64")))
+
+
+def _oldest(sample: Sample, instance: str, instance_of: Callable[[str], str]) -> int:
+    mine = {one.thread_id for one in sample.transactions or () if instance_of(one.user) == instance}
+    views = [limit for thread, limit in sample.innodb.views.items() if thread in mine]
+    return min(views, default=sample.innodb.trx_counter)
+
+
+def with_runs(plan: pd.DataFrame, runs: Iterable[Ran]) -> pd.DataFrame:
+    """The plan, with when each run really began and ended."""
+    known = pd.DataFrame([*runs], columns=list(Ran._fields)).set_index("row").reindex(plan.index)
+    times = {
+        name: pd.to_datetime((1e6 * known[name].astype(float)).round().astype("Int64"), unit="us", utc=True)
+        for name in ("started_at", "ended_at")
+    }
+    return plan.assign(**times)
+
+
+def timed(timings: Iterable[Timing]) -> pd.DataFrame:
+    """Executions as a frame."""
+    frame = pd.DataFrame([*timings], columns=list(Timing._fields))
+    return frame.astype({"ended_at": float, "latency_ms": float})
+
+
+def _times(seconds: pd.Series) -> pd.Series:
+    """Whole seconds since 1970 as times."""
+    return pd.to_datetime(seconds, unit="s", utc=True).astype("datetime64[us, UTC]")

@@ -1,0 +1,277 @@
+"""Record the lab into a store: a sample a second of a real InnoDB, what its clients timed, and its own slow log.
+
+The plan is in the table `trials` before the first block begins. What is seen is written block by block, so that
+a recording that ends early keeps what it has.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pandas as pd
+import sqlalchemy
+
+from aurora_analysis.lab import frames, schedule, server, workload
+from aurora_analysis.lab.sampler import Sample, Sampler
+from aurora_analysis.lab.server import Server
+from aurora_analysis.lab.workload import Load, Sessions, Timing
+from aurora_analysis.sources import slow_log
+from aurora_analysis.store import Store
+from aurora_analysis.window import Window
+
+SOURCE = "lab"
+OPTIONS: dict[str, object] = {
+    "long_query_time": 0.002,  # the writer's tail and every long reader query, and a small log
+    "log_output": "FILE",
+}
+LEAD_S = 4
+"""From the plan to its first second: time to write it down."""
+
+SETTLE_S = 1.0
+"""So long after a block's end its last sample is taken."""
+
+SETTINGS = {
+    "engine_version": "version",
+    "long_query_time_s": "long_query_time",
+    "min_examined_row_limit": "min_examined_row_limit",
+    "log_output": "log_output",
+    "purge_threads": "innodb_purge_threads",
+}
+"""Column of `instances` → the server's own name."""
+
+
+def record(
+    store: Store,
+    *,
+    duration_s: float,
+    seed: int,
+    cluster: str = "lab",
+    block_s: float = 75,
+    users: Mapping[str, str] = schedule.USERS,
+    options: Mapping[str, object] | None = None,
+    environment: Mapping[str, str] | None = None,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Window:
+    """Record a lab; returns the window recorded. Ctrl-C ends it early, and what was seen is kept.
+
+    `users` names the sessions by role, `options` and `environment` go to the server, `progress` gets a line a
+    block.
+    """
+    schedule.draw(datetime.now(UTC), duration_s, seed=seed, block_s=block_s, users=users)  # or fail at once
+    with (
+        server.running({**OPTIONS, **(options or {})}, environment=environment) as ours,
+        workload.running() as sessions,
+    ):
+        workload.prepare(ours, users)
+        logs_start = _log_slow_queries(ours)
+        start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=LEAD_S)
+        window = Window(start, start + timedelta(seconds=int(duration_s)))
+        plan = schedule.draw(start, duration_s, seed=seed, block_s=block_s, users=users)
+        load = Load(ours, users, start.timestamp(), int(duration_s), seed)
+        recording = Recording(store, cluster, window, load, plan, logs_start)
+        return recording.run(sessions, _blocks(window, block_s), progress)
+
+
+def _blocks(window: Window, block_s: float) -> list[Window]:
+    """The window in pieces: the warm-up, the blocks, what is left."""
+    step, starts = timedelta(seconds=int(block_s)), [window.start]
+    starts.append(window.start + timedelta(seconds=int(schedule.WARM_UP_SHARE * block_s)))
+    while starts[-1] + step < window.end:
+        starts.append(starts[-1] + step)
+    return [Window(*ends) for ends in zip(starts, [*starts[1:], window.end])]
+
+
+@dataclass
+class Recording:
+    """A recording under way: where it goes, and what was seen and is not written yet."""
+
+    store: Store
+    cluster: str
+    window: Window
+    load: Load
+    plan: pd.DataFrame
+    logs_start: bool
+    samples: list[Sample] = field(default_factory=list)
+    timings: list[Timing] = field(default_factory=list)
+    log: slow_log.Account = field(default_factory=slow_log.Account)
+
+    @property
+    def writer(self) -> str:
+        """The instance that stands for the writer: the application's sessions."""
+        return f"{self.cluster}-writer"
+
+    @property
+    def reader(self) -> str:
+        """The instance that stands for a reader: everybody else's sessions on the same server."""
+        return f"{self.cluster}-reader"
+
+    def run(self, sessions: Sessions, blocks: list[Window], progress: Callable[[str], None]) -> Window:
+        """Record the blocks, then what is known only at the end."""
+        self._write("trials", self.plan)
+        self._write("instances", self._instances())
+        sessions.begin(self.load, self.plan)
+        with Sampler(self.load.server) as sampler:
+            end = self._run(blocks, sampler, sessions, progress)
+        sessions.stop()
+        recorded = Window(self.window.start, end)
+        self._write("trials", frames.with_runs(self.plan, sessions.runs))
+        self._write_slow_queries(recorded)
+        self._write("coverage", self._coverage(recorded))
+        return recorded
+
+    def _run(
+        self, blocks: list[Window], sampler: Sampler, sessions: Sessions, progress: Callable[[str], None]
+    ) -> datetime:
+        """Write block after block, and the begun one where Ctrl-C ends it; returns how far it went."""
+        end = self.window.start
+        with suppress(KeyboardInterrupt):
+            for number, block in enumerate(blocks):
+                time.sleep(max(0, block.end.timestamp() + SETTLE_S - time.time()))
+                told = self._write_block(block, sampler, sessions)
+                end = block.end
+                progress(f"{number}/{len(blocks) - 1} to {end:%H:%M:%S} UTC: {told}")
+        now = min(self.window.end, datetime.now(UTC).replace(microsecond=0))
+        if now > end:
+            self._write_block(Window(end, now), sampler, sessions)
+        return max(now, self.window.start + timedelta(seconds=1))
+
+    def _write_block(self, block: Window, sampler: Sampler, sessions: Sessions) -> str:
+        """Write what was seen in the block, keep what came after it; returns a line on it."""
+        self.samples += sampler.taken()
+        first, last = block.start.timestamp(), block.end.timestamp()
+        self.timings += sessions.timings(until=last)
+        samples = [one for one in self.samples if first <= one.time < last]
+        timed = frames.timed(one for one in self.timings if first <= one.ended_at < last)
+        metrics = frames.metrics(samples, timed, self._planned(block))
+        self._write("metrics", metrics, block, self.writer)
+        self._write("histograms", frames.histograms(timed, block), block, self.writer)
+        self._write("statement_metrics", frames.statement_metrics(timed, block), block, self.writer)
+        self._write("open_transactions", self._open_transactions(samples), block)
+        self._write("read_views", frames.read_views(samples, self._roles(), self._instance), block)
+        self.samples = [one for one in self.samples if one.time >= last]
+        self.timings = [one for one in self.timings if one.ended_at >= last]
+        return _line(metrics)
+
+    def _open_transactions(self, samples: list[Sample]) -> pd.DataFrame:
+        return frames.open_transactions(samples, self._instance, leave_out={"root"})
+
+    def _planned(self, block: Window) -> dict[int, float]:
+        """The load asked for in each second of the block [1/s]."""
+        rate, start = self.load.planned_rate(), int(self.load.start)
+        seconds = range(int(block.start.timestamp()), int(block.end.timestamp()))
+        return {second: float(rate[second - start]) for second in seconds}
+
+    def _roles(self) -> dict[str, str]:
+        return {self.writer: "writer", self.reader: "reader"}
+
+    def _instance(self, user: str) -> str:
+        return self.writer if user == self.load.users["application"] else self.reader
+
+    def _instances(self) -> pd.DataFrame:
+        """Both instances are one server, and have its settings."""
+        with self.load.server.engine().connect() as connection:
+            told = connection.execute(sqlalchemy.text("SHOW GLOBAL VARIABLES")).all()
+        rows = [
+            _settings(dict(row._tuple() for row in told))
+            | {"time": self.window.start, "instance": name, "role": role}
+            for name, role in self._roles().items()
+        ]
+        return pd.DataFrame(rows)
+
+    def _write_slow_queries(self, recorded: Window) -> None:
+        """The server's own log of the recorded window, and what the statements are that were timed or logged."""
+        merge = partial(self.store.merge, cluster=self.cluster, source=SOURCE)
+        merge("statements", frames.statements(recorded))
+        with self.load.server.slow_log.open("rb") as log:
+            for batch in slow_log.frames(iter(lambda: log.read(2**20), b""), account=self.log):
+                rows = self._recorded(batch.slow_queries, recorded)
+                known = batch.statements[batch.statements["digest"].isin(rows["digest"])]
+                merge("slow_queries", rows)
+                merge("statements", known)
+
+    def _recorded(self, slow_queries: pd.DataFrame, recorded: Window) -> pd.DataFrame:
+        """The rows of the lab's sessions, with their true ends: not those of its set-up, nor of the sampler."""
+        length = pd.to_timedelta(slow_queries["query_time_s"], unit="s").dt.round("us")
+        if self.logs_start:
+            logged = slow_queries["ended_at"]
+            slow_queries = slow_queries.assign(started_at=logged, ended_at=logged + length)
+        inside = slow_queries["ended_at"].between(recorded.start, recorded.end, inclusive="left")
+        rows = slow_queries[inside & slow_queries["user"].isin(self.load.users.values())]
+        return rows.assign(instance=rows["user"].map(self._instance))
+
+    def _coverage(self, recorded: Window) -> pd.DataFrame:
+        """What came of what was asked for: of the metrics a sample a second, of the log its bytes, else all rows."""
+        read = partial(self.store.read, window=recorded, cluster=self.cluster)
+        samples = read("metrics").query("name == 'history_list_length'")
+        rows = [_covered("metrics", recorded.duration.total_seconds(), len(samples), 0, "samples")]
+        for table in ("histograms", "statement_metrics", "open_transactions", "read_views", "trials"):
+            count = len(read(table))
+            rows.append(_covered(table, count, count, 0, "rows"))
+        log = self.log
+        rows.append(_covered("slow_queries", log.bytes, log.bytes - log.lost_bytes, log.lost_bytes, "bytes"))
+        return pd.DataFrame(rows).assign(
+            time=pd.Timestamp(recorded.start).as_unit("us"), end=pd.Timestamp(recorded.end).as_unit("us")
+        )
+
+    def _write(
+        self, table: str, frame: pd.DataFrame, window: Window | None = None, instance: str | None = None
+    ) -> None:
+        self.store.write(
+            table, frame, window or self.window, cluster=self.cluster, source=SOURCE, instance=instance
+        )
+
+
+def _settings(variables: Mapping[str, str]) -> dict[str, object]:
+    """The settings that matter, under our names."""
+    named: dict[str, object] = {ours: variables[theirs] for ours, theirs in SETTINGS.items()}
+    isolation = variables.get("transaction_isolation") or variables["tx_isolation"]  # MySQL 8 | MariaDB 10
+    return named | {
+        "engine": "mariadb" if "MariaDB" in variables["version"] else "mysql",
+        "vcpus": float(os.cpu_count() or 1),
+        "isolation_level": isolation.replace("-", " "),
+        "slow_query_log": True,
+        "long_query_time_s": float(variables["long_query_time"]),
+        "min_examined_row_limit": int(variables["min_examined_row_limit"]),
+        "purge_threads": int(variables["innodb_purge_threads"]),
+    }
+
+
+def _covered(table: str, expected: float, received: float, lost: float, unit: str) -> dict[str, object]:
+    return {
+        "table": table,
+        "expected": float(expected),
+        "received": float(received),
+        "lost": float(lost),
+        "unit": unit,
+        "note": "a real InnoDB server of one machine; the reader's sessions are other users on it",
+    }
+
+
+def _log_slow_queries(ours: Server) -> bool:
+    """Log from here on; returns whether the log's times are the starts of statements, not their ends.
+
+    MariaDB 10.11 writes the start, others the end, and the log does not say which: so it is tried.
+    """
+    with ours.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SET GLOBAL slow_query_log = ON")
+    with ours.connect() as connection, connection.cursor() as cursor:
+        began = time.time()
+        cursor.execute("SELECT SLEEP(2)")
+    with ours.slow_log.open("rb") as log:
+        (tried,) = slow_log.frames(iter(lambda: log.read(2**20), b""))
+    logged = tried.slow_queries["ended_at"].iloc[-1].timestamp()
+    return bool(logged < began + 1)
+
+
+def _line(metrics: pd.DataFrame) -> str:
+    """How the block went: the history list's longest, and the queue's typical latency."""
+    values = metrics.groupby(["name", "statistic"])["value"]
+    longest = values.max().get(("history_list_length", "average"), float("nan"))
+    typical = values.median().get(("queue_latency", "p50"), float("nan"))
+    return f"history list up to {longest:,.0f} transactions, queue p50 {typical:.2f} ms"

@@ -1,0 +1,174 @@
+"""One sample a second of a server's InnoDB: how far purge is, who holds it, and how busy the server is."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import pymysql
+from pymysql.connections import Connection
+
+from aurora_analysis.errors import Error
+from aurora_analysis.lab.server import Server
+
+LATEST_S = 0.5
+"""A sample that is taken later than this after its second is left out: a gap stays a gap."""
+
+TRANSACTIONS_EVERY_S = 2
+"""Open transactions are sampled at every second second."""
+
+TRANSACTIONS = """
+SELECT p.id, p.user, p.host, p.command, UNIX_TIMESTAMP(t.trx_started), t.trx_isolation_level,
+       t.trx_rows_modified, t.trx_query
+FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
+"""
+
+
+class Innodb(NamedTuple):
+    """What SHOW ENGINE INNODB STATUS tells of transactions and purge.
+
+    `purge_boundary` is the transaction number up to which purge is allowed: the lowest that an open read view or
+    an open transaction that has written may still need, or the counter where there is none. `views` has, for
+    each connection that holds a view, the lowest number that it may need.
+    """
+
+    history_list_length: int
+    trx_counter: int
+    purge_finished: int
+    purge_boundary: int
+    open_read_views: int
+    active_transactions: int
+    views: dict[int, int]
+
+
+class Transaction(NamedTuple):
+    """A live transaction as information_schema.innodb_trx shows it; `started_at` [s since 1970]."""
+
+    thread_id: int
+    user: str
+    host: str
+    command: str
+    started_at: float
+    isolation_level: str
+    rows_modified: int
+    query: str | None
+
+
+class Sample(NamedTuple):
+    """What was seen at a whole second [s since 1970]; `transactions` is None where they were not asked for."""
+
+    time: int
+    innodb: Innodb
+    cpu_pct: float | None
+    transactions: list[Transaction] | None
+
+
+def innodb(status: str) -> Innodb:
+    """The numbers in the text of SHOW ENGINE INNODB STATUS, of MariaDB 10.5+ or MySQL 5.7+."""
+    transactions = [
+        text for text in status.split("---TRANSACTION ")[1:] if ", ACTIVE" in text.split("\n", 1)[0]
+    ]
+    counter = _number(r"Trx id counter (\d+)", status)
+    views = {
+        _number(r"thread id (\d+)", text): _number(r"sees < (\d+)", text)
+        for text in transactions
+        if "Trx read view" in text
+    }
+    writing = [_number(r"(\d+)", text) for text in transactions if "undo log entries" in text]
+    return Innodb(
+        history_list_length=_number(r"History list length (\d+)", status),
+        trx_counter=counter,
+        purge_finished=_number(r"Purge done for trx's n:o < (\d+)", status),
+        purge_boundary=min([counter, *views.values(), *writing]),
+        open_read_views=_number(r"(\d+) read views open", status),
+        active_transactions=len(transactions),
+        views=views,
+    )
+
+
+def _number(pattern: str, text: str) -> int:
+    found = re.search(pattern, text)
+    if found is None:
+        raise Error(f"The status of InnoDB has no {pattern!r}: use MariaDB 10.5+ or MySQL 5.7+ for the lab.")
+    return int(found[1])
+
+
+class Sampler:
+    """Takes the samples on a thread and a connection of its own, which holds no view between them."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._taken: list[Sample] = []
+        self._stop = threading.Event()
+        self._problem: Exception | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Sampler:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def taken(self) -> list[Sample]:
+        """The samples since the last call."""
+        if self._problem is not None:
+            raise Error(f"The lab's sampler failed: {self._problem}")
+        found = self._taken[:]
+        del self._taken[: len(found)]
+        return found
+
+    def _run(self) -> None:
+        try:
+            with self._server.connect() as connection:
+                self._sample(connection)
+        except (pymysql.Error, Error) as problem:
+            self._problem = problem
+
+    def _sample(self, connection: Connection[Any]) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION long_query_time = 3600, time_zone = SYSTEM")
+        cpu = _Cpu(self._server.pid)
+        second = int(time.time()) + 1
+        while not self._stop.wait(max(0, second - time.time())):
+            if time.time() - second <= LATEST_S:
+                self._taken.append(_sample(connection, second, cpu.percent()))
+            second = max(second + 1, int(time.time()))
+
+
+def _sample(connection: Connection[Any], second: int, cpu_pct: float | None) -> Sample:
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW ENGINE INNODB STATUS")
+        seen = innodb(cursor.fetchone()[2])
+        if second % TRANSACTIONS_EVERY_S:
+            return Sample(second, seen, cpu_pct, None)
+        cursor.execute(TRANSACTIONS)
+        return Sample(second, seen, cpu_pct, [Transaction(*row) for row in cursor.fetchall()])
+
+
+class _Cpu:
+    """The CPU time of a process between two calls, as a share of all cores; None where there is no /proc."""
+
+    def __init__(self, pid: int) -> None:
+        self._stat = Path(f"/proc/{pid}/stat")
+        self._last: tuple[float, float] | None = None
+
+    def percent(self) -> float | None:
+        """CPU in use since the last call [%]."""
+        if not self._stat.exists():
+            return None
+        fields = self._stat.read_text().rpartition(")")[2].split()
+        ticks = int(fields[11]) + int(fields[12])  # utime and stime, proc(5)
+        now = (time.monotonic(), ticks / os.sysconf("SC_CLK_TCK"))
+        before, self._last = self._last, now
+        if before is None:
+            return None
+        return 100 * (now[1] - before[1]) / (now[0] - before[0]) / (os.cpu_count() or 1)
