@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/Aurora.AuroraMonito
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,6 +27,9 @@ NAMESPACE = "AWS/RDS"
 
 QUERIES_A_CALL = 500
 POINTS_A_PAGE = 100_800
+
+ATTEMPTS = 4
+"""How often a query is asked that fails inside an answer."""
 
 MARGIN = timedelta(hours=1)
 """Data this close to the end of an age are asked for as if they were past it: the fetch itself takes time."""
@@ -182,40 +186,75 @@ def fetch(
             Part("metrics", None, minutes, 0, unit="minutes", note=note, instance=name)
             for name in [None, *names]
         ]
-    asked = queries(names, period_s)
-    frames = [parse(page, asked) for page in pages(clients["cloudwatch"], cluster, asked, window)]
-    frame = _inside(pd.concat(frames, ignore_index=True), window)
+    asked = dict(enumerate(queries(names, period_s)))
+    frame, refused = _frame(clients["cloudwatch"], cluster, asked, window)
+    lost = Counter(query.instance for query in refused)
     return [
-        Part("metrics", frame, instance=None, **_received(frame, None, window, period_s)),
-        *(Part("metrics", None, instance=name, **_received(frame, name, window, period_s)) for name in names),
+        Part("metrics", frame, instance=None, **_received(frame, None, window, period_s, lost[None])),
+        *(
+            Part("metrics", None, instance=name, **_received(frame, name, window, period_s, lost[name]))
+            for name in names
+        ),
     ]
+
+
+def _frame(
+    client: Any, cluster: str, asked: Mapping[int, Query], window: Window
+) -> tuple[pd.DataFrame, list[Query]]:
+    """The rows of all queries, and the queries that CloudWatch failed at to the end.
+
+    A query may fail in an answer that succeeds: it is asked for again.
+    """
+    frames = []
+    for _ in range(ATTEMPTS):
+        failed: set[int] = set()
+        for page in pages(client, cluster, asked, window):
+            failed |= {_number(result) for result in page.get("MetricDataResults", []) if _failed(result)}
+            frames.append(parse(page, asked))
+        asked = {number: asked[number] for number in failed}
+        if not asked:
+            break
+    frame = _inside(pd.concat(frames, ignore_index=True), window)
+    return frame.drop_duplicates(["time", "instance", "name", "statistic"]), list(asked.values())
+
+
+def _failed(result: Mapping[str, Any]) -> bool:
+    return result.get("StatusCode") in {"InternalError", "Forbidden"}
+
+
+def _number(result: Mapping[str, Any]) -> int:
+    return int(result["Id"][1:])
 
 
 def _inside(frame: pd.DataFrame, window: Window) -> pd.DataFrame:
     return frame[(frame["time"] >= window.start) & (frame["time"] < window.end)]
 
 
-def _received(frame: pd.DataFrame, name: str | None, window: Window, period_s: int) -> dict[str, Any]:
+def _received(
+    frame: pd.DataFrame, name: str | None, window: Window, period_s: int, failed: int
+) -> dict[str, Any]:
     """Periods in which CloudWatch had anything of the instance."""
     rows = frame[frame["instance"].isna() if name is None else frame["instance"] == name]
     period_s = max(period_s, VOLUME_PERIOD_S) if name is None else period_s
     note = "" if len(rows) else "CloudWatch knows nothing of it"
     return {
         "expected": math.ceil(window.duration.total_seconds() / period_s),
-        "received": rows["time"].nunique(),
+        "received": None if failed else rows["time"].nunique(),
         "unit": f"periods of {period_s} s",
-        "note": note
-        if period_s in {60, VOLUME_PERIOD_S}
-        else note or f"kept by CloudWatch at {period_s} s only",
+        "note": f"CloudWatch failed at {failed} of its metrics" if failed else note,
     }
 
 
-def pages(client: Any, cluster: str, asked: Sequence[Query], window: Window) -> Iterator[Mapping[str, Any]]:
+def pages(
+    client: Any, cluster: str, asked: Mapping[int, Query], window: Window
+) -> Iterator[Mapping[str, Any]]:
     """GetMetricData's answers to all queries, page by page; `Id` is q and the query's number."""
-    for first in range(0, len(asked), QUERIES_A_CALL):
-        part = range(first, min(first + QUERIES_A_CALL, len(asked)))
+    numbers = list(asked)
+    for first in range(0, len(numbers), QUERIES_A_CALL):
         yield from client.get_paginator("get_metric_data").paginate(
-            MetricDataQueries=[_request(asked[n], cluster, f"q{n}") for n in part],
+            MetricDataQueries=[
+                _request(asked[n], cluster, f"q{n}") for n in numbers[first : first + QUERIES_A_CALL]
+            ],
             StartTime=window.start,
             EndTime=window.end,
             ScanBy="TimestampAscending",
@@ -236,10 +275,10 @@ def _request(query: Query, cluster: str, name: str) -> dict[str, Any]:
     }
 
 
-def parse(page: Mapping[str, Any], asked: Sequence[Query]) -> pd.DataFrame:
+def parse(page: Mapping[str, Any], asked: Mapping[int, Query]) -> pd.DataFrame:
     """Table `metrics` of a page of GetMetricData: what has no value has no row."""
-    found = [(asked[int(result["Id"][1:])], result) for result in page.get("MetricDataResults", [])]
-    found = [(query, result) for query, result in found if result.get("Values")]
+    results = [each for each in page.get("MetricDataResults", []) if each.get("Values") and not _failed(each)]
+    found = [(asked[_number(result)], result) for result in results]
     counts = [len(result["Values"]) for _, result in found]
     values = [np.asarray(result["Values"], dtype=float) * query.metric.factor for query, result in found]
     return pd.DataFrame(
@@ -284,5 +323,5 @@ def _presence(client: Any, names: Sequence[str], window: Window, now: datetime) 
     if period is None:
         return pd.DataFrame({"time": times([]), "instance": [], "writer": np.empty(0, dtype=bool)})
     asked = [Query(vendor, name, "Average", period) for name in names for vendor in ROLES]
-    frame = pd.concat([parse(page, asked) for page in pages(client, "", asked, window)], ignore_index=True)
+    frame, _ = _frame(client, "", dict(enumerate(asked)), window)
     return frame.assign(writer=frame["name"] == "replica_lag_maximum")[["time", "instance", "writer"]]

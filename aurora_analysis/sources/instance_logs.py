@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DownloadDBLogFileP
 from __future__ import annotations
 
 import math
+import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -154,9 +155,9 @@ def _parts(chunks: Iterable[bytes], account: Account, instance: str, window: Win
         yield Part("slow_queries", inside, unit="")
 
 
-def _counted(account: Account, instance: str, refused_bytes: int, note: str) -> Part:
+def _counted(account: Account, instance: str, withheld: int, note: str) -> Part:
     """What the log's coverage is, in bytes."""
-    whole, lost = account.bytes + refused_bytes, account.lost_bytes + refused_bytes
+    whole, lost = account.bytes + withheld, account.lost_bytes + withheld
     return Part("slow_queries", None, whole, whole - lost, lost, "bytes", note, instance)
 
 
@@ -177,20 +178,20 @@ class LogFile(NamedTuple):
 
 
 def fetch_files(clients: Clients, *, instance: str, window: Window) -> Iterator[Part]:
-    """The slow-log files of an instance; each is a log of its own, and what two of them share merges."""
-    rds = clients["rds"]
-    account, refused = Account(), 0
-    for file, content in _contents(rds, instance, window):
-        if content is None:
-            refused += file.size
-            continue
+    """The slow-log files of an instance; each is a log of its own, and what two of them share merges.
+
+    What RDS lists of a file and does not give is lost: lines that portions skip, and what follows binary bytes.
+    """
+    account, withheld = Account(), 0
+    for file, content in _contents(clients["rds"], instance, window):
         with content:
-            one = Account()
+            one, got = Account(), content.seek(0, os.SEEK_END)
+            content.seek(0)
             yield from _parts(iter(partial(content.read, 2**20), b""), one, instance, window)
-            account = _sum(account, one)
+        account, withheld = _sum(account, one), withheld + max(0, file.size - got)
     note = f"from RDS's files, as CloudWatch Logs has none: {account}"
     yield _counted(
-        account, instance, refused, note + (f", {refused:,} bytes refused as binary" if refused else "")
+        account, instance, withheld, note + (f", {withheld:,} bytes not given" if withheld else "")
     )
 
 
@@ -198,8 +199,8 @@ def _sum(a: Account, b: Account) -> Account:
     return Account(**{name: value + getattr(b, name) for name, value in vars(a).items()})
 
 
-def _contents(rds: Any, instance: str, window: Window) -> Iterator[tuple[LogFile, IO[bytes] | None]]:
-    """Every file and its content, None where RDS refuses it. Rotated files come first, the current one last.
+def _contents(rds: Any, instance: str, window: Window) -> Iterator[tuple[LogFile, IO[bytes]]]:
+    """Every file and its content. Rotated files come first, the current one last.
 
     Where a rotation came between, what was read of the current file is dropped: it is read again under its
     new name, and the new current file after it.
@@ -211,13 +212,11 @@ def _contents(rds: Any, instance: str, window: Window) -> Iterator[tuple[LogFile
             done.add(file.name)
             yield file, _content(rds, instance, file)
         current = [(each, _content(rds, instance, each)) for each in listed if each.is_current]
-        rotated = {each.name for each in files(rds, instance, window) if not each.is_current} - done
-        if not rotated:
+        if {each.name for each in files(rds, instance, window) if not each.is_current} <= done:
             yield from current
             return
         for _, content in current:
-            if content is not None:
-                content.close()
+            content.close()
 
 
 def files(rds: Any, instance: str, window: Window) -> list[LogFile]:
@@ -239,23 +238,26 @@ def files(rds: Any, instance: str, window: Window) -> list[LogFile]:
     return sorted(listed, key=lambda file: (file.written, file.name))
 
 
-def _content(rds: Any, instance: str, file: LogFile) -> IO[bytes] | None:
-    """The file's whole content, to be read once; None where RDS refuses to show it."""
+def _content(rds: Any, instance: str, file: LogFile) -> IO[bytes]:
+    """The file's content, as far as RDS gives it."""
     content: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 (the caller reads it)
     try:
         for portion in portions(rds, instance, file.name):
             content.write(portion)
     except ClientError as problem:
-        content.close()
-        if BINARY in problem.response["Error"].get("Message", "") or _is_gone(problem):
-            return None
-        raise
-    content.seek(0)
+        if not _is_withheld(problem):
+            content.close()
+            raise
     return content
 
 
-def _is_gone(problem: ClientError) -> bool:
-    return problem.response["Error"]["Code"] in {"DBLogFileNotFoundFault", "DBLogFileNotFound"}
+def _is_withheld(problem: ClientError) -> bool:
+    """Whether RDS refuses bytes that are not text, or the file is gone by now."""
+    error = problem.response["Error"]
+    return BINARY in error.get("Message", "") or error["Code"] in {
+        "DBLogFileNotFoundFault",
+        "DBLogFileNotFound",
+    }
 
 
 def portions(rds: Any, instance: str, name: str) -> Iterator[bytes]:

@@ -266,7 +266,7 @@ def _minutes(frame: pd.DataFrame) -> int:
 
 
 def _lacking(has: Offered) -> str:
-    return "" if has.statistics() else "Performance Insights offers no statement statistics here"
+    return "" if statistics_queries(has) else "Performance Insights offers no statement statistics here"
 
 
 def _unlisted(has: Offered) -> str:
@@ -334,7 +334,9 @@ def _by_name(pi_id: str) -> dict[str, Any]:
 
 
 def statistics_queries(has: Offered) -> list[dict[str, Any]]:
-    """The queries of the statements' statistics that the service offers."""
+    """The queries of the statements' statistics that the service offers, and lets us see."""
+    if "sql" not in has.dimensions:
+        return []
     group = {"Group": SQL_GROUP, "Limit": LIMIT}
     return [{"Metric": f"{name}.avg", "GroupBy": group} for name in sorted(has.statistics())]
 
