@@ -178,7 +178,7 @@ class Recording:
         with self.load.server.engine().connect() as connection:
             told = connection.execute(sqlalchemy.text("SHOW GLOBAL VARIABLES")).all()
         rows = [
-            _settings(dict(row._tuple() for row in told))
+            _settings({str(name): str(value) for name, value in told})
             | {"time": self.window.start, "instance": name, "role": role}
             for name, role in self._roles().items()
         ]
