@@ -43,26 +43,62 @@ def history_list_length(
     return _say_if_empty(ax, history)
 
 
-def purge(boundary: pd.Series, finished: pd.Series, *, timezone: str = "UTC", ax: Axes | None = None) -> Axes:
-    """How far purge may go (boundary) and how far it is, in transaction numbers since the window's start."""
-    ax = ax or _axes(height=2.4)
-    start = min((series.iloc[0] for series in (boundary, finished) if len(series)), default=0)
-    for n, (series, label) in enumerate(
-        ((boundary, "purge boundary: may go"), (finished, "purge finished: has gone"))
-    ):
-        ax.plot(
-            series.index,
-            _with_gaps(series) - start,
-            color=COLOURS[n],
-            linestyle=LINE_STYLES[n],
-            label=label,
-            linewidth=1.2,
-        )
+def purge(
+    boundary: pd.Series,
+    finished: pd.Series,
+    episodes: pd.DataFrame,
+    *,
+    timezone: str = "UTC",
+    ax: Axes | None = None,
+) -> Axes:
+    """How far purge may go (boundary) and how far it is (finished), around the episode with the highest peak."""
+    ax = ax or _axes()
+    shown = _around_the_highest(boundary, episodes), _around_the_highest(finished, episodes)
+    start = min((series.iloc[0] for series in shown if len(series)), default=0)
+    for n, (series, label) in enumerate(zip(shown, ("purge boundary: may go", "purge finished: has gone"))):
+        line: dict[str, Any] = {"color": COLOURS[n], "linestyle": LINE_STYLES[n], "label": label}
+        ax.plot(series.index, _with_gaps(series) - start, linewidth=1.4, **line)
     ax.set_ylabel("transaction number\nsince the start")
     _legend(ax, loc="upper left")
     _counts(ax)
     _time_axis(ax, timezone)
-    return _say_if_empty(ax, pd.concat([boundary, finished]))
+    return _say_if_empty(ax, pd.concat(shown))
+
+
+def _around_the_highest(series: pd.Series, episodes: pd.DataFrame) -> pd.Series:
+    """The series around the episode with the highest peak, and half of its length on either side."""
+    if episodes.empty:
+        return series
+    highest = episodes.nlargest(1, "peak_length").iloc[0]
+    margin = (highest["end"] - highest["start"]) / 2
+    return series[highest["start"] - margin : highest["end"] + margin]
+
+
+def read_view_age(
+    held: pd.DataFrame, runs: pd.DataFrame, *, timezone: str = "UTC", ax: Axes | None = None
+) -> Axes:
+    """The age of the oldest read view over time [s or min], by who held it (`undo_log.holders` over `runs`)."""
+    ax = ax or _axes(height=2.8)
+    age = (held.index.to_series() - held["since"]).dt.total_seconds()
+    unit, seconds = ("min", 60) if age.max() > 600 else ("s", 1)
+    workload = runs["workload"].reindex(held["run"].astype("Float64").astype("float")).to_numpy(dtype=object)
+    whose = np.where(held["state"] == "held", workload, held["state"].replace("none", "nobody for long"))
+    for n, name in enumerate(sorted(set(whose))):
+        mine = whose == name
+        ax.plot(
+            held.index[mine],
+            age[mine] / seconds,
+            linestyle="",
+            marker=MARKERS[n % len(MARKERS)],
+            markersize=2.5,
+            color=MUTED if name == "nobody for long" else _colour(n),
+            label=name,
+        )
+    ax.set_ylim(bottom=0)
+    ax.set_ylabel(f"age of the oldest\nread view [{unit}]")
+    _legend(ax, loc="upper left", ncols=4, markerscale=2)
+    _time_axis(ax, timezone)
+    return _say_if_empty(ax, held)
 
 
 def exposures(runs: pd.DataFrame, window: Window, *, timezone: str = "UTC", ax: Axes | None = None) -> Axes:
@@ -94,33 +130,42 @@ def growth(grown: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return _say_if_empty(ax, grown)
 
 
-def blocks(outcomes: pd.DataFrame, *, unit: str = "ms", ax: Axes | None = None) -> Axes:
-    """Each block of a trial as a dot: on-blocks beside off-blocks, workload by workload (`workload, assigned, value`)."""
+def blocks(outcomes: pd.DataFrame, *, unit: str = "ms") -> list[Axes]:
+    """Each block of a trial as a dot: on-blocks beside off-blocks, one panel a metric.
+
+    `outcomes` has `workload, assigned, metric, value`; the bar is the median.
+    """
+    metrics = list(dict.fromkeys(outcomes["metric"])) or [""]
+    figure, panels = plt.subplots(1, len(metrics), figsize=(8.6, 2.8), layout="constrained", squeeze=False)
+    for ax, metric in zip(panels[0], metrics):
+        _calm(ax)
+        _block_panel(ax, outcomes[outcomes["metric"] == metric])
+        ax.set_title(metric.replace("_", " "), fontsize="medium")
+        _say_if_empty(ax, outcomes)
+    panels[0][0].set_ylabel(f"mean of a block's run [{unit}]")
+    figure.align_ylabels()
+    return list(panels[0])
+
+
+def _block_panel(ax: Axes, outcomes: pd.DataFrame) -> None:
     workloads = sorted(outcomes["workload"].unique())
-    ax = ax or _axes(height=2.8)
     for n, workload in enumerate(workloads):
-        for state, shift in ((False, -0.15), (True, 0.15)):
-            mine = outcomes[(outcomes["workload"] == workload) & (outcomes["assigned"] == state)]
-            spread = np.linspace(-0.09, 0.09, len(mine)) if len(mine) > 1 else np.zeros(len(mine))
-            label = ("on" if state else "off") if n == 0 else None
-            ax.scatter(
-                n + shift + spread,
-                mine["value"],
-                s=22,
-                marker=MARKERS[state],
-                color=COLOURS[state],
-                alpha=0.8,
-                label=label,
-            )
-            ax.hlines(mine["value"].median(), n + shift - 0.12, n + shift + 0.12, color=INK, linewidth=1.4)
+        for state, shift in ((False, -0.18), (True, 0.18)):
+            mine = outcomes[(outcomes["workload"] == workload) & (outcomes["assigned"] == state)]["value"]
+            spread = np.linspace(-0.12, 0.12, len(mine)) if len(mine) > 1 else np.zeros(len(mine))
+            look: dict[str, Any] = {
+                "marker": MARKERS[state],
+                "color": COLOURS[state],
+                "label": "on" if state else "off",
+            }
+            ax.scatter(n + shift + spread, mine, s=14, alpha=0.8, **look)
+            ax.hlines(mine.median(), n + shift - 0.15, n + shift + 0.15, color=INK, linewidth=1.4)
     ax.set_xticks(range(len(workloads)), workloads)
     ax.grid(axis="x", visible=False)
-    ax.set_yscale("log")
-    ax.yaxis.set_major_formatter(FuncFormatter(_plain))
-    ax.yaxis.set_minor_formatter(FuncFormatter(_plain))
-    ax.set_ylabel(f"mean of a block's run [{unit}]")
-    _legend(ax, loc="upper right")
-    return _say_if_empty(ax, outcomes)
+    ax.set_ylim(bottom=0)
+    handles, labels = ax.get_legend_handles_labels()
+    if labels:
+        ax.legend(handles[:2], labels[:2], frameon=False, loc="best")
 
 
 def intervals(
@@ -253,11 +298,12 @@ def _latency_axis(ax: Axes, cuts: pd.DataFrame | None) -> Axes:
 
 
 def _say_if_empty(ax: Axes, data: pd.DataFrame | pd.Series) -> Axes:
-    """An empty figure says that it is empty; whoever sees it need not wonder."""
+    """An empty figure says that it is empty, and takes little room; whoever sees it need not wonder."""
     if data.empty:
+        ax.clear()
+        ax.set_axis_off()
         ax.text(0.5, 0.5, "no data", transform=ax.transAxes, ha="center", va="center", color=MUTED)
-        ax.set_xticks([])
-        ax.set_yticks([])
+        ax.figure.set_figheight(0.6)  # type: ignore[union-attr]  # its axes are in a figure, not in a part of one
     return ax
 
 
@@ -267,8 +313,13 @@ def _legend(ax: Axes, **where: Any) -> None:
 
 
 def _axes(width: float = 8.6, height: float = 2.6) -> Axes:
-    """Calm axes of a figure of their own: two spines, a light grid behind the data."""
+    """Axes of a figure of their own."""
     _, ax = plt.subplots(figsize=(width, height), layout="constrained")
+    return _calm(ax)
+
+
+def _calm(ax: Axes) -> Axes:
+    """Two spines, and a light grid behind the data."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(MUTED)
     ax.grid(color=SHADE, linewidth=0.6)

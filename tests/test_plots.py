@@ -14,7 +14,15 @@ mpl.use("agg")
 MINUTES = pd.date_range("2026-11-09", periods=120, freq="min", tz="UTC")
 HISTORY = pd.Series(np.arange(120.0), index=MINUTES)
 RUNS = pd.DataFrame({"workload": ["etl", "bi"], "start": MINUTES[[10, 20]], "end": MINUTES[[50, 60]]})
-BLOCKS = pd.DataFrame({"workload": ["etl"] * 4, "assigned": [True, False] * 2, "value": [4.0, 1.0, 5.0, 1.1]})
+EPISODES = RUNS[["start", "end"]].assign(peak_length=[1.0, 2.0])
+BLOCKS = pd.DataFrame(
+    {
+        "workload": ["etl"] * 4,
+        "assigned": [True, False] * 2,
+        "metric": "commit_latency",
+        "value": [4.0, 1.0, 5.0, 1.1],
+    }
+)
 SPREAD = pd.DataFrame(
     {
         "instance": ["db-1"] * 3,
@@ -26,6 +34,10 @@ SPREAD = pd.DataFrame(
 CUTS = pd.DataFrame({"instance": ["db-1"], "long_query_time_ms": [5.0]})
 HOUR = Window("2026-11-09T00:00", "2026-11-09T01:00")
 GROWN = pd.DataFrame({"workload": ["etl"], "growth": [100.0]})
+HELD = pd.DataFrame(
+    {"state": ["none", "held"], "run": pd.array([pd.NA, 0], dtype="Int64"), "since": MINUTES[[0, 0]]},
+    index=MINUTES[:2],
+)
 EFFECTS = pd.DataFrame({"effect_pct": [50.0], "ci_low_pct": [40.0], "ci_high_pct": [61.0]})
 
 
@@ -41,8 +53,9 @@ def intervals(estimates: pd.DataFrame, labels: list[str]):
 
 DRAWN = {
     "history_list_length": (lambda: plots.history_list_length(HISTORY, RUNS), "transactions"),
-    "purge": (lambda: plots.purge(HISTORY, HISTORY / 2), "transaction number"),
-    "blocks": (lambda: plots.blocks(BLOCKS), "[ms]"),
+    "purge": (lambda: plots.purge(HISTORY, HISTORY / 2, EPISODES), "transaction number"),
+    "read_view_age": (lambda: plots.read_view_age(HELD, RUNS), "[s]"),
+    "blocks": (lambda: plots.blocks(BLOCKS)[0], "[ms]"),
     "log_histogram": (lambda: plots.log_histogram(SPREAD, CUTS), "[%]"),
     "ecdf": (lambda: plots.ecdf(SPREAD, CUTS), "[%]"),
 }
@@ -56,10 +69,11 @@ def test_the_y_axis_says_its_unit(draw, unit):
 
 EMPTY = {
     "history_list_length": lambda: plots.history_list_length(HISTORY[:0], RUNS[:0]),
-    "purge": lambda: plots.purge(HISTORY[:0], HISTORY[:0]),
+    "purge": lambda: plots.purge(HISTORY[:0], HISTORY[:0], EPISODES[:0]),
     "exposures": lambda: plots.exposures(RUNS[:0], HOUR),
+    "read_view_age": lambda: plots.read_view_age(HELD[:0], RUNS),
     "growth": lambda: plots.growth(GROWN[:0]),
-    "blocks": lambda: plots.blocks(BLOCKS[:0]),
+    "blocks": lambda: plots.blocks(BLOCKS[:0])[0],
     "log_histogram": lambda: plots.log_histogram(SPREAD[:0], CUTS[:0]),
     "ecdf": lambda: plots.ecdf(SPREAD[:0]),
     "intervals": lambda: intervals(EFFECTS[:0], []),

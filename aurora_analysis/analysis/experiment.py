@@ -42,16 +42,22 @@ def randomised(trials: pd.DataFrame) -> pd.DataFrame:
     return trials[trials["assigned"].notna() & trials["on_share"].between(0, 1, inclusive="neither")]
 
 
-def outcomes(series: pd.Series, trials: pd.DataFrame) -> pd.DataFrame:
-    """The mean of a series over the planned run of each block. Answers: how did each block fare?
+def outcomes(latency: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """The mean of each metric over the planned run of each block. Answers: how did each block fare?
 
-    `series` is a metric over time (index UTC, > 0), `trials` rows of the table trials. The planned run was drawn
-    for on- and off-blocks alike, so that the same part of a block is compared. Returns the trials with `value`
-    (the geometric mean over the run, in the series' unit) and `coverage` (share of the run's samples there).
+    `latency` has one column a metric over time (index UTC, > 0), `trials` rows of the table trials. The planned run
+    was drawn for on- and off-blocks alike, so that the same part of a block is compared. Returns the trials once
+    for each metric, with `metric`, `value` (the geometric mean over the run, in the metric's unit) and `coverage`
+    (the share of the run's samples there).
     """
+    found = [_outcomes(latency[metric], trials).assign(metric=str(metric)) for metric in latency]
+    return pd.concat(found) if found else trials[:0].assign(value=0.0, coverage=0.0, metric="")
+
+
+def _outcomes(series: pd.Series, trials: pd.DataFrame) -> pd.DataFrame:
     logs = np.log(series[series > 0]).sort_index()
     runs = [logs[start : end - pd.Timedelta("1us")] for start, end in zip(trials["time"], trials["end"])]
-    period_s = series.index.to_series().diff().median().total_seconds()
+    period_s = series.index.to_series().diff().dt.total_seconds().median()
     lasted_s = (trials["end"] - trials["time"]).dt.total_seconds()
     return trials.assign(
         value=[float(np.exp(run.mean())) if len(run) else np.nan for run in runs],
@@ -76,9 +82,9 @@ def effects(
     switched beside this one are held constant. One row a workload and metric; too few blocks leave the numbers
     missing.
     """
-    steady = None if covariate is None or covariate.empty else outcomes(covariate, trials)
+    steady = None if covariate is None or covariate.empty else _outcomes(covariate, trials)
     rows = [
-        _effect(outcomes(latency[metric], trials), workload, str(metric), steady, draws, alpha, seed)
+        _effect(_outcomes(latency[metric], trials), workload, str(metric), steady, draws, alpha, seed)
         for metric in latency
         for workload in sorted(trials["workload"].unique())
     ]

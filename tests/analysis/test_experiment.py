@@ -52,13 +52,16 @@ def test_a_blocks_outcome_is_the_geometric_mean_of_its_planned_run():
     """Samples before and after the run do not count."""
     seconds = pd.date_range(START, periods=4, freq="s")
     one = pd.DataFrame({"time": [seconds[1]], "end": [seconds[3]]})
-    block = experiment.outcomes(pd.Series([100.0, 1.0, 4.0, 100.0], index=seconds), one)
+    latency = pd.DataFrame({"latency": [100.0, 1.0, 4.0, 100.0]}, index=seconds)
+    block = experiment.outcomes(latency, one)
     assert block[["value", "coverage"]].to_numpy().tolist() == [[pytest.approx(2.0), 1.0]]
 
 
 def test_a_block_without_samples_is_missing_not_zero():
-    """No data gives no outcome."""
-    block = experiment.outcomes(pd.Series([], index=pd.DatetimeIndex([], tz="UTC"), dtype=float), trial())
+    """No data gives no outcome; no metric gives no block."""
+    nothing = pd.Series([], index=pd.DatetimeIndex([], tz="UTC"), dtype=float)
+    assert experiment.outcomes(nothing.to_frame()[[]], trial()).empty
+    block = experiment.outcomes(nothing.to_frame("latency"), trial())
     assert block["value"].isna().all()
     assert (block["coverage"] == 0).all()
 
