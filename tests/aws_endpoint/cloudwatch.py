@@ -27,9 +27,7 @@ Owner = tuple[tuple[str, str], ...]
 
 def owners(cluster: Cluster) -> dict[tuple[str, Owner], Series]:
     """(Metric, its exact dimensions) → its series."""
-    if "owners" not in cluster.kept:
-        cluster.kept["owners"] = _owners(cluster)
-    return cluster.kept["owners"]
+    return cluster.once("cloudwatch", make=lambda: _owners(cluster))
 
 
 def _owners(cluster: Cluster) -> dict[tuple[str, Owner], Series]:

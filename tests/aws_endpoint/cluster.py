@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -56,6 +57,9 @@ OLD_S = 90 * 86400
 
 UNPUBLISHED = {"ActiveTransactions", "BlockedTransactions"}
 """CloudWatch has these only while innodb_monitor_enable is all."""
+
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -105,27 +109,26 @@ class Cluster:
     custom_endpoints: tuple[dict[str, Any], ...] = ()
     removed: frozenset[str] = frozenset()
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Instance → fields of `Instance` to say differently, such as pi_retention_days: 0 (switched off)."""
+    """Instance → fields of `Instance` to say differently, such as pi_retention_days: 0 (switched off).
+
+    Of `parameters`, only those named are said differently."""
 
     def frame(self, name: str) -> pd.DataFrame:
         """A frame of this cluster, empty where there is none."""
-        if name not in self._own_frames:
-            frame = self.frames.get(name, pd.DataFrame())
-            self._own_frames[name] = frame[frame.cluster == self.name] if "cluster" in frame else frame
-        return self._own_frames[name]
+        return self.once("frame", name, make=lambda: self._frame(name))
+
+    def _frame(self, name: str) -> pd.DataFrame:
+        frame = self.frames.get(name, pd.DataFrame())
+        return frame[frame.cluster == self.name] if "cluster" in frame else frame
+
+    def once(self, *key: Any, make: Callable[[], Made]) -> Made:
+        """What `make` gives, made once for a key: many requests ask for the same."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     @cached_property
-    def _own_frames(self) -> dict[str, pd.DataFrame]:
-        return {}
-
-    @cached_property
-    def slow_log(self) -> dict[str, list[Any]]:
-        """Instance → the entries of its slow log, once they were written."""
-        return {}
-
-    @cached_property
-    def kept(self) -> dict[Any, Any]:
-        """What was worked out for a request and may be asked for again, as pages are."""
+    def _made(self) -> dict[Any, Any]:
         return {}
 
     @cached_property
@@ -149,11 +152,17 @@ class Cluster:
 
     def instances(self, now: datetime) -> list[Instance]:
         """The instances that RDS describes at `now`."""
+        found = self.once("instances", now, make=lambda: self._instances(now))
+        return [self._overridden(one) for one in found if one.name not in self.removed]
+
+    def _overridden(self, one: Instance) -> Instance:
+        said = self.overrides.get(one.name, {})
+        return replace(one, **said | {"parameters": one.parameters | said.get("parameters", {})})
+
+    def _instances(self, now: datetime) -> list[Instance]:
         rows = self.frame("instances").sort_values("time")
         rows = rows[rows.time <= now].groupby("instance", as_index=False, observed=True).last()
-        return [
-            self._instance(row, now) for row in rows.to_dict("records") if row["instance"] not in self.removed
-        ]
+        return [self._instance(row, now) for row in rows.to_dict("records")]
 
     def _instance(self, row: dict[str, Any], now: datetime) -> Instance:
         name = str(row["instance"])
@@ -169,7 +178,7 @@ class Cluster:
             "pi_retention_days": int(_given(row, "pi_retention_days", 7)),
             "parameters": self._parameters(row),
         }
-        return Instance(**(said | self.overrides.get(name, {})))
+        return Instance(**said)
 
     def _created_s(self, name: str) -> float:
         """When an instance was made [s since 1970]: at its first row, or long before the first row of all."""
@@ -193,6 +202,9 @@ class Cluster:
 
     def resource_id(self, name: str) -> str:
         """The immutable resource id: the frame's, else one made from the name."""
+        return self.once("resource_id", name, make=lambda: self._resource_id(name))
+
+    def _resource_id(self, name: str) -> str:
         rows = self.frame("instances")
         known = rows[rows.instance == name].get("resource_id", pd.Series(dtype=str)).dropna()
         return str(known.iloc[-1]) if len(known) else f"db-{code(self.name + name)}"
@@ -256,14 +268,7 @@ class Cluster:
 
     def load(self, instance: str, dimension: str) -> pd.DataFrame:
         """Active sessions of an instance: time [s] × member of a dimension; NaN where it has no row."""
-        key = instance, dimension
-        if key not in self._loads:
-            self._loads[key] = self._load(instance, dimension)
-        return self._loads[key]
-
-    @cached_property
-    def _loads(self) -> dict[tuple[str, str], pd.DataFrame]:
-        return {}
+        return self.once("load", instance, dimension, make=lambda: self._load(instance, dimension))
 
     def _load(self, instance: str, dimension: str) -> pd.DataFrame:
         rows = self.frame("db_load")
@@ -278,18 +283,24 @@ class Cluster:
 
     def total_load(self, instance: str) -> pd.Series:
         """db load of an instance by time [s]: the largest sum that one of its dimensions has."""
-        if instance not in self._totals:
-            self._totals[instance] = self._total_load(instance)
-        return self._totals[instance]
-
-    @cached_property
-    def _totals(self) -> dict[str, pd.Series]:
-        return {}
+        return self.once("total load", instance, make=lambda: self._total_load(instance))
 
     def _total_load(self, instance: str) -> pd.Series:
         sums = [self.load(instance, dimension).sum(axis=1) for dimension in DIMENSIONS]
         sums = [one for one in sums if len(one)]
         return pd.concat(sums, axis=1).max(axis=1) if sums else pd.Series(dtype=float)
+
+    def statement_metrics(self, instance: str) -> dict[str, pd.DataFrame]:
+        """Digest → rows of `statement_metrics` of an instance, by time [s]."""
+        return self.once("statement metrics", instance, make=lambda: self._statement_metrics(instance))
+
+    def _statement_metrics(self, instance: str) -> dict[str, pd.DataFrame]:
+        rows = self.frame("statement_metrics")
+        if rows.empty:
+            return {}
+        rows = rows[rows.instance.isin(self.aliases(instance))]
+        rows = rows.set_index(seconds(rows.time)).sort_index()
+        return {str(digest): group for digest, group in rows.groupby("digest", observed=True)}
 
     @cached_property
     def load_period_s(self) -> int:

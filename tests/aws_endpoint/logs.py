@@ -163,12 +163,13 @@ def _group(parameters: dict[str, Any]) -> str:
 
 def _interleaved(aws: Any, group: str, wanted: tuple[str, ...], start: int, end: int) -> list[Event]:
     """The events of several streams by time; the last answer is kept, since pages ask for it again."""
-    asked, last = (start, end, aws.now), aws.cluster.kept.get((group, wanted))
+    kept = aws.cluster.once("events", make=dict)
+    asked, last = (start, end, aws.now), kept.get((group, wanted))
     if last and last[0] == asked:
         return last[1]
     found = [one for stream in wanted for one in events(aws, group, stream, start, end)]
     found.sort(key=lambda one: one.at_ms)
-    aws.cluster.kept[group, wanted] = asked, found
+    kept[group, wanted] = asked, found
     return found
 
 

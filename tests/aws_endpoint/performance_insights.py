@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aws_endpoint.cluster import OTHER, Cluster, Series, code, seconds
+from aws_endpoint.cluster import OTHER, Cluster, Series, code
 from aws_endpoint.cluster import period as period_of
 from aws_endpoint.wire import Refused
 
@@ -148,11 +148,12 @@ def _points(aws: Any, values: pd.Series, late: int) -> list[dict[str, float]]:
     """Points of a series; the stamp is the period's start, or its end (`late` by a period)."""
     if aws.is_("truncates_points"):
         values = values.iloc[:POINTS]
-    return [
-        {"Timestamp": float(time + late)} | ({} if np.isnan(value) else {"Value": float(value)})
-        for time, value in values.items()
-        if aws.is_("omits_value") or not np.isnan(value)
+    stamps = (values.index.to_numpy(dtype=float) + late).tolist()
+    points = [
+        {"Timestamp": stamp, "Value": value} if value == value else {"Timestamp": stamp}
+        for stamp, value in zip(stamps, values.tolist())
     ]
+    return points if aws.is_("omits_value") else [point for point in points if "Value" in point]
 
 
 def _series(
@@ -187,7 +188,7 @@ def _split(metric: str) -> tuple[str, str]:
 
 def _bucketed(values: Series, period: int, statistic: str) -> pd.Series:
     """A statistic of the values of each period; values of longer periods are repeated."""
-    if values.period > period:
+    if values.period >= period and statistic != "sample_count":
         repeats = values.period // period
         start = (values.start[:, None] + np.arange(repeats) * period).ravel()
         return pd.Series(np.repeat(values.value, repeats), index=start)
@@ -235,12 +236,13 @@ def _group(name: str) -> str:
 
 def _windowed(frame: pd.DataFrame, start: int, end: int, native: int) -> pd.DataFrame:
     """The rows whose periods, `native` long, overlap the window."""
-    return frame[(frame.index > start - native) & (frame.index < end)]
+    low, high = frame.index.searchsorted([start - native + 1, end])
+    return frame.iloc[low:high]
 
 
 def _mean_load(values: pd.Series, total: pd.Series, period: int, native: int) -> pd.Series:
     """Mean load of each period: the member's sum over all moments at which the instance was seen."""
-    if native > period:
+    if native >= period:
         return _bucketed(Series(values.index.to_numpy(), values.to_numpy(), native), period, "avg")
     seen = total.groupby(total.index // period * period).count()
     sums = values.groupby(values.index // period * period).sum(min_count=1)
@@ -318,19 +320,13 @@ def statement_statistics(
     cluster: Cluster, instance: str, stem: str, start: int, end: int, period: int
 ) -> dict[str, pd.Series]:
     """Digest → a statistic of it by time [s]."""
-    rows = cluster.frame("statement_metrics")
-    if rows.empty:
-        return {}
-    rows = rows[rows.instance.isin(cluster.aliases(instance))].assign(second=lambda f: seconds(f.time))
-    native = period_of(rows)
-    rows = rows[(rows.second > start - native) & (rows.second < end)]
-    rows = rows.assign(value=STATEMENT_STATISTICS[stem](rows, native))
-    return {
-        str(digest): _bucketed(
-            Series(g.second.to_numpy(), g.value.to_numpy(dtype=float), native), period, "avg"
-        )
-        for digest, g in rows.sort_values("second").groupby("digest", observed=True)
-    }
+    native = period_of(cluster.frame("statement_metrics"))
+    found = {}
+    for digest, whole in cluster.statement_metrics(instance).items():
+        rows = _windowed(whole, start, end, native)
+        values = STATEMENT_STATISTICS[stem](rows, native).to_numpy(dtype=float)
+        found[digest] = _bucketed(Series(rows.index.to_numpy(), values, native), period, "avg")
+    return {digest: values for digest, values in found.items() if len(values)}
 
 
 def describe_dimension_keys(aws: Any, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -37,9 +37,7 @@ class Entry:
 
 def entries(cluster: Cluster, instance: str) -> list[Entry]:
     """The log of an instance, in order of time; written once."""
-    if instance not in cluster.slow_log:
-        cluster.slow_log[instance] = list(_entries(cluster, instance))
-    return cluster.slow_log[instance]
+    return cluster.once("slow log", instance, make=lambda: list(_entries(cluster, instance)))
 
 
 def _entries(cluster: Cluster, instance: str) -> Iterator[Entry]:

@@ -172,19 +172,20 @@ def answer(asked: Request, result: dict[str, Any], request_id: str) -> tuple[str
 
 
 def _known(shape: Shape | None, value: Any) -> Any:
-    """The value itself, once its members are known to the model."""
-    if shape is None or shape.type_name not in ("structure", "list", "map"):
+    """The value without what is None, once its members are known to the model."""
+    if shape is None or not isinstance(value, dict | list):
         return value
-    if shape.type_name == "structure":
-        _refuse_unknown(shape, value)
-        return {n: _known(shape.members[n], inner) for n, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        nested = bool(value) and isinstance(value[0], dict | list)
+        return [_known(shape.member, inner) for inner in value] if nested else value
     if shape.type_name == "map":
         return {key: _known(shape.value, inner) for key, inner in value.items()}
-    return [_known(shape.member, inner) for inner in value]
+    _refuse_unknown(shape, value)
+    return {n: _known(shape.members[n], inner) for n, inner in value.items() if inner is not None}
 
 
 def _refuse_unknown(shape: Shape, value: dict[str, Any]) -> None:
-    unknown = set(value) - set(shape.members)
+    unknown = value.keys() - shape.members.keys()
     if unknown:
         raise AssertionError(f"{shape.name} has no member {', '.join(sorted(unknown))}")
 
