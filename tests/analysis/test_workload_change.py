@@ -1,0 +1,257 @@
+"""Weeks compared: what cancels, what counts as changed, what is only said."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aurora_analysis.analysis import workload_change
+from aurora_analysis.window import Window
+
+WEEK = Window("2026-11-09", "2026-11-16")
+LONG_AGO = Window("2026-06-01", "2026-11-16")
+DIGESTS = [f"d{n}" for n in range(8)]
+
+
+def statistics(
+    weeks: int = 8, *, spread: float = 0.02, slower: float = 1.0, seed: int = 1, start: str = ""
+) -> pd.DataFrame:
+    """Hourly statistics of eight digests; in the last week d0 is so many times slower."""
+    rng = np.random.default_rng(seed)
+    first = pd.Timestamp(start or WEEK.end - pd.Timedelta(weeks=weeks))
+    times = pd.date_range(first, WEEK.end, freq="h", inclusive="left", unit="us")
+    week = np.arange(len(times)) // 168
+    day = np.arange(len(times)) // 24
+    shape = 100 + 50 * np.sin(2 * np.pi * np.arange(len(times)) / 24)
+    frames = []
+    for digest in DIGESTS:
+        moved = np.exp(rng.normal(0, spread, week.max() + 1)[week] + rng.normal(0, 0.01, day.max() + 1)[day])
+        latency = 2.0 * moved * np.where((digest == "d0") & (times >= WEEK.start), slower, 1.0)
+        frame = {"time": times, "digest": digest, "calls": shape, "mean_latency_ms": latency}
+        frames.append(pd.DataFrame(frame))
+    return pd.concat(frames, ignore_index=True).assign(period_s=3600.0, instance="db-1")
+
+
+def changes(rows: pd.DataFrame, weeks: int = 8, before: Window | None = None) -> pd.DataFrame:
+    hours = workload_change.statement_hours(rows)
+    seats = workload_change.seated(hours, pd.Series("writer", index=hours.index))
+    earlier = workload_change.earlier(WEEK, LONG_AGO, weeks - 1)
+    return workload_change.changes(seats, WEEK, before or WEEK.previous(), earlier)
+
+
+def one(found: pd.DataFrame, digest: str = "d0", measure: str = "latency") -> pd.Series:
+    return found.query("digest == @digest and measure == @measure").squeeze()
+
+
+def load(**sessions: float) -> pd.Series:
+    return pd.Series(sessions, dtype=float).sort_values(ascending=False).rename_axis("digest")
+
+
+def test_earlier_weeks_fall_on_the_same_weekdays():
+    """As many as the store holds whole, newest first; a deploy's three days step by weeks, too."""
+    assert workload_change.earlier(WEEK, Window("2026-10-28", "2026-11-16")) == [WEEK.previous()]
+    days = Window("2026-11-10", "2026-11-13")
+    assert workload_change.earlier(days, LONG_AGO, 1) == [Window("2026-11-03", "2026-11-06")]
+    assert len(workload_change.earlier(WEEK, LONG_AGO)) == workload_change.MOST_WEEKS
+
+
+def test_hours_hold_calls_and_latency():
+    """Of an hour's minutes calls add up, and latency is weighted by calls."""
+    times = pd.to_datetime(["2026-11-09 10:00", "2026-11-09 10:01"], utc=True)
+    rows = pd.DataFrame(
+        {"time": times, "period_s": 60.0, "instance": "db-1", "digest": "d"}
+        | {"calls": [30.0, 90.0], "mean_latency_ms": [1.0, 5.0]}
+    )
+    hours = workload_change.statement_hours(rows).set_index("measure")
+    mean = hours["total"] / hours["weight"]
+    assert mean["throughput"] == 1.0
+    assert mean["latency"] == 4.0
+
+
+def test_a_seat_follows_the_writer():
+    """Whichever instance writes, its hours are the writer's; a reader keeps its name."""
+    times = pd.to_datetime(["2026-11-09", "2026-11-10", "2026-11-10"], utc=True)
+    metrics = pd.DataFrame(
+        {"time": times, "instance": ["db-1", "db-2", "db-1"], "name": "commit_latency"}
+        | {"statistic": "average", "value": [1.0, 2.0, 3.0]}
+    )
+    hours = workload_change.metric_hours(metrics)
+    roles = hours["instance"].where(hours["total"] == 3.0, "writer").replace("db-1", "reader")
+    assert workload_change.seated(hours, roles)["seat"].to_list() == ["writer", "db-1", "writer"]
+
+
+def test_a_planted_change_is_changed():
+    """A digest 20 % slower, where weeks spread by 2 %; the other seven are not."""
+    found = changes(statistics(slower=1.2))
+    row = one(found)
+    assert row["level"] == "changed"
+    assert row["unusual_low_pct"] < 20 < row["unusual_high_pct"]
+    assert row["weeks"] == 8
+    assert (found["level"] == "changed").sum() == 1
+
+
+def test_an_ordinary_week_is_not():
+    """Nothing planted: of four times sixteen rows at most one in twenty rows is called changed."""
+    levels = pd.concat([changes(statistics(seed=seed))["level"] for seed in range(4)])
+    assert (levels == "changed").mean() <= 0.05
+
+
+def test_with_few_weeks_nothing_is_called_changed():
+    """Four weeks are one too few: the change is told with its interval, and that weeks are unknown."""
+    found = changes(statistics(4, slower=1.5), 4)
+    row = one(found)
+    assert row["change_pct"] == pytest.approx(50, abs=10)
+    assert row["low_pct"] > 30
+    assert row["level"] == "unknown"
+    assert np.isnan(row["p_adjusted"])
+    assert "changed" not in set(found["level"])
+    [said] = workload_change.verdicts(found, workload_change.moves(load(d0=1), load(d0=1)))
+    assert "week-to-week variation unknown (4 of the 5 weeks needed)" in said.sentence
+
+
+def test_one_odd_day_is_no_change():
+    """A Wednesday five times as slow raises the week beyond all others, and still is one day."""
+    rows = statistics()
+    wednesday = rows["time"].between("2026-11-11", "2026-11-12", inclusive="left") & (rows["digest"] == "d0")
+    rows.loc[wednesday, "mean_latency_ms"] *= 5
+    row = one(changes(rows))
+    assert row["unusual_pct"] > 40
+    assert row["level"] == "inconclusive"
+
+
+def test_steady_weeks_are_no_material_change():
+    """Where weeks spread by half a percent, the whole interval is within ± 5 %."""
+    found = changes(statistics(spread=0.002))
+    assert set(found["level"]) == {"no material change"}
+
+
+def test_a_baseline_is_compared_with_as_one_week():
+    """Against a week of six weeks ago the same 20 % stand, a little less surely than against the mean."""
+    rows = statistics(slower=1.2)
+    baseline = Window("2026-09-28", "2026-10-05")
+    against, ordinary = one(changes(rows, before=baseline)), one(changes(rows))
+    assert against["unusual_pct"] == pytest.approx(
+        ordinary["unusual_pct"], abs=0.01
+    )  # it is one of the weeks
+    older = Window("2026-09-14", "2026-09-21")
+    found = one(changes(statistics(9, slower=1.2), before=older))
+    assert found["level"] == "changed"
+    width = found["unusual_high_pct"] - found["unusual_low_pct"]
+    assert width > ordinary["unusual_high_pct"] - ordinary["unusual_low_pct"]
+
+
+def test_before_and_after_a_deploy():
+    """Three days against the three before, on other weekdays: matched by hour, and said so."""
+    rows = statistics(2, slower=1.3)
+    hours = workload_change.statement_hours(rows)
+    seats = workload_change.seated(hours, pd.Series("writer", index=hours.index))
+    after = Window("2026-11-09", "2026-11-12")
+    found = workload_change.changes(seats, after, after.previous())
+    row = one(found)
+    assert row["matched_by"] == "hour"
+    assert row["hours_matched"] == 24
+    assert row["low_pct"] < 30 < row["high_pct"]
+
+
+def test_hours_without_calls_count_as_none():
+    """A digest that runs half as often is half as much, not as much in fewer hours."""
+    rows = statistics(2)
+    halved = (rows["digest"] == "d1") & (rows["time"] >= WEEK.start) & (rows["time"].dt.hour % 2 == 0)
+    row = one(changes(rows[~halved], 2), "d1", "throughput")
+    assert row["hours_matched"] == 168
+    assert -60 < row["change_pct"] < -40
+
+
+def test_what_only_one_window_has_is_not_compared():
+    """New and vanished digests are for the ranks."""
+    rows = statistics(2)
+    found = changes(rows[(rows["digest"] != "d2") | (rows["time"] >= WEEK.start)], 2)
+    assert "d2" not in set(found.query("measure == 'latency'")["digest"])
+
+
+def test_load_is_a_mean_over_observed_time():
+    """Half the time one session, else not listed: half a session. What is not told apart is no digest."""
+    times = pd.date_range("2026-11-09", periods=4, freq="5min", tz="UTC")
+    rows = pd.DataFrame(
+        {"time": times[[0, 1, 0, 1, 2, 3]], "period_s": 300.0, "instance": "db-1", "dimension": "sql"}
+        | {"member": ["d"] * 2 + ["(rest)"] * 4, "active_sessions": 1.0}
+    )
+    assert workload_change.statement_load(rows).to_dict() == {"d": 0.5}
+
+
+def test_moves_are_told_by_rank_and_weeks():
+    """New, back, vanished, up and down; seen in k of n weeks."""
+    now = load(new=9, back=8, a=7, b=6, c=5, top=4)
+    before = load(top=9, a=8, b=7, c=6, gone=5)
+    moved = workload_change.moves(now, before, [before, load(back=1)]).set_index("digest")
+    assert moved["move"].to_dict() == {
+        "new": "new",
+        "back": "back",
+        "a": "",
+        "b": "",
+        "c": "",
+        "top": "down",
+        "gone": "vanished",
+    }
+    assert moved.loc["back", ["seen", "weeks"]].to_list() == [2, 3]
+    assert moved.loc["a", "share_pct"] == pytest.approx(100 * 7 / 39)
+
+
+def test_a_heavy_new_statement_is_watched():
+    """It needs no statistics, but it is no `changed` verdict either."""
+    moved = workload_change.moves(load(a=1, new=1), load(a=1), [load(a=1)])
+    [said] = workload_change.verdicts(changes(statistics(2), 2), moved)
+    assert (said.level, said.severity) == ("new statement", "watch")
+    assert "new with 50 %" in said.sentence
+
+
+def test_nothing_is_unknown():
+    """A cluster without statement statistics or load by statement: unknown, and no exception."""
+    hours = workload_change.statement_hours(statistics(1).iloc[:0])
+    seats = workload_change.seated(hours, pd.Series(dtype=str))
+    found = workload_change.changes(seats, WEEK, WEEK.previous())
+    [said] = workload_change.verdicts(found, workload_change.moves(load(), load()))
+    assert (said.level, said.severity) == ("unknown", "unknown")
+    assert said.sentence == (
+        "No statement has statistics in both windows. There is no load by statement to rank against."
+    )
+
+
+def test_a_seat_is_judged_by_its_worst_metric():
+    """Latency 30 % up on every day asks for action, and says against what."""
+    rows = statistics(slower=1.3).query("digest == 'd0'").assign(name="commit_latency", statistic="average")
+    hours = workload_change.metric_hours(rows.rename(columns={"mean_latency_ms": "value"}))
+    seats = workload_change.seated(hours, pd.Series("writer", index=hours.index))
+    found = workload_change.changes(seats, WEEK, WEEK.previous(), workload_change.earlier(WEEK, LONG_AGO, 7))
+    said = workload_change.verdicts(found, workload_change.moves(load(), load()))[0]
+    assert (said.subject, said.level, said.severity) == ("writer", "changed", "act")
+    assert "commit latency went from 1.98 to 2.62 ms, +32 %" in said.sentence
+    assert "against ordinary weeks" in said.sentence
+    assert said.numbers["metric"] == "commit_latency"
+
+
+def test_settings_tell_what_else_was_different():
+    """A parameter that changed, and a failover; what was seen again unchanged is not told."""
+    instances = pd.DataFrame(
+        {
+            "time": pd.to_datetime(["2026-11-02", "2026-11-05", "2026-11-09"], utc=True),
+            "cluster": "shop",
+            "instance": "db-1",
+            "role": "writer",
+            "long_query_time_s": [1.0, 1.0, 0.5],
+        }
+    )
+    events = pd.DataFrame(
+        {
+            "time": pd.to_datetime(["2026-11-10", "2026-11-11"], utc=True),
+            "instance": "db-1",
+            "category": ["failover", "note"],
+            "message": ["Completed failover.", "All is well."],
+        }
+    )
+    told = workload_change.settings(instances, events)
+    assert told[["what", "before", "after"]].to_numpy().tolist() == [
+        ["long_query_time_s", "1.0", "0.5"],
+        ["failover", "", "Completed failover."],
+    ]
