@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 import nbformat
 import nh3
 from markupsafe import Markup
-from nbconvert import TemplateExporter
-from nbconvert.filters import Highlight2HTML
+from nbconvert.filters import Highlight2HTML, ansi2html
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
-from traitlets.config import Config
 
 from aurora_analysis.analysis.verdict import MIME_TYPE, SYMBOLS
 from aurora_analysis.window import Window, zone
@@ -44,15 +42,15 @@ ATTRIBUTES = {
 def page(notebook: nbformat.NotebookNode, findings: Sequence[Mapping[str, Any]]) -> str:
     """A notebook's page: its verdicts, its cells with the code folded, and how it was made."""
     manifest = notebook.metadata["aurora_analysis"]
-    body, contents = _body(notebook, findings)
+    contents: list[Heading] = []
     return render(
         "page.html.j2",
         title=title(notebook) or manifest["notebook"],
         manifest=manifest,
         window=window_text(manifest["parameters"]),
         findings=findings,
+        cells=[_cell(cell, contents) for cell in notebook.cells],
         contents=contents,
-        body=Markup(body),  # cleaned, output by output, in cells/index.html.j2
     )
 
 
@@ -133,74 +131,78 @@ def _attribute(tag: str, name: str, value: str) -> str | None:
     return None if is_data else value
 
 
-def _body(
-    notebook: nbformat.NotebookNode, findings: Sequence[Mapping[str, Any]]
-) -> tuple[str, list[tuple[int, str, str]]]:
-    """The cells as HTML, and the contents: level, anchor and text of each heading below the title."""
-    headings = _Headings()
-    exporter = TemplateExporter(
-        template_name="cells",
-        template_file="index.html.j2",
-        extra_template_basedirs=[str(TEMPLATES)],
-        config=Config({"NbConvertBase": {"display_data_priority": [MIME_TYPE, *SHOWN]}}),
-        filters={
-            "markdown": _markdown,
-            "highlight": Highlight2HTML(pygments_lexer="ipython3"),
-            "clean": clean,
-            "aligned": aligned,
-            "anchored": headings.anchored,
-            "finding": _Findings(findings),
-        },
-    )
-    body, _ = exporter.from_notebook_node(_captioned(notebook))
-    return body, headings.found
+class Heading(NamedTuple):
+    """A heading below the page's title."""
+
+    level: int
+    anchor: str
+    text: str
 
 
-def _markdown(source: str) -> str:
+def _cell(cell: nbformat.NotebookNode, contents: list[Heading]) -> dict[str, Any]:
+    """A cell as the template shows it; its headings are added to the contents."""
+    if cell.cell_type == "markdown":
+        return {"prose": _anchored(_prose(cell.source), contents), "code": "", "outputs": []}
+    tags = cell.metadata.get("tags", [])
+    is_code = cell.cell_type == "code" and not PARAMETER_TAGS & set(tags)
+    return {
+        "prose": "",
+        "code": _highlighted(cell.source) if is_code and cell.source.strip() else "",
+        "outputs": [_output(output) for output in cell.get("outputs", [])],
+        "heading": contents[-1].text if contents else "",
+    }
+
+
+PARAMETER_TAGS = {"parameters", "injected-parameters"}
+"""Of cells whose code is not shown: the table of how the page was made tells the parameters."""
+
+
+def _output(output: nbformat.NotebookNode) -> dict[str, Any]:
+    """The best form of an output that a page may show: its kind, and its content as text or clean HTML."""
+    if output.output_type == "stream":
+        return {"kind": output.name, "content": _terminal(output.text)}
+    if output.output_type == "error":
+        return {"kind": "error", "content": _terminal("\n".join(output.traceback))}
+    kind = next((kind for kind in (MIME_TYPE, *SHOWN) if kind in output.data), "")
+    return {"kind": kind, "content": SHOW.get(kind, str)(output.data.get(kind, ""))}
+
+
+def _prose(source: str) -> Markup:
     renderer = IPythonRenderer(escape=False, exclude_anchor_links=True)
-    return MarkdownWithMath(renderer=renderer).render(source)
+    return Markup(clean(MarkdownWithMath(renderer=renderer).render(source)))
 
 
-class _Headings:
-    """Gives each heading an anchor of its own, and remembers them in order."""
+def _table(fragment: str) -> Markup:
+    return Markup(aligned(clean(fragment)))
 
-    def __init__(self) -> None:
-        self.found: list[tuple[int, str, str]] = []
 
-    def anchored(self, fragment: str) -> str:
-        return re.sub(r"<h([1-4])>(.*?)</h\1>", self._anchor, fragment, flags=re.DOTALL)
+def _terminal(text: str) -> Markup:
+    return Markup(ansi2html(text))
 
-    def _anchor(self, heading: re.Match[str]) -> str:
-        level, text = int(heading[1]), Markup(heading[2]).striptags()
+
+def _highlighted(source: str) -> Markup:
+    return Markup(Highlight2HTML(pygments_lexer="ipython3")(source))
+
+
+SHOW: dict[str, Callable[[str], str]] = {
+    "text/html": _table,
+    "text/markdown": _prose,
+    "text/plain": _terminal,
+}
+"""How an output is shown, where not as the text that it is, escaped."""
+
+
+def _anchored(prose: Markup, contents: list[Heading]) -> Markup:
+    """Each heading gets an anchor of its own; the title is left out, for the page's head has it."""
+
+    def anchored(heading: re.Match[str]) -> str:
+        level, inner = int(heading[1]), heading[2]
         if level == 1:
-            return ""  # the page's head has it
-        anchor = f"section-{len(self.found) + 1}"
-        self.found.append((level, anchor, text))
-        return f'<h{level} id="{anchor}">{heading[2]}</h{level}>'
+            return ""
+        contents.append(Heading(level, f"section-{len(contents) + 1}", Markup(inner).striptags()))
+        return f'<h{level} id="{contents[-1].anchor}">{inner}</h{level}>'
 
-
-class _Findings:
-    """Renders the page's findings in order, with the numbers that the index links to."""
-
-    def __init__(self, findings: Sequence[Mapping[str, Any]]) -> None:
-        self.rest = iter(enumerate(findings, 1))
-
-    def __call__(self, data: Mapping[str, Any]) -> str:
-        number, finding = next(self.rest, (0, None))
-        if finding is None:  # the notebook failed because of it
-            return Markup('<pre class="output">{}</pre>').format(data.get("text/plain", ""))
-        return render("finding.html.j2", finding=finding, number=number)
-
-
-def _captioned(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Each code cell knows the heading above it: the words for those who do not see its figure."""
-    heading = ""
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            heading = (re.findall(r"^#+ +(.+)$", cell.source, re.MULTILINE) or [heading])[-1]
-        else:
-            cell.metadata["heading"] = heading
-    return notebook
+    return Markup(re.sub(r"<h([1-4])>(.*?)</h\1>", anchored, prose, flags=re.DOTALL))
 
 
 @functools.cache
@@ -213,5 +215,6 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     environment.globals["symbols"] = SYMBOLS
+    environment.globals["finding_type"] = MIME_TYPE
     environment.globals["style"] = Markup((TEMPLATES / "style.css").read_text("utf-8"))
     return environment

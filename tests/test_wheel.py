@@ -1,0 +1,111 @@
+"""Installed from its wheel in an empty folder, the package has all it needs; its report is looked at in a browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from aurora_analysis import resources
+
+ROOT = Path(__file__).parent.parent
+SUITE = sorted(path.stem for path in resources.notebooks().glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """The wheel, built without a network."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory) -> Path:
+    """An environment that holds the wheel and sees the locked packages, and not this checkout."""
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder, with_pip=False)
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
+    zipfile.ZipFile(wheel).extractall(packages)
+    (packages / "locked.pth").write_text(sysconfig.get_path("purelib"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory) -> Path:
+    """The analyst's folder: nothing is in it."""
+    return tmp_path_factory.mktemp("empty")
+
+
+def call(installed: Path, empty: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The installed command, called in the analyst's folder."""
+    command = [str(installed / "bin" / "python"), "-m", "aurora_analysis", *arguments]
+    seen = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return subprocess.run(command, cwd=empty, env=seen, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def report(installed, empty) -> Path:
+    """The report that the installed command makes of the sample, asked for nothing in particular."""
+    done = call(installed, empty, "report")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [str(empty / "report" / "index.html")]
+    return empty / "report"
+
+
+def test_the_wheel_holds_suite_sample_and_templates(wheel):
+    """And the command's entry point."""
+    packed = zipfile.ZipFile(wheel)
+    names = packed.namelist()
+    for stem in SUITE:
+        assert f"aurora_analysis/notebooks/{stem}.ipynb" in names
+    assert any(name.startswith("aurora_analysis/data/sample/coverage/_delta_log/") for name in names)
+    assert "aurora_analysis/report/templates/page.html.j2" in names
+    entry = next(name for name in names if name.endswith("entry_points.txt"))
+    assert "aurora-analysis = aurora_analysis.cli:main" in packed.read(entry).decode()
+
+
+def test_the_installed_command_reports_on_the_sample(report, installed):
+    """Both clusters, every notebook, from the installed package and not from the checkout."""
+    told = json.loads((report / "findings.json").read_text())
+    assert told["run"]["store"].startswith(str(installed.resolve()))
+    assert told["run"]["git_sha"] == ""
+    done = {(page["cluster"], page["notebook"], page["status"]) for page in told["notebooks"]}
+    assert done == {(cluster, stem, "done") for cluster in ("lab", "shop") for stem in SUITE}
+    assert {finding["notebook"] for finding in told["findings"]} == set(SUITE)
+    assert [cluster["cluster"] for cluster in told["clusters"] if cluster["simulated"]] == ["shop"]
+
+
+def test_the_simulated_cluster_is_said_to_be(report):
+    """On each of its pages, and on none of the recorded cluster's."""
+    for stem in SUITE:
+        assert "Simulated data." in (report / "shop" / f"{stem}.html").read_text()
+        assert "Simulated data." not in (report / "lab" / f"{stem}.html").read_text()
+
+
+def test_the_installed_command_hands_out_the_suite(installed, empty):
+    """Into a new folder, ready for JupyterLab."""
+    done = call(installed, empty, "notebooks", "mine")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.stem for path in (empty / "mine").iterdir()) == SUITE
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("width", [390, 1300])
+def test_every_page_opens_quietly(report, browser, width):
+    """No complaint, no request to any host, nothing that runs, and nothing wider than a phone or a screen."""
+    pages = sorted(report.rglob("*.html"))
+    assert len(pages) == 1 + 2 * len(SUITE)
+    for page in pages:
+        visit = browser(page, width)
+        assert (visit.complaints, visit.requests, visit.elements) == ([], [], 0), page
+        assert visit.width <= width, page
+        assert visit.title
