@@ -102,7 +102,7 @@ def residual_maker(columns: Array) -> Callable[[Array], Array]:
     scale = np.linalg.norm(columns, axis=0)
     scaled = columns / np.where(scale > 0, scale, 1)
     # Seasons and drift overlap a little: this ridge is far below what a float of the data resolves.
-    factor = linalg.cho_factor(scaled.T @ scaled + 1e-10 * np.eye(scaled.shape[1]))
+    factor = linalg.cho_factor(scaled.T @ scaled + 1e-12 * np.eye(scaled.shape[1]))
 
     def residual(values: Array) -> Array:
         explained = scaled @ linalg.cho_solve(factor, scaled.T @ values)

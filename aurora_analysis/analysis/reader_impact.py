@@ -155,7 +155,7 @@ def sensitivity(
         (study.workloads[i], metric, name, *_percent(fit, m, alpha))
         for part in _parts(study)
         for i in part.members
-        if part.enough(i)
+        if _can_be_told(part, i)
         for name, fit in _variant_fits(part, i).items()
         for m, metric in enumerate(part.metrics)
     ]
@@ -188,7 +188,7 @@ def quantile_effects(
         (study.workloads[i], metric, q, *_percent(_quantile_fit(part, i, m, q), 0, alpha))
         for part in _parts(study)
         for i in part.members
-        if part.enough(i)
+        if _can_be_told(part, i)
         for m, metric in enumerate(part.metrics)
         for q in quantiles
     ]
@@ -331,24 +331,26 @@ class _Part:
     rest: Array
     y: Array
     edges: Integers
-    twins: dict[int, str] = field(default_factory=dict)
-
-    def enough(self, i: int) -> bool:
-        """Whether a workload can be estimated at all, be it refused later."""
-        return _too_little(self, i) == ""
+    twins: dict[int, str]
 
 
 def _parts(study: _Study) -> Iterable[_Part]:
     """The study cut so that one factorisation serves everything in a part."""
-    valid = study.logs.notna().to_numpy() & ~np.isnan(study.load)[:, None]
-    masks, which = np.unique(valid, axis=1, return_inverse=True)
     drift = np.array([_drift_hours(column) for column in study.open.T])
     others, twins = _neighbours(study)
-    for k, mask in enumerate(masks.T):
-        metrics = [str(name) for name, at in zip(study.logs, np.ravel(which)) if at == k]
+    for metrics in _metrics_alike(study):
+        valid = study.logs[metrics[0]].notna().to_numpy() & ~np.isnan(study.load)
         for hours in np.unique(drift):
             members = [int(i) for i in np.flatnonzero(drift == hours)]
-            yield _part(study, mask, metrics, members, others, twins, float(hours))
+            yield _part(study, valid, metrics, members, others, twins, float(hours))
+
+
+def _metrics_alike(study: _Study) -> list[list[str]]:
+    """The metrics, those together that are known in the same minutes."""
+    alike: dict[bytes, list[str]] = {}
+    for name in study.logs:
+        alike.setdefault(study.logs[name].notna().to_numpy().tobytes(), []).append(str(name))
+    return list(alike.values())
 
 
 def _drift_hours(open_: Array) -> int:
@@ -497,6 +499,9 @@ def _varies(raw: Array, rest: Array) -> bool:
 def _own_fit(raw: Array, rest: Array, beside: Array, y: Array, edges: Integers) -> _Fit:
     """The mean effect over exposed minutes of columns whose first is the exposure."""
     kept = [n for n in range(raw.shape[1]) if _varies(raw[:, n], rest[:, n])]
+    if not kept:
+        nothing = np.full(y.shape[1], np.nan)
+        return _Fit(nothing, nothing, np.nan)
     exposed = raw[:, 0] > 0
     weights = np.concatenate([raw[exposed][:, kept].mean(axis=0), np.zeros(beside.shape[1])])
     return _fit(np.column_stack([rest[:, kept], beside]), weights, y, edges)
@@ -534,7 +539,7 @@ def _finding(part: _Part, i: int) -> _Finding:
     if unknown:
         return _Finding(i, part.metrics, unknown=unknown)
     flags = _flags(part, i)
-    if "few" in flags:
+    if flags:
         return _Finding(i, part.metrics, flags=[flags for _ in part.metrics])
     fit, lead = _member_fits(part, i)
     by_metric = [flags | early for early in _early(lead)]
@@ -574,7 +579,7 @@ def _member_fits(part: _Part, i: int) -> tuple[_Fit, _Fit]:
 
 def _flags(part: _Part, i: int) -> dict[str, str]:
     """Why the effect of a workload cannot be told from these data, whatever the statistics."""
-    open_ = np.where(part.valid, part.study.open[:, i], 0)
+    open_ = part.study.open[:, i]
     found = {
         "few": _few(part.study.grid, open_),
         "job": _in_a_job(part.study.jobs, open_),
@@ -583,6 +588,10 @@ def _flags(part: _Part, i: int) -> dict[str, str]:
         "twin": f"it is inseparable from workload {part.twins[i]}" if i in part.twins else "",
     }
     return {name: text for name, text in found.items() if text}
+
+
+def _can_be_told(part: _Part, i: int) -> bool:
+    return not _too_little(part, i) and not _flags(part, i)
 
 
 def _few(grid: Grid, open_: Array) -> str:
@@ -608,7 +617,7 @@ def _without_comparison(grid: Grid, valid: Mask, open_: Array) -> str:
     key = grid.clock + nuisance.DAY * grid.weekend
     clean = valid & (open_ == 0) & (exposure.tail(open_[:, None])[:, 0] == 0)
     days = np.bincount(key[clean], minlength=2 * nuisance.DAY)
-    share = (days[key[open_ > 0]] >= COMPARABLE_DAYS).mean()
+    share = (days[key[valid & (open_ > 0)]] >= COMPARABLE_DAYS).mean()
     if share >= COMPARABLE_LEAST:
         return ""
     hours, minutes = divmod(_usual_clock(grid.clock[exposure.starts_of(open_[:, None])[:, 0]]), 60)

@@ -1,0 +1,206 @@
+"""The gates: what the verdicts must reach, what they reached, and the page that says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from calibration.simulator import EFFECTS, SCENARIOS, UNIDENTIFIABLE
+
+ALPHA = 0.05
+
+SELDOM = ["few", "batch_somedays"]
+"""Too few runs to hold them to power and to seldom being refused."""
+
+TEN = ["hll 10", "direct 10", "lagged 10"]
+
+POWER = ["uniform", "office", "night", "batch_partial", "fixed_jitter", "long_runs", "week"]
+POWER_AT_FIVE = ["uniform", "office", "night"]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One line of the result: what was asked for, what was measured, and over how many verdicts."""
+
+    name: str
+    asked: str
+    measured: str
+    passed: bool
+
+
+def scored(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """The verdicts with what was planted, and whether they found it and hold it."""
+    truth = verdicts["metric"].map(EFFECTS)
+    return verdicts.assign(
+        truth=truth,
+        refused=verdicts["p"].isna(),
+        rejected=verdicts["p"] <= ALPHA,
+        found=(verdicts["p"] <= ALPHA) & (verdicts["effect_pct"] > 0),
+        covered=(verdicts["ci_low_pct"] <= truth) & (truth <= verdicts["ci_high_pct"]),
+        bias=100 * (np.log1p(verdicts["effect_pct"] / 100) - np.log1p(truth / 100)),
+    )
+
+
+def by_scenario(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """The rates of every scenario [%]: false positives, power, coverage, bias, refusals."""
+    told = scored(verdicts).query("not refused")
+    rates = told.groupby(["scenario", "metric"])[["rejected", "found", "covered", "bias"]].mean()
+    rates = rates.assign(
+        rejected=100 * rates["rejected"], found=100 * rates["found"], covered=100 * rates["covered"]
+    )
+    table = pd.DataFrame(
+        {
+            "fortnights": verdicts.groupby("scenario")["seed"].nunique(),
+            "false positives": rates["rejected"].xs("null", level="metric"),
+            **{
+                f"finds {name}": rates["found"].xs(name, level="metric") for name in EFFECTS if name != "null"
+            },
+            **{f"holds {name}": rates["covered"].xs(name, level="metric") for name in EFFECTS},
+            "bias at 10": rates["bias"].xs("hll 10", level="metric"),
+            "refused": 100 * scored(verdicts).query("metric == 'null'").groupby("scenario")["refused"].mean(),
+        }
+    )
+    return table.reindex([name for name in SCENARIOS if name in table.index])
+
+
+def estimator(verdicts: pd.DataFrame) -> list[Gate]:
+    """Gates B1 to B7: false positives, power, coverage, bias, refusals and their names."""
+    table = by_scenario(verdicts)
+    told = table.drop(index=UNIDENTIFIABLE, errors="ignore")
+    held = told.drop(index=SELDOM, errors="ignore")
+    allowance = _allowance(told["fortnights"].min())
+    return [
+        _at_most("B1", "false positives, each", told["false positives"], 7 + allowance),
+        _mean_at_most("B1", "false positives, mean", told["false positives"], 6),
+        *(_at_least("B2", f"power, {name}", _rows(table, POWER)[f"finds {name}"], 80) for name in TEN),
+        _at_least("B2", "power, hll 5", _rows(table, POWER_AT_FIVE)["finds hll 5"], 80),
+        *(_between("B3", f"coverage, {name}", held[f"holds {name}"], 90, 99.5) for name in ["null", *TEN]),
+        _at_least("B3", "coverage, hll 25", held["holds hll 25"], 85),
+        _at_most("B4", "bias at 10 % [log points]", held["bias at 10"].abs(), 1, unit=""),
+        *_refusals(verdicts),
+        _at_most("B6", "refused where it can be told", held["refused"], 13),
+        *_names(verdicts),
+    ]
+
+
+def _allowance(fortnights: int) -> float:
+    """Two standard errors of a rate of 5 % over so many fortnights: what chance alone may add [%]."""
+    return 2 * 100 * float(np.sqrt(0.05 * 0.95 / fortnights))
+
+
+def _refusals(verdicts: pd.DataFrame) -> list[Gate]:
+    rows = scored(verdicts).query("scenario in @UNIDENTIFIABLE and metric in ['null', 'hll 10']")
+    refused = 100 * rows.groupby("scenario")["refused"].mean()
+    blamed = 100 * rows.query("metric == 'null'").groupby("scenario")["found"].mean()
+    return [
+        _at_least("B5", "refused", _rows(refused, ["batch_exact", "fixed_daily"]), 95),
+        _at_least("B5", "refused", _rows(refused, ["trigger"]), 90),
+        _at_most("B5", "blamed in a null", blamed, 7),
+    ]
+
+
+def _names(verdicts: pd.DataFrame) -> list[Gate]:
+    named = {"batch_exact": "writer job nightly_batch", "fixed_daily": "always runs at about"}
+    rates = {
+        scenario: 100 * rows["reason"].str.contains(named[scenario], regex=False).mean()
+        for scenario, rows in verdicts.query("scenario in @named").groupby("scenario")
+    }
+    return [_at_least("B7", "refusal names the culprit", pd.Series(rates, dtype=float), 95)]
+
+
+def discoveries(counts: pd.DataFrame, culprits: int) -> list[Gate]:
+    """Gate B8: of what is found among 200 digests, how much is false, and how much of the truth is found."""
+    false = ((counts["found"] - counts["true_found"]) / counts["found"].clip(lower=1)).mean()
+    recall = counts["true_found"].sum() / (culprits * len(counts))
+    over = pd.Series({f"{len(counts)} writers": 100 * false})
+    return [
+        _at_most("B8", "false discoveries", over, 7),
+        _at_least("B8", "recall", pd.Series({f"{len(counts)} writers": 100 * recall}), 80),
+    ]
+
+
+def quantiles(shifts: pd.DataFrame) -> list[Gate]:
+    """Gate B10: the 95th percentile of minute means, without an effect and with one."""
+    rows = scored(shifts[shifts["quantile"] == 0.95]).dropna(subset="p")
+    null = rows[rows["metric"] == "null"]
+    rates = rows.assign(cell=rows["scenario"] + ", " + rows["metric"]).groupby("cell")["covered"].mean()
+    allowance = _allowance(null.groupby("scenario")["seed"].nunique().min())
+    return [
+        _at_most(
+            "B10", "false positives, p95", 100 * null.groupby("scenario")["rejected"].mean(), 7 + allowance
+        ),
+        _between("B10", "coverage, p95", 100 * rates, 90, 99.5),
+    ]
+
+
+def speed(seconds: float, gib: float) -> list[Gate]:
+    """Gate B11: fourteen days, 500 digests, three metrics."""
+    return [
+        _at_most(
+            "B11", "14 days x 500 digests x 3 metrics [s]", pd.Series({"wall": seconds}), 120, unit=" s"
+        ),
+        _at_most(
+            "B11", "the same, peak memory [GiB]", pd.Series({"peak": gib}), 2 * 1e9 / 2**30, unit=" GiB"
+        ),
+    ]
+
+
+def teeth(p_values: pd.DataFrame) -> list[Gate]:
+    """Gate B12: what is commonly used must fail on the same data."""
+    rates = 100 * (p_values["p"] <= ALPHA).groupby(p_values["method"]).mean()
+    return [_at_least("B12", "false positives of naive methods", rates, 50)]
+
+
+def _rows(table, names: list[str]):
+    return table.reindex([name for name in names if name in table.index])
+
+
+def _at_most(name: str, what: str, rates: pd.Series, limit: float, unit: str = " %") -> Gate:
+    worst = f"{rates.idxmax()} {rates.max():.3g}{unit}"
+    return Gate(name, f"{what} ≤ {limit:.3g}{unit}", f"worst: {worst}", bool((rates <= limit).all()))
+
+
+def _mean_at_most(name: str, what: str, rates: pd.Series, limit: float) -> Gate:
+    return Gate(name, f"{what} ≤ {limit:.3g} %", f"{rates.mean():.3g} %", bool(rates.mean() <= limit))
+
+
+def _at_least(name: str, what: str, rates: pd.Series, limit: float) -> Gate:
+    worst = f"{rates.idxmin()} {rates.min():.3g} %"
+    return Gate(name, f"{what} ≥ {limit:.3g} %", f"worst: {worst}", bool((rates >= limit).all()))
+
+
+def _between(name: str, what: str, rates: pd.Series, low: float, high: float) -> Gate:
+    ends = f"{rates.idxmin()} {rates.min():.3g} % to {rates.idxmax()} {rates.max():.3g} %"
+    return Gate(name, f"{what} {low:.3g} to {high:.3g} %", ends, bool(rates.between(low, high).all()))
+
+
+def page(gates: list[Gate], table: pd.DataFrame, about: list[str]) -> str:
+    """The results as Markdown."""
+    lines = ["# How often is the verdict wrong?", "", *about, "", "## Gates", ""]
+    lines += ["| gate | asked | measured | |", "|---|---|---|---|"]
+    lines += [
+        f"| {g.name} | {g.asked} | {g.measured} | {'passed' if g.passed else '**failed**'} |" for g in gates
+    ]
+    lines += ["", "## Every scenario [%]", "", _markdown(table), ""]
+    return "\n".join(lines)
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    head = ["scenario", *table.columns]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for row in table.itertuples():
+        cells = [
+            str(row[0]),
+            str(int(row[1])),
+            *(_cell(name, value) for name, value in zip(head[2:], row[2:])),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(name: str, value: float) -> str:
+    if np.isnan(value):
+        return "–"
+    return f"{value:+.1f}" if name.startswith("bias") else f"{value:.0f}"

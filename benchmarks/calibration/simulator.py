@@ -1,0 +1,336 @@
+"""A writer whose truth is planted: fortnights in which a workload does, or does not, slow it.
+
+It shares no code with the estimator. Log write rate is the time of day, the weekend, two slow and fast noises and
+a nightly batch; log latency is a quarter of it, a queue's knee, a daily shape of its own, the batch, noises with
+and without memory, and now and then a failover. The history list is what was committed since the purge cursor,
+and the cursor runs after the oldest open read view. All of it is drawn from (scenario, seed).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.signal import lfilter
+
+Array = npt.NDArray[np.float64]
+
+START = pd.Timestamp("2026-11-02", tz="UTC")  # a Monday
+DAY = 1440
+
+PURGE_SPEED = 3.0
+"""The cursor moves at most so many mean minutes of writes a minute."""
+
+EFFECTS = {"null": 0, "hll 5": 5, "hll 10": 10, "hll 25": 25, "direct 10": 10, "lagged 10": 10}
+"""One latency each: how the effect comes about, and how large it is on average over the exposed minutes [%]."""
+
+ANYTIME = ["uniform", "office", "peak", "load", "night"]
+WITH_A_JOB = ["batch_partial", "batch_somedays", "hourly_job"]
+BY_DAY = ["fixed_jitter", "alt_days", "busy_day", "few", "long_runs", "week"]
+DISTURBED = ["accomplice", "longmem", "rough", "regime", "reverse", "hiccup"]
+UNIDENTIFIABLE = ["batch_exact", "fixed_daily", "trigger"]
+SCENARIOS = ANYTIME + WITH_A_JOB + BY_DAY + DISTURBED + UNIDENTIFIABLE
+
+
+@dataclass(frozen=True)
+class Fortnight:
+    """What an analyst would have, and by `truth` what was planted: the effect of workload `extract` [%]."""
+
+    latency: pd.DataFrame
+    load: pd.Series
+    exposures: pd.DataFrame
+    writer_jobs: pd.DataFrame
+    history_list_length: pd.Series
+    truth: dict[str, int] = field(default_factory=lambda: dict(EFFECTS))
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Spans in minutes since the start, not rounded."""
+
+    start: Array
+    end: Array
+
+    def open_share(self, minutes: int) -> Array:
+        """The share of each minute in which at least one run is open."""
+        fine = np.zeros(minutes * 10 + 1)
+        for start, end in zip(self.start, self.end):
+            fine[round(start * 10) : max(round(end * 10), round(start * 10) + 1)] = 1
+        return fine[:-1].reshape(minutes, 10).mean(axis=1)
+
+    def frame(self, workload: str) -> pd.DataFrame:
+        spans = {
+            name: START + pd.to_timedelta(np.round(getattr(self, name), 1), unit="min")
+            for name in ("start", "end")
+        }
+        return pd.DataFrame({"workload": workload, **spans})
+
+
+@dataclass(frozen=True)
+class Writer:
+    """The writer without the workload: logs of write rate and latency, its jobs, and a slow hidden part of it."""
+
+    log_load: Array
+    log_latency: Array
+    batch: Runs
+    hourly: Runs | None
+    noise: Array
+    busy: Array
+
+
+def fortnight(scenario: str, seed: int) -> Fortnight:
+    """A scenario's fortnight (a week in `week`) by its seed."""
+    rng = np.random.default_rng([seed, SCENARIOS.index(scenario)])
+    days = 7 if scenario == "week" else 14
+    writer = _writer(rng, scenario, days)
+    runs = _runs(rng, scenario, days, writer)
+    disturbed, runs, beside = _disturbed(rng, scenario, days, writer, runs)
+    open_ = runs.open_share(days * DAY)
+    history = _history_list(np.exp(writer.log_load), runs)
+    latency = {name: disturbed + _effect(name, open_, history) for name in EFFECTS}
+    return _observed(rng, writer, latency, runs, beside, history)
+
+
+def ar(rng: np.random.Generator, count: int, tau: float, sd: float) -> Array:
+    """Noise that forgets within `tau` minutes."""
+    keep = np.exp(-1 / tau)
+    shocks = rng.normal(0, sd * np.sqrt(1 - keep**2), count)
+    shocks[0] = rng.normal(0, sd)
+    return lfilter([1.0], [1.0, -keep], shocks)
+
+
+def _writer(rng: np.random.Generator, scenario: str, days: int) -> Writer:
+    count = days * DAY
+    minute = np.arange(count)
+    clock, weekend = minute % DAY, (minute // DAY) % 7 >= 5
+    busy = np.repeat(rng.normal(0, 0.2 if scenario == "busy_day" else 0, days), DAY)
+    batch = _batch(rng, days)
+    in_batch = batch.open_share(count)
+    peak = np.cos(2 * np.pi * (clock - 14 * 60) / DAY)
+    log_load = 0.5 * peak - 0.3 * weekend * (1 + 0.5 * peak) + busy + in_batch * np.log(2.5)
+    log_load += ar(rng, count, 360, 0.12) + ar(rng, count, 5, 0.08)
+    hourly = _hourly(rng, days) if scenario == "hourly_job" else None
+    in_hourly = hourly.open_share(count) if hourly else 0.0
+    log_load = log_load + 0.4 * in_hourly
+    knee = 0.5 * np.maximum(log_load - 0.7, 0) ** 2
+    shape = 0.05 * np.cos(2 * np.pi * (clock - 4 * 60) / DAY) + 0.03 * np.sin(4 * np.pi * clock / DAY)
+    noise = _noise(rng, scenario, count)
+    log_latency = 0.25 * log_load + knee + shape + 0.25 * in_batch + 0.15 * in_hourly + 0.5 * busy + noise
+    return Writer(log_load, log_latency + _failovers(rng, count), batch, hourly, noise, busy)
+
+
+def _batch(rng: np.random.Generator, days: int) -> Runs:
+    start = np.arange(days) * DAY + 120 + rng.uniform(-4, 4, days)
+    return Runs(start, start + 35 * np.exp(rng.normal(0, 0.15, days)))
+
+
+def _hourly(rng: np.random.Generator, days: int) -> Runs:
+    start = np.arange(days * 24) * 60 + rng.uniform(0, 1, days * 24)
+    return Runs(start, start + rng.uniform(3, 6, days * 24))
+
+
+def _noise(rng: np.random.Generator, scenario: str, count: int) -> Array:
+    white = 0.06 * rng.standard_t(5, count) / np.sqrt(5 / 3)
+    if scenario == "longmem":
+        return white + sum(ar(rng, count, tau, 0.05) for tau in (3, 30, 300, 3000))
+    wild = 1.8 if scenario == "rough" else 1.0
+    return wild * (white + ar(rng, count, 10, 0.08) + ar(rng, count, 360, 0.06))
+
+
+def _failovers(rng: np.random.Generator, count: int) -> Array:
+    """A failover or two that nobody told of: a few minutes at three times the latency."""
+    spikes = np.zeros(count)
+    for at in rng.integers(0, count - 5, rng.poisson(1.5)):
+        spikes[at : at + 3] = np.log(3)
+    return spikes
+
+
+def _runs(rng: np.random.Generator, scenario: str, days: int, writer: Writer) -> Runs:
+    """When the workload runs: four times a day for some 25 minutes, unless the scenario says otherwise."""
+    start = np.sort(_starts(rng, scenario, days, writer))
+    length = 25 * np.exp(rng.normal(0, 0.5, len(start)))
+    if scenario == "long_runs":
+        length = 240 * np.exp(rng.normal(0, 0.2, len(start)))
+    if scenario == "reverse":
+        length = length * np.exp(3 * _at(writer.noise, start))
+    runs = Runs(start, start + length)
+    if scenario in ("batch_exact", "batch_somedays"):
+        runs = writer.batch
+    if scenario == "batch_somedays":
+        nights = np.sort(rng.choice(days, days // 2, replace=False))
+        runs = Runs(runs.start[nights], runs.end[nights])
+    return Runs(runs.start, np.minimum(runs.end, days * DAY))
+
+
+def _starts(rng: np.random.Generator, scenario: str, days: int, writer: Writer) -> Array:
+    midnights = np.arange(days) * DAY
+    weekdays = midnights[(np.arange(days) % 7) < 5]
+    each = np.repeat(midnights, 4)
+    if scenario == "office":
+        return np.repeat(weekdays, 4) + rng.uniform(9 * 60, 18 * 60, 4 * len(weekdays))
+    if scenario == "peak":
+        return np.repeat(midnights, 3) + rng.uniform(11 * 60, 17 * 60, 3 * days)
+    if scenario == "night":
+        return each + rng.uniform(-2 * 60, 6 * 60, len(each)).clip(0)
+    if scenario == "load":
+        return _weighted(rng, np.exp(2 * writer.log_load), 4 * days)
+    if scenario == "busy_day":
+        return _weighted(rng, np.exp(5 * writer.busy), 4 * days)
+    if scenario == "batch_partial":
+        nights = np.flatnonzero(rng.random(days) < 0.5)
+        return np.concatenate([_anytime(rng, days, 3 * days), writer.batch.start[nights]])
+    if scenario == "hourly_job":
+        some = rng.random(4 * days) < 0.5
+        hours = _anytime(rng, days, 4 * days)
+        return np.where(some, hours // 60 * 60 + rng.uniform(0, 3, len(hours)), hours)
+    if scenario == "fixed_daily":
+        return midnights + 10 * 60.0
+    if scenario == "fixed_jitter":
+        chosen = rng.choice(midnights, min(10, days), replace=False)
+        return chosen + 10 * 60 + rng.uniform(-120, 120, len(chosen))
+    if scenario == "alt_days":
+        chosen = rng.choice(midnights, days // 2, replace=False)
+        return (chosen[:, None] + 60.0 * np.array([4, 10, 15, 20])).ravel()
+    if scenario == "few":
+        return _anytime(rng, days, 6)
+    if scenario == "long_runs":
+        return _anytime(rng, days, days)
+    if scenario == "regime":
+        return DAY * 5 + _anytime(rng, days - 5, 4 * (days - 5))
+    return _anytime(rng, days, 4 * days)
+
+
+def _anytime(rng: np.random.Generator, days: int, count: int) -> Array:
+    return rng.uniform(0, days * DAY - 60, count)
+
+
+def _weighted(rng: np.random.Generator, weight: Array, count: int) -> Array:
+    chosen = rng.choice(len(weight) - 60, count, p=weight[:-60] / weight[:-60].sum())
+    return chosen + rng.random(count)
+
+
+def _at(values: Array, moments: Array) -> Array:
+    return values[moments.astype(int)]
+
+
+def _disturbed(
+    rng: np.random.Generator, scenario: str, days: int, writer: Writer, runs: Runs
+) -> tuple[Array, Runs, dict[str, Runs]]:
+    """Log latency with what else happens in the scenario, the runs as that changes them, and who else runs."""
+    latency = writer.log_latency.copy()
+    if scenario == "accomplice":
+        near = runs.start[rng.random(len(runs.start)) < 0.6] + rng.uniform(-20, 20)
+        near = np.concatenate([near.clip(0), _anytime(rng, days, days)])
+        beside = Runs(near, np.minimum(near + 25 * np.exp(rng.normal(0, 0.5, len(near))), days * DAY))
+        return latency + np.log(1.15) * beside.open_share(days * DAY), runs, {"accomplice": beside}
+    if scenario == "regime":
+        latency[int(rng.uniform(4, 10) * DAY) :] += 0.1
+    if scenario == "hiccup":
+        latency, runs = _hiccups(rng, days, latency, runs)
+    if scenario == "trigger":
+        latency, runs = _triggered(rng, days, latency, runs)
+    return latency, runs, {}
+
+
+def _hiccups(rng: np.random.Generator, days: int, latency: Array, runs: Runs) -> tuple[Array, Runs]:
+    """Storage pauses slow the writer and hold up the runs that are open."""
+    end = runs.end.copy()
+    for at in _anytime(rng, days, days):
+        pause = rng.uniform(4, 15)
+        latency[int(at) : int(at + pause)] += 0.4
+        end[(runs.start <= at) & (end > at)] += pause
+    return latency, Runs(runs.start, np.minimum(end, days * DAY))
+
+
+def _triggered(rng: np.random.Generator, days: int, latency: Array, runs: Runs) -> tuple[Array, Runs]:
+    """Something unseen slows the writer for an hour, and some twenty minutes into it the run is launched."""
+    for start in runs.start:
+        begin = int(start - rng.uniform(12, 28))
+        latency[max(begin, 0) : begin + int(rng.uniform(45, 75))] += 0.12
+    return latency, runs
+
+
+def _history_list(write_rate: Array, runs: Runs) -> Array:
+    """Mean minutes of writes that purge could not clean up, at the end of each minute."""
+    committed = np.cumsum(write_rate / write_rate.mean())
+    limit = committed.copy()
+    for start, end in sorted(zip(runs.start, runs.end), reverse=True):
+        limit[int(start) : int(end) + 1] = committed[int(start)]
+    minute = np.arange(len(committed))
+    # The cursor moves at PURGE_SPEED unless the oldest view stops it: a running minimum.
+    cursor = PURGE_SPEED * minute + np.minimum.accumulate(limit - PURGE_SPEED * minute)
+    return committed - cursor
+
+
+def _effect(name: str, open_: Array, history: Array) -> Array:
+    """What the workload adds to log latency; its mean over the exposed minutes is the planted truth."""
+    kind = name.split()[0]
+    truth = np.log1p(EFFECTS[name] / 100)
+    exposed = open_ > 0
+    if kind == "null":
+        return np.zeros(len(open_))
+    if kind == "hll":
+        return np.log1p(_strength(history[exposed], truth) * history)
+    shape = open_ if kind == "direct" else lfilter([1 - np.exp(-1 / 15)], [1.0, -np.exp(-1 / 15)], open_)
+    return truth * shape / shape[exposed].mean()
+
+
+def _strength(history: Array, truth: float) -> float:
+    """The k for which log(1 + k history) is `truth` on average, by bisection."""
+    low, high = 0.0, 100.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if np.log1p(middle * history).mean() < truth else (low, middle)
+    return low
+
+
+def _observed(
+    rng: np.random.Generator,
+    writer: Writer,
+    log_latency: dict[str, Array],
+    runs: Runs,
+    beside: dict[str, Runs],
+    history: Array,
+) -> Fortnight:
+    """What monitoring would show: a few minutes missing, a gap, a history list with a base and a little noise."""
+    count = len(history)
+    times = pd.date_range(START, periods=count, freq="min")
+    seen = rng.random(count) > 0.002
+    gap = int(rng.integers(0, count - 120))
+    seen[gap : gap + 120] = False
+    latency = pd.DataFrame({name: 4 * np.exp(values) for name, values in log_latency.items()}, index=times)
+    jobs = [writer.batch.frame("nightly_batch")]
+    jobs += [writer.hourly.frame("hourly_job")] if writer.hourly else []
+    length = (500 + 3000 * history) * np.exp(rng.normal(0, 0.02, count))
+    return Fortnight(
+        latency=latency[seen],
+        load=pd.Series(1000 * np.exp(writer.log_load), times)[seen],
+        exposures=pd.concat([runs.frame("extract"), *(each.frame(name) for name, each in beside.items())]),
+        writer_jobs=pd.concat(jobs),
+        history_list_length=pd.Series(length, times)[seen],
+    )
+
+
+DIGESTS, CULPRITS = 200, 10
+
+
+def many_digests(seed: int, digests: int = DIGESTS) -> tuple[Fortnight, set[str]]:
+    """A writer with many digests on its readers, ten of which slow it by 10 to 25 %, and which those are."""
+    rng = np.random.default_rng([seed, 1000])
+    days, count = 14, 14 * DAY
+    writer = _writer(rng, "uniform", days)
+    latency, frames = writer.log_latency.copy(), []
+    for n in range(digests):
+        start = np.sort(_starts(rng, str(rng.choice(["uniform", "office", "peak", "night"])), days, writer))
+        start = start[rng.random(len(start)) < rng.uniform(0.3, 1)]
+        runs = Runs(start, np.minimum(start + 20 * np.exp(rng.normal(0, 0.5, len(start))), count))
+        latency += np.log1p(rng.uniform(0.10, 0.25) if n < CULPRITS else 0) * runs.open_share(count)
+        frames.append(runs.frame(f"digest {n}"))
+    idle = Runs(np.zeros(0), np.zeros(0))
+    data = _observed(rng, writer, {"latency": latency}, idle, {}, np.zeros(count))
+    exposures = pd.concat(frames)
+    return Fortnight(data.latency, data.load, exposures, data.writer_jobs, data.history_list_length), {
+        f"digest {n}" for n in range(CULPRITS)
+    }

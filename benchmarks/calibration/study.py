@@ -1,0 +1,124 @@
+"""Run the estimator on many simulated fortnights, over both cores, and keep every verdict; a stopped run resumes."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+import pandas as pd
+
+from aurora_analysis.analysis import reader_impact
+from calibration import naive, simulator
+
+KEPT = ["metric", "level", "effect_pct", "ci_low_pct", "ci_high_pct", "p", "reason"]
+
+Case = tuple[str, int]
+Row = dict[str, Any]
+
+
+def verdicts(case: Case) -> list[Row]:
+    """What the estimator says of `extract` in one simulated fortnight, one row for each planted effect."""
+    return _verdicts(case, list(simulator.EFFECTS))
+
+
+def smoke_verdicts(case: Case) -> list[Row]:
+    """The same for two of them, in half the time."""
+    return _verdicts(case, ["null", "hll 10"])
+
+
+def _verdicts(case: Case, effects: list[str]) -> list[Row]:
+    scenario, seed = case
+    data = simulator.fortnight(scenario, seed)
+    table = reader_impact.estimate(
+        data.latency[effects],
+        data.load,
+        data.exposures,
+        writer_jobs=data.writer_jobs,
+        history_list_length=data.history_list_length,
+    )
+    rows = table[table["workload"] == "extract"][KEPT].to_dict("records")
+    return [{"scenario": scenario, "seed": seed} | row for row in rows]
+
+
+def naive_p(case: Case) -> list[Row]:
+    """What correlation, t-test and cross-correlation say of a fortnight in which nothing happens."""
+    scenario, seed = case
+    data = simulator.fortnight(scenario, seed)
+    return [
+        {"scenario": scenario, "seed": seed, "method": name, "p": method(data)}
+        for name, method in naive.METHODS.items()
+    ]
+
+
+def quantile_shifts(case: Case) -> list[Row]:
+    """The estimated shift of quantiles, without an effect and with a direct one, that shifts all alike."""
+    scenario, seed = case
+    data = simulator.fortnight(scenario, seed)
+    table = reader_impact.quantile_effects(
+        data.latency[["null", "direct 10"]],
+        data.load,
+        data.exposures,
+        writer_jobs=data.writer_jobs,
+        history_list_length=data.history_list_length,
+    )
+    rows = table[table["workload"] == "extract"].drop(columns="workload").to_dict("records")
+    return [{"scenario": scenario, "seed": seed} | row for row in rows]
+
+
+def discoveries(case: Case) -> list[Row]:
+    """What the estimator says of 200 digests on one writer, ten of which slow it."""
+    scenario, seed = case
+    data, culprits = simulator.many_digests(seed)
+    table = reader_impact.estimate(data.latency, data.load, data.exposures, writer_jobs=data.writer_jobs)
+    found = table["p_adjusted"] <= 0.05
+    true = table["workload"].isin(culprits)
+    refused = table.loc[true, "level"].isin(["cannot tell", "unknown"])
+    counts = {
+        "found": int(found.sum()),
+        "true_found": int((found & true).sum()),
+        "true_refused": int(refused.sum()),
+    }
+    return [{"scenario": scenario, "seed": seed} | counts]
+
+
+def run(
+    work: Callable[[Case], list[Row]], cases: Iterable[Case], path: Path, *, processes: int = 2, log: TextIO
+) -> pd.DataFrame:
+    """The rows of all cases; those that `path` has already are not run again."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    wanted = list(cases)
+    done = {(row["scenario"], row["seed"]) for row in _read(path)}
+    waiting = [case for case in wanted if case not in done]
+    with path.open("a") as file:
+        for count, rows in enumerate(_results(work, waiting, processes), 1):
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+            file.flush()
+            if count % 50 == 0 or count == len(waiting):
+                print(f"{path.stem}: {count} of {len(waiting)}", file=log, flush=True)
+    table = pd.DataFrame(_read(path))
+    return table[[pair in set(wanted) for pair in zip(table["scenario"], table["seed"])]]
+
+
+def _results(work: Callable[[Case], list[Row]], cases: list[Case], processes: int) -> Iterator[list[Row]]:
+    if processes == 1 or len(cases) < 2:
+        yield from map(work, cases)
+        return
+    with multiprocessing.Pool(processes) as pool:
+        yield from pool.imap_unordered(work, cases, chunksize=4)
+
+
+def _read(path: Path) -> list[Row]:
+    if not path.exists():
+        return []
+    lines = path.read_text().split("\n")
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def cases(scenarios: Iterable[str], first_seed: int, count: int) -> list[Case]:
+    """Seed by seed, so that a run that is stopped has as much of every scenario."""
+    names = list(scenarios)
+    return [(name, seed) for seed in islice(range(first_seed, first_seed + count), count) for name in names]
