@@ -67,11 +67,15 @@ COLUMNS = 4
 """Columns of a workload: exposure, dose, tail, lead. The first three are its effect, the fourth its placebo."""
 
 
-def columns(open_: Array, load: Array, drain: float) -> Array:
-    """The columns of each workload, side by side."""
+def columns(open_: Array, load: Array, drain: float, known: Mask) -> Array:
+    """The columns of each workload, side by side; rows are the known minutes."""
     after = tail(open_)
-    parts = [open_, _dose(open_, load, drain), after, _lead(open_, after)]
-    return np.stack(parts, axis=2).reshape(len(open_), -1)
+    found = np.empty((np.count_nonzero(known), open_.shape[1], COLUMNS))
+    found[:, :, 0] = open_[known]
+    found[:, :, 1] = _dose(open_, load, drain)[known]
+    found[:, :, 2] = after[known]
+    found[:, :, 3] = _lead(open_, after)[known]
+    return found.reshape(len(found), -1)
 
 
 def run_lengths(open_: Array) -> Integers:

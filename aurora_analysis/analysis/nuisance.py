@@ -85,7 +85,7 @@ def groups(
     period of slow drift that is taken out.
     """
     found = {"the time of day": _time_of_day(grid.clock)}
-    if grid.day[-1] > 7:
+    if apart(grid).any():
         found["the weekend"] = _weekend(grid)
     found["the minute of the hour"] = _harmonics(grid.clock % 60 / 60, HOUR_HARMONICS)
     found["the writer's load"] = _load(load)
@@ -97,9 +97,14 @@ def groups(
     return found
 
 
+def apart(grid: Grid) -> Mask:
+    """The minutes that have a shape of their own, the weekend's; in one week alone there is none to learn."""
+    return grid.weekend & bool(grid.day[-1] > 7)
+
+
 def residual_maker(columns: Array) -> Callable[[Array], Array]:
     """The function that removes from any columns what `columns` can explain, by least squares."""
-    scale = np.linalg.norm(columns, axis=0)
+    scale = np.sqrt(np.einsum("ij,ij->j", columns, columns))
     scaled = columns / np.where(scale > 0, scale, 1)
     # Seasons and drift overlap a little: this ridge is far below what a float of the data resolves.
     factor = linalg.cho_factor(scaled.T @ scaled + 1e-12 * np.eye(scaled.shape[1]))

@@ -316,13 +316,15 @@ class _Part:
     """Workloads and metrics that share their valid minutes and their nuisance; rows are the valid minutes.
 
     `raw` and `rest` are the columns of all workloads that are needed, as they are and with the nuisance removed;
-    `place` tells where a workload's columns begin; `y` is log latency with the nuisance removed, by metric.
+    `varies` tells which of them the nuisance does not explain, `place` where a workload's columns begin. `y` is
+    log latency with the nuisance removed, by metric; `groups` is the nuisance itself, of all minutes.
     """
 
     study: _Study
     metrics: list[str]
     members: list[int]
     others: dict[int, list[int]]
+    varies: Mask
     place: dict[int, int]
     valid: Mask
     groups: dict[str, Array]
@@ -390,24 +392,25 @@ def _part(
     drift_hours: float,
 ) -> _Part:
     needed = sorted({*members, *(j for i in members for j in others[i])})
-    columns = exposure.columns(study.open[:, needed], study.load, study.drain)[mask]
     groups = nuisance.groups(study.grid, study.load, study.jobs, study.spans, drift_hours)
-    groups = {name: group[mask] for name, group in groups.items()}
+    maker = _no_residual if _too_short(study.grid, mask) else nuisance.residual_maker(_matrix(groups)[mask])
+    raw = exposure.columns(study.open[:, needed], study.load, study.drain, mask)
+    rest = maker(raw)
     y = study.logs[metrics].to_numpy()[mask]
-    residual = _no_residual if _too_short(study.grid, mask) else nuisance.residual_maker(_matrix(groups))
     days = study.grid.blocks()[mask]
     return _Part(
         study=study,
         metrics=metrics,
         members=members,
         others=others,
+        raw=raw,
+        rest=rest,
+        varies=_varies(raw, rest),
         place={i: exposure.COLUMNS * n for n, i in enumerate(needed)},
         valid=mask,
         groups=groups,
-        residual=residual,
-        raw=columns,
-        rest=residual(columns),
-        y=residual(_winsorised(y, residual(y))),
+        residual=maker,
+        y=maker(_winsorised(y, maker(y))),
         edges=np.flatnonzero(np.diff(days, prepend=-1)),
         twins=twins,
     )
@@ -488,18 +491,24 @@ def _fit(columns: Array, weights: Array, y: Array, edges: Integers) -> _Fit:
 def _beside(part: _Part, i: int) -> Array:
     """The columns of the workloads that overlap this one, with the nuisance removed."""
     places = [part.place[j] + n for j in part.others[i] for n in range(exposure.COLUMNS - 1)]
-    return part.rest[:, [at for at in places if _varies(part.raw[:, at], part.rest[:, at])]]
+    return part.rest[:, [at for at in places if part.varies[at]]]
 
 
-def _varies(raw: Array, rest: Array) -> bool:
-    """Whether the nuisance left a column more than a thousandth of its variance."""
-    return bool(rest @ rest > 1e-3 * ((raw - raw.mean()) ** 2).sum())
+def _varies(raw: Array, rest: Array) -> Mask:
+    """Of which columns the nuisance left more than a thousandth of their variance."""
+    if not len(raw):
+        return np.zeros(raw.shape[1], dtype=bool)
+    return np.asarray(_squares(rest) > 1e-3 * (_squares(raw) - len(raw) * raw.mean(axis=0) ** 2))
+
+
+def _squares(columns: Array) -> Array:
+    return np.asarray(np.einsum("ij,ij->j", columns, columns))
 
 
 def _own_fit(raw: Array, rest: Array, beside: Array, y: Array, edges: Integers) -> _Fit:
     """The mean effect over exposed minutes of columns whose first is the exposure."""
-    kept = [n for n in range(raw.shape[1]) if _varies(raw[:, n], rest[:, n])]
-    if not kept:
+    kept = np.flatnonzero(_varies(raw, rest))
+    if not len(kept):
         nothing = np.full(y.shape[1], np.nan)
         return _Fit(nothing, nothing, np.nan)
     exposed = raw[:, 0] > 0
@@ -614,20 +623,23 @@ def _in_a_job(jobs: dict[str, Array], open_: Array) -> str:
 
 def _without_comparison(grid: Grid, valid: Mask, open_: Array) -> str:
     """Exposed minutes need the same time of day on days of the same kind without the workload."""
-    key = grid.clock + nuisance.DAY * grid.weekend
+    key = grid.clock + nuisance.DAY * nuisance.apart(grid)
     clean = valid & (open_ == 0) & (exposure.tail(open_[:, None])[:, 0] == 0)
     days = np.bincount(key[clean], minlength=2 * nuisance.DAY)
     share = (days[key[valid & (open_ > 0)]] >= COMPARABLE_DAYS).mean()
     if share >= COMPARABLE_LEAST:
         return ""
-    hours, minutes = divmod(_usual_clock(grid.clock[exposure.starts_of(open_[:, None])[:, 0]]), 60)
-    return f"it always runs at about {hours:02d}:{minutes:02d}: there are no comparable minutes without it"
+    usual = _usual_clock(grid.clock[exposure.starts_of(open_[:, None])[:, 0]])
+    return f"it always runs at {usual}: there are no comparable minutes without it"
 
 
-def _usual_clock(clock: Integers) -> int:
-    """The middle of times of day, round the clock."""
-    angle = np.angle(np.exp(2j * np.pi * clock / nuisance.DAY).sum())
-    return round(angle / (2 * np.pi) * nuisance.DAY) % nuisance.DAY
+def _usual_clock(clock: Integers) -> str:
+    """The middle of times of day round the clock, where they have one."""
+    mean = np.exp(2j * np.pi * clock / nuisance.DAY).mean()
+    if abs(mean) < 0.9:
+        return "the same times of day"
+    hours, minutes = divmod(round(np.angle(mean) / (2 * np.pi) * nuisance.DAY) % nuisance.DAY, 60)
+    return f"about {hours:02d}:{minutes:02d}"
 
 
 def _explained(part: _Part, i: int) -> str:
@@ -636,7 +648,7 @@ def _explained(part: _Part, i: int) -> str:
     explained = 1 - rest @ rest / (raw @ raw)
     if explained <= EXPLAINED_MOST:
         return ""
-    shares = {name: _explained_by(group, raw) for name, group in part.groups.items()}
+    shares = {name: _explained_by(group[part.valid], raw) for name, group in part.groups.items()}
     return f"its exposure is explained ({explained:.0%}) by {max(shares, key=lambda name: shares[name])}"
 
 
@@ -666,7 +678,8 @@ def _variant_fits(part: _Part, i: int) -> dict[str, _Fit]:
 
 
 def _variant_fit(part: _Part, open_: Array, beside: Array) -> _Fit:
-    raw = exposure.columns(open_, part.study.load, part.study.drain)[part.valid][:, : exposure.COLUMNS - 1]
+    columns = exposure.columns(open_, part.study.load, part.study.drain, part.valid)
+    raw = columns[:, : exposure.COLUMNS - 1]
     return _own_fit(raw, part.residual(raw), beside, part.y, part.edges)
 
 

@@ -60,7 +60,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=400, help="fortnights for each scenario")
     parser.add_argument("--first-seed", type=int, default=100_000, help="below 10,000 only for tuning")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--keep", type=Path, default=HERE.parents[1] / ".cache" / "calibration", help="where a stopped run resumes from")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        default=HERE.parents[1] / ".cache" / "calibration",
+        help="where a stopped run resumes from",
+    )
     parser.add_argument("--results", type=Path, default=HERE / "RESULTS.md")
     parser.add_argument("--speed-only", action="store_true", help="only gate B11, in this process")
     return parser.parse_args()

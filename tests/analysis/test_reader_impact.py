@@ -69,7 +69,7 @@ def slowed(latency: pd.DataFrame, by: pd.DataFrame, percent: float) -> pd.DataFr
 
 @pytest.mark.parametrize("seed", range(reader_impact_plain.CASES))
 def test_a_second_plain_implementation_says_the_same(seed):
-    """Effect, interval [%] and p of twenty frozen cases, to a millionth."""
+    """Effect, interval [%] and p of twenty frozen cases, to a millionth of a per cent."""
     arguments, options = reader_impact_plain.frames(reader_impact_plain.case(seed))
     # Frozen are the numbers; that some cases would be refused is another matter.
     table = reader_impact.estimate(*arguments, **options).set_index("workload")
@@ -297,14 +297,16 @@ def test_exposure_is_the_union_of_runs():
 def test_dose_grows_with_writes_and_drains():
     """Three minutes of mean writes, then purge works them off."""
     open_ = np.array([0, 1, 1, 1, 0, 0, 0])[:, None]
-    assert exposure.columns(open_, np.ones(7), 2.0)[:, 1] == pytest.approx([0, 1, 2, 3, 1, 0, 0])
+    assert exposure.columns(open_, np.ones(7), 2.0, open_[:, 0] >= 0)[:, 1] == pytest.approx(
+        [0, 1, 2, 3, 1, 0, 0]
+    )
 
 
 def test_tail_and_lead_stand_around_a_run():
     """Half an hour after it, and from 35 to 5 minutes before it."""
     open_ = np.zeros((200, 1))
     open_[100:110] = 1
-    _, _, tail, lead = exposure.columns(open_, np.ones(200), 2.5).T
+    _, _, tail, lead = exposure.columns(open_, np.ones(200), 2.5, open_[:, 0] >= 0).T
     assert np.flatnonzero(tail).tolist() == list(range(110, 140))
     assert np.flatnonzero(lead).tolist() == list(range(65, 95))
 
