@@ -106,19 +106,6 @@ def seated(hours: pd.DataFrame, roles: pd.Series) -> pd.DataFrame:
     return hours.groupby(["time", *SUBJECT], as_index=False)[["total", "weight"]].sum()
 
 
-def statement_load(db_load: pd.DataFrame) -> pd.Series:
-    """The active sessions of each digest over a window, all instances together, most first.
-
-    Takes rows of dimension sql. Below the top 25 a digest is not listed, which is not zero; what the listed leave
-    of the total is left out.
-    """
-    listed = db_load[(db_load["dimension"] == "sql") & ~db_load["member"].str.startswith("(")]
-    periods = db_load[["time", "instance", "period_s"]].drop_duplicates(["time", "instance"])
-    observed_s = listed["instance"].map(periods.groupby("instance")["period_s"].sum())
-    shares = listed["active_sessions"] * listed["period_s"] / observed_s
-    return shares.groupby(listed["member"]).sum().sort_values(ascending=False).rename_axis("digest")
-
-
 def moves(
     now: pd.Series,
     before: pd.Series,
@@ -128,7 +115,7 @@ def moves(
 ) -> pd.DataFrame:
     """How each digest's rank by load moved: new, vanished, up or down. Answers: what is on top that was not?
 
-    Takes `statement_load` of the window, of the one before, and of the earlier weeks. `digest, active_sessions,
+    Takes `db_load.statement_load` of the window, of the one before, and of the earlier weeks. `digest, active_sessions,
     share_pct, rank, rank_before, move, seen, weeks`: it was seen in `seen` of `weeks` windows, this one included.
     """
     digests = now.index.union(before.index, sort=False)

@@ -170,16 +170,6 @@ def test_what_only_one_window_has_is_not_compared():
     assert "d2" not in set(found.query("measure == 'latency'")["digest"])
 
 
-def test_load_is_a_mean_over_observed_time():
-    """Half the time one session, else not listed: half a session. What is not told apart is no digest."""
-    times = pd.date_range("2026-11-09", periods=4, freq="5min", tz="UTC")
-    rows = pd.DataFrame(
-        {"time": times[[0, 1, 0, 1, 2, 3]], "period_s": 300.0, "instance": "db-1", "dimension": "sql"}
-        | {"member": ["d"] * 2 + ["(rest)"] * 4, "active_sessions": 1.0}
-    )
-    assert workload_change.statement_load(rows).to_dict() == {"d": 0.5}
-
-
 def test_moves_are_told_by_rank_and_weeks():
     """New, back, vanished, up and down; seen in k of n weeks."""
     now = load(new=9, back=8, a=7, b=6, c=5, top=4)

@@ -1,0 +1,176 @@
+"""Does `workload_change` cry wolf? Simulated weeks without a change (A/A), and with changes of 20 % planted.
+
+Each repetition draws the hourly statistics of DIGESTS statements over several weeks, and judges the last week by
+the whole path of the notebook. Flagged in A/A weeks is false; of the planted changes as many as possible must be
+found. A t-test of the hours of two weeks runs beside it: a study that did not fail it would have no teeth.
+
+    python benchmarks/calibration/weekly.py --repetitions 100
+
+The model, in logarithms: calls = level + shape of the week + week (common) + week (own) + growth + day + wandering
+hour, drawn as Poisson; latency = level + 0.2 × load + week (common) + week (own) + day + hour. One digest in six runs
+only now and then. `spread` is the standard deviation of a digest's mean from week to week that these parts make.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from aurora_analysis.analysis import workload_change
+from aurora_analysis.analysis.experiment import adjusted
+from aurora_analysis.window import Window
+
+DIGESTS = 60
+PLANTED = 6
+CHANGE = 1.2
+LAST = Window("2026-11-09", "2026-11-16")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """How weeks vary when nothing changes: standard deviations of logarithms."""
+
+    weeks: int = 8
+    own: float = 0.02
+    common: float = 0.01
+    day: float = 0.04
+    growth: float = 0.0
+    heavy_tailed: bool = False
+    outage: bool = False
+
+    def spread_pct(self) -> float:
+        return 100 * float(np.sqrt(self.own**2 + self.common**2 + self.day**2 / 7))
+
+
+ORDINARY = Scenario()
+SCENARIOS = {
+    "ordinary": ORDINARY,
+    "quiet": replace(ORDINARY, own=0.01, common=0.005, day=0.03),
+    "restless": replace(ORDINARY, own=0.04),
+    "very restless": replace(ORDINARY, own=0.08),
+    "all together": replace(ORDINARY, own=0.005, common=0.04),
+    "growing 1 % a week": replace(ORDINARY, growth=0.01),
+    "heavy-tailed weeks": replace(ORDINARY, heavy_tailed=True),
+    "a day of outage": replace(ORDINARY, outage=True),
+    "five weeks": replace(ORDINARY, weeks=5),
+    "four weeks": replace(ORDINARY, weeks=4),
+}
+
+
+def simulated(scenario: Scenario, rng: np.random.Generator) -> pd.DataFrame:
+    """Rows of the table statement_metrics, hour by hour; the last week is LAST."""
+    weeks, hours = scenario.weeks, np.arange(168 * scenario.weeks)
+    week, day = hours // 168, hours // 24
+    shape = 0.5 * np.sin(2 * np.pi * (hours % 24 - 9) / 24) - 0.4 * np.isin(hours // 24 % 7, (5, 6))
+    draw = (
+        (lambda size: rng.standard_t(3, size) / np.sqrt(3)) if scenario.heavy_tailed else rng.standard_normal
+    )
+
+    def moved() -> np.ndarray:
+        of_weeks = scenario.own * draw((DIGESTS, weeks)) + scenario.common * rng.standard_normal(weeks)
+        of_days = scenario.day * rng.standard_normal((DIGESTS, 7 * weeks))
+        return of_weeks[:, week] + of_days[:, day]
+
+    level = np.log(rng.lognormal(6, 1.5, DIGESTS))[:, None]
+    load = shape + scenario.growth * week + moved()
+    wandering = 0.1 * rng.standard_normal((DIGESTS, len(hours)))
+    calls = rng.poisson(np.exp(level + load + wandering)).astype(float)
+    calls[::6] = np.where(rng.random((len(calls[::6]), len(hours))) < 0.03, 1, 0)
+    if scenario.outage:
+        calls[:, -72:-48] = 0
+    latency = rng.lognormal(1, 1, DIGESTS)[:, None] * np.exp(0.2 * shape + moved() + wandering)
+    start = LAST.end - pd.Timedelta(weeks=weeks)
+    return pd.DataFrame(
+        {
+            "time": np.tile(pd.date_range(start, periods=len(hours), freq="h", unit="us"), DIGESTS),
+            "period_s": 3600.0,
+            "instance": "db-1",
+            "digest": np.repeat([f"{n:02d}" for n in range(DIGESTS)], len(hours)),
+            "calls": calls.ravel(),
+            "mean_latency_ms": latency.ravel(),
+        }
+    ).query("calls > 0")
+
+
+def planted(rows: pd.DataFrame) -> tuple[pd.DataFrame, set[tuple[str, str]]]:
+    """The same weeks, with calls or latency of PLANTED steady digests up or down by 20 % in the last one."""
+    steady = [f"{n:02d}" for n in range(DIGESTS) if n % 6][:PLANTED]
+    column = {"throughput": "calls", "latency": "mean_latency_ms"}
+    truth = {(digest, ("throughput", "latency")[n % 2]) for n, digest in enumerate(steady)}
+    rows = rows.copy()
+    for digest, measure in sorted(truth):
+        mine = (rows["digest"] == digest) & (rows["time"] >= LAST.start)
+        rows.loc[mine, column[measure]] *= CHANGE if int(digest) % 4 < 2 else 1 / CHANGE
+    return rows, truth
+
+
+def judged(rows: pd.DataFrame, weeks: int) -> pd.DataFrame:
+    """Every statement of the last week, judged as the notebook does."""
+    hours = workload_change.statement_hours(rows)
+    seats = workload_change.seated(hours, pd.Series("writer", index=hours.index))
+    earlier = workload_change.earlier(LAST, Window(rows["time"].min(), LAST.end))[: weeks - 1]
+    return workload_change.changes(seats, LAST, LAST.previous(), earlier)
+
+
+def naive(rows: pd.DataFrame) -> float:
+    """The share of digests that a t-test of the hours of two weeks would flag, by latency."""
+    last = rows[rows["time"] >= LAST.start].groupby("digest")["mean_latency_ms"]
+    before = rows[(rows["time"] >= LAST.previous().start) & (rows["time"] < LAST.start)]
+    other = before.groupby("digest")["mean_latency_ms"]
+    p = [
+        stats.ttest_ind(np.log(last.get_group(name)), np.log(other.get_group(name)), equal_var=False).pvalue
+        for name in last.groups.keys() & other.groups.keys()
+        if min(len(last.get_group(name)), len(other.get_group(name))) > 2
+    ]
+    return float((adjusted(p) <= 0.05).mean())
+
+
+def rates(scenario: Scenario, repetitions: int, first_seed: int) -> dict[str, float]:
+    """Shares [%]: flagged though nothing changed, found of what was planted, flagged by the naive test."""
+    false, found, wolf = [], [], []
+    for seed in range(first_seed, first_seed + repetitions):
+        rows = simulated(scenario, np.random.default_rng(seed))
+        changed = judged(rows, scenario.weeks).query("level == 'changed'")
+        false.append(changed["digest"].nunique() / DIGESTS)
+        wolf.append(naive(rows))
+        rows, truth = planted(rows)
+        changed = judged(rows, scenario.weeks).query("level == 'changed'")
+        found.append(len(truth & set(zip(changed["digest"], changed["measure"]))) / len(truth))
+    return {
+        "flagged, A/A": 100 * float(np.mean(false)),
+        "20 % found": 100 * float(np.mean(found)),
+        "naive t-test flags, A/A": 100 * float(np.mean(wolf)),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--repetitions", type=int, default=100)
+    parser.add_argument("--first-seed", type=int, default=100_000)
+    options = parser.parse_args()
+    print(
+        f"{options.repetitions} repetitions, seeds from {options.first_seed}, {DIGESTS} digests; shares in %\n"
+    )
+    print(
+        "| scenario | weeks | spread | flagged, A/A | 20 % found | naive t-test flags, A/A |\n|---|---|---|---|---|---|"
+    )
+    passed = True
+    for name, scenario in SCENARIOS.items():
+        told = rates(scenario, options.repetitions, options.first_seed)
+        numbers = " | ".join(f"{value:.1f}" for value in told.values())
+        print(f"| {name} | {scenario.weeks} | {scenario.spread_pct():.1f} % | {numbers} |", flush=True)
+        passed &= told["flagged, A/A"] <= 5.0
+        passed &= name != "ordinary" or told["20 % found"] >= 80.0
+    print(
+        "\nGates: at most 5 % flagged in every scenario; at least 80 % found in `ordinary`:",
+        "passed" if passed else "FAILED",
+    )
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

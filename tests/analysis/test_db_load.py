@@ -1,0 +1,206 @@
+"""Db load: sessions that can be counted by hand, bottlenecks with their rule, practices with their cost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aurora_analysis.analysis import db_load
+from aurora_analysis.window import Window
+
+HOUR = Window("2026-11-09T00:00", "2026-11-09T01:00")
+TIMES = pd.date_range("2026-11-09", periods=12, freq="5min", tz="UTC", unit="us")
+INSTANCES = pd.DataFrame(
+    {"time": TIMES[[0, 6]], "instance": ["db-1", "db-1"], "role": ["reader", "writer"], "vcpus": 4.0}
+)
+NO_METRICS = pd.DataFrame({"instance": [], "name": [], "statistic": [], "value": []})
+
+
+def load(**sessions: float | list[float]) -> pd.DataFrame:
+    """An hour of one instance: active sessions by wait event ("/" written as "__")."""
+    rows = [
+        pd.DataFrame({"time": TIMES, "member": event.replace("__", "/"), "active_sessions": values})
+        for event, values in sessions.items()
+    ]
+    return pd.concat(rows, ignore_index=True).assign(period_s=300.0, instance="db-1", dimension="wait_event")
+
+
+def said(rows: pd.DataFrame, metrics: pd.DataFrame = NO_METRICS, **thresholds: float):
+    classes = db_load.by_class(rows)
+    [verdict] = db_load.verdicts(classes, db_load.profile(classes, INSTANCES, HOUR), metrics, **thresholds)
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("event", "name"),
+    [
+        ("cpu", "CPU"),
+        ("io/aurora_redo_log_flush", "commit path"),
+        ("io/redo_log_flush", "commit path"),
+        ("synch/cond/innodb/row_lock_wait_cond", "row locks"),
+        ("synch/mutex/innodb/aurora_lock_thread_slot_futex", "row locks"),
+        ("synch/cond/sql/MDL_context::COND_wait_status", "metadata locks"),
+        ("synch/sxlock/innodb/hash_table_locks", "buffer misses"),
+        ("synch/mutex/innodb/buf_pool_mutex", "buffer misses"),
+        ("io/aurora_respond_to_client", "client not reading"),
+        ("io/socket/sql/client_connection", "connections"),
+        ("synch/mutex/innodb/trx_sys_mutex", "undo and transactions"),
+        ("io/table/sql/handler", "table access"),
+        ("synch/mutex/sql/LOG", "other waits"),
+        ("(other)", "not listed"),
+    ],
+)
+def test_every_wait_has_its_class(event, name):
+    """The events that the Aurora user guide names, as Performance Insights spells them."""
+    assert db_load.wait_class(pd.Series([event])).to_list() == [name]
+
+
+def test_a_class_adds_up_its_events():
+    """Two events of the commit path are one class."""
+    classes = db_load.by_class(load(io__aurora_redo_log_flush=1.0, io__redo_log_flush=2.0, cpu=0.5))
+    assert classes.groupby("wait_class")["active_sessions"].mean().to_dict() == {
+        "CPU": 0.5,
+        "commit path": 3.0,
+    }
+    assert db_load.shares(classes).loc["db-1"].round(1).to_dict() == {"commit path": 85.7, "CPU": 14.3}
+
+
+def test_a_profile_counts_against_vcpus():
+    """Three of twelve periods above four vCPUs; the instance's roles stand in their order."""
+    classes = db_load.by_class(load(cpu=[5.0] * 3 + [1.0] * 9))
+    row = db_load.profile(classes, INSTANCES, HOUR).iloc[0]
+    assert row["role"] == "reader → writer"
+    assert (row["over_vcpus_pct"], row["max_sessions"], row["mean_sessions"]) == (25.0, 5.0, 2.0)
+    assert row["coverage"] == 1.0
+
+
+def test_the_bottleneck_is_what_sessions_wait_for_when_there_are_too_many():
+    """CPU has most of the load in all, but row locks when sessions outnumber the vCPUs."""
+    verdict = said(load(cpu=2.0, synch__cond__innodb__row_lock_wait=[9.0] + [0.0] * 11))
+    assert (verdict.level, verdict.severity) == ("row locks", "act")
+    assert "above them in 8.3 % of the time" in verdict.sentence
+    assert "Rule: most of the load while sessions outnumbered the vCPUs." in verdict.sentence
+
+
+def test_waiting_decides_without_a_crowd():
+    """Two sessions that always wait for the commit, on four vCPUs: a watch, with the metric that shows it."""
+    metrics = pd.DataFrame(
+        {"instance": "db-1", "name": "commit_latency", "statistic": "average", "value": np.arange(101.0)}
+    )
+    verdict = said(load(cpu=1.0, io__aurora_redo_log_flush=2.0), metrics)
+    assert (verdict.level, verdict.severity) == ("commit path", "watch")
+    assert verdict.evidence.endswith("p95 of the minute means of commit_latency: 95")
+
+
+def test_a_calm_instance_has_none():
+    """One session on CPU, on four vCPUs."""
+    verdict = said(load(cpu=1.0, io__aurora_redo_log_flush=0.2))
+    assert (verdict.level, verdict.severity) == ("no bottleneck", "ok")
+    assert verdict.numbers["mean_sessions"] == 1.2
+
+
+def test_too_little_seen_is_unknown():
+    """A third of the window: whatever it shows, the rest may be otherwise."""
+    verdict = said(load(cpu=9.0).iloc[:4])
+    assert (verdict.level, verdict.severity) == ("unknown", "unknown")
+    assert "33 % of the window observed" in verdict.sentence
+
+
+def test_unknown_vcpus_are_said():
+    """Without them the crowd rule cannot hold; the waiting rule still does."""
+    classes = db_load.by_class(load(io__aurora_redo_log_flush=9.0))
+    profiles = db_load.profile(classes, INSTANCES.iloc[:0], HOUR)
+    [verdict] = db_load.verdicts(classes, profiles, NO_METRICS)
+    assert verdict.level == "commit path"
+    assert "db-1 (role unknown)" in verdict.sentence
+    assert "on an unknown number of vCPUs" in verdict.sentence
+
+
+def test_nothing_is_unknown():
+    """A cluster without Performance Insights: one verdict, no exception."""
+    classes = db_load.by_class(load(cpu=1.0).iloc[:0])
+    [verdict] = db_load.verdicts(classes, db_load.profile(classes, INSTANCES, HOUR), NO_METRICS)
+    assert (verdict.subject, verdict.level) == ("all instances", "unknown")
+    assert db_load.shares(classes).empty
+    assert db_load.hour_of_week(classes, pd.Series(dtype=str)).empty
+
+
+def test_load_is_a_mean_over_observed_time():
+    """Half the time one session, else not listed: half a session. What is not told apart is no digest."""
+    rows = pd.DataFrame(
+        {"time": TIMES[[0, 1, 0, 1, 2, 3]], "period_s": 300.0, "instance": "db-1", "dimension": "sql"}
+        | {"member": ["d"] * 2 + ["(other)"] * 4, "active_sessions": 1.0}
+    )
+    assert db_load.statement_load(rows).to_dict() == {"d": 0.5}
+
+
+def test_statistics_are_per_call():
+    """Latency is weighted by calls; rows are those of one call."""
+    rows = pd.DataFrame(
+        {"digest": "d", "calls": [30.0, 90.0], "mean_latency_ms": [1.0, 5.0]}
+        | {"rows_examined": [300.0, 900.0], "rows_sent": 60.0}
+    )
+    assert db_load.statistics(rows, HOUR).loc["d"].to_list() == [120.0, 4.0, 10.0, 1.0]
+
+
+def test_hours_are_the_readers():
+    """Sunday 23:30 UTC is Monday in Berlin, and whichever instance writes is the writer."""
+    times = pd.to_datetime(["2026-11-08 23:30", "2026-11-08 23:30"], utc=True)
+    classes = pd.DataFrame(
+        {"time": times, "instance": ["db-1", "db-2"], "wait_class": "CPU", "active_sessions": [2.0, 3.0]}
+    )
+    found = db_load.hour_of_week(classes, pd.Series(["reader", "writer"]), timezone="Europe/Berlin")
+    assert found.to_numpy().tolist() == [["db-1", 0, 0, 2.0], ["writer", 0, 0, 3.0]]
+
+
+def queries(**columns: object) -> pd.DataFrame:
+    """One execution, half an hour long unless said otherwise."""
+    row = {
+        "started_at": pd.Timestamp("2026-11-09 00:10", tz="UTC"),
+        "ended_at": pd.Timestamp("2026-11-09 00:40", tz="UTC"),
+        "instance": "db-1",
+        "user": "etl",
+        "digest": "d",
+        "query_time_s": 1800.0,
+        "rows_sent": 5,
+        "rows_examined": 4_000_000,
+    }
+    return pd.DataFrame([row | columns])
+
+
+def practised(rows: pd.DataFrame, role: str = "reader") -> pd.DataFrame:
+    classes = db_load.by_class(load(cpu=2.0))
+    return db_load.practices(rows, pd.Series([role]), db_load.profile(classes, INSTANCES, HOUR), HOUR)
+
+
+def test_a_bulk_extract_has_a_cost():
+    """Half an hour of an hour is half a session: a quarter of the load of two."""
+    found = practised(queries(rows_sent=4_000_000))
+    assert found.loc[0, ["practice", "open_hours", "active_sessions", "load_pct"]].to_list() == [
+        "bulk extract",
+        0.5,
+        0.5,
+        25.0,
+    ]
+    [verdict] = db_load.practice_verdicts(found)
+    assert (verdict.subject, verdict.level, verdict.severity) == ("etl", "bulk extract", "watch")
+    assert "25 % of the load of db-1" in verdict.sentence
+
+
+def test_only_the_part_inside_the_window_costs():
+    """A statement that began a day earlier was open for the window's hour."""
+    found = practised(queries(rows_sent=4e6, started_at=pd.Timestamp("2026-11-08", tz="UTC")))
+    assert found.loc[0, "open_hours"] == pytest.approx(40 / 60)
+
+
+def test_long_and_in_vain_is_unoptimised_on_a_reader():
+    """On the writer it may be a write, which sends nothing by its nature."""
+    assert practised(queries())["practice"].to_list() == ["long unoptimised query"]
+    assert practised(queries(), role="writer").empty
+
+
+@pytest.mark.parametrize("calm", [{"query_time_s": 5.0}, {"rows_examined": 4000}])
+def test_a_short_or_a_lean_query_is_no_bad_practice(calm):
+    """Long and in vain: both are needed."""
+    assert practised(queries(**calm)).empty
