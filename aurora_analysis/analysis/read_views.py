@@ -100,7 +100,7 @@ def holders(
     if samples is None:
         return _told(history[:0], np.array([], dtype=int), runs.index, pd.DatetimeIndex([]), np.array([]))
     known = _runs(runs, samples)
-    start = samples.view_start(per_transaction or samples.refined(known))
+    start = samples.view_start(per_transaction or samples.per_transaction())
     who = _attributed(samples, start, known)
     who = _attributed(samples, start, known.judged(who))
     length = pd.Series(samples.history, samples.times)
@@ -154,14 +154,6 @@ class _Samples:
         told = together & (counted > 0) & (grown > 5 * self.noise() * np.hypot(before, after))
         told &= after > 10 * self.base
         return float(np.exp(_mode(np.log(grown[told] / counted[told])))) if told.any() else 1.0
-
-    def refined(self, known: _Runs) -> float:
-        """The growth per transaction near the most common at which views most often start where runs do."""
-        common = self.per_transaction()
-        guesses = common * np.linspace(0.8, 1.25, 46)
-        matched = np.array([known.matched(self.x, self.view_start(guess)) for guess in guesses])
-        best = guesses[matched == matched.max()]
-        return float(best[np.abs(best - common).argmin()]) if matched.any() else common
 
     def noise(self) -> float:
         """The relative noise of a long history list, from how far samples are off the line of their neighbours."""
@@ -225,11 +217,6 @@ class _Runs:
         by_digest = held.groupby(self.digests)
         share = (by_digest.transform("sum") + 1) / (by_digest.transform("size") + 2)
         return replace(self, unlikely=UNLIKELY_COST * (share.max() - share).to_numpy(dtype=float))
-
-    def matched(self, x: Array, view_start: Array) -> int:
-        """At how many samples inside the runs the implied start is theirs."""
-        spans = zip(np.searchsorted(x, self.start + SHORTEST_RUN), np.searchsorted(x, self.end), self.start)
-        return sum(int((np.abs(view_start[a:b] - start) <= TOLERANCE).sum()) for a, b, start in spans)
 
     def near(self, first: float, last: float) -> Integers:
         return np.flatnonzero((self.start <= last + 1) & (self.outlived >= first))

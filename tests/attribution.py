@@ -1,0 +1,55 @@
+"""How well the holders named agree with a planted truth, by growth of the history list. For tests, not the package."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+
+def truth(trials: pd.DataFrame, runs: pd.DataFrame, within_s: float = 10.0) -> pd.DataFrame:
+    """The views that were planted: `start, end, run`, the run's label missing where no log tells of it.
+
+    `trials` are rows of the table trials, `runs` the exposures; a run is a view's where workload and start agree.
+    """
+    views = trials[trials["holds_view"].astype(bool) & trials["started_at"].notna()].sort_values("started_at")
+    known = runs.rename_axis("run").reset_index().sort_values("start")[["run", "workload", "start"]]
+    found = pd.merge_asof(
+        views[["workload", "started_at", "ended_at"]],
+        known.astype({"run": float}),
+        left_on="started_at",
+        right_on="start",
+        by="workload",
+        direction="nearest",
+        tolerance=pd.Timedelta(seconds=within_s),
+    )
+    return found.drop(columns="start").rename(columns={"started_at": "start", "ended_at": "end"})
+
+
+def agreement(held: pd.DataFrame, views: pd.DataFrame, period_s: float) -> dict[str, float]:
+    """Precision and recall of the holders named, and recall of `unknown`, by growth of the history list.
+
+    `held` is the frame of `undo_log.holders`, `views` the `truth`. Judged is where the history list grows under a
+    view at least five samples old: before that nobody can tell.
+    """
+    whose, since = _oldest(held.index, views)
+    age = (held.index - since).total_seconds() / period_s
+    smooth = held["length"].rolling(3, center=True, min_periods=1).median()
+    growth = np.where(age >= 5, np.clip(np.gradient(smooth), 0, None), 0)
+    named = held["run"].to_numpy(dtype=float, na_value=np.nan)
+    logged, unlogged = np.isfinite(whose), np.isnan(whose) & since.notna()
+    right = growth[named == whose].sum()
+    return {
+        "precision": right / growth[np.isfinite(named)].sum(),
+        "recall": right / growth[logged].sum(),
+        "unknown recall": growth[unlogged & (held["state"] == "unknown")].sum()
+        / max(growth[unlogged].sum(), 1),
+    }
+
+
+def _oldest(times: pd.DatetimeIndex, views: pd.DataFrame) -> tuple[np.ndarray, pd.DatetimeIndex]:
+    """The run and the start of the oldest open view at each time."""
+    whose, since = np.full(len(times), np.nan), np.full(len(times), "NaT", dtype="datetime64[us]")
+    for view in views.sort_values("start", ascending=False).itertuples():
+        inside = (times >= view.start) & (times < view.end)
+        whose[inside], since[inside] = view.run, view.start.to_datetime64()
+    return whose, pd.DatetimeIndex(since).tz_localize("UTC")
