@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from aws_endpoint import cloudwatch, logs, performance_insights, rds, wire
+from aws_endpoint import cloudwatch, logs, performance_insights, policy, rds, wire
 from aws_endpoint.cluster import Cluster
 from aws_endpoint.misbehaviours import LATE_EVENTS_S, LATE_METRICS_S, known
 from aws_endpoint.wire import Refused
@@ -65,8 +65,8 @@ class Endpoint:
     """One simulated cluster behind a URL, for `with Endpoint(cluster, now) as aws: …`.
 
     `misbehaving` names the misbehaviours to switch on (`MISBEHAVIOURS`); `latency_s` is slept in every call,
-    `rates` gives calls a second per service, above which it throttles, and `portion_bytes` is the size of a
-    portion of a log file.
+    `rates` gives calls a second per service, above which it throttles, `portion_bytes` is the size of a
+    portion of a log file, and with a `policy` of IAM whatever it does not allow is denied.
     """
 
     cluster: Cluster = field(repr=False)
@@ -76,6 +76,7 @@ class Endpoint:
     rates: dict[str, float] = field(default_factory=dict)
     port: int = 0
     portion_bytes: int = 1024 * 1024
+    policy: dict[str, Any] | None = None
     calls: list[Call] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
@@ -168,6 +169,14 @@ class Endpoint:
         message = f"User: {arn} is not authorized to perform: {action}"
         self.fail(action, DENIED.get(service, "AccessDeniedException"), message, times=float("inf"))
 
+    def _refuse_forbidden(self, call: Call) -> None:
+        where = policy.resource(
+            call.service, call.operation, call.parameters, self.cluster.region, self.cluster.account
+        )
+        if self.policy and not policy.permits(self.policy, call.action, where):
+            message = f"not authorized to perform: {call.action} on resource: {where}"
+            raise Refused(DENIED.get(call.service, "AccessDeniedException"), message)
+
     def answer(self, headers: Any, body: bytes) -> tuple[int, str, bytes, dict[str, str]]:
         """Status, content type, body and further headers of the answer to a request."""
         time.sleep(self.latency_s)
@@ -188,6 +197,7 @@ class Endpoint:
             number = len(self.calls)
             self._spend(call.service)
             self._raise_fault(call)
+        self._refuse_forbidden(call)
         self._fail_now_and_then(call.service, number)
         if call.operation not in OPERATIONS[call.service]:
             raise Refused("NotImplemented", f"This endpoint does not play {call.action}.", 501)

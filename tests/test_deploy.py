@@ -1,0 +1,150 @@
+"""What is deployed: a policy that permits what doctor and fetch call and nothing else, and templates that AWS takes."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from aws_endpoint import Endpoint
+from aws_endpoint.policy import permits
+from aws_endpoint.wire import model
+from botocore import xform_name
+from click.testing import CliRunner
+from fetching import endpoint, environment, fetch
+
+from aurora_analysis import Window
+from aurora_analysis.cli import main
+
+ROOT = Path(__file__).parent.parent
+POLICY = json.loads((ROOT / "deploy" / "iam-policy.json").read_text())
+TEMPLATES = sorted((ROOT / "deploy" / "cloudformation").glob("*.yaml"))
+
+MINUTES = Window("2026-11-09T11:00", "2026-11-09T11:10")
+
+
+def allowed() -> set[str]:
+    """The actions that the policy names."""
+    return {action for statement in POLICY["Statement"] for action in statement["Action"]}
+
+
+def called() -> set[str]:
+    """The actions whose methods of boto3's clients the package's sources name."""
+    text = "".join(path.read_text() for path in (ROOT / "aurora_analysis" / "sources").glob("*.py"))
+    words = set(re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", text))
+    return {
+        f"{service}:{operation}"
+        for service in ("pi", "rds", "cloudwatch", "logs")
+        for operation in model(service).operation_names
+        if xform_name(operation) in words
+    }
+
+
+def test_the_policy_names_what_is_called_and_nothing_else():
+    """Least privilege: neither an action too few nor one too many."""
+    assert allowed() == called()
+
+
+def test_no_wildcard_action_is_allowed():
+    """`pi:*` would let reports be made and deleted."""
+    assert not any("*" in action for action in allowed())
+
+
+def doctor(aws: Endpoint) -> str:
+    """What doctor prints."""
+    command = ["doctor", "--cluster", "shop", "--now", aws.now.isoformat()]
+    return CliRunner(env=environment(aws)).invoke(main, command, catch_exceptions=False).output
+
+
+@pytest.mark.parametrize("exports", [("slowquery",), ()], ids=["log exported", "log files only"])
+def test_under_the_policy_doctor_and_fetch_are_denied_nothing(tmp_path, exports):
+    """An endpoint that denies whatever the policy does not allow, by action and resource."""
+    with endpoint(exports=exports) as aws:
+        aws.policy = POLICY
+        result = fetch(aws, tmp_path, window=MINUTES)
+        assert "not permitted" not in result.output
+        assert "not permitted" not in doctor(aws)
+        assert set(aws.count()) <= allowed()
+        assert aws.count()["pi:GetResourceMetrics"]
+
+
+def test_an_action_that_is_taken_out_is_missed(tmp_path):
+    """The endpoint does enforce: without GetMetricData a fetch says what is not permitted."""
+    with endpoint() as aws:
+        text = json.dumps(POLICY).replace("cloudwatch:GetMetricData", "cloudwatch:GetDashboard")
+        aws.policy = json.loads(text)
+        result = fetch(aws, tmp_path, "--source", "cloudwatch", window=MINUTES)
+    assert result.exit_code == 1
+    assert "GetMetricData is not permitted" in result.output
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "permitted"),
+    [
+        ("logs:FilterLogEvents", "arn:aws:logs:eu-west-1:1:log-group:RDSOSMetrics:log-stream:", True),
+        ("logs:FilterLogEvents", "arn:aws:logs:eu-west-1:1:log-group:/aws/lambda/pay:log-stream:", False),
+        ("pi:GetResourceMetrics", "arn:aws:pi:eu-west-1:1:metrics/rds/db-A", True),
+        ("pi:CreatePerformanceAnalysisReport", "arn:aws:pi:eu-west-1:1:metrics/rds/db-A", False),
+        ("rds:DownloadDBLogFilePortion", "arn:aws:rds:eu-west-1:1:db:shop-1", True),
+        ("rds:ModifyDBInstance", "arn:aws:rds:eu-west-1:1:db:shop-1", False),
+    ],
+)
+def test_what_the_policy_permits(action, resource, permitted):
+    """Reading metrics and logs of databases, and no more."""
+    assert permits(POLICY, action, resource) is permitted
+
+
+def test_the_templates_are_clean():
+    """cfn-lint, which has AWS's own schemas, finds nothing, not even a remark."""
+    program = "import sys; from cfnlint.runner import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, "--include-checks", "I", "--template", *map(str, TEMPLATES)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert len(TEMPLATES) == 3
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's short functions, whose arguments are all that is kept."""
+
+
+_Loader.add_multi_constructor("!", lambda loader, _, node: loader.construct_object(_plain(node)))
+
+
+def _plain(node: yaml.Node) -> yaml.Node:
+    kinds = {yaml.ScalarNode: "str", yaml.SequenceNode: "seq", yaml.MappingNode: "map"}
+    return type(node)(f"tag:yaml.org,2002:{kinds[type(node)]}", node.value, node.start_mark, node.end_mark)
+
+
+def resources(name: str, kind: str) -> list[dict]:
+    """The properties of the resources of a kind in a template."""
+    template = yaml.load((ROOT / "deploy" / "cloudformation" / name).read_text(), _Loader)
+    return [one["Properties"] for one in template["Resources"].values() if one["Type"] == kind]
+
+
+@pytest.mark.parametrize("name", ["cluster.yaml", "clone.yaml"])
+def test_every_instance_is_watched(name):
+    """Writer and reader alike: Performance Insights, Enhanced Monitoring, the slow log."""
+    instances = resources(name, "AWS::RDS::DBInstance")
+    assert len(instances) == 2
+    for one in instances:
+        assert one["EnablePerformanceInsights"] is True
+        assert {"MonitoringInterval", "MonitoringRoleArn", "DBParameterGroupName"} <= set(one)
+    assert "slowquery" in resources(name, "AWS::RDS::DBCluster")[0]["EnableCloudwatchLogsExports"]
+
+
+def test_the_clone_shares_its_sources_pages():
+    """Copy-on-write takes the latest time only, and a new user's name or password would be refused."""
+    clone = resources("clone.yaml", "AWS::RDS::DBCluster")[0]
+    assert [clone["RestoreType"], clone["UseLatestRestorableTime"]] == ["copy-on-write", True]
+    assert not {"RestoreToTime", "MasterUsername", "ManageMasterUserPassword", "DatabaseName"} & set(clone)
+
+
+def test_doctor_finds_no_gap_in_the_parameters_that_the_template_sets():
+    """What monitoring.yaml sets is what doctor looks for."""
+    parameters = resources("monitoring.yaml", "AWS::RDS::DBParameterGroup")[0]["Parameters"]
+    assert {"slow_query_log", "long_query_time", "log_output", "innodb_monitor_enable"} == set(parameters)
+    assert [parameters["slow_query_log"], parameters["log_output"]] == ["1", "FILE"]
