@@ -112,6 +112,8 @@ class Store:
     def roles(self, rows: pd.DataFrame, *, cluster: str, time: str = "time") -> pd.Series:
         """The role (writer, reader, or missing) of each row's instance at the row's time."""
         instances = self.read("instances", cluster=cluster)[["time", "instance", "role"]]
+        if rows.empty or instances.empty:
+            return pd.Series(None, index=rows.index, name="role", dtype=str)
         known = pd.merge_asof(
             rows[[time, "instance"]].reset_index().sort_values(time, kind="stable"),
             instances.rename(columns={"time": "since"}).sort_values("since", kind="stable"),

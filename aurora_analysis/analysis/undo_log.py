@@ -171,9 +171,9 @@ def _purge(boundary: pd.Series, backlog: pd.Series, typical: float) -> tuple[str
 
 
 def _typical_advance(boundary: pd.Series) -> float:
-    """By how much the boundary moves from sample to sample when nothing holds it."""
+    """By how much the boundary moves from sample to sample when nothing holds it; 0 where it never moved."""
     steps = boundary.diff()
-    return float(steps[steps > 0].median())
+    return float(steps[steps > 0].median()) if (steps > 0).any() else 0.0
 
 
 HOLD_COLUMNS = [

@@ -1,0 +1,91 @@
+"""What the notebooks say of the sample: what was recorded, what was planted, and nothing of what is not there."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from cells import verdicts
+
+from aurora_analysis import Store, Window, resources
+
+TOPICS = ("undo_log", "reader_impact", "latency")
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample, to be written to."""
+    return Path(shutil.copytree(resources.sample(), tmp_path_factory.mktemp("sample") / "store"))
+
+
+@pytest.mark.parametrize("cluster", ["lab", "shop"])
+@pytest.mark.parametrize("topic", TOPICS)
+def test_a_window_without_data_is_unknown(topic, cluster):
+    """No data is no calm: every verdict is unknown, and nothing raises."""
+    found = verdicts(topic, cluster=cluster, start="2025-01-01", end="2025-01-08")
+    assert found
+    assert {one.severity for one in found} == {"unknown"}
+    assert {one.level for one in found} == {"unknown"}
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_a_cluster_that_is_not_there_is_unknown(topic):
+    """Nor does a name that the store does not know."""
+    assert {one.level for one in verdicts(topic, cluster="nowhere")} == {"unknown"}
+
+
+def by_subject(topic: str, **parameters) -> dict[str, str]:
+    return {one.subject: one.level for one in verdicts(topic, **parameters)}
+
+
+def test_the_lab_names_the_extracts_and_not_their_control():
+    """snowflake held purge; bi, switched as often and open as long, did not; the idle session is unknown."""
+    found = by_subject("undo_log", cluster="lab")
+    assert found["snowflake on lab-reader"] == "blocked"
+    assert "unknown" in found.values()
+    assert not [subject for subject in found if subject.startswith("bi ")]
+
+
+def test_the_labs_trial_tells_what_the_extracts_cost():
+    """The effect of snowflake is causal and large; bi's is not told as one."""
+    found = {one.subject: one for one in verdicts("reader_impact", cluster="lab")}
+    assert found["snowflake"].level == "slows"
+    assert found["snowflake"].numbers["source"] == "trial"
+    assert found["bi"].level in {"no material effect", "inconclusive"}
+
+
+SHOP = {"cluster": "shop", "start": "2026-11-09", "end": "2026-11-16"}
+
+
+def test_shop_says_what_it_can_and_cannot_say():
+    """The planted culprit slows, the harmless one does not, the one tied to the batch cannot be told: by name."""
+    found = {one.subject: one for one in verdicts("reader_impact", **SHOP)}
+    assert found["snowflake"].level == "slows"
+    assert found["tableau"].level in {"no material effect", "inconclusive"}
+    assert found["finance"].level == "cannot tell"
+    assert "batch" in found["finance"].sentence
+
+
+def test_shops_holders_are_named():
+    """Extracts, the batch-time export and the writer's own long transaction held purge; tableau never did."""
+    found = by_subject("undo_log", **SHOP)
+    assert found["snowflake on shop-3"] == "blocked"
+    assert found["sessions in no log"] == "unknown"
+    assert not [subject for subject in found if subject.startswith("tableau")]
+
+
+def test_one_changed_number_changes_the_sentence(copied):
+    """The longest history list, ten times as long, is another sentence and another severity."""
+    store, window = Store(copied), Window(SHOP["start"], SHOP["end"])
+    longest = store.metric("history_list_length", window, cluster="shop").idxmax()
+    minute = Window(longest.to_pydatetime(), (longest + pd.Timedelta("1min")).to_pydatetime())
+    there = store.read("metrics", minute, cluster="shop")
+    changed = there["value"].mask(there["name"] == "history_list_length", 10 * there["value"])
+    rows = there.assign(value=changed).drop(columns=["cluster", "day", "source"])
+    store.write("metrics", rows, minute, cluster="shop", source=there["source"].iloc[0])
+    before = {one.subject: one for one in verdicts("undo_log", **SHOP)}
+    after = {one.subject: one for one in verdicts("undo_log", store=str(copied), **SHOP)}
+    assert {s: v.sentence for s, v in before.items()} != {s: v.sentence for s, v in after.items()}
+    assert "act" in {one.severity for one in after.values()}
