@@ -257,7 +257,7 @@ def _lexer(mode: SqlMode) -> re.Pattern[str]:
         rf"""
         (?P<blank> \s+ | --(?=[\s\x00-\x1f]|\Z)[^\n]* | \#[^\n]* | /\*(?!M?!)(?:.*?\*/|.*\Z) | /\*M?!\d* | \*/(?!\*) )
       | (?P<value> (?:_(?:{CHARSETS})\s*)?(?:[nNxXbB]?{quoted}|{"|".join(strings)}|0[xX][0-9a-fA-F]+(?![\w$])|0[bB][01]+(?![\w$]))
-                 | (?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w$]) | (?<!@)@(?!@)(?:[\w$.]+|{quoted}|`[^`]*`) )
+                 | (?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d*)?(?![\w$]) | (?<!@)@(?!@)(?:[\w$.]+|{quoted}|`[^`]*`) )
       | (?P<name> {"|".join(names)} )
       | (?P<open> ['"`] )
       | (?P<word> [\w$]+ )
@@ -294,10 +294,10 @@ def _canonical(token: str, group: str | None) -> str:
 
 def _name(token: str) -> str:
     inner = token[1:-1]
-    if re.fullmatch(r"[\w$]+", inner):
-        return inner.lower()
     # What no identifier holds is text that came between two back-ticks by a cut.
-    return VALUE if len(inner) > LONGEST_NAME or re.search(r"['\"\n]", inner) else token.lower()
+    if len(inner) > LONGEST_NAME or re.search(r"['\"\n]", inner):
+        return VALUE
+    return inner.lower() if re.fullmatch(r"[\w$]+", inner) else token.lower()
 
 
 _BEFORE_VALUE = re.compile(
@@ -346,16 +346,20 @@ def _rows(tokens: list[str]) -> list[str]:
     kept: list[str] = []
     at = 0
     while at < len(tokens):
-        kept.append(tokens[at])
-        at += 1
-        if tokens[at : at + 1] == ["("] and (_rows_follow(kept) or tokens[at + 1 : at + 3] == [VALUES, ")"]):
+        if tokens[at] == "(" and (_rows_follow(kept) or tokens[at + 1 : at + 3] in _PLAIN_ROWS):
             rows, at = _shapes(tokens, at)
             kept += rows
+        else:
+            kept.append(tokens[at])
+            at += 1
     return kept
 
 
+_PLAIN_ROWS = ([VALUE, ")"], [VALUES, ")"])
+
+
 def _rows_follow(kept: list[str]) -> bool:
-    return kept[-1] in {"values", "value"} or kept[-2:] == ["in", "("]
+    return kept[-1:] in (["values"], ["value"]) or kept[-2:] == ["in", "("]
 
 
 def _shapes(tokens: list[str], at: int) -> tuple[list[str], int]:

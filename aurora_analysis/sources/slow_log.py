@@ -117,7 +117,8 @@ _HEADER = re.compile(
 _BANNER = re.compile(
     rb"(?:\A|(?<=\n))[^\n]*, Version: [^\n]*started with:\n[^\n]*\nTime[ \t]+Id[ \t]+Command[ \t]+Argument[^\n]*(?:\n|\Z)"
 )
-_HEADER_LINE = re.compile(rb"#( [\w@]+: .*)?|use [^;]+;|SET [^;]*timestamp=\d+;", re.DOTALL)
+_REMAINS = re.compile(rb"(?<=;)\n# (?:User@Host|Query_time|Time): ")
+_HEADER_LINE = re.compile(rb"#( +[\w@]+: .*)?|use [^;]+;|SET [^;]*timestamp=\d+;", re.DOTALL)
 
 
 def entries(chunks: Iterable[bytes], account: Account, mode: SqlMode = DEFAULT_MODE) -> Iterator[Entry]:
@@ -129,7 +130,7 @@ def entries(chunks: Iterable[bytes], account: Account, mode: SqlMode = DEFAULT_M
         if found is None:
             _account_for_loss(text, account)
         else:
-            entry = _entry(found, text, time, database, account)
+            entry = _entry(found, text, time, database, account, mode)
             database = entry.database
             yield entry
         time = following
@@ -145,7 +146,12 @@ def _leading(piece: bytes, account: Account) -> bytes | None:
 
 
 def _entry(
-    found: re.Match[bytes], text: bytes, time: bytes | None, database: bytes | None, account: Account
+    found: re.Match[bytes],
+    text: bytes,
+    time: bytes | None,
+    database: bytes | None,
+    account: Account,
+    mode: SqlMode,
 ) -> Entry:
     (
         user,
@@ -166,7 +172,9 @@ def _entry(
     sql = text[found.end() :]
     cut = False
     if sql[-1:] != b";" or MARKER in sql or (b"\n" in sql and (b"\n# " in sql or b"started with:" in sql)):
-        sql, cut = _sound(sql, account)
+        sql, cut = _sound(sql, account, mode)
+    if b"# Query_time: " in more:
+        _account_for_loss(more, account)
     account.events += 1
     return Entry(
         time,
@@ -185,14 +193,14 @@ def _entry(
     )
 
 
-def _sound(sql: bytes, account: Account) -> tuple[bytes, bool]:
+def _sound(sql: bytes, account: Account, mode: SqlMode) -> tuple[bytes, bool]:
     """A statement without the banner or the remains of another entry that follow it; and whether it was cut."""
     sql = _BANNER.sub(b"", sql).rstrip(b"\n")
-    whole, *remains = re.split(rb"(?<=;)\n# (?:User@Host|Query_time|Time): ", sql, maxsplit=1)
-    if remains:
-        account.lost += 1
-        account.lost_bytes += len(remains[0])
-    kept, marker, _ = whole.partition(MARKER)
+    remains = _REMAINS.search(sql)
+    if remains and fingerprint.is_closed(sql[: remains.start()], mode):
+        _account_for_loss(sql[remains.start() :], account)
+        sql = sql[: remains.start()]
+    kept, marker, _ = sql.partition(MARKER)
     cut = bool(marker) or not (kept.endswith(b";") or not kept)
     account.cut += cut
     return kept, cut

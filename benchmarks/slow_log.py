@@ -1,0 +1,248 @@
+"""How fast the slow log is read, in how much memory, and how exactly: `python3 dev.py bench slow_log`.
+
+Speed is told as ratios of CPU seconds of whole processes, run in turns (A B A B) on one log, since a machine
+that is shared moves every absolute number. The studies, all by default: speed, memory, processes, hostile,
+mutated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from aurora_analysis.sources import slow_log
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+import slow_log_generator as generator  # noqa: E402
+
+MB = 1_000_000
+GALLERY = ROOT / "tests" / "slow_logs"
+DIGEST = [sys.executable, "-m", "aurora_analysis", "digest", "--format", "json"]
+
+
+@dataclass
+class Run:
+    """A finished process and its descendants: seconds, and the largest one's memory."""
+
+    cpu_s: float
+    wall_s: float
+    peak_mib: float
+    output: bytes
+
+
+def main() -> int:
+    """Run the studies that are asked for."""
+    studies: dict[str, Callable[[Path], None]] = {
+        "speed": speed,
+        "processes": processes,
+        "memory": memory,
+        "hostile": hostile,
+        "mutated": mutated,
+    }
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("studies", nargs="*", metavar="|".join(studies))
+    parser.add_argument(
+        "--folder", type=Path, help="Where the logs are made and kept [default: made and removed]."
+    )
+    chosen = parser.parse_args()
+    folder = chosen.folder or Path(tempfile.mkdtemp(prefix="slow_log_bench."))
+    folder.mkdir(exist_ok=True)
+    try:
+        for name in chosen.studies or studies:
+            print(f"## {name}", flush=True)
+            studies[name](folder)
+    finally:
+        if chosen.folder is None:
+            shutil.rmtree(folder)
+    return 0
+
+
+def speed(folder: Path, rounds: int = 3) -> None:
+    """CPU seconds against pt-query-digest and grep, and every sum against the generator's truth."""
+    for kind in ("mix", "oltp"):
+        log, truth = made(folder, kind)
+        check(json.loads(run(*DIGEST, str(log)).output), truth)
+        ours, peers, greps = [], [], []
+        for _ in range(rounds):
+            ours.append(run(*DIGEST, str(log)))
+            if shutil.which("pt-query-digest"):
+                peers.append(run("pt-query-digest", "--no-report", str(log)))
+            greps.append(run("sh", "-c", f"LC_ALL=C grep -ac '^# User@Host' '{log}' | cat"))
+        print(f"{kind}: {log.stat().st_size / MB:.0f} MB, {truth['events']:,} events, "
+              f"{cpu(ours):.2f} CPU s = {log.stat().st_size / MB / cpu(ours):.1f} MB/s, "
+              f"peak {max(one.peak_mib for one in ours):.0f} MiB; exact: events, four sums, "
+              f"{truth['templates']} templates = {truth['templates']} fingerprints")  # fmt: skip
+        if peers:
+            print(f"  {cpu(peers) / cpu(ours):.2f} times as fast as pt-query-digest --no-report ({cpu(peers):.2f} CPU s, "
+                  f"peak {max(one.peak_mib for one in peers):.0f} MiB)")  # fmt: skip
+        print(
+            f"  {cpu(ours) / cpu(greps):.0f} times the CPU of grep -ac ({cpu(greps):.3f} CPU s)", flush=True
+        )
+
+
+def processes(folder: Path, rounds: int = 3) -> None:
+    """Wall-clock seconds of one process against two, on 512 MB."""
+    for kind in ("mix", "oltp"):
+        log = repeated(folder, kind, 8)
+        one, two = [], []
+        for _ in range(rounds):
+            one.append(run(*DIGEST, "--processes", "1", str(log)))
+            two.append(run(*DIGEST, "--processes", "2", str(log)))
+        same = [json.loads(runs[0].output)["profile"] for runs in (one, two)]
+        assert same[0] == same[1], "two processes tell another profile"
+        wall = [statistics.median(run.wall_s for run in runs) for runs in (one, two)]
+        print(f"{kind}: {wall[0]:.1f} s in one process, {wall[1]:.1f} s in two: {wall[0] / wall[1]:.2f} times as fast, "
+              f"the same profile; CPU {cpu(two) / cpu(one):.2f} times; load {os.getloadavg()[0]:.1f}", flush=True)  # fmt: skip
+        log.unlink()
+
+
+def memory(folder: Path) -> None:
+    """Peak memory of one process on 0.5 GB and on 2 GB."""
+    for kind, times in (("mix", 8), ("oltp", 8), ("mix", 32), ("oltp", 32)):
+        log = repeated(folder, kind, times)
+        done = run(*DIGEST, "--processes", "1", str(log))
+        events = json.loads(done.output)["events"]
+        print(
+            f"{kind}, {log.stat().st_size / MB:,.0f} MB, {events:,} events: peak {done.peak_mib:.0f} MiB",
+            flush=True,
+        )
+        log.unlink()
+
+
+def hostile(folder: Path, count: int = 1_000_000) -> None:
+    """Peak memory on a log of a million distinct statements; the totals stay exact."""
+    log = folder / "hostile.log"
+    with log.open("wb") as out:
+        for n in range(count):
+            out.write(
+                b"# Time: 2026-11-23T10:00:00.%06dZ\n# User@Host: u%d[u] @  [10.0.0.1]  Id: %d\n"
+                b"# Query_time: 0.001000  Lock_time: 0.000001 Rows_sent: 1  Rows_examined: 2\n"
+                b"SET timestamp=1795429471;\nSELECT c%d FROM t%d WHERE d = %d;\n" % (n, n % 5000, n, n, n, n)
+            )
+    done = run(*DIGEST, str(log))
+    told = json.loads(done.output)
+    assert told["events"] == count == sum(row["calls"] for row in told["profile"])
+    assert told["sums"] == {"query_time_s": count / 1000, "lock_time_s": count / 1e6, "rows_sent": count, "rows_examined": 2 * count}  # fmt: skip
+    print(f"{count:,} distinct fingerprints, {log.stat().st_size / MB:.0f} MB: peak {done.peak_mib:.0f} MiB, "
+          f"{told['digests']:,} rows, totals exact, {done.cpu_s:.0f} CPU s", flush=True)  # fmt: skip
+    log.unlink()
+
+
+def mutated(_: Path, count: int = 100_000, seed: int = 1) -> None:
+    """Logs of the gallery, broken at random: nothing is raised, and no byte is forgotten."""
+    r = random.Random(seed)
+    gallery = [path.read_bytes() for path in sorted(GALLERY.glob("*.log"))]
+    started, seen, damage = time.process_time(), 0, 0
+    for n in range(count):
+        text = broken(r, gallery)
+        account = slow_log.Account()
+        try:
+            seen += sum(1 for _ in slow_log.events(slow_log.entries(cut_up(r, text), account)))
+        except Exception:
+            print(f"log {n} of seed {seed} raised on {text!r}")
+            raise
+        assert account.bytes == len(text) and account.lost_bytes <= len(text)
+        damage += account.damage
+    print(f"{count:,} mutated logs: nothing raised; {seen:,} events read, {damage:,} damaged or lost reported; "
+          f"{time.process_time() - started:.0f} CPU s", flush=True)  # fmt: skip
+
+
+def broken(r: random.Random, gallery: list[bytes]) -> bytes:
+    """A log of the gallery with some bytes changed, lost, doubled, moved, or a marker put in."""
+    text = bytearray(r.choice(gallery))
+    for _ in range(r.randint(1, 6)):
+        a, b = sorted(r.randrange(len(text) + 1) for _ in range(2))
+        b = min(b, a + r.choice((1, 4, 60, 2000)))
+        what = r.randrange(6)
+        if what == 0:
+            text[a:b] = r.randbytes(b - a)
+        elif what == 1:
+            del text[a:b]
+        elif what == 2:
+            text[a:a] = slow_log.MARKER
+        elif what == 3:
+            text[a:a] = r.choice((b"'", b'"', b"`", b"/*", b"*/", b"\\", b"\n# Time: ", b"\n# User@Host: ", b";\n", b"\x00", b"\r\n"))  # fmt: skip
+        elif what == 4:
+            text[a:a] = text[a:b]
+        else:
+            other = r.choice(gallery)
+            text[a:b] = other[len(other) // 3 : len(other) // 3 + r.randrange(500)]
+        text = text or bytearray(b"#")
+    return bytes(text)
+
+
+def cut_up(r: random.Random, text: bytes) -> Iterator[bytes]:
+    """The text in chunks of some size."""
+    size = r.choice((7, 100, 10**6))
+    return (text[at : at + size] for at in range(0, len(text), size))
+
+
+def made(folder: Path, kind: str, size: int = 64 * MB) -> tuple[Path, dict[str, int]]:
+    """A log and its truth, made once."""
+    log, told = folder / f"{kind}.log", folder / f"{kind}.json"
+    if not told.exists():
+        truth = generator.Truth()
+        with log.open("wb") as out:
+            out.writelines(generator.log(size, truth, mix=kind == "mix"))
+        counts = vars(truth) | {"templates": len(truth.templates)}
+        told.write_text(json.dumps(counts))
+    return log, json.loads(told.read_text())
+
+
+def repeated(folder: Path, kind: str, times: int) -> Path:
+    """The log, so many times over."""
+    log, _ = made(folder, kind)
+    large = folder / f"{kind}x{times}.log"
+    with large.open("wb") as out:
+        for _ in range(times):
+            out.write(log.read_bytes())
+    return large
+
+
+def check(told: dict, truth: dict[str, int]) -> None:
+    """Every count and sum is the truth's, and so is the number of statements."""
+    sums = told["sums"]
+    found = {
+        "events": told["events"],
+        "query_time_us": round(sums["query_time_s"] * 1e6),
+        "lock_time_us": round(sums["lock_time_s"] * 1e6),
+        "rows_sent": sums["rows_sent"],
+        "rows_examined": sums["rows_examined"],
+        "templates": told["digests"],
+    }
+    assert found == truth, f"{found} is not {truth}"
+
+
+def run(*command: str) -> Run:
+    """A process, its output, and what it used."""
+    started = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
+    output = process.stdout.read()
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+    return Run(used.ru_utime + used.ru_stime, time.monotonic() - started, used.ru_maxrss / 1024, output)
+
+
+def cpu(runs: list[Run]) -> float:
+    """The median of CPU seconds."""
+    return statistics.median(run.cpu_s for run in runs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,241 @@
+"""The fingerprint's policy: what is replaced, what is collapsed, what stays."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+import subprocess
+import sys
+
+import pytest
+import slow_log_generator as generator
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aurora_analysis.fingerprint import SqlMode, Statements, digest, fingerprint, kind, statement, tags
+
+POLICY = {
+    "select * from t where a = ?": [
+        "SELECT * FROM t WHERE a = 1",
+        "select  *\nfrom `t` where `a`= -1.5e-3",
+        "SELECT * FROM T WHERE A='it''s'",
+        r"SELECT * FROM t WHERE a = 'it\'s'",
+        'SELECT * FROM t WHERE a = "say \'x\'"',
+        "SELECT * FROM t WHERE a = _utf8mb4'x'",
+        "SELECT * FROM t WHERE a = N'x'",
+        "SELECT * FROM t WHERE a = 0xaf",
+        "SELECT * FROM t WHERE a = 0XAF",
+        "SELECT * FROM t WHERE a = x'AF'",
+        "SELECT * FROM t WHERE a = X'af'",
+        "SELECT * FROM t WHERE a = b'01'",
+        "SELECT * FROM t WHERE a = 0b01",
+        "SELECT * FROM t WHERE a = +.5",
+        "SELECT * FROM t WHERE a = 1.",
+        "/* app=web */ SELECT * FROM t -- it's a comment\nWHERE a = 1 # and 'so on",
+        "SELECT /*+ MAX_EXECUTION_TIME(9) */ * FROM t WHERE a = 9;",
+    ],
+    "select id from t where a in(?+)": [
+        "SELECT id FROM t WHERE a IN (1)",
+        "SELECT id FROM t WHERE a IN (1, 'two', -3, NULL)",
+    ],
+    "select id from t where (a, b) in((?+))": [
+        "SELECT id FROM t WHERE (a, b) IN ((1, 2))",
+        "SELECT id FROM t WHERE (a, b) IN ((1, 2), (3, 'four'), (NULL, 5))",
+    ],
+    "insert into t(a, b) values(?+)": [
+        "INSERT INTO t (a, b) VALUES (1, 'x')",
+        "INSERT INTO t (a,b) VALUES (NULL, 'x'), (2, NULL), (-3, 'it''s')",
+    ],
+    "insert into t values(now(), ?)": [
+        "INSERT INTO t VALUES (NOW(), 1)",
+        "INSERT INTO t VALUES (NOW(), 1), (NOW(), 2), (now(), 3)",
+    ],
+    "select sql_no_cache a from t": ["SELECT /*!40001 SQL_NO_CACHE */ a FROM t"],
+    "select a - ?, (b) - ? from t1 where 123foo between ? and ?": [
+        "SELECT a - 1, (b) -2 FROM t1 WHERE 123foo BETWEEN -4 AND - 5"
+    ],
+    "select * from t limit ?": ["SELECT * FROM t LIMIT 10"],
+    "select * from t limit ?+": ["SELECT * FROM t LIMIT 5, 10"],
+    "select * from t limit ? offset ?": ["SELECT * FROM t LIMIT 5 OFFSET 10"],
+    "call p(?+)": ["CALL p(1, 'x')", "call `p`(2, 3, 4)"],
+    "call p()": ["CALL p()"],
+    "use shop": ["USE shop", "use `shop`;"],
+    "select @? := ?, @@session.sql_mode": ["SELECT @x := 5, @@session.sql_mode"],
+    "select a from t where b is null and c <> ?": ["SELECT a FROM t WHERE b IS NULL AND c != 7"],
+    "select `a b`, c.`d-e` from c": ["SELECT `a b`, `c`.`d-e` FROM c"],
+    "administrator command: quit": ["# administrator command: Quit;"],
+    "": ["", " ;", "/* nothing */"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("expected", "sql"), [(text, sql) for text, several in POLICY.items() for sql in several]
+)
+def test_policy(expected, sql):
+    """Each rule of the policy, by example."""
+    assert fingerprint(sql) == expected
+    assert Statements()(sql.encode()) == statement(sql)
+
+
+def test_policy_tells_the_rest_apart():
+    """What is not said to be one is not."""
+    assert len({fingerprint(several[0]) for several in POLICY.values()}) == len(POLICY)
+    apart = [
+        "SELECT t1",
+        "SELECT t2",
+        "SELECT a FROM t",
+        "SELECT a, b FROM t",
+        "SELECT f(1)",
+        "SELECT f(1, 2)",
+    ]
+    assert len(set(map(fingerprint, apart))) == len(apart)
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        "SELECT * FROM t WHERE a = 'secr",
+        'SELECT * FROM t WHERE a = "secr',
+        "SELECT * FROM t WHERE a = 'x' AND b = 'y\\",
+        "SELECT * FROM t WHERE a = ' AND b = ' secret ' AND c",
+        "SELECT * FROM t WHERE a = `secr",
+    ],
+)
+def test_a_text_whose_quotes_do_not_balance_keeps_nothing_after_the_first(cut):
+    """A cut text may have its quotes inside out."""
+    found = statement(cut)
+    assert not found.whole
+    assert found.fingerprint == "select * from t where a = ?"
+    assert Statements()(cut.encode()) == found
+
+
+def test_names_that_no_identifier_can_be_are_replaced():
+    """Text between two back-ticks that is too long for a name came there by a cut."""
+    assert fingerprint("SELECT `a`, `" + "b" * 65 + "`, `it's`") == "select a, ?+"
+
+
+def test_sql_modes():
+    """Where a literal ends depends on the server's sql_mode."""
+    assert fingerprint(r"SELECT 'a\', b, 'c'", SqlMode(backslash_escapes=False)) == "select ?, b, ?"
+    assert fingerprint(r"SELECT 'a\', b, 'c'") == "select ?"
+    assert fingerprint("SELECT \"a\", 'b'", SqlMode(ansi_quotes=True)) == "select a, ?"
+
+
+def test_tags_are_the_pairs_of_comments_that_hold_nothing_else():
+    """Comments that frameworks write, and none that people write."""
+    assert tags("/* connector=etl job='orders full' */ SELECT 1") == {
+        "connector": "etl",
+        "job": "orders full",
+    }
+    assert tags("SELECT 1 /*controller='index',route='%2Fshop'*/") == {
+        "controller": "index",
+        "route": "%2Fshop",
+    }
+    assert tags("SELECT '/* a=b */' -- and x = 'secret'\n") == {}
+
+
+def test_digest_is_stable():
+    """The digest is the same on every machine and in every release of this schema."""
+    assert digest(fingerprint("SELECT 1")) == "b9a4c90ce4157373"
+    assert re.fullmatch("[0-9a-f]{16}", digest(""))
+
+
+def test_kind_is_the_first_word():
+    """What sort of statement it is."""
+    assert [kind(fingerprint(sql)) for sql in ("(SELECT 1)", "INSERT INTO t VALUES (1)", "")] == [
+        "select",
+        "insert",
+        "",
+    ]
+
+
+def test_one_fingerprint_for_each_template():
+    """On the generator's statements: no template is split, no two are merged."""
+    r = random.Random(7)
+    seen: dict[int, set[str]] = {}
+    known = Statements()
+    for template, (_, shape, table) in enumerate(generator.TEMPLATES):
+        for _ in range(12):
+            sql = shape(r, table)
+            seen.setdefault(template, set()).add(known(sql.encode()).fingerprint)
+            assert known(sql.encode()) == statement(sql)
+    assert {len(texts) for texts in seen.values()} == {1}
+    assert len(set().union(*seen.values())) == len(generator.TEMPLATES) == 300
+
+
+PIECES = st.sampled_from(
+    ["SELECT ", "a", "t1", "1", "-2", "0xAf", "1e5", "1.5x", "'x'", "'it''s'", r"'a\'b'", '"y"', "`n`", "`q's`", "`h#`",
+     "/* c */", "/* it's */", "/*!1 x */", "/*", "*/", "-- c\n", "--", "# c\n", "#", "'", '"', "`", "\\", ", ", ",", "(", ")",
+     "NULL", "(1, 2)", "(1,'x'),(2,NULL)", "VALUES ", " IN ", "@v", "_utf8mb4'x'", "x'1f'", " ", "\n", ";", ".", "=", "\x00", "é"]
+)  # fmt: skip
+
+
+@given(
+    st.lists(PIECES, max_size=25).map("".join),
+    st.sampled_from([SqlMode(), SqlMode(False), SqlMode(True, True)]),
+)
+@settings(max_examples=600, deadline=None, derandomize=True)
+def test_the_quick_way_is_the_lexers(sql, mode):
+    """Statements that share a shape share a fingerprint: whatever was seen before, it is what the lexer says."""
+    assert KNOWN[mode](sql.encode()) == statement(sql, mode)
+
+
+KNOWN = {mode: Statements(mode) for mode in (SqlMode(), SqlMode(False), SqlMode(True, True))}
+
+SECRET = "s3cr3t"
+
+
+def quoted(quote: str, mode: SqlMode) -> st.SearchStrategy[str]:
+    """A literal in such quotes with the secret in it, among what is awkward."""
+    escaped = [quote * 2, "x", " ", "#", "--", "/*", "*/", "`", "é", "\n", ";", ",", "("]
+    escaped += ["\\\\", f"\\{quote}", "\\n"] if mode.backslash_escapes else ["\\"]
+    escaped += [other for other in "'\"" if other != quote]
+    around = st.lists(st.sampled_from(escaped), max_size=4).map("".join)
+    return st.builds(lambda a, b: f"{quote}{a}{SECRET}{b}{quote}", around, around)
+
+
+def literals(mode: SqlMode) -> st.SearchStrategy[str]:
+    """A literal of any kind that holds the secret, or its digits."""
+    strings = quoted("'", mode) if mode.ansi_quotes else quoted("'", mode) | quoted('"', mode)
+    prefixed = st.builds(
+        "{}{}".format, st.sampled_from(["_utf8mb4 ", "_latin1", "N", "n", "@"]), quoted("'", mode)
+    )
+    numbers = st.sampled_from(
+        ["7331", "-7331.5", "7331e7", "0x7331", "0X7331", "x'7331'", "X'7331'", ".7331", "73.31E-1"]
+    )
+    return strings | prefixed | numbers | st.just("@v7331")
+
+
+@given(st.data(), st.sampled_from([SqlMode(), SqlMode(False), SqlMode(True, True), SqlMode(False, True)]))
+@settings(max_examples=400, deadline=None, derandomize=True)
+def test_no_fragment_of_a_literal_survives(data, mode):
+    """Secrets in literals of every kind, whole or cut at any place, are not in the fingerprint."""
+    between = st.sampled_from([" = ", ", ", " AND b = ", " /* c */ ", " -- c\n", " + ", "), (", " IN ("])
+    values = data.draw(st.lists(st.tuples(literals(mode), between), min_size=1, max_size=6))
+    sql = "SELECT `a` FROM t WHERE x = " + "".join(itertools.chain(*values))
+    for text in (sql, sql[: data.draw(st.integers(28, len(sql)))]):
+        for found in (fingerprint(text, mode), KNOWN_SAFE[mode](text.encode()).fingerprint):
+            assert not re.search("s3c|cr3|3t|73|33|31", found), text
+
+
+KNOWN_SAFE = {SqlMode(a, b): Statements(SqlMode(a, b)) for a in (True, False) for b in (True, False)}
+
+
+def test_what_is_remembered_is_bounded():
+    """A log of ever new statements does not grow what is kept of them."""
+    known = Statements()
+    known.SHAPES = 10_000
+    for n in range(1000):
+        known(f"SELECT c{n} FROM t".encode())
+    assert known._size <= 10_000
+    assert len(known._known) < 100
+
+
+def test_fingerprinting_needs_neither_pandas_nor_delta():
+    """`digest` and `fingerprint` start at once."""
+    program = "import sys, aurora_analysis.cli, aurora_analysis.profile; print({'pandas', 'deltalake', 'pyarrow', 'numpy'} & set(sys.modules))"
+    assert (
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+        == "set()\n"
+    )
