@@ -84,6 +84,14 @@ def test_purge_is_blocked_where_the_boundary_stands_still():
     assert purge["still_share"][0] == 1
 
 
+def test_a_boundary_that_never_moves_is_blocked():
+    """A view that is older than the window leaves no movement to compare with."""
+    history = minutes([*CALM, *RISE])
+    still = minutes([7000.0] * 14)
+    purge = undo_log.purge_state(still, still - 10, undo_log.growth_episodes(history))
+    assert list(purge["state"]) == ["blocked"]
+
+
 def test_without_a_boundary_the_state_of_purge_is_unknown():
     """Older engine versions do not publish it."""
     history = minutes([*CALM, *RISE, 100, *CALM])
