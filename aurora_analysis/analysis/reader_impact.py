@@ -60,6 +60,9 @@ DRIFT_HOURS = (12, 24, 48)
 OTHERS = 10
 """So many other workloads, those that overlap most, stand beside the one that is estimated."""
 
+SUSPECTS = 20
+"""At most so many that seem to slow the writer stand beside all others."""
+
 DAYS_NEEDED = 7
 RUNS_NEEDED = 5
 RUN_DAYS_NEEDED = 4
@@ -121,6 +124,7 @@ def estimate(
     `placebos` > 0 pastes so many real exposures onto other days and tells how many of these are "found".
     """
     study = _study(latency, load, exposures, writer_jobs, history_list_length, roles, timezone)
+    study = replace(study, suspects=_suspects(study))
     findings = [finding for part in _parts(study) for finding in _findings(part)]
     rejected = _placebo_rejections(study, alpha, placebos, seed)
     rows = [row for finding in findings for row in _rows(study, finding, rejected, alpha)]
@@ -199,7 +203,8 @@ def quantile_effects(
 class _Study:
     """The input on one grid of minutes: `logs` of latency by metric, `open` the share of each minute by workload.
 
-    The first `real` workloads may stand beside another one; the rest are placebos.
+    The first `real` workloads may stand beside another one; the rest are placebos. `suspects` stand beside every
+    other one.
     """
 
     grid: Grid
@@ -211,6 +216,7 @@ class _Study:
     workloads: list[str]
     open: Array
     real: int
+    suspects: list[int] = field(default_factory=list)
 
 
 def _study(
@@ -369,9 +375,26 @@ def _neighbours(study: _Study) -> tuple[dict[int, list[int]], dict[int, str]]:
     centred = study.open - study.open.mean(axis=0)
     alike = _products(centred / np.maximum(np.linalg.norm(centred, axis=0), 1e-12), study.real) ** 2
     order = np.argsort(-overlap, axis=1, kind="stable")[:, :OTHERS]
-    others = {i: [int(j) for j in near if overlap[i, j] > 0] for i, near in enumerate(order)}
+    near = {i: [int(j) for j in row if overlap[i, j] > 0] for i, row in enumerate(order)}
+    others = {i: near[i] + [j for j in study.suspects if j not in (i, *near[i])] for i in near}
     twins = {i: study.workloads[row.argmax()] for i, row in enumerate(alike) if row.max() > TWIN_MOST}
     return others, twins
+
+
+def _suspects(study: _Study) -> list[int]:
+    """The workloads that seem to move the writer when only their neighbours stand beside them.
+
+    Where there are many, what the worst of them do is the noise of all others: the second look has them beside it.
+    """
+    if study.real <= OTHERS + 1:
+        return []
+    p = np.ones(study.real)
+    for part in _parts(study):
+        for i in part.members:
+            if _can_be_told(part, i):
+                p[i] = min(p[i], np.nanmin(_effect(part, i).p()))
+    likely = adjusted(pd.Series(p)) <= SIGN_ALPHA
+    return [int(i) for i in np.argsort(p, kind="stable")[:SUSPECTS] if likely[i]]
 
 
 def _products(columns: npt.NDArray[Any], count: int) -> npt.NDArray[np.float32]:
@@ -516,13 +539,6 @@ def _own_fit(raw: Array, rest: Array, beside: Array, y: Array, edges: Integers) 
     return _fit(np.column_stack([rest[:, kept], beside]), weights, y, edges)
 
 
-def _lead_fit(rest: Array, beside: Array, y: Array, edges: Integers) -> _Fit:
-    """The effect in the minutes before a start, beside the effect of the run itself."""
-    weights = np.zeros(rest.shape[1] + beside.shape[1])
-    weights[exposure.COLUMNS - 1] = 1
-    return _fit(np.column_stack([rest, beside]), weights, y, edges)
-
-
 @dataclass(frozen=True)
 class _Finding:
     """What one part found of one workload: the fit, or why there is none.
@@ -550,9 +566,8 @@ def _finding(part: _Part, i: int) -> _Finding:
     flags = _flags(part, i)
     if flags:
         return _Finding(i, part.metrics, flags=[flags for _ in part.metrics])
-    fit, lead = _member_fits(part, i)
-    by_metric = [flags | early for early in _early(lead)]
-    return _Finding(i, part.metrics, fit, flags=by_metric, unstable=_turned(part, i, fit))
+    fit = _effect(part, i)
+    return _Finding(i, part.metrics, fit, flags=_early(_lead(part, i)), unstable=_turned(part, i, fit))
 
 
 def _early(lead: _Fit) -> list[dict[str, str]]:
@@ -576,14 +591,19 @@ def _turned(part: _Part, i: int, fit: _Fit) -> list[str]:
     return [next(iter(names), "") if clear else "" for names, clear in zip(turned, significant)]
 
 
-def _member_fits(part: _Part, i: int) -> tuple[_Fit, _Fit]:
-    own = slice(part.place[i], part.place[i] + exposure.COLUMNS)
-    raw, rest = part.raw[:, own], part.rest[:, own]
-    beside = _beside(part, i)
-    fit = _own_fit(
-        raw[:, : exposure.COLUMNS - 1], rest[:, : exposure.COLUMNS - 1], beside, part.y, part.edges
-    )
-    return fit, _lead_fit(rest, beside, part.y, part.edges)
+def _effect(part: _Part, i: int) -> _Fit:
+    """The effect of a workload on each metric, with its neighbours beside it."""
+    own = slice(part.place[i], part.place[i] + exposure.COLUMNS - 1)
+    return _own_fit(part.raw[:, own], part.rest[:, own], _beside(part, i), part.y, part.edges)
+
+
+def _lead(part: _Part, i: int) -> _Fit:
+    """The effect in the minutes before a start, beside the effect of the run itself."""
+    rest = part.rest[:, part.place[i] : part.place[i] + exposure.COLUMNS]
+    columns = np.column_stack([rest, _beside(part, i)])
+    weights = np.zeros(columns.shape[1])
+    weights[exposure.COLUMNS - 1] = 1
+    return _fit(columns, weights, part.y, part.edges)
 
 
 def _flags(part: _Part, i: int) -> dict[str, str]:
@@ -674,7 +694,7 @@ def _variant_fits(part: _Part, i: int) -> dict[str, _Fit]:
     fits["runs of median length"] = _variant_fit(
         part, exposure.of_median_length(study.open[:, i])[:, None], beside
     )
-    return fits | {BEFORE: _member_fits(part, i)[1]}
+    return fits | {BEFORE: _lead(part, i)}
 
 
 def _variant_fit(part: _Part, open_: Array, beside: Array) -> _Fit:

@@ -170,6 +170,16 @@ def test_two_workloads_do_not_take_each_other_s_blame():
     }
 
 
+def test_among_many_the_worst_stand_beside_all_others():
+    """What a few do to the writer is taken out of the noise of the rest."""
+    latency, load = writer()
+    many = [scattered(seed=seed, workload=f"w{seed:02d}") for seed in range(14)]
+    latency = slowed(slowed(latency, many[3], 30), many[7], 30)
+    table = reader_impact.estimate(latency, load, pd.concat(many)).set_index("workload")
+    assert table.index[table["level"] == "slows"].to_list() == ["w03", "w07"]
+    assert (table.drop(["w03", "w07"])["smallest_detectable_pct"].dropna() < 3).all()
+
+
 @pytest.mark.parametrize(
     ("exposures", "reason"),
     [
