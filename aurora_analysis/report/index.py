@@ -110,7 +110,7 @@ def coverage(rows: pd.DataFrame, window: Window) -> list[dict[str, Any]]:
             "covered": round(_covered(group, window), 4),
             **{name: _sum(group[name]) for name in ("expected", "received", "lost")},
             "unit": _joined(group["unit"]),
-            "note": _joined(group["note"]),
+            "note": _joined(group["note"][group["note"] != source]),
         }
         for (table, source, instance), group in groups
     ]
@@ -164,11 +164,14 @@ def _shown_cluster(cluster: Mapping[str, Any], timezone: str) -> dict[str, Any]:
 
 
 def _shown_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    short = row["expected"] is not None and row["received"] is not None and row["received"] < row["expected"]
+    received, expected, lost = (row[name] for name in ("received", "expected", "lost"))
+    short = expected is not None and received is not None and received < expected
+    of = f" of {_count(expected)}" if short else ""
     return {
         "covered_text": _percent(row["covered"]),
-        **{f"{name}_text": _count(row[name]) for name in ("expected", "received", "lost")},
-        "incomplete": row["covered"] < 1 or short or bool(row["lost"]),
+        "received_text": f"{_count(received)}{of} {row['unit'] or ''}".strip(),
+        "lost_text": _count(lost),
+        "incomplete": row["covered"] < 1 or short or bool(lost),
     }
 
 
