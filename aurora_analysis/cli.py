@@ -159,8 +159,11 @@ def fetch(
 
     Exit code 1: something could not be had; a line and `store coverage` say what, and the next fetch asks again.
     """
+    import pyarrow
+
     from aurora_analysis import config
     from aurora_analysis.sources import fetch as fetching
+    from aurora_analysis.sources import plan
     from aurora_analysis.store import Store
 
     asked = _window(start, end, week, last_week, timezone, _now(pretended))
@@ -177,10 +180,38 @@ def fetch(
         click.echo(line, err=not dry_run)
     if dry_run:
         return
-    outcomes = fetching.bring(work, clients, opened, threads=read.fetch.threads, tell=_progress(work))
+    threads = plan.threads(rates, read.fetch.threads)
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())  # the other one keeps what was freed: 50 MiB
+    outcomes = fetching.bring(work, clients, opened, threads=threads, tell=_progress(work))
     for line in fetching.summary(work, outcomes, rates):
         click.echo(line)
     sys.exit(fetching.failed(work, outcomes))
+
+
+@main.command()
+@click.option("--cluster", required=True, help="Its name in the settings file, or its identifier.")
+@click.option(
+    "--config", "settings", default="", help="Settings [default: aurora-analysis.toml, if it is there]."
+)
+@click.option("--region", default="", help="Of the cluster [default: the settings', else boto3's].")
+@click.option("--profile", default="", help="Of ~/.aws/config [default: the settings', else boto3's].")
+@click.option("--now", "pretended", default="", hidden=True, help="The moment to take for now.")
+def doctor(cluster: str, settings: str, region: str, profile: str, pretended: str) -> None:
+    """What of a cluster is reachable, permitted and enabled, and the exact fix of each gap.
+
+    Exit code 1: there is a gap.
+    """
+    from aurora_analysis import config
+    from aurora_analysis.sources import doctor as diagnosing
+    from aurora_analysis.sources import fetch as fetching
+
+    read = config.load(settings)
+    where = read.cluster(cluster, region=region, profile=profile)
+    clients = _clients(where, fetching.rates(read.rates), read.fetch.threads)
+    found = fetching.described(clients, where.identifier)
+    checks = diagnosing.checks(found, diagnosing.probe(clients, found, _now(pretended)))
+    click.echo("\n".join(diagnosing.table(checks)))
+    sys.exit(any(check.state in {"gap", "refused"} for check in checks))
 
 
 def _now(pretended: str) -> datetime:

@@ -48,7 +48,7 @@ class Rates:
     """How many calls a second each service is asked for, retries included."""
 
     performance_insights: float = 20.0  # AWS publishes no limit: an assumption, so it is printed
-    cloudwatch: float = 50.0  # a tenth of the account's 500 GetMetricData calls a second
+    cloudwatch: float = 10.0  # a fiftieth of the account's 500 GetMetricData calls a second
     logs: float = 5.0  # FilterLogEvents: 5 to 25 a second by region, for the whole account
     rds: float = 10.0  # log portions cost the instance itself
 
@@ -65,7 +65,7 @@ class Prices:
 class Fetch:
     """How a fetch works."""
 
-    threads: int = 4  # for each service
+    threads: int = 4  # for each service, at most
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def test_the_environment_goes_before_the_file(write):
     """A variable wins over the file, the file over the default."""
     path = write("store = 'there'\n[rates]\nlogs = 7\nrds = 3\n")
     settings = config.load(path, environ={"AURORA_ANALYSIS_RATES_LOGS": "9", "AURORA_ANALYSIS_STORE": "here"})
-    assert (settings.rates.logs, settings.rates.rds, settings.rates.cloudwatch) == (9.0, 3.0, 50.0)
+    assert (settings.rates.logs, settings.rates.rds, settings.rates.cloudwatch) == (9.0, 3.0, 10.0)
     assert settings.store == "here"
 
 

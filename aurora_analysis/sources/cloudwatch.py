@@ -253,7 +253,7 @@ def pages(
     for first in range(0, len(numbers), QUERIES_A_CALL):
         yield from client.get_paginator("get_metric_data").paginate(
             MetricDataQueries=[
-                _request(asked[n], cluster, f"q{n}") for n in numbers[first : first + QUERIES_A_CALL]
+                request(asked[n], cluster, f"q{n}") for n in numbers[first : first + QUERIES_A_CALL]
             ],
             StartTime=window.start,
             EndTime=window.end,
@@ -261,7 +261,8 @@ def pages(
         )
 
 
-def _request(query: Query, cluster: str, name: str) -> dict[str, Any]:
+def request(query: Query, cluster: str, name: str) -> dict[str, Any]:
+    """GetMetricData's words for a query."""
     dimension = (
         {"Name": "DBClusterIdentifier", "Value": cluster}
         if query.instance is None

@@ -99,6 +99,15 @@ def _asked(failures: list[str], ask: Callable[[], Answer], otherwise: Answer) ->
         return otherwise
 
 
+def described(clients: Clients, identifier: str) -> Topology:
+    """The cluster as it is now; where it may not be asked, one line says why."""
+    refused: list[str] = []
+    found = _asked(refused, lambda: topology.fetch(clients["rds"], identifier), None)
+    if found is None:
+        raise Error(refused[-1])
+    return found
+
+
 def _from_memory(known: pd.DataFrame, identifier: str, failures: Sequence[str]) -> Topology:
     if known.empty:
         raise Error(f"{failures[-1]} Without it nothing is known of {identifier}.")
@@ -309,7 +318,7 @@ def bring(
     clients: Clients,
     store: Store,
     *,
-    threads: int,
+    threads: Mapping[str, int],
     tell: Callable[[Outcome], object] = lambda outcome: None,
 ) -> list[Outcome]:
     """Commit the survey, then every chunk."""

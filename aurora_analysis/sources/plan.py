@@ -8,6 +8,7 @@ what coverage does not mark as done.
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -104,6 +105,15 @@ class Rate:
         time.sleep(max(0.0, moment - time.monotonic()))
 
 
+CALL_S = 0.2
+"""A call and the reading of its answer take about so long: that many calls in flight fill the rate."""
+
+
+def threads(rates: Mapping[str, Rate], most: int) -> dict[str, int]:
+    """Service → the threads that fill its rate, `most` at most: every further one holds memory and saves no time."""
+    return {service: min(most, math.ceil(rate.per_second * CALL_S)) for service, rate in rates.items()}
+
+
 def limit(client: Any, rate: Rate) -> Any:
     """The client, every HTTP request of which (retries included) takes a token first."""
     client.meta.events.register("before-send", rate.take)
@@ -176,11 +186,12 @@ def run(
     *,
     cluster: str,
     now: datetime,
-    threads: int,
+    threads: Mapping[str, int],
     tell: Callable[[Outcome], object] = lambda outcome: None,
 ) -> list[Outcome]:
     """Bring every chunk and commit it with its coverage; `tell` hears of each as it is through.
 
+    `threads` is how many chunks of a service are in flight at once.
     A chunk that fails leaves a coverage row that says why; what would fail in the same way is not tried.
     """
     hopeless: dict[object, str] = {}
@@ -196,7 +207,8 @@ def run(
             _cover(store, outcome, cluster=cluster, now=now)
         return outcome
 
-    pools = {chunk.service: ThreadPoolExecutor(threads, chunk.service) for chunk in chunks}
+    services = {chunk.service for chunk in chunks}
+    pools = {service: ThreadPoolExecutor(threads[service], service) for service in services}
     try:
         futures = [pools[chunk.service].submit(work, chunk) for chunk in chunks]
         return [_told(done, tell) for done in as_completed(futures)]
