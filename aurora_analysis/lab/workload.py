@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier, Event
 from queue import Empty
+from threading import BrokenBarrierError
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -204,7 +205,12 @@ class Sessions:
         """Start the processes, and wait until they could begin."""
         for process in self._processes:
             process.start()
-        self._ready.wait(START_S)
+        try:
+            self._ready.wait(START_S)
+        except BrokenBarrierError:
+            raise Error(
+                f"The lab's sessions did not start within {START_S:g} s: try again on a calmer machine."
+            ) from None
 
     def begin(self, load: Load, plan: pd.DataFrame) -> None:
         """Begin with the load and the plan, at the moments that they say."""
@@ -239,7 +245,7 @@ class Sessions:
     def stop(self) -> None:
         """Ask the processes to stop, and see that they do."""
         self._stopping.set()
-        for process in self._processes:
+        for process in (one for one in self._processes if one.pid is not None):
             process.join(2)
             process.kill()
             process.join()
