@@ -7,7 +7,7 @@ style, a marker, a label or a place says the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib.dates as mdates
 import matplotlib.pyplot as plt
@@ -237,6 +237,122 @@ def effects(frame: pd.DataFrame, *, materiality_pct: float = 5.0, ax: Axes | Non
     )
 
 
+def active_sessions(
+    classes: pd.DataFrame, profiles: pd.DataFrame, *, most: int = 5, timezone: str = "UTC"
+) -> list[Axes]:
+    """Average active sessions over time, stacked by wait class, one panel an instance; the line is its vCPUs.
+
+    `classes` has `time, instance, wait_class, active_sessions`, `profiles` an instance's `role` and `vcpus`. Of the
+    classes the `most` loaded ones are told apart.
+    """
+    load = classes.groupby("wait_class")["active_sessions"].sum().sort_values(ascending=False)
+    names = classes["wait_class"].where(classes["wait_class"].isin(load.index[:most]), "all others")
+    order = [*load.index[:most], *["all others"] * (len(load) > most)]
+    panels = _panels(max(len(profiles), 1), height=1.7)
+    for ax, row in zip(panels, profiles.to_dict("records")):
+        mine = classes.assign(wait_class=names)[classes["instance"] == row["instance"]]
+        stack = mine.groupby(["time", "wait_class"])["active_sessions"].sum().unstack()
+        _stack(ax, stack.reindex(columns=order))
+        ax.axhline(row["vcpus"], color=INK, linestyle="--", linewidth=1)
+        ax.set_title(f"{row['instance']} ({row['role']}), {row['vcpus']:g} vCPUs: dashed", fontsize="medium")
+        ax.set_ylabel("active sessions")
+        ax.margins(x=0.01)
+    _time_axis(panels[-1], timezone)
+    handles, labels = panels[0].get_legend_handles_labels()
+    plt.gcf().legend(handles, labels, loc="outside upper left", ncols=len(order) or 1, frameon=False)
+    return [_say_if_empty(ax, classes) for ax in panels]
+
+
+HATCHES = ("", "//", "..", "xx", "\\\\", "--")
+
+
+def _stack(ax: Axes, stack: pd.DataFrame) -> None:
+    """Areas on top of each other, each with its colour and hatch; where nothing was observed there is none."""
+    period = pd.Timedelta(stack.index.to_series().diff().median())
+    grid = pd.date_range(stack.index[0], stack.index[-1], freq=period) if len(stack) > 1 else stack.index
+    areas = ax.stackplot(grid, stack.fillna(0).reindex(grid).T.to_numpy(), labels=stack.columns, linewidth=0)
+    for n, area in enumerate(areas):
+        area.set(facecolor=_colour(n), hatch=HATCHES[n % len(HATCHES)], edgecolor="white")
+    ax.set_ylim(bottom=0)
+
+
+def hours_of_week(load: pd.DataFrame, *, timezone: str = "UTC") -> list[Axes]:
+    """The mean load by weekday and hour, one panel a seat (`seat, weekday, hour, active_sessions`); numbers are sessions."""
+    seats = sorted(load["seat"].unique(), key=lambda seat: (seat != "writer", seat))
+    panels = _panels(max(len(seats), 1), height=1.9)
+    highest = load["active_sessions"].max()
+    for ax, seat in zip(panels, seats):
+        table = load[load["seat"] == seat].pivot(index="weekday", columns="hour", values="active_sessions")
+        _heat(ax, table.reindex(index=range(7), columns=range(24)), highest)
+        ax.set_title(f"{seat}: active sessions", fontsize="medium")
+    panels[-1].set_xlabel(f"hour [{timezone}]")
+    return [_say_if_empty(ax, load) for ax in panels]
+
+
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def _heat(ax: Axes, table: pd.DataFrame, highest: float) -> None:
+    """Weekdays by hours: colour and number say the same; what was not observed is empty."""
+    ax.imshow(table, aspect="auto", cmap="cividis", vmin=0, vmax=highest)
+    for (row, column), value in np.ndenumerate(table.to_numpy()):
+        if np.isfinite(value):
+            ink = "white" if value < 0.6 * highest else "black"
+            ax.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=6, color=ink)
+    ax.set_yticks(range(7), WEEKDAYS)
+    ax.set_xticks(range(0, 24, 2))
+    ax.grid(visible=False)
+
+
+def ranks(moved: pd.DataFrame, *, most: int = 12, ax: Axes | None = None) -> Axes:
+    """The rank of each digest by load in the window before (left) and now (right): `digest, share_pct, rank, rank_before, move`.
+
+    New and vanished digests have one end only, and say so.
+    """
+    shown = moved[(moved["rank"] <= most) | (moved["rank_before"] <= most)]
+    ax = ax or _axes(height=1.0 + 0.26 * max(len(shown), 1))
+    for n, row in enumerate(shown.to_dict("records")):
+        ends = [row["rank_before"], row["rank"]]
+        ax.plot([0, 1], ends, color=_colour(n), linestyle=_style(n), marker=MARKERS[n % len(MARKERS)])
+        move = f", {row['move']}" if row["move"] else ""
+        gone = np.isnan(row["rank"])
+        _beside(ax, -0.03, ends[0], row["digest"] + (move if gone else ""), "right")
+        _beside(ax, 1.03, ends[1], f"{row['digest']}  {row['share_pct']:.1f} %{move}", "left")
+    ax.set_xlim(-0.5, 1.7)
+    ax.set_xticks([0, 1], ["before", "now: share of the load"])
+    ax.set_ylabel("rank by load")
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.invert_yaxis()
+    ax.grid(visible=False)
+    return _say_if_empty(ax, shown)
+
+
+def _beside(ax: Axes, x: float, y: float, label: str, side: Literal["left", "right"]) -> None:
+    if not np.isnan(y):
+        ax.text(x, y, label, ha=side, va="center", fontsize=8)
+
+
+def changes(frame: pd.DataFrame, *, materiality_pct: float = 5.0, ax: Axes | None = None) -> Axes:
+    """How far throughput and latency of each subject moved against the other window [%], with day-block intervals."""
+    known = frame[frame["low_pct"].notna()]
+    labels = [
+        f"{row['seat']} {row['digest']} {row['measure']}".replace("  ", " ").replace("_", " ")
+        for row in known.to_dict("records")
+    ]
+    ax = intervals(
+        known,
+        labels,
+        estimate="change_pct",
+        low="low_pct",
+        high="high_pct",
+        materiality_pct=materiality_pct,
+        xlabel="change against the other window [%]",
+        ax=ax,
+    )
+    ax.set_ylim(max(len(known), 1) - 0.5, -0.5)
+    return ax
+
+
 def log_histogram(
     distribution: pd.DataFrame,
     cuts: pd.DataFrame | None = None,
@@ -316,6 +432,15 @@ def _axes(width: float = 8.6, height: float = 2.6) -> Axes:
     """Axes of a figure of their own."""
     _, ax = plt.subplots(figsize=(width, height), layout="constrained")
     return _calm(ax)
+
+
+def _panels(count: int, *, height: float) -> list[Axes]:
+    """Calm axes one below the other, which share their axes of time and value."""
+    size = (8.6, 0.5 + height * count)
+    _, panels = plt.subplots(
+        count, figsize=size, layout="constrained", squeeze=False, sharex=True, sharey=True
+    )
+    return [_calm(ax) for ax in panels[:, 0]]
 
 
 def _calm(ax: Axes) -> Axes:

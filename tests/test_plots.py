@@ -39,6 +39,24 @@ HELD = pd.DataFrame(
     index=MINUTES[:2],
 )
 EFFECTS = pd.DataFrame({"effect_pct": [50.0], "ci_low_pct": [40.0], "ci_high_pct": [61.0]})
+CLASSES = pd.DataFrame(
+    {
+        "time": MINUTES.repeat(2),
+        "instance": "db-1",
+        "wait_class": ["CPU", "row locks"] * 120,
+        "active_sessions": 1.0,
+    }
+)
+PROFILES = pd.DataFrame({"instance": ["db-1"], "role": ["writer"], "vcpus": [4.0]})
+HOURS = pd.DataFrame({"seat": ["writer"], "weekday": [1], "hour": [13], "active_sessions": [2.5]})
+MOVED = pd.DataFrame(
+    {"digest": ["a", "b", "c"], "share_pct": [60.0, 40.0, np.nan], "rank": [1.0, 2.0, np.nan]}
+    | {"rank_before": [2.0, np.nan, 1.0], "move": ["", "new", "vanished"]}
+)
+CHANGES = pd.DataFrame(
+    {"seat": ["writer"] * 2, "digest": ["", "d1"], "measure": ["commit_latency", "latency"]}
+    | {"change_pct": [3.0, 4.0], "low_pct": [1.0, np.nan], "high_pct": [5.0, np.nan]}
+)
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +76,8 @@ DRAWN = {
     "blocks": (lambda: plots.blocks(BLOCKS)[0], "[ms]"),
     "log_histogram": (lambda: plots.log_histogram(SPREAD, CUTS), "[%]"),
     "ecdf": (lambda: plots.ecdf(SPREAD, CUTS), "[%]"),
+    "active_sessions": (lambda: plots.active_sessions(CLASSES, PROFILES)[0], "active sessions"),
+    "ranks": (lambda: plots.ranks(MOVED), "rank by load"),
 }
 
 
@@ -77,6 +97,10 @@ EMPTY = {
     "log_histogram": lambda: plots.log_histogram(SPREAD[:0], CUTS[:0]),
     "ecdf": lambda: plots.ecdf(SPREAD[:0]),
     "intervals": lambda: intervals(EFFECTS[:0], []),
+    "active_sessions": lambda: plots.active_sessions(CLASSES[:0], PROFILES[:0])[0],
+    "hours_of_week": lambda: plots.hours_of_week(HOURS[:0])[0],
+    "ranks": lambda: plots.ranks(MOVED[:0]),
+    "changes": lambda: plots.changes(CHANGES[:0]),
 }
 
 
@@ -108,6 +132,35 @@ def test_intervals_name_every_row():
     ax = intervals(EFFECTS, ["etl"])
     assert [label.get_text() for label in ax.get_yticklabels()] == ["etl"]
     assert "±5 %" in ax.get_xlabel()
+
+
+def test_a_stack_leaves_gaps_and_shows_vcpus():
+    """Minutes that were not observed are empty, not interpolated; the dashed line stands at the vCPUs."""
+    lacking = CLASSES[~CLASSES["time"].isin(MINUTES[30:60])]
+    [ax] = plots.active_sessions(lacking, PROFILES)
+    assert ax.lines[0].get_ydata()[0] == 4.0
+    heights = ax.collections[1].get_paths()[0].vertices[:, 1]
+    assert len(ax.collections[1].get_paths()) == 2
+    assert heights.max() == 2.0
+
+
+def test_a_heat_map_says_its_numbers():
+    """Tuesday 13:00, 2.5 sessions: in colour and in digits."""
+    [ax] = plots.hours_of_week(HOURS, timezone="Europe/Berlin")
+    assert [(text.get_position(), text.get_text()) for text in ax.texts] == [((13, 1), "2.5")]
+    assert "Europe/Berlin" in ax.get_xlabel()
+
+
+def test_ranks_name_what_is_new_and_what_vanished():
+    """Both ends of what stayed, one end of what came or went."""
+    told = {text.get_text() for text in plots.ranks(MOVED).texts}
+    assert told == {"a", "a  60.0 %", "b  40.0 %, new", "c, vanished"}
+
+
+def test_changes_leave_out_what_has_no_interval():
+    """One matched day tells no interval, so it is not drawn."""
+    ax = plots.changes(CHANGES)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["writer commit latency"]
 
 
 def test_a_plot_changes_nothing():

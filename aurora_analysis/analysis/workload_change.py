@@ -204,7 +204,9 @@ def changes(
     )
     compared = _compared(*pair, weekly=weekly, alpha=alpha)
     frame = pd.DataFrame(compared | unusual, index=subjects).reset_index()
-    frame = frame[frame["hours_matched"] > 0].reset_index(drop=True)
+    frame = frame[frame["hours_matched"] > 0].sort_values(
+        "seat", key=_writer_first, kind="stable", ignore_index=True
+    )
     frame["p_adjusted"] = adjusted(frame.pop("p"))
     return frame.assign(level=_levels(frame, materiality_pct, alpha))
 
@@ -233,6 +235,10 @@ def _kinds(now: Sums, subjects: pd.MultiIndex) -> list[str]:
         measure if many else f"rare {measure}"
         for measure, many in zip(subjects.get_level_values("measure"), often)
     ]
+
+
+def _writer_first(seats: pd.Series) -> pd.Series:
+    return seats != "writer"
 
 
 def _percent(logs: Array) -> Array:
