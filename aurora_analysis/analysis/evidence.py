@@ -45,7 +45,7 @@ GROWTH_COLUMNS = ["workload", "exposed_hours", "growth", "share_pct", "per_expos
 def growth(held: pd.DataFrame, runs: pd.DataFrame, window: Window) -> pd.DataFrame:
     """How much the history list grew while each workload's read view was the oldest [transactions].
 
-    Answers: whose read views held up purge? `held` is `undo_log.holders(…)` over `runs`, the exposures. One row a
+    Answers: whose read views held up purge? `held` is `read_views.holders(…)` over `runs`, the exposures. One row a
     workload, most growth first, then `(unknown)`: sessions that no log tells of. `share_pct` is of all growth
     while purge was held.
     """

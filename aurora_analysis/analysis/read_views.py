@@ -98,7 +98,9 @@ def holders(
     """
     samples = _samples(history, transactions)
     if samples is None:
-        return _told(history[:0], np.array([], dtype=int), runs.index, pd.DatetimeIndex([]), np.array([]))
+        return _told(
+            history[:0], np.array([], dtype=int), runs.index, pd.DatetimeIndex([], tz="UTC"), np.array([])
+        )
     known = _runs(runs, samples)
     start = samples.view_start(per_transaction or samples.per_transaction())
     who = _attributed(samples, start, known)
