@@ -96,12 +96,9 @@ def tables(seed: int, window: Window = FORTNIGHT) -> dict[str, pd.DataFrame]:
 
 
 def write(store: Store, seed: int, window: Window = FORTNIGHT) -> None:
-    """Write the fortnight as cluster `shop`, coverage last."""
+    """Write the fortnight as cluster `shop`, coverage last; it replaces what another seed left there."""
     for name, frame in tables(seed, window).items():
-        if name in {"slow_queries", "statements"}:
-            store.merge(name, frame, cluster=CLUSTER, source=SOURCE)
-        else:
-            store.write(name, frame, window, cluster=CLUSTER, source=SOURCE)
+        store.write(name, frame, window, cluster=CLUSTER, source=SOURCE)
 
 
 def _instances(plan: Plan) -> pd.DataFrame:

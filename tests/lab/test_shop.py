@@ -76,6 +76,18 @@ def test_everything_says_that_it_is_simulated(store):
         assert set(store.read(name, cluster="shop")["source"]) == {"simulated"}, name
 
 
+def test_another_seed_replaces_the_first(tmp_path: Path):
+    """Executions, trials and metrics of two fortnights are never mixed; the same one again makes no commit."""
+    opened = Store(tmp_path)
+    shop.write(opened, 4, DAYS)
+    shop.write(opened, 3, DAYS)
+    versions = opened.versions()
+    shop.write(opened, 3, DAYS)
+    assert opened.versions() == versions
+    for name, frame in shop.tables(3, DAYS).items():
+        assert len(opened.read(name, cluster="shop")) == len(frame), name
+
+
 def test_what_the_log_does_not_tell_is_not_in_it(tables):
     """The idle session is in the truth, and only there."""
     assert "idle session" in set(tables["trials"]["workload"])
