@@ -372,8 +372,8 @@ def _wording(
         return "purge", "outrun", severity, sentence
     if row["state"] == "unknown":
         sentence = (
-            f"Purge was blocked {lasted}, by sessions that no log tells of: {grown}. The view that cost most began "
-            f"at about {since}; it may be an idle transaction."
+            f"No statement known explains why purge fell behind {lasted}, while {grown}. If a read view held it, the "
+            f"one that cost most began at about {since}: an idle transaction is the usual cause."
         )
         return "sessions in no log", "unknown", "unknown", sentence
     sentence = (
@@ -432,7 +432,7 @@ def _healthy(history: pd.Series, coverage: float) -> Verdict:
 
 
 def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
 def _duration(seconds: float) -> str:
