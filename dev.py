@@ -12,9 +12,11 @@ import argparse
 import functools
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,6 +37,7 @@ def main() -> int:
         "test": (test, "lint, types, tests, and the notebooks against their committed outputs"),
         "lint": (lint, "ruff and mypy"),
         "notebooks": (notebooks, "run the notebooks on the sample and keep their outputs"),
+        "calibrate": (calibrate, "how often the verdict is wrong: gates B1 to B12 on simulated fortnights"),
         "bench": (bench, "the slow studies: speed as ratios, memory, mutation"),
         "lock": (lock, "resolve requirements.lock anew (needs uv)"),
         "clean": (clean, "remove what this script and the tools made"),
@@ -48,9 +51,43 @@ def main() -> int:
 
 
 def demo(arguments: Sequence[str]) -> int:
-    """One report index over both clusters of the sample."""
+    """One report index over both clusters of the sample; with --aws the whole path, from a cluster on loopback."""
     set_up()
+    if "--aws" in arguments:
+        return demo_aws([argument for argument in arguments if argument != "--aws"])
     return run("-m", "aurora_analysis", "report", "--output", str(ROOT / "reports" / "demo"), *arguments)
+
+
+def demo_aws(arguments: Sequence[str]) -> int:
+    """doctor, fetch and report against `shop`, served as AWS on 127.0.0.1: no account is needed."""
+    serve = [str(PYTHON), "tests/aws_endpoint", "--store", "data/sample"]
+    with (
+        tempfile.TemporaryDirectory() as store,
+        subprocess.Popen(serve, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True) as endpoint,
+    ):
+        try:
+            now, variables = served(endpoint)
+            shop, at = ["--cluster", "shop"], ["--now", now]
+            window = ["--start", "2026-11-02", "--end", "2026-11-16"]
+            output = ["--output", str(ROOT / "reports" / "demo-aws")]
+            steps = [
+                ["doctor", *shop, *at],
+                ["fetch", *shop, *at, *window, "--store", store],
+                ["report", *shop, *output, "--store", store, *arguments],
+            ]
+            seen = environment() | variables
+            command = [str(PYTHON), "-m", "aurora_analysis"]
+            codes = [subprocess.call([*command, *step], cwd=ROOT, env=seen) for step in steps]
+        finally:
+            endpoint.terminate()
+    return max(codes[1:])  # doctor's 1 is an answer: it found a gap, and said how to close it
+
+
+def served(endpoint: subprocess.Popen[str]) -> tuple[str, dict[str, str]]:
+    """The moment that is now there, and the variables by which boto3 finds it: what it says when it is ready."""
+    url, now, *exports = iter((endpoint.stdout or sys.stdin).readline, "\n")
+    say(f"AWS on loopback: {url.strip()}, where it is {now.strip()}")
+    return now.strip(), dict(shlex.split(line)[1].split("=", 1) for line in exports)
 
 
 def test(arguments: Sequence[str]) -> int:
@@ -95,6 +132,12 @@ def bench(arguments: Sequence[str]) -> int:
     if unknown:
         return fail(f"There is no benchmark {', '.join(unknown)}: there are {', '.join(found)}.")
     return max([run(str(found[name])) for name in (arguments or found)], default=0)
+
+
+def calibrate(arguments: Sequence[str]) -> int:
+    """The gates of the estimator on fresh seeds; writes benchmarks/calibration/RESULTS.md."""
+    set_up()
+    return run("benchmarks/calibration", *arguments)
 
 
 def lock(_: Sequence[str]) -> int:

@@ -1,7 +1,7 @@
 """Serve a store's cluster as AWS until interrupted: `python tests/aws_endpoint --store data/sample`.
 
 The first line on standard output is the URL, the second the moment that is now there: the end of the data,
-unless --now says otherwise. The rest are the variables by which boto3 finds it.
+unless --now says otherwise; then the variables by which boto3 finds it, and an empty line: it is ready.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def main() -> None:
     )
     with endpoint as aws:
         lines = [aws.url, f"{now:%Y-%m-%dT%H:%M:%SZ}"]
-        lines += [f"export {name}={shlex.quote(value)}" for name, value in aws.environment.items()]
+        lines += [f"export {name}={shlex.quote(value)}" for name, value in aws.environment.items()] + [""]
         sys.stdout.write("\n".join(lines) + "\n")
         sys.stdout.flush()
         try:
