@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import linalg
+
+from aurora_analysis.errors import Error
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -62,7 +65,10 @@ class Grid:
 
 def grid(times: pd.DatetimeIndex, load: pd.Series, timezone: str) -> Grid:
     """The minutes of `times`; its days are cut at the local hour in which the writer's load is least."""
-    local = times.tz_convert(timezone)
+    try:
+        local = times.tz_convert(ZoneInfo(timezone))
+    except (ZoneInfoNotFoundError, ValueError):
+        raise Error(f"There is no time zone {timezone!r}: use a name as in Europe/Berlin or UTC.") from None
     hourly = load.groupby(local.hour).mean().reindex(range(24)).to_numpy(dtype=float)
     cut = 60 * int(np.nanargmin(hourly))
     dates = (local.tz_localize(None) - pd.Timedelta(minutes=cut)).normalize()

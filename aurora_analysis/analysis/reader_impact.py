@@ -2,7 +2,7 @@
 
 The writer's log latency of each minute is regressed on what moves it anyway (`nuisance`) and on the workload's
 exposure, its dose (what purge could not clean up while it was open) and its tail (the half hour after it). The
-effect is the mean fitted effect over the exposed minutes. Its standard error is a jackknife over days (CR3: Bell
+effect is the mean fitted effect over the exposed minutes, at the load that the writer had. Its standard error is a jackknife over days (CR3: Bell
 & McCaffrey 2002) with a t distribution of as many degrees of freedom as the days' shares in the estimate allow:
 minutes hang together and runs are few, which is why correlation and t-tests see an effect where there is none.
 
@@ -232,11 +232,15 @@ def _study(
     _check_minutes(load, "load")
     _check_runs(exposures, "exposures")
     _check_values(latency, load)
+    if history_list_length is not None:
+        _check_minutes(history_list_length, "history_list_length")
     times = pd.date_range(latency.index.min(), latency.index.max(), freq="min")
-    throughput = load.reindex(times)
+    throughput = load.reindex(times).where(lambda series: series < np.inf)
     grid = nuisance.grid(times, throughput, timezone)
     spans, known = _writer_spans(grid, roles)
-    usable = latency.reindex(times).where(lambda frame: frame > 0).loc[known].reindex(times)
+    usable = (
+        latency.reindex(times).where(lambda frame: (frame > 0) & (frame < np.inf)).loc[known].reindex(times)
+    )
     by_name = {str(name): runs for name, runs in exposures.groupby("workload", sort=True)}
     return _Study(
         grid=grid,
@@ -292,6 +296,10 @@ def _writer_spans(grid: Grid, roles: pd.DataFrame | None) -> tuple[Array, Mask]:
     known = np.ones(len(grid.times), dtype=bool)
     if roles is None or len(roles) < 2:
         return np.zeros((len(known), 0)), known
+    if not {"start", "writer"} <= set(roles) or not isinstance(roles["start"].dtype, pd.DatetimeTZDtype):
+        raise Error(
+            "roles must have columns start (UTC) and writer: one row for each time somebody became writer."
+        )
     ordered = roles.sort_values("start")
     ordered = ordered[ordered["writer"] != ordered["writer"].shift()]
     minute = np.arange(len(known))
@@ -508,7 +516,8 @@ def _fit(columns: Array, weights: Array, y: Array, edges: Integers) -> _Fit:
     share = np.add.reduceat(leverage**2, edges)
     share = share / share.sum()
     error = np.sqrt(((scores / (1 - np.minimum(share, 0.9))[:, None]) ** 2).sum(axis=0))
-    return _Fit(weights @ coefficients, error, max(2.0, 1 / (share**2).sum() - 1))
+    # A latency that never changes has no error: far below what could ever matter, but not zero.
+    return _Fit(weights @ coefficients, np.maximum(error, 1e-9), max(2.0, 1 / (share**2).sum() - 1))
 
 
 def _beside(part: _Part, i: int) -> Array:
@@ -649,6 +658,9 @@ def _without_comparison(grid: Grid, valid: Mask, open_: Array) -> str:
     share = (days[key[valid & (open_ > 0)]] >= COMPARABLE_DAYS).mean()
     if share >= COMPARABLE_LEAST:
         return ""
+    always = (open_[valid] > 0).mean()
+    if always > 0.5:
+        return f"it is open in {always:.0%} of all minutes: there are too few comparable minutes without it"
     usual = _usual_clock(grid.clock[exposure.starts_of(open_[:, None])[:, 0]])
     return f"it always runs at {usual}: there are no comparable minutes without it"
 

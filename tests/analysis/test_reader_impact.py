@@ -362,6 +362,39 @@ def test_input_that_does_not_fit_is_one_clear_line(change, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"timezone": "Mars/Olympus"}, "no time zone 'Mars/Olympus'"),
+        ({"roles": pd.DataFrame({"start": [1, 2]})}, "roles must have columns"),
+        ({"writer_jobs": runs((2, 1), workload="batch")}, "writer_jobs ends before its start"),
+        ({"history_list_length": pd.Series([1.0, 2.0])}, "history_list_length has no time zone"),
+    ],
+)
+def test_options_that_do_not_fit_are_one_clear_line(options, message):
+    """The same holds for what may be left out."""
+    with pytest.raises(Error, match=message):
+        reader_impact.estimate(*writer(), scattered(), **options)
+
+
+def test_what_cannot_be_a_latency_is_missing():
+    """Zero (nothing was committed) and infinity are no latencies, and a constant one is no riddle."""
+    latency, load = writer()
+    latency = latency.assign(constant=4.0)
+    latency.iloc[::50, 0] = 0
+    latency.iloc[1::50, 0] = np.inf
+    table = reader_impact.estimate(latency, load, scattered())
+    assert table["level"].to_list() == ["no material effect", "no material effect"]
+
+
+def test_what_always_runs_has_nothing_to_be_compared_with():
+    """A dashboard that asks every minute is refused in words that fit it."""
+    always = runs(*[(minute / 60, (minute + 0.3) / 60) for minute in range(0, 8 * 1440, 1)])
+    row = reader_impact.estimate(*writer(), always).iloc[0]
+    assert row["level"] == "cannot tell"
+    assert "it is open in 100% of all minutes" in row["reason"]
+
+
 @pytest.mark.parametrize("days", [0.001, 0.5, 8])
 def test_no_runs_no_rows(days):
     """An empty table has the same columns, however short the window."""
