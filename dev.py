@@ -126,11 +126,11 @@ def notebooks(_: Sequence[str]) -> int:
 
 def bench(arguments: Sequence[str]) -> int:
     """Every benchmark, or the ones named."""
-    set_up()
     found = {path.stem: path for path in sorted((ROOT / "benchmarks").glob("*.py")) if path.stem[0] != "_"}
     unknown = [name for name in arguments if name not in found]
     if unknown:
         return fail(f"There is no benchmark {', '.join(unknown)}: there are {', '.join(found)}.")
+    set_up()
     return max([run(str(found[name])) for name in (arguments or found)], default=0)
 
 

@@ -1,0 +1,47 @@
+"""The set-up script: standard library only, and clear about what it does not know."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+DEV = Path(__file__).parent.parent / "dev.py"
+
+
+def test_it_needs_nothing_but_python():
+    """Every import is of the standard library."""
+    names = {
+        name.split(".")[0]
+        for node in ast.walk(ast.parse(DEV.read_text()))
+        for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [])
+        + ([node.module or ""] if isinstance(node, ast.ImportFrom) else [])
+    }
+    assert names <= sys.stdlib_module_names
+
+
+def ran(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(DEV), *arguments], capture_output=True, text=True, check=False)
+
+
+def test_an_unknown_chore_names_the_known_ones():
+    """Exit code 2, and the list."""
+    done = ran("teest")
+    assert done.returncode == 2
+    assert "demo" in done.stderr
+
+
+def test_an_unknown_benchmark_names_the_known_ones(tmp_path):
+    """Nothing runs before the names are checked."""
+    done = ran("bench", "no_such")
+    assert done.returncode == 2
+    assert "slow_log" in done.stderr
+
+
+def test_help_tells_every_chore():
+    """One line each."""
+    shown = ran("--help").stdout
+    assert all(
+        chore in shown for chore in ("demo", "test", "lint", "notebooks", "bench", "calibrate", "clean")
+    )
