@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from aws_endpoint import MISBEHAVIOURS, Cluster, Endpoint, slow_log_text
 from aws_endpoint.server import OPERATIONS
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
+from deltalake import write_deltalake
 
 START = datetime(2026, 11, 9, tzinfo=UTC)
 NOW = datetime(2026, 11, 10, tzinfo=UTC)
@@ -632,3 +635,21 @@ def test_a_load_of_longer_periods_holds_throughout(aws):
     span = {"start": START + timedelta(minutes=3), "end": START + timedelta(minutes=13)}
     found = points(aws, {"Metric": "db.load.avg"}, 60, PeriodAlignment="START_TIME", **span)[0]["DataPoints"]
     assert [point["Timestamp"] for point in found] == [START + timedelta(minutes=n) for n in range(3, 13)]
+
+
+def test_a_store_is_served_by_hand(tmp_path):
+    """`python tests/aws_endpoint --store …`: its URL, its now, and the variables that lead to it."""
+    tables = {"instances": instances(), "metrics": metrics()}
+    for name, table in tables.items():
+        write_deltalake(tmp_path / name, table.assign(cluster="shop"))
+    command = [sys.executable, str(Path(aws_endpoint.__file__).parent), "--store", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        url, now, variable = (process.stdout.readline().strip() for _ in range(3))
+        rds = boto3.client(
+            "rds", "eu-central-1", endpoint_url=url, aws_access_key_id="x", aws_secret_access_key="x"
+        )
+        members = rds.describe_db_clusters()["DBClusters"][0]["DBClusterMembers"]
+        process.terminate()
+    assert [now, variable] == ["2026-11-10T00:00:00Z", f"export AWS_ENDPOINT_URL={url}"]
+    assert len(members) == 2
+    assert process.returncode == 0

@@ -61,7 +61,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Serve until interrupted."""
     asked = arguments()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     tables = frames(asked.store, asked.cluster)
     now = asked.now.replace(tzinfo=UTC) if asked.now else end_of(tables)
     rates = {service: float(calls) for service, calls in (one.split("=") for one in asked.rate)}

@@ -95,7 +95,11 @@ def _cut(text: str, size: int) -> str:
 
 
 def instance_of(aws: Any, parameters: dict[str, Any]) -> str:
-    """The instance that is asked about, where the service knows it and watches it."""
+    """The instance that is asked about, where the service knows it and watches it.
+
+    AWS documents no code for either refusal: an unknown resource is taken to be not authorized, one that is not
+    watched an invalid argument. An instance that was removed can still be asked about by its resource id.
+    """
     found = {one.resource_id: one for one in aws.cluster.instances(aws.now)}.get(parameters["Identifier"])
     if found is None:
         name = aws.cluster.by_resource.get(parameters["Identifier"])

@@ -246,7 +246,11 @@ def describe_db_log_files(aws: Any, parameters: dict[str, Any]) -> dict[str, Any
 
 
 def download_db_log_file_portion(aws: Any, parameters: dict[str, Any]) -> dict[str, Any]:
-    """A portion of a file: from its start with Marker 0, its newest lines without one, at most 1 MB."""
+    """A portion of a file: from its start with Marker 0, its newest lines without one, at most 1 MB.
+
+    What a marker is made of is not documented: here it is an hour and a byte. Users report the binary-data error
+    without its code: here it is InvalidParameterValue.
+    """
     name = _instance(aws, parameters["DBInstanceIdentifier"]).name
     file = _log_file(aws, name, parameters["LogFileName"])
     lines = parameters.get("NumberOfLines") or PORTION_LINES
