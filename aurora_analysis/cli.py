@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -102,6 +103,7 @@ def report(
         "parameters": _pairs(pairs),
     }
     run = index.recorded(earlier) if earlier else {}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # cron and systemd leave no half report
     outcomes = build.report(build.requested(asked, run), output, jobs=jobs, timeout_s=timeout, done=_tell)
     click.echo(output.resolve() / "index.html")
     sys.exit(any(outcome.error for outcome in outcomes))
@@ -451,6 +453,87 @@ def simulate(seed: int, location: str) -> None:
     opened = Store(location)
     shop.write(opened, seed)
     click.echo(f"{shop.CLUSTER} (simulated, seed {seed}): {opened.span(shop.CLUSTER)} in {location}")
+
+
+@main.group("baseline")
+def baseline_group() -> None:
+    """Windows that are kept under a name, for later ones to be compared with."""
+
+
+CLUSTER = click.option("--cluster", required=True, help="The cluster's name in the store.")
+STORE = click.option("--store", "location", default="", help=STORE_HELP)
+
+
+@baseline_group.command("save")
+@click.argument("name")
+@CLUSTER
+@STORE
+@click.option("--week", default="", help="An ISO week, as in 2026-W46, Monday 00:00 in --timezone.")
+@click.option("--last-week", is_flag=True, help="The last whole ISO week.")
+@click.option("--start", default="", help="UTC, inclusive, with --end.")
+@click.option("--end", default="", help="UTC, exclusive.")
+@click.option("--timezone", default="UTC", show_default=True, help="For --week and --last-week.")
+@click.option("--note", default="", help="Why it is kept.")
+def baseline_save(
+    name: str,
+    cluster: str,
+    location: str,
+    week: str,
+    last_week: bool,
+    start: str,
+    end: str,
+    timezone: str,
+    note: str,
+) -> None:
+    """Keep a window under NAME; a NAME that is there already then stands for this window."""
+    from aurora_analysis import baseline
+    from aurora_analysis.store import Store
+
+    kept = _window(start, end, week, last_week, timezone)
+    if kept is None:
+        raise Error("Name the window to keep: --week, or --last-week, or --start with --end.")
+    baseline.save(Store(_named_store(location)), name, kept, cluster=cluster, note=note)
+    click.echo(f"{name}: {kept}")
+
+
+@baseline_group.command("list")
+@CLUSTER
+@STORE
+def baseline_list(cluster: str, location: str) -> None:
+    """The baselines of a cluster, oldest window first."""
+    from aurora_analysis import baseline
+    from aurora_analysis.store import Store
+
+    for row in baseline.saved(Store(location), cluster=cluster).to_dict("records"):
+        click.echo(f"{row['name']}: {Window(row['start'], row['end'])}  {row['note'] or ''}".rstrip())
+
+
+@baseline_group.command("show")
+@click.argument("name")
+@CLUSTER
+@STORE
+def baseline_show(name: str, cluster: str, location: str) -> None:
+    """The window that NAME keeps, and what the store has of it."""
+    from aurora_analysis import baseline
+    from aurora_analysis.store import Store
+
+    opened = Store(location)
+    kept = baseline.window(opened, name, cluster=cluster)
+    click.echo(f"{name}: {kept}")
+    rows = opened.coverage(kept, cluster=cluster)
+    click.echo(rows[["source", "instance", "table", "time", "end", "note"]].to_string(index=False))
+
+
+@baseline_group.command("drop")
+@click.argument("name")
+@CLUSTER
+@STORE
+def baseline_drop(name: str, cluster: str, location: str) -> None:
+    """Forget NAME; its window's data stay."""
+    from aurora_analysis import baseline
+    from aurora_analysis.store import Store
+
+    baseline.drop(Store(_named_store(location)), name, cluster=cluster)
 
 
 @main.group()

@@ -15,6 +15,10 @@ performance_insights = 20
 
 [fetch]
 threads = 4
+
+[objectives]                    # what is acceptable: the most a metric's minute mean should be, on the writer
+commit_latency_minute_mean_ms = 5
+budget_pct = 1                  # of the minutes may be over it
 ```
 """
 
@@ -28,6 +32,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aurora_analysis.errors import Error
+from aurora_analysis.tables import METRICS
 
 FILE = "aurora-analysis.toml"
 PREFIX = "AURORA_ANALYSIS_"
@@ -69,6 +74,14 @@ class Fetch:
 
 
 @dataclass(frozen=True)
+class Objectives:
+    """What is acceptable of the writer: the most that each metric's minute mean should be, in the metric's unit."""
+
+    limits: Mapping[str, float] = field(default_factory=dict)
+    budget_pct: float = 1.0  # of the minutes of a window may be over a limit: 100 minutes of a week
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings. `origin` is the file that they came from, or empty."""
 
@@ -77,6 +90,7 @@ class Config:
     rates: Rates = Rates()
     prices: Prices = Prices()
     fetch: Fetch = Fetch()
+    objectives: Objectives = Objectives()
     origin: str = ""
 
     def cluster(self, name: str, *, region: str = "", profile: str = "") -> Cluster:
@@ -115,7 +129,7 @@ def _toml(path: Path) -> dict[str, Any]:
 
 
 def _read(content: dict[str, Any], environ: Mapping[str, str], origin: str) -> Config:
-    known = {"store", "clusters", *SECTIONS}
+    known = {"store", "clusters", "objectives", *SECTIONS}
     _check_keys(content, known, origin, "")
     sections: dict[str, Any] = {
         name: _section(kind, content.get(name, {}), environ, origin, name) for name, kind in SECTIONS.items()
@@ -124,6 +138,7 @@ def _read(content: dict[str, Any], environ: Mapping[str, str], origin: str) -> C
     return Config(
         store=environ.get(f"{PREFIX}STORE", "") or _value("", content.get("store", ""), origin, "store"),
         clusters={name: _cluster(name, table, origin) for name, table in clusters.items()},
+        objectives=_objectives(content.get("objectives", {}), origin),
         origin=origin,
         **sections,
     )
@@ -155,6 +170,41 @@ def _cluster(name: str, content: Any, origin: str) -> Cluster:
     return Cluster(
         name, **{key: _value("", value, origin, f"clusters.{name}.{key}") for key, value in table.items()}
     )
+
+
+def objectives(text: str = "") -> Objectives:
+    """The objectives of a TOML text, or where it is empty those of the settings.
+
+    >>> objectives("commit_latency_minute_mean_ms = 5").limits
+    {'commit_latency': 5.0}
+    """
+    if not text.strip():
+        return load().objectives
+    try:
+        return _objectives(tomllib.loads(text), "objectives")
+    except tomllib.TOMLDecodeError as problem:
+        raise Error(f"{text!r} is no TOML of objectives: {problem}.") from None
+
+
+def _objectives(content: Any, origin: str) -> Objectives:
+    table = dict(_table(content, origin, "objectives"))
+    budget = _value(
+        Objectives.budget_pct, table.pop("budget_pct", Objectives.budget_pct), origin, "budget_pct"
+    )
+    keys = {f"{name}_minute_mean_{_unit(unit)}": name for name, (unit, _) in METRICS.items()}
+    for key in table:
+        if key not in keys:
+            raise Error(
+                f"{origin}: [objectives] has {key!r}; write <metric>_minute_mean_<unit>, as in commit_latency_minute_mean_ms."
+            )
+    return Objectives(
+        {keys[key]: _value(1.0, value, origin, f"objectives.{key}") for key, value in table.items()}, budget
+    )
+
+
+def _unit(unit: str) -> str:
+    """A unit as a part of a name: ms, pct, per_s, bytes_per_s."""
+    return unit.replace("%", "pct").replace("1/", "per_").replace("/", "_per_").replace(" ", "_")
 
 
 def _table(content: Any, origin: str, key: str) -> dict[str, Any]:

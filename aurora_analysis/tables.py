@@ -262,6 +262,14 @@ TABLES: dict[str, Table] = {
                 "the truth, where it is planted: whether a run of it holds a read view open",
             ),
         ),
+        _table(
+            "baselines",
+            "a window that is kept under a name, to compare others with",
+            Column("time", "timestamp", "the start of the window"),
+            Column("end", "timestamp", "the end of the window (exclusive)"),
+            Column("name", "text", "the baseline's name"),
+            Column("note", "text", "why it was kept"),
+        ),
     )
 }
 

@@ -82,3 +82,38 @@ def test_a_named_file_must_be_there(tmp_path):
     """A file that was asked for and is missing is said; the default one may be missing."""
     with pytest.raises(Error, match=r"Cannot read .*none.toml"):
         config.load(tmp_path / "none.toml", environ={})
+
+
+def test_objectives_name_metric_and_unit(write):
+    """The most that a minute mean should be, and the budget; the environment has no say in them."""
+    settings = config.load(
+        write(
+            "[objectives]\ncommit_latency_minute_mean_ms = 5\ncpu_utilization_minute_mean_pct = 80\nbudget_pct = 2\n"
+        )
+    )
+    assert settings.objectives == config.Objectives({"commit_latency": 5.0, "cpu_utilization": 80.0}, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("commit_latency_minute_mean_s = 5", r"write <metric>_minute_mean_<unit>, as in commit_latency"),
+        (
+            "commit_latency_minute_mean_ms = 'low'",
+            "objectives.commit_latency_minute_mean_ms is 'low'; a number",
+        ),
+        ("commit_latency", "is no TOML of objectives"),
+    ],
+)
+def test_a_wrong_objective_is_one_clear_line(text, said):
+    """As a notebook's parameter gives it."""
+    with pytest.raises(Error, match=said):
+        config.objectives(text)
+
+
+def test_objectives_of_a_notebook_come_from_its_parameter_else_from_the_settings(write, monkeypatch):
+    """A text wins over the file."""
+    path = write("[objectives]\ndml_latency_minute_mean_ms = 3\n")
+    monkeypatch.setenv("AURORA_ANALYSIS_CONFIG", str(path))
+    assert config.objectives("commit_latency_minute_mean_ms = 5").limits == {"commit_latency": 5.0}
+    assert config.objectives().limits == {"dml_latency": 3.0}

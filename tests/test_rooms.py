@@ -19,6 +19,7 @@ MAY_USE = {
     "analysis": SHARED - {"resources", "config"} | {"analysis"},
     "profile": SHARED | {"sources"},
     "plots": SHARED - {"resources", "config"},
+    "baseline": SHARED | {"store"},
     "report": SHARED | {"report", "store", "analysis.verdict"},
     "lab": SHARED | {"lab", "store", "sources"},
     "": {"window", "store"},
