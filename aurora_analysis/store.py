@@ -68,11 +68,11 @@ class Store:
         cluster: str,
         instance: str | None = None,
         overlapping: bool = False,
-        where: Mapping[str, str | float] | None = None,
+        where: Mapping[str, str | float | list[str]] | None = None,
     ) -> pd.DataFrame:
         """The rows of a table in a window, ordered by time.
 
-        `where` keeps rows whose columns have these values. `overlapping` (slow_queries) takes every execution that ran in the window, also one that ended after it.
+        `where` keeps rows whose columns have these values, or one of several. `overlapping` (slow_queries) takes every execution that ran in the window, also one that ended after it.
         A table that was never written is empty.
         """
         spec = _table(table)
@@ -81,8 +81,9 @@ class Store:
             return _schema(spec).empty_table().to_pandas()
         wanted = _rows_of(spec, cluster, instance, window, overlapping)
         for column, value in (where or {}).items():
-            wanted &= ds.field(column) == value
-        frame = delta.to_pyarrow_dataset().to_table(filter=wanted).to_pandas()
+            wanted &= ds.field(column).isin(value if isinstance(value, list) else [value])
+        files = _files(delta, cluster, None if overlapping else window)
+        frame = files.to_table(filter=wanted).to_pandas()
         return frame.sort_values(_order(spec), kind="stable", ignore_index=True)
 
     def metric(
@@ -294,7 +295,7 @@ class Store:
         window: Window,
     ) -> bool:
         wanted = _rows_of(spec, cluster, instance, window) & (ds.field("source") == source)
-        there = delta.to_pyarrow_dataset().to_table(filter=wanted)
+        there = _files(delta, cluster, window).to_table(filter=wanted)
         there = there.select(content.column_names).cast(content.schema)
         return _sorted(there).equals(_sorted(content))
 
@@ -384,6 +385,14 @@ def _rows_of(
         & ds.field("day").isin(days)
         & (ds.field(spec.time) < pa.scalar(window.end, ARROW_TYPES["timestamp"]))
     )
+
+
+def _files(delta: DeltaTable, cluster: str, window: Window | None) -> ds.Dataset:
+    """The files that may hold rows of a cluster and window: to open all of them takes longer the more there are."""
+    partitions: list[tuple[str, str, str | list[str]]] = [("cluster", "=", cluster)]
+    if window is not None:
+        partitions.append(("day", "in", [day.isoformat() for day in window.days()]))
+    return delta.to_pyarrow_dataset(file_pruning_predicate=partitions)
 
 
 def _predicate(spec: Table, cluster: str, source: str, instance: str | None, window: Window) -> str:

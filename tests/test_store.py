@@ -58,6 +58,16 @@ def test_what_is_written_is_read(store):
     assert set(rows["day"]) == {"2026-11-09"}
 
 
+def test_only_the_rows_wanted_are_read(store):
+    """One value of a column, or one of several."""
+    for instance in ("db-1", "db-2", "db-3"):
+        write(store, instance=instance)
+    one = store.read("metrics", DAY, cluster="shop", where={"instance": "db-2"})
+    several = store.read("metrics", DAY, cluster="shop", where={"instance": ["db-1", "db-3"]})
+    assert set(one["instance"]) == {"db-2"}
+    assert set(several["instance"]) == {"db-1", "db-3"}
+
+
 def test_a_table_that_was_never_written_is_empty(store):
     """Nothing there is an empty frame with the right columns, not an error."""
     assert store.read("slow_queries", DAY, cluster="shop").empty
