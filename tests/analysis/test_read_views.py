@@ -95,7 +95,7 @@ def test_of_two_that_began_together_the_usual_holder_is_named():
     assert set(held["run"].dropna()) == {0, 1, 2, 3}
 
 
-def test_nothing_is_inferred_across_a_gap():
+def test_a_gap_parts_the_holders_on_its_sides():
     """The view ended, and another began, while nobody looked."""
     history, transactions = by_hand((20, 60), (90, 140), samples=160)
     seen = np.r_[0:50, 100:160]
