@@ -79,30 +79,47 @@ def run(
     tasks: Sequence[Task], *, jobs: int, environment: Mapping[str, str], done: Callable[[Outcome], None]
 ) -> list[Outcome]:
     """Run all tasks, at most `jobs` at a time, and tell of each as it is done; outcomes in the tasks' order."""
+    with tempfile.TemporaryDirectory(prefix="aurora-analysis-") as scratch:
+        pool = ProcessPoolExecutor(
+            jobs,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_settle,
+            initargs=({**environment, "TMPDIR": scratch},),
+        )
+        try:
+            return _run_in(pool, tasks, done)
+        except BaseException:
+            # An interrupted report does not wait for a cell; a kernel ends when its worker has.
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _run_in(
+    pool: ProcessPoolExecutor, tasks: Sequence[Task], done: Callable[[Outcome], None]
+) -> list[Outcome]:
+    waiting = {pool.submit(execute, task): task for task in tasks}
     outcomes: dict[str, Outcome] = {}
-    spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_settle, initargs=(environment,))
-    try:
-        waiting = {pool.submit(execute, task): task for task in tasks}
-        for future in as_completed(waiting):
-            task = waiting[future]
-            outcomes[task.place] = _outcome(task, future)
-            done(outcomes[task.place])
-    finally:
-        pool.shutdown(cancel_futures=True)
+    for future in as_completed(waiting):
+        outcome = _outcome(waiting[future], future)
+        outcomes[outcome.place] = outcome
+        done(outcome)
     return [outcomes[task.place] for task in tasks]
 
 
 def _settle(environment: Mapping[str, str]) -> None:
     """A worker's kernels see this environment; what goes wrong is told by outcomes, not by papermill's log."""
     os.environ.update(environment)
+    tempfile.tempdir = environment["TMPDIR"]
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
 
 
 def execute(task: Task) -> Outcome:
     """Run one notebook; keep it with its page, whatever became of it."""
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="aurora-analysis-") as scratch:
+    with tempfile.TemporaryDirectory() as scratch:
         notebook, error = _executed(task, Path(scratch))
     try:
         verdicts = findings(notebook)
@@ -165,9 +182,14 @@ def _executed(task: Task, scratch: Path) -> tuple[nbformat.NotebookNode, str]:
 
 def _private_sockets(scratch: Path) -> Config:
     """Sockets in a folder that only this user may enter; loopback TCP is open to every user of the machine."""
-    if os.name == "nt":
+    address = str(scratch / "kernel")
+    if os.name == "nt" or len(address) > LONGEST_ADDRESS:
         return Config()
-    return Config({"KernelManager": {"transport": "ipc", "ip": str(scratch / "kernel")}})
+    return Config({"KernelManager": {"transport": "ipc", "ip": address}})
+
+
+LONGEST_ADDRESS = 90
+"""A socket's address must fit 104 bytes on macOS, 108 on Linux, with the number that each channel appends."""
 
 
 def _without_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -12,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from aurora_analysis import resources
 from aurora_analysis.cli import main
+from aurora_analysis.report import index
 
 LOAD = """
 from aurora_analysis import Store, Window
@@ -141,3 +147,46 @@ def test_the_suite_can_be_copied(tmp_path):
     suite = sorted(resources.notebooks().glob("*.ipynb"))
     assert done.stdout.splitlines() == [str(folder / path.name) for path in suite]
     assert [(folder / path.name).read_bytes() for path in suite] == [path.read_bytes() for path in suite]
+
+
+def test_an_interrupted_report_leaves_nothing(store, notebook, tmp_path):
+    """SIGTERM while a cell hangs: the earlier report stays, the kernel ends, no folder is left behind."""
+    mark, scratch = tmp_path / "pid", tmp_path / "scratch"
+    scratch.mkdir()
+    tell = f"import os, pathlib; _ = pathlib.Path({str(mark)!r}).write_text(str(os.getpid()))"
+    hanging = notebook("hanging", f"{tell}\nimport time; time.sleep(600)")
+    output = tmp_path / "reports" / "out"
+    output.mkdir(parents=True)
+    index.write(output, index.record(RUN, [], []))
+    asked = ["--store", store.location, "--cluster", "shop", "--notebook", hanging, "--output", output]
+    command = [sys.executable, "-m", "aurora_analysis", "report", *map(str, asked)]
+    with subprocess.Popen(command, env=os.environ | {"TMPDIR": str(scratch)}) as running:
+        until(lambda: mark.exists() and mark.read_text() or running.poll() is not None)
+        running.terminate()
+    assert running.returncode == 143
+    until(lambda: not is_running(int(mark.read_text())))
+    assert [path.name for path in output.parent.iterdir()] == ["out"]
+    assert told(output)["run"] == RUN
+    assert list(scratch.iterdir()) == []
+
+
+RUN = {"id": "earlier", "store": "", "versions": {}, "timezone": "UTC", "parameters": {}} | {
+    "package_version": "0.1.0",
+    "git_sha": "",
+}
+
+
+def until(holds: Callable[[], object], seconds: float = 120) -> None:
+    """Wait for something that must come to hold."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not come to hold"
+        time.sleep(0.1)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
