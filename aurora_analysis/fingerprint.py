@@ -5,34 +5,38 @@ The policy, in one place. Two statements have one fingerprint when they differ o
 - literals: strings (with `''` and `\\'` inside, with a charset introducer `_utf8mb4'x'`, `N'x'`), numbers with
   their sign and exponent, hex and bit literals in both cases (`0xAF`, `X'AF'`, `b'01'`): each is `?`;
 - how many values or rows a list has: `IN (1)`, `IN (1, 2)` and `IN ((1, 2), (3, 4))` by their shape,
-  `LIMIT 5, 10`, multi-row `VALUES`: two or more values are `?+`, rows of one shape are one row. NULL in a
-  list of two or more is a value; alone it stays `null`;
+  `LIMIT 5, 10`, multi-row `VALUES`: two or more values are `?+`, rows of one shape are one row;
+- NULL where it is a value; `IS NULL` stays;
 - blanks, comments and optimizer hints (a version comment `/*!40001 … */` is code and stays), the case of
   letters, back-ticks around a plain identifier, `!=` for `<>`, and the name of a user variable (`@?`).
 
 Digits inside identifiers stay (`t1`, `123foo`). CALL keeps its procedure and USE its database, for those are
 names. A text whose quotes do not balance, because it was cut, keeps nothing after its first quote.
 
-performance_schema's digests tell the same statements apart but for `COARSER`, which names every kind of pair
-that it splits and this policy does not. The digest is 16 hex digits of BLAKE2b (RFC 7693) of the fingerprint.
+performance_schema's digests tell the same statements apart but for `DIFFERS`, which names every kind of pair that
+one of the two merges. The digest is 16 hex digits of BLAKE2b (RFC 7693) of the fingerprint.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
 from typing import NamedTuple
 
-COARSER = {
-    "list length": "IN (1) and IN (1, 2); VALUES with one row and with several",
-    "rows of expressions": "VALUES (NOW(), 1) and VALUES (NOW(), 1), (NOW(), 2)",
-    "letter case": "identifiers that differ in case only",
-    "charset introducer": "_utf8mb4'x' and 'x'",
-    "hexadecimal 0X": "0XAF is a literal here, and an identifier to the server",
+DIFFERS = {
+    "list length": "the server tells IN (1) from IN (1, 2), and one row of VALUES or IN from several",
+    "rows of expressions": "the server tells VALUES (NOW(), 1) from VALUES (NOW(), 1), (NOW(), 2)",
+    "letter case": "the server tells identifiers apart that differ in case only",
+    "sign": "the server takes a sign for a part of the number after a comma or bracket, not after an operator",
+    "introducer": "the server tells _utf8mb4'x' and X'41' from 'x'",
+    "hexadecimal 0X": "0XAF is an identifier to the server, and a literal here: a secret is better lost",
+    "synonym": "the server has one digest for SUBSTR and SUBSTRING; so has `join_key`, not the fingerprint",
+    "version comment": "the server runs /*!99999 x */ by its version; here it is code",
 }
-"""Where performance_schema has two digests and this policy one: name → what is merged."""
+"""Where performance_schema (MariaDB 10.11) and this policy differ: the kind of pair → who tells it apart."""
 
 CHARSETS = "armscii8|ascii|big5|binary|cp125[0167]|cp8(?:50|52|66)|cp932|dec8|eucjpms|euckr|gb18030|gb2312|gbk|geostd8|greek|hebrew|hp8|keybcs2|koi8[ru]|latin[1257]|mac(?:ce|roman)|sjis|swe7|tis620|ucs2|ujis|utf16(?:le)?|utf32|utf8(?:mb[34])?"
 
@@ -87,7 +91,7 @@ def statement(sql: str, mode: SqlMode = DEFAULT_MODE) -> Statement:
     if sql.startswith("# administrator command"):
         return _named(sql[2:].lower(), whole=True)
     tokens, whole = _tokens(sql, mode)
-    return _named(_spelled(_rows(_lists(_unsigned(tokens)))), whole)
+    return _named(_spelled(_rows(_lists(_values(tokens)))), whole)
 
 
 def is_closed(sql: bytes, mode: SqlMode = DEFAULT_MODE) -> bool:
@@ -202,9 +206,57 @@ def _bare_part(found: re.Match[bytes]) -> bytes:
     return (b"\x01", found[0], b" ")[found.lastindex or 0]
 
 
+SYNONYMS = {
+    **dict.fromkeys(("substr", "mid"), "substring"),
+    **dict.fromkeys(("current_timestamp", "localtime", "localtimestamp"), "now"),
+    **dict.fromkeys(("user", "session_user"), "system_user"),
+    **dict.fromkeys(("std", "stddev"), "stddev_pop"),
+    **{
+        unit: f"sql_tsi_{unit}"
+        for unit in ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
+    },
+    "regexp": "rlike",
+    "database": "schema",
+    "databases": "schemas",
+    "current_date": "curdate",
+    "current_time": "curtime",
+    "variance": "var_pop",
+    "distinct": "distinctrow",
+    "int": "integer",
+    "char": "character",
+    "varchar": "varcharacter",
+}
+"""How a server spells in its digest text what has several names (MariaDB 10.11's tokens)."""
+
+
 def join_key(text: str) -> str:
-    """The text that joins slow log, performance_schema and Performance Insights."""
-    return re.sub(r"\s", "", text)
+    """The text by which a fingerprint joins performance_schema and Performance Insights."""
+    return re.sub(r"\w+", lambda word: SYNONYMS.get(word[0], word[0]), text).replace(" ", "")
+
+
+CUT_AT = 500
+"""Performance Insights cuts a statement's text there [bytes] (API reference, GetResourceMetrics)."""
+
+
+def joined(text: str, keys: Collection[str], *, cut_at: int = CUT_AT) -> str | None:
+    """The one of the join keys that a server's digest text belongs to; None where none or several may be it.
+
+    `text` is a DIGEST_TEXT of performance_schema, or Performance Insights' tokenised statement.
+    """
+    cut = len(text.encode()) >= cut_at or text.endswith("...")
+    key = _key_of_digest_text(text, cut)
+    if key in keys and not cut:
+        return key
+    found = [other for other in keys if other.startswith(key)] if cut else []
+    return found[0] if len(found) == 1 else None
+
+
+def _key_of_digest_text(text: str, cut: bool) -> str:
+    if cut:
+        text = text[: text.rfind(" ")]  # the last token may be a part of one
+    text = re.sub(r"\(_charset\) *", "", text).replace("(unknown)", VALUE)
+    key = join_key(fingerprint(text))
+    return key.rstrip("?+,(") if cut else key
 
 
 def kind(text: str) -> str:
@@ -240,7 +292,7 @@ def _comment_text(blank: str) -> str:
     return blank[2:] if blank.startswith("--") else blank[1:] if blank.startswith("#") else ""
 
 
-# A fingerprint is made in four steps: tokens, signs, lists, rows; then it is spelled.
+# A fingerprint is made in four steps: tokens, values, lists, rows; then it is spelled.
 
 VALUE, VALUES = "?", "?+"
 
@@ -307,10 +359,13 @@ _BEFORE_VALUE = re.compile(
 """Words that an expression follows: a sign after one belongs to the number."""
 
 
-def _unsigned(tokens: list[str]) -> list[str]:
-    """A sign belongs to the number after it unless there is something before it to subtract from."""
+def _values(tokens: list[str]) -> list[str]:
+    """A sign belongs to the number after it, and NULL is a value, unless an operand stands before."""
     kept: list[str] = []
     for token in tokens:
+        if token == "null" and kept and not _is_operand(kept[-1:]) and kept[-1] not in {"is", "not", "set"}:
+            kept.append(VALUE)
+            continue
         while token == VALUE and kept and kept[-1] in "+-" and not _is_operand(kept[-2:-1]):
             kept.pop()
         kept.append(token)
@@ -326,7 +381,7 @@ def _lists(tokens: list[str]) -> list[str]:
     """Two or more values between commas are one `?+`; so is a lone value that IN has."""
     kept: list[str] = []
     for token in tokens:
-        if token in {VALUE, VALUES, "null", "..."} and kept[-1:] == [","] and _is_value(kept[-2:-1]):
+        if token in {VALUE, "..."} and kept[-1:] == [","] and _is_value(kept[-2:-1]):
             kept[-2:] = [VALUES]
         elif token == "..." and kept[-1:] == ["("]:
             kept.append(VALUES)
@@ -338,7 +393,7 @@ def _lists(tokens: list[str]) -> list[str]:
 
 
 def _is_value(before: list[str]) -> bool:
-    return bool(before) and before[0] in {VALUE, VALUES, "null"}
+    return bool(before) and before[0] in {VALUE, VALUES}
 
 
 def _rows(tokens: list[str]) -> list[str]:

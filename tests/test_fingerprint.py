@@ -34,6 +34,7 @@ POLICY = {
         "SELECT * FROM t WHERE a = 1.",
         "/* app=web */ SELECT * FROM t -- it's a comment\nWHERE a = 1 # and 'so on",
         "SELECT /*+ MAX_EXECUTION_TIME(9) */ * FROM t WHERE a = 9;",
+        "SELECT * FROM t WHERE a = NULL",
     ],
     "select id from t where a in(?+)": [
         "SELECT id FROM t WHERE a IN (1)",
