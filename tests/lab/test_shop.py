@@ -78,13 +78,13 @@ def test_everything_says_that_it_is_simulated(store):
 
 def test_another_seed_replaces_the_first(tmp_path: Path):
     """Executions, trials and metrics of two fortnights are never mixed; the same one again makes no commit."""
-    opened, day = Store(tmp_path), Window("2026-11-02", "2026-11-03")
-    shop.write(opened, 4, day)
-    shop.write(opened, 3, day)
+    opened, days = Store(tmp_path), Window("2026-11-02", "2026-11-05")
+    shop.write(opened, 4, days)
+    shop.write(opened, 3, days)
     versions = opened.versions()
-    shop.write(opened, 3, day)
+    shop.write(opened, 3, days)
     assert opened.versions() == versions
-    for name, frame in shop.tables(3, day).items():
+    for name, frame in shop.tables(3, days).items():
         assert len(opened.read(name, cluster="shop")) == len(frame), name
 
 
