@@ -653,3 +653,24 @@ def test_a_store_is_served_by_hand(tmp_path):
     assert [now, variable] == ["2026-11-10T00:00:00Z", f"export AWS_ENDPOINT_URL={url}"]
     assert len(members) == 2
     assert process.returncode == 0
+
+
+def test_statement_statistics_are_of_the_busiest_digests(aws):
+    """A rate a second, of as many digests as are asked for, those with the most load first."""
+    rows = pd.DataFrame({"time": START, "instance": "a", "digest": ["d01", "d29"], "calls": [3600.0, 7200.0]})
+    rows = rows.assign(period_s=3600.0, mean_latency_ms=2.0, rows_examined=0.0, rows_sent=0.0)
+    aws.cluster = Cluster("shop", aws.cluster.frames | {"statement_metrics": rows})
+    query = {"Metric": "db.sql_tokenized.stats.count_star_per_sec.avg"}
+    span = {"end": START + timedelta(hours=1), "PeriodAlignment": "START_TIME"}
+    grouped = query | {"GroupBy": {"Group": "db.sql_tokenized", "Limit": 1}}
+    (busiest,) = points(aws, grouped, 60, **span)
+    assert busiest["Key"]["Dimensions"]["db.sql_tokenized.statement"] == "`d29`"
+    assert [point["Value"] for point in busiest["DataPoints"]] == [2.0] * 60
+    filtered = query | {"Filter": {"db.sql_tokenized.id": aws.cluster.statement("d01").pi_id}}
+    assert points(aws, filtered, **span)[0]["DataPoints"][0]["Value"] == 1.0
+
+
+def test_a_filter_that_finds_nobody_has_no_points(aws):
+    """Not the total of everybody."""
+    query = {"Metric": "db.load.avg", "GroupBy": {"Group": "db.user"}, "Filter": {"db.user.name": "nobody"}}
+    assert [one["DataPoints"] for one in points(aws, query)] == [[]]

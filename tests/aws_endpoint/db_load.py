@@ -229,14 +229,15 @@ def statement_series(about: About, query: dict[str, Any]) -> list[tuple[dict[str
         if (named := dimensions(about.cluster, "db.sql_tokenized", digest))["db.sql_tokenized.id"] == wanted
         or wanted is None
     }
-    load = load_by_member(about, {"Group": "db.sql_tokenized"}, {})
-    none = pd.Series(0.0)
-    listed = most_loaded({key: load.get(key, none) for key in found}, _limit(query))
+    limit = query.get("GroupBy", {}).get("Limit", DEFAULT_LIMIT)
+    listed = _most_busy(about, list(found), limit) if len(found) > limit else list(found)
     return [({"Metric": query["Metric"], "Dimensions": dict(key)}, found[key]) for key in listed]
 
 
-def _limit(query: dict[str, Any]) -> int:
-    return query.get("GroupBy", {}).get("Limit", DEFAULT_LIMIT)
+def _most_busy(about: About, statements: list[Member], limit: int) -> list[Member]:
+    """The statements with the most load."""
+    load, none = load_by_member(about, {"Group": "db.sql_tokenized"}, {}), pd.Series(0.0)
+    return most_loaded({key: load.get(key, none) for key in statements}, limit)
 
 
 def _stem(metric: str) -> str:
