@@ -10,13 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pandas as pd
 from aws_endpoint import Cluster, Endpoint
+from botocore.config import Config
 from click.testing import CliRunner, Result
 
 from aurora_analysis import Store, Window
 from aurora_analysis.cli import main
 from aurora_analysis.lab import shop
+from aurora_analysis.sources.plan import quicken
 
 DAY = Window("2026-11-09", "2026-11-10")
 NOW = datetime(2026, 11, 10, 2, tzinfo=UTC)
@@ -157,3 +160,16 @@ def same_slow_queries(store: Store, window: Window, known: pd.DataFrame) -> None
 def coverage(store: Store, window: Window = NOON) -> pd.DataFrame:
     """What the store says that it got."""
     return store.coverage(window, cluster="shop")
+
+
+def clients(aws: Endpoint) -> dict[str, Any]:
+    """boto3's clients of the endpoint, as the command makes them, without a rate."""
+    known = {
+        "region_name": "eu-central-1",
+        "aws_access_key_id": "AKIAEXAMPLE",
+        "aws_secret_access_key": "example",
+    }
+    how = Config(retries={"mode": "standard", "max_attempts": 8})
+    services = ("pi", "rds", "cloudwatch", "logs")
+    made = {each: boto3.client(each, endpoint_url=aws.url, config=how, **known) for each in services}
+    return {service: quicken(client) for service, client in made.items()}
