@@ -93,7 +93,7 @@ def groups(
     found = {"the time of day": _time_of_day(grid.clock)}
     if apart(grid).any():
         found["the weekend"] = _weekend(grid)
-    found["the minute of the hour"] = _harmonics(grid.clock % 60 / 60, HOUR_HARMONICS)
+    found["the minute of the hour"] = _harmonics(60, HOUR_HARMONICS)[grid.clock % 60]
     found["the writer's load"] = _load(load)
     found |= {f"writer job {name}": np.column_stack([open_, _lag(open_)]) for name, open_ in jobs.items()}
     if spans.shape[1]:
@@ -133,12 +133,13 @@ def _time_of_day(clock: Integers) -> Array:
 
 
 def _weekend(grid: Grid) -> Array:
-    shape = np.column_stack([np.ones(len(grid.clock)), _harmonics(grid.clock / DAY, WEEKEND_HARMONICS)])
-    return shape * grid.weekend[:, None]
+    shape = np.column_stack([np.ones(DAY), _harmonics(DAY, WEEKEND_HARMONICS)])
+    return shape[grid.clock] * grid.weekend[:, None]
 
 
-def _harmonics(phase: Array, count: int) -> Array:
-    angles = 2 * np.pi * np.outer(phase, np.arange(1, count + 1))
+def _harmonics(period: int, count: int) -> Array:
+    """The first waves of a period, at each of its minutes."""
+    angles = 2 * np.pi * np.outer(np.arange(period) / period, np.arange(1, count + 1))
     return np.column_stack([np.cos(angles), np.sin(angles)])
 
 
@@ -158,5 +159,6 @@ def _lag(values: Array) -> Array:
 
 def _drift(count: int, period: float) -> Array:
     """Cosines of every period down to `period` minutes (a low-pass: DCT-II)."""
-    waves = np.arange(1, int(2 * count / period) + 1)
-    return np.cos(np.pi * np.outer(np.arange(count) + 0.5, waves) / count)
+    first = np.cos(np.pi * (np.arange(count) + 0.5) / count)
+    waves = np.polynomial.chebyshev.chebvander(first, int(2 * count / period))  # T_k(cos x) is cos kx
+    return np.asarray(waves[:, 1:])

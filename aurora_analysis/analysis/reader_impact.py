@@ -694,25 +694,30 @@ BEFORE = "before the start"
 
 def _variant_fits(part: _Part, i: int) -> dict[str, _Fit]:
     """The same question asked a little differently; the last asks what must be nothing."""
-    study, beside = part.study, _beside(part, i)
-    open_ = study.open[:, [i]]
-    own = part.place[i]
-    box = [own, own + 2]
-    fits = {"without dose": _own_fit(part.raw[:, box], part.rest[:, box], beside, part.y, part.edges)}
-    in_job = open_ * np.any(_stack(list(study.jobs.values()), len(open_)) > 0, axis=1, keepdims=True)
+    open_, beside, first = part.study.open[:, i], _beside(part, i), part.place[i]
+    in_job = _in_any_job(part.study.jobs, open_)
+    shares = np.column_stack([exposure.of_median_length(open_), open_ - in_job, in_job])
+    raw = exposure.columns(shares, part.study.load, part.study.drain, part.valid)
+    rest = part.residual(raw)
+
+    def fit(raw: Array, rest: Array, beside: Array = beside) -> _Fit:
+        return _own_fit(raw, rest, beside, part.y, part.edges)
+
+    box = [first, first + 2]
+    median, outside, inside = (exposure.COLUMNS * n + np.arange(exposure.COLUMNS - 1) for n in range(3))
+    fits = {
+        "without dose": fit(part.raw[:, box], part.rest[:, box]),
+        "runs of median length": fit(raw[:, median], rest[:, median]),
+    }
     if 0 < in_job.sum() < open_.sum():
-        apart = np.column_stack([beside, part.residual(in_job[part.valid])])
-        fits["without the writer's jobs"] = _variant_fit(part, open_ - in_job, apart)
-    fits["runs of median length"] = _variant_fit(
-        part, exposure.of_median_length(study.open[:, i])[:, None], beside
-    )
+        apart = np.column_stack([beside, rest[:, inside[:1]]])
+        fits["without the writer's jobs"] = fit(raw[:, outside], rest[:, outside], apart)
     return fits | {BEFORE: _lead(part, i)}
 
 
-def _variant_fit(part: _Part, open_: Array, beside: Array) -> _Fit:
-    columns = exposure.columns(open_, part.study.load, part.study.drain, part.valid)
-    raw = columns[:, : exposure.COLUMNS - 1]
-    return _own_fit(raw, part.residual(raw), beside, part.y, part.edges)
+def _in_any_job(jobs: dict[str, Array], open_: Array) -> Array:
+    """The exposure that falls into a job of the writer."""
+    return open_ * np.any(_stack(list(jobs.values()), len(open_)) > 0, axis=1)
 
 
 def _quantile_fit(part: _Part, i: int, metric: int, q: float) -> _Fit:

@@ -17,8 +17,6 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
-    os.environ.setdefault(name, "1")  # a process a core, so no threads inside
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,6 +17,8 @@ from aurora_analysis.analysis import reader_impact
 from calibration import naive, simulator
 
 KEPT = ["metric", "level", "effect_pct", "ci_low_pct", "ci_high_pct", "p", "reason"]
+
+THREADS = ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"]
 
 Case = tuple[str, int]
 Row = dict[str, Any]
@@ -104,11 +108,24 @@ def run(
 
 
 def _results(work: Callable[[Case], list[Row]], cases: list[Case], processes: int) -> Iterator[list[Row]]:
+    """Each case's rows as they come. A process a core: threads of linear algebra inside would fight for them."""
     if processes == 1 or len(cases) < 2:
         yield from map(work, cases)
         return
-    with multiprocessing.Pool(processes) as pool:
+    with single_threaded(), multiprocessing.get_context("spawn").Pool(processes) as pool:
         yield from pool.imap_unordered(work, cases, chunksize=4)
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Processes that start meanwhile do their linear algebra on one core."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def _read(path: Path) -> list[Row]:
