@@ -195,16 +195,17 @@ def holds(held: pd.DataFrame, runs: pd.DataFrame, purge: pd.DataFrame) -> pd.Dat
 
     `held` is the frame of `holders`, `runs` what was given to it (`workload, instance, digest, thread_id`), `purge`
     the frame of `purge_state`. `state` is `held`, `unknown`, or `outrun` where the boundary moved, so that no view
-    held it; `growth` and `peak_length` are in transactions.
+    held it; `since` is the run's start, or the implied one where no run is known; `growth` and `peak_length` are in
+    transactions.
     """
     spans = pd.DataFrame(_spans_held(held), columns=SPAN_COLUMNS)
     inside = _state_of_purge(spans, purge)
     spans = spans.assign(state=spans["state"].mask(inside == "outrun", "outrun"))[inside.notna()]
     run = spans["run"].mask(spans["state"] != "held").astype("Int64")
-    details = (
-        runs[["workload", "instance", "digest", "thread_id"]].astype({"thread_id": "Int64"}).reindex(run)
-    )
-    return spans.join(details.set_index(spans.index))[HOLD_COLUMNS].reset_index(drop=True)
+    columns = ["workload", "instance", "digest", "thread_id", "start"]
+    known = runs[columns].astype({"thread_id": "Int64"}).rename(columns={"start": "began"}).reindex(run)
+    spans = spans.join(known.set_index(spans.index))
+    return spans.assign(since=spans["began"].fillna(spans["since"]))[HOLD_COLUMNS].reset_index(drop=True)
 
 
 SPAN_COLUMNS = ["start", "end", "state", "run", "since", "growth", "peak_length"]

@@ -145,6 +145,7 @@ def test_the_verdict_names_who_blocked_purge(read):
     assert (first.subject, first.level, first.severity) == ("snowflake on shop-3", "blocked", "watch")
     for part in (str(most["thread_id"]), most["digest"], f"{most['since']:%Y-%m-%d %H:%M:%S}"):
         assert part in first.sentence
+    assert most["since"] in set(read.runs.query("workload == 'snowflake'")["start"])
     assert {"finance", "deploy"} <= {verdict.subject.split()[0] for verdict in verdicts}
     assert not any("tableau" in str(verdict) for verdict in verdicts)
 
