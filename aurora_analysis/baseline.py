@@ -49,6 +49,16 @@ def window(store: Store, name: str, *, cluster: str) -> Window:
     return Window(row["start"].to_pydatetime(), row["end"].to_pydatetime())
 
 
+def against(store: Store, named: str, asked: Window, *, cluster: str) -> Window:
+    """The window to compare with: of a baseline, or written as start/end (UTC); the one before where none is named."""
+    if not named:
+        return asked.previous()
+    if "/" in named:
+        start, _, end = named.partition("/")
+        return Window(start, end)
+    return window(store, named, cluster=cluster)
+
+
 def drop(store: Store, name: str, *, cluster: str) -> None:
     """Forget a name; the data of its window stay as long as others keep them."""
     kept = window(store, name, cluster=cluster)

@@ -69,6 +69,18 @@ def test_an_unknown_name_is_told_with_the_known(store):
         baseline.window(store, "bad", cluster="shop")
 
 
+def test_a_window_can_be_compared_with_any_other(store):
+    """The one before it, a baseline, or two times: before and after a deploy."""
+    baseline.save(store, "good", Window("2026-10-26", "2026-11-02"), cluster="shop")
+
+    def before(named: str) -> Window:
+        return baseline.against(store, named, WEEK, cluster="shop")
+
+    assert before("") == WEEK.previous()
+    assert before("good") == Window("2026-10-26", "2026-11-02")
+    assert before("2026-11-02T10:00/2026-11-04") == Window("2026-11-02T10:00", "2026-11-04")
+
+
 def test_the_commands(store):
     """save, list, show and drop, as a team uses them."""
     where = ["--cluster", "shop", "--store", store.location]

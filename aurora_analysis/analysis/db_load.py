@@ -50,6 +50,8 @@ EVIDENCE: dict[str, tuple[str, ...]] = {
 }
 """Class → the metrics that should show it, too."""
 
+EVIDENCE_METRICS = sorted({name for names in EVIDENCE.values() for name in names})
+
 ACTIONS = {
     "CPU": "Look at the statements with the most load: an index, fewer calls, or a larger instance class.",
     "row locks": "Shorten the transactions that touch the same rows; commit sooner, and take rows in one order.",

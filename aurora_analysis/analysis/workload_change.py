@@ -306,6 +306,35 @@ def _levels(frame: pd.DataFrame, materiality_pct: float, alpha: float) -> npt.ND
     return np.select([rule.to_numpy() for rule in rules.values()], list(rules), "unknown")
 
 
+def summary(found: pd.DataFrame) -> pd.DataFrame:
+    """Changes as people read them: `before`, `now` with unit, `change [%]` as "-0.7 [-3.8, +2.5]", and so for weeks."""
+    unit = found["measure"].map(UNITS)
+    columns = ["unusual_pct", "unusual_low_pct", "unusual_high_pct"]
+    return (
+        found[[*SUBJECT, "hours_matched", "weeks", "level"]]
+        .assign(
+            before=found["before"].map(_figure) + " " + unit,
+            now=found["now"].map(_figure) + " " + unit,
+            change=_with_intervals(found[["change_pct", "low_pct", "high_pct"]]),
+            ordinary=_with_intervals(found[columns]),
+        )[[*SUBJECT, "before", "now", "change", "ordinary", "hours_matched", "weeks", "level"]]
+        .rename(
+            columns={
+                "change": "change [%]",
+                "ordinary": "against ordinary weeks [%]",
+                "hours_matched": "hours",
+            }
+        )
+    )
+
+
+def _with_intervals(values: pd.DataFrame) -> list[str]:
+    """A number with its interval, in one text; what is missing is a dash."""
+    rows = values.to_numpy()
+    spans = ["" if np.isnan(low) else f" [{low:+.1f}, {high:+.1f}]" for _, low, high in rows]
+    return ["–" if np.isnan(value) else f"{value:+.1f}{span}" for (value, *_), span in zip(rows, spans)]
+
+
 def verdicts(
     found: pd.DataFrame,
     moved: pd.DataFrame,

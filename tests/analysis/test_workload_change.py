@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -219,6 +221,15 @@ def test_a_seat_is_judged_by_its_worst_metric():
     assert "commit latency went from 1.98 to 2.62 ms, +32 %" in said.sentence
     assert "against ordinary weeks" in said.sentence
     assert said.numbers["metric"] == "commit_latency"
+
+
+def test_a_summary_reads_as_people_say_it():
+    """One row a subject; the interval stands beside its change, a dash where weeks tell nothing."""
+    row = one(workload_change.summary(changes(statistics(2, slower=1.5), 2)))
+    assert row["before"].endswith(" ms")
+    assert re.fullmatch(r"\+[\d.]+ \[\+[\d.]+, \+[\d.]+\]", row["change [%]"])
+    assert row["against ordinary weeks [%]"] == "–"
+    assert row["weeks"] == 2
 
 
 def test_settings_tell_what_else_was_different():
