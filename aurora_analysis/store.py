@@ -218,8 +218,8 @@ class Store:
 
         def add(delta: DeltaTable) -> bool:
             merger = delta.merge(content, same, source_alias="new", target_alias="old")
-            if spec.name == "statements":
-                merger = merger.when_matched_update(_WIDER, predicate=_IS_WIDER)
+            if spec.name in _LEARNT:
+                merger = merger.when_matched_update(*_LEARNT[spec.name])
             done = merger.when_not_matched_insert_all().execute()
             return bool(done["num_target_rows_inserted"] or done["num_target_rows_updated"])
 
@@ -314,6 +314,14 @@ _IS_WIDER = (
     "new.first_seen < old.first_seen OR new.last_seen > old.last_seen "
     "OR (old.pi_id IS NULL AND new.pi_id IS NOT NULL)"
 )
+
+_KNOWS_DATABASE = "old.database IS NULL AND new.database IS NOT NULL"
+_LEARNT = {
+    "statements": (_WIDER, _IS_WIDER),
+    # A log that begins within another does not know the database that the other had named before.
+    "slow_queries": ({"database": "new.database"}, _KNOWS_DATABASE),
+}
+"""What a row that is known learns from one of the same identity: table → (columns, when)."""
 
 
 def _table(name: str) -> Table:

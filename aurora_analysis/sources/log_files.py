@@ -98,7 +98,15 @@ def _boundary(name: str, at: int, total: int) -> int:
     return total
 
 
-def ingest(name: str, store: Store, *, cluster: str, instance: str, mode: SqlMode = DEFAULT_MODE) -> Account:
+def ingest(
+    name: str,
+    store: Store,
+    *,
+    cluster: str,
+    instance: str,
+    mode: SqlMode = DEFAULT_MODE,
+    batch: int = slow_log.BATCH,
+) -> Account:
     """Write a log's executions into the store; its coverage comes last, as the mark that all is there.
 
     What is there already is not written again: a log that was ingested, wholly or in part, or one that overlaps
@@ -106,10 +114,10 @@ def ingest(name: str, store: Store, *, cluster: str, instance: str, mode: SqlMod
     """
     account = Account()
     span: list[pd.Timestamp] = []
-    for batch in slow_log.frames(chunks(name), account=account, instance=instance, mode=mode):
-        store.merge("statements", batch.statements, cluster=cluster, source=SOURCE)
-        store.merge("slow_queries", batch.slow_queries, cluster=cluster, source=SOURCE)
-        ended = batch.slow_queries["ended_at"]
+    for frames in slow_log.frames(chunks(name), account=account, instance=instance, mode=mode, batch=batch):
+        store.merge("statements", frames.statements, cluster=cluster, source=SOURCE)
+        store.merge("slow_queries", frames.slow_queries, cluster=cluster, source=SOURCE)
+        ended = frames.slow_queries["ended_at"]
         span = [min([ended.min(), *span[:1]]), max([ended.max(), *span[1:]])]
     if span:
         _cover(store, Path(name).name, account, span, cluster=cluster, instance=instance)

@@ -39,6 +39,9 @@ MARKER = b" [Your log message was truncated]"
 LONGEST_TEXT = 32 * 2**20
 """A statement that is longer is kept to its first MiB: it bounds what a broken log can make us hold [bytes]."""
 
+BATCH = 50_000
+"""How many executions make a frame, unless told otherwise: some 30 MB."""
+
 LONGEST_QUOTE = 16
 """A quote that is still open after so many headers was cut, and the headers are headers."""
 
@@ -478,7 +481,7 @@ def frames(
     account: Account | None = None,
     instance: str | None = None,
     mode: SqlMode = DEFAULT_MODE,
-    batch: int = 50_000,
+    batch: int = BATCH,
 ) -> Iterator[Frames]:
     """The log as frames of at most `batch` executions; `account` (if given) is complete at the end.
 
