@@ -315,7 +315,7 @@ def _load(
     if len(listed) >= LIMIT:
         by_name = _asked(pi, source, [_by_name(pi_id) for pi_id in followed if pi_id not in listed], span)
         lines = lines + [line for line in by_name if line.member]
-    learn(pi, source, [line.member for line in lines])
+    learn(pi, source, [line.member for line in lines], span)
     total = next((line for line in lines if not line.member), None)
     return parse_load(lines, source.digests), 0 if total is None else int(np.isfinite(total.numbers).sum())
 
@@ -452,25 +452,24 @@ def _dimensions(pi: Any, asked: Mapping[str, Any]) -> tuple[tuple[str, ...], tup
     return seen, (f"not permitted or not offered: db load by {', '.join(hidden)}",) if hidden else ()
 
 
-def learn(pi: Any, source: Source, members: Iterable[Mapping[str, str]]) -> None:
+def learn(pi: Any, source: Source, members: Iterable[Mapping[str, str]], span: Window) -> None:
     """Tell the digests of the statements among the members; a text that was cut is asked for in full."""
     for member in members:
         pi_id, text = member.get(SQL_ID), member.get(SQL_TEXT)
         if pi_id and text and pi_id not in source.digests.by_id:
             if len(text.encode()) >= TEXT_BYTES:
-                text = _whole_text(pi, source.resource_id, pi_id) or text
+                text = _whole_text(pi, source.resource_id, pi_id, span) or text
             source.digests.add(pi_id, text)
 
 
-def _whole_text(pi: Any, resource_id: str, pi_id: str) -> str:
+def _whole_text(pi: Any, resource_id: str, pi_id: str, span: Window) -> str:
     """One execution's text of a digest, up to 4 KiB; it is fingerprinted and forgotten. Nothing where it is not to be had."""
     try:
-        now = datetime.now(UTC)
         keys = pi.describe_dimension_keys(
             ServiceType="RDS",
             Identifier=resource_id,
-            StartTime=now - timedelta(days=7) + timedelta(minutes=5),
-            EndTime=now,
+            StartTime=span.start,
+            EndTime=span.end,
             Metric=LOAD,
             GroupBy={"Group": "db.sql", "Limit": 1},
             Filter={"db.sql.tokenized_id": pi_id},
