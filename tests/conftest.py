@@ -74,6 +74,7 @@ def chromium_browser(chromium: str) -> Iterator[Browser]:
                 "--disable-sync",
                 "--no-first-run",
                 "--disable-quic",
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
             ],
         )
         yield started

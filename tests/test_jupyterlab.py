@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 from aurora_analysis.report import suite
 
@@ -39,7 +39,11 @@ ERRORS = f"() => {{ {CELLS} return errors; }}"
 COUNTS = f"() => {{ {CELLS} return cells.map(cell => cell.executionCount); }}"
 CLEAR = """() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')"""
 RUN = """() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }"""
-READY = """() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"""
+OPEN = """path => { window.jupyterapp.commands.execute('docmanager:open', {path, factory: 'Notebook'}); }"""
+READY = """path => {
+  const session = window.jupyterapp.shell.currentWidget?.sessionContext?.session;
+  return session?.path === path && session.kernel?.status === 'idle';
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -72,34 +76,37 @@ def jupyterlab(tmp_path_factory) -> Iterator[str]:
         server.wait(30)
 
 
-@pytest.mark.real
-@pytest.mark.parametrize("name", NAMES)
-def test_all_cells_run(name, jupyterlab, chromium_browser):
-    """Every code cell gets its number, none an error, and no other host is asked."""
-    page, asked = _opened(chromium_browser, jupyterlab)
-    page.goto(f"{jupyterlab}/lab/tree/{name}.ipynb?reset&token={TOKEN}")
-    page.wait_for_function(READY, timeout=60_000)
-    page.evaluate(CLEAR)
-    page.evaluate(RUN)
-    page.wait_for_function(RAN, timeout=120_000)
-    assert page.evaluate(ERRORS) == []
-    assert page.evaluate(COUNTS) == list(range(1, 1 + len(page.evaluate(COUNTS))))
-    assert asked == []
+@pytest.fixture(scope="module")
+def asked() -> list[str]:
+    """The addresses that the page asked, other than JupyterLab's."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def lab(jupyterlab, chromium_browser, asked) -> Iterator[Page]:
+    """JupyterLab in the browser, which knows no other host."""
+    page = chromium_browser.new_page()
+    ours = (jupyterlab, jupyterlab.replace("http", "ws"), "data:", "blob:")
+    page.on("request", lambda request: None if request.url.startswith(ours) else asked.append(request.url))
+    page.goto(f"{jupyterlab}/lab?reset&token={TOKEN}")
+    page.wait_for_function("() => window.jupyterapp", timeout=60_000)
+    page.evaluate("() => window.jupyterapp.restored.then(() => true)")
+    yield page
     page.close()
 
 
-def _opened(browser: Browser, address: str) -> tuple[Page, list[str]]:
-    page, asked = browser.new_page(), []
-
-    def only_ours(route) -> None:
-        if route.request.url.startswith((address, "data:", "blob:")):
-            route.continue_()
-        else:
-            asked.append(route.request.url)
-            route.abort()
-
-    page.route("**/*", only_ours)
-    return page, asked
+@pytest.mark.real
+@pytest.mark.parametrize("name", NAMES)
+def test_all_cells_run(name, lab, asked):
+    """Every code cell gets its number, none an error, and no other host is asked."""
+    lab.evaluate(OPEN, f"{name}.ipynb")
+    lab.wait_for_function(READY, arg=f"{name}.ipynb", timeout=60_000)
+    lab.evaluate(CLEAR)
+    lab.evaluate(RUN)
+    lab.wait_for_function(RAN, timeout=120_000)
+    assert lab.evaluate(ERRORS) == []
+    assert lab.evaluate(COUNTS) == list(range(1, 1 + len(lab.evaluate(COUNTS))))
+    assert asked == []
 
 
 def _port(log: Path, server: subprocess.Popen) -> str:
