@@ -76,9 +76,6 @@ class Series:
         return Series(self.start[low:high], self.value[low:high], self.period)
 
 
-EMPTY = Series(np.array([], dtype="int64"), np.array([]), 60)
-
-
 @dataclass(frozen=True)
 class Instance:
     """An instance as RDS would describe it now."""

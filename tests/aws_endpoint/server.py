@@ -39,7 +39,7 @@ DENIED = {"pi": "NotAuthorizedException", "rds": "AccessDenied", "cloudwatch": "
 
 @dataclass(frozen=True)
 class Call:
-    """One call that reached the endpoint, before anything was refused."""
+    """One call whose parameters its model allows, whatever became of it then."""
 
     service: str
     operation: str
@@ -88,8 +88,7 @@ class Endpoint:
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def __enter__(self) -> Endpoint:
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", self.port), _handler(self))
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
@@ -187,7 +186,7 @@ class Endpoint:
             result = self._result(asked)
             return 200, *wire.answer(asked, result, number), {}
         except Refused as error:
-            headers = {"x-amzn-query-error": f"{error.code};Sender"}
+            headers = {"x-amzn-query-error": f"{error.code};{error.blame}"}
             return error.status, *wire.refusal(is_json, error, number), headers
 
     def _result(self, asked: wire.Request) -> dict[str, Any]:
@@ -227,6 +226,13 @@ class Endpoint:
         self._buckets[service] = (max(tokens - 1, 0.0) if tokens >= 1 else tokens, now)
         if tokens < 1:
             raise Refused(THROTTLED.get(service, "ThrottlingException"), "Rate exceeded")
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    """A server that lets many connections wait, and waits for none when it ends."""
+
+    daemon_threads = True
+    request_queue_size = 128
 
 
 def _handler(endpoint: Endpoint) -> type[http.server.BaseHTTPRequestHandler]:

@@ -34,6 +34,11 @@ class Refused(Exception):
         super().__init__(f"{code}: {message}")
         self.code, self.message, self.status = code, message, status
 
+    @property
+    def blame(self) -> str:
+        """Whose fault it is, in AWS's words."""
+        return "Sender" if self.status < 500 else "Receiver"
+
 
 @dataclass(frozen=True)
 class Request:
@@ -65,7 +70,7 @@ def request(headers: Any, body: bytes) -> Request:
     target = headers.get("X-Amz-Target")
     if target:
         operation = _operation(service, target.rsplit(".", 1)[-1])
-        parameters = _from_json(operation.input_shape, json.loads(body or b"{}"))
+        parameters = json.loads(body or b"{}")
     else:
         form = dict(parse_qsl(body.decode(), keep_blank_values=True))
         operation = _operation(service, form.get("Action", ""))
@@ -78,11 +83,6 @@ def _operation(service: str, name: str) -> OperationModel:
     if name not in model(service).operation_names:
         raise Refused("UnknownOperationException", f"{service} knows no operation {name!r}")
     return model(service).operation_model(name)
-
-
-def _from_json(shape: Shape | None, value: Any) -> Any:
-    """The parameters of a JSON request; its times are numbers already."""
-    return {} if shape is None else value
 
 
 def _from_form(shape: Shape | None, form: dict[str, str], at: str) -> Any:
@@ -223,7 +223,8 @@ def refusal(is_json: bool, refused: Refused, request_id: str) -> tuple[str, byte
     if is_json:
         body = json.dumps({"__type": refused.code, "message": refused.message})
         return "application/x-amz-json-1.1", body.encode()
-    kind = "Sender" if refused.status < 500 else "Receiver"
-    error = f"<Type>{kind}</Type><Code>{refused.code}</Code><Message>{escape(refused.message)}</Message>"
+    error = (
+        f"<Type>{refused.blame}</Type><Code>{refused.code}</Code><Message>{escape(refused.message)}</Message>"
+    )
     body = f"<ErrorResponse><Error>{error}</Error><RequestId>{request_id}</RequestId></ErrorResponse>"
     return "text/xml", body.encode()
