@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-
 from attribution import agreement, truth
+
 from aurora_analysis import Store, resources
 from aurora_analysis.analysis import read_views, workloads
 
-SHORTEST_RUN_S = 10.0
+SHORTEST_RUN_S = 5.0
 
 
 def judged(store: Store) -> dict[str, float]:
