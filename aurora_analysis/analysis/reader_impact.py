@@ -721,14 +721,29 @@ def _in_any_job(jobs: dict[str, Array], open_: Array) -> Array:
 
 
 def _quantile_fit(part: _Part, i: int, metric: int, q: float) -> _Fit:
-    """The shift of a quantile of log latency, with the error of its recentred influence function."""
+    """The shift of a quantile of log latency, with the error of its recentred influence function.
+
+    The influence is taken where both groups have the quantile: with the shift in it, it would not be local.
+    """
     own = slice(part.place[i], part.place[i] + exposure.COLUMNS - 1)
-    raw, rest = part.raw[:, own], part.rest[:, own]
-    y = part.y[:, metric]
+    raw, rest, beside = part.raw[:, own], part.rest[:, own], _beside(part, i)
+    y = _as_if_alone(raw, rest, beside, part.y[:, metric])
     exposed, free = raw[:, 0] > 0, (raw[:, 0] == 0) & (raw[:, 2] == 0)
-    influence = part.residual(_influence(y, q)[:, None])
-    fit = _own_fit(raw, rest, _beside(part, i), influence, part.edges)
-    return replace(fit, effect=np.array([np.quantile(y[exposed], q) - np.quantile(y[free], q)]))
+    shift = np.quantile(y[exposed], q) - np.quantile(y[free], q)
+    influence = part.residual(_influence(y - shift * exposed, q)[:, None])
+    fit = _own_fit(raw, rest, beside, influence, part.edges)
+    return replace(fit, effect=np.array([shift]))
+
+
+def _as_if_alone(raw: Array, rest: Array, beside: Array, y: Array) -> Array:
+    """Log latency if nothing but the workload had moved it: the noise, and the workload's whole effect.
+
+    What the nuisance took with it because it resembles the exposure is given back.
+    """
+    kept = np.flatnonzero(_varies(raw, rest))
+    columns = np.column_stack([rest[:, kept], beside])
+    coefficients = np.linalg.lstsq(columns, y)[0]
+    return y - columns @ coefficients + raw[:, kept] @ coefficients[: len(kept)]
 
 
 def _influence(y: Array, q: float) -> Array:
