@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 import random
 import re
-import subprocess
-import sys
 
 import pytest
 import slow_log_generator as generator
@@ -231,12 +229,3 @@ def test_what_is_remembered_is_bounded():
         known(f"SELECT c{n} FROM t".encode())
     assert known._size <= 10_000
     assert len(known._known) < 100
-
-
-def test_fingerprinting_needs_neither_pandas_nor_delta():
-    """`digest` and `fingerprint` start at once."""
-    program = "import sys, aurora_analysis.cli, aurora_analysis.profile; print({'pandas', 'deltalake', 'pyarrow', 'numpy'} & set(sys.modules))"
-    assert (
-        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-        == "set()\n"
-    )

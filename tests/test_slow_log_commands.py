@@ -1,0 +1,126 @@
+"""digest, fingerprint and ingest, as they are typed."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from aurora_analysis.cli import main
+from aurora_analysis.store import Store
+
+GALLERY = Path(__file__).parent / "slow_logs"
+AURORA = GALLERY / "aurora_mysql_3.log"
+
+
+def typed(*arguments: object, given: bytes = b"") -> Result:
+    """What the command prints, and its exit code."""
+    return CliRunner().invoke(main, [str(one) for one in arguments], input=given)
+
+
+def test_digest_prints_a_ranked_page():
+    """The default: a page for the terminal."""
+    done = typed("digest", AURORA)
+    assert done.exit_code == 0
+    assert done.output.startswith(
+        "# 2 executions of 2 statements, 2023-11-30T07:22:10.190471Z to 2026-03-02T04:17:09.512345Z"
+    )
+    assert "     1 1b474429a4654abc   5412s 100.0%          1" in done.output
+
+
+def test_digest_json_has_what_a_program_needs():
+    """Events, sums, profile and coverage, of several files as of one."""
+    done = json.loads(typed("digest", "--format", "json", *sorted(GALLERY.glob("*.log"))).output)
+    files = list(GALLERY.glob("*.log"))
+    assert done["events"] == sum(len(path.with_suffix(".jsonl").read_text().splitlines()) for path in files)
+    assert done["coverage"]["bytes"] == sum(path.stat().st_size for path in files)
+    assert {"sums", "profile", "version"} <= set(done)
+
+
+def test_digest_jsonl_is_an_event_a_line_and_hides_literals():
+    """The text of statements only with --with-sql."""
+    lines = typed("digest", "--format", "jsonl", AURORA).output.splitlines()
+    assert [json.loads(line)["query_time_s"] for line in lines] == [2.000192, 5412.004821]
+    assert "sleep(2)" not in "".join(lines)
+    assert "sleep(2)" in typed("digest", "--format", "jsonl", "--with-sql", AURORA).output
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "text"])
+def test_digest_takes_what_is_wanted(form):
+    """--since, --until and --user hold for every format."""
+    span = ("--since", "2023-11-30", "--until", "2024-01-01")
+    assert "1b474429a4654abc" not in typed("digest", "--format", form, *span, AURORA).output
+    assert (
+        "230c9085039896b3" not in typed("digest", "--format", form, "--user", "snowflake_etl", AURORA).output
+    )
+
+
+def test_digest_reads_standard_input_and_gzip(tmp_path):
+    """A log in a pipe, or packed by rotation, is the same log."""
+    packed = tmp_path / "slow.log.gz"
+    packed.write_bytes(gzip.compress(AURORA.read_bytes()))
+    plain = typed("digest", AURORA).output
+    assert typed("digest", packed).output == plain
+    command = [sys.executable, "-m", "aurora_analysis", "digest", "-"]
+    assert (
+        subprocess.run(command, input=AURORA.read_bytes(), capture_output=True, check=True).stdout.decode()
+        == plain
+    )
+
+
+def test_digest_knows_the_sql_mode(tmp_path):
+    """Under NO_BACKSLASH_ESCAPES and ANSI_QUOTES literals end elsewhere."""
+    log = tmp_path / "slow.log"
+    log.write_bytes(AURORA.read_bytes().replace(b"sleep(2)", rb"""'a\', "b" """))
+    found = typed("digest", "--no-backslash-escapes", "--ansi-quotes", log).output
+    assert "select ?, b\n" in found
+
+
+def test_a_file_that_is_not_there_is_one_line():
+    """The culprit, and what to do; exit code 2."""
+    done = typed("digest", "/nowhere/slow.log")
+    assert done.exit_code == 2
+    assert done.output.count("\n") == 1
+    assert "Cannot read /nowhere/slow.log: No such file or directory" in done.output
+
+
+def test_fingerprint_prints_digest_and_fingerprint():
+    """Statements are separated by ; and a newline."""
+    done = typed("fingerprint", given=b"SELECT 1;\nSELECT a,\n b FROM `t` WHERE c = 'x;y';\n\n")
+    assert done.output == "b9a4c90ce4157373\tselect ?\n67d0088d5048640a\tselect a, b from t where c = ?\n"
+
+
+def test_ingest_fills_the_store_and_says_what_was_lost(tmp_path):
+    """Executions, statements and coverage of one instance."""
+    done = typed("ingest", "--cluster", "shop", "--instance", "shop-1", "--store", tmp_path / "store", AURORA)
+    assert done.exit_code == 0
+    assert "2 events of 764 bytes" in done.output
+    store = Store(tmp_path / "store")
+    rows = store.read("slow_queries", cluster="shop", instance="shop-1")
+    assert rows["tags"].dropna().tolist() == ['{"connector":"etl","job":"orders_full"}']
+    assert store.clusters() == ["shop"]
+
+
+def test_ingest_needs_a_store_to_write_into():
+    """The sample is not written."""
+    done = typed("ingest", "--cluster", "shop", "--instance", "shop-1", AURORA)
+    assert done.exit_code == 2
+    assert "Name a store" in done.output
+
+
+def test_digest_and_fingerprint_import_neither_pandas_nor_delta():
+    """An answer from a raw log starts at once."""
+    program = (
+        "import sys\nfrom aurora_analysis.cli import main\n"
+        "main(sys.argv[1:], standalone_mode=False)\n"
+        "print(sorted({'pandas', 'numpy', 'pyarrow', 'deltalake', 'boto3', 'sqlalchemy'} & set(sys.modules)))"
+    )
+    for arguments in (["digest", str(AURORA)], ["digest", "--format", "jsonl", str(AURORA)], ["fingerprint"]):
+        command = [sys.executable, "-c", program, *arguments]
+        done = subprocess.run(command, input="SELECT 1", capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "[]"
