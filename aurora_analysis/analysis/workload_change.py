@@ -45,7 +45,7 @@ KEY_METRICS = [
 ]
 """What is compared of each seat: how much it does, and how long that takes."""
 
-UNITS = {"throughput": "1/s", "latency": "ms"} | {name: METRICS[name][0] for name in KEY_METRICS}
+UNITS = {"throughput": "calls/h", "latency": "ms"} | {name: METRICS[name][0] for name in KEY_METRICS}
 
 WEEKS_NEEDED = 5
 """The window and four earlier weeks: with fewer a spread from week to week would only look like one."""
@@ -68,26 +68,31 @@ def earlier(window: Window, span: Window, count: int = MOST_WEEKS) -> list[Windo
 def statement_hours(statement_metrics: pd.DataFrame) -> pd.DataFrame:
     """Calls and latency of each digest hour by hour: `time, instance, digest, measure, total, weight`.
 
-    The mean is total / weight: calls by observed seconds (throughput [1/s]), milliseconds by calls (latency [ms]).
+    The mean is total / weight: calls by observed hours (throughput), milliseconds by calls (latency [ms]).
     """
     rows = statement_metrics.assign(
         time=statement_metrics["time"].dt.floor("h"),
         busy_ms=statement_metrics["calls"] * statement_metrics["mean_latency_ms"],
     )
     sums = rows.groupby(["time", "instance", "digest"], as_index=False)[["calls", "busy_ms"]].sum()
-    seconds = _observed_s(statement_metrics).reindex(pd.MultiIndex.from_frame(sums[["time", "instance"]]))
+    observed = _observed_hours(statement_metrics).reindex(
+        pd.MultiIndex.from_frame(sums[["time", "instance"]])
+    )
     subjects = sums[["time", "instance", "digest"]]
     frames = [
-        subjects.assign(measure="throughput", total=sums["calls"], weight=seconds.to_numpy()),
+        subjects.assign(measure="throughput", total=sums["calls"], weight=observed.to_numpy()),
         subjects.assign(measure="latency", total=sums["busy_ms"], weight=sums["calls"]),
     ]
     return pd.concat(frames, ignore_index=True)[HOUR_COLUMNS]
 
 
-def _observed_s(statement_metrics: pd.DataFrame) -> pd.Series:
-    """For how long each instance's statements were observed in each hour [s]."""
+def _observed_hours(statement_metrics: pd.DataFrame) -> pd.Series:
+    """For how much of each hour each instance's statements were observed [hours]."""
     periods = statement_metrics[["time", "instance", "period_s"]].drop_duplicates(["time", "instance"])
-    return periods.assign(time=periods["time"].dt.floor("h")).groupby(["time", "instance"])["period_s"].sum()
+    return (
+        periods.assign(time=periods["time"].dt.floor("h")).groupby(["time", "instance"])["period_s"].sum()
+        / 3600
+    )
 
 
 def metric_hours(metrics: pd.DataFrame, names: Sequence[str] = KEY_METRICS) -> pd.DataFrame:
