@@ -674,3 +674,30 @@ def test_a_filter_that_finds_nobody_has_no_points(aws):
     """Not the total of everybody."""
     query = {"Metric": "db.load.avg", "GroupBy": {"Group": "db.user"}, "Filter": {"db.user.name": "nobody"}}
     assert [one["DataPoints"] for one in points(aws, query)] == [[]]
+
+
+def test_a_removed_instance_leaves_its_traces(aws):
+    """Gone from RDS; CloudWatch, the log's stream and, by resource id, Performance Insights still know it."""
+    aws.cluster.removed = frozenset({"a"})
+    rds = client(aws, "rds")
+    assert [one["DBInstanceIdentifier"] for one in rds.describe_db_instances()["DBInstances"]] == ["b"]
+    assert code_of(lambda: rds.describe_db_instances(DBInstanceIdentifier="a")) == "DBInstanceNotFound"
+    assert len(cpu(aws, {"DBInstanceIdentifier": "a"})["MetricDataResults"][0]["Values"]) == 24
+    assert points(aws, {"Metric": "db.load.avg"})[0]["DataPoints"]
+
+
+def test_a_renamed_instance_keeps_its_resource_id(aws):
+    """Performance Insights goes on under one id; CloudWatch's series splits by name."""
+    noon = aws.cluster.frames["db_load"].time >= FAILOVER
+    load = aws.cluster.frames["db_load"].assign(instance=np.where(noon, "new-a", "a"))
+    renamed = instances().query("instance == 'a'").tail(1).assign(instance="new-a")
+    known = {"db_load": load, "instances": pd.concat([instances(), renamed])}
+    aws.cluster = Cluster("shop", aws.cluster.frames | known, removed=frozenset({"a"}))
+    assert len(points(aws, {"Metric": "db.load.avg"})[0]["DataPoints"]) == 24
+    assert cpu(aws, {"DBInstanceIdentifier": "new-a"})["MetricDataResults"][0]["Values"] == []
+
+
+def test_a_postgres_cluster_says_so(aws):
+    """What the fetch must refuse."""
+    aws.cluster.overrides = {name: {"engine": "aurora-postgresql"} for name in ("a", "b")}
+    assert client(aws, "rds").describe_db_clusters()["DBClusters"][0]["Engine"] == "aurora-postgresql"
