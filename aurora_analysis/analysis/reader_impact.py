@@ -2,9 +2,10 @@
 
 The writer's log latency of each minute is regressed on what moves it anyway (`nuisance`) and on the workload's
 exposure, its dose (what purge could not clean up while it was open) and its tail (the half hour after it). The
-effect is the mean fitted effect over the exposed minutes, at the load that the writer had. Its standard error is a jackknife over days (CR3: Bell
-& McCaffrey 2002) with a t distribution of as many degrees of freedom as the days' shares in the estimate allow:
-minutes hang together and runs are few, which is why correlation and t-tests see an effect where there is none.
+effect is the mean fitted effect over the exposed minutes, at the load that the writer had. Its standard error is a
+jackknife over days (CR3: Bell & McCaffrey 2002) with a t distribution of as many degrees of freedom as the days'
+shares in the estimate allow: minutes hang together and runs are few, which is why correlation and t-tests see an
+effect where there is none.
 
 Before any yes or no the data must be able to answer. A workload that always runs with the nightly batch, at the
 same minute, or right after the writer became slow is refused, and the refusal says why. What starts together
@@ -539,13 +540,17 @@ def _squares(columns: Array) -> Array:
 
 def _own_fit(raw: Array, rest: Array, beside: Array, y: Array, edges: Integers) -> _Fit:
     """The mean effect over exposed minutes of columns whose first is the exposure."""
-    kept = np.flatnonzero(_varies(raw, rest))
-    if not len(kept):
-        nothing = np.full(y.shape[1], np.nan)
-        return _Fit(nothing, nothing, np.nan)
-    exposed = raw[:, 0] > 0
+    varies, exposed = _varies(raw, rest), raw[:, 0] > 0
+    if not varies[0]:
+        return _no_fit(y)
+    kept = np.flatnonzero(varies)
     weights = np.concatenate([raw[exposed][:, kept].mean(axis=0), np.zeros(beside.shape[1])])
     return _fit(np.column_stack([rest[:, kept], beside]), weights, y, edges)
+
+
+def _no_fit(y: Array) -> _Fit:
+    nothing = np.full(y.shape[1], np.nan)
+    return _Fit(nothing, nothing, np.nan)
 
 
 @dataclass(frozen=True)
@@ -608,7 +613,10 @@ def _effect(part: _Part, i: int) -> _Fit:
 
 def _lead(part: _Part, i: int) -> _Fit:
     """The effect in the minutes before a start, beside the effect of the run itself."""
-    rest = part.rest[:, part.place[i] : part.place[i] + exposure.COLUMNS]
+    last = part.place[i] + exposure.COLUMNS - 1
+    if not part.varies[last]:
+        return _no_fit(part.y)
+    rest = part.rest[:, part.place[i] : last + 1]
     columns = np.column_stack([rest, _beside(part, i)])
     weights = np.zeros(columns.shape[1])
     weights[exposure.COLUMNS - 1] = 1
@@ -742,7 +750,7 @@ def _as_if_alone(raw: Array, rest: Array, beside: Array, y: Array) -> Array:
     """
     kept = np.flatnonzero(_varies(raw, rest))
     columns = np.column_stack([rest[:, kept], beside])
-    coefficients = np.linalg.lstsq(columns, y)[0]
+    coefficients = np.linalg.lstsq(columns, y, rcond=None)[0]
     return y - columns @ coefficients + raw[:, kept] @ coefficients[: len(kept)]
 
 
@@ -750,7 +758,7 @@ def _influence(y: Array, q: float) -> Array:
     """The recentred influence function of a quantile: (q - 1{y <= quantile}) / density there."""
     at = np.quantile(y, q)
     spread = min(y.std(), np.subtract(*np.quantile(y, [0.75, 0.25])) / 1.349)
-    width = 0.9 * spread * len(y) ** -0.2
+    width = max(0.9 * spread * len(y) ** -0.2, 1e-9)
     density = stats.norm.pdf((y - at) / width).mean() / width
     return at + (q - (y <= at)) / density
 
