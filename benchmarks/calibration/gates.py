@@ -121,6 +121,12 @@ def discoveries(counts: pd.DataFrame, culprits: int) -> list[Gate]:
     ]
 
 
+def attribution(holds: bool) -> list[Gate]:
+    """Gate B9: whose read view the history list's growth is put down to; its limits stand in the test."""
+    asked = "precision, recall and unknown recall of growth, as test_read_views.py asks in four settings"
+    return [Gate("B9", asked, "four weeks a setting", holds)]
+
+
 def quantiles(shifts: pd.DataFrame) -> list[Gate]:
     """Gate B10: the 95th percentile of minute means, without an effect and with one."""
     rows = scored(shifts[shifts["quantile"] == 0.95]).dropna(subset="p")
