@@ -623,7 +623,7 @@ def _seen(load: pd.DataFrame, digests: Digests) -> pd.DataFrame:
             "join_key": [fingerprint.join_key(text) for text in texts],
             "pi_id": [known[digest][0] for digest in spans.index],
             "kind": [fingerprint.kind(text) for text in texts],
-            "first_seen": spans["min"].to_numpy(),
-            "last_seen": spans["max"].to_numpy(),
+            "first_seen": spans["min"].array,
+            "last_seen": spans["max"].array,
         }
     )

@@ -336,3 +336,4 @@ def test_a_policy_that_hides_sql_hides_nothing_else():
         parts = list(pi.fetch(clients(aws), source=Source("db-A", Digests()), instance="a", window=HOUR))
     assert set(parts[0].frame["dimension"]) == {"user"}
     assert parts[0].note == "not permitted or not offered: db load by sql"
+    assert str(parts[1].frame["first_seen"].dtype) == "datetime64[us, UTC]", "the store takes no other times"
