@@ -2,44 +2,283 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
 import pytest
-from fetching import DAY, NOON, assert_same, coverage, endpoint, fetch
+from aws_endpoint import Endpoint
+from fetching import KEPT, NOON, NOW, assert_same, coverage, day, endpoint, environment, fetch
 
-from aurora_analysis import Store
+from aurora_analysis import Store, Window
+
+HALF = Window("2026-11-09T11:30", "2026-11-09T12:30")
+CHEAP = ("--source", "cloudwatch", "--source", "slow-log")
 
 
-def test_a_fetch_brings_the_cluster_back(tmp_path):
-    """Two hours around a failover: every table is the cluster's own, and all of it is marked as done."""
+def test_a_fetch_brings_the_cluster_back_and_asks_once(tmp_path):
+    """Two hours around a failover: every table is the cluster's own; the second time only the survey is asked."""
     with endpoint() as aws:
         result = fetch(aws, tmp_path)
-    assert result.exit_code == 0, result.output
-    store = Store(tmp_path)
-    assert_same(store)
-    assert coverage(store)["received"].notna().all()
-
-
-def test_a_second_fetch_asks_for_nothing_again(tmp_path):
-    """Only the survey's calls are made: what coverage marks as done is not asked for."""
-    with endpoint() as aws:
-        fetch(aws, tmp_path)
-        versions, first = Store(tmp_path).versions(), aws.count()
-        result = fetch(aws, tmp_path)
-    assert "Nothing is missing" in result.output
-    again = aws.count() - first
+        assert result.exit_code == 0, result.output
+        store = Store(tmp_path)
+        assert_same(store)
+        assert coverage(store)["received"].notna().all()
+        versions, first = store.versions(), aws.count()
+        assert "Nothing is missing" in fetch(aws, tmp_path).output
+        again = aws.count() - first
     assert not {action for action in again if action.startswith("pi:")}
-    assert again["logs:FilterLogEvents"] == 0
-    assert again["cloudwatch:GetMetricData"] == 1
-    assert Store(tmp_path).versions() == versions
+    assert (again["logs:FilterLogEvents"], again["cloudwatch:GetMetricData"]) == (0, 1)
+    assert store.versions() == versions
+
+
+@pytest.mark.parametrize("misbehaviour", ["throttles", "fails", "drops"])
+def test_what_comes_and_goes_is_tried_again(tmp_path, misbehaviour):
+    """Throttled calls, errors of the service and lost connections lose nothing."""
+    with endpoint(misbehaviour) as aws:
+        result = fetch(aws, tmp_path, *CHEAP)
+    assert result.exit_code == 0, result.output
+    assert_same(Store(tmp_path), NOON, None, "instances", "metrics", "slow_queries")
+
+
+@pytest.mark.parametrize("misbehaviour", ["omits_value", "empty_pages"])
+def test_performance_insights_comes_back_the_same(tmp_path, misbehaviour):
+    """Points without a value and pages without an entry are neither zeros nor ends."""
+    with endpoint(misbehaviour) as aws:
+        result = fetch(aws, tmp_path, "--source", "performance-insights")
+    assert result.exit_code == 0, result.output
+    assert_same(Store(tmp_path), NOON, None, "instances", "db_load", "statement_metrics")
+
+
+def refusals(store: Store, window: Window = HALF) -> pd.DataFrame:
+    rows = coverage(store, window)
+    return rows[rows["received"].isna()]
 
 
 @pytest.mark.parametrize(
-    "misbehaviour",
-    ["omits_value", "empty_pages", "internal_errors", "throttles", "fails", "drops", "banner_events"],
+    ("action", "source", "line"),
+    [
+        (
+            "cloudwatch:GetMetricData",
+            "cloudwatch",
+            "GetMetricData is not permitted: allow it as deploy/iam-policy.json does.",
+        ),
+        (
+            "logs:FilterLogEvents",
+            "slow log",
+            "FilterLogEvents is not permitted: allow it as deploy/iam-policy.json does.",
+        ),
+    ],
 )
-def test_what_the_services_do_is_undone(tmp_path, misbehaviour):
-    """Nothing is lost to a misbehaviour that can be undone."""
-    with endpoint(misbehaviour) as aws:
-        result = fetch(aws, tmp_path)
+def test_one_sources_refusal_leaves_the_others(tmp_path, action, source, line):
+    """One line, a row in coverage, exit code 1, the rest is there; once it is permitted, only that is fetched."""
+    with endpoint() as aws:
+        aws.deny(action)
+        result = fetch(aws, tmp_path, *CHEAP, window=HALF)
+    assert result.exit_code == 1
+    assert f"{source}: {line}" in result.output.splitlines()
+    store = Store(tmp_path)
+    assert set(refusals(store)["source"]) == {source}
+    other = {"cloudwatch": "slow_queries", "slow log": "metrics"}[source]
+    assert_same(store, HALF, None, other)
+    with endpoint() as aws:
+        assert fetch(aws, tmp_path, *CHEAP, window=HALF).exit_code == 0
+        assert aws.count()["logs:FilterLogEvents"] == (3 if source == "slow log" else 0)
+    assert_same(store, HALF, None, "metrics", "slow_queries")
+    assert refusals(store).empty
+
+
+def test_a_service_that_is_off_is_one_instances_matter(tmp_path):
+    """Performance Insights is off for shop-2: said, and the others have theirs; --instance leaves it out."""
+    with endpoint(overrides=KEPT | {"shop-2": {"pi_retention_days": 0}}) as aws:
+        result = fetch(aws, tmp_path, "--source", "performance-insights", window=HALF)
+        assert result.exit_code == 1
+        assert "performance insights: Performance Insights is off for shop-2: turn it on" in result.output
+        store = Store(tmp_path)
+        assert set(refusals(store)["instance"]) == {"shop-2"}
+        assert set(store.read("db_load", cluster="shop")["instance"]) == {"shop-1", "shop-3"}
+        asked = ("--source", "performance-insights", "--instance", "shop-1", "--instance", "shop-3")
+        assert fetch(aws, tmp_path, *asked, window=HALF).exit_code == 0
+
+
+def test_an_unknown_instance_is_said_and_the_known_one_fetched(tmp_path):
+    """With the names that there are."""
+    asked = ("--source", "slow-log", "--instance", "shop-9", "--instance", "shop-1")
+    with endpoint() as aws:
+        result = fetch(aws, tmp_path, *asked, window=HALF)
+    assert result.exit_code == 1
+    assert "There is no instance shop-9 in the cluster (it has: shop-1, shop-2, shop-3)." in result.output
+    store = Store(tmp_path)
+    assert set(refusals(store)["instance"]) == {"shop-9"}
+    assert set(store.read("slow_queries", cluster="shop")["instance"]) == {"shop-1"}
+
+
+def test_expired_credentials_are_one_line(tmp_path):
+    """Nothing can be asked: one line for all sources, a row for each, and nobody is asked twice."""
+    with endpoint() as aws:
+        aws.fail(
+            "*", "ExpiredTokenException", "The security token included in the request is expired", times=99
+        )
+        result = fetch(aws, tmp_path, window=HALF)
+        assert len(aws.calls) == 1
+    assert result.exit_code == 1
+    assert result.output.count("The credentials are not valid (ExpiredTokenException): renew them") >= 1
+    assert len(refusals(Store(tmp_path))) == 4
+    assert "example" not in result.output
+
+
+def test_where_rds_may_not_be_asked_the_store_remembers(tmp_path):
+    """The instances of the last fetch are those of this one; without a last one it is said."""
+    with endpoint() as aws:
+        fetch(aws, tmp_path, "--source", "slow-log", window=HALF)
+    later = Window(HALF.end, HALF.end + timedelta(minutes=30))
+    with endpoint() as aws:
+        aws.deny("rds:DescribeDBClusters")
+        result = fetch(aws, tmp_path, "--source", "cloudwatch", window=later)
+        assert result.exit_code == 1
+        assert "DescribeDBClusters is not permitted" in result.output
+        fresh = fetch(aws, tmp_path / "fresh", window=later)
+    assert_same(Store(tmp_path), later, None, "metrics")
+    assert fresh.exit_code == 2
+    assert "Without it nothing is known of shop." in fresh.output
+
+
+def test_what_is_no_longer_kept_is_said_once(tmp_path):
+    """Performance Insights of seven days, asked on the eighth: exit code 1, then nothing more to say."""
+    late = NOW + timedelta(days=8)
+    with endpoint(overrides={}, now=late) as aws:
+        result = fetch(aws, tmp_path, "--source", "performance-insights", window=HALF)
+        assert result.exit_code == 1
+        assert "beyond the 7 days that Performance Insights keeps" in result.output
+        assert not [call for call in aws.calls if call.service == "pi"]
+        assert fetch(aws, tmp_path, "--source", "performance-insights", window=HALF).exit_code == 0
+
+
+def test_a_failover_beyond_the_events_is_seen_in_cloudwatch(tmp_path):
+    """A month later RDS has forgotten it: the roles come from what only a writer emits, to five minutes."""
+    with endpoint(now=NOW + timedelta(days=30)) as aws:
+        fetch(aws, tmp_path, "--source", "cloudwatch")
+    store = Store(tmp_path)
+    moments = pd.to_datetime(["2026-11-09T11:30Z", "2026-11-09T12:30Z"]).as_unit("us")
+    asked = pd.DataFrame({"time": moments, "instance": "shop-2"})
+    assert store.roles(asked, cluster="shop").tolist() == ["reader", "writer"]
+    assert set(store.read("metrics", NOON, cluster="shop")["period_s"]) == {300.0}
+
+
+def test_an_instance_that_is_gone_is_still_fetched_where_it_left_something(tmp_path):
+    """shop-3 was deleted: its log stream and its metrics are there, its db load is not, and all of that is said."""
+    with endpoint(removed=frozenset({"shop-3"})) as aws:
+        result = fetch(aws, tmp_path, *CHEAP, "--source", "performance-insights", window=HALF)
+    assert result.exit_code == 1
+    assert "shop-3 is no longer in the cluster, and the store does not know its resource id" in result.output
+    store = Store(tmp_path)
+    assert_same(store, HALF, None, "metrics", "slow_queries")
+    assert set(store.read("db_load", cluster="shop")["instance"]) == {"shop-1", "shop-2"}
+
+
+def test_the_store_remembers_what_rds_forgets(tmp_path):
+    """An earlier fetch saw shop-3 and its resource id: when it is gone, its db load is asked for by that."""
+    with endpoint() as aws:
+        fetch(aws, tmp_path, "--source", "slow-log", window=HALF)
+    with endpoint(removed=frozenset({"shop-3"})) as aws:
+        result = fetch(aws, tmp_path, "--source", "performance-insights", "--instance", "shop-3", window=HALF)
     assert result.exit_code == 0, result.output
-    assert_same(Store(tmp_path))
-    assert DAY.start < NOON.start
+    known = {"db_load": day()["db_load"].query("instance == 'shop-3'")}
+    assert_same(Store(tmp_path), HALF, known, "db_load")
+
+
+def test_what_is_late_is_fetched_and_not_marked(tmp_path):
+    """At 12:00 the last minutes are not there yet; an hour later they are, and only what was not marked is asked."""
+    noon = datetime(2026, 11, 9, 12, tzinfo=UTC)
+    window = Window("2026-11-09T11:00", "2026-11-09T12:00")
+    with endpoint("delivers_late", now=noon) as aws:
+        fetch(aws, tmp_path, *CHEAP, window=window)
+    store = Store(tmp_path)
+    ends = coverage(store, window).groupby("source")["end"].max().dt.strftime("%H:%M").to_dict()
+    assert (ends["cloudwatch"], ends.get("slow log")) == ("11:45", None)
+    assert store.read("metrics", window, cluster="shop")["time"].max() == pd.Timestamp("2026-11-09T11:54Z")
+    with endpoint("delivers_late", now=noon + timedelta(hours=2)) as aws:
+        fetch(aws, tmp_path, *CHEAP, window=window)
+        starts = [call.parameters["StartTime"] for call in aws.calls if call.operation == "GetMetricData"]
+    assert starts[-1] == datetime(2026, 11, 9, 11, 45, tzinfo=UTC).timestamp()
+    assert_same(store, window, None, "metrics", "slow_queries")
+
+
+def test_a_dry_run_counts_and_brings_nothing(tmp_path):
+    """Calls by service, the time that they take at least, the price; nothing is written."""
+    with endpoint() as aws:
+        result = fetch(aws, tmp_path / "store", "--dry-run")
+        assert not [call for call in aws.calls if call.service == "pi"]
+    assert result.exit_code == 0
+    assert (
+        "pi: up to 45 calls at 1000 a second, at least 0 s, an assumption: AWS publishes no limit"
+        in result.output
+    )
+    assert "cost: 0.00 USD for 93 CloudWatch metrics" in result.output
+    assert not (tmp_path / "store").exists()
+
+
+def test_postgresql_is_refused_once(tmp_path):
+    """Not yet, in one line, with exit code 2."""
+    with endpoint(overrides={name: {"engine": "aurora-postgresql"} for name in KEPT}) as aws:
+        result = fetch(aws, tmp_path)
+    assert result.exit_code == 2
+    assert result.output.strip() == (
+        "aurora-analysis: shop is Aurora PostgreSQL: not yet. Name an Aurora MySQL cluster."
+    )
+
+
+def test_a_fetch_never_writes_into_the_sample(tmp_path, monkeypatch):
+    """Without a store's name there is nowhere to write."""
+    monkeypatch.chdir(tmp_path)
+    with endpoint() as aws:
+        monkeypatch.setattr("fetching.environment", lambda aws: aws.environment)
+        from click.testing import CliRunner
+
+        from aurora_analysis.cli import main
+
+        result = CliRunner(env=environment(aws)).invoke(main, ["fetch", "--cluster", "shop", "--last-week"])
+    assert result.exit_code == 2
+    assert "Name a store to write into" in result.output
+
+
+def killed(aws: Endpoint, location: Path, after: int) -> None:
+    """A fetch in a process of its own, killed once so many chunks are covered."""
+    span = ["--start", "2026-11-09", "--end", "2026-11-10", "--now", aws.now.isoformat()]
+    command = [
+        sys.executable,
+        "-m",
+        "aurora_analysis",
+        "fetch",
+        "--cluster",
+        "shop",
+        "--store",
+        str(location),
+    ]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([*command, *span], env=os.environ | environment(aws), **quiet) as run:  # type: ignore[call-overload]
+        while run.poll() is None and len(list(location.glob("coverage/_delta_log/*.json"))) < after + 2:
+            time.sleep(0.02)
+        run.send_signal(signal.SIGKILL)
+    assert run.returncode == -signal.SIGKILL
+
+
+def test_a_killed_fetch_resumes_where_it_was(tmp_path):
+    """SIGKILL after some chunks: what coverage marks is whole and not asked again, and the rest is brought."""
+    with endpoint(latency_s=0.1) as aws:
+        killed(aws, tmp_path, after=4)
+    store = Store(tmp_path)
+    before = set(coverage(store)[["source", "instance"]].itertuples(index=False, name=None)) - {("rds", None)}
+    assert len(before) >= 3
+    with endpoint() as aws:
+        result = fetch(aws, tmp_path, window=Window("2026-11-09", "2026-11-10"))
+        asked = {call.parameters["Identifier"] for call in aws.calls if call.service == "pi"}
+        done = {aws.cluster.resource_id(name) for source, name in before if source == "performance insights"}
+    assert result.exit_code == 0, result.output
+    assert not asked & done
+    assert_same(store, Window("2026-11-09", "2026-11-10"))

@@ -134,9 +134,14 @@ def _files(instance: str, window: Window) -> Chunk:
 
 
 def fetch_exported(clients: Clients, *, cluster: str, instance: str, window: Window) -> Iterator[Part]:
-    """A day of an instance's exported slow log; an event is an entry, or a banner."""
+    """A day of an instance's exported slow log; an event is an entry, or a banner.
+
+    It is read from the beginning of the hour, where the file was rotated: the default database is the log's state,
+    and is said only where it changes.
+    """
     account = Account()
-    found = events(clients["logs"], group(cluster), instance, window)
+    hour = window.start.replace(minute=0, second=0, microsecond=0)
+    found = events(clients["logs"], group(cluster), instance, Window(hour, window.end))
     yield from _parts((_line(event["message"]) for event in found), account, instance, window)
     yield _counted(account, instance, 0, f"from CloudWatch Logs: {account}")
 

@@ -89,22 +89,21 @@ def fetch(rds: Any, identifier: str) -> Topology:
 def remembered(known: pd.DataFrame, identifier: str) -> Topology:
     """The cluster as the store's `instances` knew it last, where RDS may not be asked."""
     latest = known.sort_values("time", kind="stable").groupby("instance", as_index=False).last()
-    rows = latest.to_dict("records")
     found = tuple(
         Instance(
             str(row["instance"]),
-            str(row["resource_id"] or ""),
+            _known(row["resource_id"], ""),
             is_writer=row["role"] == "writer",
-            pi_retention_days=_whole(row["pi_retention_days"]),
-            monitoring_interval_s=_whole(row["monitoring_interval_s"]),
+            pi_retention_days=int(_known(row["pi_retention_days"], 0)),
+            monitoring_interval_s=int(_known(row["monitoring_interval_s"], 0)),
         )
-        for row in rows
+        for row in latest.to_dict("records")
     )
     return Topology(identifier, "", (), "", found, ("instances as the store knew them last",))
 
 
-def _whole(value: Any) -> int:
-    return 0 if pd.isna(value) else int(value)
+def _known(value: Any, otherwise: Any) -> Any:
+    return otherwise if pd.isna(value) else value
 
 
 def _cluster(rds: Any, identifier: str) -> dict[str, Any]:
@@ -486,13 +485,13 @@ def former(
     Only the store knows their resource ids.
     """
     current = {each.name for each in topology.instances}
-    ids = dict(
-        known.dropna(subset=["resource_id"])[["instance", "resource_id"]].itertuples(index=False, name=None)
-    )
+    remembers = {each.name: each for each in remembered(known, topology.cluster).instances}
     found = (FAILOVER.search(str(row.get("Message", ""))) for row in told)
     named = {match["name"] or match["previous"] for match in found if match}
-    names = ({*known["instance"].dropna(), *streams} | named) - current
-    return [Instance(name, ids.get(name, ""), gone=True) for name in sorted(names)]
+    names = ({*remembers, *streams} | named) - current
+    return [
+        replace(remembers.get(name, Instance(name)), is_writer=False, gone=True) for name in sorted(names)
+    ]
 
 
 def _utc(moment: datetime | float | str) -> datetime:

@@ -174,7 +174,8 @@ def test_a_class_tells_its_cpus(name, count):
 
 def test_what_is_gone_is_found_by_what_it_left():
     """The store knows x and its resource id, a log stream tells of y, an event of z; a is still there."""
-    known = pd.DataFrame({"instance": ["a", "x"], "resource_id": ["db-A", "db-X"]})
+    rows = {"time": [at(1), at(1)], "instance": ["a", "x"], "resource_id": ["db-A", "db-X"], "role": "reader"}
+    known = pd.DataFrame(rows | {"pi_retention_days": 31.0, "monitoring_interval_s": None})
     told = [{"Message": "Completed failover to DB instance: z."}]
     cluster = Topology("shop", "", (), "", (Instance("a"),))
     gone = topology.former(cluster, known, told, ["a", "y"])
