@@ -94,13 +94,13 @@ def statement_load(db_load: pd.DataFrame) -> pd.Series:
     """
     listed = db_load[(db_load["dimension"] == "sql") & ~db_load["member"].str.startswith("(")]
     periods = db_load[["time", "instance", "period_s"]].drop_duplicates(["time", "instance"])
-    observed_s = listed["instance"].map(periods.groupby("instance")["period_s"].sum())
+    observed_s = listed["instance"].map(periods.groupby("instance")["period_s"].sum()).astype(float)
     shares = listed["active_sessions"] * listed["period_s"] / observed_s
     return shares.groupby(listed["member"]).sum().sort_values(ascending=False).rename_axis("digest")
 
 
 def statistics(statement_metrics: pd.DataFrame, window: Window) -> pd.DataFrame:
-    """What each digest did (index: digest): `calls_per_hour, latency_ms, rows_examined, rows_sent`, rows a call."""
+    """What each digest did: `digest, calls_per_hour, latency_ms, rows_examined, rows_sent`; rows are those of a call."""
     rows = statement_metrics.assign(busy_ms=statement_metrics["calls"] * statement_metrics["mean_latency_ms"])
     sums = rows.groupby("digest")[["calls", "busy_ms", "rows_examined", "rows_sent"]].sum()
     calls = sums["calls"].where(sums["calls"] > 0)
@@ -111,7 +111,7 @@ def statistics(statement_metrics: pd.DataFrame, window: Window) -> pd.DataFrame:
             "rows_examined": sums["rows_examined"] / calls,
             "rows_sent": sums["rows_sent"] / calls,
         }
-    )
+    ).reset_index()
 
 
 def hour_of_week(classes: pd.DataFrame, roles: pd.Series, *, timezone: str = "UTC") -> pd.DataFrame:
@@ -302,7 +302,7 @@ def practices(
     }
     grouped["practice"] = np.select([rule.to_numpy(bool) for rule in rules.values()], list(rules), "")
     sessions = grouped["open_s"] / window.duration.total_seconds()
-    load = grouped["instance"].map(profiles.set_index("instance")["mean_sessions"])
+    load = grouped["instance"].map(profiles.set_index("instance")["mean_sessions"]).astype(float)
     found = grouped.assign(
         open_hours=grouped["open_s"] / 3600,
         longest_min=grouped["longest_s"] / 60,
@@ -339,12 +339,12 @@ def _practice(user: str, practice: str, rows: pd.DataFrame, watch_pct: float) ->
     share = heaviest["load_pct"]
     cost = "" if np.isnan(share) else f"; {share:.0f} % of the load of {heaviest['instance']}"
     sentence = (
-        f"{user}: {executions} times a {practice} on {', '.join(sorted(set(rows['instance'])))}, open for {hours:.1f} hours "
+        f"{user}: {executions} × {practice} on {', '.join(sorted(set(rows['instance'])))}, open for {hours:.1f} hours "
         f"in all and {rows['longest_min'].max():.0f} minutes at most, {each[0]:,.0f} rows examined and {each[1]:,.0f} sent "
         f"on average{cost}. While a statement is open, its read view may hold purge."
     )
     numbers = {"executions": executions, "open_hours": round(float(hours), 2)}
-    severity: Severity = "watch" if share >= watch_pct else "ok"
+    severity: Severity = "unknown" if np.isnan(share) else "watch" if share >= watch_pct else "ok"
     evidence = "the table of practices; reader_impact tells whether it slowed the writer"
     action = PRACTICE_ACTIONS[practice]
     return Verdict("db_load", user, practice, severity, sentence, numbers, evidence, action)

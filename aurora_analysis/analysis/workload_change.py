@@ -313,24 +313,19 @@ def _levels(frame: pd.DataFrame, materiality_pct: float, alpha: float) -> npt.ND
 
 def summary(found: pd.DataFrame) -> pd.DataFrame:
     """Changes as people read them: `before`, `now` with unit, `change [%]` as "-0.7 [-3.8, +2.5]", and so for weeks."""
-    unit = found["measure"].map(UNITS)
-    columns = ["unusual_pct", "unusual_low_pct", "unusual_high_pct"]
-    return (
-        found[[*SUBJECT, "hours_matched", "weeks", "level"]]
-        .assign(
-            before=found["before"].map(_figure) + " " + unit,
-            now=found["now"].map(_figure) + " " + unit,
-            change=_with_intervals(found[["change_pct", "low_pct", "high_pct"]]),
-            ordinary=_with_intervals(found[columns]),
-        )[[*SUBJECT, "before", "now", "change", "ordinary", "hours_matched", "weeks", "level"]]
-        .rename(
-            columns={
-                "change": "change [%]",
-                "ordinary": "against ordinary weeks [%]",
-                "hours_matched": "hours",
-            }
-        )
-    )
+    ordinary = ["unusual_pct", "unusual_low_pct", "unusual_high_pct"]
+    told: dict[str, Any] = {
+        "before": _with_unit(found, "before"),
+        "now": _with_unit(found, "now"),
+        "change [%]": _with_intervals(found[["change_pct", "low_pct", "high_pct"]]),
+        "against ordinary weeks [%]": _with_intervals(found[ordinary]),
+        "hours": found["hours_matched"],
+    }
+    return found[SUBJECT].assign(**told, weeks=found["weeks"], level=found["level"])
+
+
+def _with_unit(found: pd.DataFrame, column: str) -> list[str]:
+    return [f"{_figure(value)} {UNITS[measure]}" for value, measure in zip(found[column], found["measure"])]
 
 
 def _with_intervals(values: pd.DataFrame) -> list[str]:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from aurora_analysis import Store
 from aurora_analysis.analysis import db_load
 from aurora_analysis.window import Window
 
@@ -126,6 +127,18 @@ def test_nothing_is_unknown():
     assert db_load.hour_of_week(classes, pd.Series(dtype=str)).empty
 
 
+def test_a_cluster_without_any_table_is_empty(tmp_path):
+    """As the store gives what was never written: empty frames, no exception."""
+    nothing = Store(tmp_path)
+    rows, queries = (nothing.read(table, cluster="lab") for table in ("db_load", "slow_queries"))
+    profiles = db_load.profile(db_load.by_class(rows), nothing.instances(HOUR, cluster="lab"), HOUR)
+    assert profiles.empty
+    assert db_load.statement_load(rows).empty
+    assert db_load.statistics(nothing.read("statement_metrics", cluster="lab"), HOUR).empty
+    found = db_load.practices(queries, pd.Series(dtype="str"), profiles, HOUR)
+    assert db_load.practice_verdicts(found) == []
+
+
 def test_load_is_a_mean_over_observed_time():
     """Half the time one session, else not listed: half a session. What is not told apart is no digest."""
     rows = pd.DataFrame(
@@ -141,7 +154,7 @@ def test_statistics_are_per_call():
         {"digest": "d", "calls": [30.0, 90.0], "mean_latency_ms": [1.0, 5.0]}
         | {"rows_examined": [300.0, 900.0], "rows_sent": 60.0}
     )
-    assert db_load.statistics(rows, HOUR).loc["d"].to_list() == [120.0, 4.0, 10.0, 1.0]
+    assert db_load.statistics(rows, HOUR).loc[0].to_list() == ["d", 120.0, 4.0, 10.0, 1.0]
 
 
 def test_hours_are_the_readers():
@@ -186,6 +199,14 @@ def test_a_bulk_extract_has_a_cost():
     [verdict] = db_load.practice_verdicts(found)
     assert (verdict.subject, verdict.level, verdict.severity) == ("etl", "bulk extract", "watch")
     assert "25 % of the load of db-1" in verdict.sentence
+
+
+def test_a_cost_without_a_load_to_compare_is_unknown():
+    """Without db load there is no share, and the sentence gives none."""
+    found = practised(queries(rows_sent=4_000_000)).assign(load_pct=np.nan)
+    [verdict] = db_load.practice_verdicts(found)
+    assert verdict.severity == "unknown"
+    assert "of the load" not in verdict.sentence
 
 
 def test_only_the_part_inside_the_window_costs():

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from aurora_analysis import Store
 from aurora_analysis.analysis import workload_change
 from aurora_analysis.window import Window
 
@@ -198,16 +199,25 @@ def test_a_heavy_new_statement_is_watched():
     assert "new with 50 %" in said.sentence
 
 
-def test_nothing_is_unknown():
-    """A cluster without statement statistics or load by statement: unknown, and no exception."""
-    hours = workload_change.statement_hours(statistics(1).iloc[:0])
-    seats = workload_change.seated(hours, pd.Series(dtype=str))
-    found = workload_change.changes(seats, WEEK, WEEK.previous())
+def test_nothing_is_unknown(tmp_path):
+    """A cluster of which the store has no such table: unknown, and no exception."""
+    nothing = Store(tmp_path)
+    rows = [
+        workload_change.statement_hours(nothing.read("statement_metrics", cluster="lab")),
+        workload_change.metric_hours(nothing.read("metrics", cluster="lab")),
+    ]
+    hours = pd.concat(rows, ignore_index=True)
+    found = workload_change.changes(
+        workload_change.seated(hours, nothing.roles(hours, cluster="lab")), WEEK, WEEK.previous()
+    )
+    assert workload_change.summary(found).empty
     [said] = workload_change.verdicts(found, workload_change.moves(load(), load()))
     assert (said.level, said.severity) == ("unknown", "unknown")
     assert said.sentence == (
         "No statement has statistics in both windows. There is no load by statement to rank against."
     )
+    told = nothing.instances(WEEK, cluster="lab"), nothing.read("events", cluster="lab")
+    assert workload_change.settings(*told).empty
 
 
 def test_a_seat_is_judged_by_its_worst_metric():
