@@ -352,7 +352,7 @@ def _slow_queries(plan: Plan, played: Course) -> pd.DataFrame:
         ended_at=ended,
         started_at=(ended - pd.to_timedelta(np.round(seconds * 1e6), unit="us")).as_unit("us"),
         query_time_s=seconds,
-        lock_time_s=significant(1e-6 * queries["query_time_s"].to_numpy()),
+        lock_time_s=np.round(1e-6 * queries["query_time_s"].to_numpy(), 6),
         time_precision_s=1e-6,
         database="shop",
         ordinal=0,
