@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
@@ -413,11 +414,13 @@ def _predicate(spec: Table, cluster: str, source: str, instance: str | None, win
 
 
 def _days(content: pa.Table, spec: Table) -> list[str]:
-    """Where the identity fixes the time, only the days at hand need to be looked at."""
+    """Where the identity fixes the time, only the files of the days and times at hand need to be looked at."""
     if spec.time not in spec.identity:
         return []
     days = ", ".join(_quoted(day) for day in sorted(content["day"].unique().to_pylist()))
-    return [f"old.day IN ({days})"]
+    first, last = (bound.as_py().isoformat() for bound in pc.min_max(content[spec.time]).values())
+    span = f"old.{spec.time} >= '{first}' AND old.{spec.time} <= '{last}'"
+    return [f"old.day IN ({days})", span]
 
 
 def _first_of_each(content: pa.Table, spec: Table) -> pa.Table:

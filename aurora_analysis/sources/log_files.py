@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 CHUNK = 2 * 2**20
 """How much is read at once [bytes]."""
 
+BATCH = 5_000
+"""How many executions go into the store at once: the merge holds several copies of them."""
+
 _BOUNDARIES = (b";\n# Time: ", b";\n# User@Host: ")
 
 
@@ -105,7 +108,7 @@ def ingest(
     cluster: str,
     instance: str,
     mode: SqlMode = DEFAULT_MODE,
-    batch: int = slow_log.BATCH,
+    batch: int = BATCH,
 ) -> Account:
     """Write a log's executions into the store; its coverage comes last, as the mark that all is there.
 

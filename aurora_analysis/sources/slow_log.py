@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aurora_analysis import fingerprint
@@ -39,8 +39,8 @@ MARKER = b" [Your log message was truncated]"
 LONGEST_TEXT = 32 * 2**20
 """A statement that is longer is kept to its first MiB: it bounds what a broken log can make us hold [bytes]."""
 
-BATCH = 50_000
-"""How many executions make a frame, unless told otherwise: some 30 MB."""
+BATCH = 20_000
+"""How many executions make a frame, unless told otherwise: some 15 MB."""
 
 LONGEST_QUOTE = 16
 """A quote that is still open after so many headers was cut, and the headers are headers."""
@@ -379,9 +379,9 @@ def _event(entry: Entry, statement: Statement, zoned: bool, mode: SqlMode) -> Ev
         None if ended_us is None else ended_us - round(query_time_s * 1e6),
         ended_us,
         precision_s,
-        _text(entry.user),
-        _text(entry.host),
-        _text(entry.database.strip(b"`")) if entry.database else None,
+        _name(entry.user),
+        _name(entry.host),
+        _name(entry.database.strip(b"`")) if entry.database else None,
         int(entry.thread_id or 0),
         query_time_s,
         float(entry.lock_time),
@@ -451,6 +451,10 @@ def _text(value: bytes) -> str:
     return value.decode("utf-8", "replace")
 
 
+_name = lru_cache(maxsize=4096)(_text)
+"""Users, hosts and databases are few: each is held once."""
+
+
 def record(event: Event, *, with_sql: bool = False) -> dict[str, Any]:
     """An event as plain values, for one line of JSON. The statement's text only where it is asked for."""
     told: dict[str, Any] = {"started_at": _iso(event.started_us), "ended_at": _iso(event.ended_us)}
@@ -490,40 +494,59 @@ def frames(
     """
     account = account or Account()
     seen = _Seen()
-    rows: list[Event] = []
-    for event in events(entries(chunks, account, mode), mode):
-        if event.ended_us is None:
-            account.lost += 1
-            continue
-        if len(rows) == batch:
-            yield _frames(rows, instance, seen)
-            rows = []
-        rows.append(event)
-    if rows and rows[-1].cut:
-        rows.pop()
+    stored = _storable(events(entries(chunks, account, mode), mode), account)
+    while rows := [_row(event, seen) for event in islice(stored, batch)]:
+        yield Frames(_slow_queries(rows, instance), _statements(rows))
+
+
+def _storable(events: Iterable[Event], account: Account) -> Iterator[Event]:
+    held = None
+    for event in events:
+        if held is not None:
+            yield held
+        held = event if event.ended_us is not None else None
+        account.lost += held is None
+    if held is not None and held.cut:
         account.cut, account.lost = account.cut - 1, account.lost + 1
-    if rows:
-        yield _frames(rows, instance, seen)
+    elif held is not None:
+        yield held
 
 
-def _frames(rows: list[Event], instance: str | None, seen: _Seen) -> Frames:
+class _Row(NamedTuple):
+    """What the tables keep of an event: not its text."""
+
+    started_at: int | None
+    ended_at: int
+    time_precision_s: float | None
+    user: str
+    host: str
+    database: str | None
+    thread_id: int
+    query_time_s: float
+    lock_time_s: float
+    rows_sent: int
+    rows_examined: int
+    ordinal: int
+    tags: str | None
+    extras: str | None
+    statement: Statement
+
+
+def _row(event: Event, seen: _Seen) -> _Row:
+    times = (event.started_us, event.ended_us, event.time_precision_s)
+    plain = (getattr(event, name) for name in _PLAIN)
+    texts = (_json(event.tags), _json(event.extras))
+    return _Row._make((*times, *plain, seen.before(event), *texts, event.statement))
+
+
+def _slow_queries(rows: list[_Row], instance: str | None) -> pd.DataFrame:
     import pandas as pd
 
-    columns = dict(zip(Event._fields, zip(*rows)))
-    digests = [row.statement.digest for row in rows]
-    frame = pd.DataFrame(
-        {
-            "started_at": _times(columns["started_us"]),
-            "ended_at": _times(columns["ended_us"]),
-            "time_precision_s": columns["time_precision_s"],
-            "digest": digests,
-            **{name: columns[name] for name in _PLAIN},
-            "ordinal": [seen.before(row) for row in rows],
-            "tags": [_json(row.tags) for row in rows],
-            "extras": [_json(row.extras) for row in rows],
-        }
-    )
-    return Frames(frame if instance is None else frame.assign(instance=instance), _statements(rows))
+    columns: dict[str, Any] = dict(zip(_Row._fields, zip(*rows)))
+    columns["digest"] = [statement.digest for statement in columns.pop("statement")]
+    columns |= {name: _times(columns[name]) for name in ("started_at", "ended_at")}
+    frame = pd.DataFrame(columns)
+    return frame if instance is None else frame.assign(instance=instance)
 
 
 _PLAIN = (
@@ -538,23 +561,21 @@ _PLAIN = (
 )
 
 
-def _statements(rows: list[Event]) -> pd.DataFrame:
+def _statements(rows: list[_Row]) -> pd.DataFrame:
     """One row for each digest: its fingerprint, and the first and last time that it was seen."""
     import pandas as pd
 
-    spans: dict[str, list[Any]] = {}
-    for row in rows:
-        span = spans.setdefault(row.statement.digest, [row.statement.fingerprint, row.ended_us, row.ended_us])
-        span[1:] = min(span[1], row.ended_us), max(span[2], row.ended_us)
-    texts = [span[0] for span in spans.values()]
+    texts = {row.statement.digest: row.statement.fingerprint for row in rows}
+    ended = pd.Series(_times([row.ended_at for row in rows]))
+    seen = ended.groupby([row.statement.digest for row in rows], sort=False).agg(["min", "max"])
     return pd.DataFrame(
         {
-            "digest": list(spans),
-            "fingerprint": texts,
-            "join_key": [fingerprint.join_key(text) for text in texts],
-            "kind": [fingerprint.kind(text) for text in texts],
-            "first_seen": _times([span[1] for span in spans.values()]),
-            "last_seen": _times([span[2] for span in spans.values()]),
+            "digest": list(texts),
+            "fingerprint": list(texts.values()),
+            "join_key": [fingerprint.join_key(text) for text in texts.values()],
+            "kind": [fingerprint.kind(text) for text in texts.values()],
+            "first_seen": seen["min"].loc[list(texts)].array,
+            "last_seen": seen["max"].loc[list(texts)].array,
         }
     )
 

@@ -42,7 +42,7 @@ def tables(store: Store):
     ]  # fmt: skip
 
 
-def ingested(folder: Path, *names: str, batch: int = 50_000) -> Store:
+def ingested(folder: Path, *names: str, batch: int = log_files.BATCH) -> Store:
     """A store into which the files went, one after the other."""
     store = Store(folder)
     for name in names:
