@@ -86,7 +86,7 @@ def chunks(topology: Topology, coverage: pd.DataFrame, window: Window, now: date
     """A chunk for each instance and day; an instance without the service is one chunk that says so."""
     return [
         chunk
-        for each in topology.instances
+        for each in topology.by_resource()
         for gap in missing(coverage, SOURCE, each.name, window)
         for chunk in _chunks(each, gap)
     ]

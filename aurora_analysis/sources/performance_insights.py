@@ -145,12 +145,9 @@ def chunks(
 ) -> list[Chunk]:
     """A chunk for each instance and day; what is off, out of reach or forgotten is one chunk that says so."""
     digests = Digests.of(statements)
-    current = {each.resource_id for each in topology.instances if not each.gone}
-    renamed = {each.name for each in topology.instances if each.gone and each.resource_id in current}
     return [
         chunk
-        for each in topology.instances
-        if each.name not in renamed
+        for each in topology.by_resource()
         for gap in missing(coverage, SOURCE, each.name, window)
         for chunk in _chunks(each, digests, gap, now)
     ]

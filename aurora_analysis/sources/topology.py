@@ -67,6 +67,11 @@ class Topology:
         """The writer of now."""
         return next((each.name for each in self.instances if each.is_writer), None)
 
+    def by_resource(self) -> list[Instance]:
+        """The instances, without the former names of renamed ones: services that go by resource id know one of each."""
+        current = {each.resource_id for each in self.instances if not each.gone}
+        return [each for each in self.instances if not each.gone or each.resource_id not in current]
+
 
 def fetch(rds: Any, identifier: str) -> Topology:
     """The cluster as RDS describes it now; parameters that may not be read are noted, and unknown."""

@@ -196,3 +196,10 @@ def test_events_of_the_cluster_have_no_instance():
     frame = topology.events(rows, WINDOW)
     assert frame["instance"].isna().tolist() == [True, False]
     assert frame["category"].tolist() == ["failover", "note"]
+
+
+def test_a_renamed_instance_is_one_where_the_resource_id_counts():
+    """CloudWatch knows both names, Performance Insights one id; whose id is unknown is a matter of its own."""
+    names = (Instance("new", "db-A"), Instance("old", "db-A", gone=True), Instance("lost", gone=True))
+    cluster = Topology("shop", "", (), "", names)
+    assert [each.name for each in cluster.by_resource()] == ["new", "lost"]
