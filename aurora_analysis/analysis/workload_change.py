@@ -318,7 +318,7 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
         "before": _with_unit(found, "before"),
         "now": _with_unit(found, "now"),
         "change [%]": _with_intervals(found[["change_pct", "low_pct", "high_pct"]]),
-        "against ordinary weeks [%]": _with_intervals(found[ordinary]),
+        "ordinary weeks [%]": _with_intervals(found[ordinary]),
         "hours": found["hours_matched"],
     }
     return found[SUBJECT].assign(**told, weeks=found["weeks"], level=found["level"])
