@@ -11,7 +11,8 @@ questions are told apart:
   Applications in Genetics and Molecular Biology 3:3, the prior's weight capped at that of its own weeks), because few
   weeks tell a spread badly. p-values are adjusted for their number (Benjamini & Hochberg).
 
-`changed` needs both, and a change that is material. With fewer weeks nothing is ever called changed.
+`changed` needs both, and a change that is material; what weeks ordinarily do is `ordinary`. With fewer weeks nothing
+is ever called changed.
 """
 
 from __future__ import annotations
@@ -306,6 +307,7 @@ def _levels(frame: pd.DataFrame, materiality_pct: float, alpha: float) -> npt.ND
         "unknown": frame["change_pct"].isna() | low.isna(),
         "changed": told & (frame["p_adjusted"] <= alpha) & material & same_way,
         "no material change": (low > -materiality_pct) & (high < materiality_pct),
+        "ordinary": told & (frame["p_adjusted"] > alpha),
         "inconclusive": told,
     }
     return np.select([rule.to_numpy() for rule in rules.values()], list(rules), "unknown")
@@ -344,10 +346,10 @@ def verdicts(
 ) -> list[Verdict]:
     """One verdict a seat and one on the statements, most severe first.
 
-    `changed`, `no material change`, `inconclusive` or `unknown`; of the statements also `new statement`, which needs
-    no statistics.
+    `changed`, `ordinary` (weeks ordinarily differ so), `no material change`, `inconclusive` (unusual, but for its days
+    or its size) or `unknown`; of the statements also `new statement`, which needs no statistics.
     """
-    seats = found[found["digest"] == ""].groupby("seat")
+    seats = found[(found["digest"] == "") & found["change_pct"].notna()].groupby("seat")
     told = [_seat_verdict(str(seat), rows.to_dict("records"), slower_pct) for seat, rows in seats]
     return by_severity(
         [*told, _statements_verdict(found[found["digest"] != ""], moved, slower_pct, heavy_pct)]
@@ -357,14 +359,17 @@ def verdicts(
 ACTIONS = {
     "changed": "Look at the statements that changed or are new, and at what was changed beside them.",
     "new statement": "Find the release that brought it, and whether its load was meant.",
-    "inconclusive": "Nothing yet: weeks ordinarily differ by as much. Keep fetching.",
+    "inconclusive": "Look at the days one by one: the week is unusual, but not all of its days are.",
     "unknown": f"Keep fetching: from {WEEKS_NEEDED} weeks on, a change can be told from an ordinary week.",
+    "ordinary": "Nothing to do.",
     "no material change": "Nothing to do.",
 }
 
 RANK = {
-    level: rank for rank, level in enumerate(["changed", "inconclusive", "unknown", "no material change"])
+    level: rank
+    for rank, level in enumerate(["changed", "inconclusive", "unknown", "ordinary", "no material change"])
 }
+CALM = ("ordinary", "no material change")
 NUMBERS = ["before", "now", "change_pct", "low_pct", "high_pct", "unusual_pct", "p_adjusted", "weeks"]
 
 Row = Mapping[Hashable, Any]
@@ -404,6 +409,8 @@ def _told(row: Row) -> str:
 def _against_weeks(row: Row) -> str:
     if row["weeks"] < WEEKS_NEEDED:
         return f"week-to-week variation unknown ({row['weeks']} of the {WEEKS_NEEDED} weeks needed)."
+    if np.isnan(row["unusual_pct"]):
+        return "no ordinary weeks tell of these hours."
     p = "< 0.001" if row["p_adjusted"] < 0.001 else f"{row['p_adjusted']:.2g}"
     return (
         f"against ordinary weeks, which spread by {row['spread_pct']:.0f} %, {row['unusual_pct']:+.0f} % "
@@ -414,7 +421,7 @@ def _against_weeks(row: Row) -> str:
 def _severity(row: Row, slower_pct: float) -> Severity:
     """Only what changed asks for anything; only latency that rose much asks for action."""
     if row["level"] != "changed":
-        return "ok" if row["level"] == "no material change" else "unknown"
+        return "ok" if row["level"] in CALM else "unknown"
     if not row["measure"].endswith("latency"):
         return "watch"
     if row["unusual_pct"] < 0:
@@ -429,7 +436,7 @@ def _statements_verdict(
     heavy = moved[moved["move"].isin(["new", "back"]) & (moved["share_pct"] >= heavy_pct)]
     level = _statements_level(rows, changed, heavy)
     told = [_severity(row, slower_pct) for row in changed.to_dict("records")] + ["watch"] * len(heavy)
-    calm: Severity = "ok" if level == "no material change" else "unknown"
+    calm: Severity = "ok" if level in CALM else "unknown"
     severity = min(told, key=SEVERITIES.index) if told else calm
     counts = {move: int((moved["move"] == move).sum()) for move in MOVES}
     numbers = {"digests": rows["digest"].nunique(), "changed": changed["digest"].nunique()} | counts
@@ -441,12 +448,12 @@ def _statements_verdict(
 
 
 def _statements_level(rows: pd.DataFrame, changed: pd.DataFrame, heavy: pd.DataFrame) -> str:
-    """The most that can be said of any of them."""
+    """The most that can be said of any of them that ran on days enough."""
     if len(changed):
         return "changed"
     if len(heavy):
         return "new statement"
-    return min(rows["level"], key=RANK.__getitem__, default="unknown")
+    return min(rows.loc[rows["low_pct"].notna(), "level"], key=RANK.__getitem__, default="unknown")
 
 
 def _changed_sentence(rows: pd.DataFrame, changed: pd.DataFrame) -> str:

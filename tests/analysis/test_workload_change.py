@@ -98,6 +98,7 @@ def test_an_ordinary_week_is_not():
     """Nothing planted: of four times sixteen rows at most one in twenty rows is called changed."""
     levels = pd.concat([changes(statistics(seed=seed))["level"] for seed in range(4)])
     assert (levels == "changed").mean() <= 0.05
+    assert levels.isin(["ordinary", "no material change"]).mean() >= 0.9
 
 
 def test_with_few_weeks_nothing_is_called_changed():
@@ -218,6 +219,16 @@ def test_nothing_is_unknown(tmp_path):
     )
     told = nothing.instances(WEEK, cluster="lab"), nothing.read("events", cluster="lab")
     assert workload_change.settings(*told).empty
+
+
+def test_an_ordinary_week_is_fine():
+    """It asks for nothing, though a statement that ran on one day of two weeks cannot be judged."""
+    rare = statistics().query("digest == 'd0' and time.dt.day == 10").assign(digest="rare")
+    found = changes(pd.concat([statistics(), rare]))
+    [said] = workload_change.verdicts(found, workload_change.moves(load(d0=1), load(d0=1)))
+    assert (said.level, said.severity) == ("ordinary", "ok")
+    assert one(found, "rare")["level"] == "unknown"
+    assert said.sentence.startswith("0 of 9 statements changed beyond ordinary weeks.")
 
 
 def test_a_seat_is_judged_by_its_worst_metric():
