@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from aurora_analysis import Store
+from aurora_analysis.analysis import read_views, workloads
+
 
 def truth(trials: pd.DataFrame, runs: pd.DataFrame, within_s: float = 10.0) -> pd.DataFrame:
     """The views that were planted: `start, end, run`, the run's label missing where no log tells of it.
@@ -53,3 +56,31 @@ def _oldest(times: pd.DatetimeIndex, views: pd.DataFrame) -> tuple[np.ndarray, p
         inside = (times >= view.start) & (times < view.end)
         whose[inside], since[inside] = view.run, view.start.to_datetime64()
     return whose, pd.DatetimeIndex(since).tz_localize("UTC")
+
+
+SHORTEST_RUN_S = 5.0
+
+
+def judged(store: Store) -> dict[str, float]:
+    """How well the holders named agree with the recorded truth, by growth mass."""
+    held, runs = attributed(store)
+    return agreement(held, truth(store.read("trials", cluster="lab"), runs), period_s=1.0)
+
+
+def attributed(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What the notebook computes: who held purge at each second, of which runs."""
+    window = store.span("lab")
+    history = store.metric("history_list_length", window, cluster="lab")
+    committed = read_views.committed(store.metric("commit_throughput", window, cluster="lab"))
+    slow = store.read("slow_queries", window, cluster="lab", overlapping=True)
+    runs = workloads.exposures(slow, shortest_s=SHORTEST_RUN_S)
+    return read_views.holders(history, committed, runs), runs
+
+
+def harmless_share(store: Store) -> float:
+    """The share of the growth that is put down to workloads that truly hold no view."""
+    held, runs = attributed(store)
+    trials = store.read("trials", cluster="lab")
+    harmless = trials.loc[~trials["holds_view"].astype(bool), "workload"].unique()
+    whose = runs["workload"].reindex(held["run"].astype(float)).to_numpy(dtype=object)
+    return float(held["growth"][pd.Series(whose, held.index).isin(harmless)].sum() / held["growth"].sum())

@@ -9,6 +9,7 @@ import sys
 
 import pandas as pd
 import pytest
+from attribution import harmless_share, judged
 from deltalake import DeltaTable
 
 from aurora_analysis.store import Store
@@ -185,3 +186,11 @@ def test_ctrl_c_keeps_what_was_recorded(mariadbd, tmp_path):
     assert 3 <= span.duration.total_seconds() < 40
     assert len(store.read("trials", cluster="lab")) == 5
     assert store.metric("history_list_length", span, cluster="lab").index.max() < span.end
+
+
+def test_its_holders_are_named_whatever_they_are_called(short_recording):
+    """Names are no evidence: the extracts run as `bi` here, and the control as `snowflake`."""
+    found = judged(short_recording)
+    assert found["precision"] >= 0.9
+    assert found["recall"] >= 0.9
+    assert harmless_share(short_recording) <= 0.02
