@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from aurora_analysis.cli import main
+from aurora_analysis.cli import _share_read, main
 from aurora_analysis.store import Store
 
 GALLERY = Path(__file__).parent / "slow_logs"
@@ -124,3 +124,17 @@ def test_digest_and_fingerprint_import_neither_pandas_nor_delta():
         command = [sys.executable, "-c", program, *arguments]
         done = subprocess.run(command, input="SELECT 1", capture_output=True, text=True, check=True)
         assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_big_files_tell_how_much_was_read(monkeypatch, capsys):
+    """On a terminal, on stderr, in one line that is redrawn; never into a pipe."""
+    tell = _share_read(200_000_000)
+    tell(1000)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    tell(99_999_000)
+    assert capsys.readouterr().err == "\r 50% of 200 MB\x1b[K"
+    tell(100_000_000)
+    assert capsys.readouterr().err == "\r100% of 200 MB\x1b[K\n"
+    _share_read(1_000_000)(500_000)
+    assert capsys.readouterr().err == ""

@@ -46,6 +46,10 @@ LONGEST_QUOTE = 16
 """A quote that is still open after so many headers was cut, and the headers are headers."""
 
 
+LARGEST = 2**63 - 1
+"""The largest count that a table holds; servers have logged 2**64 - 1 for a count that they did not know."""
+
+
 class Entry(NamedTuple):
     """One logged execution, as bytes of the log. `time` is None where the entry has no `# Time` of its own."""
 
@@ -108,19 +112,19 @@ _TIME = b"\n# Time: "
 
 _HEADER = re.compile(
     rb"""
-    ([^\[\n]*)\[([^\]\n]*)\]\ @\ *([^\[\n]*?)\ *\[([^\]\n]*)\](?:\s+Id:\s*(\d+))?[^\n]*\n      # user, host
-    (?:\#\ (?:Thread_id:\ (\d+)\ +)?Schema:\ (\S*)[^\n]*\n)?                                   # MariaDB, Percona
-    \#\ Query_time:\ (\d+\.?\d*)\s+Lock_time:\ (\d+\.?\d*)\s+Rows_sent:\ (\d+)\s+Rows_examined:\ (\d+)
+    ([^\[\n]*)\[([^\]\n]*)\]\ @\ *([^\[\n]*?)\ *\[([^\]\n]*)\](?:\s+Id:\s*(\d{1,18}))?[^\n]*\n # user, host
+    (?:\#\ (?:Thread_id:\ (\d{1,18})\ +)?Schema:\ (\S*)[^\n]*\n)?                              # MariaDB, Percona
+    \#\ Query_time:\ (\d{1,9}\.?\d*)\s+Lock_time:\ (\d{1,9}\.?\d*)\s+Rows_sent:\ (\d+)\s+Rows_examined:\ (\d+)
     ((?:[^\n]*(?:\n|\Z))(?:\#(?!\ administrator\ command)[^\n]*(?:\n|\Z))*)                    # more fields
     (?:use\ ([^\n]*?);(?:\n|\Z))?
-    (?:SET\ [^\n;]*?timestamp=(\d+)(?:\.\d+)?;(?:\n|\Z))?
+    (?:SET\ [^\n;]*?timestamp=(\d{1,10})(?:\.\d+)?;(?:\n|\Z))?
     """,
     re.VERBOSE,
 )
 _BANNER = re.compile(
     rb"(?:\A|(?<=\n))[^\n]*, Version: [^\n]*started with:\n[^\n]*\nTime[ \t]+Id[ \t]+Command[ \t]+Argument[^\n]*(?:\n|\Z)"
 )
-_REMAINS = re.compile(rb"(?<=;)\n# (?:User@Host|Query_time|Time): ")
+_REMAINS = re.compile(rb"(?<=;)(?:\n#[^\n]*)*?\n# (?:User@Host|Query_time|Time): ")
 _HEADER_LINE = re.compile(rb"#( +[\w@]+: .*)?|use [^;]+;|SET [^;]*timestamp=\d+;", re.DOTALL)
 
 
@@ -156,44 +160,17 @@ def _entry(
     account: Account,
     mode: SqlMode,
 ) -> Entry:
-    (
-        user,
-        login,
-        host,
-        address,
-        id_,
-        thread_id,
-        schema,
-        query_time,
-        lock_time,
-        sent,
-        examined,
-        more,
-        use,
-        at,
-    ) = found.groups()
+    user, login, host, address, id_, thread_id, schema, *figures, use, at = found.groups()
     sql = text[found.end() :]
     cut = False
     if sql[-1:] != b";" or MARKER in sql or (b"\n" in sql and (b"\n# " in sql or b"started with:" in sql)):
         sql, cut = _sound(sql, account, mode)
-    if b"# Query_time: " in more:
-        _account_for_loss(more, account)
+    if b"# Query_time: " in figures[-1]:
+        _account_for_loss(figures[-1], account)
     account.events += 1
-    return Entry(
-        time,
-        user or login,
-        host or address,
-        id_ or thread_id,
-        query_time,
-        lock_time,
-        sent,
-        examined,
-        more,
-        schema or use or database,
-        at,
-        sql,
-        cut,
-    )
+    database = use or database if schema is None else schema
+    client = (user or login, host or address, id_ or thread_id)
+    return Entry._make((time, *client, *figures, database, at, sql, cut))
 
 
 def _sound(sql: bytes, account: Account, mode: SqlMode) -> tuple[bytes, bool]:
@@ -339,7 +316,7 @@ def _ended_by_semicolon(text: bytes) -> bool:
 
 # From entries to frames.
 
-_ZONED = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,6})?(Z|[+-]\d\d:\d\d)")
+_ZONED = re.compile(rb"([12]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,6})?(Z|[+-]\d\d:\d\d)")
 
 
 class Event(NamedTuple):
@@ -385,8 +362,8 @@ def _event(entry: Entry, statement: Statement, zoned: bool, mode: SqlMode) -> Ev
         int(entry.thread_id or 0),
         query_time_s,
         float(entry.lock_time),
-        int(entry.rows_sent),
-        int(entry.rows_examined),
+        min(int(entry.rows_sent), LARGEST),
+        min(int(entry.rows_examined), LARGEST),
         _extras(entry.more),
         fingerprint.tags(_text(entry.sql), mode) if _has_comment(entry.sql) else {},
         statement,
@@ -403,21 +380,21 @@ def ended(entry: Entry, zoned: bool) -> tuple[int | None, float | None]:
     """
     time = entry.time if entry.time is not None else _extra_end(entry.more)
     found = _ZONED.fullmatch(time) if time is not None else None
-    if found:
-        second, fraction, zone = found.groups()
-        return _second(second + zone) + int(float(fraction or 0) * 1e6 + 0.5), 1e-6
+    second_us = _second_us(found[1] + found[3]) if found else None
+    if found and second_us is not None:
+        return second_us + round(float(found[2] or 0) * 1e6), 1e-6
     if entry.timestamp is None:
         return None, None
     return int(entry.timestamp) * 1_000_000, 1.0 + float(entry.query_time) * zoned
 
 
 @lru_cache(maxsize=4096)
-def _second(text: bytes) -> int:
-    """A zoned time without its fraction [us since 1970]."""
+def _second_us(text: bytes) -> int | None:
+    """A zoned time without its fraction [us since 1970]; None where the calendar has no such time."""
     try:
         return int(datetime.fromisoformat(text.decode()).timestamp()) * 1_000_000
-    except (ValueError, OverflowError):
-        return 0
+    except ValueError:
+        return None
 
 
 def _extra_end(more: bytes) -> bytes | None:

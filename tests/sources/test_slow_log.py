@@ -9,6 +9,7 @@ import pytest
 
 from aurora_analysis.sources import slow_log
 from aurora_analysis.sources.slow_log import MARKER, Account
+from aurora_analysis.tables import TABLES
 
 GALLERY = sorted((Path(__file__).parent.parent / "slow_logs").glob("*.log"))
 QUOTED = {"headers_in_texts": 3}
@@ -77,3 +78,88 @@ def test_a_marker_that_replaces_what_followed_it_loses_no_event_unreported(path)
         rest = text[at:].partition(b"\n")[2]
         _, account = read(text[:at] + MARKER + b"\n" + rest)
         assert account.events + account.damage >= true_events(path), f"marker at byte {at}"
+
+
+MARIADB = """\
+# User@Host: {user}[{user}] @ localhost []
+# Thread_id: 3  Schema: {schema}  QC_hit: No
+# Query_time: {query_time}  Lock_time: 0.000141  Rows_sent: {rows}  Rows_examined: 900
+# Rows_affected: 0  Bytes_sent: 11
+SET timestamp={timestamp};
+SELECT 1;
+"""
+
+
+def mariadb(**fields) -> bytes:
+    """An entry of MariaDB, which ended at 2026-11-23 10:24:31 UTC unless told otherwise."""
+    usual = {"user": "bi", "schema": "shop", "query_time": "2.500000", "rows": 1, "timestamp": 1795429471}
+    return MARIADB.format(**{**usual, **fields}).encode()
+
+
+def test_executions_that_are_otherwise_the_same_are_numbered_across_batches():
+    """The ordinal tells equal executions apart, also where a batch ends between them."""
+    log = mariadb() + mariadb() + mariadb(query_time="2.500001") + mariadb()
+    frames = slow_log.frames([log], batch=2)
+    assert [frame.slow_queries["ordinal"].tolist() for frame in frames] == [[0, 1], [0, 2]]
+
+
+def test_a_log_that_repeats_itself_numbers_from_0_again():
+    """Files that overlap and were joined merge as if they were read one by one."""
+    later = mariadb(timestamp=1795429500)
+    (frames,) = slow_log.frames([mariadb() + later + mariadb()])
+    assert frames.slow_queries["ordinal"].tolist() == [0, 0, 0]
+
+
+def test_mariadb_says_which_database_and_that_there_is_none():
+    """Its Schema field holds for the entry; the log's state is for those that have none."""
+    events, _ = read(mariadb() + mariadb(schema=""))
+    assert [event.database for event in events] == ["shop", None]
+
+
+def test_frames_have_the_tables_columns_and_types():
+    """What the store writes: UTC to the microsecond, whole counts, null where the log does not tell."""
+    (frames,) = slow_log.frames([mariadb()], instance="lab-reader")
+    rows = frames.slow_queries
+    assert set(rows) == set(TABLES["slow_queries"].column_names()) - {"cluster", "day", "source"}
+    assert str(rows["started_at"].dtype) == str(rows["ended_at"].dtype) == "datetime64[us, UTC]"
+    (row,) = rows.to_dict("records")
+    assert (str(row["started_at"]), str(row["ended_at"])) == (
+        "2026-11-23 10:24:28.500000+00:00",
+        "2026-11-23 10:24:31+00:00",
+    )
+    assert (row["time_precision_s"], row["thread_id"], row["instance"]) == (1.0, 3, "lab-reader")
+    assert row["extras"] == '{"Rows_affected":0,"Bytes_sent":11}'
+    assert frames.statements[["digest", "fingerprint", "join_key", "kind"]].to_numpy().tolist() == [
+        ["b9a4c90ce4157373", "select ?", "select?", "select"]
+    ]
+
+
+def test_an_entry_without_any_time_is_lost_to_the_store():
+    """No # Time and no SET timestamp: it is counted, not stored."""
+    account = Account()
+    log = mariadb() + mariadb().replace(b"SET timestamp=1795429471;\n", b"")
+    (frames,) = slow_log.frames([log], account=account)
+    assert (len(frames.slow_queries), account.events, account.lost) == (1, 2, 1)
+
+
+def test_counts_beyond_64_bits_are_the_largest():
+    """Servers have logged 2**64 - 1 rows."""
+    (frames,) = slow_log.frames([mariadb(rows=2**64 - 1)])
+    assert frames.slow_queries["rows_sent"].tolist() == [2**63 - 1]
+
+
+def test_a_time_that_the_calendar_does_not_have_is_none():
+    """A damaged # Time does not move an execution to 1970: its end is within a Query_time of SET timestamp."""
+    entry = b"# Time: 2026-13-41T10:00:00.000000Z\n" + mariadb()
+    events, _ = read(entry)
+    assert (events[0].ended_us, events[0].time_precision_s) == (1795429471_000_000, 3.5)
+
+
+def test_the_text_after_a_marker_is_not_trusted():
+    """What RDS cut may be the end of a literal: nothing behind the marker is taken for SQL."""
+    log = mariadb().replace(
+        b"SELECT 1;", b"SELECT a FROM t WHERE b = 'x" + MARKER + b"y' AND c = 'secret' OR d;"
+    )
+    events, account = read(log)
+    assert events[0].statement.fingerprint == "select a from t where b = ?"
+    assert (events[0].cut, account.cut) == (True, 1)
