@@ -95,16 +95,9 @@ def test(arguments: Sequence[str]) -> int:
     set_up()
     if arguments:
         return run("-m", "pytest", *arguments)
-    verify = [
-        "-m",
-        "pytest",
-        "--nbval",
-        "--nbval-current-env",
-        "--nbval-cell-timeout=120",
-        *map(str, NOTEBOOKS),
-    ]
-    steps = [lambda: lint(()), lambda: run("-m", "pytest", "tests"), lambda: run(*verify)]
-    return max([step() for step in steps])
+    notebooks = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=120"]
+    parallel = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]
+    return max(lint(()), run("-m", "pytest", *parallel, *notebooks, "tests", "notebooks"))
 
 
 def lint(_: Sequence[str]) -> int:
