@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from aurora_analysis.sources.plan import Chunk, Clients, Part, by_day, missing
@@ -303,10 +304,11 @@ def _repeated(labels: Sequence[str | None], counts: Sequence[int]) -> pd.Categor
     )
 
 
-def times(moments: Sequence[float | datetime]) -> pd.DatetimeIndex:
+def times(moments: Sequence[float | datetime] | npt.NDArray[np.float64]) -> pd.DatetimeIndex:
     """The moments of an answer: boto3 gives seconds since 1970 as our clients read them, datetimes as others do."""
-    seconds = [each if isinstance(each, int | float) else each.timestamp() for each in moments]
-    micros = np.round(np.asarray(seconds, dtype=float) * 1e6).astype("int64")
+    if len(moments) and isinstance(moments[0], datetime):
+        moments = [each.timestamp() for each in moments]  # type: ignore[union-attr]
+    micros = np.round(np.asarray(moments, dtype=float) * 1e6).astype("int64")
     return pd.DatetimeIndex(micros.view("datetime64[us]")).tz_localize("UTC")
 
 

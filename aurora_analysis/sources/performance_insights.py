@@ -558,7 +558,7 @@ def _long(named: Sequence[tuple[str, Line]], label: str, value: str) -> pd.DataF
     codes = np.repeat(np.array([names.index(name) for name, _ in named], dtype=int), counts)
     frame = pd.DataFrame(
         {
-            "time": times(np.concatenate([line.seconds for _, line in named]).tolist() if named else []),
+            "time": times(np.concatenate([line.seconds for _, line in named]) if named else []),
             label: pd.Categorical.from_codes(codes, pd.Index(names, dtype="str")),
             value: np.concatenate([line.numbers for _, line in named]) if named else np.empty(0),
         }
@@ -571,32 +571,43 @@ def _long(named: Sequence[tuple[str, Line]], label: str, value: str) -> pd.DataF
 def parse_statistics(found: Sequence[Line], has: Offered, digests: Digests) -> pd.DataFrame:
     """Table `statement_metrics` of the lines of the statements' statistics."""
     ends = has.statistics()
-    frames = []
+    columns = dict(STATISTICS.values())
+    by_column: dict[str, list[Line]] = {column: [] for column in columns}
     for line in found:
         if SQL_ID in line.member:
-            column, factor = STATISTICS[ends[line.metric.removesuffix(".avg")]]
-            pi_id = line.member[SQL_ID]
-            whose = {"time": line.seconds, "digest": digests.digest(pi_id), "pi_id": pi_id}
-            frames.append(pd.DataFrame(whose | {"column": column, "value": line.numbers * factor}))
-    columns = [column for column, _ in STATISTICS.values()]
-    if not frames:
-        empty = {"time": times([]), "digest": pd.Series(dtype="str")}
-        return pd.DataFrame(empty | dict.fromkeys(columns, pd.Series(dtype=float))).assign(
-            period_s=float(PERIOD_S)
-        )
-    return _by_statement(pd.concat(frames, ignore_index=True).dropna(), columns)
+            by_column[STATISTICS[ends[line.metric.removesuffix(".avg")]][0]].append(line)
+    series = [_statistic(by_column[column], column, factor) for column, factor in columns.items()]
+    wide = pd.concat(series, axis=1).reset_index()
+    wide = wide.assign(digest=[digests.digest(pi_id) for pi_id in wide["pi_id"]])
+    return _by_digest(wide).assign(time=lambda rows: times(rows["time"].to_numpy()), period_s=float(PERIOD_S))
 
 
-def _by_statement(points: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+def _statistic(lines: Sequence[Line], column: str, factor: float) -> pd.Series:
+    """One statistic by time [s since 1970] and statement; what has no value has no row."""
+    ids = [line.member[SQL_ID] for line in lines]
+    counts = [len(line.seconds) for line in lines]
+    names = pd.Index(sorted(set(ids)), dtype="str")
+    codes = np.repeat(names.get_indexer(pd.Index(ids, dtype="str")), counts)
+    index = pd.MultiIndex.from_arrays(
+        [
+            np.concatenate([line.seconds for line in lines]) if lines else np.empty(0),
+            names.take(codes),
+        ],
+        names=["time", "pi_id"],
+    )
+    numbers = np.concatenate([line.numbers for line in lines]) if lines else np.empty(0)
+    values = pd.Series(numbers * factor, index, name=column).dropna()
+    return values[~values.index.duplicated()]
+
+
+def _by_digest(wide: pd.DataFrame) -> pd.DataFrame:
     """One row for a digest and minute. Of several statements of one digest, totals add up and the latency is weighted."""
-    keys = ["time", "digest", "pi_id", "column"]
-    wide = points.groupby(keys)["value"].first().unstack("column").reindex(columns=list(columns))
-    if wide.reset_index().duplicated(["time", "digest"]).any():
-        wide = wide.assign(mean_latency_ms=wide["mean_latency_ms"] * wide["calls"])
-        wide = wide.groupby(level=["time", "digest"]).sum(min_count=1)
-        wide = wide.assign(mean_latency_ms=wide["mean_latency_ms"] / wide["calls"])
-    frame = wide.rename_axis(columns=None).reset_index().drop(columns="pi_id", errors="ignore")
-    return frame.assign(time=times(frame["time"].tolist()), period_s=float(PERIOD_S))
+    wide = wide.drop(columns="pi_id")
+    if not wide.duplicated(["time", "digest"]).any():
+        return wide
+    weighed = wide.assign(mean_latency_ms=wide["mean_latency_ms"] * wide["calls"])
+    summed = weighed.groupby(["time", "digest"]).sum(min_count=1).reset_index()
+    return summed.assign(mean_latency_ms=summed["mean_latency_ms"] / summed["calls"])
 
 
 def parse_counters(found: Sequence[Line], has: Offered) -> pd.DataFrame:

@@ -195,15 +195,15 @@ def run(
     A chunk that fails leaves a coverage row that says why; what would fail in the same way is not tried.
     """
     hopeless: dict[object, str] = {}
-    committing = threading.Lock()
+    committing = {table: threading.Lock() for table in TABLES}  # two commits of a table would only conflict
 
     def keep(part: Part, chunk: Chunk) -> Part:
-        with committing:
+        with committing[part.table]:
             return _written(store, part, chunk, cluster)
 
     def work(chunk: Chunk) -> Outcome:
         outcome = _brought(chunk, clients, hopeless, keep)
-        with committing:
+        with committing["coverage"]:
             _cover(store, outcome, cluster=cluster, now=now)
         return outcome
 
