@@ -21,7 +21,9 @@ from aurora_analysis import Window, __version__, window
 from aurora_analysis.errors import Error
 
 if TYPE_CHECKING:
-    from aurora_analysis.config import Cluster
+    from sqlalchemy import Engine
+
+    from aurora_analysis.config import Cluster, Config
     from aurora_analysis.fingerprint import SqlMode
     from aurora_analysis.report.runner import Outcome
     from aurora_analysis.sources.fetch import Work
@@ -54,6 +56,12 @@ STORE_HELP = "Folder or s3:// prefix [default: AURORA_ANALYSIS_STORE, else the s
 @main.command()
 @click.option("--store", "location", default="", help=STORE_HELP)
 @click.option("--cluster", "clusters", multiple=True, help="Repeat for several [default: all of the store].")
+@click.option(
+    "--all", "every", is_flag=True, help="Every cluster of the settings; one that is broken stops no other."
+)
+@click.option(
+    "--config", "settings", default="", help="Settings [default: aurora-analysis.toml, if it is there]."
+)
 @click.option("--week", default="", help="An ISO week, as in 2026-W46, Monday 00:00 in --timezone.")
 @click.option("--last-week", is_flag=True, help="The last whole ISO week.")
 @click.option("--start", default="", help="UTC, inclusive, with --end.")
@@ -67,7 +75,16 @@ STORE_HELP = "Folder or s3:// prefix [default: AURORA_ANALYSIS_STORE, else the s
     type=click.Path(path_type=Path),
     help="Run an earlier report again, on the data it read: its findings.json. Other options still count.",
 )
-@click.option("--output", type=click.Path(path_type=Path), default=Path("report"), show_default=True)
+@click.option("--output", default="", help="Folder or s3:// prefix of the one report [default: report].")
+@click.option(
+    "--archive", default="", help="Keep the report beside earlier ones in this folder or s3:// prefix."
+)
+@click.option("--record", "recorded", is_flag=True, help="Write the findings into the store too.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["act", "watch"]),
+    help="Exit code 3 where a finding is so severe, or more.",
+)
 @click.option("--jobs", type=click.IntRange(min=1), help="Notebooks at a time, 350 MB each [default: cores].")
 @click.option(
     "--timeout", type=click.FloatRange(min=1), default=600, show_default=True, help="Of a cell [s]."
@@ -75,6 +92,8 @@ STORE_HELP = "Folder or s3:// prefix [default: AURORA_ANALYSIS_STORE, else the s
 def report(
     location: str,
     clusters: tuple[str, ...],
+    every: bool,
+    settings: str,
     week: str,
     last_week: bool,
     start: str,
@@ -83,30 +102,57 @@ def report(
     notebooks: tuple[str, ...],
     pairs: tuple[str, ...],
     earlier: Path | None,
-    output: Path,
+    output: str,
+    archive: str,
+    recorded: bool,
+    fail_on: str | None,
     jobs: int | None,
     timeout: float,
 ) -> None:
     """Run the notebooks for a window of each cluster: HTML pages, index.html, findings.json.
 
     Without a window: the newest seven days that the store holds of each cluster. Exit code 1: a notebook did not
-    finish; the report says so and holds the rest.
+    finish, or a cluster could not be read; the report says so and holds the rest.
     """
-    from aurora_analysis.report import build, index
+    from aurora_analysis import config
+    from aurora_analysis.report import build, index, publish
 
+    read = config.load(settings)
     asked = {
-        "store": location,
-        "clusters": clusters,
+        "store": location or (read.store if every else ""),
+        "clusters": _every(clusters, read) if every else clusters,
         "window": _window(start, end, week, last_week, timezone or "UTC"),
         "notebooks": notebooks,
         "timezone": timezone,
         "parameters": _pairs(pairs),
+        "keep_going": every,
+        "settings": read.origin,
     }
     run = index.recorded(earlier) if earlier else {}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # cron and systemd leave no half report
-    outcomes = build.report(build.requested(asked, run), output, jobs=jobs, timeout_s=timeout, done=_tell)
-    click.echo(output.resolve() / "index.html")
-    sys.exit(any(outcome.error for outcome in outcomes))
+    place = publish.place(output, archive, _bucket_client)
+    request = build.requested(asked, run)
+    told, page = publish.report(request, place, recorded=recorded, jobs=jobs, timeout_s=timeout, done=_tell)
+    click.echo(page)
+    sys.exit(index.exit_code(told, fail_on))
+
+
+def _every(clusters: tuple[str, ...], read: Config) -> tuple[str, ...]:
+    """The clusters of the settings."""
+    if clusters:
+        raise Error("Name clusters with --cluster, or take --all of the settings: not both.")
+    if not read.clusters:
+        raise Error(
+            f"{read.origin or 'aurora-analysis.toml'} names no cluster: write [clusters.NAME] for each, or use --cluster."
+        )
+    return tuple(read.clusters)
+
+
+def _bucket_client() -> Any:
+    """boto3's client for reports on S3."""
+    import boto3
+
+    return boto3.session.Session().client("s3")
 
 
 @main.command()
@@ -191,18 +237,32 @@ def fetch(
 
 
 @main.command()
-@click.option("--cluster", required=True, help="Its name in the settings file, or its identifier.")
+@click.option("--cluster", default="", help="Its name in the settings file, or its identifier.")
 @click.option(
     "--config", "settings", default="", help="Settings [default: aurora-analysis.toml, if it is there]."
 )
 @click.option("--region", default="", help="Of the cluster [default: the settings', else boto3's].")
 @click.option("--profile", default="", help="Of ~/.aws/config [default: the settings', else boto3's].")
 @click.option("--now", "pretended", default="", hidden=True, help="The moment to take for now.")
-def doctor(cluster: str, settings: str, region: str, profile: str, pretended: str) -> None:
+@click.option(
+    "--sql",
+    "servers",
+    multiple=True,
+    metavar="URL",
+    help="Ask a server what live evidence it grants; repeat.",
+)
+def doctor(
+    cluster: str, settings: str, region: str, profile: str, pretended: str, servers: tuple[str, ...]
+) -> None:
     """What of a cluster is reachable, permitted and enabled, and the exact fix of each gap.
 
     Exit code 1: there is a gap.
     """
+    if servers:
+        _grants(servers)
+        return
+    if not cluster:
+        raise Error("Name what to look at: --cluster NAME, or --sql URL for the grants of a server.")
     from aurora_analysis import config
     from aurora_analysis.sources import doctor as diagnosing
     from aurora_analysis.sources import fetch as fetching
@@ -214,6 +274,43 @@ def doctor(cluster: str, settings: str, region: str, profile: str, pretended: st
     checks = diagnosing.checks(found, diagnosing.probe(clients, found, _now(pretended)))
     click.echo("\n".join(diagnosing.table(checks)))
     sys.exit(any(check.state in {"gap", "refused"} for check in checks))
+
+
+def _grants(servers: tuple[str, ...]) -> None:
+    """Each probe of each server: granted or not, and the statement that grants it."""
+    from aurora_analysis.sources import live
+
+    probes = [live.Probe(_engine(url), f"server {n}", "writer") for n, url in enumerate(servers, 1)]
+    try:
+        found = [grant for probe in probes for grant in live.grants(probe)]
+    except live.Lost as problem:
+        raise Error(f"A server does not answer: {problem}.") from None
+    finally:
+        for probe in probes:
+            probe.close()
+    click.echo("\n".join(live.table(found)))
+    sys.exit(any(grant.state == "not granted" for grant in found))
+
+
+def _engine(url: str, *, iam: bool = False, ca: str = "", region: str = "") -> Engine:
+    """An engine for live evidence: PyMySQL, no pool; an IAM token is made at each connect, and goes over TLS alone."""
+    import sqlalchemy
+
+    from aurora_analysis.sources import live
+
+    arguments: dict[str, Any] = {"connect_timeout": 5, "read_timeout": 3600}
+    if ca:
+        arguments["ssl"] = {"ca": ca, "check_hostname": True}
+    elif iam:
+        raise Error("An IAM token is sent over TLS alone: name the bundle of RDS certificates with --ca.")
+    engine = sqlalchemy.create_engine(
+        live.url(url, os.environ), connect_args=arguments, poolclass=sqlalchemy.NullPool
+    )
+    if iam:
+        import boto3
+
+        live.with_tokens(engine, boto3.client("rds", region_name=region or None).generate_db_auth_token)
+    return engine
 
 
 def _now(pretended: str) -> datetime:
@@ -536,6 +633,94 @@ def baseline_drop(name: str, cluster: str, location: str) -> None:
     baseline.drop(Store(_named_store(location)), name, cluster=cluster)
 
 
+LENGTHS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class _Length(click.ParamType):
+    """A length of time, as in 5s, 30m, 1h [s]."""
+
+    name = "length"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        unit = LENGTHS.get(value[-1:], 0)
+        try:
+            length = float(value[:-1]) * unit
+        except ValueError:
+            length = 0
+        if length <= 0:
+            self.fail(f"{value!r} is no length of time: write it as 5s, 30m or 1h.", param, ctx)
+        return length
+
+
+SERVERS = [
+    click.option("--writer", required=True, metavar="URL", help="mysql://user@host:3306/, of the writer."),
+    click.option("--reader", "readers", multiple=True, metavar="URL", help="Of each reader; repeat."),
+    click.option("--iam", is_flag=True, help="Log in by IAM token, made at each connect; needs --ca."),
+    click.option("--ca", default="", help="The bundle of RDS certificates: connections are by TLS."),
+    click.option("--region", default="", help="Of the IAM token [default: boto3's]."),
+]
+
+
+def _servers(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that name servers. The password is the URL's, else AURORA_ANALYSIS_PASSWORD."""
+    for option in reversed(SERVERS):
+        command = option(command)
+    return command
+
+
+@main.command()
+@_servers
+@click.option("--cluster", default="live", show_default=True, help="Its name in the store.")
+@click.option(
+    "--store", "location", default="", help="Folder or s3:// prefix [default: AURORA_ANALYSIS_STORE]."
+)
+@click.option("--every", type=_Length(), default="5s", show_default=True)
+@click.option("--for", "lasting", type=_Length(), default="1h", show_default=True)
+def watch(
+    writer: str,
+    readers: tuple[str, ...],
+    iam: bool,
+    ca: str,
+    region: str,
+    cluster: str,
+    location: str,
+    every: float,
+    lasting: float,
+) -> None:
+    """Who holds up purge, now: samples of every instance into the store, and a table of how purge stands.
+
+    Ctrl-C ends it and keeps what was seen. The statement that would end the holder is shown, never run.
+    """
+    from aurora_analysis.sources.live import Probe
+    from aurora_analysis.sources.watch import Watch, stopped_by_signals
+    from aurora_analysis.store import Store
+
+    if every < 1:
+        raise Error("--every is below a second: a server is asked once a second at most.")
+    opened = Store(_named_store(location))
+    engines = [_engine(url, iam=iam, ca=ca, region=region) for url in (writer, *readers)]
+    names = [f"{cluster}-writer", *(f"{cluster}-reader-{n}" for n in range(1, len(readers) + 1))]
+    roles = ["writer", *("reader" for _ in readers)]
+    probes = [Probe(*one) for one in zip(engines, names, roles)]
+    with stopped_by_signals() as stopping:
+        Watch(probes, opened, cluster=cluster, every_s=every).run(lasting, tell=_redraw(), stopping=stopping)
+
+
+def _redraw() -> Callable[[list[str]], None]:
+    """Shows lines in place on a terminal, one after the other where there is none."""
+    drawn = 0
+
+    def tell(told: list[str]) -> None:
+        nonlocal drawn
+        back = f"\x1b[{drawn}F\x1b[J" if drawn and sys.stdout.isatty() else ""
+        click.echo(back + "\n".join(told))
+        drawn = len(told)
+
+    return tell
+
+
 @main.group()
 def store() -> None:
     """What a store holds, and its upkeep."""
@@ -567,7 +752,21 @@ def coverage(location: str) -> None:
 @store.command()
 @click.option("--store", "location", required=True, help="Folder or s3:// prefix.")
 def compact(location: str) -> None:
-    """Rewrite the tables into few files; older versions are forgotten."""
+    """Rewrite the tables into few files; versions that no recorded report names are forgotten."""
     from aurora_analysis.store import Store
 
     Store(location).compact()
+
+
+@store.command()
+@click.option("--store", "location", required=True, help="Folder or s3:// prefix.")
+@click.option("--keep-days", type=click.IntRange(min=1), default=400, show_default=True)
+def prune(location: str, keep_days: int) -> None:
+    """Forget observations that are older, but for the windows of baselines and what newer recorded reports read."""
+    from datetime import timedelta
+
+    from aurora_analysis.store import Store
+
+    before = (datetime.now(UTC) - timedelta(days=keep_days)).date()
+    for table, rows in Store(location).prune(before).items():
+        click.echo(f"{table}: {rows} rows from before {before}")

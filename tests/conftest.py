@@ -8,8 +8,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import live_server
 import pytest
 from playwright.sync_api import Browser, Route, sync_playwright
+
+from aurora_analysis.lab import server
+from aurora_analysis.lab.server import Server
 
 ROOT = Path(__file__).parent.parent
 
@@ -33,6 +37,13 @@ def _path() -> str:
 def mariadbd() -> str:
     """The server program."""
     return real_component("mariadb-server", "mariadbd", "mysqld")
+
+
+@pytest.fixture(scope="module")
+def real_server(mariadbd: str) -> Iterator[Server]:
+    """A running server with performance_schema, and a table that can be written to."""
+    with server.running({"performance_schema": True}) as ours:
+        yield live_server.prepare(ours)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,408 @@
+"""What the servers say of themselves, now: history list, read views, open transactions, statements.
+
+The slow log and Performance Insights both miss an idle transaction that holds a read view; the servers do not.
+Every probe is one statement of `queries/`, read only, tagged, limited in time, and leaves no view behind. A probe
+that is not granted, or a table that this server does not have, is left out and said.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import sqlalchemy
+from sqlalchemy import exc
+
+from aurora_analysis.errors import Error
+
+TAG = "/* aurora-analysis */"
+"""Stands before every statement of ours, so that others can leave them out."""
+
+LIMIT_S = 2.0
+"""A probe that takes longer is broken off: it must never be a load itself."""
+
+DENIED = {1044, 1142, 1143, 1227, 1370}
+ABSENT = {1049, 1109, 1146, 1193}
+LATE = {1317, 1969, 3024}
+"""Error numbers of MySQL and MariaDB: not granted, not there, broken off."""
+
+REFUSED_AT_THE_DOOR = {1045, 1130, 1698}
+
+
+class Lost(Exception):
+    """The connection is gone; the next question makes a new one."""
+
+
+class Query(NamedTuple):
+    """A statement of `queries/`: what it answers, the grant that it needs, its text."""
+
+    name: str
+    answers: str
+    needs: str
+    text: str
+
+
+def _query(path: Path) -> Query:
+    answers, needs, text = path.read_text(encoding="utf-8").split("\n", 2)
+    return Query(path.stem, answers.removeprefix("-- "), needs.removeprefix("-- needs: "), text.strip())
+
+
+QUERIES = {path.stem: _query(path) for path in sorted((Path(__file__).parent / "queries").glob("*.sql"))}
+
+
+class Innodb(NamedTuple):
+    """What SHOW ENGINE INNODB STATUS tells of transactions and purge.
+
+    `purge_boundary` is the transaction number up to which purge is allowed: the lowest that an open read view or
+    an open transaction that has written may still need, or the counter where there is none. `views` and `writing`
+    have that number for each connection that holds a view, and for each that has written.
+    """
+
+    history_list_length: int
+    trx_counter: int
+    purge_finished: int
+    purge_boundary: int
+    open_read_views: int
+    active_transactions: int
+    views: dict[int, int]
+    writing: dict[int, int]
+
+
+class Transaction(NamedTuple):
+    """A live transaction as information_schema.innodb_trx shows it; `started_at` [s since 1970]."""
+
+    thread_id: int
+    user: str
+    host: str
+    command: str
+    started_at: float
+    isolation_level: str
+    rows_modified: int
+    query: str | None
+    client: str | None = None
+
+
+class Replica(NamedTuple):
+    """The oldest transaction that an instance's views may need, as the writer of an Aurora cluster knows it."""
+
+    instance: str
+    role: str
+    oldest_read_view_trx_id: int
+    replica_lag_ms: float | None
+
+
+class Seen(NamedTuple):
+    """What one instance said at a moment [s since 1970]; None where a probe is missing."""
+
+    time: float
+    instance: str
+    role: str
+    version: str
+    counters: dict[str, int]
+    innodb: Innodb | None
+    transactions: list[Transaction] | None
+    replicas: list[Replica]
+
+
+class Holder(NamedTuple):
+    """The session that holds up purge: the lowest transaction number needed, and all that is known of whose it is."""
+
+    instance: str
+    number: int
+    how: str
+    transaction: Transaction | None
+
+
+def innodb(status: str) -> Innodb:
+    """The numbers in the text of SHOW ENGINE INNODB STATUS, of MariaDB 10.5+ or MySQL 5.7+."""
+    transactions = [
+        text for text in status.split("---TRANSACTION ")[1:] if ", ACTIVE" in text.split("\n", 1)[0]
+    ]
+    counter = _number(r"Trx id counter (\d+)", status)
+    views = {
+        _thread(text): _number(r"sees < (\d+)", text) for text in transactions if "Trx read view" in text
+    }
+    writing = {_thread(text): _number(r"(\d+)", text) for text in transactions if "undo log entries" in text}
+    return Innodb(
+        history_list_length=_number(r"History list length (\d+)", status),
+        trx_counter=counter,
+        purge_finished=_number(r"Purge done for trx's n:o < (\d+)", status),
+        purge_boundary=min([counter, *views.values(), *writing.values()]),
+        open_read_views=_number(r"(\d+) read views open", status),
+        active_transactions=len(transactions),
+        views=views,
+        writing=writing,
+    )
+
+
+def _number(pattern: str, text: str) -> int:
+    found = re.search(pattern, text)
+    if found is None:
+        raise Error(f"The status of InnoDB has no {pattern!r}: MariaDB 10.5+ or MySQL 5.7+ is needed.")
+    return int(found[1])
+
+
+def _thread(text: str) -> int:
+    """The connection of a transaction; 0 where it has none, as after a crash or in a prepared XA transaction."""
+    found = re.search(r"thread id (\d+)", text)
+    return int(found[1]) if found else 0
+
+
+def replicas(rows: Iterable[Mapping[str, Any]]) -> list[Replica]:
+    """The rows of mysql.ro_replica_status or aurora_global_db_instance_status; columns differ by version.
+
+    What lacks a view's number says nothing and is left out.
+    """
+    named = [{str(key).lower(): value for key, value in row.items()} for row in rows]
+    return [
+        Replica(
+            instance=str(row["server_id"]),
+            role="writer" if str(row.get("session_id", "")).upper() == "MASTER_SESSION_ID" else "reader",
+            oldest_read_view_trx_id=int(row["oldest_read_view_trx_id"]),
+            replica_lag_ms=_lag(row),
+        )
+        for row in named
+        if row.get("server_id") and row.get("oldest_read_view_trx_id")
+    ]
+
+
+def _lag(row: Mapping[str, Any]) -> float | None:
+    lag = row.get("replica_lag_in_msec", row.get("visibility_lag_in_msec"))
+    return None if lag is None else float(lag)
+
+
+def holder(seen: Sequence[Seen]) -> Holder | None:
+    """The session that holds up purge, over all instances. Answers: who must end before purge may go on?
+
+    It is the one that needs the lowest transaction number: it holds a read view, or it has written. An older
+    transaction that does neither (a bare BEGIN, READ COMMITTED between statements) is none. None where nobody
+    holds purge below the writer's counter.
+    """
+    counter = max((one.innodb.trx_counter for one in seen if one.innodb and one.role == "writer"), default=0)
+    found = [
+        Holder(one.instance, number, how, _transaction(one, thread))
+        for one in seen
+        if one.innodb
+        for how, held in (("holds a read view", one.innodb.views), ("has written", one.innodb.writing))
+        for thread, number in held.items()
+    ]
+    watched = {one.instance for one in seen if one.innodb}
+    found += [
+        Holder(replica.instance, replica.oldest_read_view_trx_id, "holds a read view", None)
+        for one in seen
+        for replica in one.replicas
+        if replica.instance not in watched
+    ]
+    return min((one for one in found if one.number < counter), key=lambda one: one.number, default=None)
+
+
+def _transaction(seen: Seen, thread: int) -> Transaction | None:
+    return next((one for one in seen.transactions or () if one.thread_id == thread), None)
+
+
+def boundary(seen: Sequence[Seen]) -> int | None:
+    """Up to which transaction number purge is allowed, over all instances."""
+    numbers = [one.innodb.purge_boundary for one in seen if one.innodb and one.role == "writer"]
+    if not numbers:
+        return None
+    first = holder(seen)
+    return min([*numbers, *([first.number] if first else [])])
+
+
+class Probe:
+    """Asks one instance; connects when first asked, and again after a loss.
+
+    `role` is what the caller takes it for; an instance that says of itself that it is read only is a reader.
+    `refused` names the probes that are not granted, with the grant that each needs.
+    """
+
+    def __init__(self, engine: sqlalchemy.Engine, name: str, role: str) -> None:
+        self.engine, self.name, self.role = engine, name, role
+        self.refused: dict[str, str] = {}
+        self._absent: set[str] = set()
+        self._connection: sqlalchemy.Connection | None = None
+
+    def seen(self) -> Seen:
+        """What the instance says now; `Lost` where it does not answer."""
+        about = self.variables()
+        status = self.rows("innodb_status")
+        transactions = self.rows("transactions")
+        clients = {row[0]: row[1] for row in self.rows("clients") or ()}
+        return Seen(
+            time=time.time(),
+            instance=about.get("aurora_server_id") or self.name,
+            role="reader" if about.get("innodb_read_only") == "ON" else self.role,
+            version=about.get("version", ""),
+            counters={str(row[0]).lower(): int(row[1]) for row in self.rows("counters") or ()},
+            innodb=innodb(status[0][2]) if status else None,
+            transactions=None
+            if transactions is None
+            else _others(_open(row, clients) for row in transactions),
+            replicas=self._replicas(),
+        )
+
+    def variables(self) -> dict[str, str]:
+        """The server's name, version and role; `aurora_server_id` is there on Aurora alone."""
+        return {str(row[0]).lower(): str(row[1]) for row in self.rows("identity") or ()}
+
+    def rows(self, name: str) -> Sequence[Any] | None:
+        """The rows of a query; None where it is not granted, not there, or took too long."""
+        if name in self.refused or name in self._absent:
+            return None
+        try:
+            return self._connected().execute(sqlalchemy.text(f"{TAG} {QUERIES[name].text}")).all()
+        except exc.DBAPIError as problem:
+            self._note(name, problem)
+            return None
+
+    def close(self) -> None:
+        """Leave the server."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    def _replicas(self) -> list[Replica]:
+        rows = [self.rows(name) or () for name in ("replicas", "global_replicas")]
+        return replicas(row._mapping for row in [*rows[0], *rows[1]])
+
+    def _connected(self) -> sqlalchemy.Connection:
+        if self._connection is None:
+            self._connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            for setting in _settings(self._connection):
+                self._connection.execute(sqlalchemy.text(f"{TAG} SET SESSION {setting}"))
+        return self._connection
+
+    def _note(self, name: str, problem: exc.DBAPIError) -> None:
+        number = error_number(problem)
+        if number in DENIED:
+            self.refused[name] = QUERIES[name].needs.format(user=self.engine.url.username)
+        elif number in ABSENT:
+            self._absent.add(name)
+        elif number in REFUSED_AT_THE_DOOR:
+            raise Error(
+                f"{self.name} does not let {self.engine.url.username} in: {reason(problem)}."
+            ) from None
+        elif number not in LATE:
+            self._forget()
+            raise Lost(reason(problem)) from None
+
+    def _forget(self) -> None:
+        """Let go of a connection that is gone: there is nothing to say good-bye to."""
+        if self._connection is not None and not self._connection.invalidated:
+            self._connection.invalidate()
+        self.close()
+
+
+def _settings(connection: sqlalchemy.Connection) -> list[str]:
+    """Read only, in the server's own zone (that of trx_started), limited, and out of the slow log."""
+    return [
+        "TRANSACTION READ ONLY",
+        "time_zone = SYSTEM",
+        "long_query_time = 3600",
+        time_limit(connection, LIMIT_S),
+    ]
+
+
+def time_limit(connection: sqlalchemy.Connection, seconds: float) -> str:
+    """The setting by which the server itself breaks a statement off."""
+    if connection.dialect.is_mariadb:  # type: ignore[attr-defined]
+        return f"max_statement_time = {max(seconds, 0.001):.3f}"
+    return f"max_execution_time = {max(1, round(1000 * seconds))}"
+
+
+def error_number(problem: exc.DBAPIError) -> int:
+    """The server's or the driver's number of an error; 0 where it has none."""
+    arguments = getattr(problem.orig, "args", ())
+    return arguments[0] if arguments and isinstance(arguments[0], int) else 0
+
+
+def reason(problem: exc.DBAPIError) -> str:
+    """What the server or the driver said, on one line."""
+    arguments = getattr(problem.orig, "args", ()) or (problem,)
+    return " ".join(str(arguments[-1]).split()).rstrip(".")
+
+
+def _open(row: Sequence[Any], clients: Mapping[int, str]) -> Transaction:
+    thread, user, host, command, started_at, isolation, modified, query = row
+    return Transaction(
+        int(thread),
+        user,
+        host,
+        command,
+        float(started_at),
+        isolation,
+        int(modified),
+        query,
+        clients.get(thread),
+    )
+
+
+def _others(transactions: Iterable[Transaction]) -> list[Transaction]:
+    """Those that are not ours."""
+    return [one for one in transactions if not (one.query or "").startswith(TAG)]
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A probe on an instance: what it answers, whether it may be asked, and what is missing."""
+
+    instance: str
+    probe: str
+    answers: str
+    state: str
+    needs: str
+
+
+def grants(probe: Probe) -> list[Grant]:
+    """What each probe needs on an instance, and whether it is there. Answers: what may be asked of this server?"""
+    found = []
+    for query in QUERIES.values():
+        rows = probe.rows(query.name)
+        refused = query.name in probe.refused
+        state = "not granted" if refused else "not on this server" if rows is None else "ok"
+        needs = probe.refused.get(query.name, "")
+        found.append(Grant(probe.name, query.name, query.answers, state, needs))
+    return found
+
+
+def table(found: Sequence[Grant]) -> list[str]:
+    """A line a probe: what it answers, and the statement that would grant it."""
+    width = max((len(one.probe) for one in found), default=0)
+    return [
+        f"{one.instance}  {one.probe:{width}}  {one.state:18}  {one.needs or one.answers}" for one in found
+    ]
+
+
+def url(text: str, environ: Mapping[str, str]) -> sqlalchemy.URL:
+    """The address of a server, as PyMySQL takes it; a password that it lacks is AURORA_ANALYSIS_PASSWORD."""
+    try:
+        parsed = sqlalchemy.make_url(text)
+    except exc.ArgumentError:
+        raise Error("A server's address is no URL: write it as mysql://user@host:3306/.") from None
+    if parsed.get_backend_name() not in {"mysql", "mariadb"}:
+        raise Error(
+            f"Live evidence is of Aurora MySQL, MySQL and MariaDB, not yet of {parsed.get_backend_name()}."
+        )
+    return parsed.set(
+        drivername="mysql+pymysql", password=parsed.password or environ.get("AURORA_ANALYSIS_PASSWORD")
+    )
+
+
+def with_tokens(engine: sqlalchemy.Engine, generate: Callable[..., str]) -> None:
+    """Let each new connection log in by an IAM token of its own, valid for 15 minutes.
+
+    `generate` is boto3's generate_db_auth_token; it signs, and calls nobody.
+    https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/UsingWithRDS.IAMDBAuth.html
+    """
+
+    def sign(dialect: Any, record: Any, arguments: Any, parameters: dict[str, Any]) -> None:
+        parameters["password"] = generate(
+            DBHostname=parameters["host"], Port=parameters.get("port", 3306), DBUsername=parameters["user"]
+        )
+        parameters["auth_plugin_map"] = {"mysql_clear_password": None}
+
+    sqlalchemy.event.listen(engine, "do_connect", sign)

@@ -1,0 +1,130 @@
+"""What the probes read, what they need, and who of those seen holds up purge."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy
+from click.testing import CliRunner
+
+from aurora_analysis.cli import main
+from aurora_analysis.errors import Error
+from aurora_analysis.sources import live
+from aurora_analysis.sources.live import Innodb, Replica, Seen, Transaction
+
+IDLE = Transaction(7, "etl", "10.0.0.7:4711", "Sleep", 1_000.0, "REPEATABLE READ", 0, None)
+OLDER = Transaction(6, "bi", "10.0.0.8:4712", "Sleep", 100.0, "READ COMMITTED", 0, None)
+
+
+def said(
+    instance: str = "db-1",
+    role: str = "writer",
+    *transactions: Transaction,
+    views: dict[int, int] | None = None,
+    writing: dict[int, int] | None = None,
+    replicas: list[Replica] | None = None,
+) -> Seen:
+    held = {**(views or {}), **(writing or {})}
+    innodb = Innodb(50, 900, 400, min([900, *held.values()]), len(views or {}), 2, views or {}, writing or {})
+    return Seen(0.0, instance, role, "8.0", {}, innodb, list(transactions), replicas or [])
+
+
+def test_the_lowest_number_holds_and_not_the_oldest_transaction():
+    """The older one has no view and has written nothing."""
+    found = live.holder([said("db-1", "writer", OLDER, IDLE, views={7: 500})])
+    assert (found.instance, found.number, found.transaction) == ("db-1", 500, IDLE)
+
+
+def test_a_readers_view_holds_up_the_writer():
+    """Numbers are compared across instances, for they share one undo log."""
+    seen = [said("db-1", views={9: 700}), said("db-2", "reader", IDLE, views={7: 500})]
+    assert live.holder(seen).instance == "db-2"
+    assert live.boundary(seen) == 500
+
+
+def test_a_transaction_that_has_written_holds_without_a_view():
+    """Its own number may not be purged past."""
+    assert live.holder([said("db-1", "writer", OLDER, writing={6: 300})]).how == "has written"
+
+
+def test_a_reader_that_is_not_watched_is_named_by_the_writer():
+    """ro_replica_status tells the instance, though not the session."""
+    found = live.holder([said(replicas=[Replica("db-3", "reader", 450, 12.0)])])
+    assert (found.instance, found.number, found.transaction) == ("db-3", 450, None)
+
+
+def test_nobody_holds_a_purge_that_may_go_up_to_the_counter():
+    """Nor does a view that needs nothing older."""
+    assert live.holder([said()]) is None
+    assert live.holder([said(views={7: 900})]) is None
+
+
+def test_replica_status_is_read_whatever_its_columns_are_called():
+    """Names differ in case and by version; a row without the view's number says nothing."""
+    rows = [
+        {"Server_id": "db-1", "Session_id": "MASTER_SESSION_ID", "Oldest_read_view_trx_id": 900, "Iops": 3},
+        {
+            "server_id": "db-2",
+            "session_id": "a1",
+            "oldest_read_view_trx_id": "500",
+            "replica_lag_in_msec": 18.5,
+        },
+        {
+            "server_id": "db-3",
+            "session_id": "a2",
+            "oldest_read_view_trx_id": 400,
+            "visibility_lag_in_msec": 90,
+        },
+        {"server_id": "db-4", "session_id": "a3"},
+    ]
+    assert live.replicas(rows) == [
+        Replica("db-1", "writer", 900, None),
+        Replica("db-2", "reader", 500, 18.5),
+        Replica("db-3", "reader", 400, 90.0),
+    ]
+
+
+def test_every_query_says_what_it_answers_and_needs():
+    """One question a file, read only."""
+    for query in live.QUERIES.values():
+        assert query.answers.endswith(("?", ")"))
+        assert query.needs == "nothing" or query.needs.startswith("GRANT ")
+        assert query.text.split()[0] in {"SELECT", "SHOW"}
+
+
+def test_a_password_comes_from_the_url_or_the_environment():
+    """And the driver is ours, whatever the URL says."""
+    assert live.url("mysql://me:open@db/", {}).password == "open"
+    found = live.url("mysql://me@db/", {"AURORA_ANALYSIS_PASSWORD": "sesame"})
+    assert (found.drivername, found.password) == ("mysql+pymysql", "sesame")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("db-1", "is no URL"), ("postgresql://me@db/", "not yet of postgresql")]
+)
+def test_an_address_that_is_none_is_refused_in_one_line(text, said):
+    """Without the text: it may hold a password."""
+    with pytest.raises(Error, match=said):
+        live.url(text, {})
+
+
+def test_each_connection_logs_in_by_a_token_of_its_own():
+    """For the host, port and user of the engine; in clear text, which TLS alone may carry."""
+    engine = sqlalchemy.create_engine("mysql+pymysql://etl@db:3307/")
+    live.with_tokens(engine, lambda **about: f"token for {about}")
+    seen: dict[str, object] = {"host": "db", "port": 3307, "user": "etl"}
+    engine.dialect.dispatch.do_connect(engine.dialect, None, (), seen)
+    assert seen["password"] == "token for {'DBHostname': 'db', 'Port': 3307, 'DBUsername': 'etl'}"
+    assert seen["auth_plugin_map"] == {"mysql_clear_password": None}
+
+
+@pytest.mark.real
+def test_doctor_lists_the_grants_that_are_missing(real_server):
+    """The exact statement, and exit code 1; root lacks none."""
+    address = f"mysql://{{}}@/?unix_socket={real_server.socket}"
+    refused = CliRunner().invoke(main, ["doctor", "--sql", address.format("nobody")])
+    assert refused.exit_code == 1
+    assert "GRANT PROCESS ON *.* TO nobody" in refused.output
+    granted = CliRunner().invoke(main, ["doctor", "--sql", address.format("root")])
+    assert granted.exit_code == 0, granted.output
+    assert "not on this server" in granted.output  # replica status is Aurora's
+    assert "not granted" not in granted.output
