@@ -13,12 +13,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from aws_endpoint import Endpoint
-from fetching import KEPT, NOON, NOW, assert_same, coverage, day, endpoint, environment, fetch
+from fetching import KEPT, NOON, NOW, SECRET, assert_same, coverage, day, endpoint, environment, fetch
 
 from aurora_analysis import Store, Window
 
 HALF = Window("2026-11-09T11:30", "2026-11-09T12:30")
 CHEAP = ("--source", "cloudwatch", "--source", "slow-log")
+ALL_BUT_OS = (*CHEAP, "--source", "performance-insights")
 
 
 def test_a_fetch_brings_the_cluster_back_and_asks_once(tmp_path):
@@ -26,9 +27,12 @@ def test_a_fetch_brings_the_cluster_back_and_asks_once(tmp_path):
     with endpoint() as aws:
         result = fetch(aws, tmp_path)
         assert result.exit_code == 0, result.output
+        assert "cloudwatch: 1 of 1\n" in result.output
         store = Store(tmp_path)
         assert_same(store)
         assert coverage(store)["received"].notna().all()
+        assert SECRET not in result.output
+        assert not [path for path in tmp_path.rglob("*.*") if SECRET.encode() in path.read_bytes()]
         versions, first = store.versions(), aws.count()
         assert "Nothing is missing" in fetch(aws, tmp_path).output
         again = aws.count() - first
@@ -129,7 +133,7 @@ def test_expired_credentials_are_one_line(tmp_path):
     assert result.exit_code == 1
     assert result.output.count("The credentials are not valid (ExpiredTokenException): renew them") >= 1
     assert len(refusals(Store(tmp_path))) == 4
-    assert "example" not in result.output
+    assert SECRET not in result.output
 
 
 def test_where_rds_may_not_be_asked_the_store_remembers(tmp_path):
@@ -276,7 +280,7 @@ def test_a_killed_fetch_resumes_where_it_was(tmp_path):
     before = set(coverage(store)[["source", "instance"]].itertuples(index=False, name=None)) - {("rds", None)}
     assert len(before) >= 3
     with endpoint() as aws:
-        result = fetch(aws, tmp_path, window=Window("2026-11-09", "2026-11-10"))
+        result = fetch(aws, tmp_path, *ALL_BUT_OS, window=Window("2026-11-09", "2026-11-10"))
         asked = {call.parameters["Identifier"] for call in aws.calls if call.service == "pi"}
         done = {aws.cluster.resource_id(name) for source, name in before if source == "performance insights"}
     assert result.exit_code == 0, result.output

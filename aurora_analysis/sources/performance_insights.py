@@ -243,7 +243,7 @@ def fetch(clients: Clients, *, source: Source, instance: str, window: Window) ->
     part = partial(Part, expected=minutes, unit="minutes", instance=instance)
     return [
         part("db_load", _inside(load, window), received=totals, note="; ".join(has.notes)),
-        part("statements", _seen(load, source.digests), received=totals),
+        Part("statements", _seen(load, source.digests), unit=""),
         part(
             "statement_metrics",
             _inside(statistics, window),

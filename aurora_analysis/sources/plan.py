@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -271,12 +271,17 @@ def _written(store: Store, part: Part, chunk: Chunk, cluster: str) -> Part:
     return replace(part, frame=None)
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 COVERAGE = ["time", "end", "instance", "table", "expected", "received", "lost", "unit", "note"]
 
 
 def coverage_rows(outcome: Outcome, complete_until: datetime) -> pd.DataFrame:
-    """Coverage's rows of a chunk: what is younger than `complete_until` is not marked complete."""
-    start, end = outcome.chunk.window.start, min(outcome.chunk.window.end, complete_until)
+    """Coverage's rows of a chunk: what is younger than `complete_until` is not marked complete.
+
+    Nor is a part of five minutes: the volume's metrics have that period, and are asked for whole.
+    """
+    whole = complete_until - (complete_until - _EPOCH) % timedelta(minutes=5)
+    start, end = outcome.chunk.window.start, min(outcome.chunk.window.end, whole)
     counted = [part for part in outcome.parts if part.unit]
     rows = [_coverage_row(part, start, end) for part in counted] if start < end else []
     frame = pd.DataFrame(rows, columns=COVERAGE)

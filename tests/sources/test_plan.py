@@ -152,13 +152,13 @@ def test_what_is_refused_is_not_asked_again(tmp_path):
 
 
 def test_what_is_young_is_never_marked_complete():
-    """A chunk up to now is covered up to 15 minutes before; one that is all younger, not at all."""
-    now = datetime(2026, 11, 9, 12, tzinfo=UTC)
+    """A chunk up to now is covered up to 15 minutes before, in whole five minutes; one that is all younger, not at all."""
+    now = datetime(2026, 11, 9, 12, 4, tzinfo=UTC)
     part = Part("metrics", None, 720, 720, instance="a")
     until_noon = chunk(lambda clients: [], window=Window("2026-11-09", "2026-11-09T12:00"))
     rows = plan.coverage_rows(Outcome(until_noon, (part,)), now - plan.LATE)
     assert rows["end"].tolist() == [pd.Timestamp("2026-11-09T11:45", tz="UTC")]
-    young = chunk(lambda clients: [], window=Window("2026-11-09T11:50", "2026-11-09T12:00"))
+    young = chunk(lambda clients: [], window=Window("2026-11-09T11:45", "2026-11-09T12:00"))
     assert plan.coverage_rows(Outcome(young, (part,)), now - plan.LATE).empty
 
 
