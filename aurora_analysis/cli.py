@@ -708,6 +708,91 @@ def watch(
         Watch(probes, opened, cluster=cluster, every_s=every).run(lasting, tell=_redraw(), stopping=stopping)
 
 
+@main.command()
+@_servers
+@click.option("--sql", "file", required=True, type=click.File(encoding="utf-8"), help="The query to try.")
+@click.option("--hours", type=click.FloatRange(min=0, min_open=True), default=3.0, show_default=True)
+@click.option(
+    "--run", "run_s", type=_Length(), default="2m", show_default=True, help="Length of a block's run."
+)
+@click.option(
+    "--washout", "wait_s", type=_Length(), help="After each run [default: twice the measured drain]."
+)
+@click.option("--baseline", "quiet_s", type=_Length(), default="2m", show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
+@click.option("--plan", "only_plan", is_flag=True, help="Baseline and plan; no trial.")
+@click.option("--clone", is_flag=True, help="The servers are a clone's.")
+@click.option("--lab", "is_lab", is_flag=True, help="The servers are a lab's.")
+@click.option("--production", "dares", is_flag=True, help="The servers are production's, and I want this.")
+@click.option("--compare-with", default="", help="Production's cluster in the store, for a clone's load.")
+@click.option("--canary", "database", default="", help="A database for a table of ours: times a small write.")
+@click.option("--max-history", type=float, default=1_000_000, show_default=True, help="Break off above it.")
+@click.option("--max-slowdown", type=float, default=5.0, show_default=True, help="Of the canary, likewise.")
+@click.option("--max-lag", type=_Length(), default="10s", show_default=True, help="Of a reader, likewise.")
+@click.option(
+    "--writer-load",
+    "load_file",
+    type=click.File(encoding="utf-8"),
+    help="Statements to run on a clone's writer.",
+)
+@click.option(
+    "--rate", type=click.FloatRange(min=0.1), default=50.0, show_default=True, help="Of these [1/s]."
+)
+@click.option("--cluster", default="trial", show_default=True, help="Its name in the store.")
+@click.option(
+    "--store", "location", default="", help="Folder or s3:// prefix [default: AURORA_ANALYSIS_STORE]."
+)
+def experiment(**given: Any) -> None:
+    """A randomised on/off trial of a query on a reader: what does it do to the writer?
+
+    Ctrl-C ends it and keeps what was seen. Exit code 1: it was broken off, at a limit.
+    """
+    from aurora_analysis import experiment as trials
+    from aurora_analysis.store import Store
+
+    chosen = [name for name in ("clone", "is_lab", "dares") if given[name]]
+    if len(chosen) != 1:
+        raise Error("Say whose servers these are: --clone, --lab, or --production if it must be.")
+    if given["load_file"] and given["dares"]:
+        raise Error("--writer-load writes: it is for a clone or the lab, never for production.")
+    engines = [
+        _engine(url, iam=given["iam"], ca=given["ca"], region=given["region"])
+        for url in (given["writer"], *given["readers"])
+    ]
+    asked = trials.Asked(
+        query=trials.suspect(given["file"].read()),
+        hours=given["hours"],
+        run_s=given["run_s"],
+        washout_s=given["wait_s"],
+        quiet_s=given["quiet_s"],
+        seed=given["seed"],
+        clone=given["clone"],
+        production=given["compare_with"],
+        database=given["database"],
+        load=given["load_file"].read() if given["load_file"] else "",
+        rate=given["rate"],
+        limits=trials.Limits(given["max_history"], given["max_slowdown"], 1000 * given["max_lag"]),
+    )
+    opened = Store(_named_store(given["location"]))
+    told = trials.carry_out(
+        asked,
+        engines,
+        opened,
+        cluster=given["cluster"],
+        detectable=_detectable,
+        only_plan=given["only_plan"],
+        tell=lambda line: click.echo(line, err=True),
+    )
+    sys.exit(1 if told else 0)
+
+
+def _detectable(latency: list[float], blocks: int, run_s: float) -> float:
+    """The inference is the analysis's; the trial itself knows none."""
+    from aurora_analysis.analysis import experiment as inferring
+
+    return inferring.detectable_pct(latency, blocks=blocks, run_s=run_s)
+
+
 def _redraw() -> Callable[[list[str]], None]:
     """Shows lines in place on a terminal, one after the other where there is none."""
     drawn = 0

@@ -289,6 +289,10 @@ METRICS: dict[str, tuple[str, str]] = {
         "ms",
         "latency of the lab's queue consumer: one batch read and deleted (average, p50, p95, p99)",
     ),
+    "canary_latency": (
+        "ms",
+        "latency of a trial's own small transaction on the writer: one row read and updated",
+    ),
     "commit_throughput": ("1/s", "commits a second"),
     "dml_throughput": ("1/s", "INSERT, UPDATE and DELETE statements a second"),
     "select_throughput": ("1/s", "SELECT statements a second"),

@@ -21,6 +21,7 @@ MAY_USE = {
     "plots": SHARED - {"resources", "config"},
     "baseline": SHARED | {"store"},
     "report": SHARED | {"report", "store", "analysis.verdict"},
+    "experiment": SHARED | {"store", "sources"},
     "lab": SHARED | {"lab", "store", "sources"},
     "": {"window", "store"},
     "__main__": {"cli"},

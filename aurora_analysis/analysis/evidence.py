@@ -210,3 +210,74 @@ def _mechanism(name: str, grown: pd.DataFrame) -> str:
         f"Its read views were the oldest during {row['share_pct']:.0f} % of the history list's growth "
         f"({row['growth']:,.0f} transactions, {row['per_exposed_hour']:,.0f} an exposed hour)."
     )
+
+
+IDLE_CLONE = "trial on an idle clone"
+"""The category of the event by which a trial says that its writer was not loaded as production is."""
+
+IDLE_ACTION = "Load the clone with production's writes (--writer-load), and run the trial again."
+
+
+def trial_verdicts(
+    effects: pd.DataFrame,
+    growth: pd.DataFrame,
+    events: pd.DataFrame,
+    *,
+    materiality_pct: float = 5.0,  # the project's default for an effect that matters
+    alpha: float = 0.05,
+) -> list[Verdict]:
+    """One verdict a workload of a randomised trial, the most severe first.
+
+    `effects` is the frame of `experiment.effects`, `growth` that of `experiment.history_growth`, `events` those of the
+    window. History cannot grow on a clone that nobody writes to: its trial cannot tell.
+    """
+    if effects.empty:
+        return [_no_trial()]
+    idle = events[events["category"] == IDLE_CLONE]
+    rows = _from_trial(effects, materiality_pct, alpha)
+    names = sorted({str(row["workload"]) for row in rows})
+    if len(idle):
+        return [_idle(name, str(idle["message"].iloc[-1])) for name in names]
+    return by_severity([_tried(name, rows, growth) for name in names])
+
+
+def _no_trial() -> Verdict:
+    sentence = "The window holds no block of a randomised trial: nothing was switched on and off at random."
+    return Verdict("experiment", "no trial", "unknown", "unknown", sentence, action=ACTIONS["cannot tell"])
+
+
+def _idle(name: str, message: str) -> Verdict:
+    sentence = f"Cannot tell: the clone is not loaded. {message}"
+    return Verdict("experiment", name, "cannot tell", LEVELS["cannot tell"], sentence, action=IDLE_ACTION)
+
+
+def _tried(name: str, rows: list[dict[str, Any]], growth: pd.DataFrame) -> Verdict:
+    row = _weightiest([row for row in rows if row["workload"] == name])
+    level = row["level"] if row else "unknown"
+    sentence = (
+        _sentence(name, row)
+        if level != "unknown"
+        else f"Too few blocks of {name} have enough samples to compare on with off."
+    )
+    return Verdict(
+        topic="experiment",
+        subject=name,
+        level=level,
+        severity=LEVELS[level],
+        sentence=sentence,
+        numbers=_numbers(row),
+        evidence=_grown(name, growth),
+        action=ACTIONS[level],
+    )
+
+
+def _grown(name: str, growth: pd.DataFrame) -> str:
+    """The mechanism: the history list's growth under the workload and without it."""
+    mine = growth[(growth["workload"] == name) & growth["difference"].notna()]
+    if mine.empty:
+        return "the blocks of the trial"
+    row = mine.iloc[0]
+    return (
+        f"The history list grew by {row['on_per_hour']:,.0f} transactions an hour with it and {row['off_per_hour']:,.0f} "
+        f"without (95 % interval of the difference {row['ci_low']:,.0f} to {row['ci_high']:,.0f}, p = {row['p']:.2g})."
+    )

@@ -188,6 +188,60 @@ def _edge(trial: _Trial, states: Array, alpha: float, inside: float, step: float
     return outside
 
 
+GROWTH_COLUMNS = ["workload", "on_per_hour", "off_per_hour", "difference", "ci_low", "ci_high", "p"]
+
+
+def history_growth(
+    history: pd.Series, trials: pd.DataFrame, *, draws: int = 4999, alpha: float = 0.05, seed: int = 0
+) -> pd.DataFrame:
+    """By how much faster the history list grows while a workload runs [transactions an hour], with interval and p.
+
+    Answers: does the query hold up purge? `history` is the history list over time, `trials` the blocks that were
+    drawn. Growth is from the first sample of a planned run to its last.
+    """
+    rows = [
+        (workload, *_growth(history, mine, draws, alpha, seed))
+        for workload, mine in trials.groupby("workload")
+    ]
+    return pd.DataFrame(rows, columns=GROWTH_COLUMNS)
+
+
+def _growth(history: pd.Series, mine: pd.DataFrame, draws: int, alpha: float, seed: int) -> tuple[float, ...]:
+    spans = [history[start : end - pd.Timedelta("1us")] for start, end in zip(mine["time"], mine["end"])]
+    rates = np.array([_per_hour(span) for span in spans])
+    known = ~np.isnan(rates)
+    on = mine["assigned"].to_numpy(dtype=float)[known]
+    if min(on.sum(), len(on) - on.sum()) < BLOCKS_NEEDED:
+        return (np.nan,) * 6
+    trial = _Trial(rates[known], on, _annihilator(np.ones((len(on), 1))))
+    states = _draws(on, draws, seed)
+    means = trial.y[on == 1].mean(), trial.y[on == 0].mean()
+    return (*means, trial.estimate(), *_interval(trial, states, alpha), _p(trial, states, 0.0))
+
+
+def _per_hour(span: pd.Series) -> float:
+    if len(span) < 2:
+        return np.nan
+    hours = (span.index[-1] - span.index[0]).total_seconds() / 3600
+    return float((span.iloc[-1] - span.iloc[0]) / hours)
+
+
+def detectable_pct(latency: Sequence[float], *, blocks: int, run_s: float, period_s: float = 1.0) -> float:
+    """The smallest effect that a trial would find four times in five [%], from a calm stretch of latencies.
+
+    Answers: is the trial long enough? A block's mean varies by the samples' variance over their number, less what
+    neighbours repeat of each other (lag-one correlation, at least none). Missing where there are too few samples.
+    """
+    logs = np.log([value for value in latency if value > 0])
+    if len(logs) < 10 or np.std(logs) == 0:
+        return float("nan")
+    centred = logs - logs.mean()
+    repeated = min(max(float(centred[1:] @ centred[:-1] / (centred @ centred)), 0.0), 0.95)
+    per_block = max(run_s / period_s * (1 - repeated) / (1 + repeated), 1.0)
+    error = float(np.std(logs, ddof=1)) * np.sqrt(4 / (blocks * per_block))
+    return float(100 * np.expm1((1.96 + 0.84) * error))
+
+
 def adjusted(p: Sequence[float] | pd.Series) -> Array:
     """p-values adjusted for their number, so that the share of false discoveries stays at the level chosen.
 

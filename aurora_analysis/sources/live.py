@@ -106,6 +106,8 @@ class Seen(NamedTuple):
     innodb: Innodb | None
     transactions: list[Transaction] | None
     replicas: list[Replica]
+    server: str = ""
+    """Its host and port: two addresses may lead to one server."""
 
 
 class Holder(NamedTuple):
@@ -243,6 +245,7 @@ class Probe:
             if transactions is None
             else _others(_open(row, clients) for row in transactions),
             replicas=self._replicas(),
+            server=f"{about.get('hostname', self.name)}:{about.get('port', '')}",
         )
 
     def variables(self) -> dict[str, str]:

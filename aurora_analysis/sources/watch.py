@@ -41,6 +41,19 @@ class Round:
 
     time: int
     seen: list[Seen]
+    latency_ms: float | None = None
+    """How long a canary's transaction took on the writer, where a trial sends one."""
+
+    @property
+    def history_list_length(self) -> int | None:
+        """As the writer says it."""
+        return self.writer.innodb.history_list_length if self.writer and self.writer.innodb else None
+
+    @property
+    def writes(self) -> int:
+        """Statements that write, since the writer began to count."""
+        counters = self.writer.counters if self.writer else {}
+        return sum(count for name, count in counters.items() if name.startswith("com_"))
 
     @property
     def writer(self) -> Seen | None:
@@ -73,7 +86,7 @@ def purge(rounds: Sequence[Round]) -> Purge:
     state = _state(told[-2], last) if len(told) > 1 else "unknown"
     if state != "blocked":
         holder = None
-    return Purge(state, _history(last), _slope(told), holder, _since(told, holder))
+    return Purge(state, last.history_list_length, _slope(told), holder, _since(told, holder))
 
 
 def _state(before: Round, last: Round) -> str:
@@ -90,14 +103,11 @@ def _state(before: Round, last: Round) -> str:
     return "outrun" if grew and trails else "keeps up"
 
 
-def _history(one: Round) -> int:
-    return one.writer.innodb.history_list_length if one.writer and one.writer.innodb else 0
-
-
 def _slope(told: Sequence[Round]) -> float | None:
     recent = [one for one in told if one.time >= told[-1].time - SLOPE_OVER_S]
     lasted = recent[-1].time - recent[0].time
-    return (_history(recent[-1]) - _history(recent[0])) / lasted if lasted else None
+    grown = (recent[-1].history_list_length or 0) - (recent[0].history_list_length or 0)
+    return grown / lasted if lasted else None
 
 
 def _since(told: Sequence[Round], holder: Holder | None) -> float | None:
@@ -147,7 +157,7 @@ class Watch:
 
     def __init__(self, probes: Sequence[Probe], store: Store | None, *, cluster: str, every_s: float) -> None:
         self._probes, self._store, self._cluster, self._every_s = probes, store, cluster, every_s
-        self._rounds: list[Round] = []
+        self.rounds: list[Round] = []
         self._unwritten: list[Round] = []
         self._events: list[Event] = []
         self._lost: set[str] = set()
@@ -164,8 +174,8 @@ class Watch:
     ) -> None:
         """Ask again and again until the time is over or `stopping` is set; what was seen is in the store after it."""
         try:
-            for tick in _ticks(duration_s, self._every_s, stopping or threading.Event()):
-                if not self._rounds or tick > self._rounds[-1].time:  # a clock that was set back is a gap
+            for tick in ticks(duration_s, self._every_s, stopping or threading.Event()):
+                if not self.rounds or tick > self.rounds[-1].time:  # a clock that was set back is a gap
                     self.round(tick)
                     tell([*self._news(tick), *self.lines()])
         finally:
@@ -177,33 +187,34 @@ class Watch:
         for probe in self._probes:
             probe.close()
 
-    def round(self, tick: int) -> Round:
-        """Ask every instance once; writes when half a minute is full."""
+    def round(self, tick: int, latency_ms: float | None = None) -> Round:
+        """Ask every instance once; writes what was seen before when half a minute is full."""
+        if self._unwritten and tick - self._unwritten[0].time >= WRITE_EVERY_S:
+            self.write()
         self._span = (self._span[0] or tick, tick + 1)
         seen = [one for one in (self._ask(probe, tick) for probe in self._probes) if one is not None]
-        last = Round(tick, _once_each(seen))
-        self._rounds = [*self._rounds[-KEPT:], last]
+        last = Round(tick, _once_each(seen), latency_ms)
+        self.rounds = [*self.rounds[-KEPT:], last]
         self._unwritten.append(last)
         self._received += last.writer is not None
-        if tick - self._unwritten[0].time >= WRITE_EVERY_S:
-            self.write()
         return last
 
     def purge(self) -> Purge:
         """How purge stands now."""
-        return purge(self._rounds)
+        return purge(self.rounds)
 
     def lines(self) -> list[str]:
         """The terminal's table now."""
         aurora = any("aurora" in one.version.lower() or one.replicas for one in self._last.values())
-        return lines(self.purge(), self._rounds[-1].time, aurora=aurora)
+        return lines(self.purge(), self.rounds[-1].time, aurora=aurora)
 
     def write(self) -> None:
         """Write what was seen since the last time; coverage last, as the mark of it."""
         if self._store is None or not self._unwritten:
             return
         window = Window(_moment(self._unwritten[0].time), _moment(self._span[1]))
-        for table, frame in frames(self._unwritten, self._events, self._every_s).items():
+        before = [one for one in self.rounds if one.time < self._unwritten[0].time][-1:]
+        for table, frame in frames(self._unwritten, self._events, self._every_s, before).items():
             self._store.write(table, frame, window, cluster=self._cluster, source=SOURCE)
         self._store.merge("statements", statements(self._unwritten), cluster=self._cluster, source=SOURCE)
         watched = Window(*map(_moment, self._span))
@@ -240,6 +251,10 @@ class Watch:
         for name, needs in probe.refused.items():
             self._note(tick, seen.instance, "not granted", f"{name} is left out, it needs: {needs}")
 
+    def note(self, instance: str, category: str, message: str) -> None:
+        """Keep that something happened, at the last round."""
+        self._note(self._span[1] - 1, instance, category, message)
+
     def _note(self, tick: int, instance: str, category: str, message: str) -> None:
         self._events.append((tick, instance, category, message))
 
@@ -253,11 +268,11 @@ class Watch:
 
 
 def _once_each(seen: Sequence[Seen]) -> list[Seen]:
-    """Each instance once: a writer's endpoint and a reader's may lead to the same one."""
-    return list({one.instance: one for one in reversed(seen)}.values())[::-1]
+    """Each server once: a writer's endpoint and a reader's may lead to the same one."""
+    return list({one.server: one for one in reversed(seen)}.values())[::-1]
 
 
-def _ticks(duration_s: float, every_s: float, stopping: threading.Event) -> Iterator[int]:
+def ticks(duration_s: float, every_s: float, stopping: threading.Event) -> Iterator[int]:
     """Each tick [s since 1970] when it has come; what is missed is left out. A clock that is set changes no pace."""
     began = due = time.monotonic()
     while due - began < duration_s:
@@ -284,14 +299,19 @@ def stopped_by_signals() -> Iterator[threading.Event]:
 # Rows of the store's tables
 
 
-def frames(rounds: Sequence[Round], events: Sequence[Event], every_s: float) -> dict[str, pd.DataFrame]:
-    """What was seen, as rows of `instances`, `metrics`, `open_transactions`, `read_views` and `events`."""
+def frames(
+    rounds: Sequence[Round], events: Sequence[Event], every_s: float, before: Sequence[Round] = ()
+) -> dict[str, pd.DataFrame]:
+    """What was seen, as rows of `instances`, `metrics`, `open_transactions`, `read_views` and `events`.
+
+    `before` is the round before the first: rates are differences.
+    """
     told = [(one.time, seen) for one in rounds for seen in one.seen]
     tables = {
         "instances": pd.DataFrame(_instances(told), columns=["time", "instance", "role", "engine_version"]),
-        "metrics": pd.DataFrame(_metrics(rounds), columns=["time", "instance", "name", "value"]).assign(
-            period_s=float(every_s), statistic="average"
-        ),
+        "metrics": pd.DataFrame(
+            [*_metrics(rounds), *_rates([*before, *rounds])], columns=["time", "instance", "name", "value"]
+        ).assign(period_s=float(every_s), statistic="average"),
         "open_transactions": pd.DataFrame(_open_transactions(told), columns=OPEN_TRANSACTION),
         "read_views": pd.DataFrame(_read_views(told), columns=READ_VIEW),
         "events": pd.DataFrame(events, columns=["time", "instance", "category", "message"]),
@@ -329,6 +349,21 @@ def _metrics(rounds: Sequence[Round]) -> Iterator[tuple[object, ...]]:
             for name in SAMPLED:
                 yield one.time, writer.instance, name, float(getattr(writer.innodb, name))
             yield one.time, writer.instance, "purge_boundary", float(live.boundary(one.seen) or 0)
+            if one.latency_ms is not None:
+                yield one.time, writer.instance, "canary_latency", one.latency_ms
+
+
+def _rates(rounds: Sequence[Round]) -> Iterator[tuple[object, ...]]:
+    """Writing statements a second; none across a restart, where the count begins anew, or another writer."""
+    for before, one in zip(rounds, rounds[1:]):
+        first, second = before.writer, one.writer
+        if first and second and first.instance == second.instance and one.writes >= before.writes:
+            yield (
+                one.time,
+                second.instance,
+                "dml_throughput",
+                (one.writes - before.writes) / (one.time - before.time),
+            )
 
 
 OPEN_TRANSACTION = [

@@ -1,0 +1,481 @@
+"""A randomised on/off trial of a query on a reader, and what the writer did meanwhile.
+
+The plan is in the table `trials` before the first block begins; what is seen is written every half
+minute, so that a trial that is broken off keeps what it has. The query runs read only, and the server itself ends each run with its block: even
+after SIGKILL none outlives it. What the trial says is inferred in `analysis/experiment.py`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import cycle
+
+import numpy as np
+import pandas as pd
+import sqlalchemy
+from sqlalchemy import exc
+
+from aurora_analysis.errors import Error
+from aurora_analysis.fingerprint import kind, statement
+from aurora_analysis.sources import live
+from aurora_analysis.sources.live import Probe
+from aurora_analysis.sources.watch import Round, Watch, stopped_by_signals, ticks
+from aurora_analysis.store import Store
+from aurora_analysis.window import Window
+
+SOURCE = "experiment"
+LOADED = "trial on a loaded writer"
+NOT_LOADED = "trial on an idle clone"
+"""Categories of the event that says whether a trial's writer was loaded as production is."""
+BROKEN_OFF = "trial broken off"
+
+SHARE_OF_PRODUCTION = 0.5
+"""A clone that writes less than half of what production writes cannot grow the history that production would."""
+
+READS = {"select", "with"}
+ENDED_BY_LIMIT = {1317, 1969, 3024}
+BLOCKS_NEEDED = 8
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where a trial is broken off: the writer's history list, its latency against the baseline, a reader's lag."""
+
+    history_list_length: float = 1_000_000.0  # the upgrade precheck warns from here: Aurora user guide
+    latency_factor: float = 5.0  # of the canary's baseline, over ten samples
+    replica_lag_ms: float = 10_000.0  # a reader that far behind is soon restarted
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What the writer did before the trial: rows of writing [statements/s], latency, and how fast purge drains."""
+
+    writes_per_s: float
+    latency_ms: list[float] = field(default_factory=list)
+    drain_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Blocks of equal length, each a run and a washout; half of them are drawn to be on."""
+
+    blocks: int
+    run_s: float
+    washout_s: float
+
+    @property
+    def block_s(self) -> float:
+        """The length of a block [s]."""
+        return self.run_s + self.washout_s
+
+
+def plan(hours: float, *, run_s: float, washout_s: float) -> Plan:
+    """How many blocks fit: an even number, of a run and a washout each."""
+    blocks = int(3600 * hours / (run_s + washout_s)) // 2 * 2
+    if blocks < BLOCKS_NEEDED:
+        raise Error(
+            f"{hours:g} h hold {blocks} blocks of {run_s:g} s and {washout_s:g} s of washout, {BLOCKS_NEEDED} are needed: "
+            "give the trial more --hours, or shorten --run."
+        )
+    return Plan(blocks, run_s, washout_s)
+
+
+def washout_s(baseline: Baseline, run_s: float) -> float:
+    """How long a block waits after its run: twice the drain that was measured, or the run's length if none was."""
+    return float(np.ceil(run_s if baseline.drain_s is None else max(2.0, 2 * baseline.drain_s)))
+
+
+def schedule(planned: Plan, start: datetime, *, seed: int, workload: str, trial: str) -> pd.DataFrame:
+    """The rows of `trials`: which blocks are on, all drawn before the first begins (complete randomisation)."""
+    drawn = np.random.default_rng(seed).permutation(np.arange(planned.blocks) < planned.blocks / 2)
+    starts = [start + timedelta(seconds=n * planned.block_s) for n in range(planned.blocks)]
+    frame = pd.DataFrame(
+        {
+            "time": pd.to_datetime(starts, utc=True).as_unit("us"),
+            "end": pd.to_datetime(
+                [one + timedelta(seconds=planned.run_s) for one in starts], utc=True
+            ).as_unit("us"),
+            "block": range(planned.blocks),
+            "assigned": drawn,
+        }
+    )
+    return frame.assign(trial=trial, workload=workload, on_share=0.5)
+
+
+def suspect(text: str) -> str:
+    """The query to try; refused unless it is one statement that reads."""
+    query = text.strip().rstrip(";").strip()
+    found = kind(statement(query).fingerprint)
+    if found not in READS or ";" in statement(query).fingerprint:
+        raise Error(
+            f"The suspect is a {found or 'statement of no kind'}: a trial runs one SELECT, and nothing that writes."
+        )
+    return query
+
+
+def production_writes(store: Store, cluster: str) -> float | None:
+    """What production writes [statements/s], as the store knows it; None where it does not."""
+    if cluster not in store.clusters():
+        return None
+    rates = store.metric("dml_throughput", store.span(cluster), cluster=cluster)
+    return float(rates.mean()) if len(rates) else None
+
+
+def is_loaded(baseline: Baseline, production_per_s: float | None) -> bool:
+    """Whether the writer is loaded as production is: at least by half of its writes."""
+    return production_per_s is not None and baseline.writes_per_s >= SHARE_OF_PRODUCTION * production_per_s
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user asks for."""
+
+    query: str
+    hours: float
+    run_s: float
+    washout_s: float | None = None
+    quiet_s: float = 120.0
+    seed: int = 0
+    clone: bool = False
+    production: str = ""
+    database: str = ""
+    load: str = ""
+    rate: float = 50.0
+    limits: Limits = Limits()
+
+
+def carry_out(
+    asked: Asked,
+    engines: list[sqlalchemy.Engine],
+    store: Store,
+    *,
+    cluster: str,
+    detectable: Callable[[list[float], int, float], float],
+    only_plan: bool = False,
+    tell: Callable[[str], None] = lambda line: None,
+) -> str:
+    """Baseline, plan, trial; returns why it was broken off, or nothing. `engines` are the writer's, then readers'."""
+    with ExitStack() as stack:
+        stopping = stack.enter_context(stopped_by_signals())
+        trial = _trial(asked, engines, store, cluster, stopping, stack)
+        if asked.load:
+            stack.enter_context(loaded(engines[0], asked.load, asked.rate))
+        before = trial.baseline(asked.quiet_s, asked.run_s)
+        planned = plan(
+            asked.hours, run_s=asked.run_s, washout_s=asked.washout_s or washout_s(before, asked.run_s)
+        )
+        tell(told(planned, before, detectable(before.latency_ms, planned.blocks, planned.run_s)))
+        if only_plan or stopping.is_set():
+            trial.watch.close()
+            return ""
+        trial.watch.note(f"{cluster}-writer", *_said_of_load(asked, before, store))
+        start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=2)
+        name = f"{cluster} {start:%Y-%m-%dT%H:%M:%S}"
+        rows = schedule(planned, start, seed=asked.seed, workload="suspect", trial=name)
+        trial.run(rows, planned, normal_ms=float(np.median(before.latency_ms or [0])), tell=tell)
+        tell(f"{name}: " + (f"broken off, {trial.broken_off}" if trial.broken_off else "ended"))
+        return trial.broken_off
+
+
+def _trial(
+    asked: Asked,
+    engines: list[sqlalchemy.Engine],
+    store: Store,
+    cluster: str,
+    stopping: threading.Event,
+    stack: ExitStack,
+) -> Trial:
+    names = [f"{cluster}-writer", *(f"{cluster}-reader-{n}" for n in range(1, len(engines)))]
+    roles = ["writer", *("reader" for _ in engines[1:])]
+    watch = Watch([Probe(*one) for one in zip(engines, names, roles)], store, cluster=cluster, every_s=1)
+    stack.callback(watch.close)
+    canary = Canary(engines[0], asked.database) if asked.database else None
+    if canary:
+        stack.callback(canary.remove)
+    suspect = Suspect(engines[-1], asked.query, names[-1])
+    stack.callback(suspect.stop)
+    return Trial(watch, suspect, store, cluster, asked.limits, canary, stopping)
+
+
+def told(planned: Plan, baseline: Baseline, detectable_pct: float) -> str:
+    """The plan on one line."""
+    drain = "no growth to drain" if baseline.drain_s is None else f"purge drains in {baseline.drain_s:.0f} s"
+    smallest = (
+        "unknown without a --canary" if np.isnan(detectable_pct) else f"{detectable_pct:.1f} % of the canary"
+    )
+    return (
+        f"plan: {planned.blocks} blocks of {planned.run_s:g} s and {planned.washout_s:g} s of washout ({drain}), half of "
+        f"them on; {baseline.writes_per_s:,.1f} writes/s; smallest effect found four times in five: {smallest}"
+    )
+
+
+def _said_of_load(asked: Asked, baseline: Baseline, store: Store) -> tuple[str, str]:
+    """The category and message of the event that says whether the writer was loaded."""
+    if not asked.clone:
+        return LOADED, f"The writer has {baseline.writes_per_s:,.1f} writes/s of its own."
+    known = production_writes(store, asked.production) if asked.production else None
+    against = "production's rate is unknown" if known is None else f"production has {known:,.1f}"
+    category = LOADED if is_loaded(baseline, known) else NOT_LOADED
+    return category, f"The clone's writer has {baseline.writes_per_s:,.1f} writes/s, {against}."
+
+
+@contextmanager
+def loaded(engine: sqlalchemy.Engine, text: str, rate: float) -> Iterator[None]:
+    """Statements of a file, separated by ; at a line's end, run on the writer one after the other at a rate [1/s]."""
+    statements = [one.strip() for one in text.split(";\n") if one.strip().rstrip(";")]
+    if not statements:
+        raise Error("The file of --writer-load holds no statement: separate them by ; at the end of a line.")
+    stopping = threading.Event()
+    thread = threading.Thread(target=_load, args=(engine, statements, rate, stopping), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join(live.LIMIT_S)
+
+
+def _load(engine: sqlalchemy.Engine, statements: list[str], rate: float, stopping: threading.Event) -> None:
+    due = time.monotonic()
+    with suppress(exc.DBAPIError), engine.connect() as connection:
+        auto = connection.execution_options(isolation_level="AUTOCOMMIT")
+        for statement_text in cycle(statements):
+            if stopping.wait(max(0.0, due - time.monotonic())):
+                return
+            auto.exec_driver_sql(statement_text.rstrip(";").replace("%", "%%"))
+            due = max(due + 1 / rate, time.monotonic() - 1)
+
+
+class Suspect:
+    """Runs the query on the reader for as long as a block's run lasts, again and again, and throws its rows away."""
+
+    def __init__(self, engine: sqlalchemy.Engine, query: str, instance: str) -> None:
+        self._engine, self._query, self.instance = engine, query, instance
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._running: int | None = None
+        self.problem = ""
+        self.span: tuple[datetime, datetime] | None = None
+
+    def start(self, seconds: float) -> None:
+        """Begin a run of so many seconds."""
+        self._stopping.clear()
+        self.span, until = None, time.monotonic() + seconds
+        self._thread = threading.Thread(target=self._run, args=(until,), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the run now: the server is asked to break its statement off."""
+        self._stopping.set()
+        if self._thread is None or not self._thread.is_alive():
+            return
+        with suppress(exc.DBAPIError), self._engine.connect() as other:
+            if self._running is not None:
+                other.exec_driver_sql(f"{live.TAG} KILL QUERY {self._running}")
+        self._thread.join(live.LIMIT_S + 1)
+
+    def _run(self, until: float) -> None:
+        began = datetime.now(UTC)
+        try:
+            with self._engine.connect() as connection:
+                self._again_and_again(connection, until)
+        except exc.DBAPIError as problem:
+            self.problem = live.reason(problem)
+        self._running = None
+        self.span = began, datetime.now(UTC)
+
+    def _again_and_again(self, connection: sqlalchemy.Connection, until: float) -> None:
+        auto = connection.execution_options(isolation_level="AUTOCOMMIT")
+        auto.exec_driver_sql("SET SESSION TRANSACTION READ ONLY")
+        self._running = int(auto.exec_driver_sql("SELECT CONNECTION_ID()").scalar_one())
+        while (left := until - time.monotonic()) > 0.05 and not self._stopping.is_set():
+            auto.exec_driver_sql(f"SET SESSION {live.time_limit(auto, left)}")
+            self._once(auto)
+
+    def _once(self, connection: sqlalchemy.Connection) -> None:
+        try:
+            streamed = connection.execution_options(stream_results=True)
+            with streamed.execute(sqlalchemy.text(self._query.replace(":", r"\:"))) as rows:
+                for _ in rows:
+                    if self._stopping.is_set():
+                        break
+        except exc.DBAPIError as problem:
+            if live.error_number(problem) not in ENDED_BY_LIMIT:
+                raise
+
+
+class Canary:
+    """A transaction on a table of its own, timed: the latency that a small write has on the writer."""
+
+    TABLE = "aurora_analysis_canary"
+
+    def __init__(self, engine: sqlalchemy.Engine, database: str) -> None:
+        self._engine = engine
+        self._connection: sqlalchemy.Connection | None = None
+        self._name = f"`{database.replace('`', '``')}`.`{self.TABLE}`"
+        columns = "(id INT PRIMARY KEY, beats BIGINT NOT NULL) ENGINE=InnoDB"
+        self._execute(f"CREATE TABLE IF NOT EXISTS {self._name} {columns}")
+        self._execute(f"INSERT IGNORE INTO {self._name} VALUES (1, 0)")
+
+    def beat(self) -> float | None:
+        """How long a row's read and update take [ms]; None where the writer does not answer."""
+        began = time.perf_counter()
+        try:
+            self._execute(f"SELECT beats FROM {self._name} WHERE id = 1")
+            self._execute(f"UPDATE {self._name} SET beats = beats + 1 WHERE id = 1")
+        except exc.DBAPIError:
+            self.close()
+            return None
+        return 1000 * (time.perf_counter() - began)
+
+    def remove(self) -> None:
+        """Drop the table: it is ours."""
+        with suppress(exc.DBAPIError):
+            self._execute(f"DROP TABLE IF EXISTS {self._name}")
+        self.close()
+
+    def close(self) -> None:
+        """Leave the server."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    def _execute(self, text: str) -> None:
+        if self._connection is None:
+            self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        self._connection.exec_driver_sql(f"{live.TAG} {text}")
+
+
+@dataclass
+class Trial:
+    """A trial under way: who is watched, what is run, and where it is broken off."""
+
+    watch: Watch
+    suspect: Suspect
+    store: Store
+    cluster: str
+    limits: Limits = field(default_factory=Limits)
+    canary: Canary | None = None
+    stopping: threading.Event = field(default_factory=threading.Event)
+    broken_off: str = ""
+
+    def baseline(self, quiet_s: float, pilot_s: float) -> Baseline:
+        """What the writer does by itself, then one pilot run, and how long purge takes to drain what it left."""
+        quiet = self._rounds(quiet_s)
+        latency = [one.latency_ms for one in quiet if one.latency_ms is not None]
+        self.suspect.start(pilot_s)
+        grown = self._rounds(pilot_s)
+        self.suspect.stop()
+        return Baseline(_writes_per_s(quiet), latency, self._drain_s(grown, pilot_s))
+
+    def run(
+        self,
+        rows: pd.DataFrame,
+        planned: Plan,
+        *,
+        normal_ms: float | None = None,
+        tell: Callable[[str], None],
+    ) -> None:
+        """Run the blocks of a schedule. Ctrl-C, a limit or a server that is gone ends it, and what was seen is kept."""
+        start, block = rows["time"].iloc[0].timestamp(), -1
+        self._write(rows)
+        self.stopping.wait(max(0.0, start - time.time()))
+        for tick in ticks(planned.blocks * planned.block_s, 1.0, self.stopping):
+            now = min(planned.blocks - 1, int((time.time() - start) / planned.block_s))
+            if now > block:
+                rows, block = self._next(rows, block, now), now
+                self._begin(rows, block)
+                tell(
+                    f"block {block + 1} of {planned.blocks}: {'on' if rows['assigned'].iloc[block] else 'off'}"
+                )
+            self._round(tick)
+            self.broken_off = self._over(normal_ms) or self.suspect.problem
+            if self.broken_off:
+                break
+        self._end(rows, block)
+
+    def _begin(self, rows: pd.DataFrame, block: int) -> None:
+        left = rows["end"].iloc[block].timestamp() - time.time()
+        if rows["assigned"].iloc[block] and left > 0:
+            self.suspect.start(left)
+
+    def _next(self, rows: pd.DataFrame, block: int, now: int) -> pd.DataFrame:
+        """The rows with what became of the block that has ended."""
+        if block < 0:
+            return rows
+        done = _with_span(rows, block, self.suspect.span)
+        self._write(done)
+        return done
+
+    def _end(self, rows: pd.DataFrame, block: int) -> None:
+        self.suspect.stop()
+        if self.broken_off:
+            self.watch.note(self.suspect.instance, BROKEN_OFF, self.broken_off)
+        self._next(rows, block, block)
+        self.watch.close()
+
+    def _write(self, rows: pd.DataFrame) -> None:
+        whole = Window(rows["time"].iloc[0].to_pydatetime(), rows["end"].iloc[-1].to_pydatetime())
+        self.store.write("trials", rows, whole, cluster=self.cluster, source=SOURCE)
+
+    def _rounds(self, seconds: float) -> list[Round]:
+        return [self._round(tick) for tick in ticks(seconds, 1.0, self.stopping)]
+
+    def _round(self, tick: int) -> Round:
+        return self.watch.round(tick, self.canary.beat() if self.canary else None)
+
+    def _drain_s(self, grown: list[Round], pilot_s: float) -> float | None:
+        """How long until nine tenths of the pilot's growth are gone [s]; None where it left none to speak of."""
+        lengths = [one.history_list_length for one in grown if one.history_list_length is not None]
+        if not lengths or max(lengths) < 10 * max(1, lengths[0]):
+            return None
+        drained = lengths[0] + 0.1 * (max(lengths) - lengths[0])
+        for passed, one in enumerate(self._round(tick) for tick in ticks(3 * pilot_s, 1.0, self.stopping)):
+            if one.history_list_length is not None and one.history_list_length <= drained:
+                return float(passed + 1)
+        return 3 * pilot_s
+
+    def _over(self, normal_ms: float | None) -> str:
+        """Which limit is passed; empty where none is."""
+        recent, limits = self.watch.rounds[-10:], self.limits
+        history = recent[-1].history_list_length or 0
+        if history > limits.history_list_length:
+            return f"the history list has {history:,} transactions, the limit is {limits.history_list_length:,.0f}"
+        lag = max(
+            (one.replica_lag_ms or 0.0 for seen in recent[-1].seen for one in seen.replicas), default=0.0
+        )
+        if lag > limits.replica_lag_ms:
+            return f"a reader is {lag:,.0f} ms behind, the limit is {limits.replica_lag_ms:,.0f} ms"
+        latency = [one.latency_ms for one in recent if one.latency_ms is not None]
+        if normal_ms and len(latency) == 10 and np.median(latency) > limits.latency_factor * normal_ms:
+            return f"the canary takes {np.median(latency):,.1f} ms, {limits.latency_factor:g} times its {normal_ms:,.1f} ms"
+        return ""
+
+
+def _writes_per_s(rounds: list[Round]) -> float:
+    """Statements that write, a second, from the server's own counters."""
+    told = [one for one in rounds if one.writer is not None]
+    if len(told) < 2:
+        return 0.0
+    return (told[-1].writes - told[0].writes) / (told[-1].time - told[0].time)
+
+
+def _with_span(rows: pd.DataFrame, block: int, span: tuple[datetime, datetime] | None) -> pd.DataFrame:
+    """The rows, with when the block's run really began and ended."""
+    if span is None or not rows["assigned"].iloc[block]:
+        return rows
+    mine = rows["block"] == block
+    there = {name: rows[name] if name in rows else _no_times(rows) for name in ("started_at", "ended_at")}
+    times = [pd.Timestamp(moment).as_unit("us") for moment in span]
+    return rows.assign(
+        started_at=there["started_at"].mask(mine, times[0]), ended_at=there["ended_at"].mask(mine, times[1])
+    )
+
+
+def _no_times(rows: pd.DataFrame) -> pd.Series:
+    return pd.Series(pd.NaT, index=rows.index, dtype="datetime64[us, UTC]")
