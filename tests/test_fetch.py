@@ -13,9 +13,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from aws_endpoint import Endpoint
+from click.testing import CliRunner
 from fetching import KEPT, NOON, NOW, SECRET, assert_same, coverage, day, endpoint, environment, fetch
 
-from aurora_analysis import Store, Window
+from aurora_analysis import Store, Window, cli, config
+from aurora_analysis.sources import instance_logs, performance_insights
+from aurora_analysis.sources.fetch import Wanted, Work, failing, join_statements
+from aurora_analysis.sources.plan import Outcome
 
 HALF = Window("2026-11-09T11:30", "2026-11-09T12:30")
 CHEAP = ("--source", "cloudwatch", "--source", "slow-log")
@@ -241,12 +245,9 @@ def test_a_fetch_never_writes_into_the_sample(tmp_path, monkeypatch):
     """Without a store's name there is nowhere to write."""
     monkeypatch.chdir(tmp_path)
     with endpoint() as aws:
-        monkeypatch.setattr("fetching.environment", lambda aws: aws.environment)
-        from click.testing import CliRunner
-
-        from aurora_analysis.cli import main
-
-        result = CliRunner(env=environment(aws)).invoke(main, ["fetch", "--cluster", "shop", "--last-week"])
+        result = CliRunner(env=environment(aws)).invoke(
+            cli.main, ["fetch", "--cluster", "shop", "--last-week"]
+        )
     assert result.exit_code == 2
     assert "Name a store to write into" in result.output
 
@@ -286,3 +287,37 @@ def test_a_killed_fetch_resumes_where_it_was(tmp_path):
     assert result.exit_code == 0, result.output
     assert not asked & done
     assert_same(store, Window("2026-11-09", "2026-11-10"))
+
+
+def test_a_statement_that_the_slow_log_told_second_gets_its_digest(tmp_path):
+    """Performance Insights was first and spelled it differently: where the join key is the same, so is the digest."""
+    store, hour = Store(tmp_path), Window("2026-11-09T00:00", "2026-11-09T01:00")
+    seen = pd.Timestamp(hour.start).as_unit("us")
+    spans = {"first_seen": [seen], "last_seen": [seen]}
+    for source, digest in ((performance_insights.SOURCE, "theirs"), (instance_logs.SOURCE, "ours")):
+        told = pd.DataFrame({"digest": [digest], "fingerprint": [digest], "join_key": ["key"], **spans})
+        store.merge("statements", told, cluster="shop", source=source)
+    load = pd.DataFrame({"time": [seen, seen], "period_s": 60.0, "instance": "a", "dimension": "sql"})
+    load = load.assign(member=["theirs", "another"], active_sessions=1.0)
+    store.write("db_load", load, hour, cluster="shop", source=performance_insights.SOURCE)
+    join_statements(store, hour, cluster="shop")
+    assert sorted(store.read("db_load", cluster="shop")["member"]) == ["another", "ours"]
+    versions = store.versions()
+    join_statements(store, hour, cluster="shop")
+    assert store.versions() == versions
+
+
+def test_progress_is_one_line_a_source_redrawn_on_a_terminal(capsys, monkeypatch):
+    """Two sources are two lines, whatever is through; the cursor goes up to draw them again."""
+    wanted = Wanted(config.Cluster("shop", "shop"), HALF, NOW)
+    chunks = [failing(source, None, HALF, "") for source in ("a", "a", "b")]
+    tell = cli._progress(Work(wanted, None, tuple(chunks)))
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    for chunk in chunks:
+        tell(Outcome(chunk))
+    drawn = capsys.readouterr().err.split("\x1b[2F")
+    assert [picture.replace("\x1b[K", "").split("\n")[:2] for picture in drawn] == [
+        ["a: 1 of 2", "b: 0 of 1"],
+        ["a: 2 of 2", "b: 0 of 1"],
+        ["a: 2 of 2", "b: 1 of 1"],
+    ]
