@@ -13,6 +13,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
@@ -32,6 +33,18 @@ KEEP_DAYS = 400
 
 ATTEMPTS = 30
 """How often a commit is tried again when another writer was faster."""
+
+PRUNED = (
+    "metrics",
+    "db_load",
+    "statement_metrics",
+    "histograms",
+    "slow_queries",
+    "open_transactions",
+    "read_views",
+    "coverage",
+)
+"""The tables that grow with time, and what says how much of them there was."""
 
 ARROW_TYPES = {
     "timestamp": pa.timestamp("us", "UTC"),
@@ -227,15 +240,62 @@ class Store:
         return self._commit(spec, add)
 
     def compact(self) -> None:
-        """Rewrite every table into few files and forget what old versions alone still need.
+        """Rewrite every table into few files and forget old versions, but for those that recorded reports read.
 
-        Reports that name older versions cannot be run again afterwards.
+        A report that was not recorded in the store cannot be run again afterwards.
         """
         for spec in TABLES.values():
             delta = self._open(spec)
             if delta is not None:
                 delta.optimize.compact()
-                delta.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+                self._forget(delta, spec)
+
+    def prune(self, before: date) -> dict[str, int]:
+        """Forget the observations of the days before a day (UTC); returns the rows that went, by table.
+
+        The windows of baselines stay, and so do the versions that recorded reports of later windows read; roles,
+        events, statements, runs and findings stay, for they are few. A fetch that reaches past the day stays told.
+        """
+        gone = {}
+        for name in PRUNED:
+            delta = self._open(TABLES[name])
+            if delta is not None:
+                done = delta.delete(self._older(name, before))
+                gone[name] = int(done["num_deleted_rows"])
+                self._forget(delta, TABLES[name], before)
+        return gone
+
+    def _older(self, table: str, before: date) -> str:
+        """The rows of a table before a day that no baseline keeps, as a predicate."""
+        older = [f"day < '{before}'"]
+        if table == "coverage":
+            older.append(f"\"end\" <= '{before}T00:00:00Z'")
+        for cluster in self.clusters():
+            kept = self.read("baselines", cluster=cluster)
+            windows = [Window(start, end) for start, end in zip(kept["time"], kept["end"])]
+            days = {f"'{day}'" for window in windows for day in window.days()}
+            if days:
+                older.append(f"NOT (cluster = {_quoted(cluster)} AND day IN ({', '.join(sorted(days))}))")
+        return " AND ".join(older)
+
+    def _forget(self, delta: DeltaTable, spec: Table, before: date = date.min) -> None:
+        """Remove the files that neither the newest version needs nor one that a recorded report read."""
+        named = {version for version in self._named(spec, before) if version <= delta.version()}
+        delta.vacuum(
+            retention_hours=0,
+            enforce_retention_duration=False,
+            dry_run=False,
+            keep_versions=sorted(named) or None,
+        )
+
+    def _named(self, spec: Table, before: date) -> set[int]:
+        """The versions of a table that reports of windows which end after a day have read."""
+        delta = self._open(TABLES["runs"])
+        if delta is None:
+            return set()
+        runs = delta.to_pyarrow_dataset().to_table(columns=["end", "versions"]).to_pylist()
+        read = [json.loads(run["versions"]) for run in runs if run["end"].date() > before]
+        return {versions[spec.name] for versions in read if spec.name in versions}
 
     def _commit(self, spec: Table, change: Callable[[DeltaTable], bool]) -> int | None:
         if self._pinned is not None:

@@ -5,6 +5,9 @@
 - `html`    an executed notebook as a page that runs nothing
 - `index`   the front page, and the same as findings.json
 - `build`   all of it, into a folder that appears at once
+- `history` the page of many reports in one folder
+- `record`  the findings as rows of the store
+- `publish` where a report goes: a folder, a bucket, an archive
 
 Workers import `runner` and `html` only: nothing is imported here.
 """

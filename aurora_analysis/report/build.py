@@ -13,15 +13,16 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from aurora_analysis import __version__, resources
 from aurora_analysis.errors import Error
-from aurora_analysis.report import index, runner, suite
+from aurora_analysis.report import history, index, record, runner, suite
 from aurora_analysis.store import Store
 from aurora_analysis.window import Window, zone
 
@@ -34,7 +35,8 @@ class Request:
     """What a report is to say. What is left empty is the sample, every cluster, the newest week, every notebook.
 
     `window` is that of all clusters; `windows` are those of single ones, as an earlier report recorded them.
-    `versions` are the tables' versions to read; None is the newest.
+    `versions` are the tables' versions to read; None is the newest. `keep_going`: a cluster of which nothing can be
+    read is told in the report, and the others still run. `settings` is the file of those that notebooks read.
     """
 
     store: str = ""
@@ -45,6 +47,8 @@ class Request:
     timezone: str = "UTC"
     parameters: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, int] | None = None
+    keep_going: bool = False
+    settings: str = ""
 
 
 def requested(asked: Mapping[str, Any], run: Mapping[str, Any]) -> Request:
@@ -62,32 +66,47 @@ def report(
     request: Request,
     output: Path,
     *,
+    archived: bool = False,
     jobs: int | None = None,
     timeout_s: float = 600.0,
     now: datetime | None = None,
     done: Callable[[runner.Outcome], None] = lambda outcome: None,
-) -> list[runner.Outcome]:
-    """Make the report in the folder `output`; the outcomes tell which notebooks failed."""
+) -> tuple[dict[str, Any], Path]:
+    """Make the report in the folder `output`, or `archived` in a folder of its own there.
+
+    Returns its record, which is what findings.json holds, and its folder.
+    """
     zone(request.timezone)
-    output = _own_folder(output)
     store = _opened(request)
     chosen = suite.notebooks(request.notebooks)
     values = suite.checked(chosen, request.parameters)
-    windows = _windows(request, store)
-    run = _run(request, store, windows, chosen, now or datetime.now(UTC))
-    clusters = [_cluster(store, cluster, window) for cluster, window in windows.items()]
+    clusters = _clusters(request, store)
+    run = _run(request, store, clusters, chosen, now or datetime.now(UTC)) | {"archived": archived}
+    output = _own_folder(output / _place(request, run) if archived else output)
     with _built(output) as folder:
         tasks = [
             runner.Task(
                 notebook, folder, _manifest(run, cluster, notebook, values[notebook]), timeout_s=timeout_s
             )
             for cluster in clusters
+            if not cluster["error"]
             for notebook in chosen
         ]
         environment = {"AURORA_ANALYSIS_VERSIONS": json.dumps(run["versions"])}
+        if request.settings:
+            environment["AURORA_ANALYSIS_CONFIG"] = str(Path(request.settings).resolve())
         outcomes = runner.run(tasks, jobs=jobs or os.cpu_count() or 1, environment=environment, done=done)
-        index.write(folder, index.record(run, clusters, outcomes))
-    return outcomes
+        told = index.record(run, clusters, outcomes)
+        index.write(folder, told)
+    return told, output
+
+
+def _place(request: Request, run: Mapping[str, Any]) -> str:
+    """The name of the report's folder in an archive: a part of the clusters or notebooks does not replace the whole."""
+    parts = [*([] if request.keep_going else request.clusters), *(run["notebooks"] * bool(request.notebooks))]
+    return "-".join(
+        [history.span(run), *(quote(Path(part).stem, safe="").replace(".", "%2E") for part in parts)]
+    )
 
 
 def _opened(request: Request) -> Store:
@@ -98,12 +117,25 @@ def _opened(request: Request) -> Store:
     return Store(location, versions=versions)
 
 
-def _windows(request: Request, store: Store) -> dict[str, Window]:
-    """The window of each cluster that the report is about."""
+def _clusters(request: Request, store: Store) -> list[dict[str, Any]]:
+    """What the report says of each cluster: its window and what was read of it, or why nothing was."""
     clusters = list(dict.fromkeys(request.clusters)) or store.clusters()
     if not clusters:
         raise Error(f"The store {store.location} is empty: fetch, ingest or record something first.")
-    return {cluster: _window(request, cluster, store.span(cluster)) for cluster in clusters}
+    return [_cluster_or_error(request, store, cluster) for cluster in clusters]
+
+
+def _cluster_or_error(request: Request, store: Store, cluster: str) -> dict[str, Any]:
+    try:
+        return _cluster(store, cluster, _window(request, cluster, store.span(cluster)))
+    except (
+        Exception
+    ) as problem:  # a table that cannot be read fails in any way; the others are still reported
+        if not request.keep_going:
+            raise
+        start, end = _bounds(request.window) if request.window else ("", "")
+        reason = next(iter(str(problem).splitlines()), type(problem).__name__)
+        return {"cluster": cluster, "start": start, "end": end, "error": reason} | index.NOTHING
 
 
 def _window(request: Request, cluster: str, span: Window) -> Window:
@@ -115,14 +147,22 @@ def _window(request: Request, cluster: str, span: Window) -> Window:
 
 
 def _run(
-    request: Request, store: Store, windows: Mapping[str, Window], chosen: Sequence[Path], now: datetime
+    request: Request,
+    store: Store,
+    clusters: Sequence[Mapping[str, Any]],
+    chosen: Sequence[Path],
+    now: datetime,
 ) -> dict[str, Any]:
     """What was asked for and what was read: enough to run it again."""
     return {
         "id": f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
         "store": store.location,
-        "versions": store.versions(),
-        "windows": {cluster: _bounds(window) for cluster, window in windows.items()},
+        "versions": {name: n for name, n in store.versions().items() if name not in record.TABLES},
+        "windows": {
+            cluster["cluster"]: [cluster["start"], cluster["end"]]
+            for cluster in clusters
+            if not cluster["error"]
+        },
         "notebooks": [_named(notebook) for notebook in chosen],
         "timezone": request.timezone,
         "parameters": dict(request.parameters),
@@ -138,8 +178,11 @@ def _cluster(store: Store, cluster: str, window: Window) -> dict[str, Any]:
         "cluster": cluster,
         "start": start,
         "end": end,
+        "error": "",
         "simulated": index.simulated(store.read("coverage", cluster=cluster)),
         "coverage": index.coverage(rows, window),
+        "instances": index.instances(store.instances(window, cluster=cluster)),
+        "failovers": index.failovers(store.writers(window, cluster=cluster)),
     }
 
 
@@ -199,18 +242,34 @@ def _built(output: Path) -> Iterator[Path]:
     except OSError as problem:
         raise Error(f"Cannot write to {output.parent}: {problem.strerror}. Name another --output.") from None
     try:
-        new, old = beside / "new", beside / "old"
+        new = beside / "new"
         new.mkdir()
         yield new
-        if output.exists():
-            output.rename(old)
-        new.rename(output)
-    except BaseException:
-        if old.exists():
-            old.rename(output)
-        raise
+        _put(new, output, beside)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _put(new: Path, output: Path, beside: Path) -> None:
+    """Move a report to its place and the earlier one out of it; another run may do the same at the same moment."""
+    for attempt in range(ATTEMPTS):
+        old = beside / f"old-{attempt}"
+        try:
+            if output.exists():
+                output.rename(old)
+            new.rename(output)
+            return
+        except OSError:  # the other run came between our two moves: its report is there now, or has just gone
+            continue
+        finally:
+            if old.exists() and not output.exists():
+                with suppress(OSError):
+                    old.rename(output)
+    raise Error(f"Other reports took the place {output} {ATTEMPTS} times: name another --output.")
+
+
+ATTEMPTS = 20
+"""How often a report is put into its place again when another came between."""
 
 
 def _bounds(window: Window) -> list[str]:

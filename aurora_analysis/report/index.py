@@ -22,8 +22,15 @@ from aurora_analysis.window import Window
 SCHEMA = 1
 """Raised when a field of findings.json changes its meaning."""
 
+NOTHING: dict[str, Any] = {"simulated": "", "coverage": [], "instances": [], "failovers": []}
+"""What is told of a cluster that could not be read."""
+
+LEADING = 5
+"""So many findings stand in full before the others, where they ask for something."""
+
 KIND = "aurora-analysis report"
 NAME = "findings.json"
+PAGE = "index.html"
 
 
 def record(
@@ -48,7 +55,7 @@ def write(folder: Path, told: Mapping[str, Any]) -> None:
     """index.html and findings.json, into the folder where the pages are."""
     text = json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / NAME).write_text(text + "\n", encoding="utf-8")
-    (folder / "index.html").write_text(page(told, folder), encoding="utf-8")
+    (folder / PAGE).write_text(page(told, folder), encoding="utf-8")
 
 
 def page(told: Mapping[str, Any], folder: Path) -> str:
@@ -67,11 +74,13 @@ def page(told: Mapping[str, Any], folder: Path) -> str:
         for finding in told["findings"]
     ]
     severities = Counter(finding["severity"] for finding in findings)
+    leading = [finding for finding in findings if finding["severity"] in ("act", "watch")][:LEADING]
     return html.render(
         "index.html.j2",
         run=told["run"],
         clusters=[_shown_cluster(cluster, told["run"]["timezone"]) for cluster in told["clusters"]],
-        findings=findings,
+        leading=leading,
+        others=[finding for finding in findings if finding not in leading],
         counts=[(severity, severities[severity]) for severity in SEVERITIES if severities[severity]],
         pages=[_shown_page(notebook, told["findings"], folder) for notebook in told["notebooks"]],
     )
@@ -95,6 +104,15 @@ def recorded(path: Path) -> dict[str, Any]:
     return told["run"]
 
 
+def exit_code(told: Mapping[str, Any], fail_on: str | None) -> int:
+    """1 where a notebook did not finish or a cluster could not be read, 3 where a finding is as severe as `fail_on`."""
+    failed = [one["error"] for one in [*told["clusters"], *told["notebooks"]] if one.get("error")]
+    if failed:
+        return 1
+    alarming = SEVERITIES[: SEVERITIES.index(fail_on) + 1] if fail_on else ()
+    return 3 if any(finding["severity"] in alarming for finding in told["findings"]) else 0
+
+
 def coverage(rows: pd.DataFrame, window: Window) -> list[dict[str, Any]]:
     """What the store got of each table, source and instance in a window. Answers: what is missing?
 
@@ -114,6 +132,37 @@ def coverage(rows: pd.DataFrame, window: Window) -> list[dict[str, Any]]:
         }
         for (table, source, instance), group in groups
     ]
+
+
+def instances(seen: pd.DataFrame) -> list[dict[str, Any]]:
+    """Each instance as it was seen in a window (`Store.instances`); what changed stands with an arrow.
+
+    `long_query_time_s` was in force: below it the slow log is silent. `pi_retention_days` is how far back
+    Performance Insights could still be asked.
+    """
+    return [
+        {"instance": instance, **{name: _changes(group[name]) for name in FACTS}}
+        for instance, group in seen.groupby("instance", sort=True)
+    ]
+
+
+FACTS = ("role", "instance_class", "engine_version", "long_query_time_s", "pi_retention_days")
+"""What the page tells of an instance."""
+
+
+def failovers(terms: pd.DataFrame) -> list[dict[str, str]]:
+    """When the writer became another (`Store.writers`): `time` (UTC), `before` and `after`."""
+    return [
+        {"time": f"{start:%Y-%m-%dT%H:%M:%SZ}", "before": before, "after": after}
+        for start, before, after in zip(terms["start"], terms["writer"].shift(), terms["writer"])
+        if isinstance(before, str) and before != after
+    ]
+
+
+def _changes(values: pd.Series) -> str:
+    """The values in their order, repetitions left out; empty where none is known."""
+    told = [f"{value:g}" if isinstance(value, float) else str(value) for value in values.dropna()]
+    return " → ".join(text for text, before in zip(told, ["", *told]) if text != before)
 
 
 def simulated(rows: pd.DataFrame) -> str:
@@ -160,7 +209,8 @@ def _notebook(outcome: Outcome) -> dict[str, Any]:
 def _shown_cluster(cluster: Mapping[str, Any], timezone: str) -> dict[str, Any]:
     window = {"start": cluster["start"], "end": cluster["end"], "timezone": timezone}
     rows = [row | _shown_row(row) for row in cluster["coverage"]]
-    return {**cluster, "window_text": html.window_text(window), "coverage": rows}
+    text = html.window_text(window) if cluster["start"] else "window unknown"
+    return {**cluster, "window_text": text, "coverage": rows}
 
 
 def _shown_row(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from aurora_analysis.report.runner import Outcome
 
 DAY = Window("2026-11-09", "2026-11-10")
 RUN = {
+    "archived": False,
     "id": "20261109T000000Z-abcdef",
     "store": "/store",
     "versions": {"metrics": 3},
@@ -39,7 +40,8 @@ def cluster(name: str = "shop", simulated: str = "", **changes: object) -> dict[
     row = {"table": "metrics", "instance": None, "source": "a server", "covered": 1.0, "unit": "points"}
     row |= {"expected": 24.0, "received": 24.0, "lost": 0.0, "note": None}
     window = {"start": "2026-11-09T00:00:00Z", "end": "2026-11-10T00:00:00Z"}
-    return {"cluster": name, "simulated": simulated, "coverage": [row | changes]} | window
+    known = {"error": "", "instances": [], "failovers": []}
+    return {"cluster": name, "simulated": simulated, "coverage": [row | changes]} | known | window
 
 
 def fetched(
@@ -141,3 +143,78 @@ def test_another_file_is_refused(tmp_path, text, says):
         index.recorded(file)
     with pytest.raises(Error, match="Cannot read"):
         index.recorded(tmp_path / "nowhere.json")
+
+
+def test_the_worst_five_stand_in_full(tmp_path):
+    """The sixth that asks for something, and what asks for nothing, are named below with a link each."""
+    told = index.record(RUN, [cluster()], [outcome("a", *["watch"] * 6, "ok")])
+    page = index.page(told, tmp_path)
+    assert page.count('<article class="verdict watch"') == 5
+    assert [f"#finding-{n}" in page.split("Also found")[1] for n in (5, 6, 7)] == [False, True, True]
+    assert "No material change" not in page
+
+
+def test_nothing_to_do_is_said(tmp_path):
+    """A calm week says so first; what is unknown is not called fine."""
+    calm = index.page(index.record(RUN, [cluster()], [outcome("a", "ok")]), tmp_path)
+    assert "No material change" in calm
+    assert "what is unknown stands below" not in calm
+    assert "what is unknown stands below" in index.page(
+        index.record(RUN, [cluster()], [outcome("a", "ok", "unknown")]), tmp_path
+    )
+
+
+def test_a_cluster_that_cannot_be_read_is_told(tmp_path):
+    """In red, with the reason; the exit code is that of a failure."""
+    broken = (
+        cluster("toy") | index.NOTHING | {"error": "The store has no cluster 'toy'.", "start": "", "end": ""}
+    )
+    told = index.record(RUN, [cluster(), broken], [outcome("a", "act")])
+    assert "toy could not be read:</strong> The store has no cluster" in index.page(told, tmp_path)
+    assert index.exit_code(told, "act") == 1
+
+
+@pytest.mark.parametrize(
+    ("severity", "fail_on", "code"),
+    [
+        ("act", None, 0),
+        ("act", "act", 3),
+        ("act", "watch", 3),
+        ("watch", "act", 0),
+        ("watch", "watch", 3),
+        ("unknown", "watch", 0),
+    ],
+)
+def test_the_exit_code_is_an_alarm(severity, fail_on, code):
+    """As severe as was asked, or more; what is unknown is no alarm."""
+    assert index.exit_code(index.record(RUN, [cluster()], [outcome("a", severity)]), fail_on) == code
+
+
+def test_instances_tell_what_was_in_force(tmp_path):
+    """Roles and settings in their order, a change with an arrow; the failover between."""
+    seen = pd.DataFrame(
+        {
+            "instance": ["shop-1", "shop-2", "shop-1", "shop-2"],
+            "role": ["writer", "reader", "reader", "writer"],
+            "instance_class": "db.r6g.large",
+            "engine_version": None,
+            "long_query_time_s": [0.5, 0.5, 1.0, 0.5],
+            "pi_retention_days": [7.0, 7.0, 7.0, 7.0],
+        }
+    )
+    one, two = index.instances(seen)
+    assert (one["role"], two["role"]) == ("writer → reader", "reader → writer")
+    assert (one["long_query_time_s"], two["long_query_time_s"]) == ("0.5 → 1", "0.5")
+    assert (one["engine_version"], one["pi_retention_days"]) == ("", "7")
+    terms = pd.DataFrame(
+        {
+            "start": pd.to_datetime(["2026-11-09T00:00:00", "2026-11-09T10:51:20"], utc=True),
+            "writer": ["shop-1", "shop-2"],
+        }
+    )
+    (failover,) = index.failovers(terms)
+    assert failover == {"time": "2026-11-09T10:51:20Z", "before": "shop-1", "after": "shop-2"}
+    page = index.page(
+        index.record(RUN, [cluster() | {"instances": [one, two], "failovers": [failover]}], []), tmp_path
+    )
+    assert "the writer shop-1 gave way to shop-2 at 2026-11-09T10:51:20Z" in page

@@ -170,7 +170,14 @@ def test_an_interrupted_report_leaves_nothing(store, notebook, tmp_path):
     assert list(scratch.iterdir()) == []
 
 
-RUN = {"id": "earlier", "store": "", "versions": {}, "timezone": "UTC", "parameters": {}} | {
+RUN = {
+    "id": "earlier",
+    "archived": False,
+    "store": "",
+    "versions": {},
+    "timezone": "UTC",
+    "parameters": {},
+} | {
     "package_version": "0.1.0",
     "git_sha": "",
 }

@@ -1,0 +1,129 @@
+"""Where a report goes: a folder, or a prefix of an S3 bucket; alone, or into an archive beside earlier ones.
+
+A folder appears at once. A bucket knows no such thing: there the pages come first and the front page last.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aurora_analysis.errors import Error
+from aurora_analysis.report import build, history, index, record
+from aurora_analysis.store import Store
+
+DEFAULT = "report"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder or an s3:// prefix; `archived` is one of many reports there. `client` makes boto3's, for S3."""
+
+    address: str
+    archived: bool
+    client: Callable[[], Any]
+
+    @property
+    def in_bucket(self) -> bool:
+        """Whether it is on S3."""
+        return self.address.startswith("s3://")
+
+
+def place(output: str, archive: str, client: Callable[[], Any]) -> Place:
+    """Where the options put a report."""
+    if output and archive:
+        raise Error("Name one place: --output of the one report, or --archive of many.")
+    return Place((archive or output or DEFAULT).rstrip("/"), bool(archive), client)
+
+
+def report(
+    request: build.Request, where: Place, *, recorded: bool = False, **how: Any
+) -> tuple[dict[str, Any], str]:
+    """Make a report and put it where it goes; returns its record and the address of its front page.
+
+    `recorded`: its findings go into the store too. The rest of the options is that of `build.report`.
+    """
+    if recorded:
+        record.check(Store(request.store).location)
+    made = _in_bucket if where.in_bucket else _in_folder
+    told, page = made(request, where, how)
+    if recorded:
+        record.write(Store(told["run"]["store"]), told)
+    return told, page
+
+
+def _in_folder(request: build.Request, where: Place, how: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    root = Path(where.address)
+    told, folder = build.report(request, root, archived=where.archived, **how)
+    if where.archived:
+        history.write(root)
+    return told, str(folder / index.PAGE)
+
+
+def _in_bucket(request: build.Request, where: Place, how: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    with tempfile.TemporaryDirectory(prefix="aurora-analysis-") as scratch:
+        root = Path(scratch) / "report"
+        bucket = Bucket.at(where)
+        told, folder = build.report(request, root, archived=where.archived, **how)
+        name = f"{folder.name}/" if where.archived else ""
+        bucket.replace(folder, name)
+        if where.archived:
+            bucket.fetch_records(root)
+            bucket.put(history.write(root), index.PAGE)
+        return told, f"{where.address}/{name}{index.PAGE}"
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A prefix of an S3 bucket, through boto3's client."""
+
+    client: Any
+    bucket: str
+    prefix: str
+
+    @classmethod
+    def at(cls, where: Place) -> Bucket:
+        """The bucket and prefix of an address s3://bucket/prefix."""
+        bucket, _, prefix = where.address.removeprefix("s3://").partition("/")
+        return cls(where.client(), bucket, f"{prefix}/" if prefix else "")
+
+    def replace(self, folder: Path, name: str) -> None:
+        """Put a report under a name, in the place of an earlier one; nothing else is replaced."""
+        there = set(self.names(name))
+        if there and f"{name}{index.NAME}" not in there:
+            raise Error(
+                f"s3://{self.bucket}/{self.prefix}{name} holds something else than a report: name another."
+            )
+        pages = [path for path in folder.rglob("*") if path.is_file()]
+        files = {f"{name}{path.relative_to(folder).as_posix()}": path for path in pages}
+        last = [f"{name}{index.NAME}", f"{name}{index.PAGE}"]
+        for key in [*(key for key in sorted(files) if key not in last), *last]:
+            self.put(files[key], key)
+        for key in sorted(there - set(files)):
+            self.client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
+
+    def fetch_records(self, root: Path) -> None:
+        """What the findings.json of every report here says, into folders of the same names."""
+        for key in self.names(""):
+            folder, _, name = key.partition("/")
+            if name == index.NAME:
+                (root / folder).mkdir(parents=True, exist_ok=True)
+                self.client.download_file(self.bucket, self.prefix + key, str(root / key))
+
+    def put(self, path: Path, name: str) -> None:
+        """Put a file under a name, as what it is."""
+        kind = mimetypes.guess_type(path.name)[0] or "application/json"
+        charset = "; charset=utf-8" if kind.startswith("text/") else ""
+        told = {"ContentType": f"{kind}{charset}"}
+        self.client.upload_file(str(path), self.bucket, self.prefix + name, ExtraArgs=told)
+
+    def names(self, under: str) -> Iterator[str]:
+        """The names that begin with this one."""
+        pages = self.client.get_paginator("list_objects_v2")
+        for found in pages.paginate(Bucket=self.bucket, Prefix=self.prefix + under):
+            for item in found.get("Contents", []):
+                yield item["Key"].removeprefix(self.prefix)

@@ -1,0 +1,76 @@
+"""The findings in the store: what findings.json says, as rows of the tables `runs` and `findings`.
+
+A notebook's run for a window of a cluster replaces the earlier one: a week that is reported again is there once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pandas as pd
+from deltalake.exceptions import DeltaError
+
+from aurora_analysis import resources
+from aurora_analysis.analysis.verdict import SEVERITIES
+from aurora_analysis.errors import Error
+from aurora_analysis.store import Store
+from aurora_analysis.window import Window
+
+TABLES = ("runs", "findings")
+"""What a report writes and never reads: of these it names no versions."""
+
+TEXTS = ("notebook", "page", "topic", "subject", "level", "severity", "sentence", "evidence", "action")
+
+
+def check(location: str) -> None:
+    """The sample is the same for everyone: nothing is recorded in it."""
+    if location == str(resources.sample()):
+        raise Error("The sample is not written to: name a store of your own with --store, or leave --record.")
+
+
+def write(store: Store, told: Mapping[str, Any]) -> None:
+    """What a report's findings.json says of each notebook, into the store; the run last, as the mark of the whole."""
+    try:
+        for notebook in told["notebooks"]:
+            _write(store, told, notebook)
+    except (DeltaError, OSError) as problem:
+        reason = next(iter(str(problem).splitlines()), type(problem).__name__)
+        raise Error(f"The report is made, but {store.location} takes no findings: {reason}") from problem
+
+
+def _write(store: Store, told: Mapping[str, Any], notebook: Mapping[str, Any]) -> None:
+    cluster = notebook["cluster"]
+    window = Window(*told["run"]["windows"][cluster])
+    key = (cluster, notebook["notebook"])
+    found = [one for one in told["findings"] if (one["cluster"], one["notebook"]) == key]
+    moment = Window(window.start, window.start + timedelta(microseconds=1))
+    source = f"report {notebook['notebook']} until {window.end:%Y-%m-%dT%H:%M:%SZ}"
+    severities = [one["severity"] for one in found]
+    runs = [_run(told["run"], notebook, severities)]
+    for table, rows in (("findings", [_finding(one, told["run"]) for one in found]), ("runs", runs)):
+        store.write(table, _timed(rows, window), moment, cluster=cluster, source=source)
+
+
+def _run(run: Mapping[str, Any], notebook: Mapping[str, Any], severities: list[str]) -> dict[str, Any]:
+    return {
+        "run": run["id"],
+        "severity": min(severities, key=SEVERITIES.index, default=None),
+        "parameters": json.dumps(notebook["parameters"], ensure_ascii=False),
+        "versions": json.dumps(run["versions"]),
+        **{name: run[name] for name in ("package_version", "git_sha")},
+        **{name: notebook[name] for name in ("notebook", "status", "error", "seconds")},
+    }
+
+
+def _finding(found: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
+    numbers = json.dumps(found["numbers"], ensure_ascii=False)
+    return {"run": run["id"], "numbers": numbers} | {name: found[name] for name in TEXTS}
+
+
+def _timed(rows: list[dict[str, Any]], window: Window) -> pd.DataFrame:
+    start, end = (pd.Timestamp(moment).as_unit("us") for moment in (window.start, window.end))
+    times = pd.DataFrame({"time": [start] * len(rows), "end": [end] * len(rows)})
+    return pd.concat([times.astype("datetime64[us, UTC]"), pd.DataFrame(rows)], axis=1)

@@ -1,0 +1,222 @@
+"""One scheduled command for all clusters: what is broken is told, what is repeated is there once."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from aurora_analysis import Store, Window, resources
+from aurora_analysis.cli import main
+from aurora_analysis.errors import Error
+from aurora_analysis.report import build, history, index, record
+
+LOAD = """
+from aurora_analysis import Store, Window
+from aurora_analysis.analysis.verdict import Verdict
+mean = float(Store(store).read("metrics", Window(start, end), cluster=cluster)["value"].mean())
+Verdict("load", "the writer", "busy" if mean > limit else "calm", "act" if mean > limit else "ok",
+        f"The mean was {mean:.1f}.", {"mean": mean})
+"""
+DAY = ["--start", "2026-11-09", "--end", "2026-11-10"]
+
+
+def report(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["report", *map(str, arguments)])
+
+
+def rows(store: Store, table: str, cluster: str) -> list[dict]:
+    """The rows of a table, but for which report they are of and how long it took."""
+    found = store.read(table, cluster=cluster)
+    return found.drop(columns=["run", "seconds"], errors="ignore").to_dict("records")
+
+
+def test_one_command_for_all_clusters(store, notebook, tmp_path, monkeypatch):
+    """A cluster that the store lacks is told; the others are reported, kept, recorded, and raise the alarm."""
+    settings = tmp_path / "aurora-analysis.toml"
+    settings.write_text(
+        f"store = {json.dumps(store.location)}\n[clusters.shop]\n[clusters.gone]\n[clusters.toy]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    asked = [
+        "--all",
+        "--record",
+        "--notebook",
+        notebook("load", LOAD),
+        *DAY,
+        "--archive",
+        tmp_path / "archive",
+    ]
+    ran = report(*asked, "--fail-on", "act")
+    assert ran.exit_code == 1, ran.output
+    page = Path(ran.stdout.strip())
+    assert page == tmp_path / "archive" / "2026-11-09_2026-11-10-load" / "index.html"
+    told = json.loads((page.parent / index.NAME).read_text())
+    assert {one["cluster"]: one["severity"] for one in told["findings"]} == {"toy": "act", "shop": "ok"}
+    assert "gone could not be read:</strong> The store" in page.read_text()
+    assert 'aria-label="act: Is load well?"' in (tmp_path / "archive" / "index.html").read_text()
+    for finding in told["findings"]:
+        (kept,) = store.read("findings", cluster=finding["cluster"]).to_dict("records")
+        assert {name: kept[name] for name in record.TEXTS} == {name: finding[name] for name in record.TEXTS}
+        assert json.loads(kept["numbers"]) == finding["numbers"]
+    before = [rows(store, table, "toy") for table in record.TABLES]
+    again = told["run"] | {"id": "a later one"}
+    record.write(store, told | {"run": again})
+    assert [rows(store, table, "toy") for table in record.TABLES] == before, "a repeated week is there once"
+    assert set(store.read("findings", cluster="toy")["run"]) == {"a later one"}
+    assert sorted(path.name for path in (tmp_path / "archive").iterdir()) == [page.parent.name, "index.html"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--all"], "names no cluster"),
+        (["--output", "a", "--archive", "b"], "Name one place"),
+        (["--record"], "The sample is not written to"),
+    ],
+)
+def test_what_does_not_fit_costs_one_line(tmp_path, monkeypatch, arguments, says):
+    """Exit code 2, before anything runs."""
+    monkeypatch.chdir(tmp_path)
+    done = report(*arguments)
+    assert (done.exit_code, list(tmp_path.iterdir())) == (2, [])
+    assert says in done.stderr
+
+
+def test_a_table_that_cannot_be_read_stops_no_other_cluster(store):
+    """A lost file of one cluster's: its reason in one line; without `keep_going` it is an error."""
+    (lost,) = (Path(store.location) / "coverage" / "cluster=toy").rglob("*.parquet")
+    lost.unlink()
+    request = build.Request(store.location, clusters=["toy", "shop"], keep_going=True)
+    toy, shop = build._clusters(request, store)
+    assert (bool(toy["error"]), shop["error"]) == (True, "")
+    with pytest.raises(OSError, match="parquet"):
+        build._clusters(build.Request(store.location, clusters=["toy"]), store)
+
+
+def test_two_reports_at_once_leave_one_whole(tmp_path):
+    """Each of six puts its folder into the same place ten times: what is there at the end is all of one."""
+    place = tmp_path / "report"
+
+    def put(name: str) -> None:
+        for _ in range(10):
+            with build._built(place) as folder:
+                for n in range(5):
+                    (folder / f"{n}").write_text(name)
+
+    together = [threading.Thread(target=put, args=(name,)) for name in "abcdef"]
+    for thread in together:
+        thread.start()
+    for thread in together:
+        thread.join()
+    assert len({path.read_text() for path in place.iterdir()}) == 1
+    assert (len(list(place.iterdir())), [path.name for path in tmp_path.iterdir()]) == (5, ["report"])
+
+
+def test_a_place_that_cannot_be_taken_keeps_what_was_there(tmp_path, monkeypatch):
+    """Where the new report cannot move in, the earlier one moves back."""
+    place = tmp_path / "report"
+    place.mkdir()
+    (place / "earlier").touch()
+    moved = Path.rename
+    monkeypatch.setattr(
+        Path, "rename", lambda self, to: _refused() if self.name == "new" else moved(self, to)
+    )
+    with pytest.raises(Error, match="took the place"), build._built(place):
+        pass
+    assert [path.name for path in place.iterdir()] == ["earlier"]
+
+
+def _refused() -> None:
+    raise PermissionError(13, "Permission denied")
+
+
+def test_reports_at_once_are_all_on_the_page(tmp_path):
+    """A report that appears while the page is written is on it too."""
+    writing, added = history.page, []
+
+    def page(found):
+        if not added:
+            added.append(_report(tmp_path / "second"))
+        return writing(found)
+
+    _report(tmp_path / "first")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history, "page", page)
+        text = history.write(tmp_path).read_text()
+    assert "first/index.html" in text or "second/index.html" in text
+    assert text == writing(history.records(tmp_path))
+
+
+def _report(folder: Path) -> None:
+    day = {"start": "2026-11-09T00:00:00Z", "end": f"2026-11-{10 + len(folder.name)}T00:00:00Z"}
+    run = {"id": folder.name, "archived": True, "store": "", "versions": {}, "timezone": "UTC"}
+    run |= {"parameters": {}, "package_version": "", "git_sha": ""}
+    folder.mkdir()
+    index.write(folder, index.record(run, [{"cluster": "shop", "error": ""} | day | index.NOTHING], []))
+
+
+def test_versions_leave_out_what_reports_write(store, notebook):
+    """A report that is recorded changes no version that the next one names."""
+    record.write(store, _told(store))
+    assert "runs" in store.versions()
+    opened = build._opened(build.Request(store.location))
+    run = build._run(build.Request(store.location), opened, [], [], pd.Timestamp("2026-11-09"))
+    assert set(run["versions"]) == {"metrics", "coverage"}
+
+
+def _told(store: Store) -> dict:
+    run = {"id": "1", "windows": {"shop": ["2026-11-09", "2026-11-10"]}, "package_version": "", "git_sha": ""}
+    page = {"cluster": "shop", "notebook": "load", "status": "done", "error": "", "seconds": 1.0}
+    return {
+        "run": run | {"versions": store.versions()},
+        "notebooks": [page | {"parameters": {}}],
+        "findings": [],
+    }
+
+
+def test_a_recorded_report_survives_compaction(store, refill):
+    """The versions that it read are spared; those that nobody names are forgotten."""
+    record.write(store, _told(store))
+    read = store.versions()["metrics"]
+    for value in (1.0, 2.0):
+        refill(store, value)
+    store.compact()
+    assert set(store.at({"metrics": read}).read("metrics", cluster="toy")["value"]) == {20.0}
+    with pytest.raises(OSError, match="parquet"):
+        store.at({"metrics": read + 1}).read("metrics", cluster="toy")
+
+
+def test_prune_spares_baselines_and_what_reports_read(store, refill):
+    """Old days go, with what said that they were there; a baseline's stay, and so does what a later report read."""
+    from aurora_analysis import baseline
+
+    baseline.save(store, "calm", Window("2026-11-09", "2026-11-10"), cluster="shop")
+    assert store.prune(pd.Timestamp("2026-11-09").date()) == dict.fromkeys(["metrics", "coverage"], 0)
+    record.write(store, _told(store))
+    read = store.versions()
+    assert store.prune(pd.Timestamp("2026-11-10").date()) == {"metrics": 24, "coverage": 1}
+    assert (len(store.read("metrics", cluster="shop")), store.clusters()) == (24, ["shop"])
+    with pytest.raises(OSError, match="parquet"):
+        store.at(read).read("metrics", cluster="toy")
+
+
+def test_prune_keeps_the_versions_of_later_reports(store):
+    """A report of a window that ends after the day can be run again on what it read."""
+    told = _told(store)
+    told["run"]["windows"] = {"shop": ["2026-11-09", "2026-11-11"]}
+    record.write(store, told)
+    read = store.versions()
+    store.prune(pd.Timestamp("2026-11-10").date())
+    assert len(store.at(read).read("metrics", cluster="toy")) == 24
+    assert store.read("metrics", cluster="toy").empty
+
+
+def test_the_sample_is_nobodys_to_write():
+    """Where no store is named, nothing is recorded."""
+    with pytest.raises(Error, match="sample is not written"):
+        record.check(str(resources.sample()))

@@ -1,0 +1,126 @@
+"""The page of all reports: every window of every cluster, newest first, and how each topic has gone."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from aurora_analysis.analysis.verdict import Verdict
+from aurora_analysis.report import history, index
+from aurora_analysis.report.runner import Outcome
+
+WEEKS = {
+    "2026-W45": ("2026-11-02T00:00:00Z", "2026-11-09T00:00:00Z"),
+    "2026-W46": ("2026-11-09T00:00:00Z", "2026-11-16T00:00:00Z"),
+}
+
+
+def told(week: str, run_id: str, *outcomes: tuple[str, str], clusters: tuple[str, ...] = ("shop",)) -> dict:
+    """The record of a report of a week, whose notebooks came to a severity each."""
+    start, end = WEEKS[week]
+    run = {"id": run_id, "timezone": "UTC", "windows": {name: [start, end] for name in clusters}}
+    seen = [{"cluster": name, "start": start, "end": end, "error": ""} | index.NOTHING for name in clusters]
+    found = [outcome(name, notebook, severity) for name in clusters for notebook, severity in outcomes]
+    return index.record(run, seen, found)
+
+
+def outcome(cluster: str, notebook: str, severity: str) -> Outcome:
+    if severity == "failed":
+        return Outcome(cluster, notebook, f"{notebook}?", 1.0, "stopped")
+    verdict = Verdict(notebook, "x", "so", severity, "So.")
+    return Outcome(cluster, notebook, f"{notebook}?", 1.0, "", [verdict.to_dict()])
+
+
+def test_windows_stand_newest_first():
+    """Each with the severity of each notebook, and the way there."""
+    rows = history.weeks(
+        {"b": told("2026-W45", "1", ("load", "ok")), "a": told("2026-W46", "2", ("load", "act"))}
+    )
+    assert [(row["start"][:10], row["topics"]) for row in rows] == [
+        ("2026-11-09", {"load": "act"}),
+        ("2026-11-02", {"load": "ok"}),
+    ]
+    assert (rows[0]["href"], rows[0]["hrefs"]["load"]) == ("a/index.html", "a/shop/load.html")
+
+
+def test_a_later_run_counts():
+    """A week that was reported twice is there once: the notebooks of the later run, and those it left alone."""
+    whole = told("2026-W46", "1", ("load", "ok"), ("undo", "watch"))
+    again = told("2026-W46", "2", ("load", "act"))
+    (row,) = history.weeks({"2026-W46": whole, "2026-W46-load": again})
+    assert row["topics"] == {"load": "act", "undo": "watch"}
+    assert row["hrefs"] == {"load": "2026-W46-load/shop/load.html", "undo": "2026-W46/shop/undo.html"}
+
+
+@pytest.mark.parametrize(
+    ("severities", "word"),
+    [
+        (["act"], "new"),
+        (["ok", "act"], "worse"),
+        (["act", "watch"], "better"),
+        (["ok", "ok"], "as before"),
+        (["unknown", "ok"], "unknown"),
+        (["ok", "failed"], "unknown"),
+        (["ok", ""], "not run"),
+        (["ok", "", "ok"], "new"),
+    ],
+)
+def test_a_trend_in_a_word(severities, word):
+    """What is not known is neither better nor worse."""
+    assert history.word(severities) == word
+
+
+def test_a_sparkline_can_be_heard():
+    """What a reader sees as a line, another hears; unknown breaks the line."""
+    drawn = history.sparkline(["ok", "act", "unknown", "ok"])
+    assert 'aria-label="Oldest first: ok, act, unknown, ok"' in drawn
+    assert drawn.count("<circle") == 4
+    assert len(re.findall("M", drawn)) == 1, "only the first two are joined"
+
+
+def test_names_are_escaped():
+    """A cluster's name is text, wherever it is shown."""
+    page = history.page({"a": told("2026-W46", "1", ("load", "ok"), clusters=("<b>x</b>",))})
+    assert "<b>x</b>" not in page
+    assert "&lt;b&gt;x&lt;/b&gt;" in page
+
+
+def test_the_page_is_made_of_what_can_be_read(tmp_path):
+    """A folder of something else, and a record that is cut short, are passed over."""
+    for folder, text in {"photos": "{}", "cut": '{"kind": "aurora'}.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / index.NAME).write_text(text)
+    assert "no report here yet" in history.write(tmp_path).read_text()
+    (tmp_path / "2026-W46").mkdir()
+    index.write(tmp_path / "2026-W46", told("2026-W46", "1", ("load", "watch")) | PAGE)
+    page = history.write(tmp_path).read_text()
+    assert '<a href="2026-W46/shop/load.html" aria-label="watch: load?">' in page
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2026-W46", "cut", "index.html", "photos"]
+
+
+RUN = {"archived": True, "store": "", "parameters": {}, "versions": {}, "package_version": "", "git_sha": ""}
+PAGE = {"run": RUN | told("2026-W46", "1")["run"]}
+
+
+@pytest.mark.parametrize(
+    ("bounds", "timezone", "name"),
+    [
+        (("2026-11-09", "2026-11-16"), "UTC", "2026-W46"),
+        (("2026-11-08T23:00Z", "2026-11-15T23:00Z"), "Europe/Berlin", "2026-W46"),
+        (("2026-11-08T23:00Z", "2026-11-15T23:00Z"), "UTC", "2026-11-08_2026-11-15"),
+        (("2026-11-09", "2026-11-10"), "UTC", "2026-11-09_2026-11-10"),
+    ],
+)
+def test_a_report_is_named_after_its_window(bounds, timezone, name):
+    """A whole week of the reader's time zone bears the week's name."""
+    assert history.span({"id": "1", "timezone": timezone, "windows": {"shop": bounds}}) == name
+
+
+def test_many_weeks_stay_small():
+    """Two years of a cluster: under a thousandth of what one week may take, each."""
+    weeks = {f"w{n}": told("2026-W46", str(n), ("load", "ok"), ("undo", "act")) for n in range(104)}
+    for n, record in enumerate(weeks.values()):
+        for cluster in record["clusters"]:
+            cluster["start"], cluster["end"] = f"{1900 + n}-01-01T00:00:00Z", f"{1900 + n}-01-08T00:00:00Z"
+    assert len(history.page(weeks)) < 104 * 3_000
