@@ -20,10 +20,11 @@ one of the two merges. The digest is 16 hex digits of BLAKE2b (RFC 7693) of the 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
+from itertools import chain
 from typing import NamedTuple
 
 DIFFERS = {
@@ -90,8 +91,11 @@ def statement(sql: str, mode: SqlMode = DEFAULT_MODE) -> Statement:
     sql = sql.strip().rstrip(";")
     if sql.startswith("# administrator command"):
         return _named(sql[2:].lower(), whole=True)
-    tokens, whole = _tokens(sql, mode)
-    return _named(_spelled(_rows(_lists(_values(tokens)))), whole)
+    try:
+        return _named(_spelled(_rows(_lists(_values(_tokens(sql, mode))))), whole=True)
+    except _Open:
+        before = chain(_tokens(re.split("['\"`]", sql, maxsplit=1)[0], mode), [VALUE])
+        return _named(_spelled(_rows(_lists(_values(before)))), whole=False)
 
 
 def is_closed(sql: bytes, mode: SqlMode = DEFAULT_MODE) -> bool:
@@ -135,6 +139,8 @@ class Statements:
         return known
 
     def _shape(self, sql: bytes) -> bytes | None:
+        if b"\x01" in sql or b"\x02" in sql:
+            return None
         bare = self._bare(sql)
         if b"'" in bare or (b'"' in bare and not self._mode.ansi_quotes):
             return None
@@ -307,7 +313,7 @@ def _lexer(mode: SqlMode) -> re.Pattern[str]:
     )
     return re.compile(
         rf"""
-        (?P<blank> \s+ | --(?=[\s\x00-\x1f]|\Z)[^\n]* | \#[^\n]* | /\*(?!M?!)(?:.*?\*/|.*\Z) | /\*M?!\d* | \*/(?!\*) )
+        (?P<blank> [\s\x00-\x1f\x7f]+ | --(?=[\s\x00-\x1f]|\Z)[^\n]* | \#[^\n]* | /\*(?!M?!)(?:.*?\*/|.*\Z) | /\*M?!\d* | \*/(?!\*) )
       | (?P<value> (?:_(?:{CHARSETS})\s*)?(?:[nNxXbB]?{quoted}|{"|".join(strings)}|0[xX][0-9a-fA-F]+(?![\w$])|0[bB][01]+(?![\w$]))
                  | (?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d*)?(?![\w$]) | (?<!@)@(?!@)(?:[\w$.]+|{quoted}|`[^`]*`) )
       | (?P<name> {"|".join(names)} )
@@ -324,16 +330,17 @@ def _quoted(quote: str, mode: SqlMode) -> str:
     return rf"{quote}(?:{plain}++{escaped}|{quote}{quote})*+{quote}"
 
 
-def _tokens(sql: str, mode: SqlMode) -> tuple[list[str], bool]:
-    """The canonical tokens, and whether every quote was closed; if not, what stands before the first."""
-    tokens: list[str] = []
+class _Open(Exception):
+    """A quote that is never closed."""
+
+
+def _tokens(sql: str, mode: SqlMode) -> Iterator[str]:
+    """The canonical tokens, one after the other: a large text has millions."""
     for token in _lexer(mode).finditer(sql):
         if token.lastgroup == "open":
-            before = re.split("['\"`]", sql, maxsplit=1)[0]
-            return [*_tokens(before, mode)[0], VALUE], False
+            raise _Open
         if token.lastgroup != "blank":
-            tokens.append(_canonical(token[0], token.lastgroup))
-    return tokens, True
+            yield _canonical(token[0], token.lastgroup)
 
 
 def _canonical(token: str, group: str | None) -> str:
@@ -347,7 +354,7 @@ def _canonical(token: str, group: str | None) -> str:
 def _name(token: str) -> str:
     inner = token[1:-1]
     # What no identifier holds is text that came between two back-ticks by a cut.
-    if len(inner) > LONGEST_NAME or re.search(r"['\"\n]", inner):
+    if len(inner) > LONGEST_NAME or re.search(r"['\"\x00-\x1f\x7f]", inner):
         return VALUE
     return inner.lower() if re.fullmatch(r"[\w$]+", inner) else token.lower()
 
@@ -359,25 +366,28 @@ _BEFORE_VALUE = re.compile(
 """Words that an expression follows: a sign after one belongs to the number."""
 
 
-def _values(tokens: list[str]) -> list[str]:
+def _values(tokens: Iterable[str]) -> Iterator[str]:
     """A sign belongs to the number after it, and NULL is a value, unless an operand stands before."""
-    kept: list[str] = []
+    before, signs = "(", []
     for token in tokens:
-        if token == "null" and kept and not _is_operand(kept[-1:]) and kept[-1] not in {"is", "not", "set"}:
-            kept.append(VALUE)
+        if token in {"+", "-"} and not _is_operand(before):
+            signs.append(token)
             continue
-        while token == VALUE and kept and kept[-1] in "+-" and not _is_operand(kept[-2:-1]):
-            kept.pop()
-        kept.append(token)
-    return kept
+        is_null = (
+            token == "null" and not signs and not _is_operand(before) and before not in {"is", "not", "set"}
+        )
+        if token != VALUE:
+            yield from signs
+        yield VALUE if is_null else token
+        before, signs = token, []
+    yield from signs
 
 
-def _is_operand(before: list[str]) -> bool:
-    token = before[0] if before else "("
+def _is_operand(token: str) -> bool:
     return (token[-1].isalnum() or token[-1] in ")?`$_") and not _BEFORE_VALUE.fullmatch(token)
 
 
-def _lists(tokens: list[str]) -> list[str]:
+def _lists(tokens: Iterable[str]) -> list[str]:
     """Two or more values between commas are one `?+`; so is a lone value that IN has."""
     kept: list[str] = []
     for token in tokens:

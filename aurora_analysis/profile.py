@@ -350,8 +350,13 @@ def _details(row: dict[str, Any]) -> str:
 
 
 def _most(calls: dict[str, int], count: int = 3) -> str:
-    named = [f"{name or '(none)'} {number:,}" for name, number in list(calls.items())[:count]]
+    named = [f"{_printable(name) or '(none)'} {number:,}" for name, number in list(calls.items())[:count]]
     return ", ".join(named + [f"{len(calls) - count} more"] * (len(calls) > count))
+
+
+def _printable(name: str) -> str:
+    """The name without what a terminal would act on; a fingerprint has no such characters."""
+    return "".join(one if one.isprintable() else "?" for one in name)
 
 
 def _seconds(value: float) -> str:

@@ -166,7 +166,7 @@ def test_one_fingerprint_for_each_template():
 PIECES = st.sampled_from(
     ["SELECT ", "a", "t1", "1", "-2", "0xAf", "1e5", "1.5x", "'x'", "'it''s'", r"'a\'b'", '"y"', "`n`", "`q's`", "`h#`",
      "/* c */", "/* it's */", "/*!1 x */", "/*", "*/", "-- c\n", "--", "# c\n", "#", "'", '"', "`", "\\", ", ", ",", "(", ")",
-     "NULL", "(1, 2)", "(1,'x'),(2,NULL)", "VALUES ", " IN ", "@v", "_utf8mb4'x'", "x'1f'", " ", "\n", ";", ".", "=", "\x00", "é"]
+     "NULL", "(1, 2)", "(1,'x'),(2,NULL)", "VALUES ", " IN ", "@v", "_utf8mb4'x'", "x'1f'", " ", "\n", ";", ".", "=", "\x00", "\x01", "\x02", "é"]
 )  # fmt: skip
 
 
@@ -229,3 +229,8 @@ def test_what_is_remembered_is_bounded():
         known(f"SELECT c{n} FROM t".encode())
     assert known._size <= 10_000
     assert len(known._known) < 100
+
+
+def test_no_control_character_survives():
+    """A fingerprint that is printed does nothing to a terminal."""
+    assert fingerprint("SELECT a\x1b[2J, `b\x1b[2J`, 'c\x07'\x00 FROM t") == "select a [ 2j, ?+ from t"

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 MARKER = b" [Your log message was truncated]"
 """What the RDS file API writes where it cut a line (aws-sdk-js#1463)."""
 
-LONGEST_TEXT = 32 * 2**20
+LONGEST_TEXT = 8 * 2**20
 """A statement that is longer is kept to its first MiB: it bounds what a broken log can make us hold [bytes]."""
 
 BATCH = 20_000
