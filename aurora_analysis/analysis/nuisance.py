@@ -108,6 +108,12 @@ def apart(grid: Grid) -> Mask:
     return grid.weekend & bool(grid.day[-1] > 7)
 
 
+def clock_alone(grid: Grid) -> Array:
+    """The time of day, for weekdays and weekends apart: why two workloads may run together by habit only."""
+    hats = _time_of_day(grid.clock)
+    return np.column_stack([hats, hats * grid.weekend[:, None]])
+
+
 def residual_maker(columns: Array) -> Callable[[Array], Array]:
     """The function that removes from any columns what `columns` can explain, by least squares."""
     scale = np.sqrt(np.einsum("ij,ij->j", columns, columns))

@@ -61,6 +61,9 @@ DRIFT_HOURS = (12, 24, 48)
 OTHERS = 10
 """So many other workloads, those that overlap most, stand beside the one that is estimated."""
 
+RELATED = 0.15
+"""Correlation above which two workloads run together by more than chance (some 400 runs' lengths in a fortnight)."""
+
 SUSPECTS = 20
 """At most so many that seem to slow the writer stand beside all others."""
 
@@ -377,12 +380,18 @@ def _drift_hours(open_: Array) -> int:
 
 
 def _neighbours(study: _Study) -> tuple[dict[int, list[int]], dict[int, str]]:
-    """The workloads that overlap each one most, and the one from which it is inseparable."""
+    """The workloads that overlap each one most, and the one from which it is inseparable.
+
+    Of many only those count that run together more than the time of day would have it: each one costs precision.
+    """
     if not study.real:
         return {}, {}
-    overlap = _products((study.open > 0) | (exposure.tail(study.open) > 0), study.real)
-    centred = study.open - study.open.mean(axis=0)
-    alike = _products(centred / np.maximum(np.linalg.norm(centred, axis=0), 1e-12), study.real) ** 2
+    footprint = ((study.open > 0) | (exposure.tail(study.open) > 0)).astype(float)
+    overlap = _products(footprint, study.real)
+    if study.real > OTHERS + 1:
+        apart_from_clock = nuisance.residual_maker(nuisance.clock_alone(study.grid))(footprint)
+        overlap = np.where(_correlations(apart_from_clock, study.real) > RELATED, overlap, 0)
+    alike = _correlations(study.open, study.real) ** 2
     order = np.argsort(-overlap, axis=1, kind="stable")[:, :OTHERS]
     near = {i: [int(j) for j in row if overlap[i, j] > 0] for i, row in enumerate(order)}
     others = {i: near[i] + [j for j in study.suspects if j not in (i, *near[i])] for i in near}
@@ -406,7 +415,13 @@ def _suspects(study: _Study) -> list[int]:
     return [int(i) for i in np.argsort(p, kind="stable")[:SUSPECTS] if likely[i]]
 
 
-def _products(columns: npt.NDArray[Any], count: int) -> npt.NDArray[np.float32]:
+def _correlations(columns: Array, count: int) -> npt.NDArray[np.float32]:
+    """The correlation of each column with each of the first `count`, but none with itself."""
+    centred = columns - columns.mean(axis=0)
+    return _products(centred / np.maximum(np.linalg.norm(centred, axis=0), 1e-12), count)
+
+
+def _products(columns: Array, count: int) -> npt.NDArray[np.float32]:
     """The inner product of each column with each of the first `count`, but none with itself."""
     single = columns.astype(np.float32)
     products = single.T @ single[:, :count]
@@ -506,17 +521,21 @@ class _Fit:
 def _fit(columns: Array, weights: Array, y: Array, edges: Integers) -> _Fit:
     """The weighted sum of the columns' coefficients, with a jackknife error over days.
 
-    All with the nuisance removed. The effect is a sum of `y` weighted by `leverage`; what a day adds to its
-    error is inflated by the day's share in the squared weights, because the fit follows what weighs much.
+    All with the nuisance removed. The error adds up how far the sum moves when each day is left out; the degrees
+    of freedom follow from how evenly the days share the squared weights that the sum gives to `y` (`leverage`).
     """
-    gram = columns.T @ columns
+    days = list(zip(np.split(columns, edges[1:]), np.split(y, edges[1:])))
+    grams = np.stack([part.T @ part for part, _ in days])
+    moments = np.stack([part.T @ known for part, known in days])
+    gram, moment = grams.sum(axis=0), moments.sum(axis=0)
     inverse = np.linalg.pinv(gram, rcond=1e-10, hermitian=True)
-    coefficients = inverse @ (columns.T @ y)
-    leverage = columns @ (inverse @ weights)
-    scores = np.add.reduceat(leverage[:, None] * (y - columns @ coefficients), edges)
-    share = np.add.reduceat(leverage**2, edges)
+    coefficients = inverse @ moment
+    # A column that only one day has is nothing without that day: the ridge lets it be.
+    others = gram - grams + 1e-9 * np.diag(np.diag(gram))
+    moved = np.linalg.solve(others, moment - moments) - coefficients
+    error = np.sqrt(((weights @ moved) ** 2).sum(axis=0))
+    share = np.add.reduceat((columns @ (inverse @ weights)) ** 2, edges)
     share = share / share.sum()
-    error = np.sqrt(((scores / (1 - np.minimum(share, 0.9))[:, None]) ** 2).sum(axis=0))
     # A latency that never changes has no error: far below what could ever matter, but not zero.
     return _Fit(weights @ coefficients, np.maximum(error, 1e-9), max(2.0, 1 / (share**2).sum() - 1))
 

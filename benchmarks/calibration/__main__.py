@@ -42,7 +42,7 @@ def main() -> int:
     verdicts = run(study.verdicts, simulator.SCENARIOS, seeds, "verdicts")
     found = gates.estimator(verdicts)
     found += gates.discoveries(
-        run(study.discoveries, ["many"], max(2, seeds // 20), "many"), simulator.CULPRITS
+        run(study.discoveries, ["many"], max(3, seeds // 20), "many"), simulator.CULPRITS
     )
     found += gates.attribution(_attribution_holds())
     found += gates.quantiles(run(study.quantile_shifts, QUANTILES, seeds // 2, "quantiles"))

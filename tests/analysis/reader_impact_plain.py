@@ -189,13 +189,21 @@ def _effect(inputs, local, day, open_, name, known, hours) -> tuple[float, float
         for column in own
     ]
     weights = [column[mine[0] > 0].mean() for column in mine]
-    # The weights of y in the estimate: what is left of each own column once everything else is removed.
-    z = _without(np.column_stack([nuisance, *beside]), np.column_stack(mine))
-    leverage = z @ np.linalg.solve(z.T @ z, np.array(weights))
-    everything = np.column_stack([nuisance, *beside, *mine])
-    left = _without(everything, y)
-    effect = float(leverage @ y)
-    return _answer(effect, leverage, left, _blocks(day)[known])
+    rest_y = _without(nuisance, y)
+    rest = _without(nuisance, np.column_stack([*mine, *beside]))
+    weights += [0.0] * len(beside)
+    effect = _sum(rest, rest_y, weights)
+    blocks = _blocks(day)[known]
+    without = [_sum(rest[blocks != one], rest_y[blocks != one], weights) for one in np.unique(blocks)]
+    error = math.sqrt(sum((other - effect) ** 2 for other in without))
+    # The weights of y in the estimate: a sum of what is left of each column.
+    leverage = rest @ np.linalg.solve(rest.T @ rest, np.array(weights))
+    return _answer(effect, error, leverage, blocks)
+
+
+def _sum(columns: np.ndarray, y: np.ndarray, weights: list[float]) -> float:
+    coefficients = linalg.lstsq(columns, y, lapack_driver="gelsy")[0]
+    return sum(float(weight * one) for weight, one in zip(weights, coefficients))
 
 
 def _blocks(day: np.ndarray) -> np.ndarray:
@@ -208,14 +216,9 @@ def _blocks(day: np.ndarray) -> np.ndarray:
     return blocks
 
 
-def _answer(effect, leverage, left, blocks) -> tuple[float, float, float, float]:
-    variance, concentration = 0.0, 0.0
-    for block in np.unique(blocks):
-        inside = blocks == block
-        share = (leverage[inside] ** 2).sum() / (leverage**2).sum()
-        variance += ((leverage[inside] * left[inside]).sum() / (1 - min(share, 0.9))) ** 2
-        concentration += share**2
-    error, df = math.sqrt(variance), max(2.0, 1 / concentration - 1)
+def _answer(effect, error, leverage, blocks) -> tuple[float, float, float, float]:
+    squares = [(leverage[blocks == block] ** 2).sum() for block in np.unique(blocks)]
+    df = max(2.0, 1 / sum((square / sum(squares)) ** 2 for square in squares) - 1)
     reach = stats.t.ppf(0.975, df) * error
     percent = [100 * math.expm1(value) for value in (effect, effect - reach, effect + reach)]
     return (*percent, float(2 * stats.t.sf(abs(effect) / error, df)))
