@@ -26,6 +26,9 @@ KEPT_DAYS = 30
 """How long the group keeps its events unless somebody changed it [days]."""
 
 PERIOD_S = 60
+OFTEN_S = 10
+"""Documents that come more often than this are brought three hours at a time, others a week: they are held until then."""
+
 KIB = 1024.0
 
 Document = Mapping[str, Any]
@@ -83,7 +86,7 @@ METRICS: dict[str, Callable[[Document], float | None]] = {
 
 
 def chunks(topology: Topology, coverage: pd.DataFrame, window: Window, now: datetime) -> list[Chunk]:
-    """A chunk for each instance and day; an instance without the service is one chunk that says so."""
+    """A chunk for each instance and week; an instance without the service is one chunk that says so."""
     return [
         chunk
         for each in topology.by_resource()
@@ -95,8 +98,10 @@ def chunks(topology: Topology, coverage: pd.DataFrame, window: Window, now: date
 def _chunks(instance: Instance, window: Window) -> list[Chunk]:
     if said := _unavailable(instance):
         return [_saying(instance, window, said)]
-    step = timedelta(days=1) if instance.monitoring_interval_s >= 10 or instance.gone else timedelta(hours=3)
-    return [_chunk(instance, piece) for piece in split(window, step)]
+    often = instance.monitoring_interval_s and instance.monitoring_interval_s < OFTEN_S
+    return [
+        _chunk(instance, piece) for piece in split(window, timedelta(hours=3) if often else timedelta(days=7))
+    ]
 
 
 def _unavailable(instance: Instance) -> str:
@@ -132,7 +137,7 @@ def _chunk(instance: Instance, window: Window) -> Chunk:
 
 
 def fetch(clients: Clients, *, instance: Instance, window: Window, expected: float) -> list[Part]:
-    """A day of an instance's documents as means of a minute."""
+    """An instance's documents as means of a minute."""
     found = events(clients["logs"], GROUP, instance.resource_id, window)
     frame, read, broken = parse((event["message"] for event in found), window)
     note = "" if read else f"{GROUP} has nothing of it; it keeps {KEPT_DAYS} days by default"

@@ -246,11 +246,16 @@ def fetch(clients: Clients, *, source: Source, instance: str, window: Window) ->
         Part("statements", _seen(load, source.digests), unit=""),
         part(
             "statement_metrics",
-            _inside(statistics, window),
+            _inside(statistics, window) if statistics_queries(has) else None,
             received=_minutes(statistics),
             note=_lacking(has),
         ),
-        part("metrics", _inside(counters, window), received=_minutes(counters), note=_unlisted(has)),
+        part(
+            "metrics",
+            _inside(counters, window) if counter_queries(has) else None,
+            received=_minutes(counters),
+            note=_unlisted(has),
+        ),
     ]
 
 
