@@ -95,9 +95,9 @@ def test(arguments: Sequence[str]) -> int:
     set_up()
     if arguments:
         return run("-m", "pytest", *arguments)
-    notebooks = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=120"]
+    verified = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=120"]
     parallel = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]
-    return max(lint(()), run("-m", "pytest", *parallel, *notebooks, "tests", "notebooks"))
+    return max(lint(()), run("-m", "pytest", *parallel, *verified, "tests", "notebooks"))
 
 
 def lint(_: Sequence[str]) -> int:

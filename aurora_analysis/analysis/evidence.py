@@ -17,7 +17,12 @@ from aurora_analysis.analysis.verdict import Severity, Verdict, by_severity
 from aurora_analysis.window import Window
 
 OUTCOMES = ["queue_latency", "commit_latency", "dml_latency", "select_latency"]
-"""The writer's latencies that are judged, where there are values of them."""
+"""The writer's latencies that are judged, where there are values of them; of equal verdicts the first is told."""
+
+LOAD = "dml_throughput"
+HISTORY = "history_list_length"
+INPUTS = [*OUTCOMES, LOAD, HISTORY]
+"""The writer's metrics that the ordinary days are read from."""
 
 LEVELS: dict[str, Severity] = {
     "slows": "act",
@@ -67,30 +72,31 @@ def growth(held: pd.DataFrame, runs: pd.DataFrame, window: Window) -> pd.DataFra
 
 
 def observed(
-    latency: pd.DataFrame,
-    load: pd.Series,
+    metrics: pd.DataFrame,
     runs: pd.DataFrame,
     *,
     writer_jobs: pd.DataFrame,
-    history_list_length: pd.Series,
     roles: pd.DataFrame | None = None,
     timezone: str = "UTC",
     materiality_pct: float = 5.0,
     placebos: int = 0,
 ) -> pd.DataFrame:
-    """`reader_impact.estimate` over minutes; no rows where there is nothing to estimate from.
+    """`reader_impact.estimate` from the writer's metrics; no rows where there is nothing to estimate from.
 
-    `runs` and `writer_jobs` are exposures of the readers and of the writer, `roles` the writer's terms.
+    `metrics` has columns of OUTCOMES, LOAD and HISTORY, as far as they are known; `runs` and `writer_jobs` are
+    exposures of the readers and of the writer, `roles` the writer's terms.
     """
-    latency_by_minute, load_by_minute = latency.resample("min").mean(), load.resample("min").mean()
-    if runs.empty or latency_by_minute.index.intersection(load_by_minute.dropna().index).empty:
+    known = set(metrics.columns)
+    latencies = [name for name in OUTCOMES if name in known]
+    if runs.empty or not latencies or LOAD not in known:
         return pd.DataFrame(columns=reader_impact.COLUMNS)
+    minutes = metrics.resample("min").mean()
     return reader_impact.estimate(
-        latency_by_minute,
-        load_by_minute,
+        minutes[latencies].dropna(how="all"),
+        minutes[LOAD],
         runs,
         writer_jobs=writer_jobs,
-        history_list_length=history_list_length.resample("min").mean(),
+        history_list_length=minutes[HISTORY] if HISTORY in known else None,
         roles=roles,
         timezone=timezone,
         materiality=materiality_pct / 100,
@@ -175,10 +181,12 @@ def _verdict(name: str, rows: list[dict[str, Any]], grown: pd.DataFrame, coverag
 
 
 def _weightiest(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The row of the level that matters most; among equals the one with the greatest effect."""
-    order = list(LEVELS)
-    key = lambda row: (order.index(row["level"]), -abs(np.nan_to_num(row["effect_pct"])))  # noqa: E731
-    return min(rows, key=key, default=None)
+    """The row of the level that matters most; among equals the one of the first metric in OUTCOMES."""
+    return min(rows, key=lambda row: (list(LEVELS).index(row["level"]), _rank(row["metric"])), default=None)
+
+
+def _rank(metric: str) -> int:
+    return OUTCOMES.index(metric) if metric in OUTCOMES else len(OUTCOMES)
 
 
 def _sentence(name: str, row: dict[str, Any] | None) -> str:

@@ -91,6 +91,18 @@ def test_a_trials_word_stands_before_ordinary_days():
     assert {one.level for one in untried if one.subject == "etl"} == {"slows"}
 
 
+def test_of_equal_levels_the_first_metric_is_told():
+    """The queue's latency stands before the commit's, whichever is larger."""
+    both = pd.concat(
+        [
+            effect("etl", 90, 40, 160, 0.001),
+            effect("etl", 50, 40, 60, 0.001).assign(metric="queue_latency"),
+        ]
+    )
+    told = evidence.verdicts(both, NO_ESTIMATE, GROWN, coverage=1)[0]
+    assert told.numbers["metric"] == "queue_latency"
+
+
 def test_half_a_window_is_no_window():
     """Too little coverage is unknown, whatever the numbers say."""
     (verdict,) = evidence.verdicts(effect("etl", 50, 40, 60, 0.001), NO_ESTIMATE, GROWN, coverage=0.3)
@@ -104,5 +116,6 @@ def test_no_reader_statement_is_unknown():
     (verdict,) = evidence.verdicts(NO_TRIAL, NO_ESTIMATE, nothing, coverage=0.0)
     assert verdict.level == "unknown"
     empty = pd.Series([], index=MINUTES[:0], dtype=float)
-    options = {"writer_jobs": RUNS[:0], "history_list_length": empty}
-    assert evidence.observed(empty.to_frame("commit_latency"), empty, RUNS[:0], **options).empty
+    options = {"writer_jobs": RUNS[:0]}
+    assert evidence.observed(empty.to_frame("commit_latency"), RUNS[:0], **options).empty
+    assert evidence.observed(empty.to_frame("commit_latency"), RUNS, **options).empty
