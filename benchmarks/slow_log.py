@@ -45,7 +45,7 @@ class Run:
 
 def main() -> int:
     """Run the studies that are asked for."""
-    studies: dict[str, Callable[[Path], None]] = {
+    studies: dict[str, Callable[..., None]] = {
         "speed": speed,
         "processes": processes,
         "memory": memory,
@@ -57,13 +57,17 @@ def main() -> int:
     parser.add_argument(
         "--folder", type=Path, help="Where the logs are made and kept [default: made and removed]."
     )
+    parser.add_argument("--rounds", type=int, default=3, help="Runs of each program [default: 3].")
     chosen = parser.parse_args()
     folder = chosen.folder or Path(tempfile.mkdtemp(prefix="slow_log_bench."))
     folder.mkdir(exist_ok=True)
     try:
         for name in chosen.studies or studies:
             print(f"## {name}", flush=True)
-            studies[name](folder)
+            if studies[name] in (speed, processes):
+                studies[name](folder, chosen.rounds)
+            else:
+                studies[name](folder)
     finally:
         if chosen.folder is None:
             shutil.rmtree(folder)

@@ -227,7 +227,7 @@ def log(size: int, truth: Truth, *, seed: int = 1, mix: bool = True, block: int 
             **fields,
         )
         entry += "use shop;\n" if number_ % block == 0 else ""
-        start_us = us - query_us if dialect in {0, 2} else us
+        start_us = us - query_us if dialect in {0, 2, 5} else us
         raw = f"{entry}SET timestamp={start_us // 10**6};\n{sql};\n".encode()
         if r.random() < 0.01:
             raw = raw.replace("ï".encode(), b"\xef")

@@ -7,9 +7,9 @@ the standard library, and a compiled twin may take its place. `frames` turns ent
 What the server writes is told in the MySQL reference manual, "The Slow Query Log", and in MariaDB's "Slow
 Query Log Overview". What is easily got wrong:
 
-- `# Time` is when the entry was logged: the end. `SET timestamp` is the end in MariaDB and MySQL 5.x, and the
+- A `# Time` with a zone is when the entry was logged: the end. `SET timestamp` is the end in MySQL 5.x and the
   *start* since MySQL 8.0.14; so the end is taken from `# Time` where that has a zone, and from `SET timestamp`
-  (to a second) where it has none.
+  (to a second) where it has none. In MariaDB (10.11.19, tried) both are the start: the end is Query_time later.
 - `use db;` is written only where the database differs from that of the entry before it: it is the log's state.
 - A statement may hold lines that look like headers. A header inside an open quote is text.
 """
@@ -64,6 +64,7 @@ class Entry(NamedTuple):
     more: bytes
     database: bytes | None
     timestamp: bytes | None
+    timestamp_is_start: bool
     sql: bytes
     cut: bool
 
@@ -113,7 +114,7 @@ _TIME = b"\n# Time: "
 _HEADER = re.compile(
     rb"""
     ([^\[\n]*)\[([^\]\n]*)\]\ @\ *([^\[\n]*?)\ *\[([^\]\n]*)\](?:\s+Id:\s*(\d{1,18}))?[^\n]*\n # user, host
-    (?:\#\ (?:Thread_id:\ (\d{1,18})\ +)?Schema:\ (\S*)[^\n]*\n)?                              # MariaDB, Percona
+    (?:\#\ (?:Thread_id:\ (\d{1,18})\ +)?Schema:\ (\S*)(\ +QC_hit:)?[^\n]*\n)?                 # Percona; MariaDB
     \#\ Query_time:\ (\d{1,9}\.?\d*)\s+Lock_time:\ (\d{1,9}\.?\d*)\s+Rows_sent:\ (\d+)\s+Rows_examined:\ (\d+)
     ((?:[^\n]*(?:\n|\Z))(?:\#(?!\ administrator\ command)[^\n]*(?:\n|\Z))*)                    # more fields
     (?:use\ ([^\n]*?);(?:\n|\Z))?
@@ -160,7 +161,7 @@ def _entry(
     account: Account,
     mode: SqlMode,
 ) -> Entry:
-    user, login, host, address, id_, thread_id, schema, *figures, use, at = found.groups()
+    user, login, host, address, id_, thread_id, schema, mariadb, *figures, use, at = found.groups()
     sql = text[found.end() :]
     cut = False
     if sql[-1:] != b";" or MARKER in sql or (b"\n" in sql and (b"\n# " in sql or b"started with:" in sql)):
@@ -170,7 +171,7 @@ def _entry(
     account.events += 1
     database = use or database if schema is None else schema
     client = (user or login, host or address, id_ or thread_id)
-    return Entry._make((time, *client, *figures, database, at, sql, cut))
+    return Entry._make((time, *client, *figures, database, at, mariadb is not None, sql, cut))
 
 
 def _sound(sql: bytes, account: Account, mode: SqlMode) -> tuple[bytes, bool]:
@@ -385,7 +386,10 @@ def ended(entry: Entry, zoned: bool) -> tuple[int | None, float | None]:
         return second_us + round(float(found[2] or 0) * 1e6), 1e-6
     if entry.timestamp is None:
         return None, None
-    return int(entry.timestamp) * 1_000_000, 1.0 + float(entry.query_time) * zoned
+    logged_us, query_time_s = int(entry.timestamp) * 1_000_000, float(entry.query_time)
+    if entry.timestamp_is_start:
+        return logged_us + round(query_time_s * 1e6), 1.0
+    return logged_us, 1.0 + query_time_s * zoned
 
 
 @lru_cache(maxsize=4096)

@@ -11,7 +11,8 @@ from aurora_analysis.sources import slow_log
 from aurora_analysis.sources.slow_log import MARKER, Account
 from aurora_analysis.tables import TABLES
 
-GALLERY = sorted((Path(__file__).parent.parent / "slow_logs").glob("*.log"))
+SLOW_LOGS = Path(__file__).parent.parent / "slow_logs"
+GALLERY = sorted(SLOW_LOGS.glob("*.log"))
 QUOTED = {"headers_in_texts": 3}
 """How many headers each gallery file has inside a text."""
 
@@ -91,7 +92,7 @@ SELECT 1;
 
 
 def mariadb(**fields) -> bytes:
-    """An entry of MariaDB, which ended at 2026-11-23 10:24:31 UTC unless told otherwise."""
+    """An entry of MariaDB, which began at 2026-11-23 10:24:31 UTC unless told otherwise."""
     usual = {"user": "bi", "schema": "shop", "query_time": "2.500000", "rows": 1, "timestamp": 1795429471}
     return MARIADB.format(**{**usual, **fields}).encode()
 
@@ -124,8 +125,8 @@ def test_frames_have_the_tables_columns_and_types():
     assert str(rows["started_at"].dtype) == str(rows["ended_at"].dtype) == "datetime64[us, UTC]"
     (row,) = rows.to_dict("records")
     assert (str(row["started_at"]), str(row["ended_at"])) == (
-        "2026-11-23 10:24:28.500000+00:00",
         "2026-11-23 10:24:31+00:00",
+        "2026-11-23 10:24:33.500000+00:00",
     )
     assert (row["time_precision_s"], row["thread_id"], row["instance"]) == (1.0, 3, "lab-reader")
     assert row["extras"] == '{"Rows_affected":0,"Bytes_sent":11}'
@@ -150,9 +151,9 @@ def test_counts_beyond_64_bits_are_the_largest():
 
 def test_a_time_that_the_calendar_does_not_have_is_none():
     """A damaged # Time does not move an execution to 1970: its end is within a Query_time of SET timestamp."""
-    entry = b"# Time: 2026-13-41T10:00:00.000000Z\n" + mariadb()
-    events, _ = read(entry)
-    assert (events[0].ended_us, events[0].time_precision_s) == (1795429471_000_000, 3.5)
+    log = (SLOW_LOGS / "missing_time.log").read_bytes().replace(b"2023-11-30", b"2023-13-41")
+    events, _ = read(log)
+    assert (events[0].ended_us, events[0].time_precision_s) == (1701328928_000_000, 3.000192)
 
 
 def test_the_text_after_a_marker_is_not_trusted():
