@@ -84,3 +84,9 @@ def harmless_share(store: Store) -> float:
     harmless = trials.loc[~trials["holds_view"].astype(bool), "workload"].unique()
     whose = runs["workload"].reindex(held["run"].astype(float)).to_numpy(dtype=object)
     return float(held["growth"][pd.Series(whose, held.index).isin(harmless)].sum() / held["growth"].sum())
+
+
+def by_state(held: pd.DataFrame) -> dict[str, float]:
+    """The share of the growth while purge was held that is known, and that is unknown."""
+    growth = held[held["state"] != "none"].groupby("state")["growth"].sum()
+    return (growth / growth.sum()).to_dict()

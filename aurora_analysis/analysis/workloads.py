@@ -37,6 +37,52 @@ def exposures(slow_queries: pd.DataFrame, *, shortest_s: float = 0.0) -> pd.Data
     )
 
 
+IDLE = "(no statement)"
+"""Stands for the digest of a transaction that holds a view, or has written, while no statement of it runs."""
+
+
+def seen_holding(open_transactions: pd.DataFrame) -> pd.DataFrame:
+    """The transactions that were seen live to hold a read view, or to have written, as runs like `exposures`.
+
+    Answers: who could have held up purge, also where no log tells of it? One row a stretch of samples in which a
+    transaction did so. At READ COMMITTED a view lasts for a statement only, so such a stretch begins where it was
+    first seen; else it begins with the transaction.
+    """
+    holding = open_transactions["has_read_view"].eq(True) | (open_transactions["rows_modified"] > 0)
+    names = ["instance", "thread_id", "started_at"]
+    rows = open_transactions.assign(holding=holding).sort_values([*names, "time"], kind="stable")
+    changes = (rows["holding"] != rows.groupby(names)["holding"].shift()).cumsum().rename("stretch")
+    runs = (
+        rows[rows["holding"]]
+        .assign(
+            digest=rows["digest"].fillna(IDLE), per_statement=rows["isolation_level"].eq("READ COMMITTED")
+        )
+        .groupby([*names, changes], as_index=False)
+        .agg(
+            workload=("user", "first"),
+            digest=("digest", "first"),
+            per_statement=("per_statement", "first"),
+            wrote=("rows_modified", "max"),
+            first=("time", "min"),
+            end=("time", "max"),
+        )
+    )
+    from_first_seen = runs["per_statement"] & (runs["wrote"] == 0)
+    return runs.assign(start=runs["started_at"].mask(from_first_seen, runs["first"]))[EXPOSURE_COLUMNS]
+
+
+def with_seen(runs: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
+    """The runs that logs tell of, and those that were seen live and are in no log.
+
+    A transaction of the same connection that was open at the same time as a logged run is that run.
+    """
+    both = seen.reset_index().merge(runs, on=["instance", "thread_id"], suffixes=("", "_logged"))
+    logged = both[(both["start"] < both["end_logged"]) & (both["end"] > both["start_logged"])]["index"]
+    unlogged = seen[~seen.index.isin(logged)]
+    parts = [part for part in (runs, unlogged) if len(part)]
+    return pd.concat(parts, ignore_index=True) if parts else runs
+
+
 def exposure_share(runs: pd.DataFrame, times: pd.DatetimeIndex, period_s: float) -> pd.DataFrame:
     """The share of each period in which a workload had at least one statement open [0 to 1].
 

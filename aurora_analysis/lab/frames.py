@@ -10,8 +10,9 @@ import pandas as pd
 
 from aurora_analysis import histogram
 from aurora_analysis.fingerprint import join_key, kind, statement
-from aurora_analysis.lab.sampler import Sample, Transaction
+from aurora_analysis.lab.sampler import Sample
 from aurora_analysis.lab.workload import STATEMENTS, Ran, Timing
+from aurora_analysis.sources.live import Transaction
 from aurora_analysis.window import Window
 
 PERIOD_S = 1.0

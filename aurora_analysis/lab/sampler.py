@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 import time
 from pathlib import Path
@@ -15,48 +14,13 @@ from pymysql.connections import Connection
 
 from aurora_analysis.errors import Error
 from aurora_analysis.lab.server import Server
+from aurora_analysis.sources.live import QUERIES, Innodb, Transaction, innodb
 
 LATEST_S = 0.5
 """A sample that is taken later than this after its second is left out: a gap stays a gap."""
 
 TRANSACTIONS_EVERY_S = 2
 """Open transactions are sampled at every second second."""
-
-TRANSACTIONS = """
-SELECT p.id, p.user, p.host, p.command, UNIX_TIMESTAMP(t.trx_started), t.trx_isolation_level,
-       t.trx_rows_modified, t.trx_query
-FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
-"""
-
-
-class Innodb(NamedTuple):
-    """What SHOW ENGINE INNODB STATUS tells of transactions and purge.
-
-    `purge_boundary` is the transaction number up to which purge is allowed: the lowest that an open read view or
-    an open transaction that has written may still need, or the counter where there is none. `views` has, for
-    each connection that holds a view, the lowest number that it may need.
-    """
-
-    history_list_length: int
-    trx_counter: int
-    purge_finished: int
-    purge_boundary: int
-    open_read_views: int
-    active_transactions: int
-    views: dict[int, int]
-
-
-class Transaction(NamedTuple):
-    """A live transaction as information_schema.innodb_trx shows it; `started_at` [s since 1970]."""
-
-    thread_id: int
-    user: str
-    host: str
-    command: str
-    started_at: float
-    isolation_level: str
-    rows_modified: int
-    query: str | None
 
 
 class Sample(NamedTuple):
@@ -66,36 +30,6 @@ class Sample(NamedTuple):
     innodb: Innodb
     cpu_pct: float | None
     transactions: list[Transaction] | None
-
-
-def innodb(status: str) -> Innodb:
-    """The numbers in the text of SHOW ENGINE INNODB STATUS, of MariaDB 10.5+ or MySQL 5.7+."""
-    transactions = [
-        text for text in status.split("---TRANSACTION ")[1:] if ", ACTIVE" in text.split("\n", 1)[0]
-    ]
-    counter = _number(r"Trx id counter (\d+)", status)
-    views = {
-        _number(r"thread id (\d+)", text): _number(r"sees < (\d+)", text)
-        for text in transactions
-        if "Trx read view" in text
-    }
-    writing = [_number(r"(\d+)", text) for text in transactions if "undo log entries" in text]
-    return Innodb(
-        history_list_length=_number(r"History list length (\d+)", status),
-        trx_counter=counter,
-        purge_finished=_number(r"Purge done for trx's n:o < (\d+)", status),
-        purge_boundary=min([counter, *views.values(), *writing]),
-        open_read_views=_number(r"(\d+) read views open", status),
-        active_transactions=len(transactions),
-        views=views,
-    )
-
-
-def _number(pattern: str, text: str) -> int:
-    found = re.search(pattern, text)
-    if found is None:
-        raise Error(f"The status of InnoDB has no {pattern!r}: use MariaDB 10.5+ or MySQL 5.7+ for the lab.")
-    return int(found[1])
 
 
 class Sampler:
@@ -146,11 +80,11 @@ class Sampler:
 
 def _sample(connection: Connection[Any], second: int, cpu_pct: float | None) -> Sample:
     with connection.cursor() as cursor:
-        cursor.execute("SHOW ENGINE INNODB STATUS")
+        cursor.execute(QUERIES["innodb_status"].text)
         seen = innodb(cursor.fetchone()[2])
         if second % TRANSACTIONS_EVERY_S:
             return Sample(second, seen, cpu_pct, None)
-        cursor.execute(TRANSACTIONS)
+        cursor.execute(QUERIES["transactions"].text)
         return Sample(second, seen, cpu_pct, [Transaction(*row) for row in cursor.fetchall()])
 
 

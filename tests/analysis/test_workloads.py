@@ -77,3 +77,65 @@ def test_no_slow_queries_are_no_exposure():
     assert runs.empty
     assert workloads.exposure_share(runs, minutes, 60).shape == (3, 0)
     assert workloads.exposed_hours(runs, Window("2026-11-09", "2026-11-10")).empty
+
+
+def seen_at(second: int, thread: int, **columns) -> dict[str, object]:
+    """A sample of an idle REPEATABLE READ transaction that holds a view since 11:00."""
+    start = pd.Timestamp("2026-11-23T11:00", tz="UTC")
+    usual = {
+        "time": start + pd.Timedelta(seconds=second),
+        "instance": "db-2",
+        "thread_id": thread,
+        "user": "etl",
+        "started_at": start,
+        "isolation_level": "REPEATABLE READ",
+        "rows_modified": 0,
+        "has_read_view": True,
+        "digest": None,
+    }
+    return usual | columns
+
+
+def test_an_idle_transaction_that_was_seen_is_a_run():
+    """It began with the transaction, not when it was first seen; a bare BEGIN is none."""
+    rows = [seen_at(n, 7) for n in (4, 6, 8)] + [seen_at(n, 6, has_read_view=False) for n in (4, 6, 8)]
+    found = workloads.seen_holding(pd.DataFrame(rows))
+    assert found[["workload", "thread_id", "digest"]].to_numpy().tolist() == [["etl", 7, workloads.IDLE]]
+    assert (found["end"] - found["start"]).dt.total_seconds().tolist() == [8.0]
+
+
+def test_a_view_of_read_committed_lasts_for_its_statement():
+    """Each stretch of samples with a view is a run of its own, from when it was first seen."""
+    views = {0: True, 2: True, 4: False, 6: True}
+    rows = [
+        seen_at(n, 7, isolation_level="READ COMMITTED", has_read_view=view, digest="d")
+        for n, view in views.items()
+    ]
+    found = workloads.seen_holding(pd.DataFrame(rows))
+    assert (found["end"] - found["start"]).dt.total_seconds().tolist() == [2.0, 0.0]
+
+
+def test_a_transaction_that_has_written_is_a_run_without_a_view():
+    """From its beginning, at every isolation level."""
+    rows = [
+        seen_at(n, 7, isolation_level="READ COMMITTED", has_read_view=False, rows_modified=1) for n in (4, 6)
+    ]
+    found = workloads.seen_holding(pd.DataFrame(rows))
+    assert (found["end"] - found["start"]).dt.total_seconds().tolist() == [6.0]
+
+
+def test_what_the_log_tells_of_is_not_counted_twice():
+    """The same connection at the same time is the logged run; another time is not."""
+    seen = workloads.seen_holding(pd.DataFrame([seen_at(n, thread) for n in (4, 6) for thread in (7, 8)]))
+    logged = seen[seen["thread_id"] == 7].assign(digest="logged")
+    found = workloads.with_seen(logged, seen)
+    assert sorted(found["digest"]) == [workloads.IDLE, "logged"]
+    later = logged.assign(start=logged["start"] + pd.Timedelta("1h"), end=logged["end"] + pd.Timedelta("1h"))
+    assert len(workloads.with_seen(later, seen)) == 3
+
+
+def test_without_samples_the_log_stands_alone():
+    """Nothing was seen, nothing is added."""
+    none = pd.DataFrame([seen_at(0, 7)])[:0]
+    logged = workloads.seen_holding(pd.DataFrame([seen_at(4, 7)]))
+    assert workloads.with_seen(logged, workloads.seen_holding(none)).equals(logged)

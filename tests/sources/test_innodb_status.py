@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aurora_analysis.errors import Error
-from aurora_analysis.lab import sampler
+from aurora_analysis.sources import live
 
 STATUS = """
 ------------
@@ -41,7 +41,7 @@ def status(*transactions: str, views: int = 0) -> str:
 
 def test_the_counters_are_read():
     """History list, counter, and how far purge is."""
-    seen = sampler.innodb(status(IDLE))
+    seen = live.innodb(status(IDLE))
     assert (seen.history_list_length, seen.trx_counter, seen.purge_finished) == (100, 224, 25)
     assert (seen.open_read_views, seen.active_transactions) == (0, 0)
 
@@ -59,15 +59,15 @@ def test_the_counters_are_read():
 )
 def test_purge_may_go_up_to_the_oldest_that_is_needed(transactions, boundary):
     """A view or an open transaction that has written holds it; a bare BEGIN does not."""
-    assert sampler.innodb(status(*transactions)).purge_boundary == boundary
+    assert live.innodb(status(*transactions)).purge_boundary == boundary
 
 
 def test_a_view_belongs_to_its_connection():
     """Who holds it is known by the thread, not by the age of a transaction."""
-    assert sampler.innodb(status(READING, WRITING, ONLY_BEGUN, views=1)).views == {5: 30}
+    assert live.innodb(status(READING, WRITING, ONLY_BEGUN, views=1)).views == {5: 30}
 
 
 def test_another_server_is_refused_in_one_line():
     """What is missing is named."""
-    with pytest.raises(Error, match="use MariaDB 10.5"):
-        sampler.innodb("no InnoDB here")
+    with pytest.raises(Error, match="MariaDB 10.5"):
+        live.innodb("no InnoDB here")
