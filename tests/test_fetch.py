@@ -101,6 +101,16 @@ def test_one_sources_refusal_leaves_the_others(tmp_path, action, source, line):
     assert refusals(store).empty
 
 
+def test_streams_that_may_not_be_listed_are_read_nevertheless(tmp_path):
+    """The cluster says that it exports: a refused listing is said, and is no reason to call the logs lost."""
+    with endpoint() as aws:
+        aws.deny("logs:DescribeLogStreams")
+        result = fetch(aws, tmp_path, "--source", "slow-log", window=HALF)
+    assert result.exit_code == 1
+    assert "DescribeLogStreams is not permitted" in result.output
+    assert_same(Store(tmp_path), HALF, None, "slow_queries")
+
+
 def test_a_service_that_is_off_is_one_instances_matter(tmp_path):
     """Performance Insights is off for shop-2: said, and the others have theirs; --instance leaves it out."""
     with endpoint(overrides=KEPT | {"shop-2": {"pi_retention_days": 0}}) as aws:

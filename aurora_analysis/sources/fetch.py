@@ -67,7 +67,7 @@ def survey(clients: Clients, known: pd.DataFrame, identifier: str, window: Windo
     failures: list[str] = []
     described = _asked(failures, lambda: topology.fetch(clients["rds"], identifier), None)
     found = described or _from_memory(known, identifier, failures)
-    exported = _asked(failures, lambda: instance_logs.streams(clients["logs"], found.cluster), None) or []
+    exported = _exported(clients, found, failures)
     remembers = Window(now - topology.EVENTS_KEPT, now)
     told = _asked(failures, lambda: topology.fetch_events(clients["rds"], found, remembers), None)
     gone = topology.former(found, known, told or [], exported)
@@ -77,6 +77,12 @@ def survey(clients: Clients, known: pd.DataFrame, identifier: str, window: Windo
     changes = _changes(found, told, seen, window, now)
     parts = (_instances(found, changes, window), *_events(told, window, now))
     return Survey(found, tuple(exported), tuple(changes), parts, tuple(failures))
+
+
+def _exported(clients: Clients, found: Topology, failures: list[str]) -> list[str]:
+    """The instances with a stream of slow queries; where that may not be asked, all, if the cluster exports them."""
+    all_of_them = [each.name for each in found.instances] if "slowquery" in found.log_exports else []
+    return _asked(failures, lambda: instance_logs.streams(clients["logs"], found.cluster) or [], all_of_them)
 
 
 class Refused(Error):

@@ -114,7 +114,7 @@ def _saying(instance: str, window: Window, said: str) -> Chunk:
 
 
 def _gone(instance: str, window: Window) -> Chunk:
-    note = "not exported to CloudWatch Logs, and RDS keeps slow-log files for 24 hours"
+    note = "nothing of it is in CloudWatch Logs, and RDS keeps slow-log files for 24 hours"
     part = Part("slow_queries", None, math.nan, 0, unit="bytes", note=note, instance=instance)
     return Chunk(SOURCE, "logs", instance, window, 0, lambda clients: [part], tables=("slow_queries",))
 
