@@ -69,12 +69,12 @@ def record(
         workload.running() as sessions,
     ):
         workload.prepare(ours, users)
-        logs_start = _log_slow_queries(ours)
+        _log_slow_queries(ours)
         start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=LEAD_S)
         window = Window(start, start + timedelta(seconds=int(duration_s)))
         plan = schedule.draw(start, duration_s, seed=seed, block_s=block_s, users=users)
         load = Load(ours, users, start.timestamp(), int(duration_s), seed)
-        recording = Recording(store, cluster, window, load, plan, logs_start)
+        recording = Recording(store, cluster, window, load, plan)
         return recording.run(sessions, _blocks(window, block_s), progress)
 
 
@@ -96,7 +96,6 @@ class Recording:
     window: Window
     load: Load
     plan: pd.DataFrame
-    logs_start: bool
     samples: list[Sample] = field(default_factory=list)
     timings: list[Timing] = field(default_factory=list)
     log: slow_log.Account = field(default_factory=slow_log.Account)
@@ -196,11 +195,7 @@ class Recording:
                 merge("statements", known)
 
     def _recorded(self, slow_queries: pd.DataFrame, recorded: Window) -> pd.DataFrame:
-        """The rows of the lab's sessions, with their true ends: not those of its set-up, nor of the sampler."""
-        length = pd.to_timedelta(slow_queries["query_time_s"], unit="s").dt.round("us")
-        if self.logs_start:
-            logged = slow_queries["ended_at"]
-            slow_queries = slow_queries.assign(started_at=logged, ended_at=logged + length)
+        """The rows of the lab's sessions, not those of the sampler."""
         inside = slow_queries["ended_at"].between(recorded.start, recorded.end, inclusive="left")
         rows = slow_queries[inside & slow_queries["user"].isin(self.load.users.values())]
         return rows.assign(instance=rows["user"].map(self._instance))
@@ -253,20 +248,10 @@ def _covered(table: str, expected: float, received: float, lost: float, unit: st
     }
 
 
-def _log_slow_queries(ours: Server) -> bool:
-    """Log from here on; returns whether the log's times are the starts of statements, not their ends.
-
-    MariaDB 10.11 writes the start, others the end, and the log does not say which: so it is tried.
-    """
+def _log_slow_queries(ours: Server) -> None:
+    """Log from here on: the set-up was not the lab's load."""
     with ours.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SET GLOBAL slow_query_log = ON")
-    with ours.connect() as connection, connection.cursor() as cursor:
-        began = time.time()
-        cursor.execute("SELECT SLEEP(2)")
-    with ours.slow_log.open("rb") as log:
-        (tried,) = slow_log.frames(iter(lambda: log.read(2**20), b""))
-    logged = tried.slow_queries["ended_at"].iloc[-1].timestamp()
-    return bool(logged < began + 1)
 
 
 def _line(metrics: pd.DataFrame) -> str:
