@@ -220,6 +220,9 @@ def _mechanism(name: str, grown: pd.DataFrame) -> str:
     )
 
 
+TRIED = [*OUTCOMES, "canary_latency"]
+"""The writer's latencies that a trial is judged by, where there are values of them."""
+
 IDLE_CLONE = "trial on an idle clone"
 """The category of the event by which a trial says that its writer was not loaded as production is."""
 

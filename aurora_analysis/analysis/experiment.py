@@ -42,6 +42,21 @@ def randomised(trials: pd.DataFrame) -> pd.DataFrame:
     return trials[trials["assigned"].notna() & trials["on_share"].between(0, 1, inclusive="neither")]
 
 
+def took_place(trials: pd.DataFrame) -> pd.DataFrame:
+    """How many blocks were drawn to be on, and ran. Answers: was the plan carried out?
+
+    One row a trial and workload; `late_s` is the most that a run began after its planned start [s].
+    """
+    late = (trials["started_at"] - trials["time"]).dt.total_seconds()
+    return (
+        trials.assign(on=trials["assigned"].astype(bool), ran=trials["started_at"].notna(), late_s=late)
+        .groupby(["trial", "workload"])
+        .agg(blocks=("block", "size"), on=("on", "sum"), ran=("ran", "sum"), late_s=("late_s", "max"))
+        .round({"late_s": 1})
+        .reset_index()
+    )
+
+
 def outcomes(latency: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """The mean of each metric over the planned run of each block. Answers: how did each block fare?
 
@@ -197,23 +212,27 @@ def history_growth(
     """By how much faster the history list grows while a workload runs [transactions an hour], with interval and p.
 
     Answers: does the query hold up purge? `history` is the history list over time, `trials` the blocks that were
-    drawn. Growth is from the first sample of a planned run to its last.
+    drawn. Growth is from the first sample of a planned run to its last; workloads that were switched
+    beside this one are held constant in the difference.
     """
     rows = [
-        (workload, *_growth(history, mine, draws, alpha, seed))
-        for workload, mine in trials.groupby("workload")
+        (workload, *_growth(history, trials, str(workload), draws, alpha, seed))
+        for workload in sorted(trials["workload"].unique())
     ]
     return pd.DataFrame(rows, columns=GROWTH_COLUMNS)
 
 
-def _growth(history: pd.Series, mine: pd.DataFrame, draws: int, alpha: float, seed: int) -> tuple[float, ...]:
+def _growth(
+    history: pd.Series, trials: pd.DataFrame, workload: str, draws: int, alpha: float, seed: int
+) -> tuple[float, ...]:
+    mine = trials[trials["workload"] == workload]
     spans = [history[start : end - pd.Timedelta("1us")] for start, end in zip(mine["time"], mine["end"])]
     rates = np.array([_per_hour(span) for span in spans])
     known = ~np.isnan(rates)
     on = mine["assigned"].to_numpy(dtype=float)[known]
     if min(on.sum(), len(on) - on.sum()) < BLOCKS_NEEDED:
         return (np.nan,) * 6
-    trial = _Trial(rates[known], on, _annihilator(np.ones((len(on), 1))))
+    trial = _Trial(rates[known], on, _annihilator(_held_constant(mine[known], trials, workload, None)))
     states = _draws(on, draws, seed)
     means = trial.y[on == 1].mean(), trial.y[on == 0].mean()
     return (*means, trial.estimate(), *_interval(trial, states, alpha), _p(trial, states, 0.0))
