@@ -27,7 +27,7 @@ KEPT_DAYS = 30
 
 PERIOD_S = 60
 OFTEN_S = 10
-"""Documents that come more often than this are brought three hours at a time, others a week: they are held until then."""
+"""Documents that come more often than this are brought three hours at a time, others two days: they are held until then."""
 
 KIB = 1024.0
 
@@ -86,7 +86,7 @@ METRICS: dict[str, Callable[[Document], float | None]] = {
 
 
 def chunks(topology: Topology, coverage: pd.DataFrame, window: Window, now: datetime) -> list[Chunk]:
-    """A chunk for each instance and week; an instance without the service is one chunk that says so."""
+    """A chunk for each instance and two days; an instance without the service is one chunk that says so."""
     return [
         chunk
         for each in topology.by_resource()
@@ -100,7 +100,7 @@ def _chunks(instance: Instance, window: Window) -> list[Chunk]:
         return [_saying(instance, window, said)]
     often = instance.monitoring_interval_s and instance.monitoring_interval_s < OFTEN_S
     return [
-        _chunk(instance, piece) for piece in split(window, timedelta(hours=3) if often else timedelta(days=7))
+        _chunk(instance, piece) for piece in split(window, timedelta(hours=3) if often else timedelta(days=2))
     ]
 
 
