@@ -99,7 +99,7 @@ def statement(sql: str, mode: SqlMode = DEFAULT_MODE) -> Statement:
 
 
 def is_closed(sql: bytes, mode: SqlMode = DEFAULT_MODE) -> bool:
-    """Whether every quote and comment that the text opens is closed in it."""
+    """Whether every quote that the text opens is closed in it."""
     return _closed(mode).match(sql) is not None
 
 
@@ -107,7 +107,7 @@ def is_closed(sql: bytes, mode: SqlMode = DEFAULT_MODE) -> bool:
 def _closed(mode: SqlMode) -> re.Pattern[bytes]:
     plain = SqlMode(backslash_escapes=False)
     quoted = [_quoted("'", mode), _quoted('"', plain if mode.ansi_quotes else mode), _quoted("`", plain)]
-    comments = [r"/\*.*?\*/", r"--(?=[\s\x00-\x1f]|\Z)[^\n]*", r"\#[^\n]*", "[/-]"]
+    comments = [r"/\*(?:.*?\*/|.*+)", r"--(?=[\s\x00-\x1f]|\Z)[^\n]*", r"\#[^\n]*", "[/-]"]
     return re.compile(rf"""(?:[^'"`#/-]++|{"|".join(quoted + comments)})*+\Z""".encode(), re.DOTALL)
 
 
@@ -185,7 +185,7 @@ _ROW = rf"\(\s*+{_ITEM}(?:,\s*+{_ITEM})++\)"
 _ROWS = re.compile(rf"{_ROW}(?:\s*+,\s*+{_ROW})*+".encode())
 _LIST = re.compile(rb"\x01(?:\s*,\s*(?:[-+]?\x01|NULL\b|null\b))+")
 _COMMENT = re.compile(
-    rb"""/\*(?!M?!)[^\x01'"]*?\*/|--(?=[\s\x00-\x1f]|\Z)[^\n\x01'"]*(?=\n|\Z)|\#[^\n\x01'"]*(?=\n|\Z)"""
+    rb"""/\*(?!M?!)[^\x01'"]*?(?:\*/|\Z)|--(?=[\s\x00-\x1f]|\Z)[^\n\x01'"]*(?=\n|\Z)|\#[^\n\x01'"]*(?=\n|\Z)"""
 )
 """A comment in which no quote stood."""
 _OPENED = re.compile(rb"/\*(?!M?!)|--(?=[\s\x00-\x1f]|\Z)|\#")
@@ -203,7 +203,7 @@ def _careful(mode: SqlMode) -> re.Pattern[bytes]:
     plain = SqlMode(backslash_escapes=False)
     tick, double = _quoted("`", plain), _quoted('"', plain if mode.ansi_quotes else mode)
     strings, names = ([], [tick, double]) if mode.ansi_quotes else ([double], [tick])
-    comment = r"/\*(?!M?!).*?\*/|--(?=[\s\x00-\x1f]|\Z)[^\n]*|\#[^\n]*"
+    comment = r"/\*(?!M?!)(?:.*?\*/|.*+)|--(?=[\s\x00-\x1f]|\Z)[^\n]*|\#[^\n]*"
     either = "|".join([_quoted("'", mode), *strings, f"({'|'.join(names)})", f"({comment})"])
     return re.compile(either.encode(), re.DOTALL)
 
@@ -271,9 +271,11 @@ def kind(text: str) -> str:
     return word[0] if word else ""
 
 
-_TAG = r"""\s*[\w.\-%]+\s*=\s*(?:'(?:[^'\\]|\\.)*'|"[^"]*"|[^\s,;'"]*)\s*"""
-_TAGS = re.compile(rf"{_TAG}(?:[,;\s]{_TAG})*[,;]?\s*")
-_PAIR = re.compile(r"""([\w.\-%]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|"([^"]*)"|([^\s,;'"]*))""")
+_KEY = r"[\w.\-%]++"
+_TAG_VALUE = r"""(?:'(?:[^'\\]|\\.)*+'|"[^"]*+"|[^\s,;'"]*+)"""
+_TAGS = re.compile(rf"\s*+(?:{_KEY}\s*+=\s*+{_TAG_VALUE}(?:\s*+[,;]\s*+|\s++|\Z))++", re.DOTALL)
+"""Nothing but pairs. No part gives back what it took, or a long comment would take for ever."""
+_PAIR = re.compile(r"""([\w.\-%]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|"([^"]*)"|([^\s,;'"]*))""", re.DOTALL)
 
 
 def tags(sql: str, mode: SqlMode = DEFAULT_MODE) -> dict[str, str]:

@@ -132,6 +132,13 @@ def test_tags_are_the_pairs_of_comments_that_hold_nothing_else():
         "route": "%2Fshop",
     }
     assert tags("SELECT '/* a=b */' -- and x = 'secret'\n") == {}
+    assert tags("/* a = 1,b=2 ; c='x''y' */") == {}
+    assert tags("/* a = 1,b=2 ; c= */") == {"a": "1", "b": "2", "c": ""}
+
+
+def test_a_long_comment_takes_no_longer_than_its_length():
+    """Pairs with wide gaps, and then prose: a pattern that tries every split of the gaps would not end."""
+    assert tags("/*" + "  a =  b  " * 2000 + " and so on */ SELECT 1") == {}
 
 
 def test_digest_is_stable():
