@@ -655,7 +655,12 @@ class _Length(click.ParamType):
 
 
 SERVERS = [
-    click.option("--writer", required=True, metavar="URL", help="mysql://user@host:3306/, of the writer."),
+    click.option(
+        "--writer",
+        required=True,
+        metavar="URL",
+        help="mysql://user@host:3306/, of the writer; the password is in it or in AURORA_ANALYSIS_PASSWORD.",
+    ),
     click.option("--reader", "readers", multiple=True, metavar="URL", help="Of each reader; repeat."),
     click.option("--iam", is_flag=True, help="Log in by IAM token, made at each connect; needs --ca."),
     click.option("--ca", default="", help="The bundle of RDS certificates: connections are by TLS."),
