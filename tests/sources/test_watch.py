@@ -9,8 +9,10 @@ import pandas as pd
 import pymysql
 import pytest
 import sqlalchemy
+from click.testing import CliRunner
 from live_server import written_to
 
+from aurora_analysis.cli import main
 from aurora_analysis.lab import server
 from aurora_analysis.sources import watch
 from aurora_analysis.sources.live import Probe
@@ -110,6 +112,21 @@ def test_what_was_seen_is_in_the_store(real_server, sessions, tmp_path):
     covered = store.read("coverage", cluster="lab")
     assert covered[["expected", "received"]].to_numpy().tolist() == [[3, 3]]
     assert set(store.versions()) <= set(TABLES)
+
+
+def test_the_command_shows_the_holder_and_what_would_end_it(real_server, sessions, tmp_path):
+    """Plain lines where there is no terminal; the statement is shown, and the session goes on."""
+    thread = sessions("etl", "BEGIN", "SELECT COUNT(*) FROM trial.stock")
+    address = f"mysql://root@/?unix_socket={real_server.socket}"
+    given = ["watch", "--writer", address, "--store", str(tmp_path), "--every", "1s", "--for", "1.9s"]
+    with written_to(real_server):
+        done = CliRunner().invoke(main, given)
+    assert done.exit_code == 0, done.output
+    assert "purge blocked" in done.output
+    assert f"held by session {thread} on live-writer: etl from localhost" in done.output
+    assert f"to end it, on live-writer: KILL {thread};" in done.output
+    assert "\x1b" not in done.output
+    assert len(Store(tmp_path).read("read_views", cluster="live")) == 2
 
 
 def test_our_own_sessions_hold_nothing_between_samples(real_server):
