@@ -1,4 +1,4 @@
-"""What the servers say of themselves, now: history list, read views, open transactions, statements.
+"""What the servers say of themselves, now: history list, read views, open transactions.
 
 The slow log and Performance Insights both miss an idle transaction that holds a read view; the servers do not.
 Every probe is one statement of `queries/`, read only, tagged, limited in time, and leaves no view behind. A probe
