@@ -20,7 +20,7 @@ from markupsafe import Markup
 from nbconvert.filters import Highlight2HTML, ansi2html
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
-from aurora_analysis.analysis.verdict import MIME_TYPE, SYMBOLS
+from aurora_analysis.analysis.verdict import MIME_TYPE, SEVERITIES, SYMBOLS
 from aurora_analysis.window import Window, zone
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -106,6 +106,8 @@ CELL = re.compile(r"<(t[dh])[^>]*>(.*?)</t[dh]>", re.DOTALL)
 NUMBER = re.compile(
     r"\s*((([-+−±≤≥~]|&lt;|&gt;)\s*)?\d[\d.,]*(e[-+]?\d+)?\s*%?|inf|-inf|nan|NaN|NaT|None|–|-)?\s*"
 )
+EMPTY_HEADER = re.compile(r"<th([^>]*)>\s*</th>")
+"""The corner of a frame: a header without a word is none."""
 SHORT = 28
 """A text of so many characters at most is not broken into lines: a time with its zone has 25."""
 
@@ -121,6 +123,17 @@ def _with_kinds(row: str, kinds: Mapping[int, str]) -> str:
     return "".join(
         re.sub(r"^<(t[dh])", rf'<\1 class="{kinds[n]}"', cell) if kinds.get(n) else cell for n, cell in cells
     )
+
+
+def figure_text(heading: str, findings: Sequence[Mapping[str, Any]]) -> str:
+    """What stands for a figure where it cannot be seen: where it belongs, and what was found, the worst first."""
+    worst = sorted(findings, key=lambda finding: SEVERITIES.index(finding["severity"]))[:TOLD]
+    told = [f"{finding['subject']}: {finding['level']}. {finding['sentence']}" for finding in worst]
+    return " ".join([f"Figure: {heading or 'of this page'}.", *told])
+
+
+TOLD = 2
+"""So many findings are told with each figure; the others stand on the page."""
 
 
 def _attribute(tag: str, name: str, value: str) -> str | None:
@@ -173,7 +186,7 @@ def _prose(source: str) -> Markup:
 
 
 def _table(fragment: str) -> Markup:
-    return Markup(aligned(clean(fragment)))
+    return Markup(EMPTY_HEADER.sub(r"<td\1></td>", aligned(clean(fragment))))
 
 
 def _terminal(text: str) -> Markup:
@@ -216,5 +229,6 @@ def _environment() -> jinja2.Environment:
     )
     environment.globals["symbols"] = SYMBOLS
     environment.globals["finding_type"] = MIME_TYPE
+    environment.globals["figure_text"] = figure_text
     environment.globals["style"] = Markup((TEMPLATES / "style.css").read_text("utf-8"))
     return environment

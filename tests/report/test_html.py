@@ -85,7 +85,7 @@ def test_a_page_shows_what_its_notebook_showed():
         '<details class="code"><summary>Code</summary>',
         '<article class="verdict act" id="finding-1">',
         '<a href="#finding-1">the writer: busy</a>',
-        'src="data:image/png;base64,iVBORw0KGgo=" alt="Figure: When"',
+        'src="data:image/png;base64,iVBORw0KGgo=" alt="Figure: When.',
         "metrics=3",
     ):
         assert part in page, part
@@ -115,7 +115,7 @@ def test_simulated_data_are_said_to_be():
 def test_a_failure_is_a_red_box():
     """With what stopped it."""
     page = page_of(executed(error="cell [4] stopped: KeyError"))
-    assert '<aside class="notice failure"><strong>This notebook did not finish:</strong> cell [4]' in page
+    assert '<div class="notice failure"><strong>This notebook did not finish:</strong> cell [4]' in page
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,105 @@
+"""Every page for everyone: axe-core finds nothing in chromium, on a desktop and on a phone."""
+
+from __future__ import annotations
+
+import nbformat
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from aurora_analysis.analysis.verdict import Verdict
+from aurora_analysis.report import history, html, index
+from aurora_analysis.report.runner import Outcome
+
+WINDOW = {"start": "2026-11-09T00:00:00Z", "end": "2026-11-16T00:00:00Z"}
+RUN = {
+    "archived": True,
+    "id": "1",
+    "store": "/store",
+    "versions": {"metrics": 1},
+    "timezone": "UTC",
+    "parameters": {},
+    "package_version": "0.1.0",
+    "git_sha": "",
+}
+VERDICTS = [
+    Verdict("load", f"one {severity}", "so", severity, "It was so.", {}, "Seen.", "Look.").to_dict()
+    for severity in ("act", "watch", "unknown", "ok")
+]
+FRAME = '<table class="dataframe"><thead><tr><th></th><th>{0}</th></tr></thead><tbody><tr><th>0</th><td>1</td></tr></tbody></table>'
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """An archive of one report of two clusters, one of them simulated, with a notebook that stopped."""
+    root = tmp_path_factory.mktemp("archive")
+    folder = root / "2026-W46"
+    (folder / "shop").mkdir(parents=True)
+    row = {
+        "table": "metrics",
+        "instance": None,
+        "source": "a",
+        "covered": 0.5,
+        "unit": "points",
+        "note": "late",
+    }
+    row |= {"expected": 24.0, "received": 12.0, "lost": 1.0}
+    seen = dict.fromkeys(("role", *index.FACTS), "") | {"instance": "shop-1"}
+    known = {"coverage": [row], "instances": [seen], "failovers": [], "simulated": "simulated"}
+    clusters = [{"cluster": name, "error": ""} | WINDOW | known for name in ("shop", "toy")]
+    clusters.append({"cluster": "gone", "error": "The store has no cluster."} | WINDOW | index.NOTHING)
+    outcomes = [
+        Outcome("shop", "load", "Is it well?", 1.0, "", VERDICTS),
+        Outcome("toy", "undo", "Does it grow?", 1.0, "cell [4] stopped"),
+    ]
+    (folder / "shop" / "load.html").write_text(html.page(_notebook(), VERDICTS))
+    index.write(folder, index.record(RUN, clusters, outcomes))
+    history.write(root)
+    return root
+
+
+def _notebook() -> nbformat.NotebookNode:
+    new = nbformat.v4.new_notebook()
+    outputs = [{"text/html": FRAME.format("x" * 200)}, {"image/png": DOT}, {html.MIME_TYPE: VERDICTS[0]}]
+    shown = [nbformat.v4.new_output("display_data", data=data) for data in outputs]
+    new.cells = [
+        nbformat.v4.new_markdown_cell("# Is it well?"),
+        nbformat.v4.new_markdown_cell("## When?\n\nThen."),
+        nbformat.v4.new_code_cell("x = 1  # why\n'text'", outputs=shown),
+    ]
+    manifest = {
+        "notebook": "load",
+        "cluster": "shop",
+        "simulated": "",
+        "error": "cell [3] stopped",
+        "run_id": "1",
+    }
+    manifest |= {
+        "versions": {},
+        "package_version": "",
+        "git_sha": "",
+        "parameters": WINDOW | {"timezone": "UTC"},
+    }
+    new.metadata["aurora_analysis"] = manifest
+    return new
+
+
+@pytest.mark.parametrize("width", [1200, 390])
+@pytest.mark.parametrize("name", ["index.html", "2026-W46/index.html", "2026-W46/shop/load.html"])
+def test_nothing_stands_in_the_way(chromium_browser, archive, name, width):
+    """WCAG 2.2 A and AA, and what axe-core holds good: contrast, names, order, keyboard; no page wider than its screen."""
+    page = chromium_browser.new_page(viewport={"width": width, "height": 900})
+    page.goto((archive / name).as_uri())
+    found = Axe().run(page).response
+    told = [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]]
+    fits = page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
+    assert told == []
+    assert fits
+    assert len(found["passes"]) > 20, "axe-core looked"
+
+
+def test_a_figure_tells_what_was_found():
+    """Its text is computed: where it belongs, and the two worst findings."""
+    told = html.figure_text("When?", list(reversed(VERDICTS)))
+    assert told == "Figure: When?. one act: so. It was so. one watch: so. It was so."
