@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,9 @@ from playwright.sync_api import Browser, Route, sync_playwright
 
 from aurora_analysis.lab import server
 from aurora_analysis.lab.server import Server
+
+# A shell that starts us in the background makes us deaf to Ctrl-C, and so are the programs that we start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 
