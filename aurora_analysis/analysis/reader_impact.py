@@ -530,9 +530,9 @@ def _fit(columns: Array, weights: Array, y: Array, edges: Integers) -> _Fit:
     gram, moment = grams.sum(axis=0), moments.sum(axis=0)
     inverse = np.linalg.pinv(gram, rcond=1e-10, hermitian=True)
     coefficients = inverse @ moment
-    # A column that only one day has is nothing without that day: the ridge lets it be.
+    # A column that only one day has is nothing without that day: the ridge lets it be. One that no day has is nothing.
     others = gram - grams + 1e-9 * np.diag(np.diag(gram))
-    moved = np.linalg.solve(others, moment - moments) - coefficients
+    moved = np.linalg.pinv(others, rcond=1e-10, hermitian=True) @ (moment - moments) - coefficients
     error = np.sqrt(((weights @ moved) ** 2).sum(axis=0))
     share = np.add.reduceat((columns @ (inverse @ weights)) ** 2, edges)
     share = share / share.sum()
