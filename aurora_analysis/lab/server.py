@@ -118,9 +118,12 @@ def _initialise(program: str, folder: Path, environment: Mapping[str, str]) -> N
         command = [installer, *data, "--auth-root-authentication-method=normal", "--skip-test-db"]
     else:
         command = [program, *data, "--initialize-insecure"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if done.returncode:
-        raise Error(f"{command[0]} could not make a data folder in {folder}: {_last_line(done.stderr)}")
+    for _ in range(2):  # on a busy machine it was seen to abort, and to succeed when asked again
+        shutil.rmtree(folder / "data", ignore_errors=True)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        if not done.returncode:
+            return
+    raise Error(f"{command[0]} could not make a data folder in {folder}: {_last_line(done.stderr)}")
 
 
 def _start(
