@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,50 @@ def main() -> None:
 
 STORE_HELP = "Folder or s3:// prefix [default: AURORA_ANALYSIS_STORE, else the sample]."
 
+WINDOW = [
+    click.option("--week", default="", help="An ISO week, as in 2026-W46, Monday 00:00 in --timezone."),
+    click.option("--last-week", is_flag=True, help="The last whole ISO week."),
+    click.option("--start", default="", help="UTC, inclusive, with --end."),
+    click.option("--end", default="", help="UTC, exclusive."),
+    click.option("--timezone", default="", help="For people; data stay UTC [default: UTC]."),
+]
+
+
+@dataclass(frozen=True)
+class _Span:
+    """The options that name a window."""
+
+    start: str
+    end: str
+    week: str
+    last_week: bool
+    timezone: str
+
+    def window(self, now: datetime | None = None) -> Window | None:
+        """The window that they name, or None."""
+        if sum([bool(self.start or self.end), bool(self.week), self.last_week]) > 1:
+            raise Error("Name one window: --week, or --last-week, or --start with --end.")
+        if self.week:
+            return window.week(self.week, self.timezone or "UTC")
+        if self.last_week:
+            return window.last_week(self.timezone or "UTC", now=now)
+        if bool(self.start) != bool(self.end):
+            raise Error("A window has two ends: give --start with --end.")
+        return Window(self.start, self.end) if self.start else None
+
+
+def _windowed(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that name a window; the command takes them as one argument, `span`."""
+
+    @functools.wraps(command)
+    def with_span(**given: Any) -> None:
+        names = [one.name for one in fields(_Span)]
+        command(span=_Span(**{name: given.pop(name) for name in names}), **given)
+
+    for option in reversed(WINDOW):
+        with_span = option(with_span)
+    return with_span
+
 
 @main.command()
 @click.option("--store", "location", default="", help=STORE_HELP)
@@ -62,11 +107,7 @@ STORE_HELP = "Folder or s3:// prefix [default: AURORA_ANALYSIS_STORE, else the s
 @click.option(
     "--config", "settings", default="", help="Settings [default: aurora-analysis.toml, if it is there]."
 )
-@click.option("--week", default="", help="An ISO week, as in 2026-W46, Monday 00:00 in --timezone.")
-@click.option("--last-week", is_flag=True, help="The last whole ISO week.")
-@click.option("--start", default="", help="UTC, inclusive, with --end.")
-@click.option("--end", default="", help="UTC, exclusive.")
-@click.option("--timezone", default="", help="For people; data stay UTC [default: UTC].")
+@_windowed
 @click.option("--notebook", "notebooks", multiple=True, help="Name or file; repeat [default: the suite].")
 @click.option("-p", "--parameter", "pairs", multiple=True, metavar="NAME=VALUE", help="Of the notebooks.")
 @click.option(
@@ -94,11 +135,7 @@ def report(
     clusters: tuple[str, ...],
     every: bool,
     settings: str,
-    week: str,
-    last_week: bool,
-    start: str,
-    end: str,
-    timezone: str,
+    span: _Span,
     notebooks: tuple[str, ...],
     pairs: tuple[str, ...],
     earlier: Path | None,
@@ -121,9 +158,9 @@ def report(
     asked = {
         "store": location or (read.store if every else ""),
         "clusters": _every(clusters, read) if every else clusters,
-        "window": _window(start, end, week, last_week, timezone or "UTC"),
+        "window": span.window(),
         "notebooks": notebooks,
-        "timezone": timezone,
+        "timezone": span.timezone,
         "parameters": _pairs(pairs),
         "keep_going": every,
         "settings": read.origin,
@@ -171,11 +208,7 @@ def notebooks(folder: Path, force: bool) -> None:
 @click.option(
     "--store", "location", default="", help="Folder or s3:// prefix [default: AURORA_ANALYSIS_STORE]."
 )
-@click.option("--week", default="", help="An ISO week, as in 2026-W46, Monday 00:00 in --timezone.")
-@click.option("--last-week", is_flag=True, help="The last whole ISO week.")
-@click.option("--start", default="", help="UTC, inclusive, with --end.")
-@click.option("--end", default="", help="UTC, exclusive.")
-@click.option("--timezone", default="UTC", help="For weeks; data stay UTC.", show_default=True)
+@_windowed
 @click.option("--instance", "instances", multiple=True, help="Repeat for several [default: all].")
 @click.option("--source", "sources", multiple=True, help="Repeat for several [default: all].")
 @click.option("--dry-run", is_flag=True, help="Count the calls and what they cost; bring nothing.")
@@ -190,11 +223,7 @@ def notebooks(folder: Path, force: bool) -> None:
 def fetch(
     cluster: str,
     location: str,
-    week: str,
-    last_week: bool,
-    start: str,
-    end: str,
-    timezone: str,
+    span: _Span,
     instances: tuple[str, ...],
     sources: tuple[str, ...],
     dry_run: bool,
@@ -214,7 +243,7 @@ def fetch(
     from aurora_analysis.sources import plan
     from aurora_analysis.store import Store
 
-    asked = _window(start, end, week, last_week, timezone, _now(pretended))
+    asked = span.window(_now(pretended))
     if asked is None:
         raise Error("Name a window: --last-week, or --week, or --start with --end.")
     read = config.load(settings)
@@ -367,22 +396,6 @@ def _progress(work: Work) -> Callable[[Done], None]:
             click.echo(f"{source}: {done[source]} of {counts[source]}", err=True)
 
     return tell
-
-
-def _window(
-    start: str, end: str, week: str, last_week: bool, timezone: str, now: datetime | None = None
-) -> Window | None:
-    """The window that the options name, or None."""
-    ways = [bool(start or end), bool(week), last_week]
-    if sum(ways) > 1:
-        raise Error("Name one window: --week, or --last-week, or --start with --end.")
-    if week:
-        return window.week(week, timezone)
-    if last_week:
-        return window.last_week(timezone, now=now)
-    if bool(start) != bool(end):
-        raise Error("A window has two ends: give --start with --end.")
-    return Window(start, end) if start else None
 
 
 def _pairs(given: tuple[str, ...]) -> dict[str, str]:
@@ -565,28 +578,20 @@ STORE = click.option("--store", "location", default="", help=STORE_HELP)
 @click.argument("name")
 @CLUSTER
 @STORE
-@click.option("--week", default="", help="An ISO week, as in 2026-W46, Monday 00:00 in --timezone.")
-@click.option("--last-week", is_flag=True, help="The last whole ISO week.")
-@click.option("--start", default="", help="UTC, inclusive, with --end.")
-@click.option("--end", default="", help="UTC, exclusive.")
-@click.option("--timezone", default="UTC", show_default=True, help="For --week and --last-week.")
+@_windowed
 @click.option("--note", default="", help="Why it is kept.")
 def baseline_save(
     name: str,
     cluster: str,
     location: str,
-    week: str,
-    last_week: bool,
-    start: str,
-    end: str,
-    timezone: str,
+    span: _Span,
     note: str,
 ) -> None:
     """Keep a window under NAME; a NAME that is there already then stands for this window."""
     from aurora_analysis import baseline
     from aurora_analysis.store import Store
 
-    kept = _window(start, end, week, last_week, timezone)
+    kept = span.window()
     if kept is None:
         raise Error("Name the window to keep: --week, or --last-week, or --start with --end.")
     baseline.save(Store(_named_store(location)), name, kept, cluster=cluster, note=note)
