@@ -108,6 +108,7 @@ def estimate(
     load: pd.Series,
     exposures: pd.DataFrame,
     *,
+    unknown: pd.DataFrame | None = None,
     writer_jobs: pd.DataFrame | None = None,
     history_list_length: pd.Series | None = None,
     roles: pd.DataFrame | None = None,
@@ -122,12 +123,13 @@ def estimate(
     Answers: did this reader workload slow the writer?
     `latency` has one column a metric [ms] and one row a minute (index UTC; NaN = missing), `load` is the writer's
     write throughput [1/s] on the same minutes. `exposures` has one row a run: `workload, start, end` (UTC), and so
-    has `writer_jobs` for the writer's own jobs; `history_list_length` shows how fast purge drains; `roles` are
-    rows `start, end, writer` where a failover moved the writer. `timezone` is where people's days and weekends
+    have `unknown`, the spans in which nobody can say whether it was open (they are left out, not taken for
+    unexposed), and `writer_jobs`, the writer's own jobs; `history_list_length` shows how fast purge drains; `roles`
+    are rows `start, end, writer` where a failover moved the writer. `timezone` is where people's days and weekends
     are. One row a workload and metric; `p_adjusted` by Benjamini & Hochberg over those that were not refused.
     `placebos` > 0 pastes so many real exposures onto other days and tells how many of these are "found".
     """
-    study = _study(latency, load, exposures, writer_jobs, history_list_length, roles, timezone)
+    study = _study(latency, load, exposures, unknown, writer_jobs, history_list_length, roles, timezone)
     study = replace(study, suspects=_suspects(study))
     findings = [finding for part in _parts(study) for finding in _findings(part)]
     rejected = _placebo_rejections(study, alpha, placebos, seed)
@@ -147,6 +149,7 @@ def sensitivity(
     load: pd.Series,
     exposures: pd.DataFrame,
     *,
+    unknown: pd.DataFrame | None = None,
     writer_jobs: pd.DataFrame | None = None,
     history_list_length: pd.Series | None = None,
     roles: pd.DataFrame | None = None,
@@ -158,7 +161,7 @@ def sensitivity(
     Takes what `estimate` takes. The variants: without dose; without what ran inside the writer's jobs; with every
     run as long as the median one (a slow storage makes a run long); and before the start, where none can be.
     """
-    study = _study(latency, load, exposures, writer_jobs, history_list_length, roles, timezone)
+    study = _study(latency, load, exposures, unknown, writer_jobs, history_list_length, roles, timezone)
     rows = [
         (study.workloads[i], metric, name, *_percent(fit, m, alpha))
         for part in _parts(study)
@@ -179,6 +182,7 @@ def quantile_effects(
     exposures: pd.DataFrame,
     *,
     quantiles: Sequence[float] = (0.5, 0.95, 0.99),
+    unknown: pd.DataFrame | None = None,
     writer_jobs: pd.DataFrame | None = None,
     history_list_length: pd.Series | None = None,
     roles: pd.DataFrame | None = None,
@@ -191,7 +195,7 @@ def quantile_effects(
     statements. Takes what `estimate` takes. The point is the difference between exposed and unexposed minutes;
     its error comes from the recentred influence function (Firpo, Fortin & Lemieux 2009) with `estimate`'s days.
     """
-    study = _study(latency, load, exposures, writer_jobs, history_list_length, roles, timezone)
+    study = _study(latency, load, exposures, unknown, writer_jobs, history_list_length, roles, timezone)
     rows = [
         (study.workloads[i], metric, q, *_percent(_quantile_fit(part, i, m, q), 0, alpha))
         for part in _parts(study)
@@ -207,6 +211,8 @@ def quantile_effects(
 class _Study:
     """The input on one grid of minutes: `logs` of latency by metric, `open` the share of each minute by workload.
 
+    `unknown` tells the minutes of which nobody can say whether the workload was open.
+
     The first `real` workloads may stand beside another one; the rest are placebos. `suspects` stand beside every
     other one.
     """
@@ -219,6 +225,7 @@ class _Study:
     drain: float
     workloads: list[str]
     open: Array
+    unknown: Mask
     real: int
     suspects: list[int] = field(default_factory=list)
 
@@ -227,6 +234,7 @@ def _study(
     latency: pd.DataFrame,
     load: pd.Series,
     exposures: pd.DataFrame,
+    unknown: pd.DataFrame | None,
     writer_jobs: pd.DataFrame | None,
     history_list_length: pd.Series | None,
     roles: pd.DataFrame | None,
@@ -246,6 +254,7 @@ def _study(
         latency.reindex(times).where(lambda frame: (frame > 0) & (frame < np.inf)).loc[known].reindex(times)
     )
     by_name = {str(name): runs for name, runs in exposures.groupby("workload", sort=True)}
+    open_ = _stack([exposure.open_share(runs, grid) for runs in by_name.values()], len(times))
     return _Study(
         grid=grid,
         logs=pd.DataFrame(np.log(usable)),
@@ -254,7 +263,8 @@ def _study(
         spans=spans,
         drain=exposure.drain(history_list_length, throughput),
         workloads=list(by_name),
-        open=_stack([exposure.open_share(runs, grid) for runs in by_name.values()], len(times)),
+        open=open_,
+        unknown=_unknown(grid, list(by_name), unknown) & (open_ == 0),
         real=len(by_name),
     )
 
@@ -325,6 +335,18 @@ def _jobs(grid: Grid, writer_jobs: pd.DataFrame | None) -> dict[str, Array]:
     return {name: share for name, share in found.items() if share.any()}
 
 
+def _unknown(grid: Grid, workloads: list[str], spans: pd.DataFrame | None) -> Mask:
+    """The minutes that the spans touch, by workload."""
+    found = np.zeros((len(grid.times), len(workloads)), dtype=bool)
+    if spans is not None:
+        _check_runs(spans, "unknown")
+        for n, name in enumerate(workloads):
+            mine = spans[spans["workload"].astype(str) == name]
+            if len(mine):
+                found[:, n] = exposure.open_share(mine, grid) > 0
+    return found
+
+
 def _stack(columns: list[Array], rows: int) -> Array:
     return np.column_stack(columns) if columns else np.zeros((rows, 0))
 
@@ -360,9 +382,10 @@ def _parts(study: _Study) -> Iterable[_Part]:
     others, twins = _neighbours(study)
     for metrics in _metrics_alike(study):
         valid = study.logs[metrics[0]].notna().to_numpy() & ~np.isnan(study.load)
-        for hours in np.unique(drift):
-            members = [int(i) for i in np.flatnonzero(drift == hours)]
-            yield _part(study, valid, metrics, members, others, twins, float(hours))
+        for unknown, members in _unknown_alike(study):
+            for hours in np.unique(drift[members]):
+                mine = [i for i in members if drift[i] == hours]
+                yield _part(study, valid & ~unknown, metrics, mine, others, twins, float(hours))
 
 
 def _metrics_alike(study: _Study) -> list[list[str]]:
@@ -371,6 +394,14 @@ def _metrics_alike(study: _Study) -> list[list[str]]:
     for name in study.logs:
         alike.setdefault(study.logs[name].notna().to_numpy().tobytes(), []).append(str(name))
     return list(alike.values())
+
+
+def _unknown_alike(study: _Study) -> list[tuple[Mask, list[int]]]:
+    """The minutes in which exposure is not known, with the workloads that share them."""
+    alike: dict[bytes, list[int]] = {}
+    for i, column in enumerate(study.unknown.T):
+        alike.setdefault(np.packbits(column).tobytes(), []).append(i)
+    return [(study.unknown[:, members[0]], members) for members in alike.values()]
 
 
 def _drift_hours(open_: Array) -> int:
@@ -492,10 +523,11 @@ def _too_short(grid: Grid, mask: Mask) -> str:
 
 def _too_little(part: _Part, i: int) -> str:
     """Why a workload is not assessed, or nothing."""
+    open_, unknown = part.study.open[:, i], part.study.unknown[:, i]
     short = _too_short(part.study.grid, part.valid)
     if short:
-        return short
-    open_ = part.study.open[:, i]
+        blind = f", and for {unknown.mean():.0%} nobody can say whether it was open"
+        return short + (blind if unknown.any() else "")
     if not open_.any():
         return "it has no run inside the window"
     seen = open_[part.valid].sum() / open_.sum()
@@ -819,11 +851,14 @@ def _placebos(study: _Study, count: int, seed: int) -> _Study:
     if not len(enough):
         return study
     sources = rng.choice(enough, count)
-    swapped = [study.open[:, i][_swapped_days(study.grid, rng)] for i in sources]
+    days = [_swapped_days(study.grid, rng) for _ in sources]
+    swapped = [study.open[:, i][moved] for i, moved in zip(sources, days)]
+    unknown = [study.unknown[:, i][moved] for i, moved in zip(sources, days)]
     return replace(
         study,
         workloads=[*study.workloads, *(f"{PLACEBO}{n}" for n in range(count))],
         open=np.column_stack([study.open, *swapped]),
+        unknown=np.column_stack([study.unknown, *unknown]),
     )
 
 

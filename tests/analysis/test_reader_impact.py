@@ -234,6 +234,29 @@ def test_gaps_are_not_filled():
     assert table.loc["commit_latency", "level"] == "no material effect"
 
 
+def test_minutes_of_unknown_exposure_are_not_unexposed():
+    """Half of the runs are unlisted: taken for unexposed they dilute the effect, left out they do not."""
+    latency, load = writer()
+    ran = scattered(each=5)
+    told, unlisted = ran[::2], ran[1::2]
+    slow = slowed(latency, ran, 30)
+    whole, believed, left_out = (
+        reader_impact.estimate(slow, load, exposures, unknown=unknown).loc[0, "effect_pct"]
+        for exposures, unknown in ((ran, None), (told, None), (told, unlisted))
+    )
+    assert believed < whole - 2
+    assert left_out == pytest.approx(whole, abs=1)
+
+
+def test_too_much_unknown_exposure_is_unknown():
+    """And the reason says so."""
+    latency, load = writer()
+    blind = runs((0, 5 * 24))
+    row = reader_impact.estimate(latency, load, scattered(), unknown=blind).iloc[0]
+    assert row["level"] == "unknown"
+    assert "nobody can say whether it was open" in row["reason"]
+
+
 def test_a_failover_is_masked_and_the_level_of_the_new_writer_taken_out():
     """A slower machine from the sixth day on is no effect of the workload."""
     latency, load = writer(10)
