@@ -16,6 +16,21 @@ performance_insights = 20
 [fetch]
 threads = 4
 
+[workloads.snowflake]           # who belongs together on the readers: each field a glob, or several; all must fit
+user = ["snowflake*", "sf_*"]
+
+[[workloads.extracts]]          # or where one of several rules fits
+host = "10.20.3.*"
+database = "shop"
+[[workloads.extracts]]
+tags.app = "airflow"            # of a key=value comment
+
+[jobs.nightly]                  # what the writer does itself: by the same fields,
+user = "batch"
+[jobs.backup]                   # or, where no log tells of it, by the local clock
+daily = "02:00"
+minutes = 40
+
 [objectives]                    # what is acceptable: the most a metric's minute mean should be, on the writer
 commit_latency_minute_mean_ms = 5
 budget_pct = 1                  # of the minutes may be over it
@@ -28,6 +43,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import time
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,6 +97,31 @@ class Objectives:
     budget_pct: float = 1.0  # of the minutes of a window may be over a limit: 100 minutes of a week
 
 
+FIELDS = ("user", "host", "digest", "database", "instance", "endpoint", "tags")
+"""What a rule may ask of an execution. The endpoint is a custom one that may lead to its instance: no log tells by which
+of them it came."""
+
+Rule = Mapping[str, tuple[str, ...]]
+"""Field → globs. It fits where each field fits one of its globs; a tag's field is `tags.<key>`."""
+
+
+@dataclass(frozen=True)
+class Daily:
+    """A job that runs every day from `start` (local time) for so many minutes."""
+
+    start: time
+    minutes: float
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Who belongs together, by name, the first that fits: reader workloads and the writer's own jobs."""
+
+    workloads: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
+    jobs: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
+    daily: Mapping[str, Daily] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Config:
     """All settings. `origin` is the file that they came from, or empty."""
@@ -91,6 +132,7 @@ class Config:
     prices: Prices = Prices()
     fetch: Fetch = Fetch()
     objectives: Objectives = Objectives()
+    groups: Groups = Groups()
     origin: str = ""
 
     def cluster(self, name: str, *, region: str = "", profile: str = "") -> Cluster:
@@ -104,17 +146,27 @@ class Config:
         )
 
 
+GROUPS = ("workloads", "jobs")
+
 SECTIONS: dict[str, type] = {"rates": Rates, "prices": Prices, "fetch": Fetch}
 
 
 def load(path: str | os.PathLike[str] = "", *, environ: Mapping[str, str] | None = None) -> Config:
-    """The settings of a file (default: AURORA_ANALYSIS_CONFIG, else aurora-analysis.toml here), under the environment."""
+    """The settings of a file, under the environment; by default AURORA_ANALYSIS_CONFIG, else the nearest FILE.
+
+    The nearest one is here or in a folder above, so that a notebook finds it wherever its kernel was started.
+    """
     environ = os.environ if environ is None else environ
     named = str(path or environ.get(f"{PREFIX}CONFIG", ""))
-    found = Path(named or FILE)
-    if not named and not found.exists():
-        return _read({}, environ, "")
-    return _read(_toml(found), environ, str(found))
+    found = Path(named) if named else _nearest()
+    return _read({}, environ, "") if found is None else _read(_toml(found), environ, str(found))
+
+
+def _nearest() -> Path | None:
+    if Path(FILE).exists():
+        return Path(FILE)
+    above = (folder / FILE for folder in Path.cwd().parents)
+    return next((path for path in above if path.exists()), None)
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -129,7 +181,7 @@ def _toml(path: Path) -> dict[str, Any]:
 
 
 def _read(content: dict[str, Any], environ: Mapping[str, str], origin: str) -> Config:
-    known = {"store", "clusters", "objectives", *SECTIONS}
+    known = {"store", "clusters", "objectives", *GROUPS, *SECTIONS}
     _check_keys(content, known, origin, "")
     sections: dict[str, Any] = {
         name: _section(kind, content.get(name, {}), environ, origin, name) for name, kind in SECTIONS.items()
@@ -139,6 +191,7 @@ def _read(content: dict[str, Any], environ: Mapping[str, str], origin: str) -> C
         store=environ.get(f"{PREFIX}STORE", "") or _value("", content.get("store", ""), origin, "store"),
         clusters={name: _cluster(name, table, origin) for name, table in clusters.items()},
         objectives=_objectives(content.get("objectives", {}), origin),
+        groups=_groups(content, origin),
         origin=origin,
         **sections,
     )
@@ -200,6 +253,71 @@ def _objectives(content: Any, origin: str) -> Objectives:
     return Objectives(
         {keys[key]: _value(1.0, value, origin, f"objectives.{key}") for key, value in table.items()}, budget
     )
+
+
+def groups(text: str = "") -> Groups:
+    """The workloads and jobs of a TOML text, or where it is empty those of the settings.
+
+    >>> groups("[workloads.etl]\\nuser = 'etl_*'").workloads
+    {'etl': ({'user': ('etl_*',)},)}
+    """
+    if not text.strip():
+        return load().groups
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        raise Error(f"{text!r} is no TOML of workloads and jobs: {problem}.") from None
+    _check_keys(content, set(GROUPS), "workloads and jobs", "")
+    return _groups(content, "workloads and jobs")
+
+
+def _groups(content: Mapping[str, Any], origin: str) -> Groups:
+    workloads, jobs = (_table(content.get(name, {}), origin, name) for name in GROUPS)
+    by_clock = {
+        name for name, job in jobs.items() if isinstance(job, dict) and {"daily", "minutes"} & set(job)
+    }
+    return Groups(
+        {name: _rules(rules, origin, f"workloads.{name}") for name, rules in workloads.items()},
+        {name: _rules(rules, origin, f"jobs.{name}") for name, rules in jobs.items() if name not in by_clock},
+        {name: _daily(jobs[name], origin, f"jobs.{name}") for name in jobs if name in by_clock},
+    )
+
+
+def _rules(content: Any, origin: str, key: str) -> tuple[Rule, ...]:
+    rules = content if isinstance(content, list) else [content]
+    if not rules:
+        raise Error(f"{origin}: {key} has no rule; write [{key}] with one of {', '.join(FIELDS)}.")
+    return tuple(_rule(rule, origin, key) for rule in rules)
+
+
+def _rule(content: Any, origin: str, key: str) -> Rule:
+    table = dict(_table(content, origin, key))
+    _check_keys(table, set(FIELDS), origin, key)
+    tags = _table(table.pop("tags", {}), origin, f"{key}.tags")
+    asked = table | {f"tags.{name}": globs for name, globs in tags.items()}
+    if not asked:
+        raise Error(
+            f"{origin}: [{key}] asks for nothing, so all would belong to it; name one of {', '.join(FIELDS)}."
+        )
+    return {name: _globs(globs, origin, f"{key}.{name}") for name, globs in asked.items()}
+
+
+def _globs(value: Any, origin: str, key: str) -> tuple[str, ...]:
+    globs = value if isinstance(value, list) else [value]
+    if not globs or not all(isinstance(glob, str) and glob for glob in globs):
+        raise Error(f'{origin}: {key} is {value!r}; a glob is expected, as in "etl_*", or a list of them.')
+    return tuple(globs)
+
+
+def _daily(table: Mapping[str, Any], origin: str, key: str) -> Daily:
+    _check_keys(table, {"daily", "minutes"}, origin, key)
+    minutes = _value(1.0, table.get("minutes"), origin, f"{key}.minutes")
+    try:
+        return Daily(time.fromisoformat(table.get("daily", "")), minutes)
+    except (TypeError, ValueError):
+        raise Error(
+            f'{origin}: {key}.daily is {table.get("daily")!r}; a local time is expected, as in "02:00".'
+        ) from None
 
 
 def _unit(unit: str) -> str:

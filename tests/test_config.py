@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import time
+
 import pytest
 
 from aurora_analysis import config
@@ -117,3 +119,71 @@ def test_objectives_of_a_notebook_come_from_its_parameter_else_from_the_settings
     monkeypatch.setenv("AURORA_ANALYSIS_CONFIG", str(path))
     assert config.objectives("commit_latency_minute_mean_ms = 5").limits == {"commit_latency": 5.0}
     assert config.objectives().limits == {"dml_latency": 3.0}
+
+
+RULES = """
+[workloads.snowflake]
+user = ["snowflake*", "sf_*"]
+[[workloads.extracts]]
+host = "10.20.3.*"
+tags.app = "airflow"
+[[workloads.extracts]]
+endpoint = "analytics"
+[jobs.nightly]
+user = "batch"
+[jobs.backup]
+daily = "02:00"
+minutes = 40
+"""
+
+
+def test_workloads_are_rules_and_jobs_are_rules_or_hours(write):
+    """In the order of the file; a tag is a field like any other."""
+    groups = config.load(write(RULES), environ={}).groups
+    assert list(groups.workloads) == ["snowflake", "extracts"]
+    assert groups.workloads["snowflake"] == ({"user": ("snowflake*", "sf_*")},)
+    assert groups.workloads["extracts"] == (
+        {"host": ("10.20.3.*",), "tags.app": ("airflow",)},
+        {"endpoint": ("analytics",)},
+    )
+    assert groups.jobs == {"nightly": ({"user": ("batch",)},)}
+    assert groups.daily == {"backup": config.Daily(time(2), 40.0)}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "[workloads.etl]",
+            r"\[workloads.etl\] asks for nothing, so all would belong to it; name one of user",
+        ),
+        ("[workloads.etl]\nusr = 'x'", r"\[workloads.etl\] has no setting 'usr'; it knows database, digest"),
+        ("[workloads.etl]\nuser = 3", "workloads.etl.user is 3; a glob is expected"),
+        ("[workloads.etl]\nuser = []", r"workloads.etl.user is \[\]; a glob is expected"),
+        ("[workloads.etl]\nuser = ''", "workloads.etl.user is ''; a glob is expected"),
+        ("[workloads.etl]\ntags = 'app'", "workloads.etl.tags is 'app'; a table is expected"),
+        ("workloads.etl = []", "workloads.etl has no rule"),
+        ("[workloads]\netl = 'etl_*'", r"workloads.etl is 'etl_\*'; a table is expected"),
+        ("[jobs.nightly]\ndaily = '25:00'\nminutes = 5", "jobs.nightly.daily is '25:00'; a local time"),
+        ("[jobs.nightly]\ndaily = '02:00'", "jobs.nightly.minutes is None; a number is expected"),
+        ("[jobs.nightly]\ndaily = '02:00'\nuser = 'x'", "has no setting 'user'; it knows daily, minutes"),
+        ("[job.nightly]\nuser = 'x'", "the top level has no setting 'job'; it knows jobs, workloads"),
+        ("[workloads", "is no TOML of workloads and jobs"),
+    ],
+)
+def test_a_wrong_rule_is_one_clear_line(text, said):
+    """As a notebook's parameter gives it."""
+    with pytest.raises(Error, match=said) as raised:
+        config.groups(text)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_rules_are_found_wherever_the_kernel_was_started(write, monkeypatch, tmp_path):
+    """JupyterLab starts kernels in the notebook's folder, papermill in the user's: the nearest file above counts."""
+    path = write(RULES)
+    below = path.parent / "notebooks" / "mine"
+    below.mkdir(parents=True)
+    for folder in (path.parent, below):
+        monkeypatch.chdir(folder)
+        assert list(config.groups().workloads) == ["snowflake", "extracts"]
+    assert list(config.groups("[workloads.other]\nuser = 'x'").workloads) == ["other"]
