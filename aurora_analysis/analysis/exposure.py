@@ -64,18 +64,27 @@ def starts_of(open_: Array) -> Mask:
 
 
 COLUMNS = 4
-"""Columns of a workload: exposure, dose, tail, lead. The first three are its effect, the fourth its placebo."""
+OPEN, DOSE, TAIL, LEAD = range(COLUMNS)
+"""A workload's columns, in this order: the first three are its effect, the fourth is its placebo."""
 
 
 def columns(open_: Array, load: Array, drain: float, known: Mask) -> Array:
     """The columns of each workload, side by side; rows are the known minutes."""
     after = tail(open_)
     found = np.empty((np.count_nonzero(known), open_.shape[1], COLUMNS))
-    found[:, :, 0] = open_[known]
-    found[:, :, 1] = _dose(open_, load, drain)[known]
-    found[:, :, 2] = after[known]
-    found[:, :, 3] = _lead(open_, after)[known]
+    found[:, :, OPEN] = open_[known]
+    found[:, :, DOSE] = _dose(open_, load, drain)[known]
+    found[:, :, TAIL] = after[known]
+    found[:, :, LEAD] = _lead(open_, after)[known]
     return found.reshape(len(found), -1)
+
+
+def means_while_open(columns: Array) -> Array:
+    """The mean of each column over the minutes in which its workload is open; 0 where it never is."""
+    own = columns.reshape(len(columns), -1, COLUMNS)
+    exposed = (own[:, :, OPEN] > 0).astype(float)
+    sums = np.einsum("tw,twc->wc", exposed, own)
+    return np.asarray(sums / np.maximum(exposed.sum(axis=0), 1)[:, None]).ravel()
 
 
 def run_lengths(open_: Array) -> Integers:

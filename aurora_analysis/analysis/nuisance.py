@@ -116,13 +116,15 @@ def clock_alone(grid: Grid) -> Array:
 
 def residual_maker(columns: Array) -> Callable[[Array], Array]:
     """The function that removes from any columns what `columns` can explain, by least squares."""
-    scale = np.sqrt(np.einsum("ij,ij->j", columns, columns))
-    scaled = columns / np.where(scale > 0, scale, 1)
+    gram = columns.T @ columns
+    scale = np.sqrt(np.maximum(np.diag(gram), 1e-300))
     # Seasons and drift overlap a little: this ridge is far below what a float of the data resolves.
-    factor = linalg.cho_factor(scaled.T @ scaled + 1e-12 * np.eye(scaled.shape[1]))
+    factor = linalg.cho_factor(gram / np.outer(scale, scale) + 1e-12 * np.eye(len(gram)))
 
     def residual(values: Array) -> Array:
-        explained = scaled @ linalg.cho_solve(factor, scaled.T @ values)
+        moments = (values.T @ columns).T / scale[:, None]
+        coefficients = linalg.cho_solve(factor, moments) / scale[:, None]
+        explained = columns @ coefficients
         return np.subtract(values, explained, out=explained)
 
     return residual

@@ -24,8 +24,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from aurora_analysis.analysis import exposure, nuisance
+from aurora_analysis.analysis import exposure, jackknife, nuisance
 from aurora_analysis.analysis.experiment import adjusted
+from aurora_analysis.analysis.jackknife import Fit
 from aurora_analysis.analysis.nuisance import Array, Grid, Integers, Mask
 from aurora_analysis.errors import Error
 
@@ -72,6 +73,12 @@ RUNS_NEEDED = 5
 RUN_DAYS_NEEDED = 4
 MINUTES_NEEDED = 30
 COVERAGE_NEEDED = 0.5
+
+VARIES_LEAST = 1e-3
+"""A column of which the nuisance leaves less than this share of its variance is left out."""
+
+CHUNK = 50
+"""Workloads whose columns are made in one go."""
 
 EXPLAINED_MOST = 0.80
 """Refused when the nuisance explains more of the exposure than this."""
@@ -167,7 +174,7 @@ def sensitivity(
         for part in _parts(study)
         for i in part.members
         if _can_be_told(part, i)
-        for name, fit in _variant_fits(part, i).items()
+        for name, fit in _sensitivity_fits(part, i).items()
         for m, metric in enumerate(part.metrics)
     ]
     return pd.DataFrame(rows, columns=SENSITIVITY_COLUMNS)
@@ -197,12 +204,11 @@ def quantile_effects(
     """
     study = _study(latency, load, exposures, unknown, writer_jobs, history_list_length, roles, timezone)
     rows = [
-        (study.workloads[i], metric, q, *_percent(_quantile_fit(part, i, m, q), 0, alpha))
+        (study.workloads[i], metric, q, *_percent(fit, 0, alpha))
         for part in _parts(study)
         for i in part.members
         if _can_be_told(part, i)
-        for m, metric in enumerate(part.metrics)
-        for q in quantiles
+        for (metric, q), fit in _quantile_fits(part, i, quantiles).items()
     ]
     return pd.DataFrame(rows, columns=QUANTILE_COLUMNS)
 
@@ -352,28 +358,42 @@ def _stack(columns: list[Array], rows: int) -> Array:
 
 
 @dataclass(frozen=True)
+class _Columns:
+    """The columns of exposures side by side (`exposure.COLUMNS` each), with the nuisance removed: `rest`.
+
+    `means` are their means over the minutes in which the workload is open, `explained` the shares of their
+    variance that the nuisance explains.
+    """
+
+    rest: Array
+    means: Array
+    explained: Array
+
+    def varies(self) -> Mask:
+        """Of which columns the nuisance left enough to tell anything."""
+        return np.asarray(self.explained < 1 - VARIES_LEAST)
+
+
+@dataclass(frozen=True)
 class _Part:
     """Workloads and metrics that share their valid minutes and their nuisance; rows are the valid minutes.
 
-    `raw` and `rest` are the columns of all workloads that are needed, as they are and with the nuisance removed;
-    `varies` tells which of them the nuisance does not explain, `place` where a workload's columns begin. `y` is
-    log latency with the nuisance removed, by metric; `groups` is the nuisance itself, of all minutes.
+    `columns` are those of all workloads that are needed, `place` tells where a workload's begin. `y` is log
+    latency with the nuisance removed, by metric; `groups` is the nuisance itself, of all minutes.
     """
 
     study: _Study
     metrics: list[str]
     members: list[int]
     others: dict[int, list[int]]
-    varies: Mask
-    place: dict[int, int]
+    twins: dict[int, str]
     valid: Mask
     groups: dict[str, Array]
     residual: Callable[[Array], Array]
-    raw: Array
-    rest: Array
+    columns: _Columns
+    place: dict[int, int]
     y: Array
     edges: Integers
-    twins: dict[int, str]
 
 
 def _parts(study: _Study) -> Iterable[_Part]:
@@ -441,7 +461,7 @@ def _suspects(study: _Study) -> list[int]:
     for part in _parts(study):
         for i in part.members:
             if _can_be_told(part, i):
-                p[i] = min(p[i], np.nanmin(_effect(part, i).p()))
+                p[i] = min(p[i], np.nanmin(_view(part, i).effect(OWN).p()))
     likely = adjusted(pd.Series(p)) <= SIGN_ALPHA
     return [int(i) for i in np.argsort(p, kind="stable")[:SUSPECTS] if likely[i]]
 
@@ -471,31 +491,45 @@ def _part(
 ) -> _Part:
     needed = sorted({*members, *(j for i in members for j in others[i])})
     groups = nuisance.groups(study.grid, study.load, study.jobs, study.spans, drift_hours)
-    maker = _no_residual if _too_short(study.grid, mask) else nuisance.residual_maker(_matrix(groups)[mask])
-    raw = exposure.columns(study.open[:, needed], study.load, study.drain, mask)
-    rest = maker(raw)
+    matrix = np.column_stack([group[mask] for group in groups.values()])
+    maker = _no_residual if _too_short(study.grid, mask) else nuisance.residual_maker(matrix)
     y = study.logs[metrics].to_numpy()[mask]
-    days = study.grid.blocks()[mask]
     return _Part(
         study=study,
         metrics=metrics,
         members=members,
         others=others,
-        raw=raw,
-        rest=rest,
-        varies=_varies(raw, rest),
-        place={i: exposure.COLUMNS * n for n, i in enumerate(needed)},
+        twins=twins,
         valid=mask,
         groups=groups,
         residual=maker,
+        columns=_columns(study, study.open, needed, mask, maker),
+        place={i: exposure.COLUMNS * n for n, i in enumerate(needed)},
         y=maker(_winsorised(y, maker(y))),
-        edges=np.flatnonzero(np.diff(days, prepend=-1)),
-        twins=twins,
+        edges=np.flatnonzero(np.diff(study.grid.blocks()[mask], prepend=-1)),
     )
 
 
-def _matrix(groups: dict[str, Array]) -> Array:
-    return np.column_stack(list(groups.values()))
+def _columns(
+    study: _Study, open_: Array, needed: Sequence[int], mask: Mask, maker: Callable[[Array], Array]
+) -> _Columns:
+    """The columns of the needed ones of some exposures, in chunks: they are wide."""
+    count = exposure.COLUMNS * len(needed)
+    rest = np.empty((np.count_nonzero(mask), count), order="F")
+    means, explained = np.empty(count), np.empty(count)
+    for first in range(0, len(needed), CHUNK):
+        chosen = needed[first : first + CHUNK]
+        raw = exposure.columns(open_[:, chosen], study.load, study.drain, mask)
+        here = slice(exposure.COLUMNS * first, exposure.COLUMNS * (first + len(chosen)))
+        rest[:, here] = maker(raw)
+        means[here] = exposure.means_while_open(raw)
+        explained[here] = 1 - _share(_squares(rest[:, here]), _squares(raw - raw.mean(axis=0)))
+    return _Columns(rest, means, explained)
+
+
+def _share(part: Array, whole: Array) -> Array:
+    """part / whole, 0 of nothing."""
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
 def _no_residual(values: Array) -> Array:
@@ -538,70 +572,61 @@ def _too_little(part: _Part, i: int) -> str:
     return ""
 
 
+OWN = [exposure.OPEN, exposure.DOSE, exposure.TAIL]
+"""A workload's effect; the fourth of its columns, the lead, is none."""
+
+
 @dataclass(frozen=True)
-class _Fit:
-    """An effect on the log of each metric, its standard error and its degrees of freedom."""
+class _View:
+    """Some exposures of one workload, with the neighbours' columns behind them, as inner products by day."""
 
-    effect: Array
-    error: Array
-    df: float
+    days: jackknife.Days
+    means: Array
+    varies: Mask
 
-    def p(self) -> Array:
-        return np.asarray(2 * stats.t.sf(np.abs(self.effect) / self.error, self.df))
+    def effect(self, own: Sequence[int], beside: Sequence[int] = ()) -> Fit:
+        """The mean effect over exposed minutes of the columns `own`, of which the first is the exposure."""
+        if not self.varies[own[0]]:
+            return jackknife.no_fit(self.days.moments.shape[2])
+        kept = self.kept([*own, *beside])
+        return self.days.fit(kept, np.where(np.isin(kept, own), self._weights()[kept], 0))
+
+    def lead(self) -> Fit:
+        """The effect in the minutes before a start, beside the effect of the run itself."""
+        if not self.varies[exposure.LEAD]:
+            return jackknife.no_fit(self.days.moments.shape[2])
+        kept = self.kept([*OWN, exposure.LEAD])
+        return self.days.fit(kept, (kept == exposure.LEAD).astype(float))
+
+    def kept(self, own: Sequence[int]) -> Integers:
+        """The columns of a fit: those of its own that vary, and all neighbours'."""
+        neighbours = np.arange(len(self.varies), self.days.grams.shape[1])
+        return np.concatenate([[at for at in own if self.varies[at]], neighbours]).astype(int)
+
+    def _weights(self) -> Array:
+        return np.concatenate([self.means, np.zeros(self.days.grams.shape[1] - len(self.means))])
 
 
-def _fit(columns: Array, weights: Array, y: Array, edges: Integers) -> _Fit:
-    """The weighted sum of the columns' coefficients, with a jackknife error over days.
+def _view(part: _Part, i: int, columns: _Columns | None = None, y: Array | None = None) -> _View:
+    """The workload's own columns, or others of it, before its neighbours'."""
+    columns = columns or _own_columns(part, i)
+    days = jackknife.days([columns.rest, _beside(part, i)], part.y if y is None else y, part.edges)
+    return _View(days, columns.means, columns.varies())
 
-    All with the nuisance removed. The error adds up how far the sum moves when each day is left out; the degrees
-    of freedom follow from how evenly the days share the squared weights that the sum gives to `y` (`leverage`).
-    """
-    days = list(zip(np.split(columns, edges[1:]), np.split(y, edges[1:])))
-    grams = np.stack([part.T @ part for part, _ in days])
-    moments = np.stack([part.T @ known for part, known in days])
-    gram, moment = grams.sum(axis=0), moments.sum(axis=0)
-    inverse = np.linalg.pinv(gram, rcond=1e-10, hermitian=True)
-    coefficients = inverse @ moment
-    # A column that only one day has is nothing without that day: the ridge lets it be. One that no day has is nothing.
-    others = gram - grams + 1e-9 * np.diag(np.diag(gram))
-    moved = np.linalg.pinv(others, rcond=1e-10, hermitian=True) @ (moment - moments) - coefficients
-    error = np.sqrt(((weights @ moved) ** 2).sum(axis=0))
-    share = np.add.reduceat((columns @ (inverse @ weights)) ** 2, edges)
-    share = share / share.sum()
-    # A latency that never changes has no error: far below what could ever matter, but not zero.
-    return _Fit(weights @ coefficients, np.maximum(error, 1e-9), max(2.0, 1 / (share**2).sum() - 1))
+
+def _own_columns(part: _Part, i: int) -> _Columns:
+    own = slice(part.place[i], part.place[i] + exposure.COLUMNS)
+    return _Columns(part.columns.rest[:, own], part.columns.means[own], part.columns.explained[own])
 
 
 def _beside(part: _Part, i: int) -> Array:
-    """The columns of the workloads that overlap this one, with the nuisance removed."""
-    places = [part.place[j] + n for j in part.others[i] for n in range(exposure.COLUMNS - 1)]
-    return part.rest[:, [at for at in places if part.varies[at]]]
-
-
-def _varies(raw: Array, rest: Array) -> Mask:
-    """Of which columns the nuisance left more than a thousandth of their variance."""
-    if not len(raw):
-        return np.zeros(raw.shape[1], dtype=bool)
-    return np.asarray(_squares(rest) > 1e-3 * (_squares(raw) - len(raw) * raw.mean(axis=0) ** 2))
+    """The columns of the workloads that overlap this one."""
+    places = np.array([part.place[j] + n for j in part.others[i] for n in OWN], dtype=int)
+    return part.columns.rest.T[places[part.columns.varies()[places]]].T
 
 
 def _squares(columns: Array) -> Array:
     return np.asarray(np.einsum("ij,ij->j", columns, columns))
-
-
-def _own_fit(raw: Array, rest: Array, beside: Array, y: Array, edges: Integers) -> _Fit:
-    """The mean effect over exposed minutes of columns whose first is the exposure."""
-    varies, exposed = _varies(raw, rest), raw[:, 0] > 0
-    if not varies[0]:
-        return _no_fit(y)
-    kept = np.flatnonzero(varies)
-    weights = np.concatenate([raw[exposed][:, kept].mean(axis=0), np.zeros(beside.shape[1])])
-    return _fit(np.column_stack([rest[:, kept], beside]), weights, y, edges)
-
-
-def _no_fit(y: Array) -> _Fit:
-    nothing = np.full(y.shape[1], np.nan)
-    return _Fit(nothing, nothing, np.nan)
 
 
 @dataclass(frozen=True)
@@ -614,7 +639,7 @@ class _Finding:
 
     workload: int
     metrics: list[str]
-    fit: _Fit | None = None
+    fit: Fit | None = None
     unknown: str = ""
     flags: list[dict[str, str]] = field(default_factory=list)
     unstable: list[str] = field(default_factory=list)
@@ -631,47 +656,29 @@ def _finding(part: _Part, i: int) -> _Finding:
     flags = _flags(part, i)
     if flags:
         return _Finding(i, part.metrics, flags=[flags for _ in part.metrics])
-    fit = _effect(part, i)
-    return _Finding(i, part.metrics, fit, flags=_early(_lead(part, i)), unstable=_turned(part, i, fit))
+    view = _view(part, i)
+    fit = view.effect(OWN)
+    return _Finding(i, part.metrics, fit, flags=_early(view.lead()), unstable=_turned(part, i, view, fit))
 
 
-def _early(lead: _Fit) -> list[dict[str, str]]:
+def _early(lead: Fit) -> list[dict[str, str]]:
     """The flag of each metric that was not as usual before the workload started."""
     words = ["slow" if effect > 0 else "fast" for effect in lead.effect]
     texts = [{"lead": f"the writer was already {word} before it started"} for word in words]
     return [text if p < LEAD_ALPHA else {} for text, p in zip(texts, lead.p())]
 
 
-def _turned(part: _Part, i: int, fit: _Fit) -> list[str]:
+def _turned(part: _Part, i: int, view: _View, fit: Fit) -> list[str]:
     """By metric, the variant of the question that turns a significant answer's sign, or nothing."""
     significant = fit.p() < SIGN_ALPHA
     if not significant.any():
         return ["" for _ in part.metrics]
-    variants = _variant_fits(part, i)
-    variants.pop(BEFORE)
+    variants = _variant_fits(part, i, view)
     turned = [
         [name for name, other in variants.items() if other.effect[m] * fit.effect[m] < 0]
         for m in range(len(part.metrics))
     ]
     return [next(iter(names), "") if clear else "" for names, clear in zip(turned, significant)]
-
-
-def _effect(part: _Part, i: int) -> _Fit:
-    """The effect of a workload on each metric, with its neighbours beside it."""
-    own = slice(part.place[i], part.place[i] + exposure.COLUMNS - 1)
-    return _own_fit(part.raw[:, own], part.rest[:, own], _beside(part, i), part.y, part.edges)
-
-
-def _lead(part: _Part, i: int) -> _Fit:
-    """The effect in the minutes before a start, beside the effect of the run itself."""
-    last = part.place[i] + exposure.COLUMNS - 1
-    if not part.varies[last]:
-        return _no_fit(part.y)
-    rest = part.rest[:, part.place[i] : last + 1]
-    columns = np.column_stack([rest, _beside(part, i)])
-    weights = np.zeros(columns.shape[1])
-    weights[exposure.COLUMNS - 1] = 1
-    return _fit(columns, weights, part.y, part.edges)
 
 
 def _flags(part: _Part, i: int) -> dict[str, str]:
@@ -734,16 +741,16 @@ def _usual_clock(clock: Integers) -> str:
 
 
 def _explained(part: _Part, i: int) -> str:
-    at = part.place[i]
-    raw, rest = part.raw[:, at] - part.raw[:, at].mean(), part.rest[:, at]
-    explained = 1 - rest @ rest / (raw @ raw)
+    explained = part.columns.explained[part.place[i]]
     if explained <= EXPLAINED_MOST:
         return ""
-    shares = {name: _explained_by(group[part.valid], raw) for name, group in part.groups.items()}
+    open_ = part.study.open[part.valid, i]
+    shares = {name: _explained_by(group[part.valid], open_) for name, group in part.groups.items()}
     return f"its exposure is explained ({explained:.0%}) by {max(shares, key=lambda name: shares[name])}"
 
 
-def _explained_by(group: Array, centred: Array) -> float:
+def _explained_by(group: Array, open_: Array) -> float:
+    centred = open_ - open_.mean()
     rest = nuisance.residual_maker(np.column_stack([np.ones(len(group)), group]))(centred[:, None])[:, 0]
     return float(1 - rest @ rest / (centred @ centred))
 
@@ -751,27 +758,26 @@ def _explained_by(group: Array, centred: Array) -> float:
 BEFORE = "before the start"
 
 
-def _variant_fits(part: _Part, i: int) -> dict[str, _Fit]:
-    """The same question asked a little differently; the last asks what must be nothing."""
-    open_, beside, first = part.study.open[:, i], _beside(part, i), part.place[i]
+def _variant_fits(part: _Part, i: int, view: _View) -> dict[str, Fit]:
+    """The same question asked a little differently."""
+    open_ = part.study.open[:, i]
     in_job = _in_any_job(part.study.jobs, open_)
     shares = np.column_stack([exposure.of_median_length(open_), open_ - in_job, in_job])
-    raw = exposure.columns(shares, part.study.load, part.study.drain, part.valid)
-    rest = part.residual(raw)
-
-    def fit(raw: Array, rest: Array, beside: Array = beside) -> _Fit:
-        return _own_fit(raw, rest, beside, part.y, part.edges)
-
-    box = [first, first + 2]
-    median, outside, inside = (exposure.COLUMNS * n + np.arange(exposure.COLUMNS - 1) for n in range(3))
+    varied = _view(part, i, _columns(part.study, shares, range(3), part.valid, part.residual))
+    outside, inside = (exposure.COLUMNS * n for n in (1, 2))
     fits = {
-        "without dose": fit(part.raw[:, box], part.rest[:, box]),
-        "runs of median length": fit(raw[:, median], rest[:, median]),
+        "without dose": view.effect([exposure.OPEN, exposure.TAIL]),
+        "runs of median length": varied.effect(OWN),
     }
     if 0 < in_job.sum() < open_.sum():
-        apart = np.column_stack([beside, rest[:, inside[:1]]])
-        fits["without the writer's jobs"] = fit(raw[:, outside], rest[:, outside], apart)
-    return fits | {BEFORE: _lead(part, i)}
+        fits["without the writer's jobs"] = varied.effect([outside + n for n in OWN], beside=[inside])
+    return fits
+
+
+def _sensitivity_fits(part: _Part, i: int) -> dict[str, Fit]:
+    """The variants, and what must be nothing."""
+    view = _view(part, i)
+    return _variant_fits(part, i, view) | {BEFORE: view.lead()}
 
 
 def _in_any_job(jobs: dict[str, Array], open_: Array) -> Array:
@@ -779,30 +785,35 @@ def _in_any_job(jobs: dict[str, Array], open_: Array) -> Array:
     return open_ * np.any(_stack(list(jobs.values()), len(open_)) > 0, axis=1)
 
 
-def _quantile_fit(part: _Part, i: int, metric: int, q: float) -> _Fit:
-    """The shift of a quantile of log latency, with the error of its recentred influence function.
+def _quantile_fits(part: _Part, i: int, quantiles: Sequence[float]) -> dict[tuple[str, float], Fit]:
+    """The shifts of quantiles of log latency, with the error of their recentred influence function.
 
     The influence is taken where both groups have the quantile: with the shift in it, it would not be local.
     """
-    own = slice(part.place[i], part.place[i] + exposure.COLUMNS - 1)
-    raw, rest, beside = part.raw[:, own], part.rest[:, own], _beside(part, i)
-    y = _as_if_alone(raw, rest, beside, part.y[:, metric])
-    exposed, free = raw[:, 0] > 0, (raw[:, 0] == 0) & (raw[:, 2] == 0)
-    shift = np.quantile(y[exposed], q) - np.quantile(y[free], q)
-    influence = part.residual(_influence(y - shift * exposed, q)[:, None])
-    fit = _own_fit(raw, rest, beside, influence, part.edges)
-    return replace(fit, effect=np.array([shift]))
+    raw = exposure.columns(part.study.open[:, [i]], part.study.load, part.study.drain, part.valid)
+    exposed, free = raw[:, exposure.OPEN] > 0, (raw[:, exposure.OPEN] == 0) & (raw[:, exposure.TAIL] == 0)
+    asked = [(m, q) for m in range(len(part.metrics)) for q in quantiles]
+    alone = _as_if_alone(part, i, raw)
+    shifts = [np.quantile(alone[exposed, m], q) - np.quantile(alone[free, m], q) for m, q in asked]
+    influence = [_influence(alone[:, m] - shift * exposed, q) for (m, q), shift in zip(asked, shifts)]
+    fit = _view(part, i, y=part.residual(np.column_stack(influence))).effect(OWN)
+    return {
+        (part.metrics[m], q): Fit(np.array([shift]), fit.error[[n]], fit.df)
+        for n, ((m, q), shift) in enumerate(zip(asked, shifts))
+    }
 
 
-def _as_if_alone(raw: Array, rest: Array, beside: Array, y: Array) -> Array:
+def _as_if_alone(part: _Part, i: int, raw: Array) -> Array:
     """Log latency if nothing but the workload had moved it: the noise, and the workload's whole effect.
 
     What the nuisance took with it because it resembles the exposure is given back.
     """
-    kept = np.flatnonzero(_varies(raw, rest))
-    columns = np.column_stack([rest[:, kept], beside])
-    coefficients = np.linalg.lstsq(columns, y, rcond=None)[0]
-    return y - columns @ coefficients + raw[:, kept] @ coefficients[: len(kept)]
+    view, own = _view(part, i), _own_columns(part, i)
+    kept = view.kept(OWN)
+    coefficients = view.days.coefficients(kept)
+    mine = kept[kept < exposure.COLUMNS]
+    rest = np.column_stack([own.rest[:, mine], _beside(part, i)])
+    return part.y - rest @ coefficients + raw[:, mine] @ coefficients[: len(mine)]
 
 
 def _influence(y: Array, q: float) -> Array:
@@ -814,7 +825,7 @@ def _influence(y: Array, q: float) -> Array:
     return at + (q - (y <= at)) / density
 
 
-def _percent(fit: _Fit, metric: int, alpha: float) -> tuple[float, float, float, float]:
+def _percent(fit: Fit, metric: int, alpha: float) -> tuple[float, float, float, float]:
     """Effect, interval [%] and p of one metric."""
     reach = stats.t.ppf(1 - alpha / 2, fit.df) * fit.error[metric]
     effect = fit.effect[metric]
