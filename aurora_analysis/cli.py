@@ -520,6 +520,24 @@ def ingest(files: tuple[str, ...], cluster: str, instance: str, location: str, m
         click.echo(f"{name}: {account}", err=True)
 
 
+class _Length(click.ParamType):
+    """A length of time, as in 5s, 30m, 1h [s]."""
+
+    name = "length"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        unit = LENGTHS.get(value[-1:], 0)
+        try:
+            length = float(value[:-1]) * unit
+        except ValueError:
+            length = 0
+        if length <= 0:
+            self.fail(f"{value!r} is no length of time: write it as 5s, 30m or 1h.", param, ctx)
+        return length
+
+
 @main.group()
 def lab() -> None:
     """A private InnoDB server to try all this on, and a simulated cluster."""
@@ -528,27 +546,46 @@ def lab() -> None:
 @lab.command("record")
 @click.option("--store", "location", required=True, help="Folder or s3:// prefix to record into.")
 @click.option("--minutes", type=click.FloatRange(min=0.5), default=30, show_default=True)
+@click.option("--days", type=click.IntRange(min=2), help="Record so many compressed days instead.")
+@click.option(
+    "--day-length", type=_Length(), default="4m", show_default=True, help="Real time of such a day."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the trial's draw and of the load.")
 @click.option("--cluster", default="lab", show_default=True)
 @click.option(
     "--block-s", type=float, default=75, show_default=True, help="Length of a block of the trial [s]."
 )
-def lab_record(location: str, minutes: float, seed: int, cluster: str, block_s: float) -> None:
+def lab_record(
+    location: str,
+    minutes: float,
+    days: int | None,
+    day_length: float,
+    seed: int,
+    cluster: str,
+    block_s: float,
+) -> None:
     """Start a private InnoDB server, load it, switch sessions on and off at random, and record all that is seen.
 
-    Ctrl-C ends it early and keeps what was recorded.
+    With --days it records compressed days: what the server really does in --day-length is told as a day. Ctrl-C
+    ends it early and keeps what was recorded.
     """
+    from aurora_analysis.lab import compressed
     from aurora_analysis.lab.record import record
     from aurora_analysis.store import Store
 
-    recorded = record(
-        Store(location),
-        duration_s=60 * minutes,
-        seed=seed,
-        cluster=cluster,
-        block_s=block_s,
-        progress=lambda line: click.echo(line, err=True),
-    )
+    store = Store(location)
+
+    def progress(line: str) -> None:
+        click.echo(line, err=True)
+
+    if days is None:
+        recorded = record(
+            store, duration_s=60 * minutes, seed=seed, cluster=cluster, block_s=block_s, progress=progress
+        )
+    else:
+        recorded = compressed.run(
+            store, days=days, day_length_s=day_length, seed=seed, cluster=cluster, progress=progress
+        )
     click.echo(f"recorded {recorded} as cluster {cluster} of {location}")
 
 
@@ -639,24 +676,6 @@ def baseline_drop(name: str, cluster: str, location: str) -> None:
 
 
 LENGTHS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-class _Length(click.ParamType):
-    """A length of time, as in 5s, 30m, 1h [s]."""
-
-    name = "length"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        unit = LENGTHS.get(value[-1:], 0)
-        try:
-            length = float(value[:-1]) * unit
-        except ValueError:
-            length = 0
-        if length <= 0:
-            self.fail(f"{value!r} is no length of time: write it as 5s, 30m or 1h.", param, ctx)
-        return length
 
 
 SERVERS = [

@@ -15,9 +15,8 @@ from aurora_analysis.lab.workload import STATEMENTS, Ran, Timing
 from aurora_analysis.sources.live import Transaction
 from aurora_analysis.window import Window
 
-PERIOD_S = 1.0
-HISTOGRAM_S = 10
-"""The period of latency histograms and statement metrics."""
+HISTOGRAM_PERIODS = 10
+"""Latency histograms and statement metrics are told for so many periods of the metrics together."""
 
 KINDS = ("commit", "dml", "select", "queue")
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -32,33 +31,39 @@ SAMPLED = (
 
 
 def metrics(
-    samples: Sequence[Sample], timings: pd.DataFrame, planned_rate: Mapping[int, float]
+    samples: Sequence[Sample],
+    timings: pd.DataFrame,
+    planned_rate: Mapping[int, float],
+    period_s: int = 1,
 ) -> pd.DataFrame:
-    """Rows of `metrics`, one a second: what the server said, what its clients timed, what was asked of it.
+    """Rows of `metrics`, one a period: what the server said, what its clients timed, what was asked of it.
 
-    `timings` has a row an execution (columns of `Timing`), `planned_rate` the load of each second [1/s]. A second
-    in which nothing of a kind ended has a throughput of 0 and no latency.
+    `timings` has a row an execution (columns of `Timing`), `planned_rate` the load of each period [1/s] by its start
+    [s since 1970]. A period in which nothing of a kind ended has a throughput of 0 and no latency.
     """
-    sampled = [(one.time, name, getattr(one.innodb, name)) for one in samples for name in SAMPLED]
-    sampled += [(one.time, "cpu_utilization", one.cpu_pct) for one in samples if one.cpu_pct is not None]
-    planned = [(second, "planned_rate", rate) for second, rate in planned_rate.items()]
-    told = pd.DataFrame(sampled + planned, columns=["second", "name", "value"]).assign(statistic="average")
-    timed = timings.assign(second=timings["ended_at"].astype("int64"))
-    parts = [told, *(_of_kind(timed, name, list(planned_rate)) for name in KINDS)]
+    told = [
+        *((one.time, name, getattr(one.innodb, name)) for one in samples for name in SAMPLED),
+        *((one.time, "cpu_utilization", one.cpu_pct) for one in samples if one.cpu_pct is not None),
+        *((start, "planned_rate", rate) for start, rate in planned_rate.items()),
+    ]
+    said = pd.DataFrame(told, columns=["start", "name", "value"]).assign(statistic="average")
+    timed = timings.assign(start=timings["ended_at"].astype("int64") // period_s * period_s)
+    parts = [said, *(_of_kind(timed, name, list(planned_rate), period_s) for name in KINDS)]
     rows = pd.concat([part for part in parts if len(part)], ignore_index=True)
-    return _rounded(rows.assign(time=_times(rows["second"]), period_s=PERIOD_S).drop(columns="second"))
+    times = _times(rows["start"].astype("int64"))
+    return _rounded(rows.assign(time=times, period_s=float(period_s)).drop(columns="start"))
 
 
-def _of_kind(timed: pd.DataFrame, name: str, seconds: list[int]) -> pd.DataFrame:
-    """Throughput and mean latency a second of one kind of execution; of the queue the quantiles too."""
-    by_second = timed[timed["kind"] == name].groupby("second")["latency_ms"]
-    columns = {("throughput", "average"): by_second.size().reindex(seconds, fill_value=0)}
-    columns["latency", "average"] = by_second.mean()
+def _of_kind(timed: pd.DataFrame, name: str, starts: list[int], period_s: int) -> pd.DataFrame:
+    """Throughput and mean latency a period of one kind of execution; of the queue the quantiles too."""
+    by_period = timed[timed["kind"] == name].groupby("start")["latency_ms"]
+    columns = {("throughput", "average"): by_period.size().reindex(starts, fill_value=0) / period_s}
+    columns["latency", "average"] = by_period.mean()
     if name == "queue":
-        columns |= {("latency", label): by_second.quantile(q) for label, q in QUANTILES.items()}
+        columns |= {("latency", label): by_period.quantile(q) for label, q in QUANTILES.items()}
     parts = [
         values.rename("value")
-        .rename_axis("second")
+        .rename_axis("start")
         .reset_index()
         .assign(name=f"{name}_{what}", statistic=label)
         for (what, label), values in columns.items()
@@ -79,31 +84,32 @@ def _significant(values: npt.NDArray[np.float64], digits: int = 4) -> npt.NDArra
     return np.round(values / size) * size
 
 
-def histograms(timings: pd.DataFrame, window: Window) -> pd.DataFrame:
-    """Rows of `histograms`: how often each bucket of latency was met, by statement and ten seconds of the window."""
-    known = _by_digest(timings, window)
+def histograms(timings: pd.DataFrame, window: Window, period_s: int = 1) -> pd.DataFrame:
+    """Rows of `histograms`: how often each bucket of latency was met, by statement and ten periods of the window."""
+    known = _by_digest(timings, window, HISTOGRAM_PERIODS * period_s)
     known = known.assign(bucket=histogram.bucket(known["latency_ms"]))
     return known.groupby(["time", "period_s", "digest", "bucket"]).size().rename("count").reset_index()
 
 
-def statement_metrics(timings: pd.DataFrame, window: Window) -> pd.DataFrame:
-    """Rows of `statement_metrics`: executions and mean latency, by statement and ten seconds of the window."""
-    by_digest = _by_digest(timings, window).groupby(["time", "period_s", "digest"])["latency_ms"]
+def statement_metrics(timings: pd.DataFrame, window: Window, period_s: int = 1) -> pd.DataFrame:
+    """Rows of `statement_metrics`: executions and mean latency, by statement and ten periods of the window."""
+    known = _by_digest(timings, window, HISTOGRAM_PERIODS * period_s)
+    by_digest = known.groupby(["time", "period_s", "digest"])["latency_ms"]
     rows = by_digest.agg(calls="size", mean_latency_ms="mean").reset_index()
     mean = _significant(rows["mean_latency_ms"].to_numpy(dtype=float))
     return rows.assign(calls=rows["calls"].astype(float), mean_latency_ms=mean)
 
 
-def _by_digest(timings: pd.DataFrame, window: Window) -> pd.DataFrame:
-    """The executions of statements, each with its digest and its ten seconds; the window's last are what is left."""
+def _by_digest(timings: pd.DataFrame, window: Window, period_s: int) -> pd.DataFrame:
+    """The executions of statements, each with its digest and its period; the window's last is what is left."""
     digests = {name: statement(_text(name)).digest for name in STATEMENTS}
     known = timings[timings["statement"].isin(digests)]
     first, last = int(window.start.timestamp()), int(window.end.timestamp())
-    start = first + (known["ended_at"].astype("int64") - first) // HISTOGRAM_S * HISTOGRAM_S
+    start = first + (known["ended_at"].astype("int64") - first) // period_s * period_s
     return known.assign(
         digest=known["statement"].map(digests),
         time=_times(start),
-        period_s=(last - start).clip(upper=HISTOGRAM_S).astype(float),
+        period_s=(last - start).clip(upper=period_s).astype(float),
     )
 
 
@@ -201,6 +207,31 @@ def with_runs(plan: pd.DataFrame, runs: Iterable[Ran]) -> pd.DataFrame:
         for name in ("started_at", "ended_at")
     }
     return plan.assign(**times)
+
+
+def with_client_times(
+    slow_queries: pd.DataFrame, plan: pd.DataFrame, within: pd.Timedelta, precision_s: float
+) -> pd.DataFrame:
+    """The slow queries of planned runs with the start that their client noted, in place of the log's whole second.
+
+    `plan` are the runs with their times; a slow query belongs to the run of its user that began `within` so long of
+    the start that the log tells.
+    """
+    ran = plan.dropna(subset="started_at").sort_values("started_at")
+    found = pd.merge_asof(
+        slow_queries.sort_values("started_at"),
+        ran[["started_at", "workload"]].assign(noted=ran["started_at"]),
+        on="started_at",
+        left_by="user",
+        right_by="workload",
+        direction="nearest",
+        tolerance=within,
+    ).drop(columns="workload")
+    known, lasted = found["noted"].notna(), pd.to_timedelta(found["query_time_s"], unit="s")
+    noted = {"started_at": found["noted"], "ended_at": (found["noted"] + lasted).dt.as_unit("us")}
+    exact = {name: found[name].mask(known, times) for name, times in noted.items()}
+    precision = found["time_precision_s"].mask(known, precision_s)
+    return found.assign(**exact, time_precision_s=precision).drop(columns="noted")
 
 
 def timed(timings: Iterable[Timing]) -> pd.DataFrame:

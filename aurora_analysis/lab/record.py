@@ -1,4 +1,4 @@
-"""Record the lab into a store: a sample a second of a real InnoDB, what its clients timed, and its own slow log.
+"""Record the lab into a store: steady samples of a real InnoDB, what its clients timed, and its own slow log.
 
 The plan is in the table `trials` before the first block begins. What is seen is written block by block, so that
 a recording that ends early keeps what it has.
@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import pandas as pd
 import sqlalchemy
@@ -20,12 +21,13 @@ import sqlalchemy
 from aurora_analysis.lab import frames, schedule, server, workload
 from aurora_analysis.lab.sampler import Sample, Sampler
 from aurora_analysis.lab.server import Server
-from aurora_analysis.lab.workload import Load, Sessions, Timing
+from aurora_analysis.lab.workload import RATE, Load, Ran, Sessions, Timing
 from aurora_analysis.sources import slow_log
 from aurora_analysis.store import Store
 from aurora_analysis.window import Window
 
 SOURCE = "lab"
+NOTE = "a real InnoDB server of one machine; the reader's sessions are other users on it"
 OPTIONS: dict[str, object] = {
     "long_query_time": 0.002,  # the writer's tail and every long reader query, and a small log
     "log_output": "FILE",
@@ -69,11 +71,12 @@ def record(
         workload.running() as sessions,
     ):
         workload.prepare(ours, users)
-        _log_slow_queries(ours)
+        log_slow_queries(ours)
         start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=LEAD_S)
         window = Window(start, start + timedelta(seconds=int(duration_s)))
         plan = schedule.draw(start, duration_s, seed=seed, block_s=block_s, users=users)
-        load = Load(ours, users, start.timestamp(), int(duration_s), seed)
+        rate = schedule.planned_rate(int(duration_s), seed=seed, mean=RATE)
+        load = Load(ours, users, start.timestamp(), rate, seed)
         recording = Recording(store, cluster, window, load, plan)
         return recording.run(sessions, _blocks(window, block_s), progress)
 
@@ -89,16 +92,27 @@ def _blocks(window: Window, block_s: float) -> list[Window]:
 
 @dataclass
 class Recording:
-    """A recording under way: where it goes, and what was seen and is not written yet."""
+    """A recording under way: where it goes, and what was seen and is not written yet.
+
+    The window and all that is written is in told time, which is real time but for a compressed recording;
+    `compressed` says how, in words.
+    """
 
     store: Store
     cluster: str
     window: Window
     load: Load
     plan: pd.DataFrame
+    source: str = SOURCE
+    compressed: str = ""
     samples: list[Sample] = field(default_factory=list)
     timings: list[Timing] = field(default_factory=list)
     log: slow_log.Account = field(default_factory=slow_log.Account)
+
+    @property
+    def period_s(self) -> int:
+        """From a sample to the next [s of told time]."""
+        return round(self.load.step_s * self.load.clock.factor)
 
     @property
     def writer(self) -> str:
@@ -115,11 +129,12 @@ class Recording:
         self._write("trials", self.plan)
         self._write("instances", self._instances())
         sessions.begin(self.load, self.plan)
-        with Sampler(self.load.server) as sampler:
+        with Sampler(self.load.server, self.load.start, self.load.step_s) as sampler:
             end = self._run(blocks, sampler, sessions, progress)
         sessions.stop()
         recorded = Window(self.window.start, end)
-        self._write("trials", frames.with_runs(self.plan, sessions.runs))
+        self.plan = frames.with_runs(self.plan, [self._ran(one) for one in sessions.runs])
+        self._write("trials", self.plan)
         self._write_slow_queries(recorded)
         self._write("coverage", self._coverage(recorded))
         return recorded
@@ -128,29 +143,37 @@ class Recording:
         self, blocks: list[Window], sampler: Sampler, sessions: Sessions, progress: Callable[[str], None]
     ) -> datetime:
         """Write block after block, and the begun one where Ctrl-C ends it; returns how far it went."""
-        end = self.window.start
+        end, clock = self.window.start, self.load.clock
         with suppress(KeyboardInterrupt):
             for number, block in enumerate(blocks):
-                time.sleep(max(0, block.end.timestamp() + SETTLE_S - time.time()))
+                time.sleep(max(0, clock.real(block.end.timestamp()) + SETTLE_S - time.time()))
                 told = self._write_block(block, sampler, sessions)
                 end = block.end
                 progress(f"{number}/{len(blocks) - 1} to {end:%H:%M:%S} UTC: {told}")
-        now = min(self.window.end, datetime.now(UTC).replace(microsecond=0))
+        now = min(self.window.end, self._now())
         if now > end:
             self._write_block(Window(end, now), sampler, sessions)
-        return max(now, self.window.start + timedelta(seconds=1))
+        return max(now, self.window.start + timedelta(seconds=self.period_s))
+
+    def _now(self) -> datetime:
+        """The start of the present period."""
+        passed = self.load.clock.tell(time.time()) - self.window.start.timestamp()
+        return self.window.start + timedelta(seconds=passed // self.period_s * self.period_s)
 
     def _write_block(self, block: Window, sampler: Sampler, sessions: Sessions) -> str:
         """Write what was seen in the block, keep what came after it; returns a line on it."""
-        self.samples += sampler.taken()
+        self.samples += [self._sampled(one) for one in sampler.taken()]
         first, last = block.start.timestamp(), block.end.timestamp()
-        self.timings += sessions.timings(until=last)
+        told = sessions.timings(until=self.load.clock.real(last))
+        self.timings += [one._replace(ended_at=self.load.clock.tell(one.ended_at)) for one in told]
         samples = [one for one in self.samples if first <= one.time < last]
         timed = frames.timed(one for one in self.timings if first <= one.ended_at < last)
-        metrics = frames.metrics(samples, timed, self._planned(block))
+        metrics = frames.metrics(samples, timed, self._planned(block), self.period_s)
+        histograms = frames.histograms(timed, block, self.period_s)
+        by_statement = frames.statement_metrics(timed, block, self.period_s)
         self._write("metrics", metrics, block, self.writer)
-        self._write("histograms", frames.histograms(timed, block), block, self.writer)
-        self._write("statement_metrics", frames.statement_metrics(timed, block), block, self.writer)
+        self._write("histograms", histograms, block, self.writer)
+        self._write("statement_metrics", by_statement, block, self.writer)
         self._write("open_transactions", self._open_transactions(samples), block)
         self._write("read_views", frames.read_views(samples, self._roles(), self._instance), block)
         self.samples = [one for one in self.samples if one.time >= last]
@@ -161,10 +184,22 @@ class Recording:
         return frames.open_transactions(samples, self._instance, leave_out={"root"})
 
     def _planned(self, block: Window) -> dict[int, float]:
-        """The load asked for in each second of the block [1/s]."""
-        rate, start = self.load.planned_rate(), int(self.load.start)
-        seconds = range(int(block.start.timestamp()), int(block.end.timestamp()))
-        return {second: float(rate[second - start]) for second in seconds}
+        """The load asked for in each period of the block [1/s]."""
+        rate = self.load.planned_rate / self.load.clock.factor
+        start, period = int(self.window.start.timestamp()), self.period_s
+        starts = range(int(block.start.timestamp()), int(block.end.timestamp()), period)
+        return {one: float(rate[(one - start) // period]) for one in starts}
+
+    def _sampled(self, one: Sample) -> Sample:
+        """A sample in told time."""
+        tell = self.load.clock.tell
+        seen = one.transactions and [t._replace(started_at=tell(t.started_at)) for t in one.transactions]
+        return one._replace(time=round(tell(one.time)), transactions=seen)
+
+    def _ran(self, one: Ran) -> Ran:
+        """A run in told time."""
+        tell = self.load.clock.tell
+        return one._replace(started_at=tell(one.started_at), ended_at=tell(one.ended_at))
 
     def _roles(self) -> dict[str, str]:
         return {self.writer: "writer", self.reader: "reader"}
@@ -176,55 +211,75 @@ class Recording:
         """Both instances are one server, and have its settings."""
         with self.load.server.engine().connect() as connection:
             told = connection.execute(sqlalchemy.text("SHOW GLOBAL VARIABLES")).all()
+        settings = _settings({str(name): str(value) for name, value in told})
         rows = [
-            _settings({str(name): str(value) for name, value in told})
-            | {"time": self.window.start, "instance": name, "role": role}
+            settings | {"time": self.window.start, "instance": name, "role": role}
             for name, role in self._roles().items()
         ]
-        return pd.DataFrame(rows)
+        version = ", ".join(filter(None, (settings["engine_version"], self.compressed)))
+        longest = settings["long_query_time_s"] * self.load.clock.factor
+        return pd.DataFrame(rows).assign(engine_version=version, long_query_time_s=longest)
 
     def _write_slow_queries(self, recorded: Window) -> None:
         """The server's own log of the recorded window, and what the statements are that were timed or logged."""
-        merge = partial(self.store.merge, cluster=self.cluster, source=SOURCE)
+        merge = partial(self.store.merge, cluster=self.cluster, source=self.source)
         merge("statements", frames.statements(recorded))
         with self.load.server.slow_log.open("rb") as log:
             for batch in slow_log.frames(iter(lambda: log.read(2**20), b""), account=self.log):
                 rows = self._recorded(batch.slow_queries, recorded)
                 known = batch.statements[batch.statements["digest"].isin(rows["digest"])]
                 merge("slow_queries", rows)
-                merge("statements", known)
+                merge("statements", self._tell(known, "first_seen", "last_seen"))
 
     def _recorded(self, slow_queries: pd.DataFrame, recorded: Window) -> pd.DataFrame:
-        """The rows of the lab's sessions, not those of the sampler."""
-        inside = slow_queries["ended_at"].between(recorded.start, recorded.end, inclusive="left")
-        rows = slow_queries[inside & slow_queries["user"].isin(self.load.users.values())]
-        return rows.assign(instance=rows["user"].map(self._instance))
+        """The rows of the lab's sessions, not those of the sampler, in told time."""
+        rows = self._told(slow_queries[slow_queries["user"].isin(self.load.users.values())])
+        inside = rows["ended_at"].between(recorded.start, recorded.end, inclusive="left")
+        return rows[inside].assign(instance=rows["user"].map(self._instance))
+
+    def _told(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Slow queries in told time; where that is stretched, whole seconds are too rough, and the client's time tells."""
+        factor = self.load.clock.factor
+        if factor == 1:
+            return rows
+        names = ("query_time_s", "lock_time_s", "time_precision_s")
+        stretched = self._tell(rows, "started_at", "ended_at").assign(**{n: factor * rows[n] for n in names})
+        return frames.with_client_times(stretched, self.plan, pd.Timedelta(seconds=factor), 0.001 * factor)
+
+    def _tell(self, rows: pd.DataFrame, *names: str) -> pd.DataFrame:
+        """Rows with these columns of real times in told time."""
+        clock = self.load.clock
+        began, told = (pd.Timestamp(at, unit="s", tz="UTC") for at in (clock.began, clock.told))
+        return rows.assign(**{n: (told + clock.factor * (rows[n] - began)).dt.as_unit("us") for n in names})
 
     def _coverage(self, recorded: Window) -> pd.DataFrame:
-        """What came of what was asked for: of the metrics a sample a second, of the log its bytes, else all rows."""
+        """What came of what was asked for: of the metrics a sample a period, of the log its bytes, else all rows."""
         read = partial(self.store.read, window=recorded, cluster=self.cluster)
         samples = read("metrics").query("name == 'history_list_length'")
-        rows = [_covered("metrics", recorded.duration.total_seconds(), len(samples), 0, "samples")]
+        periods = recorded.duration.total_seconds() / self.period_s
+        rows = [_covered("metrics", periods, len(samples), 0, "samples")]
         for table in ("histograms", "statement_metrics", "open_transactions", "read_views", "trials"):
             count = len(read(table))
             rows.append(_covered(table, count, count, 0, "rows"))
         log = self.log
         rows.append(_covered("slow_queries", log.bytes, log.bytes - log.lost_bytes, log.lost_bytes, "bytes"))
         return pd.DataFrame(rows).assign(
-            time=pd.Timestamp(recorded.start).as_unit("us"), end=pd.Timestamp(recorded.end).as_unit("us")
+            time=pd.Timestamp(recorded.start).as_unit("us"),
+            end=pd.Timestamp(recorded.end).as_unit("us"),
+            note="; ".join(filter(None, (NOTE, self.compressed))),
         )
 
     def _write(
         self, table: str, frame: pd.DataFrame, window: Window | None = None, instance: str | None = None
     ) -> None:
         self.store.write(
-            table, frame, window or self.window, cluster=self.cluster, source=SOURCE, instance=instance
+            table, frame, window or self.window, cluster=self.cluster, source=self.source, instance=instance
         )
 
 
-def _settings(variables: Mapping[str, str]) -> dict[str, object]:
+def _settings(variables: Mapping[str, str]) -> dict[str, Any]:
     """The settings that matter, under our names."""
-    named: dict[str, object] = {ours: variables[theirs] for ours, theirs in SETTINGS.items()}
+    named: dict[str, Any] = {ours: variables[theirs] for ours, theirs in SETTINGS.items()}
     isolation = variables.get("transaction_isolation") or variables["tx_isolation"]  # MySQL 8 | MariaDB 10
     return named | {
         "engine": "mariadb" if "MariaDB" in variables["version"] else "mysql",
@@ -244,11 +299,10 @@ def _covered(table: str, expected: float, received: float, lost: float, unit: st
         "received": float(received),
         "lost": float(lost),
         "unit": unit,
-        "note": "a real InnoDB server of one machine; the reader's sessions are other users on it",
     }
 
 
-def _log_slow_queries(ours: Server) -> None:
+def log_slow_queries(ours: Server) -> None:
     """Log from here on: the set-up was not the lab's load."""
     with ours.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SET GLOBAL slow_query_log = ON")

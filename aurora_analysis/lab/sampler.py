@@ -1,4 +1,4 @@
-"""One sample a second of a server's InnoDB: how far purge is, who holds it, and how busy the server is."""
+"""Samples of a server's InnoDB at a steady pace: how far purge is, who holds it, and how busy the server is."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from aurora_analysis.errors import Error
 from aurora_analysis.lab.server import Server
 from aurora_analysis.sources.live import QUERIES, Innodb, Transaction, innodb
 
-LATEST_S = 0.5
-"""A sample that is taken later than this after its second is left out: a gap stays a gap."""
+LATEST = 0.5
+"""A sample that is taken later than this share of a period after its moment is left out: a gap stays a gap."""
 
 TRANSACTIONS_EVERY_S = 2
-"""Open transactions are sampled at every second second."""
+"""Open transactions are sampled every two seconds."""
 
 
 class Sample(NamedTuple):
-    """What was seen at a whole second [s since 1970]; `transactions` is None where they were not asked for."""
+    """What was seen at a moment [s since 1970]; `transactions` is None where they were not asked for."""
 
-    time: int
+    time: float
     innodb: Innodb
     cpu_pct: float | None
     transactions: list[Transaction] | None
@@ -35,8 +35,8 @@ class Sample(NamedTuple):
 class Sampler:
     """Takes the samples on a thread and a connection of its own, which holds no view between them."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, server: Server, start: float, period_s: float = 1.0) -> None:
+        self._server, self._start, self._period_s = server, start, period_s
         self._taken: list[Sample] = []
         self._stop = threading.Event()
         self._problem: Exception | None = None
@@ -71,21 +71,26 @@ class Sampler:
         with connection.cursor() as cursor:
             cursor.execute("SET SESSION long_query_time = 3600, time_zone = SYSTEM")
         cpu = _Cpu(self._server.pid)
-        second = int(time.time()) + 1
-        while not self._stop.wait(max(0, second - time.time())):
-            if time.time() - second <= LATEST_S:
-                self._taken.append(_sample(connection, second, cpu.percent()))
-            second = max(second + 1, int(time.time()))
+        number, every = 0, max(1, round(TRANSACTIONS_EVERY_S / self._period_s))
+        while not self._stop.wait(max(0, (moment := self._moment(number)) - time.time())):
+            if time.time() - moment <= LATEST * self._period_s:
+                self._taken.append(_sample(connection, moment, cpu.percent(), number % every == 0))
+            number = max(number + 1, int((time.time() - self._start) / self._period_s))
+
+    def _moment(self, number: int) -> float:
+        return self._start + number * self._period_s
 
 
-def _sample(connection: Connection[Any], second: int, cpu_pct: float | None) -> Sample:
+def _sample(
+    connection: Connection[Any], moment: float, cpu_pct: float | None, with_transactions: bool
+) -> Sample:
     with connection.cursor() as cursor:
         cursor.execute(QUERIES["innodb_status"].text)
         seen = innodb(cursor.fetchone()[2])
-        if second % TRANSACTIONS_EVERY_S:
-            return Sample(second, seen, cpu_pct, None)
+        if not with_transactions:
+            return Sample(moment, seen, cpu_pct, None)
         cursor.execute(QUERIES["transactions"].text)
-        return Sample(second, seen, cpu_pct, [Transaction(*row) for row in cursor.fetchall()])
+        return Sample(moment, seen, cpu_pct, [Transaction(*row) for row in cursor.fetchall()])
 
 
 class _Cpu:

@@ -56,6 +56,9 @@ GLANCE_S = 0.25
 START_S = 60.0
 """How long a process may take to be ready."""
 
+CONNECT_S = 0.25
+"""A run's session is connected so long before it begins: on a busy machine that takes a tenth of a second."""
+
 LATE_S = 1.0
 """A statement that is due for longer than this is given up: the load that was asked for has moved on."""
 
@@ -66,6 +69,7 @@ TABLES = (
     "status VARCHAR(10) NOT NULL, KEY customer (customer_id)) ENGINE=InnoDB",
     "CREATE TABLE queue (id BIGINT AUTO_INCREMENT PRIMARY KEY, payload VARCHAR(200) NOT NULL) ENGINE=InnoDB",
     "CREATE TABLE events (id INT PRIMARY KEY, customer_id INT NOT NULL, payload TEXT NOT NULL) ENGINE=InnoDB",
+    "CREATE TABLE totals (event_id INT NOT NULL, waited INT NOT NULL) ENGINE=InnoDB",
 )
 NUMBERS = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 100)"
 FILL = (
@@ -87,21 +91,27 @@ class Statement(NamedTuple):
     text: str
 
 
-STATEMENTS = {
-    "order": Statement("dml", "INSERT INTO orders (customer_id, product_id, status) VALUES (%s, %s, 'new')"),
-    "stock": Statement("dml", "UPDATE stock SET quantity = quantity - 1 WHERE id = %s"),
-    "paid": Statement("dml", "UPDATE orders SET status = 'paid' WHERE id = %s"),
-    "history": Statement(
-        "select",
-        "SELECT id, product_id, status FROM orders WHERE customer_id = %s ORDER BY id DESC LIMIT 10",
-    ),
-    "produce": Statement(
-        "dml", "INSERT INTO queue (payload) VALUES " + ", ".join(["(REPEAT('q', 150))"] * BATCH)
-    ),
-    "oldest": Statement("select", f"SELECT id, payload FROM queue ORDER BY id LIMIT {BATCH}"),
-    "consumed": Statement("dml", "DELETE FROM queue WHERE id BETWEEN %s AND %s"),
-    "commit": Statement("commit", "COMMIT"),
-}
+def statements(batch: int) -> dict[str, Statement]:
+    """The writer's statements by name, with so many rows of the queue at a time."""
+    rows = ", ".join(["(REPEAT('q', 150))"] * batch)
+    return {
+        "order": Statement(
+            "dml", "INSERT INTO orders (customer_id, product_id, status) VALUES (%s, %s, 'new')"
+        ),
+        "stock": Statement("dml", "UPDATE stock SET quantity = quantity - 1 WHERE id = %s"),
+        "paid": Statement("dml", "UPDATE orders SET status = 'paid' WHERE id = %s"),
+        "history": Statement(
+            "select",
+            "SELECT id, product_id, status FROM orders WHERE customer_id = %s ORDER BY id DESC LIMIT 10",
+        ),
+        "produce": Statement("dml", f"INSERT INTO queue (payload) VALUES {rows}"),
+        "oldest": Statement("select", f"SELECT id, payload FROM queue ORDER BY id LIMIT {batch}"),
+        "consumed": Statement("dml", "DELETE FROM queue WHERE id BETWEEN %s AND %s"),
+        "commit": Statement("commit", "COMMIT"),
+    }
+
+
+STATEMENTS = statements(BATCH)
 
 EXTRACTS = (
     "SELECT /* job=events_full */ id, customer_id, payload FROM events ORDER BY id LIMIT %s",
@@ -110,6 +120,9 @@ EXTRACTS = (
 )
 CALENDAR = f"{NUMBERS} SELECT a.i, b.i, REPEAT('x', {PAYLOAD_BYTES}) FROM n a CROSS JOIN n b LIMIT %s"
 GLANCE = "SELECT COUNT(*), MAX(id) FROM orders WHERE customer_id = %s"
+JOB = "INSERT /* job=nightly_totals */ INTO totals SELECT id, SLEEP(%s) FROM events LIMIT %s"
+JOB_ROWS = 50
+"""The writer's own job is one statement that writes so many rows, evenly over its run."""
 
 
 class Timing(NamedTuple):
@@ -153,19 +166,48 @@ class Run(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Clock:
+    """Which time is told for a moment that really was [both s since 1970]: from `began` on, stretched and moved."""
+
+    began: float = 0.0
+    told: float = 0.0
+    factor: float = 1.0
+
+    def tell(self, moment: float) -> float:
+        """The time that is told for a real moment."""
+        return self.told + self.factor * (moment - self.began)
+
+    def real(self, told: float) -> float:
+        """The real moment for which this time is told."""
+        return self.began + (told - self.told) / self.factor
+
+
+@dataclass(frozen=True)
 class Load:
-    """What both processes need to know: whom to connect to as whom, when, and how much."""
+    """What both processes need to know: whom to connect to as whom, from when on, and how much.
+
+    `planned_rate` is asked for [1/s], step by step of `step_s` real seconds; the queue is served `batch` rows at a
+    time, and slow consumers take `rows_a_second`. Plans are in told time, everything else here is in real time.
+    """
 
     server: Server
     users: Mapping[str, str]
     start: float
-    seconds: int
+    planned_rate: np.ndarray[Any, np.dtype[np.float64]]
     seed: int
-    rate: float = RATE
+    step_s: float = 1.0
+    batch: int = BATCH
+    rows_a_second: float = ROWS_A_SECOND
+    clock: Clock = Clock()
 
-    def planned_rate(self) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """The load asked for in each second [1/s]."""
-        return schedule.planned_rate(self.seconds, seed=self.seed, mean=self.rate)
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return len(self.planned_rate) * self.step_s
+
+    def moments(self, rate: np.ndarray[Any, Any], rng: np.random.Generator) -> np.ndarray[Any, Any]:
+        """When statements are due that come at such a rate in each step [1/s]."""
+        return self.start + self.step_s * schedule.arrivals(rate * self.step_s, rng)
 
     def connect(self, role: str) -> Connection[Any]:
         """A connection as that role's user."""
@@ -215,7 +257,7 @@ class Sessions:
     def begin(self, load: Load, plan: pd.DataFrame) -> None:
         """Begin with the load and the plan, at the moments that they say."""
         for orders in self._orders:
-            orders.put((load, runs(plan, load.users)))
+            orders.put((load, runs(plan, load)))
 
     def timings(self, until: float) -> list[Timing]:
         """What the writer's clients timed since the last call, all that ended before `until` [s since 1970].
@@ -265,14 +307,15 @@ def running() -> Iterator[Sessions]:
         sessions.stop()
 
 
-def runs(plan: pd.DataFrame, users: Mapping[str, str]) -> list[Run]:
+def runs(plan: pd.DataFrame, load: Load) -> list[Run]:
     """The runs that are on, by role, in the plan's order."""
-    roles = {name: role for role, name in users.items()}
+    roles = {name: role for role, name in load.users.items()}
     found: list[Run] = []
     for row, block in plan[plan["assigned"]].iterrows():
         role = roles[block["workload"]]
         turn = sum(run.role == role for run in found)
-        found.append(Run(int(str(row)), role, turn, block["time"].timestamp(), block["end"].timestamp()))
+        ends = (load.clock.real(block[name].timestamp()) for name in ("time", "end"))
+        found.append(Run(int(str(row)), role, turn, *ends))
     return found
 
 
@@ -297,16 +340,16 @@ def _obey(
 
 
 def _write(load: Load, planned: list[Run], stopping: Event, results: Queue[Any]) -> None:
-    rate = load.planned_rate()
+    rate, texts = load.planned_rate, statements(load.batch)
     timings: list[Timing] = []
     actors = [(_order, rate / 2), (_order, rate / 2), (_produce, rate), (_consume, rate)]
 
     def act(number: int, actor: Callable[..., None], due: np.ndarray[Any, Any]) -> None:
         rng = np.random.default_rng([load.seed, 2, number])
         with load.connect("application") as connection, connection.cursor() as cursor:
-            clock = _Clock(cursor, timings)
-            for _ in _moments(load.start + schedule.arrivals(due, rng), stopping):
-                actor(clock, rng)
+            stopwatch = _Stopwatch(cursor, texts, timings)
+            for _ in _moments(load.moments(due, rng), stopping):
+                actor(stopwatch, rng)
 
     threads = [_thread(act, results, number, actor, due) for number, (actor, due) in enumerate(actors)]
     while any(thread.is_alive() for thread in threads):
@@ -318,14 +361,14 @@ def _write(load: Load, planned: list[Run], stopping: Event, results: Queue[Any])
     results.put(Told(load.start + load.seconds, []))
 
 
-class _Clock:
+class _Stopwatch:
     """Executes statements and keeps how long each took."""
 
-    def __init__(self, cursor: Any, timings: list[Timing]) -> None:
-        self._cursor, self._timings = cursor, timings
+    def __init__(self, cursor: Any, texts: Mapping[str, Statement], timings: list[Timing]) -> None:
+        self._cursor, self._texts, self._timings = cursor, texts, timings
 
     def __call__(self, name: str, *values: object) -> Sequence[Sequence[Any]]:
-        statement = STATEMENTS[name]
+        statement = self._texts[name]
         return self.timed(name, statement.kind, lambda: self._fetched(statement.text, values))
 
     def timed(self, name: str, kind: str, act: Callable[[], Any]) -> Any:
@@ -348,51 +391,61 @@ class _Clock:
         return self._cursor.fetchall()
 
 
-def _order(clock: _Clock, rng: np.random.Generator) -> None:
+def _order(watch: _Stopwatch, rng: np.random.Generator) -> None:
     """A customer orders two products and pays."""
     customer = int(rng.integers(1, CUSTOMERS + 1))
     products = sorted(int(number) for number in rng.integers(1, PRODUCTS + 1, size=2))
-    clock.begin()
-    clock("order", customer, products[0])
-    order = clock.last_id()
+    watch.begin()
+    watch("order", customer, products[0])
+    order = watch.last_id()
     for product in products:  # in one order everywhere, so that no two sessions wait for each other
-        clock("stock", product)
-    clock("history", customer)
-    clock("paid", order)
-    clock("commit")
+        watch("stock", product)
+    watch("history", customer)
+    watch("paid", order)
+    watch("commit")
 
 
-def _produce(clock: _Clock, rng: np.random.Generator) -> None:
+def _produce(watch: _Stopwatch, rng: np.random.Generator) -> None:
     """A batch is put at the queue's end."""
-    clock("produce")
+    watch("produce")
 
 
-def _consume(clock: _Clock, rng: np.random.Generator) -> None:
+def _consume(watch: _Stopwatch, rng: np.random.Generator) -> None:
     """The queue's oldest batch is read and deleted: one observation of `queue_latency`."""
-    clock.timed("batch", "queue", lambda: _consumed(clock))
+    watch.timed("batch", "queue", lambda: _consumed(watch))
 
 
-def _consumed(clock: _Clock) -> None:
-    clock.begin()
-    oldest = clock("oldest")
+def _consumed(watch: _Stopwatch) -> None:
+    watch.begin()
+    oldest = watch("oldest")
     if oldest:
-        clock("consumed", oldest[0][0], oldest[-1][0])
-    clock("commit")
+        watch("consumed", oldest[0][0], oldest[-1][0])
+    watch("commit")
 
 
 # The readers' process
 
 
 def _read(load: Load, planned: list[Run], stopping: Event, results: Queue[Any]) -> None:
-    acts = {"extract": _extract, "control": _control, "idle": _hold}
+    acts = {
+        "extract": _extract,
+        "control": _control,
+        "calendar": _calendar,
+        "idle": _hold,
+        "tied": _extract,
+        "application": _job,
+    }
 
-    def run(one: Run) -> None:
-        if not _wait(one.start, stopping):
-            return
-        with load.connect(one.role) as connection:
-            began = time.time()
-            acts[one.role](connection, one, stopping)
-            results.put(Ran(one.row, began, time.time()))
+    def run(role: str) -> None:
+        for one in (run for run in planned if run.role == role):
+            if not _wait(one.start - CONNECT_S, stopping):
+                return
+            with load.connect(role) as connection:
+                if not _wait(one.start, stopping):
+                    return
+                began = time.time()
+                acts[role](load, connection, one, stopping)
+                results.put(Ran(one.row, began, time.time()))
 
     def glance() -> None:
         rng = np.random.default_rng([load.seed, 3])
@@ -401,23 +454,28 @@ def _read(load: Load, planned: list[Run], stopping: Event, results: Queue[Any]) 
             for _ in _moments(due, stopping):
                 cursor.execute(GLANCE, (int(rng.integers(1, CUSTOMERS + 1)),))
 
-    threads = [_thread(glance, results)]
-    for one in planned:
-        threads.append(_thread(run, results, one))
+    threads = [_thread(run, results, role) for role in acts]
+    if "dashboard" in load.users:
+        threads.append(_thread(glance, results))
     for thread in threads:
         while thread.is_alive() and not stopping.is_set():
             thread.join(0.5)
 
 
-def _extract(connection: Connection[Any], run: Run, stopping: Event) -> None:
+def _extract(load: Load, connection: Connection[Any], run: Run, stopping: Event) -> None:
     """One long statement over InnoDB tables, whose view is open until the last row is sent."""
-    _stream(connection, EXTRACTS[run.turn % len(EXTRACTS)], run, stopping)
+    _stream(load, connection, EXTRACTS[run.turn % len(EXTRACTS)], run, stopping)
 
 
-def _control(connection: Connection[Any], run: Run, stopping: Event) -> None:
-    """As long, and without a view: in turn a query over no InnoDB table, and short statements at READ COMMITTED."""
+def _calendar(load: Load, connection: Connection[Any], run: Run, stopping: Event) -> None:
+    """As long as an extract, over no InnoDB table."""
+    _stream(load, connection, CALENDAR, run, stopping)
+
+
+def _control(load: Load, connection: Connection[Any], run: Run, stopping: Event) -> None:
+    """Without a view: in turn a query over no InnoDB table, and short statements at READ COMMITTED."""
     if run.turn % 2 == 0:
-        _stream(connection, CALENDAR, run, stopping)
+        _calendar(load, connection, run, stopping)
         return
     with connection.cursor() as cursor:
         cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
@@ -428,7 +486,7 @@ def _control(connection: Connection[Any], run: Run, stopping: Event) -> None:
         connection.commit()
 
 
-def _hold(connection: Connection[Any], run: Run, stopping: Event) -> None:
+def _hold(load: Load, connection: Connection[Any], run: Run, stopping: Event) -> None:
     """A snapshot, and then nothing: the slow log never hears of it, not even on a machine that stalls."""
     with connection.cursor() as cursor:
         cursor.execute("SET SESSION long_query_time = 3600")
@@ -437,13 +495,19 @@ def _hold(connection: Connection[Any], run: Run, stopping: Event) -> None:
     connection.rollback()
 
 
-def _stream(connection: Connection[Any], query: str, run: Run, stopping: Event) -> None:
+def _job(load: Load, connection: Connection[Any], run: Run, stopping: Event) -> None:
+    """The writer's own job: one statement that writes for as long as the run."""
+    with connection.cursor() as cursor:
+        cursor.execute(JOB, ((run.end - run.start) / JOB_ROWS, JOB_ROWS))
+
+
+def _stream(load: Load, connection: Connection[Any], query: str, run: Run, stopping: Event) -> None:
     """Take rows one by one, at such a pace that the last arrives at the run's end."""
-    rows = max(1, round((run.end - run.start) * ROWS_A_SECOND))
+    rows = max(1, round((run.end - run.start) * load.rows_a_second))
     cursor = SSCursor(connection)
     cursor.execute(query, (rows,))
     for number in range(rows):
-        if number % 8 == 0 and not _wait(run.start + number / ROWS_A_SECOND, stopping):
+        if number % 8 == 0 and not _wait(run.start + number / load.rows_a_second, stopping):
             return
         cursor.fetchone()
     cursor.close()

@@ -1,0 +1,116 @@
+"""Days of a real server, recorded in minutes: the plan, and what is told of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aurora_analysis.lab import compressed
+from aurora_analysis.lab.workload import Clock
+from aurora_analysis.store import Store
+from aurora_analysis.window import Window
+
+FORTNIGHT = Window("2026-11-02", "2026-11-16")
+DAYS, DAY_S = 2, 4.0
+FACTOR = 86_400 / DAY_S
+MINUTE = pd.Timedelta("1min")
+
+
+@pytest.fixture(scope="module")
+def recording(mariadbd: str, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """The store of two days of four seconds each."""
+    store = Store(tmp_path_factory.mktemp("compressed"))
+    compressed.run(store, days=DAYS, day_length_s=DAY_S, seed=3)
+    return store
+
+
+@pytest.fixture(scope="module")
+def plan() -> pd.DataFrame:
+    return compressed.draw(FORTNIGHT, 1)
+
+
+def test_each_hour_of_the_day_is_a_trial_of_its_own(plan):
+    """As many of its slots are on as its share says; both workloads have one in each slot."""
+    drawn = plan[plan["on_share"] < 1].groupby(["trial", "workload"])
+    assert (drawn["assigned"].mean() == drawn["on_share"].first()).all()
+    assert drawn.size().eq(14).all()
+    assert len(drawn) == 12
+    assert len(set(drawn["on_share"].first())) > 1
+
+
+def test_a_run_leaves_its_slot_in_time_for_the_next(plan):
+    """So that what a run did to the writer is over when the next slot's run may begin."""
+    drawn = plan[plan["on_share"] < 1]
+    slot = drawn["time"].dt.floor("4h")
+    assert (drawn["end"] - drawn["time"]).between(110 * MINUTE, 170 * MINUTE).all()
+    assert (drawn["end"] <= slot + 200 * MINUTE).all()
+
+
+def test_the_tied_workload_always_runs_with_the_nightly_job(plan):
+    """On every day, from the same moment to the same moment: no trial."""
+    nightly = plan[plan["trial"] == "nightly"]
+    assert nightly["on_share"].eq(1).all()
+    job, tied = (nightly[nightly["workload"] == name] for name in ("app", "finance"))
+    assert (job["time"].to_numpy() == tied["time"].to_numpy()).all()
+    assert (job["end"].to_numpy() == tied["end"].to_numpy()).all()
+    assert len(job) == 14
+
+
+def test_the_load_has_a_day_and_a_weekend():
+    """More by day than by night, less at the weekend, about RATE in the mean."""
+    times = pd.date_range(FORTNIGHT.start, FORTNIGHT.end, freq="min", inclusive="left")
+    rate = pd.Series(compressed.planned_rate(FORTNIGHT, 1), times)
+    by_hour = rate.groupby(rate.index.hour).mean()
+    assert by_hour[12:16].mean() > 1.3 * by_hour[1:4].mean()
+    assert rate[rate.index.day_of_week >= 5].mean() < 0.9 * rate[rate.index.day_of_week < 5].mean()
+    assert rate.mean() == pytest.approx(compressed.RATE, rel=0.2)
+
+
+def test_a_clock_tells_stretched_time():
+    """A second after the beginning is six minutes after midnight, and back."""
+    clock = Clock(began=1000.5, told=86_400.0, factor=360)
+    assert clock.tell(1001.5) == 86_400 + 360
+    assert clock.real(clock.tell(1234.25)) == 1234.25
+    assert Clock().tell(17.5) == 17.5
+
+
+@pytest.mark.real
+def test_days_are_told_minute_by_minute(recording):
+    """Two whole days up to a midnight; every minute has its planned rate, most have a sample."""
+    span = recording.span("lab")
+    assert span.duration == pd.Timedelta(days=DAYS)
+    assert span.end.hour == span.end.minute == 0
+    metrics = recording.read("metrics", cluster="lab")
+    assert metrics["period_s"].eq(60).all()
+    assert (metrics["time"] == metrics["time"].dt.floor("min")).all()
+    counts = metrics[metrics["statistic"] == "average"].groupby("name").size()
+    assert counts["planned_rate"] == counts["queue_throughput"] == 1440 * DAYS
+    assert counts["history_list_length"] > 0.1 * 1440 * DAYS, "a sample takes longer than such a minute"
+
+
+@pytest.mark.real
+def test_runs_are_told_as_they_were_planned(recording):
+    """Within the tenth of a second that a busy machine is late; the slow log's runs have their client's times."""
+    near = pd.Timedelta(seconds=0.1 * FACTOR)
+    trials = recording.read("trials", cluster="lab")
+    ran = trials[trials["assigned"].astype(bool)]
+    assert ran["started_at"].notna().all()
+    assert trials.loc[~trials["assigned"].astype(bool), "started_at"].isna().all()
+    assert ((ran["started_at"] - ran["time"]).abs() < near).all()
+    slow = recording.read("slow_queries", cluster="lab")
+    assert {"app", "snowflake", "bi"} <= set(slow["user"]) <= set(compressed.USERS.values())
+    lasted = (slow["ended_at"] - slow["started_at"]).dt.total_seconds()
+    np.testing.assert_allclose(lasted, slow["query_time_s"], atol=1e-3)
+    merged = slow.merge(ran, left_on=["user", "started_at"], right_on=["workload", "started_at"])
+    assert len(merged) == len(slow)
+
+
+@pytest.mark.real
+def test_whoever_looks_is_told_that_time_is_compressed(recording):
+    """Each row's source, the coverage, and the server's version say so."""
+    said = f"time compressed {FACTOR:g} times: a day is {DAY_S:g} s of a real server"
+    for name in ("metrics", "slow_queries", "trials", "statements", "instances", "coverage"):
+        assert set(recording.read(name, cluster="lab")["source"]) == {"compressed"}, name
+    assert recording.read("coverage", cluster="lab")["note"].str.endswith(said).all()
+    assert recording.read("instances", cluster="lab")["engine_version"].str.endswith(said).all()
