@@ -1,6 +1,7 @@
 """What a randomised on/off trial says: the effect of a workload on the writer, causally.
 
-Blocks of a trial are drawn on or off at random, and the draw keeps the number of on-blocks fixed. Under the
+Blocks of a trial are drawn on or off at random, and the draw keeps the number of on-blocks fixed; of several trials
+each is a draw of its own, and blocks are compared within it. Under the
 hypothesis that a run multiplies latency by a given factor, every other draw was as likely as the one that
 happened; so the share of draws whose statistic is at least as extreme is an exact p-value, and the factors
 that are not rejected are a confidence interval. The statistic is a regression coefficient over its robust
@@ -146,7 +147,7 @@ def _effect(
         return (workload, metric, np.nan, np.nan, np.nan, np.nan, count_on, count_off)
     constant = _held_constant(usable, blocks, workload, covariate)
     trial = _Trial(np.log(usable["value"].to_numpy(dtype=float)), on, _annihilator(constant))
-    states = _draws(on, draws, seed)
+    states = _draws(on, usable["trial"], draws, seed)
     low, high = _interval(trial, states, alpha)
     percent = [100 * np.expm1(value) for value in (trial.estimate(), low, high)]
     return (workload, metric, *percent, _p(trial, states, 0.0), count_on, count_off)
@@ -155,15 +156,17 @@ def _effect(
 def _held_constant(
     usable: pd.DataFrame, blocks: pd.DataFrame, workload: str, covariate: pd.DataFrame | None
 ) -> Array:
-    """An intercept, the other workloads' states in the same block, and the covariate."""
+    """A level of each trial, the other workloads' states in the same block, and the covariate."""
+    key = ["trial", "block"]
+    mine = pd.MultiIndex.from_frame(usable[key])
     others = blocks[blocks["workload"] != workload].pivot_table(
-        index="block", columns="workload", values="assigned", aggfunc="first"
+        index=key, columns="workload", values="assigned", aggfunc="first"
     )
-    columns = [np.ones(len(usable))]
-    columns += [others[name].reindex(usable["block"]).fillna(0).to_numpy(dtype=float) for name in others]
+    columns = [(usable["trial"] == name).to_numpy(dtype=float) for name in usable["trial"].unique()]
+    columns += [others[name].reindex(mine).fillna(0).to_numpy(dtype=float) for name in others]
     if covariate is not None:
-        mine = covariate[covariate["workload"] == workload].set_index("block")["value"]
-        columns.append(np.log(mine.reindex(usable["block"]).to_numpy(dtype=float)))
+        steady = covariate[covariate["workload"] == workload].set_index(key)["value"]
+        columns.append(np.log(steady.reindex(mine).to_numpy(dtype=float)))
     return np.column_stack([column for column in columns if np.isfinite(column).all()])
 
 
@@ -171,10 +174,14 @@ def _annihilator(constant: Array) -> Array:
     return np.eye(len(constant)) - constant @ np.linalg.pinv(constant)
 
 
-def _draws(on: Array, draws: int, seed: int) -> Array:
-    """The draw that happened, then others that were as likely."""
+def _draws(on: Array, trials: pd.Series, draws: int, seed: int) -> Array:
+    """The draw that happened, then others that were as likely: the same number of on-blocks in each trial."""
     rng = np.random.default_rng(seed)
-    return np.vstack([on, rng.permuted(np.tile(on, (draws, 1)), axis=1)])
+    states = np.tile(on, (draws + 1, 1))
+    for name in trials.unique():
+        mine = (trials == name).to_numpy()
+        states[1:, mine] = rng.permuted(states[1:, mine], axis=1)
+    return states
 
 
 def _p(trial: _Trial, states: Array, shift: float) -> float:
@@ -233,7 +240,7 @@ def _growth(
     if min(on.sum(), len(on) - on.sum()) < BLOCKS_NEEDED:
         return (np.nan,) * 6
     trial = _Trial(rates[known], on, _annihilator(_held_constant(mine[known], trials, workload, None)))
-    states = _draws(on, draws, seed)
+    states = _draws(on, mine["trial"][known], draws, seed)
     means = trial.y[on == 1].mean(), trial.y[on == 0].mean()
     return (*means, trial.estimate(), *_interval(trial, states, alpha), _p(trial, states, 0.0))
 

@@ -105,6 +105,21 @@ def test_a_covariate_sharpens_the_estimate():
     assert sharp["ci_low_pct"] < 50 < sharp["ci_high_pct"]
 
 
+def test_trials_are_compared_within_and_not_with_each_other():
+    """A busy hour in which the workload runs more often is no effect of it: each hour is a draw of its own."""
+    hours = trial(blocks=32, workloads=("extract",))
+    busy = hours["block"] >= 16
+    rng = np.random.default_rng(4)
+    often, seldom = (rng.permutation(np.arange(16) < count) for count in (12, 4))
+    drawn = hours.assign(trial=np.where(busy, "busy", "calm"), assigned=np.concatenate([seldom, often]))
+    series = latency(drawn, factor=1.0)
+    series = series.where(series.index < START + pd.Timedelta(minutes=16), 3 * series)
+    pooled = effects(drawn.assign(trial="one"), series).loc["extract"]
+    assert pooled["p"] < 0.05, "the trap: were they one draw, the busy hour would be blamed on the workload"
+    found = effects(drawn, series).loc["extract"]
+    assert found["ci_low_pct"] < 0 < found["ci_high_pct"] < 30
+
+
 def test_too_few_blocks_give_no_number():
     """Three blocks on cannot tell anything at 5 %."""
     trials = trial(blocks=6)
