@@ -56,7 +56,7 @@ JOB_AT_MIN, JOB_MIN = 120.0, 35.0
 RATE = 30.0
 """Orders, batches produced and batches consumed a real second, in the mean."""
 
-BATCH = 8
+BATCH = 12
 """Rows of the queue at a time: so many that a run slows its consumer by some ten per cent, not to a multiple."""
 
 ROWS_A_SECOND = 160.0
