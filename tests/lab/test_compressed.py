@@ -91,13 +91,14 @@ def test_days_are_told_minute_by_minute(recording):
 
 @pytest.mark.real
 def test_runs_are_told_as_they_were_planned(recording):
-    """Within the tenth of a second that a busy machine is late; the slow log's runs have their client's times."""
-    near = pd.Timedelta(seconds=0.1 * FACTOR)
+    """On time, but for what a busy machine stalls; the slow log's runs have their client's times."""
     trials = recording.read("trials", cluster="lab")
     ran = trials[trials["assigned"].astype(bool)]
     assert ran["started_at"].notna().all()
     assert trials.loc[~trials["assigned"].astype(bool), "started_at"].isna().all()
-    assert ((ran["started_at"] - ran["time"]).abs() < near).all()
+    late_s = (ran["started_at"] - ran["time"]).dt.total_seconds() / FACTOR
+    assert late_s.between(0, 0.5).all()
+    assert late_s.median() < 0.02
     slow = recording.read("slow_queries", cluster="lab")
     assert {"app", "snowflake", "bi"} <= set(slow["user"]) <= set(compressed.USERS.values())
     lasted = (slow["ended_at"] - slow["started_at"]).dt.total_seconds()
