@@ -41,6 +41,9 @@ DIFFERS = {
 
 CHARSETS = "armscii8|ascii|big5|binary|cp125[0167]|cp8(?:50|52|66)|cp932|dec8|eucjpms|euckr|gb18030|gb2312|gbk|geostd8|greek|hebrew|hp8|keybcs2|koi8[ru]|latin[1257]|mac(?:ce|roman)|sjis|swe7|tis620|ucs2|ujis|utf16(?:le)?|utf32|utf8(?:mb[34])?"
 
+ADMINISTRATOR = "# administrator command"
+"""How the slow log begins what is no statement, but a command of the protocol: Quit, Ping, Init DB."""
+
 LONGEST_NAME = 64
 """MySQL's longest identifier [characters]: what is longer between back-ticks is not one, but cut text."""
 
@@ -89,7 +92,7 @@ def digest(text: str) -> str:
 def statement(sql: str, mode: SqlMode = DEFAULT_MODE) -> Statement:
     """The fingerprint, the digest, and whether the text's quotes balance."""
     sql = sql.strip().rstrip(";")
-    if sql.startswith("# administrator command"):
+    if sql.startswith(ADMINISTRATOR):
         return _named(sql[2:].lower(), whole=True)
     try:
         return _named(_spelled(_rows(_lists(_values(_tokens(sql, mode))))), whole=True)
@@ -139,7 +142,7 @@ class Statements:
         return known
 
     def _shape(self, sql: bytes) -> bytes | None:
-        if b"\x01" in sql or b"\x02" in sql:
+        if b"\x01" in sql or b"\x02" in sql or sql.startswith(_ADMINISTRATOR):
             return None
         bare = self._bare(sql)
         if b"'" in bare or (b'"' in bare and not self._mode.ansi_quotes):
@@ -173,6 +176,8 @@ class Statements:
             self._size = 0
         self._known[shape] = known
 
+
+_ADMINISTRATOR = ADMINISTRATOR.encode()
 
 # The passes that make a shape. \x01 stands for a literal, \x02 for several.
 

@@ -77,6 +77,14 @@ def test_policy(expected, sql):
     assert Statements()(sql.encode()) == statement(sql)
 
 
+def test_what_was_seen_before_does_not_matter():
+    """A log's statements share what is known of shapes: commands of the protocol, comments and statements alike."""
+    known = Statements()
+    commands = [f"# administrator command: {name};" for name in ("Init DB", "Quit", "Ping")]
+    for sql in [*commands, *itertools.chain(*POLICY.values()), *commands]:
+        assert known(sql.encode()) == statement(sql)
+
+
 def test_policy_tells_the_rest_apart():
     """What is not said to be one is not."""
     assert len({fingerprint(several[0]) for several in POLICY.values()}) == len(POLICY)
@@ -171,7 +179,7 @@ def test_one_fingerprint_for_each_template():
 
 
 PIECES = st.sampled_from(
-    ["SELECT ", "a", "t1", "1", "-2", "0xAf", "1e5", "1.5x", "'x'", "'it''s'", r"'a\'b'", '"y"', "`n`", "`q's`", "`h#`",
+    ["# administrator command: Quit", "SELECT ", "a", "t1", "1", "-2", "0xAf", "1e5", "1.5x", "'x'", "'it''s'", r"'a\'b'", '"y"', "`n`", "`q's`", "`h#`",
      "/* c */", "/* it's */", "/*!1 x */", "/*", "*/", "-- c\n", "--", "# c\n", "#", "'", '"', "`", "\\", ", ", ",", "(", ")",
      "NULL", "(1, 2)", "(1,'x'),(2,NULL)", "VALUES ", " IN ", "@v", "_utf8mb4'x'", "x'1f'", " ", "\n", ";", ".", "=", "\x00", "\x01", "\x02", "é"]
 )  # fmt: skip

@@ -9,7 +9,8 @@ Query Log Overview". What is easily got wrong:
 
 - A `# Time` with a zone is when the entry was logged: the end. `SET timestamp` is the end in MySQL 5.x and the
   *start* since MySQL 8.0.14; so the end is taken from `# Time` where that has a zone, and from `SET timestamp`
-  (to a second) where it has none. In MariaDB (10.11.19, tried) both are the start: the end is Query_time later.
+  (to a second) where it has none. In MariaDB (10.11.19 and 11.8.9, tried) both are the start: the end is
+  Query_time later. MySQL 5.6.24 and 9.7.4 were tried too.
 - `use db;` is written only where the database differs from that of the entry before it: it is the log's state.
 - A statement may hold lines that look like headers. A header inside an open quote is text.
 """
@@ -43,7 +44,7 @@ BATCH = 20_000
 """How many executions make a frame, unless told otherwise: some 15 MB."""
 
 LONGEST_QUOTE = 16
-"""A quote that is still open after so many headers was cut, and the headers are headers."""
+"""A quote that is still open after so many headers, or LONGEST_TEXT, was cut, and the headers are headers."""
 
 
 LARGEST = 2**63 - 1
@@ -113,15 +114,17 @@ _TIME = b"\n# Time: "
 
 _HEADER = re.compile(
     rb"""
-    ([^\[\n]*)\[([^\]\n]*)\]\ @\ *([^\[\n]*?)\ *\[([^\]\n]*)\](?:\s+Id:\s*(\d{1,18}))?[^\n]*\n # user, host
-    (?:\#\ (?:Thread_id:\ (\d{1,18})\ +)?Schema:\ (\S*)(\ +QC_hit:)?[^\n]*\n)?                 # Percona; MariaDB
+    ([^\[\n]{,255})\[([^\]\n]{,255})\]\ @\ *([^\[\n]{,255}?)\ *\[([^\]\n]{,255})\](?:\s+Id:\s*(\d{1,18}))?[^\n]*\n
+    (?:\#\ (?:Thread_id:\ (\d{1,18})\ +)?Schema:\ ([^\n\[]*?(?:\n[^\#\n\[][^\n\[]*?)?)(?:\ \ (QC_hit:)?[^\n\[]*)?\n)? # Percona; MariaDB
     \#\ Query_time:\ (\d{1,9}\.?\d*)\s+Lock_time:\ (\d{1,9}\.?\d*)\s+Rows_sent:\ (\d+)\s+Rows_examined:\ (\d+)
     ((?:[^\n]*(?:\n|\Z))(?:\#(?!\ administrator\ command)[^\n]*(?:\n|\Z))*)                    # more fields
-    (?:use\ ([^\n]*?);(?:\n|\Z))?
+    (?:use\ ([^\n]*?|[^\n\[]{,255}\n(?!SET\ )[^\n\[]{,255}?);(?:\n|\Z))?                           # a name may have a line end
     (?:SET\ [^\n;]*?timestamp=(\d{1,10})(?:\.\d+)?;(?:\n|\Z))?
     """,
     re.VERBOSE,
 )
+_SCHEMA = re.compile(rb" Schema: ([^\n]*?)(?: Rows_affected:|\n|\Z)")
+"""Where Percona Server writes it under log_slow_extra: among the figures."""
 _BANNER = re.compile(
     rb"(?:\A|(?<=\n))[^\n]*, Version: [^\n]*started with:\n[^\n]*\nTime[ \t]+Id[ \t]+Command[ \t]+Argument[^\n]*(?:\n|\Z)"
 )
@@ -168,8 +171,10 @@ def _entry(
         sql, cut = _sound(sql, account, mode)
     if b"# Query_time: " in figures[-1]:
         _account_for_loss(figures[-1], account)
+    if schema is None and b" Schema: " in figures[-1]:
+        schema = _SCHEMA.findall(figures[-1])[0]
     account.events += 1
-    database = use or database if schema is None else schema
+    database = schema if schema is not None else use if use is not None else database
     client = (user or login, host or address, id_ or thread_id)
     return Entry._make((time, *client, *figures, database, at, mariadb is not None, sql, cut))
 
@@ -220,7 +225,7 @@ def _lines_ended_alike(chunks: Iterable[bytes], account: Account) -> Iterator[by
     """The chunks; with LF for CRLF where the log's first line ends in CRLF."""
     chunks = iter(chunks)
     start = b""
-    while b"\n" not in start and (chunk := next(chunks, b"")):
+    while b"\n" not in start and len(start) < LONGEST_TEXT and (chunk := next(chunks, b"")):
         start += chunk
     account.bytes += len(start)
     rest = _counted(chunks, account)
@@ -300,7 +305,7 @@ def _taken(queue: deque[bytes], length: int, account: Account) -> tuple[bytes, b
 
 def _length(queue: deque[bytes], mode: SqlMode) -> int:
     """How many pieces are the entry at the head of the queue; 0 where one more has to be seen."""
-    if MARKER in queue[0] or len(queue) > LONGEST_QUOTE:
+    if MARKER in queue[0] or len(queue) > LONGEST_QUOTE or sum(map(len, queue)) > LONGEST_TEXT:
         return 1
     text = b""
     for length, piece in enumerate(queue, 1):
