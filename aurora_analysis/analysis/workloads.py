@@ -1,15 +1,21 @@
 """Which workloads ran, and when each had a statement open: its exposure.
 
-A workload is a named group of sessions. Until settings name others it is a user; where the log tells no user,
-it is the statement's digest.
+A workload is a named group of sessions. The settings name it by rules, and a statement that belongs to none is its
+own, by its digest. Without rules it is a user; where the log tells no user, it is the statement's digest.
 """
 
 from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from fnmatch import translate
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from aurora_analysis.analysis.read_views import seconds
 from aurora_analysis.window import Window
 
 Array = npt.NDArray[np.float64]
@@ -17,21 +23,76 @@ Array = npt.NDArray[np.float64]
 EXPOSURE_COLUMNS = ["workload", "instance", "digest", "thread_id", "start", "end"]
 
 
-def named(slow_queries: pd.DataFrame) -> pd.Series:
-    """The workload of each execution. Answers: whose was it?"""
-    user = slow_queries["user"]
-    return user.where(user.notna() & (user != ""), slow_queries["digest"]).rename("workload")
+Rules = Mapping[str, Sequence[Mapping[str, Sequence[str]]]]
+"""Workload → its rules, of which one must fit: field → globs, as `config.groups` reads them. The first workload counts."""
 
 
-def exposures(slow_queries: pd.DataFrame, *, shortest_s: float = 0.0) -> pd.DataFrame:
+def named(
+    slow_queries: pd.DataFrame, rules: Rules | None = None, instances: pd.DataFrame | None = None
+) -> pd.Series:
+    """The workload of each execution. Answers: whose was it?
+
+    `instances` (as the store gives them) are needed where a rule asks for an endpoint: what ran on an instance to
+    which that custom endpoint may lead fits, for no log tells by which endpoint it came.
+    """
+    digest, user = slow_queries["digest"], slow_queries["user"]
+    if not rules:
+        return user.where(user.notna() & (user != ""), digest).rename("workload")
+    asked = {field for alternatives in rules.values() for rule in alternatives for field in rule}
+    values = {field: _values(slow_queries, field, instances) for field in sorted(asked)}
+    name = digest.astype(object)
+    for workload in reversed([*rules]):
+        fits = [_all_fit(values, rule) for rule in rules[workload]]
+        name = name.mask(np.logical_or.reduce(fits), workload)
+    return name.rename("workload")
+
+
+def _values(slow_queries: pd.DataFrame, field: str, instances: pd.DataFrame | None) -> pd.Series:
+    """What a rule's field means for each execution; several values are parted by a comma and a space."""
+    if field.startswith("tags."):
+        return slow_queries["tags"].map(lambda text: json.loads(text).get(field[5:]), na_action="ignore")
+    if field != "endpoint":
+        return slow_queries[field]
+    if instances is None or instances.empty:
+        return pd.Series(None, index=slow_queries.index, dtype=object)
+    seen = instances[["time", "instance", "custom_endpoints"]].sort_values("time", kind="stable")
+    runs = slow_queries[["started_at", "instance"]].reset_index().sort_values("started_at", kind="stable")
+    nearest = pd.merge_asof(
+        runs, seen, left_on="started_at", right_on="time", by="instance", direction="nearest"
+    )
+    return nearest.set_index("index")["custom_endpoints"].reindex(slow_queries.index)
+
+
+def _all_fit(values: Mapping[str, pd.Series], rule: Mapping[str, Sequence[str]]) -> npt.NDArray[np.bool_]:
+    """Which executions fit a rule; what is missing fits nothing."""
+    return np.logical_and.reduce([fits(values[field], globs) for field, globs in rule.items()])
+
+
+def fits(values: pd.Series, globs: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Which values fit one of the globs; of several values in one (`a, b`) one must."""
+    pattern = re.compile("|".join(translate(glob) for glob in globs))
+    known = {
+        value: any(pattern.match(one) for one in str(value).split(", ")) for value in values.dropna().unique()
+    }
+    return values.map(known).eq(True).to_numpy(dtype=bool)
+
+
+def exposures(
+    slow_queries: pd.DataFrame,
+    rules: Rules | None = None,
+    *,
+    instances: pd.DataFrame | None = None,
+    shortest_s: float = 0.0,
+) -> pd.DataFrame:
     """The runs of each workload: one row an execution of at least `shortest_s`, by start.
 
     Answers: when did whose statement run, and where? `workload, instance, digest, thread_id, start, end` (UTC).
     """
     lasted = (slow_queries["ended_at"] - slow_queries["started_at"]).dt.total_seconds()
-    runs = slow_queries.assign(workload=named(slow_queries))[lasted >= shortest_s]
+    long = slow_queries[lasted >= shortest_s]
     return (
-        runs.rename(columns={"started_at": "start", "ended_at": "end"})[EXPOSURE_COLUMNS]
+        long.assign(workload=named(long, rules, instances))
+        .rename(columns={"started_at": "start", "ended_at": "end"})[EXPOSURE_COLUMNS]
         .sort_values(["start", "end", "instance", "thread_id"], kind="stable")
         .reset_index(drop=True)
     )
@@ -88,7 +149,7 @@ def exposure_share(runs: pd.DataFrame, times: pd.DatetimeIndex, period_s: float)
 
     One row a period (index: its start, UTC), one column a workload; runs at the same time count once.
     """
-    start = _seconds(times)
+    start = seconds(times)
     shares = {
         workload: (_open_until(mine, start + period_s) - _open_until(mine, start)) / period_s
         for workload, mine in runs.groupby("workload")
@@ -98,7 +159,7 @@ def exposure_share(runs: pd.DataFrame, times: pd.DatetimeIndex, period_s: float)
 
 def exposed_hours(runs: pd.DataFrame, window: Window) -> pd.Series:
     """How long each workload had a statement open inside the window [hours], by workload."""
-    edges = _seconds(pd.DatetimeIndex([window.start, window.end]))
+    edges = seconds(pd.DatetimeIndex([window.start, window.end]))
     hours = {
         workload: np.diff(_open_until(mine, edges))[0] / 3600 for workload, mine in runs.groupby("workload")
     }
@@ -107,7 +168,7 @@ def exposed_hours(runs: pd.DataFrame, window: Window) -> pd.Series:
 
 def _open_until(runs: pd.DataFrame, moments: Array) -> Array:
     """For how long up to each moment at least one of the runs was open [s]."""
-    starts, ends = _merged(_seconds(runs["start"]), _seconds(runs["end"]))
+    starts, ends = _merged(seconds(runs["start"]), seconds(runs["end"]))
     knots = np.column_stack([starts, ends]).ravel()
     lasted = ends - starts
     before = np.cumsum(lasted) - lasted
@@ -121,8 +182,3 @@ def _merged(starts: Array, ends: Array) -> tuple[Array, Array]:
     first = np.concatenate([[True], starts[1:] > reached[:-1]])
     last = np.concatenate([first[1:], [True]])
     return starts[first], reached[last]
-
-
-def _seconds(times: pd.Series | pd.DatetimeIndex) -> Array:
-    """Seconds since 1970."""
-    return pd.DatetimeIndex(times).as_unit("us").asi8 / 1e6

@@ -35,6 +35,62 @@ def test_a_workload_is_the_user_or_else_the_digest():
     assert list(named) == ["etl", "00ff00ff00ff00ff", "00ff00ff00ff00ff"]
 
 
+def executions(**columns) -> pd.DataFrame:
+    """Executions whose other columns are alike; one row a value."""
+    usual = {
+        "user": "u",
+        "host": "10.0.0.1",
+        "database": "shop",
+        "instance": "db-2",
+        "digest": "d",
+        "tags": None,
+    }
+    rows = pd.DataFrame(usual | columns, index=range(len(next(iter(columns.values())))))
+    return rows.assign(started_at=at("10:00"), ended_at=at("10:05"), thread_id=1)
+
+
+@pytest.mark.parametrize(
+    ("columns", "rule", "taken"),
+    [
+        ({"user": ["sf_1", "snowflake", "bi", None]}, {"user": ["sf_*", "snow*"]}, [0, 1]),
+        ({"host": ["10.20.3.44", "10.2.3.44"]}, {"host": ["10.20.*"]}, [0]),
+        ({"digest": ["00ff", "01ff"]}, {"digest": ["00*"]}, [0]),
+        ({"database": ["shop", "Shop", None]}, {"database": ["shop"]}, [0]),
+        ({"instance": ["db-2", "db-3"]}, {"instance": ["db-[3-9]"]}, [1]),
+        ({"tags": ['{"app": "dbt", "job": "x"}', '{"job": "dbt"}', None]}, {"tags.app": ["dbt"]}, [0]),
+        ({"user": ["etl", "etl"], "host": ["a", "b"]}, {"user": ["etl"], "host": ["b"]}, [1]),
+    ],
+)
+def test_a_rule_takes_what_fits_all_of_its_fields(columns, rule, taken):
+    """By glob, the case counts, and what is missing fits nothing; what no rule takes is its own digest."""
+    rows = executions(**columns)
+    named = workloads.named(rows, {"mine": [rule]})
+    assert list(named[named == "mine"].index) == taken
+    assert set(named[named != "mine"]) <= set(rows["digest"])
+
+
+def test_the_first_workload_counts_and_one_of_its_rules_is_enough():
+    """In the order of the settings."""
+    rules = {"etl": [{"user": ["a"]}, {"host": ["h"]}], "rest": [{"user": ["*"]}]}
+    named = workloads.named(executions(user=["a", "b", "b"], host=["x", "h", "x"]), rules)
+    assert list(named) == ["etl", "etl", "rest"]
+
+
+def test_an_endpoint_stands_for_the_instances_it_may_lead_to():
+    """As each was seen next to the execution's start; without the instances nothing fits."""
+    rows = executions(instance=["db-2", "db-3"])
+    seen = pd.DataFrame(
+        {
+            "time": [at("09:00"), at("09:00"), at("11:30")],
+            "instance": ["db-2", "db-3", "db-3"],
+            "custom_endpoints": [None, "analytics, reports", None],
+        }
+    )
+    rules = {"extracts": [{"endpoint": ["report*"]}]}
+    assert list(workloads.named(rows, rules, seen)) == ["d", "extracts"]
+    assert list(workloads.named(rows, rules)) == ["d", "d"]
+
+
 def test_runs_are_ordered_by_start_and_may_be_cut_at_a_length():
     """An execution shorter than asked for is left out."""
     log = queries(("etl", "11:00", "11:20"), ("etl", "10:00", "10:10"), ("bi", "10:30", "10:31"))
