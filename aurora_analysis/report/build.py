@@ -172,14 +172,15 @@ def _run(
 
 
 def _cluster(store: Store, cluster: str, window: Window) -> dict[str, Any]:
-    rows = store.coverage(window, cluster=cluster)
+    rows, ever = store.coverage(window, cluster=cluster), store.read("coverage", cluster=cluster)
     start, end = _bounds(window)
     return {
         "cluster": cluster,
         "start": start,
         "end": end,
         "error": "",
-        "simulated": index.simulated(store.read("coverage", cluster=cluster)),
+        "simulated": index.simulated(ever),
+        "compressed": index.compressed(ever),
         "coverage": index.coverage(rows, window),
         "instances": index.instances(store.instances(window, cluster=cluster)),
         "failovers": index.failovers(store.writers(window, cluster=cluster)),
@@ -203,6 +204,7 @@ def _manifest(
         "notebook": notebook.stem,
         "cluster": cluster["cluster"],
         "simulated": cluster["simulated"],
+        "compressed": cluster["compressed"],
         "parameters": standard | dict(values),
         **{name: run[name] for name in kept},
     }

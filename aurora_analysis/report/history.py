@@ -78,6 +78,7 @@ def weeks(found: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _row(cluster: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
     bounds = {name: cluster[name] for name in ("cluster", "start", "end", "simulated")}
+    bounds["compressed"] = cluster.get("compressed", "")
     return {**bounds, "timezone": told["run"]["timezone"], "topics": {}, "hrefs": {}, "titles": {}}
 
 
@@ -179,7 +180,8 @@ def page(found: Mapping[str, Mapping[str, Any]]) -> str:
 def _shown(rows: Sequence[Mapping[str, Any]], cluster: str) -> dict[str, Any]:
     own = [dict(row) | {"window_text": html.window_text(row)} for row in rows if row["cluster"] == cluster]
     shown = [trend | {"sparkline": sparkline(trend["severities"])} for trend in trends(rows, cluster)]
-    return {"cluster": cluster, "rows": own, "trends": shown, "simulated": own[0]["simulated"]}
+    marks = {name: own[0][name] for name in ("simulated", "compressed")}
+    return {"cluster": cluster, "rows": own, "trends": shown, **marks}
 
 
 def _replace(path: Path, text: str) -> None:

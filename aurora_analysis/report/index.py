@@ -22,7 +22,13 @@ from aurora_analysis.window import Window
 SCHEMA = 1
 """Raised when a field of findings.json changes its meaning."""
 
-NOTHING: dict[str, Any] = {"simulated": "", "coverage": [], "instances": [], "failovers": []}
+NOTHING: dict[str, Any] = {
+    "simulated": "",
+    "compressed": "",
+    "coverage": [],
+    "instances": [],
+    "failovers": [],
+}
 """What is told of a cluster that could not be read."""
 
 LEADING = 5
@@ -60,7 +66,7 @@ def write(folder: Path, told: Mapping[str, Any]) -> None:
 
 def page(told: Mapping[str, Any], folder: Path) -> str:
     """index.html of a record; it links the pages that are there."""
-    simulated = {cluster["cluster"]: cluster["simulated"] for cluster in told["clusters"]}
+    clusters = {cluster["cluster"]: cluster for cluster in told["clusters"]}
     titles = {
         (notebook["cluster"], notebook["notebook"]): notebook["title"] for notebook in told["notebooks"]
     }
@@ -68,7 +74,8 @@ def page(told: Mapping[str, Any], folder: Path) -> str:
         finding
         | {
             "title": titles[finding["cluster"], finding["notebook"]],
-            "simulated": simulated[finding["cluster"]],
+            "simulated": clusters[finding["cluster"]]["simulated"],
+            "compressed": clusters[finding["cluster"]].get("compressed", ""),
             "href": quote(finding["page"], safe="/#"),
         }
         for finding in told["findings"]
@@ -168,6 +175,12 @@ def _changes(values: pd.Series) -> str:
 def simulated(rows: pd.DataFrame) -> str:
     """The source of data that were generated, in its own words; empty where all were observed."""
     return _joined(rows["source"][rows["source"].str.startswith("simulated")]) or ""
+
+
+def compressed(rows: pd.DataFrame) -> str:
+    """How much faster than it is told time really went, in the recorder's own words; empty where it did not."""
+    notes = rows["note"][rows["source"] == "compressed"].str.split("; ").str[-1]
+    return _joined(notes) or ""
 
 
 def _covered(group: pd.DataFrame, window: Window) -> float:

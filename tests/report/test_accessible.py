@@ -45,7 +45,13 @@ def archive(tmp_path_factory):
     }
     row |= {"expected": 24.0, "received": 12.0, "lost": 1.0}
     seen = dict.fromkeys(("role", *index.FACTS), "") | {"instance": "shop-1"}
-    known = {"coverage": [row], "instances": [seen], "failovers": [], "simulated": "simulated"}
+    known = {
+        "coverage": [row],
+        "instances": [seen],
+        "failovers": [],
+        "simulated": "simulated",
+        "compressed": "",
+    }
     clusters = [{"cluster": name, "error": ""} | WINDOW | known for name in ("shop", "toy")]
     clusters.append({"cluster": "gone", "error": "The store has no cluster."} | WINDOW | index.NOTHING)
     outcomes = [
@@ -71,6 +77,7 @@ def _notebook() -> nbformat.NotebookNode:
         "notebook": "load",
         "cluster": "shop",
         "simulated": "",
+        "compressed": "",
         "error": "cell [3] stopped",
         "run_id": "1",
     }

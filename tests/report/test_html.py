@@ -18,6 +18,7 @@ MANIFEST = {
     "notebook": "load",
     "cluster": "shop",
     "simulated": "",
+    "compressed": "",
     "parameters": {"cluster": "shop", "start": "2026-11-09", "end": "2026-11-10", "timezone": "UTC"},
     "versions": {"metrics": 3},
     "package_version": "0.1.0",
@@ -104,6 +105,13 @@ def test_the_window_stands_in_the_readers_zone():
     assert html.window_text(asked) == (
         "2026-11-09 01:00 to 2026-11-10 01:00 Europe/Berlin (2026-11-09 00:00 to 2026-11-10 00:00 UTC)"
     )
+
+
+def test_compressed_time_is_said_to_be():
+    """A page of stretched times says so, and by how much."""
+    said = "time compressed 360 times: a day is 240 s of a real server"
+    assert said in page_of(executed(compressed=said))
+    assert "Compressed time." not in page_of(executed())
 
 
 def test_simulated_data_are_said_to_be():

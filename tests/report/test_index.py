@@ -41,7 +41,11 @@ def cluster(name: str = "shop", simulated: str = "", **changes: object) -> dict[
     row |= {"expected": 24.0, "received": 24.0, "lost": 0.0, "note": None}
     window = {"start": "2026-11-09T00:00:00Z", "end": "2026-11-10T00:00:00Z"}
     known = {"error": "", "instances": [], "failovers": []}
-    return {"cluster": name, "simulated": simulated, "coverage": [row | changes]} | known | window
+    return (
+        {"cluster": name, "simulated": simulated, "compressed": "", "coverage": [row | changes]}
+        | known
+        | window
+    )
 
 
 def fetched(
@@ -83,6 +87,19 @@ def test_simulated_clusters_are_marked(tmp_path):
     assert page.count('<span class="chip">simulated</span>') == 2, "the head and the finding of toy"
     assert "The cluster toy was generated" in page
     assert "The cluster shop was generated" not in page
+
+
+def test_compressed_clusters_are_marked(tmp_path):
+    """By how much, in the words of the coverage; what was observed in real time is not marked."""
+    note = "a real InnoDB server; time compressed 360 times: a day is 240 s of a real server"
+    rows = pd.DataFrame({"source": ["compressed", "lab"], "note": [note, "a real InnoDB server"]})
+    said = index.compressed(rows)
+    assert said == "time compressed 360 times: a day is 240 s of a real server"
+    assert index.compressed(rows[1:]) == ""
+    told = index.record(RUN, [cluster() | {"compressed": said}], [outcome("a", "ok")])
+    page = index.page(told, tmp_path)
+    assert page.count('<span class="chip">compressed</span>') == 2, "the head and the finding"
+    assert f"stretched ({said})" in page
 
 
 def test_overlapping_fetches_are_counted_once():

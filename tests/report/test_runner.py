@@ -17,6 +17,7 @@ MANIFEST = {
     "notebook": "tried",
     "cluster": "shop",
     "simulated": "",
+    "compressed": "",
     "parameters": {
         "store": "/nowhere",
         "cluster": "shop",
