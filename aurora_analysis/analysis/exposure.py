@@ -100,18 +100,32 @@ def of_median_length(open_: Array) -> Array:
     return within * open_[open_ > 0].mean()
 
 
+STEP_MINUTES = 5
+"""The history list's growth and fall are read over so many minutes: a single one is mostly noise."""
+
+RISEN = 5.0
+"""It tells of purge where it rose above its usual length by so many of its usual steps."""
+
+
 def drain(history: pd.Series | None, load: pd.Series) -> float:
     """How fast purge shortens the history list, in what a mean minute of writes adds to it.
 
-    Growth and fall are read where the list moves one way for five minutes; without ten such minutes of each, or
-    without a history list, the default stands.
+    How fast it falls over how fast it grows, where most of the movement is: a list at rest wobbles in many minutes,
+    and says nothing of purge. Without a history list that rose, the default stands.
     """
     if history is None:
         return DRAIN
-    change = history.reindex(load.index).diff()
-    writes = (load / load.mean()).where(load > 0)
-    growing = change.where(change.gt(0).rolling(5).sum() == 5) / writes
-    falling = -change.where(change.lt(0).rolling(5).sum() == 5)
-    if growing.count() < 10 or falling.count() < 10:
+    known = history.reindex(load.index)
+    step = known.diff(STEP_MINUTES)
+    if not known.max() - known.median() > RISEN * step.abs().median():
         return DRAIN
-    return float(np.clip(falling.median() / growing.median(), 0.2, 20.0))
+    writes = (load / load.mean()).rolling(STEP_MINUTES).mean()
+    fall, growth = _typical(-step, -step), _typical(step / writes, step)
+    return float(np.clip(fall / growth, 0.2, 20.0))
+
+
+def _typical(steps: pd.Series, moved: pd.Series) -> float:
+    """The step at which half of all that moved has moved, the small steps first."""
+    known = pd.DataFrame({"step": steps, "moved": moved}).dropna().query("moved > 0").sort_values("step")
+    reached = known["moved"].cumsum()
+    return float(known["step"].iloc[int(reached.searchsorted(reached.iloc[-1] / 2))])

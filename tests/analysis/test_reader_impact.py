@@ -344,12 +344,25 @@ def test_tail_and_lead_stand_around_a_run():
     assert np.flatnonzero(lead).tolist() == list(range(65, 95))
 
 
-def test_drain_is_read_from_the_history_list():
-    """A list that grows by 100 a minute and falls by 400 drains four mean write rates."""
-    history = np.concatenate([np.arange(0, 4000, 100), np.arange(4000, 0, -400)] * 4)
-    times = minutes(1)[: len(history)]
-    assert exposure.drain(pd.Series(history, times), pd.Series(10.0, times)) == pytest.approx(4)
-    assert exposure.drain(None, pd.Series(10.0, times)) == exposure.DRAIN
+def _history_list(fall: float, runs: int) -> pd.Series:
+    """Grows by 100 a minute for 40 minutes, falls by `fall`, and wobbles by 20 for the rest of two hours."""
+    one = np.concatenate([np.arange(100, 4001, 100), np.arange(4000 - fall, 0, -fall)])
+    wobble = np.random.default_rng(1).integers(0, 20, 120 * runs)
+    return pd.Series(np.tile(np.pad(one, (0, 120 - len(one))), runs) + wobble, minutes(7)[: 120 * runs])
+
+
+@pytest.mark.parametrize(("fall", "drain"), [(400, 4), (80, 0.8), (4000, 8)])
+def test_drain_is_read_from_the_history_list(fall, drain):
+    """As many mean write rates as it falls faster than it grows; a fall within a minute counts as one of five."""
+    history = _history_list(fall, 6)
+    assert exposure.drain(history, pd.Series(10.0, history.index)) == pytest.approx(drain, rel=0.05)
+
+
+def test_a_history_list_at_rest_tells_nothing_of_purge():
+    """Its wobble is no drain: were it taken for one, a harmless run would seem to weigh on the writer for hours."""
+    history = _history_list(4000, 6).clip(upper=20)
+    load = pd.Series(10.0, history.index)
+    assert exposure.drain(history, load) == exposure.drain(None, load) == exposure.DRAIN
 
 
 def _naive(frame: pd.DataFrame) -> pd.DataFrame:
