@@ -774,7 +774,8 @@ def watch(
 def experiment(**given: Any) -> None:
     """A randomised on/off trial of a query on a reader: what does it do to the writer?
 
-    Ctrl-C ends it and keeps what was seen. Exit code 1: it was broken off, at a limit.
+    Ctrl-C ends it and keeps what was seen; the same command, within a day, goes on with the blocks that are left.
+    Exit code 1: it was broken off, at a limit or a fault.
     """
     from aurora_analysis import experiment as trials
     from aurora_analysis.store import Store
@@ -790,6 +791,7 @@ def experiment(**given: Any) -> None:
     ]
     asked = trials.Asked(
         query=trials.suspect(given["file"].read()),
+        workload=Path(given["file"].name).stem,
         hours=given["hours"],
         run_s=given["run_s"],
         washout_s=given["wait_s"],

@@ -1,19 +1,22 @@
 """A randomised on/off trial of a query on a reader, and what the writer did meanwhile.
 
-The plan is in the table `trials` before the first block begins; what is seen is written every half
-minute, so that a trial that is broken off keeps what it has. The query runs read only, and the server itself ends each run with its block: even
-after SIGKILL none outlives it. What the trial says is inferred in `analysis/experiment.py`.
+The plan is in the table `trials` before the first block begins; what is seen is written every half minute, so that
+a trial that is broken off keeps what it has, and the same command goes on with the blocks that are left. The query
+runs read only, and the server itself ends each run with its block: even after SIGKILL none outlives it. What the
+trial says is inferred in `analysis/experiment.py`.
 """
 
 from __future__ import annotations
 
+import math
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import cycle
+from itertools import cycle, islice
 
 import numpy as np
 import pandas as pd
@@ -39,7 +42,25 @@ SHARE_OF_PRODUCTION = 0.5
 
 READS = {"select", "with"}
 ENDED_BY_LIMIT = {1317, 1969, 3024}
-BLOCKS_NEEDED = 8
+LOCKS_OR_FILES = r"\b(for update|for share|lock in share mode|into outfile|into dumpfile)\b"
+PASSED_OVER = {1205, 1213}
+"""A load's statement that waited too long, or was the victim of a deadlock, is passed over."""
+
+SESSION_RATE = 100.0
+"""The load has a session for so many statements a second."""
+
+BLOCKS_NEEDED = 12
+"""With six blocks of each there are 924 draws: p can reach .002, so that several metrics may be judged."""
+
+LEAD_S = 2
+"""From the plan to its first block: time to write it down."""
+
+SCHEDULE = ["time", "end", "block", "assigned", "started_at", "ended_at", "trial", "workload", "on_share"]
+GOES_ON_WITHIN = timedelta(days=1)
+UNSEEN_S = 10
+"""So long the writer may be silent: its limits cannot be watched meanwhile."""
+
+CLOCK_STEP_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -90,9 +111,13 @@ def washout_s(baseline: Baseline, run_s: float) -> float:
     return float(np.ceil(run_s if baseline.drain_s is None else max(2.0, 2 * baseline.drain_s)))
 
 
+def drawn(blocks: int, seed: int) -> np.ndarray:
+    """Which blocks are on: half of them, every such draw as likely as any other (complete randomisation)."""
+    return np.random.default_rng(seed).permutation(np.arange(blocks) < blocks / 2)
+
+
 def schedule(planned: Plan, start: datetime, *, seed: int, workload: str, trial: str) -> pd.DataFrame:
-    """The rows of `trials`: which blocks are on, all drawn before the first begins (complete randomisation)."""
-    drawn = np.random.default_rng(seed).permutation(np.arange(planned.blocks) < planned.blocks / 2)
+    """The rows of `trials`, all drawn before the first block begins."""
     starts = [start + timedelta(seconds=n * planned.block_s) for n in range(planned.blocks)]
     frame = pd.DataFrame(
         {
@@ -101,19 +126,53 @@ def schedule(planned: Plan, start: datetime, *, seed: int, workload: str, trial:
                 [one + timedelta(seconds=planned.run_s) for one in starts], utc=True
             ).as_unit("us"),
             "block": range(planned.blocks),
-            "assigned": drawn,
+            "assigned": drawn(planned.blocks, seed),
+            "started_at": pd.Series(pd.NaT, range(planned.blocks), dtype="datetime64[us, UTC]"),
+            "ended_at": pd.Series(pd.NaT, range(planned.blocks), dtype="datetime64[us, UTC]"),
         }
     )
     return frame.assign(trial=trial, workload=workload, on_share=0.5)
 
 
+def unfinished(
+    store: Store, *, cluster: str, workload: str, seed: int, now: datetime
+) -> tuple[pd.DataFrame, int] | None:
+    """The last trial and the first of its blocks that is left, where this seed drew it and it broke off of late."""
+    rows = store.read("trials", cluster=cluster, where={"source": SOURCE, "workload": workload})
+    rows = rows[rows["trial"] == rows["trial"].iloc[-1]].reset_index(drop=True) if len(rows) else rows
+    if rows.empty or rows["end"].iloc[-1] < now - GOES_ON_WITHIN:
+        return None
+    if rows["assigned"].tolist() != drawn(len(rows), seed).tolist():
+        return None
+    seen = store.coverage(Window(rows["time"].iloc[0], rows["end"].iloc[-1]), cluster=cluster)["end"].max()
+    left = (rows["assigned"] & rows["started_at"].isna()) | ~(rows["end"] <= seen)
+    return (rows[list(SCHEDULE)], int(left.idxmax())) if left.any() else None
+
+
+def moved(rows: pd.DataFrame, first: int, start: datetime) -> pd.DataFrame:
+    """The rows, the blocks from `first` on moved so that they begin at `start`; as they were drawn, not run yet."""
+    left = rows["block"] >= first
+    later = pd.Timestamp(start) - rows["time"].iloc[first]
+    return rows.assign(
+        time=rows["time"].mask(left, rows["time"] + later),
+        end=rows["end"].mask(left, rows["end"] + later),
+        started_at=rows["started_at"].mask(left),
+        ended_at=rows["ended_at"].mask(left),
+    )
+
+
 def suspect(text: str) -> str:
     """The query to try; refused unless it is one statement that reads."""
     query = text.strip().rstrip(";").strip()
-    found = kind(statement(query).fingerprint)
-    if found not in READS or ";" in statement(query).fingerprint:
+    fingerprint = statement(query).fingerprint
+    found = kind(fingerprint)
+    if found not in READS or ";" in fingerprint:
         raise Error(
             f"The suspect is a {found or 'statement of no kind'}: a trial runs one SELECT, and nothing that writes."
+        )
+    if told := re.search(LOCKS_OR_FILES, fingerprint, re.IGNORECASE):
+        raise Error(
+            f"The suspect has {told[0].upper()}: a trial runs one SELECT that locks and leaves nothing."
         )
     return query
 
@@ -138,6 +197,7 @@ class Asked:
     query: str
     hours: float
     run_s: float
+    workload: str = "suspect"
     washout_s: float | None = None
     quiet_s: float = 120.0
     seed: int = 0
@@ -159,27 +219,71 @@ def carry_out(
     only_plan: bool = False,
     tell: Callable[[str], None] = lambda line: None,
 ) -> str:
-    """Baseline, plan, trial; returns why it was broken off, or nothing. `engines` are the writer's, then readers'."""
+    """Baseline, plan, trial; returns why it was broken off, or nothing. `engines` are the writer's, then readers'.
+
+    A trial of the same seed, cluster and workload that was broken off goes on with the blocks that are left.
+    """
     with ExitStack() as stack:
         stopping = stack.enter_context(stopped_by_signals())
         trial = _trial(asked, engines, store, cluster, stopping, stack)
-        if asked.load:
-            stack.enter_context(loaded(engines[0], asked.load, asked.rate))
-        before = trial.baseline(asked.quiet_s, asked.run_s)
-        planned = plan(
-            asked.hours, run_s=asked.run_s, washout_s=asked.washout_s or washout_s(before, asked.run_s)
-        )
-        tell(told(planned, before, detectable(before.latency_ms, planned.blocks, planned.run_s)))
-        if only_plan or stopping.is_set():
-            trial.watch.close()
+        rows, first = (None, 0) if only_plan else _going_on(asked, store, cluster, tell)
+        before = trial.baseline(asked.quiet_s, asked.run_s if rows is None else 0.0)
+        loaded = _said_of_load(asked, before, store)
+        if rows is None and not stopping.is_set():
+            rows = _planned(asked, before, cluster, loaded, detectable, tell)
+        if only_plan or rows is None or stopping.is_set():
             return ""
-        trial.watch.note(f"{cluster}-writer", *_said_of_load(asked, before, store))
-        start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=2)
-        name = f"{cluster} {start:%Y-%m-%dT%H:%M:%S}"
-        rows = schedule(planned, start, seed=asked.seed, workload="suspect", trial=name)
-        trial.run(rows, planned, normal_ms=float(np.median(before.latency_ms or [0])), tell=tell)
-        tell(f"{name}: " + (f"broken off, {trial.broken_off}" if trial.broken_off else "ended"))
+        trial.watch.note(f"{cluster}-writer", *loaded)
+        trial.run(rows, first, normal_ms=float(np.median(before.latency_ms or [0])), tell=tell)
+        tell(_ended(trial, rows))
         return trial.broken_off
+
+
+def _going_on(
+    asked: Asked, store: Store, cluster: str, tell: Callable[[str], None]
+) -> tuple[pd.DataFrame | None, int]:
+    """The schedule of a trial that was broken off, what is left of it moved to after the baseline."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    found = unfinished(store, cluster=cluster, workload=asked.workload, seed=asked.seed, now=now)
+    if found is None:
+        return None, 0
+    before, first = found
+    rows = moved(before, first, now + timedelta(seconds=math.ceil(asked.quiet_s) + LEAD_S))
+    whole = Window(before["time"].iloc[0].to_pydatetime(), rows["end"].iloc[-1].to_pydatetime())
+    store.write("trials", rows, whole, cluster=cluster, source=SOURCE)
+    tell(
+        f"{rows['trial'].iloc[0]} goes on: {len(rows) - first} of {len(rows)} blocks are left "
+        "(another --seed begins a new trial)"
+    )
+    return rows, first
+
+
+def _planned(
+    asked: Asked,
+    before: Baseline,
+    cluster: str,
+    loaded: tuple[str, str],
+    detectable: Callable[[list[float], int, float], float],
+    tell: Callable[[str], None],
+) -> pd.DataFrame:
+    """A new schedule, told before anything of it begins."""
+    wait_s = asked.washout_s or washout_s(before, asked.run_s)
+    planned = plan(asked.hours, run_s=asked.run_s, washout_s=wait_s)
+    tell(told(planned, before, detectable(before.latency_ms, planned.blocks, planned.run_s)))
+    if loaded[0] == NOT_LOADED:
+        tell(f"the verdict will be `cannot tell`: {loaded[1]}")
+    start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=LEAD_S)
+    name = f"{cluster} {start:%Y-%m-%dT%H:%M:%S}"
+    return schedule(planned, start, seed=asked.seed, workload=asked.workload, trial=name)
+
+
+def _ended(trial: Trial, rows: pd.DataFrame) -> str:
+    """How it ended, and what to do next, on one line."""
+    name = rows["trial"].iloc[0]
+    again = "the same command goes on with the blocks that are left"
+    if trial.broken_off:
+        return f"{name}: broken off, {trial.broken_off}; {again}"
+    return f"{name}: stopped, {again}" if trial.stopping.is_set() else f"{name}: ended"
 
 
 def _trial(
@@ -199,7 +303,10 @@ def _trial(
         stack.callback(canary.remove)
     suspect = Suspect(engines[-1], asked.query, names[-1])
     stack.callback(suspect.stop)
-    return Trial(watch, suspect, store, cluster, asked.limits, canary, stopping)
+    load = Load(engines[0], asked.load, asked.rate) if asked.load else None
+    if load:
+        stack.enter_context(load)
+    return Trial(watch, suspect, store, cluster, asked.limits, canary, load, stopping)
 
 
 def told(planned: Plan, baseline: Baseline, detectable_pct: float) -> str:
@@ -224,31 +331,54 @@ def _said_of_load(asked: Asked, baseline: Baseline, store: Store) -> tuple[str, 
     return category, f"The clone's writer has {baseline.writes_per_s:,.1f} writes/s, {against}."
 
 
-@contextmanager
-def loaded(engine: sqlalchemy.Engine, text: str, rate: float) -> Iterator[None]:
-    """Statements of a file, separated by ; at a line's end, run on the writer one after the other at a rate [1/s]."""
-    statements = [one.strip() for one in text.split(";\n") if one.strip().rstrip(";")]
-    if not statements:
-        raise Error("The file of --writer-load holds no statement: separate them by ; at the end of a line.")
-    stopping = threading.Event()
-    thread = threading.Thread(target=_load, args=(engine, statements, rate, stopping), daemon=True)
-    thread.start()
+class Load:
+    """Statements of a file, separated by ; at a line's end, run on the writer again and again at a rate [1/s]."""
+
+    def __init__(self, engine: sqlalchemy.Engine, text: str, rate: float) -> None:
+        self._engine = engine
+        self._statements = [one.strip().rstrip(";") for one in text.split(";\n") if one.strip().rstrip(";")]
+        if not self._statements:
+            raise Error(
+                "The file of --writer-load holds no statement: separate them by ; at the end of a line."
+            )
+        count = math.ceil(rate / SESSION_RATE)
+        self._stopping = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, args=(number, rate / count), daemon=True)
+            for number in range(count)
+        ]
+        self.problem = ""
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(live.LIMIT_S)
+
+    def _run(self, number: int, rate: float) -> None:
+        try:
+            with self._engine.connect() as connection:
+                auto = connection.execution_options(isolation_level="AUTOCOMMIT")
+                due = time.monotonic()
+                for text in islice(cycle(self._statements), number, None):
+                    if self._stopping.wait(max(0.0, due - time.monotonic())):
+                        return
+                    _passing_over(auto, text)
+                    due = max(due + 1 / rate, time.monotonic() - 1)
+        except exc.DBAPIError as problem:
+            self.problem = f"the writer's load ended: {live.reason(problem)}"
+
+
+def _passing_over(connection: sqlalchemy.Connection, text: str) -> None:
     try:
-        yield
-    finally:
-        stopping.set()
-        thread.join(live.LIMIT_S)
-
-
-def _load(engine: sqlalchemy.Engine, statements: list[str], rate: float, stopping: threading.Event) -> None:
-    due = time.monotonic()
-    with suppress(exc.DBAPIError), engine.connect() as connection:
-        auto = connection.execution_options(isolation_level="AUTOCOMMIT")
-        for statement_text in cycle(statements):
-            if stopping.wait(max(0.0, due - time.monotonic())):
-                return
-            auto.exec_driver_sql(statement_text.rstrip(";").replace("%", "%%"))
-            due = max(due + 1 / rate, time.monotonic() - 1)
+        connection.exec_driver_sql(text.replace("%", "%%"))
+    except exc.DBAPIError as problem:
+        if live.error_number(problem) not in PASSED_OVER:
+            raise
 
 
 class Suspect:
@@ -285,7 +415,7 @@ class Suspect:
             with self._engine.connect() as connection:
                 self._again_and_again(connection, until)
         except exc.DBAPIError as problem:
-            self.problem = live.reason(problem)
+            self.problem = f"the query on {self.instance} failed: {live.reason(problem)}"
         self._running = None
         self.span = began, datetime.now(UTC)
 
@@ -361,6 +491,7 @@ class Trial:
     cluster: str
     limits: Limits = field(default_factory=Limits)
     canary: Canary | None = None
+    load: Load | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
     broken_off: str = ""
 
@@ -368,43 +499,64 @@ class Trial:
         """What the writer does by itself, then one pilot run, and how long purge takes to drain what it left."""
         quiet = self._rounds(quiet_s)
         latency = [one.latency_ms for one in quiet if one.latency_ms is not None]
+        drain_s = self._pilot(pilot_s) if pilot_s else None
+        if problem := self._failed():
+            raise Error(f"There was no trial: {problem}.")
+        return Baseline(_writes_per_s(quiet), latency, drain_s)
+
+    def _pilot(self, pilot_s: float) -> float | None:
         self.suspect.start(pilot_s)
-        grown = self._rounds(pilot_s)
+        grown = self._rounds(pilot_s + 1)
         self.suspect.stop()
-        return Baseline(_writes_per_s(quiet), latency, self._drain_s(grown, pilot_s))
+        return self._drain_s(grown, pilot_s)
 
     def run(
         self,
         rows: pd.DataFrame,
-        planned: Plan,
+        first: int = 0,
         *,
         normal_ms: float | None = None,
-        tell: Callable[[str], None],
+        tell: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """Run the blocks of a schedule. Ctrl-C, a limit or a server that is gone ends it, and what was seen is kept."""
-        start, block = rows["time"].iloc[0].timestamp(), -1
+        """Run the blocks of a schedule from `first` on.
+
+        Ctrl-C, a limit, a server that is gone or a clock that is set ends it, and what was seen is kept.
+        """
         self._write(rows)
-        self.stopping.wait(max(0.0, start - time.time()))
-        for tick in ticks(planned.blocks * planned.block_s, 1.0, self.stopping):
-            now = min(planned.blocks - 1, int((time.time() - start) / planned.block_s))
-            if now > block:
-                rows, block = self._next(rows, block, now), now
-                self._begin(rows, block)
-                tell(
-                    f"block {block + 1} of {planned.blocks}: {'on' if rows['assigned'].iloc[block] else 'off'}"
-                )
-            self._round(tick)
-            self.broken_off = self._over(normal_ms) or self.suspect.problem
+        self.stopping.wait(max(0.0, rows["time"].iloc[first].timestamp() - time.time()))
+        try:
+            rows, block = self._blocks(rows, first, normal_ms, tell)
+        finally:
+            self.suspect.stop()
+        self._end(rows, block)
+
+    def _blocks(
+        self, rows: pd.DataFrame, first: int, normal_ms: float | None, tell: Callable[[str], None]
+    ) -> tuple[pd.DataFrame, int]:
+        """Carry the blocks out, a round a second; returns the rows and the last block that was begun."""
+        block, starts = -1, [start.timestamp() for start in rows["time"]]
+        lasting, stepped = rows["end"].iloc[-1].timestamp() - time.time(), _clock_steps()
+        for tick in ticks(lasting, 1.0, self.stopping):
+            if not (step := next(stepped)):
+                now = max(first, sum(start <= time.time() for start in starts) - 1)
+                if now > block:
+                    rows, block = self._next(rows, block), now
+                    self._begin(rows, block)
+                    tell(
+                        f"block {block + 1} of {len(rows)}: {'on' if rows['assigned'].iloc[block] else 'off'}"
+                    )
+                self._round(tick)
+            self.broken_off = step or self._over(normal_ms) or self._failed()
             if self.broken_off:
                 break
-        self._end(rows, block)
+        return rows, block
 
     def _begin(self, rows: pd.DataFrame, block: int) -> None:
         left = rows["end"].iloc[block].timestamp() - time.time()
         if rows["assigned"].iloc[block] and left > 0:
             self.suspect.start(left)
 
-    def _next(self, rows: pd.DataFrame, block: int, now: int) -> pd.DataFrame:
+    def _next(self, rows: pd.DataFrame, block: int) -> pd.DataFrame:
         """The rows with what became of the block that has ended."""
         if block < 0:
             return rows
@@ -413,11 +565,14 @@ class Trial:
         return done
 
     def _end(self, rows: pd.DataFrame, block: int) -> None:
-        self.suspect.stop()
         if self.broken_off:
             self.watch.note(self.suspect.instance, BROKEN_OFF, self.broken_off)
-        self._next(rows, block, block)
+        self._next(rows, block)
         self.watch.close()
+
+    def _failed(self) -> str:
+        """Which session of ours could not go on; empty where all could."""
+        return self.suspect.problem or (self.load.problem if self.load else "")
 
     def _write(self, rows: pd.DataFrame) -> None:
         whole = Window(rows["time"].iloc[0].to_pydatetime(), rows["end"].iloc[-1].to_pydatetime())
@@ -427,6 +582,9 @@ class Trial:
         return [self._round(tick) for tick in ticks(seconds, 1.0, self.stopping)]
 
     def _round(self, tick: int) -> Round:
+        """Ask every server; the round before, where this second has had one."""
+        if self.watch.rounds and tick <= self.watch.rounds[-1].time:
+            return self.watch.rounds[-1]
         return self.watch.round(tick, self.canary.beat() if self.canary else None)
 
     def _drain_s(self, grown: list[Round], pilot_s: float) -> float | None:
@@ -442,7 +600,9 @@ class Trial:
 
     def _over(self, normal_ms: float | None) -> str:
         """Which limit is passed; empty where none is."""
-        recent, limits = self.watch.rounds[-10:], self.limits
+        recent, limits = self.watch.rounds[-UNSEEN_S:], self.limits
+        if len(recent) == UNSEEN_S and not any(one.writer for one in recent):
+            return f"the writer has been silent for {UNSEEN_S} s, so that no limit can be watched"
         history = recent[-1].history_list_length or 0
         if history > limits.history_list_length:
             return f"the history list has {history:,} transactions, the limit is {limits.history_list_length:,.0f}"
@@ -452,7 +612,7 @@ class Trial:
         if lag > limits.replica_lag_ms:
             return f"a reader is {lag:,.0f} ms behind, the limit is {limits.replica_lag_ms:,.0f} ms"
         latency = [one.latency_ms for one in recent if one.latency_ms is not None]
-        if normal_ms and len(latency) == 10 and np.median(latency) > limits.latency_factor * normal_ms:
+        if normal_ms and len(latency) == UNSEEN_S and np.median(latency) > limits.latency_factor * normal_ms:
             return f"the canary takes {np.median(latency):,.1f} ms, {limits.latency_factor:g} times its {normal_ms:,.1f} ms"
         return ""
 
@@ -465,17 +625,20 @@ def _writes_per_s(rounds: list[Round]) -> float:
     return (told[-1].writes - told[0].writes) / (told[-1].time - told[0].time)
 
 
+def _clock_steps() -> Iterator[str]:
+    """Whether the clock was set since the first time; empty where it runs as it did."""
+    apart = time.time() - time.monotonic()
+    while True:
+        step = time.time() - time.monotonic() - apart
+        yield f"the clock was set by {step:+,.0f} s" if abs(step) > CLOCK_STEP_S else ""
+
+
 def _with_span(rows: pd.DataFrame, block: int, span: tuple[datetime, datetime] | None) -> pd.DataFrame:
     """The rows, with when the block's run really began and ended."""
-    if span is None or not rows["assigned"].iloc[block]:
+    if span is None or not rows["assigned"].iloc[block] or span[0] < rows["time"].iloc[block]:
         return rows
     mine = rows["block"] == block
-    there = {name: rows[name] if name in rows else _no_times(rows) for name in ("started_at", "ended_at")}
-    times = [pd.Timestamp(moment).as_unit("us") for moment in span]
+    began, ended = (pd.Timestamp(moment).as_unit("us") for moment in span)
     return rows.assign(
-        started_at=there["started_at"].mask(mine, times[0]), ended_at=there["ended_at"].mask(mine, times[1])
+        started_at=rows["started_at"].mask(mine, began), ended_at=rows["ended_at"].mask(mine, ended)
     )
-
-
-def _no_times(rows: pd.DataFrame) -> pd.Series:
-    return pd.Series(pd.NaT, index=rows.index, dtype="datetime64[us, UTC]")

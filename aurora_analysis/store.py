@@ -34,6 +34,9 @@ KEEP_DAYS = 400
 ATTEMPTS = 30
 """How often a commit is tried again when another writer was faster."""
 
+FULL_OR_GONE = (OSError, DeltaError)
+"""A disk that is full is either, depending on who notices."""
+
 PRUNED = (
     "metrics",
     "db_load",
@@ -308,6 +311,8 @@ class Store:
                 return delta.version() if change(delta) else None
             except CommitFailedError:
                 time.sleep(random.uniform(0, 0.02 * 2 ** min(attempt, 6)))
+            except FULL_OR_GONE as problem:
+                raise Error(f"Cannot write {spec.name} into {self.location}: {_last_line(problem)}") from None
         raise Error(
             f"Could not write {spec.name} in {self.location}: other writers were faster {ATTEMPTS} times. Try again."
         )
@@ -541,3 +546,9 @@ def _at(version: int | None) -> str:
 
 def _first_line(problem: Exception) -> str:
     return next(iter(str(problem).splitlines()), type(problem).__name__)
+
+
+def _last_line(problem: Exception) -> str:
+    """The innermost cause, where an error is told as a tree of them."""
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", str(problem)).strip().split("\n")
+    return lines[-1].strip(" ↳") or type(problem).__name__

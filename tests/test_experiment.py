@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 from live_server import written_to
+from sqlalchemy import NullPool, create_engine
 
 from aurora_analysis import experiment as trials
 from aurora_analysis.analysis import experiment as inferring
 from aurora_analysis.cli import main
 from aurora_analysis.errors import Error
-from aurora_analysis.experiment import Baseline, Canary, Limits, Suspect, Trial
+from aurora_analysis.experiment import Baseline, Canary, Limits, Load, Suspect, Trial
+from aurora_analysis.lab import server
 from aurora_analysis.lab.server import Server
-from aurora_analysis.sources.live import Probe
-from aurora_analysis.sources.watch import Watch
+from aurora_analysis.sources.live import Innodb, Probe, Replica, Seen
+from aurora_analysis.sources.watch import Round, Watch
 from aurora_analysis.store import Store
 
 START = datetime(2026, 11, 23, 11, tzinfo=UTC)
@@ -50,9 +61,9 @@ def test_half_of_the_blocks_are_on_and_the_seed_decides_which():
 
 
 def test_a_trial_that_is_too_short_is_refused():
-    """With fewer than four blocks of each, no p-value can reach .05."""
+    """With few blocks of each, no p-value of several metrics can reach .05."""
     assert trials.plan(1, run_s=120, washout_s=60) == trials.Plan(20, 120, 60)
-    with pytest.raises(Error, match="8 are needed"):
+    with pytest.raises(Error, match="12 are needed"):
         trials.plan(0.1, run_s=120, washout_s=60)
 
 
@@ -63,10 +74,20 @@ def test_the_washout_comes_from_the_drain_that_was_measured():
 
 
 @pytest.mark.parametrize(
-    "text", ["DELETE FROM stock", "SELECT 1; SELECT 2", "CALL clean_up()", "SET GLOBAL x = 1", ""]
+    "text",
+    [
+        "DELETE FROM stock",
+        "SELECT 1; SELECT 2",
+        "CALL clean_up()",
+        "SET GLOBAL x = 1",
+        "",
+        "SELECT * FROM stock FOR UPDATE",
+        "SELECT * FROM stock LOCK IN SHARE MODE",
+        "SELECT * INTO OUTFILE '/tmp/x' FROM stock",
+    ],
 )
 def test_what_is_not_one_query_is_refused(text):
-    """A trial never writes."""
+    """A trial never writes, and never locks."""
     with pytest.raises(Error, match="one SELECT"):
         trials.suspect(text)
 
@@ -108,10 +129,10 @@ def test_a_trial_that_is_not_safe_is_refused(arguments, said, tmp_path, monkeypa
 def test_the_smallest_effect_shrinks_with_the_blocks():
     """By the square root of their number; neighbours that repeat each other tell less."""
     calm = np.exp(np.random.default_rng(1).normal(0, 0.1, 400)).tolist()
-    few, many = (inferring.detectable_pct(calm, blocks=n, run_s=60) for n in (10, 40))
+    few, many = (inferring.detectable_pct(calm, blocks=n, run_s=60) for n in (20, 80))
     assert 1.8 < few / many < 2.2
     slow = np.exp(pd.Series(np.log(calm)).rolling(10, min_periods=1).mean() * 3).tolist()
-    assert inferring.detectable_pct(slow, blocks=10, run_s=60) > 2 * few
+    assert inferring.detectable_pct(slow, blocks=20, run_s=60) > 2 * few
     assert np.isnan(inferring.detectable_pct([], blocks=10, run_s=60))
 
 
@@ -126,22 +147,64 @@ def test_growth_of_the_history_list_is_told_with_its_interval():
     assert found["p"] < 0.01
 
 
+# What ends a trial, without a server
+
+
+class Watched(NamedTuple):
+    """The rounds of a watch."""
+
+    rounds: list[Round]
+
+
+def a_round(**said) -> Round:
+    """What a writer says once a second, but for what the test is about."""
+    status = Innodb(said.get("history", 5), 100, 100, 100, 0, 0, {}, {})
+    replicas = [Replica("reader-1", "reader", 100, said.get("lag_ms", 12.0))]
+    seen = Seen(0, "writer", "writer", "10.11", {}, status, [], replicas)
+    return Round(0, [] if said.get("silent") else [seen], said.get("latency_ms", 1.0))
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({}, ""),
+        ({"history": 2_000_000}, "the history list has 2,000,000 transactions, the limit is 1,000,000"),
+        ({"latency_ms": 6.0}, "the canary takes 6.0 ms, 5 times its 1.0 ms"),
+        ({"lag_ms": 12_000.0}, "a reader is 12,000 ms behind, the limit is 10,000 ms"),
+        ({"silent": True}, "the writer has been silent for 10 s"),
+    ],
+    ids=["calm", "history list", "latency", "replica lag", "silent"],
+)
+def test_what_breaks_a_trial_off(said, why):
+    """Each limit alone; and a writer that does not answer, whose limits nobody can watch."""
+    found = Trial(Watched([a_round(**said)] * 10), None, None, "trial")
+    assert found._over(1.0).startswith(why)
+    assert bool(found._over(1.0)) == bool(why)
+
+
+def test_a_load_of_no_statement_is_refused():
+    """An empty file would leave the clone idle."""
+    with pytest.raises(Error, match="holds no statement"):
+        Load(None, " ;\n", 10)
+
+
 # On a real server
 
 
-def trial(ours: Server, store: Store | None, query: str, limits: Limits | None = None) -> Trial:
-    engine = ours.engine()
+def trial(
+    ours: Server, store: Store | None, query: str, limits: Limits | None = None, port: int = 0
+) -> Trial:
+    engine = (
+        create_engine(f"mysql+pymysql://root@127.0.0.1:{port}/", poolclass=NullPool)
+        if port
+        else ours.engine()
+    )
     watched = Watch([Probe(engine, "trial-writer", "writer")], store, cluster="trial", every_s=1)
     return Trial(watched, Suspect(engine, query, "trial-reader-1"), store, "trial", limits or Limits())
 
 
-def carried_out(
-    ours: Server, store: Store, query: str, run_s: float, washout_s: float, seed: int
-) -> pd.DataFrame:
-    start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=2)
-    rows = schedule(run_s, washout_s, seed=seed, start=start)
-    trial(ours, store, query).run(rows, trials.Plan(8, run_s, washout_s), tell=lambda line: None)
-    return store.read("trials", cluster="trial")
+def soon() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
 
 
 def growth(store: Store) -> pd.Series:
@@ -150,18 +213,27 @@ def growth(store: Store) -> pd.Series:
 
 
 @pytest.mark.real
-def test_a_planted_holder_is_found(real_server, tmp_path):
+def test_a_planted_holder_is_found_by_a_trial_that_was_stopped_and_went_on(real_server, tmp_path):
     """The query's view holds up purge: history grows while it is on, and the interval excludes zero."""
     store = Store(tmp_path)
-    with written_to(real_server):
-        rows = carried_out(real_server, store, HOLDS_A_VIEW, 3, 1, seed=3)
-    found = growth(store)
-    assert found["difference"] > 0
-    assert found["ci_low"] > 0
-    assert found["p"] <= 0.05
-    assert (rows["started_at"].notna() == rows["assigned"]).all()
-    lasted = (rows["ended_at"] - rows["started_at"]).dt.total_seconds().dropna()
+    stopped = trial(real_server, store, HOLDS_A_VIEW)
+    with written_to(real_server, pause_s=0.003):
+        rows = schedule(3, 1, seed=3, start=soon())
+        stopped.run(rows, tell=lambda line: stopped.stopping.set() if line.startswith("block 5") else None)
+        found = partial(trials.unfinished, store, cluster="trial", workload="suspect", now=datetime.now(UTC))
+        rows, first = found(seed=3)
+        assert first == 4
+        assert found(seed=4) is None
+        trial(real_server, store, HOLDS_A_VIEW).run(trials.moved(rows, first, soon()), first)
+    assert found(seed=3) is None
+    done = store.read("trials", cluster="trial")
+    assert done["assigned"].tolist() == rows["assigned"].tolist()
+    assert (done["started_at"].notna() == done["assigned"]).all()
+    lasted = (done["ended_at"] - done["started_at"]).dt.total_seconds().dropna()
     assert lasted.between(2, 3.5).all()  # the server ends the run with the block
+    assert growth(store)["difference"] > 0
+    assert growth(store)["ci_low"] > 0
+    assert growth(store)["p"] <= 0.05
 
 
 @pytest.mark.real
@@ -169,7 +241,10 @@ def test_two_trials_of_nothing_run_side_by_side(real_server, tmp_path):
     """A/A: the mechanics are those of any trial, and nothing is to be seen of a query that holds nothing."""
     stores = [Store(tmp_path / name) for name in ("one", "two")]
     threads = [
-        threading.Thread(target=carried_out, args=(real_server, store, HOLDS_NOTHING, 2, 0.5, seed))
+        threading.Thread(
+            target=trial(real_server, store, HOLDS_NOTHING).run,
+            args=(schedule(1.5, 0.5, seed=seed, start=soon()),),
+        )
         for seed, store in enumerate(stores)
     ]
     with written_to(real_server):
@@ -188,16 +263,104 @@ def test_two_trials_of_nothing_run_side_by_side(real_server, tmp_path):
 def test_a_limit_breaks_the_trial_off_and_ends_the_query(real_server, tmp_path):
     """At once, with the reason as an event; what was seen until then is there."""
     store = Store(tmp_path)
-    start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
-    rows = schedule(20, 0, start=start).assign(assigned=True)
+    rows = schedule(20, 0, start=soon()).assign(assigned=True)
     found = trial(real_server, store, HOLDS_A_VIEW, Limits(history_list_length=20))
     with written_to(real_server):
-        found.run(rows, trials.Plan(8, 20, 0), tell=lambda line: None)
+        found.run(rows)
     assert "the limit is 20" in found.broken_off
     assert not running(real_server, "SLEEP")
     events = store.read("events", cluster="trial")
     assert events["category"].tolist() == ["trial broken off"]
     assert len(store.metric("history_list_length", store.span("trial"), cluster="trial"))
+
+
+@pytest.mark.real
+def test_a_query_that_fails_is_no_trial(real_server):
+    """It is told before anything is planned."""
+    with pytest.raises(
+        Error, match="There was no trial: the query on trial-reader-1 failed: Table 'trial.gone'"
+    ):
+        trial(real_server, None, "SELECT * FROM trial.gone").baseline(1, 1)
+
+
+@pytest.mark.real
+def test_a_load_that_fails_ends_the_trial(real_server):
+    """Its rate is met while it lasts; without it the writer would be idle."""
+    found = trial(real_server, None, HOLDS_NOTHING)
+    with Load(real_server.engine(), "UPDATE trial.stock SET quantity = 1 WHERE id = 3;\n", 150) as good:
+        assert found.baseline(4, 0).writes_per_s == pytest.approx(150, rel=0.2)
+    with Load(real_server.engine(), "INSERT INTO trial.stock VALUES (1, 1);\n", 10) as bad:
+        assert until(lambda: bad.problem, 3)
+    assert good.problem == ""
+    assert bad.problem.startswith("the writer's load ended: Duplicate entry")
+
+
+@pytest.mark.real
+def test_a_clock_that_is_set_ends_the_trial(real_server, tmp_path, monkeypatch):
+    """One line; no sample is an hour off, and the same draw goes on."""
+    store, before, ahead_s = Store(tmp_path), time.time, [0]
+    monkeypatch.setattr(time, "time", lambda: before() + ahead_s[0])
+    found = trial(real_server, store, HOLDS_NOTHING)
+
+    def set_the_clock(line: str) -> None:
+        ahead_s[0] = 3600 if line.startswith("block 3") else 0
+
+    found.run(schedule(1, 0, start=soon()), tell=set_the_clock)
+    assert found.broken_off == "the clock was set by +3,600 s"
+    assert store.span("trial").end < datetime.now(UTC) + timedelta(seconds=2)
+    assert trials.unfinished(store, cluster="trial", workload="suspect", seed=7, now=datetime.now(UTC))
+
+
+@pytest.mark.real
+def test_a_connection_that_is_reset_ends_the_trial(real_server, tmp_path):
+    """One line, and the server ends what nobody waits for any more."""
+    store = Store(tmp_path)
+    with Proxy(real_server.port) as proxy:
+        found = trial(real_server, store, "SELECT SLEEP(60), 'reset'", port=proxy.port)
+        rows = schedule(5, 0, start=soon()).assign(assigned=True)
+        found.run(rows, tell=lambda line: threading.Timer(2, proxy.reset).start())
+    assert found.broken_off.startswith("the query on trial-reader-1 failed: Lost connection to MySQL server")
+    assert until(lambda: not running(real_server, "'reset'"), 6)
+    assert {"trial broken off"} <= set(store.read("events", cluster="trial")["category"])
+    assert len(store.metric("history_list_length", store.span("trial"), cluster="trial")) >= 1
+
+
+@pytest.mark.real
+def test_a_server_that_is_killed_and_restarted_between_two_runs_is_a_gap(mariadbd, tmp_path):
+    """The trial goes on with the next block, on the same address; what happened is told."""
+    store = Store(tmp_path)
+    with server.running() as first:
+        found = trial(first, store, HOLDS_NOTHING, port=first.port)
+        rows = schedule(4, 0, start=soon() + timedelta(seconds=3)).iloc[[0, 1, 2, 3]]
+        rows = rows.assign(assigned=rows["block"] == 3)
+        thread = threading.Thread(target=found.run, args=(rows,))
+        thread.start()
+        time.sleep(6)
+        os.kill(first.pid, signal.SIGKILL)
+    with server.running({"port": first.port}):
+        thread.join()
+    assert found.broken_off == ""
+    assert store.read("trials", cluster="trial")["started_at"].notna().tolist() == [False, False, False, True]
+    told = set(store.read("events", cluster="trial")["category"])
+    assert {"connection lost", "connection", "restart"} <= told
+
+
+@pytest.mark.real
+def test_a_disk_that_is_full_ends_the_trial(real_server, tmp_path):
+    """One line; what was written before is whole."""
+    kept, full = tmp_path / "kept", tmp_path / "full"
+    full.mkdir()
+    command = shlex.join(started(real_server, tmp_path, full / "store", "SELECT 1", "--run", "1s"))
+    script = f"mount -t tmpfs -o size=40k tmpfs {full} && {{ {command}; cp -r {full}/store {kept}; }}"
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, check=True)
+    *told, last = done.stderr.splitlines()
+    assert last.startswith("aurora-analysis: Cannot write ")
+    assert "No space left on device" in last
+    assert not [line for line in told if line.startswith(("aurora-analysis", "Traceback"))]
+    rows = Store(kept).read("trials", cluster="trial")
+    assert len(rows) == 36
+    assert rows["started_at"].notna().sum() < 18
+    assert not running(real_server, "SELECT 1")
 
 
 @pytest.mark.real
@@ -223,22 +386,90 @@ def until(true, within_s: float) -> bool:
     return true()
 
 
-@pytest.mark.real
-def test_after_sigkill_no_query_outlives_its_block(real_server, tmp_path):
-    """The server ends it by itself, and the plan is in the store."""
-    (tmp_path / "query.sql").write_text("SELECT SLEEP(60), 'suspect'")
-    address = f"mysql://root@/?unix_socket={real_server.socket}"
-    command = [sys.executable, "-m", "aurora_analysis", "experiment", "--lab", "--writer", address]
-    command += ["--sql", str(tmp_path / "query.sql"), "--run", "5s", "--washout", "1s", "--hours", "0.02"]
-    command += ["--baseline", "1s", "--seed", "1", "--store", str(tmp_path / "store")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+def started(ours: Server, folder: Path, store: Path, query: str, *options: str) -> list[str]:
+    """The command that tries a query, on a clone of which nobody knows the production."""
+    (folder / "query.sql").write_text(query)
+    address = f"mysql://root@/?unix_socket={ours.socket}"
+    command = [sys.executable, "-m", "aurora_analysis", "experiment", "--clone", "--writer", address]
+    command += ["--sql", str(folder / "query.sql"), "--washout", "1s", "--hours", "0.02", "--baseline", "1s"]
+    return [*command, "--seed", "1", "--store", str(store), *options]
+
+
+def told_until(process: subprocess.Popen[str], last: str) -> list[str]:
+    """The lines that a process tells, up to one that ends like this."""
     told = [process.stderr.readline()]
-    while not told[-1].endswith(": on\n"):
+    while told[-1] and not told[-1].endswith(last):
         told.append(process.stderr.readline())
-        assert told[-1], told
-    assert until(lambda: running(real_server, "'suspect'"), 3)
-    process.kill()
-    process.communicate()
-    assert until(lambda: not running(real_server, "'suspect'"), 6)
-    assert len(Store(tmp_path / "store").read("trials", cluster="trial")) == 12
-    assert "12 blocks of 5 s and 1 s of washout" in told[0]
+    assert told[-1], told
+    return told
+
+
+@pytest.mark.real
+def test_after_sigkill_no_query_outlives_its_block_and_the_trial_goes_on(real_server, tmp_path):
+    """The server ends it by itself; the plan is in the store, and the same command goes on with it until Ctrl-C."""
+    store = tmp_path / "store"
+    command = started(real_server, tmp_path, store, "SELECT SLEEP(60), 'suspect'", "--run", "3s")
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        told = told_until(process, ": on\n")
+        assert until(lambda: running(real_server, "'suspect'"), 3)
+        process.kill()
+    assert until(lambda: not running(real_server, "'suspect'"), 4)
+    planned = Store(store).read("trials", cluster="trial")
+    assert len(planned) == 18
+    assert set(planned["workload"]) == {"query"}
+    assert "18 blocks of 3 s and 1 s of washout" in told[0]
+    assert told[1].startswith("the verdict will be `cannot tell`: The clone's writer has")
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        told = told_until(process, ": off\n" if not planned["assigned"].iloc[0] else ": on\n")
+        process.send_signal(signal.SIGINT)
+        told += process.stderr.readlines()
+    assert process.returncode == 0
+    assert "goes on: 18 of 18 blocks are left" in told[0]
+    assert told[-1].endswith("stopped, the same command goes on with the blocks that are left\n")
+    again = Store(store).read("trials", cluster="trial")
+    assert again["assigned"].tolist() == planned["assigned"].tolist()
+    assert again["time"].min() > planned["time"].min()
+    assert trials.NOT_LOADED in set(Store(store).read("events", cluster="trial")["category"])
+
+
+class Proxy:
+    """Hands on what a client and a server on 127.0.0.1 say, until it resets every connection."""
+
+    def __init__(self, port: int) -> None:
+        self._target = ("127.0.0.1", port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._sockets: list[socket.socket] = []
+
+    def __enter__(self) -> Proxy:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.reset()
+
+    def reset(self) -> None:
+        """A reset instead of an end, as a firewall sends it."""
+        while self._sockets:
+            one = self._sockets.pop()
+            with suppress(OSError):
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                one.shutdown(socket.SHUT_RD)  # wakes who waits for it
+                one.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                pair = [self._listener.accept()[0], socket.create_connection(self._target)]
+                self._sockets += pair
+                for one, other in (pair, pair[::-1]):
+                    threading.Thread(target=self._hand_on, args=(one, other), daemon=True).start()
+
+    @staticmethod
+    def _hand_on(one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while said := one.recv(65536):
+                other.sendall(said)
+            other.shutdown(socket.SHUT_WR)

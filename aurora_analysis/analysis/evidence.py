@@ -151,13 +151,20 @@ def trial_level(row: dict[str, Any], materiality_pct: float = 5.0, alpha: float 
     if np.isnan(row["effect_pct"]):
         return "unknown"
     significant = row["p_adjusted"] <= alpha
-    if significant and row["ci_low_pct"] > 0 and row["effect_pct"] >= materiality_pct:
+    effect, low, high = _slower(row)
+    if significant and low > 0 and effect >= materiality_pct:
         return "slows"
-    if -materiality_pct < row["ci_low_pct"] and row["ci_high_pct"] < materiality_pct:
+    if -materiality_pct < low and high < materiality_pct:
         return "no material effect"
-    if significant and row["effect_pct"] < 0:
+    if significant and effect < 0:
         return "speeds up"
     return "inconclusive"
+
+
+def _slower(row: dict[str, Any]) -> tuple[float, float, float]:
+    """The effect and its interval towards slower [%]: of a throughput, by how much it falls."""
+    effect, low, high = (float(row[name]) for name in ("effect_pct", "ci_low_pct", "ci_high_pct"))
+    return (-effect, -high, -low) if row["metric"] in THROUGHPUTS else (effect, low, high)
 
 
 def _from_days(estimates: pd.DataFrame) -> list[dict[str, Any]]:
@@ -222,41 +229,42 @@ def _mechanism(name: str, grown: pd.DataFrame) -> str:
     )
 
 
-TRIED = [*OUTCOMES, "canary_latency"]
-"""The writer's latencies that a trial is judged by, where there are values of them."""
+THROUGHPUTS = ["dml_throughput"]
+"""Where less is slower."""
 
-IDLE_CLONE = "trial on an idle clone"
-"""The category of the event by which a trial says that its writer was not loaded as production is."""
+TRIED = [*OUTCOMES, "canary_latency", *THROUGHPUTS]
+"""What a trial is judged by: the writer's latencies and throughput, where there are values of them."""
 
+UNTRIED = "Run a randomised trial: `aurora-analysis experiment`, on a loaded clone."
 IDLE_ACTION = "Load the clone with production's writes (--writer-load), and run the trial again."
+UNMEASURED_ACTION = "Run the trial again, with a --canary or for longer."
 
 
 def trial_verdicts(
     effects: pd.DataFrame,
     growth: pd.DataFrame,
-    events: pd.DataFrame,
+    idle: pd.Series,
     *,
     materiality_pct: float = 5.0,  # the project's default for an effect that matters
     alpha: float = 0.05,
 ) -> list[Verdict]:
     """One verdict a workload of a randomised trial, the most severe first.
 
-    `effects` is the frame of `experiment.effects`, `growth` that of `experiment.history_growth`, `events` those of the
-    window. History cannot grow on a clone that nobody writes to: its trial cannot tell.
+    `effects` is the frame of `experiment.effects`, `growth` that of `experiment.history_growth`; `idle` has, by
+    workload, what was said of a clone that nobody loads: history cannot grow there, so its trial cannot tell.
     """
-    if effects.empty:
-        return [_no_trial()]
-    idle = events[events["category"] == IDLE_CLONE]
     rows = _from_trial(effects, materiality_pct, alpha)
-    names = sorted({str(row["workload"]) for row in rows})
-    if len(idle):
-        return [_idle(name, str(idle["message"].iloc[-1])) for name in names]
-    return by_severity([_tried(name, rows, growth) for name in names])
+    tried = sorted({*growth["workload"], *effects["workload"]})
+    found = [_tried(name, rows, growth) for name in tried]
+    found += [_idle(str(name), str(said)) for name, said in idle.dropna().items() if name not in tried]
+    return by_severity(found) or [_no_trial()]
 
 
 def _no_trial() -> Verdict:
-    sentence = "The window holds no block of a randomised trial: nothing was switched on and off at random."
-    return Verdict("experiment", "no trial", "unknown", "unknown", sentence, action=ACTIONS["cannot tell"])
+    sentence = (
+        "No block of a randomised trial took place in the window: nothing was switched on and off at random."
+    )
+    return Verdict("experiment", "no trial", "unknown", "unknown", sentence, action=UNTRIED)
 
 
 def _idle(name: str, message: str) -> Verdict:
@@ -265,22 +273,27 @@ def _idle(name: str, message: str) -> Verdict:
 
 
 def _tried(name: str, rows: list[dict[str, Any]], growth: pd.DataFrame) -> Verdict:
-    row = _weightiest([row for row in rows if row["workload"] == name])
+    mine = [row for row in rows if row["workload"] == name]
+    row = _weightiest(mine)
     level = row["level"] if row else "unknown"
-    sentence = (
-        _sentence(name, row)
-        if level != "unknown"
-        else f"Too few blocks of {name} have enough samples to compare on with off."
-    )
     return Verdict(
         topic="experiment",
         subject=name,
         level=level,
         severity=LEVELS[level],
-        sentence=sentence,
+        sentence=_sentence(name, row) if level != "unknown" else _unmeasured(name, row),
         numbers=_numbers(row),
         evidence=_grown(name, growth),
-        action=ACTIONS[level],
+        action=UNMEASURED_ACTION if level == "unknown" else ACTIONS[level],
+    )
+
+
+def _unmeasured(name: str, row: dict[str, Any] | None) -> str:
+    if row is None:
+        return f"No latency of the writer was measured during the trial of {name}: what it does to it is not known."
+    return (
+        f"Only {row['blocks_on']} blocks with {name} and {row['blocks_off']} without have enough samples: "
+        f"{experiment.BLOCKS_NEEDED} of each are needed to tell them apart."
     )
 
 
@@ -288,7 +301,7 @@ def _grown(name: str, growth: pd.DataFrame) -> str:
     """The mechanism: the history list's growth under the workload and without it."""
     mine = growth[(growth["workload"] == name) & growth["difference"].notna()]
     if mine.empty:
-        return "the blocks of the trial"
+        return "How the history list grew is not known."
     row = mine.iloc[0]
     return (
         f"The history list grew by {row['on_per_hour']:,.0f} transactions an hour with it and {row['off_per_hour']:,.0f} "

@@ -7,18 +7,27 @@ happened; so the share of draws whose statistic is at least as extreme is an exa
 that are not rejected are a confidence interval. The statistic is a regression coefficient over its robust
 standard error, which also holds the error rate where the effect differs between blocks (Zhao & Ding 2021,
 Covariate-adjusted Fisher randomization tests for the average treatment effect, J. Econometrics 225).
+
+What a run leaves behind falls on the on- and off-blocks that follow alike: it widens the interval and hardly moves
+the estimate (`python dev.py bench trials` measures it), and `following` shows it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from math import comb
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import scipy
 
 Array = npt.NDArray[np.float64]
+
+EQUAL = 1e-9
+"""What differs by a smaller share is equal: the rest of it is rounding."""
 
 COVERAGE_NEEDED = 0.8
 """A block that lacks more than a fifth of its samples is left out."""
@@ -38,9 +47,34 @@ EFFECT_COLUMNS = [
 ]
 
 
+LOADED = "trial on a loaded writer"
+IDLE_CLONE = "trial on an idle clone"
+"""Categories of the events by which a trial says whether its writer was loaded as production is."""
+
+
 def randomised(trials: pd.DataFrame) -> pd.DataFrame:
-    """The blocks whose state was drawn at random. Answers: what may be read as an experiment?"""
-    return trials[trials["assigned"].notna() & trials["on_share"].between(0, 1, inclusive="neither")]
+    """The blocks that were drawn at random and took place. Answers: what may be read as an experiment?
+
+    A block that was drawn to be on and did not run is none; nor is what follows where a trial broke off.
+    """
+    drawn = trials[trials["assigned"].notna() & trials["on_share"].between(0, 1, inclusive="neither")]
+    on, ran = drawn["assigned"].astype(bool), drawn["started_at"].notna()
+    whose = [drawn["trial"], drawn["workload"]]
+    later = ran[::-1].groupby(whose).cummax()[::-1]
+    broken_off = (on & ~ran & ~later).groupby(whose).cummax()
+    return drawn[~(on & ~ran) & ~broken_off]
+
+
+def on_idle_clone(trials: pd.DataFrame, events: pd.DataFrame) -> pd.Series:
+    """What was said of each block's writer, where it was a clone's that is not loaded; missing elsewhere.
+
+    `events` are all of the cluster's: the last that tells of the load before a block holds for it.
+    """
+    said = events[events["category"].isin([LOADED, IDLE_CLONE])].sort_values("time")
+    before = said["time"].searchsorted(trials["time"], side="right") - 1
+    idle = said["message"].where(said["category"] == IDLE_CLONE).to_numpy(dtype=object)
+    told = [idle[n] if n >= 0 else None for n in before]
+    return pd.Series(told, trials.index, dtype=object)
 
 
 def took_place(trials: pd.DataFrame) -> pd.DataFrame:
@@ -107,6 +141,16 @@ def effects(
     return pd.DataFrame(rows, columns=EFFECT_COLUMNS)
 
 
+def following(trials: pd.DataFrame) -> pd.DataFrame:
+    """The off-blocks, taken as on where the block before them was. Answers: does a run outlast its washout?
+
+    Their `effects` are the carry-over: what a run leaves behind for the block after it.
+    """
+    before = trials.groupby(["trial", "workload"])[["block", "assigned"]].shift()
+    follows = ~trials["assigned"].astype(bool) & (trials["block"] == before["block"] + 1)
+    return trials[follows].assign(assigned=before["assigned"][follows].astype(bool))
+
+
 @dataclass(frozen=True)
 class _Trial:
     """A trial of one workload: log outcome and state of each block, with what is held constant removed."""
@@ -120,10 +164,12 @@ class _Trial:
         y = self.annihilator @ (self.y - shift * self.on)
         x = states @ self.annihilator
         squares = (x**2).sum(axis=1)
-        coefficients = x @ y / squares
-        residuals = y - coefficients[:, None] * x
-        errors = np.sqrt(((x * residuals) ** 2).sum(axis=1)) / squares
-        return coefficients / errors
+        with np.errstate(divide="ignore", invalid="ignore"):
+            coefficients = x @ y / squares
+            residuals = y - coefficients[:, None] * x
+            t = coefficients * squares / np.sqrt(((x * residuals) ** 2).sum(axis=1))
+        t[np.abs(coefficients) <= EQUAL * (1 + np.abs(self.y).max())] = 0.0  # blocks that are all alike
+        return np.clip(np.nan_to_num(t, nan=np.inf), -1 / EQUAL, 1 / EQUAL)
 
     def estimate(self) -> float:
         x = self.annihilator @ self.on
@@ -149,8 +195,8 @@ def _effect(
     trial = _Trial(np.log(usable["value"].to_numpy(dtype=float)), on, _annihilator(constant))
     states = _draws(on, usable["trial"], draws, seed)
     low, high = _interval(trial, states, alpha)
-    percent = [100 * np.expm1(value) for value in (trial.estimate(), low, high)]
-    return (workload, metric, *percent, _p(trial, states, 0.0), count_on, count_off)
+    effect, low, high = (100 * float(np.expm1(value)) for value in (trial.estimate(), low, high))
+    return (workload, metric, effect, low, high, _p(trial, states, 0.0), count_on, count_off)
 
 
 def _held_constant(
@@ -175,13 +221,26 @@ def _annihilator(constant: Array) -> Array:
 
 
 def _draws(on: Array, trials: pd.Series, draws: int, seed: int) -> Array:
-    """The draw that happened, then others that were as likely: the same number of on-blocks in each trial."""
+    """The draw that happened, then others that were as likely: the same number of on-blocks in each trial.
+
+    All of them, where they are few and of one trial.
+    """
+    if len(trials.unique()) == 1 and comb(len(on), int(on.sum())) <= draws + 1:
+        return np.vstack([on, _others(on)])
     rng = np.random.default_rng(seed)
     states = np.tile(on, (draws + 1, 1))
     for name in trials.unique():
         mine = (trials == name).to_numpy()
         states[1:, mine] = rng.permuted(states[1:, mine], axis=1)
     return states
+
+
+def _others(on: Array) -> Array:
+    """Every draw of as many on-blocks, but for the one that happened."""
+    chosen = np.array(list(combinations(range(len(on)), int(on.sum()))))
+    states = np.zeros((len(chosen), len(on)))
+    np.put_along_axis(states, chosen, 1.0, axis=1)
+    return states[(states != on).any(axis=1)]
 
 
 def _p(trial: _Trial, states: Array, shift: float) -> float:
@@ -204,6 +263,8 @@ def _edge(trial: _Trial, states: Array, alpha: float, inside: float, step: float
             break
         inside, outside = outside, outside + step
         step *= 2
+    else:
+        return float(np.copysign(np.inf, step))
     for _ in range(24):
         middle = (inside + outside) / 2
         inside, outside = (inside, middle) if _p(trial, states, middle) <= alpha else (middle, outside)
@@ -265,7 +326,8 @@ def detectable_pct(latency: Sequence[float], *, blocks: int, run_s: float, perio
     repeated = min(max(float(centred[1:] @ centred[:-1] / (centred @ centred)), 0.0), 0.95)
     per_block = max(run_s / period_s * (1 - repeated) / (1 + repeated), 1.0)
     error = float(np.std(logs, ddof=1)) * np.sqrt(4 / (blocks * per_block))
-    return float(100 * np.expm1((1.96 + 0.84) * error))
+    significant, found = (float(scipy.stats.t.ppf(q, blocks - 2)) for q in (0.975, 0.8))
+    return float(100 * np.expm1((significant + found) * error))
 
 
 def adjusted(p: Sequence[float] | pd.Series) -> Array:

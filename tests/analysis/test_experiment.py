@@ -28,6 +28,7 @@ def trial(
                     "workload": workload,
                     "assigned": on,
                     "on_share": 0.5,
+                    "started_at": starts.where(on),
                 }
             )
         )
@@ -130,6 +131,65 @@ def test_only_drawn_blocks_are_an_experiment():
     """A planted truth without a draw is no trial."""
     trials = pd.concat([trial(), trial(workloads=("idle",)).assign(on_share=np.nan)])
     assert set(experiment.randomised(trials)["workload"]) == {"extract", "control"}
+
+
+def test_what_did_not_run_is_no_block():
+    """An on-block that was missed is left out; where the trial broke off, so is all that was planned after it."""
+    rows = trial(workloads=("extract",), blocks=12)
+    on = rows.index[rows["assigned"]]
+    missed = rows.assign(started_at=rows["started_at"].mask(rows.index == on[1]))
+    assert experiment.randomised(missed)["block"].tolist() == rows["block"].drop(on[1]).tolist()
+    stopped = rows.assign(started_at=rows["started_at"].where(rows.index < on[2]))
+    assert experiment.randomised(stopped)["block"].tolist() == rows["block"][: on[2]].tolist()
+    assert experiment.randomised(rows.assign(started_at=pd.NaT)).empty
+
+
+def test_few_draws_are_all_looked_at():
+    """Four of eight blocks on: 70 draws, so that p is a whole number of seventieths, and 2/70 at best."""
+    trials = trial(blocks=8, workloads=("extract",))
+    found = effects(trials, latency(trials, factor=3.0)).loc["extract"]
+    assert found["p"] == pytest.approx(2 / 70)
+    assert found["ci_low_pct"] > 0
+
+
+@pytest.mark.parametrize("value", [5.0, np.nan])
+def test_blocks_that_are_all_alike_are_no_evidence(value):
+    """Nothing differs: p is one. Nothing is known: no number."""
+    trials = trial(workloads=("extract",))
+    flat = latency(trials, factor=1.0) * 0 + value
+    found = effects(trials, flat).loc["extract"]
+    growth = experiment.history_growth(flat.dropna(), trials).iloc[0]
+    if np.isnan(value):
+        assert np.isnan([found["p"], found["effect_pct"], growth["p"]]).all()
+    else:
+        assert [found["p"], growth["p"]] == [1.0, 1.0]
+        assert [found["effect_pct"], growth["difference"]] == pytest.approx([0, 0])
+
+
+def test_a_block_without_its_samples_is_left_out_and_the_rest_is_told():
+    """A gap over a run costs that block, not the trial."""
+    trials = trial(workloads=("extract",))
+    series = latency(trials, factor=2.0)
+    gap = trials.loc[trials["assigned"]].iloc[0]
+    found = effects(trials, series[(series.index < gap["time"]) | (series.index >= gap["end"])]).loc[
+        "extract"
+    ]
+    assert (found["blocks_on"], found["blocks_off"]) == (11, 12)
+    assert found["ci_low_pct"] < 100 < found["ci_high_pct"]
+
+
+def test_carry_over_is_seen_in_the_off_blocks_that_follow_a_run():
+    """A run that doubles latency and leaves half of it behind for the block after it."""
+    trials = trial(blocks=40, workloads=("extract",))
+    series = latency(trials, factor=2.0)
+    runs = trials[trials["assigned"]]
+    for start in runs["time"] + pd.Timedelta("60s"):
+        series[start : start + pd.Timedelta("45s")] *= 1.5
+    after = experiment.following(trials)
+    assert not trials.loc[after.index, "assigned"].any()
+    found = effects(after, series).loc["extract"]
+    assert found["ci_low_pct"] > 20
+    assert found["ci_low_pct"] < 50 < found["ci_high_pct"]
 
 
 def test_adjusted_p_values():

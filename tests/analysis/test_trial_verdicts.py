@@ -13,30 +13,78 @@ SLOWS = pd.DataFrame([("etl", "canary_latency", 40.0, 20.0, 60.0, 0.001, 8, 8)],
 GROWTH = pd.DataFrame(
     [("etl", 9_000.0, 100.0, 8_900.0, 7_000.0, 11_000.0, 0.002)], columns=experiment.GROWTH_COLUMNS
 )
-QUIET = pd.DataFrame({"category": ["connection"], "message": ["the instance answers again"]})
+LOADED = pd.Series({"etl": None})
+UNKNOWN = {"effect_pct": float("nan"), "p": float("nan")}
 
 
 def test_a_trial_says_what_was_caused_and_shows_the_mechanism():
     """The effect with its interval in the sentence, the history list's growth beside it."""
-    (found,) = evidence.trial_verdicts(SLOWS, GROWTH, QUIET)
+    (found,) = evidence.trial_verdicts(SLOWS, GROWTH, LOADED)
     assert (found.level, found.severity, found.topic) == ("slows", "act", "experiment")
     assert "+40.0 %" in found.sentence
     assert "9,000 transactions an hour with it and 100 without" in found.evidence
 
 
 def test_a_clone_that_is_not_loaded_cannot_tell():
-    """Whatever the blocks look like: history cannot grow where nobody writes."""
-    idle = pd.DataFrame({"category": [carrying_out.NOT_LOADED], "message": ["It has 0.1 writes/s."]})
-    (found,) = evidence.trial_verdicts(SLOWS, GROWTH, idle)
-    assert (found.level, found.severity) == ("cannot tell", "unknown")
-    assert found.sentence == "Cannot tell: the clone is not loaded. It has 0.1 writes/s."
-    assert "--writer-load" in found.action
+    """History cannot grow where nobody writes; another workload's trial is not touched by it."""
+    idle = pd.Series({"etl": None, "other": "It has 0.1 writes/s."})
+    slows, untold = evidence.trial_verdicts(SLOWS, GROWTH, idle)
+    assert slows.level == "slows"
+    assert (untold.subject, untold.level, untold.severity) == ("other", "cannot tell", "unknown")
+    assert untold.sentence == "Cannot tell: the clone is not loaded. It has 0.1 writes/s."
+    assert "--writer-load" in untold.action
 
 
-@pytest.mark.parametrize("effects", [SLOWS[:0], SLOWS.assign(effect_pct=float("nan"), p=float("nan"))])
-def test_no_blocks_are_no_calm(effects):
-    """Neither no trial nor too few blocks say that all is well."""
-    assert {one.level for one in evidence.trial_verdicts(effects, GROWTH[:0], QUIET)} == {"unknown"}
+@pytest.mark.parametrize(
+    ("effects", "growth", "said"),
+    [
+        (SLOWS[:0], GROWTH[:0], "No block of a randomised trial took place"),
+        (SLOWS[:0], GROWTH, "No latency of the writer was measured"),
+        (SLOWS.assign(**UNKNOWN, blocks_on=2, blocks_off=2), GROWTH, "Only 2 blocks with etl and 2 without"),
+    ],
+    ids=["no trial", "no latency", "too few blocks"],
+)
+def test_what_was_not_seen_is_no_calm(effects, growth, said):
+    """Each lack is called by its name."""
+    (found,) = evidence.trial_verdicts(effects, growth, LOADED[:0])
+    assert (found.level, found.severity) == ("unknown", "unknown")
+    assert said in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("effect", "level"),
+    [
+        ((-20.0, -30.0, -10.0), "slows"),
+        ((20.0, 10.0, 30.0), "speeds up"),
+        ((1.0, -2.0, 3.0), "no material effect"),
+    ],
+)
+def test_less_throughput_is_slower(effect, level):
+    """What rises with a latency falls with a throughput."""
+    names = ["effect_pct", "ci_low_pct", "ci_high_pct"]
+    row = dict(zip(names, effect)) | {
+        "metric": "dml_throughput",
+        "p_adjusted": 0.5 if level[0] == "n" else 0.01,
+    }
+    assert evidence.trial_level(row) == level
+
+
+BLOCKS = pd.date_range("2026-11-23T11:00", periods=4, freq="60s", tz="UTC")
+
+
+def test_the_last_word_on_the_load_before_a_block_holds_for_it():
+    """Idle, then (when the trial went on) loaded; before any word, nothing was said."""
+    trials = pd.DataFrame({"time": BLOCKS})
+    events = pd.DataFrame(
+        {
+            "time": [BLOCKS[0] + pd.Timedelta("30s"), BLOCKS[2] + pd.Timedelta("30s"), BLOCKS[0]],
+            "category": [carrying_out.NOT_LOADED, carrying_out.LOADED, "connection"],
+            "message": ["idle", "loaded", "the instance answers again"],
+        }
+    )
+    said = experiment.on_idle_clone(trials, events)
+    assert said[said.notna()].to_dict() == {1: "idle", 2: "idle"}
+    assert experiment.on_idle_clone(trials, events[:0]).isna().all()
 
 
 def test_what_took_place_is_counted():
