@@ -153,27 +153,31 @@ def following(trials: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class _Trial:
-    """A trial of one workload: log outcome and state of each block, with what is held constant removed."""
+    """Trials of one workload: log outcome and state of each block, with what is held constant removed.
+
+    `scale` makes every on-block count alike: a trial with few off-blocks would else count less for each of its own.
+    """
 
     y: Array
     on: Array
+    scale: Array
     annihilator: Array
 
     def t(self, states: Array, shift: float) -> Array:
         """The studentised coefficient of each row of `states`, once `shift` was taken off the on-blocks."""
         y = self.annihilator @ (self.y - shift * self.on)
-        x = states @ self.annihilator
-        squares = (x**2).sum(axis=1)
+        x, z = states @ self.annihilator, (states * self.scale) @ self.annihilator
+        squares = (x * z).sum(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            coefficients = x @ y / squares
+            coefficients = z @ y / squares
             residuals = y - coefficients[:, None] * x
-            t = coefficients * squares / np.sqrt(((x * residuals) ** 2).sum(axis=1))
+            t = coefficients * squares / np.sqrt(((z * residuals) ** 2).sum(axis=1))
         t[np.abs(coefficients) <= EQUAL * (1 + np.abs(self.y).max())] = 0.0  # blocks that are all alike
         return np.clip(np.nan_to_num(t, nan=np.inf), -1 / EQUAL, 1 / EQUAL)
 
     def estimate(self) -> float:
-        x = self.annihilator @ self.on
-        return float(x @ self.y / (x @ x))
+        z = self.annihilator @ (self.on * self.scale)
+        return float(z @ self.y / (z @ self.on))
 
 
 def _effect(
@@ -192,7 +196,8 @@ def _effect(
     if min(count_on, count_off) < BLOCKS_NEEDED:
         return (workload, metric, np.nan, np.nan, np.nan, np.nan, count_on, count_off)
     constant = _held_constant(usable, blocks, workload, covariate)
-    trial = _Trial(np.log(usable["value"].to_numpy(dtype=float)), on, _annihilator(constant))
+    y = np.log(usable["value"].to_numpy(dtype=float))
+    trial = _Trial(y, on, _scale(on, usable["trial"]), _annihilator(constant))
     states = _draws(on, usable["trial"], draws, seed)
     low, high = _interval(trial, states, alpha)
     effect, low, high = (100 * float(np.expm1(value)) for value in (trial.estimate(), low, high))
@@ -214,6 +219,12 @@ def _held_constant(
         steady = covariate[covariate["workload"] == workload].set_index(key)["value"]
         columns.append(np.log(steady.reindex(mine).to_numpy(dtype=float)))
     return np.column_stack([column for column in columns if np.isfinite(column).all()])
+
+
+def _scale(on: Array, trials: pd.Series) -> Array:
+    """One over the share of off-blocks of each block's trial; 1 where there is none to compare with."""
+    off = 1 - pd.Series(on, trials.index).groupby(trials).transform("mean").to_numpy(dtype=float)
+    return 1 / np.where(off > 0, off, 1)
 
 
 def _annihilator(constant: Array) -> Array:
@@ -300,7 +311,8 @@ def _growth(
     on = mine["assigned"].to_numpy(dtype=float)[known]
     if min(on.sum(), len(on) - on.sum()) < BLOCKS_NEEDED:
         return (np.nan,) * 6
-    trial = _Trial(rates[known], on, _annihilator(_held_constant(mine[known], trials, workload, None)))
+    constant = _held_constant(mine[known], trials, workload, None)
+    trial = _Trial(rates[known], on, _scale(on, mine["trial"][known]), _annihilator(constant))
     states = _draws(on, mine["trial"][known], draws, seed)
     means = trial.y[on == 1].mean(), trial.y[on == 0].mean()
     return (*means, trial.estimate(), *_interval(trial, states, alpha), _p(trial, states, 0.0))

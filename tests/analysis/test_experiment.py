@@ -196,3 +196,16 @@ def test_adjusted_p_values():
     """Benjamini and Hochberg by hand: .01·4/1, .02·4/2, .03·4/3 and .5; the missing one does not count."""
     given = [0.03, 0.01, np.nan, 0.02, 0.5]
     assert experiment.adjusted(given) == pytest.approx([0.04, 0.04, np.nan, 0.04, 0.5], nan_ok=True)
+
+
+def test_every_on_block_counts_alike_whatever_its_trials_share():
+    """Sixteen on-blocks slower by 10 % and four by 50 %: by 17 % in the (geometric) mean, not by what the shares weigh."""
+    hours = trial(blocks=40, workloads=("extract",))
+    late = hours["block"] >= 20
+    rng = np.random.default_rng(4)
+    often, seldom = (rng.permutation(np.arange(20) < count) for count in (16, 4))
+    drawn = hours.assign(trial=np.where(late, "late", "early"), assigned=np.concatenate([often, seldom]))
+    quiet = latency(drawn, factor=1.1, noise=0.001)
+    more = latency(drawn[drawn["trial"] == "late"], factor=1.5 / 1.1, noise=0.001)
+    found = effects(drawn, quiet * more.reindex(quiet.index)).loc["extract"]
+    assert found["effect_pct"] == pytest.approx(100 * (1.1**0.8 * 1.5**0.2 - 1), abs=0.2)
