@@ -361,8 +361,10 @@ class Store:
         window: Window,
     ) -> bool:
         wanted = _rows_of(spec, cluster, instance, window) & (ds.field("source") == source)
-        there = _files(delta, cluster, window).to_table(filter=wanted)
-        there = there.select(content.column_names).cast(content.schema)
+        files = _files(delta, cluster, window)
+        if files.count_rows(filter=wanted) != content.num_rows:
+            return False
+        there = files.to_table(filter=wanted).select(content.column_names).cast(content.schema)
         return _sorted(there).equals(_sorted(content))
 
     def _uri(self, spec: Table) -> str:
@@ -415,19 +417,28 @@ def _conform(frame: pd.DataFrame, spec: Table, cluster: str, source: str, instan
     unknown = set(frame.columns) - set(spec.column_names())
     if unknown:
         raise ValueError(f"table {spec.name} has no column {', '.join(sorted(unknown))}")
-    full = frame.assign(cluster=cluster, source=source, day=frame[spec.time].dt.strftime("%Y-%m-%d"))
+    full = frame.assign(cluster=cluster, source=source, day=_day(frame[spec.time]))
     if instance is not None:
         full = full.assign(instance=instance)
     arrays = [_array(full, column) for column in spec.columns]
     return pa.Table.from_arrays(arrays, schema=_schema(spec))
 
 
+def _day(times: pd.Series) -> pd.Categorical:
+    """The UTC day of each time: there are few days, and to write one takes longer than to find it."""
+    codes, days = pd.factorize(times.dt.floor("D"))
+    return pd.Categorical.from_codes(codes, days.strftime("%Y-%m-%d"))
+
+
 def _array(frame: pd.DataFrame, column: Column) -> pa.Array:
     kind = ARROW_TYPES[column.type]
     if column.name not in frame:
         return pa.nulls(len(frame), kind)
+    values = frame[column.name]
     try:
-        return pa.Array.from_pandas(frame[column.name], type=kind)
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            return pa.Array.from_pandas(values).cast(kind)
+        return pa.Array.from_pandas(values, type=kind)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as problem:
         raise ValueError(f"column {column.name} does not hold {column.type} values: {problem}") from problem
 

@@ -287,18 +287,19 @@ def parse(page: Mapping[str, Any], asked: Mapping[int, Query]) -> pd.DataFrame:
         {
             "time": times([moment for _, result in found for moment in result["Timestamps"]]),
             "period_s": np.repeat(np.array([query.period_s for query, _ in found], dtype=float), counts),
-            "instance": _repeated([query.instance for query, _ in found], counts),
-            "name": _repeated([query.metric.name for query, _ in found], counts),
-            "statistic": _repeated([STATISTICS[query.statistic] for query, _ in found], counts),
+            "instance": repeated([query.instance for query, _ in found], counts),
+            "name": repeated([query.metric.name for query, _ in found], counts),
+            "statistic": repeated([STATISTICS[query.statistic] for query, _ in found], counts),
             "value": np.concatenate(values) if values else np.empty(0),
         }
     )
 
 
-def _repeated(labels: Sequence[str | None], counts: Sequence[int]) -> pd.Categorical:
+def repeated(labels: Sequence[str | None], counts: Sequence[int] | npt.NDArray[np.int64]) -> pd.Categorical:
     """A column of few words, each repeated."""
     words = sorted({label for label in labels if label is not None})
-    codes = [words.index(label) if label is not None else -1 for label in labels]
+    code = {None: -1} | {word: n for n, word in enumerate(words)}
+    codes = [code[label] for label in labels]
     return pd.Categorical.from_codes(
         np.repeat(np.array(codes, dtype=int), counts), pd.Index(words, dtype="str")
     )

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from aurora_analysis.errors import NotEnabled
+from aurora_analysis.sources.cloudwatch import times
 from aurora_analysis.sources.plan import Chunk, Clients, Part, missing, split
 from aurora_analysis.sources.topology import Instance, Topology
 from aurora_analysis.window import Window
@@ -165,18 +166,17 @@ def parse(messages: Iterable[str], window: Window) -> tuple[pd.DataFrame, int, i
     """Table `metrics` of the documents (means of a minute), how many were read, and how many could not be."""
     rows = [_row(message) for message in messages]
     kept = [row for row in rows if row is not None]
-    frame = pd.DataFrame(kept, columns=["time", *METRICS])
-    frame = frame.assign(
-        time=pd.to_datetime(frame["time"], utc=True).astype("datetime64[us, UTC]").dt.floor("min")
-    )
+    frame = pd.DataFrame(kept, columns=["time", *METRICS]).astype(dict.fromkeys(METRICS, "float64"))
+    frame = frame.assign(time=times(frame["time"].to_numpy(dtype=float)).floor("min"))
     means = frame.groupby("time").mean().reset_index().melt("time", var_name="name").dropna(subset=["value"])
     means = means[(means["time"] >= window.start) & (means["time"] < window.end)]
     return means.assign(period_s=float(PERIOD_S), statistic="average"), len(kept), len(rows) - len(kept)
 
 
-def _row(message: str) -> list[Any] | None:
+def _row(message: str) -> list[float | None] | None:
     try:
         document = json.loads(message)
-        return [document["timestamp"], *(read(document) for read in METRICS.values())]
+        moment = datetime.fromisoformat(document["timestamp"]).timestamp()
+        return [moment, *(read(document) for read in METRICS.values())]
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

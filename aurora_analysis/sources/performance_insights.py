@@ -25,7 +25,7 @@ from botocore.exceptions import ClientError
 
 from aurora_analysis import fingerprint
 from aurora_analysis.errors import NotEnabled
-from aurora_analysis.sources.cloudwatch import times
+from aurora_analysis.sources.cloudwatch import repeated, times
 from aurora_analysis.sources.plan import DENIED, Chunk, Clients, Part, by_day, missing, split
 from aurora_analysis.sources.topology import Instance, Topology
 from aurora_analysis.window import Window
@@ -235,11 +235,11 @@ def fetch(clients: Clients, *, source: Source, instance: str, window: Window) ->
     followed = top_digests(pi, source, window) if "sql" in has.dimensions else []
     asked = Window(_minute(window.start), window.end)
     found = [_Found.of(pi, source, has, followed, span) for span in split(asked, SPAN)]
-    load, statistics, counters = (
-        pd.concat(frames, ignore_index=True) for frames in zip(*(each.frames for each in found))
-    )
+    load = parse_load([answer for each in found for answer in each.load], source.digests)
+    statistics = parse_statistics([line for each in found for line in each.statistics], has, source.digests)
+    counters = parse_counters([line for each in found for line in each.counters], has)
     minutes = asked.duration.total_seconds() / PERIOD_S
-    totals = sum(each.totals for each in found)
+    totals = sum(minutes_with_a_total(answer) for each in found for answer in each.load)
     part = partial(Part, expected=minutes, unit="minutes", instance=instance)
     return [
         part("db_load", _inside(load, window), received=totals, note="; ".join(has.notes)),
@@ -277,25 +277,20 @@ def _unlisted(has: Offered) -> str:
 
 
 class _Found(NamedTuple):
-    """What a span brought: frames of load, statistics and counters, and in how many minutes there was a total."""
+    """What a span brought: of load an answer's lines each, for each has a top 25 of its own."""
 
-    frames: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
-    totals: int
+    load: list[list[Line]]
+    statistics: list[Line]
+    counters: list[Line]
 
     @classmethod
     def of(cls, pi: Any, source: Source, has: Offered, followed: Sequence[str], span: Window) -> _Found:
-        loads = [
-            _load(pi, source, lines, followed, piece)
-            for piece, lines in answers(pi, source.resource_id, load_queries(has.dimensions), span)
-        ]
-        statistics = _asked(pi, source, statistics_queries(has), span)
-        counters = _asked(pi, source, counter_queries(has), span)
-        frames = (
-            pd.concat([frame for frame, _ in loads], ignore_index=True),
-            parse_statistics(statistics, has, source.digests),
-            parse_counters(counters, has),
+        found = answers(pi, source.resource_id, load_queries(has.dimensions), span)
+        return cls(
+            [_load(pi, source, lines, followed, piece) for piece, lines in found],
+            _asked(pi, source, statistics_queries(has), span),
+            _asked(pi, source, counter_queries(has), span),
         )
-        return cls(frames, sum(totals for _, totals in loads))
 
 
 def _asked(pi: Any, source: Source, queries: Sequence[dict[str, Any]], span: Window) -> list[Line]:
@@ -309,17 +304,24 @@ def _asked(pi: Any, source: Source, queries: Sequence[dict[str, Any]], span: Win
     ]
 
 
-def _load(
-    pi: Any, source: Source, lines: list[Line], followed: Sequence[str], span: Window
-) -> tuple[pd.DataFrame, int]:
-    """A span's load, the digests that it does not list asked for by name, and its minutes with a total."""
+def _load(pi: Any, source: Source, lines: list[Line], followed: Sequence[str], span: Window) -> list[Line]:
+    """A span's load, with the digests that it does not list, asked for by name."""
     listed = {line.member[SQL_ID] for line in lines if SQL_ID in line.member}
     if len(listed) >= LIMIT:
         by_name = _asked(pi, source, [_by_name(pi_id) for pi_id in followed if pi_id not in listed], span)
         lines = lines + [line for line in by_name if line.member]
     learn(pi, source, [line.member for line in lines], span)
-    total = next((line for line in lines if not line.member), None)
-    return parse_load(lines, source.digests), 0 if total is None else int(np.isfinite(total.numbers).sum())
+    return lines
+
+
+def minutes_with_a_total(answer: Sequence[Line]) -> int:
+    """In how many minutes an answer says how much load there was in all."""
+    total = _total(answer)
+    return 0 if total is None else int(np.isfinite(total.numbers).sum())
+
+
+def _total(answer: Sequence[Line]) -> Line | None:
+    return next((line for line in answer if not line.member and line.metric == LOAD), None)
 
 
 def load_queries(dimensions: Iterable[str]) -> list[dict[str, Any]]:
@@ -531,95 +533,84 @@ def member_name(dimension: str, member: Mapping[str, str], digests: Digests) -> 
     return word or UNKNOWN
 
 
-def parse_load(found: Sequence[Line], digests: Digests) -> pd.DataFrame:
-    """Table `db_load` of a span's lines. The rest is the total less all that is listed."""
-    total = next((line for line in found if not line.member and line.metric == LOAD), None)
-    frames = [_dimension_load(each, found, total, digests) for each in DIMENSIONS]
-    return pd.concat(frames, ignore_index=True)
+def parse_load(answers: Iterable[Sequence[Line]], digests: Digests) -> pd.DataFrame:
+    """Table `db_load` of answers. In each, the rest is the total less all that it lists."""
+    named = [(label, line) for answer in answers for label, line in _named(answer, digests)]
+    return _long(named, ("dimension", "member"), "active_sessions").assign(period_s=float(PERIOD_S))
 
 
-def _dimension_load(
-    dimension: str, found: Sequence[Line], total: Line | None, digests: Digests
-) -> pd.DataFrame:
-    key = DIMENSIONS[dimension][1]
-    of_it = [line for line in found if key in line.member]
-    named = [(member_name(dimension, line.member, digests), line) for line in of_it]
-    if total is not None and len(of_it) >= LIMIT:
-        named.append((REST, _rest(total, of_it)))
-    return _long(named, "member", "active_sessions").assign(dimension=dimension, period_s=float(PERIOD_S))
+def _named(answer: Sequence[Line], digests: Digests) -> Iterator[tuple[tuple[str, str], Line]]:
+    """The dimension and our name of every member, and of the rest of each dimension that is full."""
+    total = _total(answer)
+    for dimension, (_, key) in DIMENSIONS.items():
+        listed = [line for line in answer if key in line.member]
+        yield from (((dimension, member_name(dimension, line.member, digests)), line) for line in listed)
+        if total is not None and len(listed) >= LIMIT:
+            yield (dimension, REST), _rest(total, listed)
 
 
 def _rest(total: Line, listed: Sequence[Line]) -> Line:
     """What the listed members leave of the total; an average's rounding does not make it negative."""
-    listed_sum = pd.concat([pd.Series(line.numbers, line.seconds) for line in listed], axis=1).sum(axis=1)
-    left = pd.Series(total.numbers, total.seconds) - listed_sum.reindex(total.seconds).fillna(0.0)
-    return total._replace(numbers=left.clip(lower=0.0).to_numpy())
+    left = total.numbers.copy()
+    for line in listed:
+        _, here, there = np.intersect1d(total.seconds, line.seconds, assume_unique=True, return_indices=True)
+        left[here] -= np.nan_to_num(line.numbers[there])
+    return total._replace(numbers=left.clip(min=0.0))
 
 
-def _long(named: Sequence[tuple[str, Line]], label: str, value: str) -> pd.DataFrame:
+def _long(named: Sequence[tuple[tuple[str, ...], Line]], labels: Sequence[str], value: str) -> pd.DataFrame:
     """A row for each point with a value; lines of one name add up."""
-    names = sorted({name for name, _ in named})
     counts = [len(line.seconds) for _, line in named]
-    codes = np.repeat(np.array([names.index(name) for name, _ in named], dtype=int), counts)
     frame = pd.DataFrame(
         {
-            "time": times(np.concatenate([line.seconds for _, line in named]) if named else []),
-            label: pd.Categorical.from_codes(codes, pd.Index(names, dtype="str")),
-            value: np.concatenate([line.numbers for _, line in named]) if named else np.empty(0),
+            "time": times(_joined([line.seconds for _, line in named])),
+            **{label: repeated([name[n] for name, _ in named], counts) for n, label in enumerate(labels)},
+            value: _joined([line.numbers for _, line in named]),
         }
-    ).dropna(subset=[value])
-    if len(names) < len(named):
-        frame = frame.groupby(["time", label], observed=True, as_index=False).sum()
+    )
+    frame = frame[frame[value].notna()]
+    keys = ["time", *labels]
+    if frame.duplicated(keys).any():
+        frame = frame.groupby(keys, observed=True, as_index=False).sum()
     return frame
 
 
+def _joined(parts: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
 def parse_statistics(found: Sequence[Line], has: Offered, digests: Digests) -> pd.DataFrame:
-    """Table `statement_metrics` of the lines of the statements' statistics."""
-    ends = has.statistics()
-    columns = dict(STATISTICS.values())
-    by_column: dict[str, list[Line]] = {column: [] for column in columns}
+    """Table `statement_metrics` of the lines of the statements' statistics; where there is none, there is no row."""
+    found = [line for line in found if SQL_ID in line.member]
+    ids = sorted({line.member[SQL_ID] for line in found})
+    moments = np.unique(_joined([line.seconds for line in found]))
+    table = {column: np.full((len(ids), len(moments)), np.nan) for column, _ in STATISTICS.values()}
+    ends, row = has.statistics(), {pi_id: n for n, pi_id in enumerate(ids)}
     for line in found:
-        if SQL_ID in line.member:
-            by_column[STATISTICS[ends[line.metric.removesuffix(".avg")]][0]].append(line)
-    series = [_statistic(by_column[column], column, factor) for column, factor in columns.items()]
-    wide = pd.concat(series, axis=1).reset_index()
-    wide = wide.assign(digest=[digests.digest(pi_id) for pi_id in wide["pi_id"]])
-    return _by_digest(wide).assign(time=lambda rows: times(rows["time"].to_numpy()), period_s=float(PERIOD_S))
-
-
-def _statistic(lines: Sequence[Line], column: str, factor: float) -> pd.Series:
-    """One statistic by time [s since 1970] and statement; what has no value has no row."""
-    ids = [line.member[SQL_ID] for line in lines]
-    counts = [len(line.seconds) for line in lines]
-    names = pd.Index(sorted(set(ids)), dtype="str")
-    codes = np.repeat(names.get_indexer(pd.Index(ids, dtype="str")), counts)
-    index = pd.MultiIndex.from_arrays(
-        [
-            np.concatenate([line.seconds for line in lines]) if lines else np.empty(0),
-            names.take(codes),
-        ],
-        names=["time", "pi_id"],
-    )
-    numbers = np.concatenate([line.numbers for line in lines]) if lines else np.empty(0)
-    values = pd.Series(numbers * factor, index, name=column).dropna()
-    return values[~values.index.duplicated()]
+        column, factor = STATISTICS[ends[line.metric.removesuffix(".avg")]]
+        at = np.searchsorted(moments, line.seconds)
+        table[column][row[line.member[SQL_ID]], at] = line.numbers * factor
+    which, when = np.nonzero(~np.isnan(list(table.values())).all(axis=0))
+    names = repeated([digests.digest(pi_id) for pi_id in ids], np.bincount(which, minlength=len(ids)))
+    told = {"time": times(moments[when]), "digest": names}
+    wide = pd.DataFrame(told | {column: values[which, when] for column, values in table.items()})
+    return _by_digest(wide).assign(period_s=float(PERIOD_S))
 
 
 def _by_digest(wide: pd.DataFrame) -> pd.DataFrame:
     """One row for a digest and minute. Of several statements of one digest, totals add up and the latency is weighted."""
-    wide = wide.drop(columns="pi_id")
     if not wide.duplicated(["time", "digest"]).any():
         return wide
     weighed = wide.assign(mean_latency_ms=wide["mean_latency_ms"] * wide["calls"])
-    summed = weighed.groupby(["time", "digest"]).sum(min_count=1).reset_index()
+    summed = weighed.groupby(["time", "digest"], observed=True).sum(min_count=1).reset_index()
     return summed.assign(mean_latency_ms=summed["mean_latency_ms"] / summed["calls"])
 
 
 def parse_counters(found: Sequence[Line], has: Offered) -> pd.DataFrame:
     """Table `metrics` of the lines of counters."""
     names = has.counters()
-    named = [(names[line.metric.removesuffix(".avg")], line) for line in found]
-    return _long(named, "name", "value").assign(period_s=float(PERIOD_S), statistic="average")
+    named = [((names[line.metric.removesuffix(".avg")],), line) for line in found]
+    return _long(named, ("name",), "value").assign(period_s=float(PERIOD_S), statistic="average")
 
 
 def _seen(load: pd.DataFrame, digests: Digests) -> pd.DataFrame:

@@ -105,8 +105,8 @@ class Rate:
         time.sleep(max(0.0, moment - time.monotonic()))
 
 
-CALL_S = 0.2
-"""A call and the reading of its answer take about so long: that many calls in flight fill the rate."""
+CALL_S = 0.4
+"""A call, its answer's reading and the commit take about so long: that many calls in flight fill the rate."""
 
 
 def threads(rates: Mapping[str, Rate], most: int) -> dict[str, int]:

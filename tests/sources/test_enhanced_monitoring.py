@@ -69,9 +69,9 @@ def test_memory_is_in_bytes_and_interfaces_add_up():
 
 
 def test_a_broken_document_is_counted():
-    """Neither JSON nor without a time."""
-    metrics, count, broken = read(document(), '{"timestamp": ', "{}", "[]")
-    assert (count, broken) == (1, 3)
+    """No JSON, without a time, or with a time that is none."""
+    metrics, count, broken = read(document(), '{"timestamp": ', "{}", "[]", '{"timestamp": "today"}')
+    assert (count, broken) == (1, 4)
     assert metrics["os_cpu"] == [0.0]
 
 

@@ -33,7 +33,7 @@ def wait(name: str) -> dict[str, str]:
 
 def load(*lines: Line, digests: Digests | None = None) -> dict[tuple[str, str], list[float]]:
     """(dimension, member) → active sessions by minute."""
-    frame = pi.parse_load(lines, digests or Digests())
+    frame = pi.parse_load([lines], digests or Digests())
     groups = frame.groupby(["dimension", "member"], observed=True)["active_sessions"]
     return {(str(key[0]), str(key[1])): values.tolist() for key, values in groups}  # type: ignore[index]
 

