@@ -145,9 +145,20 @@ def test_expired_credentials_are_one_line(tmp_path):
         result = fetch(aws, tmp_path, window=HALF)
         assert len(aws.calls) == 1
     assert result.exit_code == 1
-    assert result.output.count("The credentials are not valid (ExpiredTokenException): renew them") >= 1
+    line = "The credentials are not valid (ExpiredTokenException): renew them, and run it again."
+    every = "cloudwatch, performance insights, enhanced monitoring, slow log"
+    assert [said for said in result.output.splitlines() if "credentials" in said] == [f"{every}: {line}"]
     assert len(refusals(Store(tmp_path))) == 4
     assert SECRET not in result.output
+
+
+def test_a_window_that_has_not_begun_asks_nobody(tmp_path):
+    """Tomorrow is refused in one line, before the first call."""
+    with endpoint() as aws:
+        result = fetch(aws, tmp_path, window=Window(NOW + timedelta(days=1), NOW + timedelta(days=2)))
+        assert not aws.calls
+    assert (result.exit_code, result.output.count("\n")) == (2, 1)
+    assert "has not begun: name one that lies in the past." in result.output
 
 
 def test_where_rds_may_not_be_asked_the_store_remembers(tmp_path):

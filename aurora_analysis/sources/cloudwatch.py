@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -317,15 +318,17 @@ def times(moments: Sequence[float | datetime] | npt.NDArray[np.float64]) -> pd.D
 
 
 def presence(client: Any, names: Sequence[str], window: Window, now: datetime) -> pd.DataFrame:
-    """When each instance emitted what only a writer, or only a reader, does: time, instance, writer."""
-    frames = [_presence(client, names, piece, now) for piece in by_day([window])]
-    return pd.concat(frames, ignore_index=True)
+    """When each instance emitted what only a writer, or only a reader, does: time, instance, writer.
+
+    Days of one period are asked for together.
+    """
+    days = groupby(by_day([window]), lambda day: finest_period(day.start, now))
+    frames = [_presence(client, names, _united(group)[0], period) for period, group in days if period]
+    none = pd.DataFrame({"time": times([]), "instance": [], "writer": np.empty(0, dtype=bool)})
+    return pd.concat(frames, ignore_index=True) if frames else none
 
 
-def _presence(client: Any, names: Sequence[str], window: Window, now: datetime) -> pd.DataFrame:
-    period = finest_period(window.start, now)
-    if period is None:
-        return pd.DataFrame({"time": times([]), "instance": [], "writer": np.empty(0, dtype=bool)})
-    asked = [Query(vendor, name, "Average", period) for name in names for vendor in ROLES]
+def _presence(client: Any, names: Sequence[str], window: Window, period_s: int) -> pd.DataFrame:
+    asked = [Query(vendor, name, "Average", period_s) for name in names for vendor in ROLES]
     frame, _ = _frame(client, "", dict(enumerate(asked)), window)
     return frame.assign(writer=frame["name"] == "replica_lag_maximum")[["time", "instance", "writer"]]

@@ -206,10 +206,7 @@ def plan(
     )
     unknown = sorted(set(instances) - {each.name for each in whole.instances})
     coverage = store.read("coverage", cluster=cluster)
-    until = min(window.end, now.replace(second=0, microsecond=0))
-    if until <= window.start:
-        raise Error(f"The window {window} has not begun: name one that lies in the past.")
-    window = Window(window.start, until)
+    window = Window(window.start, min(window.end, now.replace(second=0, microsecond=0)))
     statements = store.read("statements", cluster=cluster)
     planned = {
         cloudwatch.SOURCE: lambda: cloudwatch.chunks(whole, coverage, window, now),
@@ -286,6 +283,8 @@ def rates(asked: Rates) -> dict[str, Rate]:
 def prepare(clients: Clients, store: Store, wanted: Wanted) -> Work:
     """Survey the cluster and plan what is missing. Refused credentials leave one failing chunk a source."""
     name, window = wanted.cluster.name, wanted.window
+    if window.start >= wanted.now.replace(second=0, microsecond=0):
+        raise Error(f"The window {window} has not begun: name one that lies in the past.")
     known = store.read("instances", cluster=name)
     try:
         found = survey(clients, known, wanted.cluster.identifier, window, wanted.now)
@@ -366,14 +365,17 @@ def same_statements(statements: pd.DataFrame) -> dict[str, str]:
 def failures(work: Work, outcomes: Sequence[Outcome]) -> list[str]:
     """What could not be had, one line a reason."""
     surveyed = work.survey.failures if work.survey else ()
-    lines = [*surveyed, *(f"{each.chunk.source}: {each.failure}" for each in outcomes if each.failure)]
+    sources: dict[str, list[str]] = {}
+    for each in outcomes:
+        sources.setdefault(each.failure, []).append(each.chunk.source)
+    lines = [f"{', '.join(dict.fromkeys(of))}: {line}" for line, of in sources.items() if line]
     beyond = [
         f"{each.chunk.source}, {part.instance or each.chunk.instance or 'cluster'}: {part.note}, so {each.chunk.window} is not to be had"
         for each in outcomes
         for part in each.parts
         if not each.failure and part.frame is None and each.chunk.calls == 0
     ]
-    return list(dict.fromkeys([*lines, *beyond]))
+    return list(dict.fromkeys([*surveyed, *lines, *beyond]))
 
 
 def failed(work: Work, outcomes: Sequence[Outcome]) -> bool:

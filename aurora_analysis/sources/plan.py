@@ -21,10 +21,14 @@ import pandas as pd
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    CredentialRetrievalError,
     EndpointConnectionError,
     NoCredentialsError,
     NoRegionError,
     ParamValidationError,
+    PartialCredentialsError,
+    SSOError,
+    TokenRetrievalError,
 )
 
 from aurora_analysis.errors import Error, NotEnabled
@@ -105,13 +109,18 @@ class Rate:
         time.sleep(max(0.0, moment - time.monotonic()))
 
 
-CALL_S = 0.4
-"""A call, its answer's reading and the commit take about so long: that many calls in flight fill the rate."""
+CALL_S = 0.2
+"""A call and the reading of its answer take about so long: that many calls in flight fill the rate."""
 
 
 def threads(rates: Mapping[str, Rate], most: int) -> dict[str, int]:
-    """Service → the threads that fill its rate, `most` at most: every further one holds memory and saves no time."""
-    return {service: min(most, math.ceil(rate.per_second * CALL_S)) for service, rate in rates.items()}
+    """Service → the threads that fill its rate, `most` at most: every further one holds memory and saves no time.
+
+    Two at least: while one commits, the other asks.
+    """
+    return {
+        service: min(most, max(2, math.ceil(rate.per_second * CALL_S))) for service, rate in rates.items()
+    }
 
 
 def limit(client: Any, rate: Rate) -> Any:
@@ -324,6 +333,11 @@ THROTTLED = {
 }
 
 
+NOT_SIGNED = (NoCredentialsError, NoRegionError, PartialCredentialsError, CredentialRetrievalError)
+NOT_SIGNED_IN = (SSOError, TokenRetrievalError)
+"""boto3 has no credentials to sign a call with, or its single sign-on has expired."""
+
+
 def code(problem: BaseException) -> str:
     """The service's name for the error, or nothing."""
     return str(problem.response["Error"].get("Code", "")) if isinstance(problem, ClientError) else ""
@@ -331,7 +345,7 @@ def code(problem: BaseException) -> str:
 
 def is_credentials(problem: BaseException) -> bool:
     """Whether nothing else will work either."""
-    return code(problem) in CREDENTIALS or isinstance(problem, NoCredentialsError | NoRegionError)
+    return code(problem) in CREDENTIALS or isinstance(problem, (*NOT_SIGNED, *NOT_SIGNED_IN))
 
 
 def explained(problem: BaseException) -> str:
@@ -340,8 +354,12 @@ def explained(problem: BaseException) -> str:
         return str(problem)
     if isinstance(problem, ClientError):
         return _refused(problem)
-    if isinstance(problem, NoCredentialsError | NoRegionError):
-        return f"{problem}: set up boto3's credentials and region (aws configure, AWS_PROFILE, a role)."
+    if isinstance(problem, NOT_SIGNED):
+        return (
+            f"{_line(problem)}: set up boto3's credentials and region (aws configure, AWS_PROFILE, a role)."
+        )
+    if isinstance(problem, NOT_SIGNED_IN):
+        return f"{_line(problem)}: sign in again (aws sso login), and run it again."
     if isinstance(problem, EndpointConnectionError):
         return f"{_line(problem)}: check the region and the network."
     if isinstance(problem, ParamValidationError):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
-from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.exceptions import ClientError, NoCredentialsError, UnauthorizedSSOTokenError
 
 from aurora_analysis import Store, Window
 from aurora_analysis.errors import Error
@@ -82,7 +82,7 @@ def test_a_rate_is_kept_and_pauses_are_no_credit():
 
 def test_threads_fill_the_rate_and_no_more():
     """Five calls a second need one call of 0.2 s in flight, twenty need four."""
-    assert plan.threads({"logs": Rate(5), "pi": Rate(12), "x": Rate(500)}, 6) == {"logs": 2, "pi": 5, "x": 6}
+    assert plan.threads({"logs": Rate(5), "pi": Rate(20), "x": Rate(500)}, 6) == {"logs": 2, "pi": 4, "x": 6}
 
 
 def history(window: Window) -> pd.DataFrame:
@@ -172,6 +172,7 @@ def test_what_is_young_is_never_marked_complete():
             r"GetResourceMetrics failed \(InvalidArgumentException: User x",
         ),
         (NoCredentialsError(), "Unable to locate credentials: set up boto3's credentials"),
+        (UnauthorizedSSOTokenError(), r"corresponding profile: sign in again \(aws sso login\)"),
         (Error("Do this."), "Do this."),
         (ZeroDivisionError("two\nlines"), r"could not be read \(ZeroDivisionError: two\)"),
     ],
