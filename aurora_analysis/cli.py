@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -475,14 +476,16 @@ def digest(
         for line in profile.lines(files, wanted=wanted, mode=mode, with_sql=with_sql):
             click.echo(line)
         return
-    found = profile.of_files(
-        files,
-        processes=processes or profile.processes_for(total),
-        wanted=wanted,
-        mode=mode,
-        tell=_share_read(total),
-    )
-    told = profile.summary(found, order_by=order_by, limit=limit or (20 if form == "text" else None))
+    with tempfile.TemporaryFile() as overflow:
+        found = profile.of_files(
+            files,
+            overflow,
+            processes=processes or profile.processes_for(total),
+            wanted=wanted,
+            mode=mode,
+            tell=_share_read(total),
+        )
+        told = profile.summary(found, order_by=order_by, limit=limit or (20 if form == "text" else None))
     click.echo(json.dumps(told, ensure_ascii=False) if form == "json" else profile.text(told))
 
 

@@ -2,12 +2,14 @@
 
 Standard library only: an analyst has it from a raw log in seconds, without a store.
 
-What bounds its memory: the shapes that `fingerprint.Statements` knows; `MOST` digests with a row of their own,
-the others share one row whose totals are exact; and 8 bytes for each execution, since quantiles are exact.
+What bounds its memory: the shapes that `fingerprint.Statements` knows; `MOST` digests, of `MOST_TEXT` in all, with
+a row of their own, where the others share one row whose totals are exact; and `HELD` query times: quantiles are
+exact, so what is more than that waits in a temporary file.
 """
 
 from __future__ import annotations
 
+import heapq
 import json
 import math
 import os
@@ -18,22 +20,25 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from itertools import chain, repeat
-from typing import Any
+from typing import IO, Any
 
 from aurora_analysis.fingerprint import DEFAULT_MODE, SqlMode, Statement, Statements
 from aurora_analysis.sources import log_files, slow_log
 from aurora_analysis.sources.slow_log import Account, Entry
 from aurora_analysis.window import Window
 
-MOST = 20_000
-"""How many digests have a row of their own; one with 100 clients is some 10 kB."""
+MOST, MOST_TEXT = 20_000, 16 * 2**20
+"""How many digests have a row of their own, and how long their fingerprints are in all [characters]."""
 
 OTHER = Statement("other", "(all further statements)", True)
 
-CLIENTS = 100
-"""How many clients (user and host) a row tells apart; the others are counted together."""
+CLIENTS, MOST_CLIENTS = 100, 100_000
+"""How many clients (user and host) a row tells apart, and all rows; the others are counted together."""
 
 OTHER_CLIENTS = (b"(others)", b"(others)")
+
+HELD = 2_000_000
+"""How many query times are held in memory, 8 bytes each; as many are when those on disk are read back."""
 
 SHARES = (0.5, 0.95, 0.99)
 
@@ -43,33 +48,42 @@ PART = 64 * 2**20
 
 @dataclass(slots=True)
 class Row:
-    """The executions of one digest; `times` are their query times [s]."""
+    """The executions of one digest.
+
+    `times` are the query times [s] that are in memory. The others are in the profile's file, in sorted `runs`: where
+    each begins [bytes] and how many it has, in turns; `spilled_s` is their sum.
+    """
 
     statement: Statement
     times: array[float] = field(default_factory=lambda: array("d"))
+    runs: array[int] = field(default_factory=lambda: array("q"))
+    spilled_s: float = 0.0
     lock_time_us: int = 0
     rows_sent: int = 0
     rows_examined: int = 0
     clients: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
 
-    def add(self, other: Row) -> None:
-        """Take in the executions of another row."""
-        self.times.extend(other.times)
-        self.lock_time_us += other.lock_time_us
-        self.rows_sent += other.rows_sent
-        self.rows_examined += other.rows_examined
-        for client, calls in other.clients.items():
-            _count(self.clients, client, calls)
+    @property
+    def calls(self) -> int:
+        """How many executions there were."""
+        return sum(self.runs[1::2]) + len(self.times)
 
 
 @dataclass
 class Profile:
-    """The rows by digest, the time of the first and the last entry, and what became of the log's bytes."""
+    """The rows by digest, the time of the first and the last entry, and what became of the log's bytes.
+
+    `text` and `clients` are how much the rows' fingerprints and clients take; `file`, if any, has the query times
+    that were too many for memory.
+    """
 
     rows: dict[str, Row] = field(default_factory=dict)
     first_us: int | None = None
     last_us: int | None = None
     account: Account = field(default_factory=Account)
+    text: int = 0
+    clients: int = 0
+    file: IO[bytes] | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +115,7 @@ def processes_for(size: int) -> int:
 
 def of_files(
     names: Sequence[str],
+    overflow: IO[bytes],
     *,
     processes: int = 1,
     wanted: Wanted = ALL,
@@ -109,33 +124,37 @@ def of_files(
 ) -> Profile:
     """The profile of several files; `tell` hears how many bytes were read since it heard last.
 
-    Several processes take a plain file in parts, each of which begins where an entry does.
+    `overflow`, an empty temporary file, takes the query times that are too many for memory; the profile needs it.
+    Several processes take the plain files in parts, each of which begins where an entry does; what is packed or
+    comes from a pipe has no parts.
     """
-    if processes == 1:
-        return merged(of_log(_told(log_files.chunks(name), tell), wanted=wanted, mode=mode) for name in names)
-    from concurrent.futures import ProcessPoolExecutor
+    profile = Profile(file=overflow)
+    sizes = {name: log_files.size(name) for name in names} if processes > 1 else {}
+    parts = [(name, *part) for name, size in sizes.items() if size for part in _parts(name, size)]
+    if parts:
+        from concurrent.futures import ProcessPoolExecutor
 
-    parts = [part for name in names for part in _parts(name)]
-    with ProcessPoolExecutor(processes) as pool:
-        return merged(
-            _told_profile(done, tell) for done in pool.map(_of_part, parts, repeat(wanted), repeat(mode))
-        )
-
-
-def _parts(name: str) -> list[tuple[str, int, int | None]]:
-    size = log_files.size(name)
-    if size is None:
-        return [(name, 0, None)]
-    return [(name, start, end) for start, end in log_files.ranges(name, math.ceil(size / PART))]
+        with ProcessPoolExecutor(processes) as pool:
+            for part in pool.map(_of_part, parts, repeat(wanted), repeat(mode)):
+                add(profile, part)
+                tell(part.account.bytes)
+    for name in names:
+        if sizes.get(name) is None:
+            read(profile, _told(log_files.chunks(name), tell), wanted=wanted, mode=mode)
+    return profile
 
 
-def _of_part(part: tuple[str, int, int | None], wanted: Wanted, mode: SqlMode) -> Profile:
-    return of_log(log_files.chunks(*part), wanted=wanted, mode=mode, statements=_statements(mode))
+def _parts(name: str, size: int) -> list[tuple[int, int]]:
+    return log_files.ranges(name, math.ceil(size / PART))
+
+
+def _of_part(part: tuple[str, int, int], wanted: Wanted, mode: SqlMode) -> Profile:
+    return of_log(log_files.chunks(*part), wanted=wanted, mode=mode)
 
 
 @cache
 def _statements(mode: SqlMode) -> Statements:
-    """What one process knows of the statements stays from part to part."""
+    """What one process knows of the statements stays from log to log."""
     return Statements(mode)
 
 
@@ -145,35 +164,46 @@ def _told(chunks: Iterable[bytes], tell: Callable[[int], None]) -> Iterator[byte
         tell(len(chunk))
 
 
-def _told_profile(profile: Profile, tell: Callable[[int], None]) -> Profile:
-    tell(profile.account.bytes)
+def of_log(chunks: Iterable[bytes], *, wanted: Wanted = ALL, mode: SqlMode = DEFAULT_MODE) -> Profile:
+    """The profile of one log."""
+    profile = Profile()
+    read(profile, chunks, wanted=wanted, mode=mode)
     return profile
 
 
-def of_log(
-    chunks: Iterable[bytes],
-    *,
-    wanted: Wanted = ALL,
-    mode: SqlMode = DEFAULT_MODE,
-    statements: Statements | None = None,
-) -> Profile:
-    """The profile of one log."""
-    profile = Profile()
-    entries = selected(slow_log.entries(chunks, profile.account, mode), wanted)
-    statements, rows = statements or Statements(mode), profile.rows
+def read(
+    profile: Profile, chunks: Iterable[bytes], *, wanted: Wanted = ALL, mode: SqlMode = DEFAULT_MODE
+) -> None:
+    """Take in the executions of a log."""
+    entries = selected(slow_log.entries(_held(chunks, profile), profile.account, mode), wanted)
+    statements, rows = _statements(mode), profile.rows
     entry = first = next(entries, None)
     for entry in chain([first] if first else [], entries):
         _, user, host, _, query_time, lock_time, rows_sent, rows_examined, *_, sql, _ = entry
         statement = statements(sql)
-        row = rows.get(statement.digest) or _row(rows, statement)
+        row = rows.get(statement.digest) or _row(profile, statement)
         row.times.append(float(query_time))
         row.lock_time_us += round(float(lock_time) * 1e6)
         row.rows_sent += int(rows_sent)
         row.rows_examined += int(rows_examined)
-        _count(row.clients, (user, host), 1)
+        _count(profile, row, (user, host), 1)
     if first is not None and entry is not None:
-        profile.first_us, profile.last_us = slow_log.ended(first, False)[0], slow_log.ended(entry, False)[0]
-    return profile
+        _widen(profile, slow_log.ended(first, False)[0], slow_log.ended(entry, False)[0])
+
+
+def add(profile: Profile, other: Profile) -> None:
+    """Take in another profile, of another log or part of one; its query times are in memory."""
+    for digest, row in other.rows.items():
+        ours = profile.rows.get(digest) or _row(profile, row.statement)
+        ours.times.extend(row.times)
+        ours.lock_time_us += row.lock_time_us
+        ours.rows_sent += row.rows_sent
+        ours.rows_examined += row.rows_examined
+        for client, calls in row.clients.items():
+            _count(profile, ours, client, calls)
+    _widen(profile, other.first_us, other.last_us)
+    profile.account += other.account
+    _spill_surplus(profile)
 
 
 def selected(entries: Iterator[Entry], wanted: Wanted = ALL) -> Iterator[Entry]:
@@ -192,31 +222,78 @@ def _is_wanted(entry: Entry, wanted: Wanted) -> bool:
     return (wanted.since_us or 0) <= ended_us and (wanted.until_us is None or ended_us < wanted.until_us)
 
 
-def _row(rows: dict[str, Row], statement: Statement) -> Row:
+def _widen(profile: Profile, first_us: int | None, last_us: int | None) -> None:
+    profile.first_us = min((us for us in (profile.first_us, first_us) if us is not None), default=None)
+    profile.last_us = max((us for us in (profile.last_us, last_us) if us is not None), default=None)
+
+
+def _row(profile: Profile, statement: Statement) -> Row:
     """The row of a new digest; the common one where there are too many."""
-    if len(rows) >= MOST:
+    if len(profile.rows) >= MOST or profile.text > MOST_TEXT:
         statement = OTHER
-    return rows.setdefault(statement.digest, Row(statement))
+    profile.text += len(statement.fingerprint)
+    return profile.rows.setdefault(statement.digest, Row(statement))
 
 
-def _count(clients: dict[tuple[bytes, bytes], int], client: tuple[bytes, bytes], calls: int) -> None:
-    if client not in clients and len(clients) >= CLIENTS:
-        client = OTHER_CLIENTS
-    clients[client] = clients.get(client, 0) + calls
+def _count(profile: Profile, row: Row, client: tuple[bytes, bytes], calls: int) -> None:
+    if client not in row.clients:
+        is_own = len(row.clients) < CLIENTS and profile.clients < MOST_CLIENTS
+        profile.clients += is_own
+        client = client if is_own else OTHER_CLIENTS
+    row.clients[client] = row.clients.get(client, 0) + calls
 
 
-def merged(profiles: Iterable[Profile]) -> Profile:
-    """One profile of several logs, or parts of a log, in the order of their entries."""
-    total = Profile()
-    for profile in profiles:
-        for digest, row in profile.rows.items():
-            (total.rows.get(digest) or _row(total.rows, row.statement)).add(row)
-        known = [us for us in (total.first_us, profile.first_us) if us is not None]
-        total.first_us = min(known, default=None)
-        known = [us for us in (total.last_us, profile.last_us) if us is not None]
-        total.last_us = max(known, default=None)
-        total.account += profile.account
-    return total
+# Query times beyond HELD wait in a file, in sorted runs.
+
+
+def _held(chunks: Iterable[bytes], profile: Profile) -> Iterator[bytes]:
+    """The chunks; before each, what became too much of the profile goes to its file."""
+    for chunk in chunks:
+        _spill_surplus(profile)
+        yield chunk
+
+
+def _spill_surplus(profile: Profile) -> None:
+    if profile.file is None or sum(len(row.times) for row in profile.rows.values()) < HELD:
+        return
+    for row in profile.rows.values():
+        row.runs.extend((profile.file.tell(), len(row.times)))
+        row.spilled_s += math.fsum(row.times)
+        _sort(row.times)
+        row.times.tofile(profile.file)
+        row.times = array("d")
+
+
+def _at(row: Row, ranks: Sequence[int], file: IO[bytes] | None) -> list[float]:
+    """The query times at these ranks, the smallest being 0."""
+    runs = list(zip(row.runs[::2], row.runs[1::2]))
+    if row.calls > HELD and file is not None:
+        _sort(row.times)
+        merged = heapq.merge(*(_run(file, *run) for run in runs), row.times)
+        found = {rank: time for rank, time in enumerate(merged) if rank in ranks}
+        return [found[rank] for rank in ranks]
+    times = row.times + array("d", chain.from_iterable(_run(file, *run) for run in runs if file))
+    _sort(times)
+    return [times[rank] for rank in ranks]
+
+
+def _run(file: IO[bytes], start: int, count: int, block: int = 8192) -> Iterator[float]:
+    """A sorted run of the file, a block at a time."""
+    for done in range(0, count, block):
+        file.seek(start + 8 * done)
+        times = array("d")
+        times.fromfile(file, min(block, count - done))
+        yield from times
+
+
+def _sort(times: array[float]) -> None:
+    """In place. A million of them as Python floats would take 32 MB."""
+    if len(times) < 200_000:
+        times[:] = array("d", sorted(times))
+        return
+    import numpy as np
+
+    np.frombuffer(times).sort()
 
 
 ORDERS = {
@@ -234,7 +311,7 @@ ORDERS = {
 
 def summary(profile: Profile, *, order_by: str = "time", limit: int | None = None) -> dict[str, Any]:
     """The profile as plain values: `events`, `sums`, the ranked `profile`, `coverage`."""
-    rows = [_summary(row) for row in profile.rows.values()]
+    rows = [_summary(row, profile.file) for row in profile.rows.values()]
     total_s = math.fsum(row["response_time_s"] for row in rows)
     rows.sort(key=lambda row: (-row[ORDERS[order_by]], row["digest"]))
     ranked = [
@@ -258,34 +335,23 @@ def summary(profile: Profile, *, order_by: str = "time", limit: int | None = Non
     }
 
 
-def _summary(row: Row) -> dict[str, Any]:
-    calls, total_s = len(row.times), round(math.fsum(row.times), 6)
-    times = _ordered(row.times)
+def _summary(row: Row, file: IO[bytes] | None) -> dict[str, Any]:
+    calls, total_s = row.calls, round(math.fsum(chain([row.spilled_s], row.times)), 6)
+    *quantiles, max_s = _at(row, [*(math.ceil(share * calls) - 1 for share in SHARES), calls - 1], file)
     return {
         "digest": row.statement.digest,
         "fingerprint": row.statement.fingerprint,
         "calls": calls,
         "response_time_s": total_s,
         "mean_s": total_s / calls,
-        **{f"p{share * 100:.0f}_s": times[math.ceil(share * calls) - 1] for share in SHARES},
-        "max_s": times[-1],
+        **{f"p{share * 100:.0f}_s": value for share, value in zip(SHARES, quantiles)},
+        "max_s": max_s,
         "lock_time_s": row.lock_time_us / 1e6,
         "rows_sent": row.rows_sent,
         "rows_examined": row.rows_examined,
         "users": _by(row.clients, 0),
         "hosts": _by(row.clients, 1),
     }
-
-
-def _ordered(times: array[float]) -> Sequence[float]:
-    """The query times, smallest first. A million of them as Python floats would take 32 MB."""
-    if len(times) < 200_000:
-        return sorted(times)
-    import numpy as np
-
-    ordered = array("d", times)
-    np.frombuffer(ordered).sort()
-    return ordered
 
 
 def _by(clients: dict[tuple[bytes, bytes], int], part: int) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import tempfile
 from array import array
 from collections import Counter
 
@@ -15,7 +16,7 @@ import slow_log_generator as generator
 from aurora_analysis import profile
 from aurora_analysis.cli import ORDERS
 from aurora_analysis.errors import Error
-from aurora_analysis.sources import slow_log
+from aurora_analysis.sources import log_files, slow_log
 
 
 def entry(
@@ -34,6 +35,12 @@ def told(*entries: bytes, **how) -> dict:
     return profile.summary(profile.of_log([b"".join(entries)]), **how)
 
 
+def told_of_files(*names: str, **how) -> dict:
+    """The summary of files."""
+    with tempfile.TemporaryFile() as overflow:
+        return profile.summary(profile.of_files(names, overflow, **how))
+
+
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory):
     """A log of the generator's of 3 MB, and its truth."""
@@ -46,7 +53,7 @@ def generated(tmp_path_factory):
 def test_every_count_and_sum_is_the_truth(generated):
     """Events, four sums, and as many statements as templates were drawn, each with its calls."""
     log, truth = generated
-    found = profile.summary(profile.of_files([log]))
+    found = told_of_files(log)
     assert found["events"] == truth.events
     assert found["sums"] == {
         "query_time_s": truth.query_time_us / 1e6,
@@ -64,8 +71,8 @@ def test_parts_in_several_processes_tell_the_same(generated, monkeypatch):
     log, _ = generated
     monkeypatch.setattr(profile, "PART", 400_000)
     read: list[int] = []
-    parts = profile.summary(profile.of_files([log], processes=2, tell=read.append))
-    assert parts == profile.summary(profile.of_files([log]))
+    parts = told_of_files(log, processes=2, tell=read.append)
+    assert parts == told_of_files(log)
     assert sum(read) == os.path.getsize(log)
     assert len(read) == 8
 
@@ -81,12 +88,27 @@ def test_quantiles_are_exact():
     assert row["mean_s"] == pytest.approx(sum(ordered) / 199)
 
 
+@pytest.mark.parametrize("held", [10, 300])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_quantiles_are_exact_where_the_times_do_not_fit_in_memory(generated, monkeypatch, held, processes):
+    """Those beyond HELD wait in a file: rows that fit are read back, larger ones are merged from their runs."""
+    log, _ = generated
+    expected = told_of_files(log)
+    monkeypatch.setattr(profile, "HELD", held)
+    monkeypatch.setattr(log_files, "CHUNK", 50_000)
+    monkeypatch.setattr(profile, "PART", 400_000)
+    with tempfile.TemporaryFile() as overflow:
+        found = profile.of_files([log], overflow, processes=processes)
+        assert overflow.tell() > 0.8 * 8 * expected["events"]
+        assert profile.summary(found) == expected
+
+
 def test_many_query_times_are_ordered_without_a_list_of_objects():
-    """Where there are hundreds of thousands, numpy orders a copy."""
+    """Where there are hundreds of thousands, numpy orders them."""
     times = array("d", np.random.default_rng(1).exponential(size=200_001))
-    before = times[:5]
-    assert list(profile._ordered(times)) == sorted(times)
-    assert times[:5] == before
+    expected = sorted(times)
+    profile._sort(times)
+    assert list(times) == expected
 
 
 def test_it_ranks_by_what_is_asked_for():
@@ -125,18 +147,20 @@ def test_only_what_is_wanted_counts():
         profile.wanted("yesterday")
 
 
-def test_more_statements_than_rows_share_one_and_the_totals_stay(monkeypatch):
+@pytest.mark.parametrize(("name", "most"), [("MOST", 3), ("MOST_TEXT", 35)])
+def test_more_statements_than_rows_share_one_and_the_totals_stay(monkeypatch, name, most):
     """What has no row of its own is counted with the others, and said to be."""
-    monkeypatch.setattr(profile, "MOST", 3)
+    monkeypatch.setattr(profile, name, most)
     found = told(*(entry(f"SELECT c{n} FROM t") for n in range(10)))
     assert (found["events"], found["digests"]) == (10, 4)
     assert {row["digest"]: row["calls"] for row in found["profile"]}["other"] == 7
     assert found["sums"]["rows_examined"] == 300
 
 
-def test_more_clients_than_are_told_apart_are_counted_together(monkeypatch):
-    """A row keeps so many clients; calls are not lost."""
-    monkeypatch.setattr(profile, "CLIENTS", 2)
+@pytest.mark.parametrize("name", ["CLIENTS", "MOST_CLIENTS"])
+def test_more_clients_than_are_told_apart_are_counted_together(monkeypatch, name):
+    """A row keeps so many clients, and so do all rows; calls are not lost."""
+    monkeypatch.setattr(profile, name, 2)
     (row,) = told(*(entry("SELECT 1", host=f"10.0.0.{n}") for n in range(5)))["profile"]
     assert row["hosts"] == {"(others)": 3, "10.0.0.0": 1, "10.0.0.1": 1}
 
