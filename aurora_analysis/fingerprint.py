@@ -163,7 +163,7 @@ class Statements:
                 return self._careful.sub(_bare_part, sql)
             bare = clean
         for tick in self._ticks:
-            if tick in bare and any(b"\x01" in name for name in bare.split(tick)[1::2]):
+            if tick in bare and b"\x01" in b"".join(bare.split(tick)[1::2]):
                 return self._careful.sub(_bare_part, sql)
         return bare
 

@@ -179,14 +179,18 @@ def read(
     statements, rows = _statements(mode), profile.rows
     entry = first = next(entries, None)
     for entry in chain([first] if first else [], entries):
-        _, user, host, _, query_time, lock_time, rows_sent, rows_examined, *_, sql, _ = entry
+        _, user, host, _, query_time, lock_time, rows_sent, rows_examined, _, _, _, _, sql, _ = entry
         statement = statements(sql)
         row = rows.get(statement.digest) or _row(profile, statement)
         row.times.append(float(query_time))
         row.lock_time_us += round(float(lock_time) * 1e6)
         row.rows_sent += int(rows_sent)
         row.rows_examined += int(rows_examined)
-        _count(profile, row, (user, host), 1)
+        client = (user, host)
+        if client in row.clients:
+            row.clients[client] += 1
+        else:
+            _count(profile, row, client, 1)
     if first is not None and entry is not None:
         _widen(profile, slow_log.ended(first, False)[0], slow_log.ended(entry, False)[0])
 

@@ -164,19 +164,41 @@ def _entry(
     account: Account,
     mode: SqlMode,
 ) -> Entry:
-    user, login, host, address, id_, thread_id, schema, mariadb, *figures, use, at = found.groups()
+    (
+        user,
+        login,
+        host,
+        address,
+        id_,
+        thread_id,
+        schema,
+        mariadb,
+        query,
+        lock,
+        sent,
+        examined,
+        more,
+        use,
+        at,
+    ) = found.groups()
     sql = text[found.end() :]
     cut = False
     if sql[-1:] != b";" or MARKER in sql or (b"\n" in sql and (b"\n# " in sql or b"started with:" in sql)):
         sql, cut = _sound(sql, account, mode)
-    if b"# Query_time: " in figures[-1]:
-        _account_for_loss(figures[-1], account)
-    if schema is None and b" Schema: " in figures[-1]:
-        schema = _SCHEMA.findall(figures[-1])[0]
+    if len(more) > 1:
+        if b"# Query_time: " in more:
+            _account_for_loss(more, account)
+        if schema is None and b" Schema: " in more:
+            schema = _SCHEMA.findall(more)[0]
     account.events += 1
     database = schema if schema is not None else use if use is not None else database
     client = (user or login, host or address, id_ or thread_id)
-    return Entry._make((time, *client, *figures, database, at, mariadb is not None, sql, cut))
+    figures = (query, lock, sent, examined, more)
+    return _made(Entry, (time, *client, *figures, database, at, mariadb is not None, sql, cut))
+
+
+_made = tuple.__new__
+"""An entry without a look at its length: there are millions."""
 
 
 def _sound(sql: bytes, account: Account, mode: SqlMode) -> tuple[bytes, bool]:
@@ -282,7 +304,7 @@ def _whole_pieces(
     queue: deque[bytes] = deque()
     for piece in pieces:
         text, time = _before_time(piece)
-        if not queue and text.endswith(b";") and not (_is_odd(text, b"'") or _is_odd(text, b'"')):
+        if not queue and text[-1:] == b";" and not (_is_odd(text, b"'") or _is_odd(text, b'"')):
             yield text, time
             continue
         queue.append(piece)
@@ -294,8 +316,7 @@ def _whole_pieces(
 
 def _is_odd(text: bytes, quote: bytes) -> bool:
     """Whether so many quotes, those after a backslash left out, suggest that one is open."""
-    count = text.count(quote)
-    return count & 1 == 1 and (count - text.count(b"\\" + quote)) & 1 == 1
+    return text.count(quote) & 1 == 1 and text.count(b"\\" + quote) & 1 == 0
 
 
 def _taken(queue: deque[bytes], length: int, account: Account) -> tuple[bytes, bytes | None]:
