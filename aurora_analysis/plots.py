@@ -33,7 +33,7 @@ def history_list_length(
 ) -> Axes:
     """The history list over time [transactions], its growth episodes shaded and numbered."""
     ax = ax or _axes()
-    ax.plot(history.index, _with_gaps(history), color=COLOURS[0], linewidth=1)
+    ax.plot(_dates(history.index), _with_gaps(history), color=COLOURS[0], linewidth=1)
     if episodes is not None:
         _shade(ax, episodes)
     ax.set_ylim(bottom=0)
@@ -57,7 +57,7 @@ def purge(
     start = min((series.iloc[0] for series in shown if len(series)), default=0)
     for n, (series, label) in enumerate(zip(shown, ("purge boundary: may go", "purge finished: has gone"))):
         line: dict[str, Any] = {"color": COLOURS[n], "linestyle": LINE_STYLES[n], "label": label}
-        ax.plot(series.index, _with_gaps(series) - start, linewidth=1.4, **line)
+        ax.plot(_dates(series.index), _with_gaps(series) - start, linewidth=1.4, **line)
     ax.set_ylabel("transaction number\nsince the start")
     _legend(ax, loc="upper left")
     _counts(ax)
@@ -86,7 +86,7 @@ def read_view_age(
     for n, name in enumerate(sorted(set(whose))):
         mine = whose == name
         ax.plot(
-            held.index[mine],
+            _dates(held.index[mine]),
             age[mine] / seconds,
             linestyle="",
             marker=MARKERS[n % len(MARKERS)],
@@ -270,7 +270,9 @@ def _stack(ax: Axes, stack: pd.DataFrame) -> None:
     """Areas on top of each other, each with its colour and hatch; where nothing was observed there is none."""
     period = pd.Timedelta(stack.index.to_series().diff().median())
     grid = pd.date_range(stack.index[0], stack.index[-1], freq=period) if len(stack) > 1 else stack.index
-    areas = ax.stackplot(grid, stack.fillna(0).reindex(grid).T.to_numpy(), labels=stack.columns, linewidth=0)
+    areas = ax.stackplot(
+        _dates(grid), stack.fillna(0).reindex(grid).T.to_numpy(), labels=stack.columns, linewidth=0
+    )
     for n, area in enumerate(areas):
         area.set(facecolor=_colour(n), hatch=HATCHES[n % len(HATCHES)], edgecolor="white")
     ax.set_ylim(bottom=0)
@@ -458,6 +460,11 @@ def _colour(n: int) -> str:
 
 def _style(n: int) -> str | tuple[int, tuple[int, int]]:
     return LINE_STYLES[n % len(LINE_STYLES)]
+
+
+def _dates(times: pd.Index) -> np.ndarray:
+    """Times as matplotlib counts them: a hundred times as fast as to let it convert each."""
+    return mdates.date2num(pd.DatetimeIndex(times).tz_convert(None).to_numpy())
 
 
 def _with_gaps(series: pd.Series) -> pd.Series:

@@ -12,10 +12,12 @@ import os
 import random
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -86,22 +88,38 @@ class Store:
         instance: str | None = None,
         overlapping: bool = False,
         where: Mapping[str, str | float | list[str]] | None = None,
+        at_least: Mapping[str, float] | None = None,
+        columns: Sequence[str] = (),
     ) -> pd.DataFrame:
         """The rows of a table in a window, ordered by time.
 
-        `where` keeps rows whose columns have these values, or one of several. `overlapping` (slow_queries) takes every execution that ran in the window, also one that ended after it.
-        A table that was never written is empty.
+        `where` keeps rows whose columns have these values, or one of several; `at_least` those that reach these.
+        `overlapping` (slow_queries) takes every execution that ran in the window, also one that ended after it.
+        `columns` reads these alone, texts as categories: of millions of rows a small part. A table that was never
+        written is empty.
         """
         spec = _table(table)
+        named = list(dict.fromkeys([spec.time, *columns])) if columns else None
         delta = self._open(spec)
         if delta is None:
-            return _schema(spec).empty_table().to_pandas()
+            empty = _schema(spec).empty_table().to_pandas()
+            return empty[named] if named else empty
         wanted = _rows_of(spec, cluster, instance, window, overlapping)
         for column, value in (where or {}).items():
             wanted &= ds.field(column).isin(value if isinstance(value, list) else [value])
-        files = _files(delta, cluster, None if overlapping else window)
-        frame = files.to_table(filter=wanted).to_pandas()
-        return frame.sort_values(_order(spec), kind="stable", ignore_index=True)
+        for column, least in (at_least or {}).items():
+            wanted &= ds.field(column) >= least
+        files = _files(delta, cluster, None if overlapping else window, _texts(spec, columns))
+        table = files.to_table(filter=wanted, columns=named)
+        return _ordered(table.to_pandas(split_blocks=True, self_destruct=True), spec)
+
+    def days(
+        self, table: str, window: Window, *, overlapping: bool = False, **how: Any
+    ) -> Iterator[pd.DataFrame]:
+        """The rows that `read` would give, day by day: for what adds up, where all at once would be much."""
+        days = window.by_day()
+        for day in days:
+            yield self.read(table, day, overlapping=overlapping and day == days[-1], **how)
 
     def metric(
         self,
@@ -117,7 +135,8 @@ class Store:
         Without an instance it is the writer's, whichever instance was the writer at the time.
         """
         only = {"name": name, "statistic": statistic}
-        rows = self.read("metrics", window, cluster=cluster, instance=instance, where=only)
+        columns = ["instance", "value"]
+        rows = self.read("metrics", window, cluster=cluster, instance=instance, where=only, columns=columns)
         if instance is None:
             rows = rows[self.roles(rows, cluster=cluster) == "writer"]
         return rows.set_index("time")["value"].rename(name)
@@ -132,14 +151,12 @@ class Store:
         instances = self.read("instances", cluster=cluster)[["time", "instance", "role"]]
         if rows.empty or instances.empty:
             return pd.Series(None, index=rows.index, name="role", dtype=str)
-        known = pd.merge_asof(
-            rows[[time, "instance"]].reset_index().sort_values(time, kind="stable"),
-            instances.rename(columns={"time": "since"}).sort_values("since", kind="stable"),
-            left_on=time,
-            right_on="since",
-            by="instance",
-        )
-        return known.set_index("index")["role"].reindex(rows.index)
+        roles = np.full(len(rows), None, object)
+        for instance, seen in instances.groupby("instance"):
+            mine = (rows["instance"] == instance).to_numpy()
+            last = seen["time"].searchsorted(rows[time][mine], side="right") - 1
+            roles[mine] = np.where(last >= 0, seen["role"].to_numpy(object)[last], None)
+        return pd.Series(roles, index=rows.index, name="role", dtype=str)
 
     def writers(self, window: Window, *, cluster: str) -> pd.DataFrame:
         """Which instance was the writer, and when: one row a term, `start, end, writer` (UTC), inside the window."""
@@ -402,8 +419,32 @@ def _schema(spec: Table) -> pa.Schema:
     return pa.schema([pa.field(column.name, ARROW_TYPES[column.type]) for column in spec.columns])
 
 
+def _texts(spec: Table, columns: Sequence[str]) -> list[str]:
+    return [column.name for column in spec.columns if column.name in columns and column.type == "text"]
+
+
+def _ordered(frame: pd.DataFrame, spec: Table) -> pd.DataFrame:
+    """Time first, then what tells rows apart, so that equal content reads equal; only rows of one time need the latter."""
+    frame = frame.assign(**{str(name): _by_name(frame[name]) for name in frame.select_dtypes("category")})
+    times = pd.DatetimeIndex(frame[spec.time]).asi8
+    places = times.argsort(kind="stable")
+    times = times[places]
+    same = times[1:] == times[:-1]
+    tied = np.append(same, False) | np.append(False, same)
+    if tied.any():
+        rows = frame.iloc[places[tied]][[name for name in _order(spec) if name in frame]]
+        rows.index = places[tied]
+        places[tied] = rows.sort_values(list(rows.columns), kind="stable").index
+    return frame.take(places).reset_index(drop=True)
+
+
+def _by_name(values: pd.Series) -> pd.Series:
+    """Categories in the order of their names, in which they then sort."""
+    return values.cat.reorder_categories(sorted(values.cat.categories))
+
+
 def _order(spec: Table) -> list[str]:
-    """Time first, then what tells rows apart, so that equal content reads equal."""
+    """What tells rows apart, time first."""
     kinds = {"integer", "text"}
     others = [
         column.name
@@ -472,12 +513,15 @@ def _rows_of(
     )
 
 
-def _files(delta: DeltaTable, cluster: str, window: Window | None) -> ds.Dataset:
+def _files(
+    delta: DeltaTable, cluster: str, window: Window | None, categories: Iterable[str] = ()
+) -> ds.Dataset:
     """The files that may hold rows of a cluster and window: to open all of them takes longer the more there are."""
     partitions: list[tuple[str, str, str | list[str]]] = [("cluster", "=", cluster)]
     if window is not None:
         partitions.append(("day", "in", [day.isoformat() for day in window.days()]))
-    return delta.to_pyarrow_dataset(file_pruning_predicate=partitions)
+    how = ds.ParquetReadOptions(dictionary_columns=set(categories))
+    return delta.to_pyarrow_dataset(file_pruning_predicate=partitions, parquet_read_options=how)
 
 
 def _predicate(spec: Table, cluster: str, source: str, instance: str | None, window: Window) -> str:

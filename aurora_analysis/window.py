@@ -54,6 +54,11 @@ class Window:
         count = (last - self.start.date()).days + 1
         return [self.start.date() + timedelta(days=n) for n in range(count)]
 
+    def by_day(self) -> list[Window]:
+        """The parts of the window on each of its UTC days."""
+        midnights = [datetime.combine(day, time(), UTC) for day in self.days()[1:]]
+        return [Window(*bounds) for bounds in zip([self.start, *midnights], [*midnights, self.end])]
+
     def intersection(self, other: Window) -> Window | None:
         """The span that both windows cover, or None."""
         start, end = max(self.start, other.start), min(self.end, other.end)

@@ -36,6 +36,12 @@ WAIT_CLASSES: dict[str, tuple[str, ...]] = {
 }
 """Class → what its events' names contain; the first class that holds."""
 
+COLUMNS = ["time", "period_s", "instance", "dimension", "member", "active_sessions"]
+WAITS, STATEMENTS = {"dimension": "wait_event"}, {"dimension": "sql"}
+CALLS = ["time", "digest", "calls", "mean_latency_ms", "rows_examined", "rows_sent"]
+RUNS = ["started_at", "ended_at", "instance", "user", "digest", "query_time_s", "rows_sent", "rows_examined"]
+"""What is read of the tables db_load, statement_metrics and slow_queries."""
+
 OTHER, NOT_LISTED = "other waits", "not listed"
 
 EVIDENCE: dict[str, tuple[str, ...]] = {
@@ -84,7 +90,7 @@ def by_class(db_load: pd.DataFrame) -> pd.DataFrame:
     waits = db_load[db_load["dimension"] == "wait_event"]
     keys = ["time", "period_s", "instance", "wait_class"]
     grouped = waits.assign(wait_class=wait_class(waits["member"])).groupby(keys)
-    return grouped["active_sessions"].sum().reset_index()
+    return grouped["active_sessions"].sum().reset_index().astype({"instance": str})
 
 
 def statement_load(db_load: pd.DataFrame) -> pd.Series:
@@ -96,14 +102,15 @@ def statement_load(db_load: pd.DataFrame) -> pd.Series:
     periods = db_load[["time", "instance", "period_s"]].drop_duplicates(["time", "instance"])
     observed_s = listed["instance"].map(periods.groupby("instance")["period_s"].sum()).astype(float)
     shares = listed["active_sessions"] * listed["period_s"] / observed_s
-    return shares.groupby(listed["member"]).sum().sort_values(ascending=False).rename_axis("digest")
+    digests = listed["member"].astype(str)
+    return shares.groupby(digests).sum().sort_values(ascending=False).rename_axis("digest")
 
 
 def statistics(statement_metrics: pd.DataFrame, window: Window) -> pd.DataFrame:
     """What each digest did: `digest, calls_per_hour, latency_ms, rows_examined, rows_sent`; rows are those of a call."""
     rows = statement_metrics.assign(busy_ms=statement_metrics["calls"] * statement_metrics["mean_latency_ms"])
     sums = rows.groupby("digest")[["calls", "busy_ms", "rows_examined", "rows_sent"]].sum()
-    calls = sums["calls"].where(sums["calls"] > 0)
+    sums.index, calls = sums.index.astype(str), sums["calls"].where(sums["calls"] > 0)
     return pd.DataFrame(
         {
             "calls_per_hour": sums["calls"] * 3600 / window.duration.total_seconds(),
@@ -265,9 +272,31 @@ def _p95s(metrics: pd.DataFrame, names: tuple[str, ...]) -> str:
     )
 
 
+def costs(slow_queries: pd.DataFrame, roles: pd.Series, window: Window) -> pd.DataFrame:
+    """What the executions of each statement took, by instance, its role, and user; such sums add up over days.
+
+    `executions, open_s` (inside the window [s]), `longest_s, query_time_s, rows_sent, rows_examined`.
+    """
+    start, end = pd.Timestamp(window.start), pd.Timestamp(window.end)
+    until, since = slow_queries["ended_at"], slow_queries["started_at"]
+    opened = until.where(until < end, end) - since.where(since > start, start)
+    runs = slow_queries.assign(role=roles.fillna(""), open_s=opened.dt.total_seconds().clip(lower=0))
+    grouped = runs.groupby(SPENDER, as_index=False, dropna=False).agg(
+        executions=("open_s", "size"),
+        open_s=("open_s", "sum"),
+        longest_s=("query_time_s", "max"),
+        query_time_s=("query_time_s", "sum"),
+        rows_sent=("rows_sent", "sum"),
+        rows_examined=("rows_examined", "sum"),
+    )
+    return grouped.astype(dict.fromkeys(grouped.select_dtypes("category"), str))
+
+
+SPENDER = ["instance", "role", "user", "digest"]
+
+
 def practices(
-    slow_queries: pd.DataFrame,
-    roles: pd.Series,
+    costs: pd.DataFrame,
     profiles: pd.DataFrame,
     window: Window,
     *,
@@ -275,29 +304,21 @@ def practices(
     long_s: float = 60.0,  # nobody waits so long in front of a screen
     wasted: float = 1000.0,  # rows examined for one row sent: an index or a summary is missing
 ) -> pd.DataFrame:
-    """The bad practices that the slow log shows, and what they cost, most first.
+    """The bad practices that the slow log shows, and what they cost (`costs`), most first.
 
     `practice` is `bulk extract` (mean rows sent), or `long unoptimised query` (on a reader: mean duration, and rows
     examined for each row sent). One row a practice, user and instance: `executions, open_hours, longest_min,
     rows_sent, rows_examined` (means), `active_sessions` and their share of the instance's load [%].
     """
-    start, end = pd.Timestamp(window.start), pd.Timestamp(window.end)
-    until, since = slow_queries["ended_at"], slow_queries["started_at"]
-    opened = until.where(until < end, end) - since.where(since > start, start)
-    runs = slow_queries.assign(role=roles.fillna(""), open_s=opened.dt.total_seconds().clip(lower=0))
-    grouped = runs.groupby(["instance", "role", "user", "digest"], as_index=False, dropna=False).agg(
-        executions=("open_s", "size"),
-        open_s=("open_s", "sum"),
-        longest_s=("query_time_s", "max"),
-        mean_s=("query_time_s", "mean"),
-        rows_sent=("rows_sent", "mean"),
-        rows_examined=("rows_examined", "mean"),
-    )
+    sums = costs.groupby(SPENDER, as_index=False, dropna=False)
+    grouped = sums.sum().assign(longest_s=sums["longest_s"].max()["longest_s"])
+    means = ["rows_sent", "rows_examined", "query_time_s"]
+    grouped[means] = grouped[means].div(grouped["executions"], axis=0)
     examined_in_vain = grouped["rows_examined"] / grouped["rows_sent"].clip(lower=1) >= wasted
     rules = {
         "bulk extract": grouped["rows_sent"] >= bulk_rows,
         "long unoptimised query": (grouped["role"] == "reader")
-        & (grouped["mean_s"] >= long_s)
+        & (grouped["query_time_s"] >= long_s)
         & examined_in_vain,
     }
     grouped["practice"] = np.select([rule.to_numpy(bool) for rule in rules.values()], list(rules), "")

@@ -21,6 +21,9 @@ from aurora_analysis.window import Window
 
 Array = npt.NDArray[np.float64]
 
+COLUMNS = ["ended_at", "instance", "digest", "query_time_s"]
+"""What distributions need of the slow queries."""
+
 COUNT_COLUMNS = ["time", "instance", "digest", "bucket", "count"]
 
 QUANTILES = (0.5, 0.95, 0.99)

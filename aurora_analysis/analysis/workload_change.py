@@ -54,6 +54,9 @@ WEEKS_NEEDED = 5
 MOST_WEEKS = 8
 """Older weeks tell of another workload."""
 
+CALLS = ["time", "period_s", "instance", "digest", "calls", "mean_latency_ms"]
+"""What is compared of each digest."""
+
 MOVES = ["new", "back", "vanished", "up", "down"]
 SUBJECT = ["seat", "digest", "measure"]
 HOUR_COLUMNS = ["time", "instance", "digest", "measure", "total", "weight"]
@@ -76,6 +79,7 @@ def statement_hours(statement_metrics: pd.DataFrame) -> pd.DataFrame:
         busy_ms=statement_metrics["calls"] * statement_metrics["mean_latency_ms"],
     )
     sums = rows.groupby(["time", "instance", "digest"], as_index=False)[["calls", "busy_ms"]].sum()
+    sums = sums.astype({"instance": str, "digest": str})
     observed = _observed_hours(statement_metrics).reindex(
         pd.MultiIndex.from_frame(sums[["time", "instance"]])
     )
@@ -90,6 +94,7 @@ def statement_hours(statement_metrics: pd.DataFrame) -> pd.DataFrame:
 def _observed_hours(statement_metrics: pd.DataFrame) -> pd.Series:
     """For how much of each hour each instance's statements were observed [hours]."""
     periods = statement_metrics[["time", "instance", "period_s"]].drop_duplicates(["time", "instance"])
+    periods = periods.astype({"instance": str})
     return (
         periods.assign(time=periods["time"].dt.floor("h")).groupby(["time", "instance"])["period_s"].sum()
         / 3600

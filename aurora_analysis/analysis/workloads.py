@@ -20,6 +20,9 @@ from aurora_analysis.window import Window
 
 Array = npt.NDArray[np.float64]
 
+COLUMNS = ["started_at", "ended_at", "instance", "digest", "user", "host", "database", "tags", "thread_id"]
+"""What exposures need of the slow queries."""
+
 EXPOSURE_COLUMNS = ["workload", "instance", "digest", "thread_id", "start", "end"]
 
 
@@ -90,6 +93,7 @@ def exposures(
     """
     lasted = (slow_queries["ended_at"] - slow_queries["started_at"]).dt.total_seconds()
     long = slow_queries[lasted >= shortest_s]
+    long = long.astype(dict.fromkeys(long.select_dtypes("category"), str))
     return (
         long.assign(workload=named(long, rules, instances))
         .rename(columns={"started_at": "start", "ended_at": "end"})[EXPOSURE_COLUMNS]

@@ -135,7 +135,8 @@ def test_a_cluster_without_any_table_is_empty(tmp_path):
     assert profiles.empty
     assert db_load.statement_load(rows).empty
     assert db_load.statistics(nothing.read("statement_metrics", cluster="lab"), HOUR).empty
-    found = db_load.practices(queries, pd.Series(dtype="str"), profiles, HOUR)
+    costs = db_load.costs(queries, pd.Series(dtype="str"), HOUR)
+    found = db_load.practices(costs, profiles, HOUR)
     assert db_load.practice_verdicts(found) == []
 
 
@@ -184,7 +185,8 @@ def queries(**columns: object) -> pd.DataFrame:
 
 def practised(rows: pd.DataFrame, role: str = "reader") -> pd.DataFrame:
     classes = db_load.by_class(load(cpu=2.0))
-    return db_load.practices(rows, pd.Series([role]), db_load.profile(classes, INSTANCES, HOUR), HOUR)
+    costs = db_load.costs(rows, pd.Series([role]), HOUR)
+    return db_load.practices(costs, db_load.profile(classes, INSTANCES, HOUR), HOUR)
 
 
 def test_a_bulk_extract_has_a_cost():

@@ -1,0 +1,348 @@
+"""What does the weekly report cost beyond its analyses, and how much memory does it take?
+
+A simulated week of a cluster with five instances: everything by the minute, 2 million slow queries. In CPU seconds of
+whole process trees, which other work on the machine disturbs less than it does the clock:
+
+- the *report*: the command, with two jobs;
+- the *analyses*: every cell of every notebook in one process, without notebooks, figures included;
+- the *kernels*: the same command over as many notebooks that are empty.
+
+The report may take 1.5 times its analyses and its kernels. Of the analyses their reading is told apart; it may take ten
+times as long as one scan of the same tables by DuckDB, every column of every row.
+
+    python benchmarks/report.py                  prints one line per figure, and exits 1 where a target is missed
+    python benchmarks/report.py --store FOLDER   keeps the store there; one that is there already is used
+    python benchmarks/report.py --only analyses  one of: analyses, kernels, report, scan
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import numpy as np
+import pandas as pd
+
+from aurora_analysis import Store, Window, resources
+from aurora_analysis.lab import shop
+
+WEEK = Window("2026-11-09", "2026-11-16")
+QUERIES = 2_000_000
+COPIES = {"shop-4": "shop-3", "shop-5": "shop-3"}
+"""Instances that the simulation does not have, and whom they are like."""
+KIN = {"sql": 8, "slow": 100}
+"""So many statements stand for each that the simulation has: of those with load, and of those that the slow log knows."""
+
+MOST_CPU, MOST_READING, MOST_RSS_MIB = 1.5, 10.0, 1536.0
+
+
+def main() -> int:
+    """Measure, print, and say by the exit code whether the targets are met."""
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument(
+        "--store", type=Path, help="keep the store in this folder, or use the one that is there"
+    )
+    asked.add_argument("--only", choices=[*PARTS], help="measure only this")
+    asked.add_argument("--in-process", choices=["analyses", "scan"], help=argparse.SUPPRESS)
+    options = asked.parse_args()
+    if options.in_process:
+        print(json.dumps(IN_PROCESS[options.in_process](options.store)))
+        return 0
+    with _folder(options.store) as store:
+        if not (store / "coverage").exists():
+            prepare(store)
+        found = {name: part(store) for name, part in PARTS.items() if options.only in (None, name)}
+    for name, numbers in found.items():
+        print(f"{name}: " + ", ".join(f"{key} {value:,.1f}" for key, value in numbers.items()))
+    return 0 if options.only else judged(found)
+
+
+def judged(found: dict[str, dict[str, float]]) -> int:
+    """The three ratios, each with its target."""
+    bare = found["analyses"]["cpu_s"] + found["kernels"]["cpu_s"]
+    ratios = {
+        "CPU of the report / (analyses + kernels)": (found["report"]["cpu_s"] / bare, MOST_CPU),
+        "CPU of the analyses' reading / one DuckDB scan": (
+            found["analyses"]["reading_cpu_s"] / found["scan"]["cpu_s"],
+            MOST_READING,
+        ),
+        "peak resident memory with two jobs [MiB]": (found["report"]["peak_rss_mib"], MOST_RSS_MIB),
+    }
+    for name, (value, most) in ratios.items():
+        print(f"{name}: {value:,.2f} (target {most:,g}){' MISSED' if value > most else ''}")
+    return int(any(value > most for value, most in ratios.values()))
+
+
+@contextmanager
+def _folder(kept: Path | None) -> Iterator[Path]:
+    if kept:
+        yield kept
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder) / "store"
+
+
+def prepare(location: Path) -> None:
+    """Write the week."""
+    shop.LOAD_PERIOD_MIN = 1
+    store = Store(location)
+    rng = np.random.default_rng(1)
+    tables = {name: _with_copies(frame) for name, frame in shop.tables(1, WEEK).items()}
+    tables["db_load"] = _among_kin(tables["db_load"], "member", tables["db_load"]["dimension"] == "sql")
+    tables["statement_metrics"] = _by_minute(_among_kin(tables["statement_metrics"], "digest"))
+    tables["slow_queries"] = _multiplied(tables["slow_queries"], rng)
+    tables["statements"] = _all_kin(tables["statements"])
+    for name, frame in tables.items():
+        store.write(name, frame, WEEK, cluster=shop.CLUSTER, source=shop.SOURCE)
+        print(f"{name}: {len(frame):,} rows", file=sys.stderr)
+
+
+def _with_copies(frame: pd.DataFrame) -> pd.DataFrame:
+    if "instance" not in frame:
+        return frame
+    more = [frame[frame["instance"] == like].assign(instance=name) for name, like in COPIES.items()]
+    return pd.concat([frame, *more], ignore_index=True)
+
+
+def _among_kin(frame: pd.DataFrame, column: str, wanted: pd.Series | bool = True) -> pd.DataFrame:
+    """Each digest's rows shared out among its kin."""
+    mine = frame[wanted] if isinstance(wanted, pd.Series) else frame
+    others = frame.drop(mine.index)
+    amount = "active_sessions" if "active_sessions" in frame else "calls"
+    parts = [
+        mine.assign(**{column: _kin(mine[column], n), amount: mine[amount] / KIN["sql"]})
+        for n in range(KIN["sql"])
+    ]
+    return pd.concat([others, *parts], ignore_index=True)
+
+
+def _kin(digests: pd.Series, number: int) -> pd.Series:
+    """The digests of one member of each family; the first is the one that the simulation has."""
+    if not number:
+        return digests
+    names = {
+        digest: hashlib.sha256(f"{digest}{number}".encode()).hexdigest()[:16] for digest in digests.unique()
+    }
+    return digests.map(names)
+
+
+def _by_minute(hours: pd.DataFrame) -> pd.DataFrame:
+    parts = round(hours["period_s"].iloc[0] / 60)
+    minutes = hours.loc[hours.index.repeat(parts)]
+    minute = pd.to_timedelta(60 * np.tile(np.arange(parts), len(hours)), unit="s").as_unit("us")
+    return minutes.assign(time=minutes["time"] + minute, period_s=60.0, calls=minutes["calls"] / parts)
+
+
+def _multiplied(queries: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Short ones drawn again and again, at other moments of the same hour and for other statements."""
+    short = queries[queries["query_time_s"] < 60]
+    drawn = short.iloc[rng.integers(len(short), size=QUERIES - len(queries))]
+    shifted = drawn["ended_at"].dt.floor("h") + pd.to_timedelta(
+        rng.integers(1, 3_600_000_000, len(drawn)), unit="us"
+    )
+    lasted = drawn["ended_at"] - drawn["started_at"]
+    number = rng.integers(KIN["slow"], size=len(drawn))
+    digest = drawn["digest"].astype(object).to_numpy(copy=True)
+    for n in range(1, KIN["slow"]):
+        digest[number == n] = _kin(drawn["digest"][number == n], n)
+    more = drawn.assign(
+        ended_at=shifted.dt.as_unit("us"), started_at=(shifted - lasted).dt.as_unit("us"), digest=digest
+    )
+    return pd.concat([queries, more], ignore_index=True)
+
+
+def _all_kin(statements: pd.DataFrame) -> pd.DataFrame:
+    parts = [statements.assign(digest=_kin(statements["digest"], n)) for n in range(KIN["slow"])]
+    return pd.concat(parts, ignore_index=True)
+
+
+def report(store: Path, *notebooks: Path) -> dict[str, float]:
+    """The command over a store, with two jobs."""
+    with tempfile.TemporaryDirectory() as output:
+        chosen = [part for notebook in notebooks for part in ("--notebook", str(notebook))]
+        window = ["--start", f"{WEEK.start:%F}", "--end", f"{WEEK.end:%F}"]
+        where = ["--store", str(store), "--cluster", shop.CLUSTER, "--output", f"{output}/report"]
+        return _measured(
+            [sys.executable, "-m", "aurora_analysis", "report", *where, *window, *chosen, "--jobs", "2"]
+        )
+
+
+def kernels(store: Path) -> dict[str, float]:
+    """The command over as many empty notebooks as the suite has: what starting their kernels costs."""
+    with tempfile.TemporaryDirectory() as folder:
+        empty = []
+        for notebook in sorted(resources.notebooks().glob("*.ipynb")):
+            opened = nbformat.read(notebook, as_version=4)
+            opened.cells = [cell for cell in opened.cells if "parameters" in cell.metadata.get("tags", [])]
+            empty.append(Path(folder) / f"empty_{notebook.name}")
+            nbformat.write(opened, empty[-1])
+        return report(store, *empty)
+
+
+def _measured(command: list[str]) -> dict[str, float]:
+    """Wall-clock and CPU of a process and all that it started, and the most memory that they held together."""
+    began = time.monotonic()
+    with tempfile.TemporaryFile("w+") as said:
+        run = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
+        peak = _Peak(run.pid)
+        peak.start()
+        _, status, usage = os.wait4(run.pid, 0)
+        peak.over.set()
+        run.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        if run.returncode:
+            raise SystemExit(f"{' '.join(command)} failed:\n{said.read()}")
+    peak.join()
+    return {
+        "wall_s": time.monotonic() - began,
+        "cpu_s": usage.ru_utime + usage.ru_stime,
+        "peak_rss_mib": peak.rss_mib,
+        "peak_pss_mib": peak.pss_mib,
+    }
+
+
+class _Peak(threading.Thread):
+    """The most memory that a process and its descendants held at one time, looked at several times a second.
+
+    Resident memory counts a page that several share once for each; proportional (PSS) once in all.
+    """
+
+    def __init__(self, root: int) -> None:
+        super().__init__(daemon=True)
+        self.root, self.over = root, threading.Event()
+        self.rss_mib = self.pss_mib = 0.0
+
+    def run(self) -> None:
+        while not self.over.wait(0.25):
+            sizes = [_sizes(pid) for pid in _descendants(self.root)]
+            self.rss_mib = max(self.rss_mib, sum(rss for rss, _ in sizes) / 1024)
+            self.pss_mib = max(self.pss_mib, sum(pss for _, pss in sizes) / 1024)
+
+
+def _descendants(root: int) -> list[int]:
+    found, waiting = [], [root]
+    while waiting:
+        pid = waiting.pop()
+        found.append(pid)
+        try:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                waiting += map(int, (task / "children").read_text().split())
+        except OSError:
+            continue
+    return found
+
+
+def _sizes(pid: int) -> tuple[float, float]:
+    """Resident and proportional memory [KiB]; of a process that is gone, none."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    except OSError:
+        return 0.0, 0.0
+    told = {line.split(":")[0]: float(line.split()[1]) for line in lines}
+    return told["Rss"], told["Pss"]
+
+
+def alone(part: str) -> Callable[[Path], dict[str, float]]:
+    """A part that is measured in a process of its own."""
+
+    def measured(store: Path) -> dict[str, float]:
+        command = [sys.executable, __file__, "--in-process", part, "--store", str(store)]
+        return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.splitlines()[-1])
+
+    return measured
+
+
+def analyses_here(store: Path) -> dict[str, float]:
+    """Every cell of every notebook in this process."""
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("agg")
+    reading = _Reading()
+    numbers: dict[str, float] = {}
+    for notebook in sorted(resources.notebooks().glob("*.ipynb")):
+        began = time.process_time()
+        _run(nbformat.read(notebook, as_version=4), store)
+        for number in plt.get_fignums():
+            plt.figure(number).savefig(io.BytesIO(), bbox_inches="tight")
+        plt.close("all")
+        numbers[notebook.stem] = time.process_time() - began
+    used = time.process_time()
+    return {"cpu_s": used, "reading_cpu_s": reading.cpu_s, "rows_read": reading.rows} | numbers
+
+
+def _run(notebook: nbformat.NotebookNode, store: Path) -> None:
+    names: dict[str, Any] = {"display": lambda *shown: None}
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            exec(cell.source, names)  # our own notebooks
+        if "parameters" in cell.metadata.get("tags", []):
+            names |= {"store": str(store), "cluster": shop.CLUSTER}
+            names |= {"start": WEEK.start.isoformat(), "end": WEEK.end.isoformat()}
+
+
+class _Reading:
+    """Counts what the store's reading costs, from now on."""
+
+    def __init__(self) -> None:
+        self.cpu_s, self.rows, self._inside = 0.0, 0.0, False
+        for name in READERS:
+            setattr(Store, name, self._counted(getattr(Store, name)))
+
+    def _counted(self, read: Callable[..., Any]) -> Callable[..., Any]:
+        def counting(*args: Any, **how: Any) -> Any:
+            if self._inside:
+                return read(*args, **how)
+            self._inside, began = True, time.process_time()
+            try:
+                found = read(*args, **how)
+                self.rows += len(found)
+                return found
+            finally:
+                self.cpu_s += time.process_time() - began
+                self._inside = False
+
+        return counting
+
+
+READERS = ("read", "metric", "metrics")
+
+
+def scan_here(store: Path) -> dict[str, float]:
+    """Every column of every row of what the analyses read, once, by DuckDB."""
+    import duckdb
+
+    rows, began = 0, time.process_time()
+    for table in TABLES:
+        files = f"{store}/{table}/*/*/*.parquet"
+        ((count, _),) = duckdb.sql(
+            f"SELECT count(*), bit_xor(hash(one)) FROM read_parquet('{files}', hive_partitioning=true) one"
+        ).fetchall()
+        rows += count
+    return {"cpu_s": time.process_time() - began, "rows": float(rows)}
+
+
+TABLES = ("metrics", "db_load", "statement_metrics", "histograms", "slow_queries", "statements", "instances")
+
+IN_PROCESS = {"analyses": analyses_here, "scan": scan_here}
+PARTS: dict[str, Callable[[Path], dict[str, float]]] = {
+    "analyses": alone("analyses"),
+    "scan": alone("scan"),
+    "kernels": kernels,
+    "report": report,
+}
+
+if __name__ == "__main__":
+    raise SystemExit(main())
