@@ -110,8 +110,8 @@ class Store:
         for column, least in (at_least or {}).items():
             wanted &= ds.field(column) >= least
         files = _files(delta, cluster, None if overlapping else window, _texts(spec, columns))
-        table = files.to_table(filter=wanted, columns=named)
-        return _ordered(table.to_pandas(split_blocks=True, self_destruct=True), spec)
+        found = files.to_table(filter=wanted, columns=named)
+        return _ordered(found.to_pandas(split_blocks=True, self_destruct=True), spec)
 
     def days(
         self, table: str, window: Window, *, overlapping: bool = False, **how: Any
@@ -151,11 +151,11 @@ class Store:
         instances = self.read("instances", cluster=cluster)[["time", "instance", "role"]]
         if rows.empty or instances.empty:
             return pd.Series(None, index=rows.index, name="role", dtype=str)
-        roles = np.full(len(rows), None, object)
+        roles = np.full(len(rows), np.nan, object)
         for instance, seen in instances.groupby("instance"):
             mine = (rows["instance"] == instance).to_numpy()
             last = seen["time"].searchsorted(rows[time][mine], side="right") - 1
-            roles[mine] = np.where(last >= 0, seen["role"].to_numpy(object)[last], None)
+            roles[mine] = np.where(last >= 0, seen["role"].to_numpy(object)[last], np.nan)
         return pd.Series(roles, index=rows.index, name="role", dtype=str)
 
     def writers(self, window: Window, *, cluster: str) -> pd.DataFrame:
