@@ -15,6 +15,7 @@ performance_insights = 20
 
 [fetch]
 threads = 4
+examples = false                # true keeps one execution of each statement, literals and all
 
 [workloads.snowflake]           # who belongs together on the readers: each field a glob, or several; all must fit
 user = ["snowflake*", "sf_*"]
@@ -87,6 +88,7 @@ class Fetch:
     """How a fetch works."""
 
     threads: int = 4  # for each service, at most
+    examples: bool = False  # of each digest one execution's text, whose literals may be anybody's secrets
 
 
 @dataclass(frozen=True)
@@ -344,17 +346,24 @@ def _value(default: Any, value: Any, origin: str, key: str) -> Any:
         value = float(value)
     if type(value) is not type(default):
         raise Error(f"{origin}: {key} is {value!r}; {_expected(default)} is expected.")
-    if isinstance(value, int | float) and value <= 0:
+    if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
         raise Error(f"{origin}: {key} is {value!r}; a number above 0 is expected.")
     return value
 
 
 def _from_text(default: Any, text: str, variable: str) -> Any:
+    read = _is_true if isinstance(default, bool) else type(default)
     try:
-        return _value(default, type(default)(text), "environment", variable)
+        return _value(default, read(text), "environment", variable)
     except ValueError:
         raise Error(f"environment: {variable} is {text!r}; {_expected(default)} is expected.") from None
 
 
+def _is_true(text: str) -> bool:
+    if text.lower() not in {"true", "false"}:
+        raise ValueError(text)
+    return text.lower() == "true"
+
+
 def _expected(default: Any) -> str:
-    return {str: "text", float: "a number", int: "a whole number"}[type(default)]
+    return {str: "text", float: "a number", int: "a whole number", bool: "true or false"}[type(default)]

@@ -45,6 +45,7 @@ PRUNED = (
     "statement_metrics",
     "histograms",
     "slow_queries",
+    "examples",
     "open_transactions",
     "read_views",
     "coverage",

@@ -201,6 +201,16 @@ TABLES: dict[str, Table] = {
             identity=("cluster", "digest"),
         ),
         _table(
+            "examples",
+            "one execution of a digest, literals and all: kept only where the settings say examples = true",
+            Column("time", "timestamp", "when the execution ended"),
+            INSTANCE,
+            DIGEST,
+            Column("query_time_s", "real", "how long it ran"),
+            Column("text", "text", "the statement as it ran, cut at 4,096 bytes"),
+            identity=("cluster", "digest"),
+        ),
+        _table(
             "open_transactions",
             "a live transaction at a sample",
             Column("time", "timestamp", "when the sample was taken"),

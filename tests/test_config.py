@@ -59,6 +59,7 @@ def test_a_flag_goes_before_all(write, monkeypatch):
         ("[rates]\nlogs = 'many'", "rates.logs is 'many'; a number is expected"),
         ("[rates]\nlogs = 0", r"rates.logs is 0.0; a number above 0 is expected"),
         ("[fetch]\nthreads = 1.5", "fetch.threads is 1.5; a whole number is expected"),
+        ("[fetch]\nexamples = 1", "fetch.examples is 1; true or false is expected"),
         ("[fetch]\nthreads = true", "fetch.threads is True; a whole number is expected"),
         ("[clusters.shop]\nsecret = 'x'", r"\[clusters.shop\] has no setting 'secret'"),
         ("[clusters.shop]\nregion = 1", "clusters.shop.region is 1; text is expected"),

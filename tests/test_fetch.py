@@ -342,3 +342,34 @@ def test_progress_is_one_line_a_source_redrawn_on_a_terminal(capsys, monkeypatch
         ["a: 2 of 2", "b: 0 of 1"],
         ["a: 2 of 2", "b: 1 of 1"],
     ]
+
+
+SAID = "hunter2"
+
+
+def planted() -> dict[str, pd.DataFrame]:
+    """The day, in whose statements somebody wrote a password."""
+    text = day()["statements"]["fingerprint"] + f" and password = '{SAID}'"
+    return day() | {"statements": day()["statements"].assign(fingerprint=text)}
+
+
+def told(store: Store) -> str:
+    """All that the store holds, as text."""
+    return "\n".join(store.read(name, cluster="shop").to_csv() for name in store.versions())
+
+
+def test_no_literal_is_kept_unless_the_settings_ask(tmp_path, monkeypatch):
+    """By default no table has what a statement said; with examples one has, of each digest one execution."""
+    logs = ("--source", "slow-log", "--source", "performance-insights", "--instance", "shop-3")
+    with endpoint(frames=planted()) as aws:
+        fetch(aws, tmp_path / "without", *logs, window=HALF)
+        monkeypatch.setenv("AURORA_ANALYSIS_FETCH_EXAMPLES", "true")
+        fetch(aws, tmp_path / "with", *logs, window=HALF)
+    without, kept = Store(tmp_path / "without"), Store(tmp_path / "with")
+    assert SAID not in told(without)
+    assert "examples" not in without.versions()
+    examples = kept.read("examples", cluster="shop")
+    assert examples["text"].str.contains(f"password = '{SAID}'").all()
+    assert set(examples["digest"]) == set(kept.read("slow_queries", cluster="shop")["digest"])
+    assert examples["digest"].is_unique
+    assert SAID not in kept.read("statements", cluster="shop").to_csv()

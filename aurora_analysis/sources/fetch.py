@@ -198,6 +198,7 @@ def plan(
     cluster: str,
     sources: Sequence[str] = SOURCES,
     instances: Sequence[str] = (),
+    examples: bool = False,
 ) -> list[Chunk]:
     """The chunks of the window that coverage does not mark as done, of the sources and instances asked for."""
     whole = found.topology
@@ -214,7 +215,9 @@ def plan(
             some, statements, coverage, window, now
         ),
         enhanced_monitoring.SOURCE: lambda: enhanced_monitoring.chunks(some, coverage, window, now),
-        instance_logs.SOURCE: lambda: instance_logs.chunks(some, found.exported, coverage, window, now),
+        instance_logs.SOURCE: lambda: instance_logs.chunks(
+            some, found.exported, coverage, window, now, examples=examples
+        ),
     }
     asked = [chunk for source in sources for chunk in planned[source]()]
     return asked + [failing(topology.SOURCE, name, window, _not_there(name, whole)) for name in unknown]
@@ -246,6 +249,7 @@ class Wanted:
     now: datetime
     sources: tuple[str, ...] = SOURCES
     instances: tuple[str, ...] = ()
+    examples: bool = False
 
 
 @dataclass(frozen=True)
@@ -291,7 +295,14 @@ def prepare(clients: Clients, store: Store, wanted: Wanted) -> Work:
     except Refused as problem:
         return Work(wanted, None, tuple(failing(each, None, window, str(problem)) for each in wanted.sources))
     chunks = plan(
-        found, store, window, wanted.now, cluster=name, sources=wanted.sources, instances=wanted.instances
+        found,
+        store,
+        window,
+        wanted.now,
+        cluster=name,
+        sources=wanted.sources,
+        instances=wanted.instances,
+        examples=wanted.examples,
     )
     return Work(wanted, found, tuple(chunks))
 

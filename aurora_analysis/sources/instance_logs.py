@@ -66,22 +66,33 @@ def streams(logs: Any, cluster: str) -> list[str] | None:
 
 
 def chunks(
-    topology: Topology, exported: Sequence[str], coverage: pd.DataFrame, window: Window, now: datetime
+    topology: Topology,
+    exported: Sequence[str],
+    coverage: pd.DataFrame,
+    window: Window,
+    now: datetime,
+    *,
+    examples: bool = False,
 ) -> list[Chunk]:
     """A chunk for each instance and day of exported logs, or for each instance's files."""
     return [
         chunk
         for each in topology.instances
         for gap in missing(coverage, SOURCE, each.name, window)
-        for chunk in _chunks(each, topology.cluster, exported, gap, now)
+        for chunk in _chunks(each, topology.cluster, exported, gap, now, examples)
     ]
 
 
 def _chunks(
-    instance: Instance, cluster: str, exported: Sequence[str], window: Window, now: datetime
+    instance: Instance,
+    cluster: str,
+    exported: Sequence[str],
+    window: Window,
+    now: datetime,
+    examples: bool,
 ) -> list[Chunk]:
     if instance.name in exported:
-        return [_exported(instance.name, cluster, day) for day in by_day([window])]
+        return [_exported(instance.name, cluster, day, examples) for day in by_day([window])]
     if said := _unavailable(instance):
         return [_saying(instance.name, window, said)]
     since = now - FILES_KEPT
@@ -89,7 +100,7 @@ def _chunks(
     if window.start < since:
         planned.append(_gone(instance.name, Window(window.start, min(since, window.end))))
     if window.end > since:
-        planned.append(_files(instance.name, Window(max(window.start, since), window.end)))
+        planned.append(_files(instance.name, Window(max(window.start, since), window.end), examples))
     return planned
 
 
@@ -119,21 +130,23 @@ def _gone(instance: str, window: Window) -> Chunk:
     return Chunk(SOURCE, "logs", instance, window, 0, lambda clients: [part], tables=("slow_queries",))
 
 
-def _exported(instance: str, cluster: str, window: Window) -> Chunk:
-    bring = partial(fetch_exported, cluster=cluster, instance=instance, window=window)
+def _exported(instance: str, cluster: str, window: Window, examples: bool) -> Chunk:
+    bring = partial(fetch_exported, cluster=cluster, instance=instance, window=window, examples=examples)
     return Chunk(SOURCE, "logs", instance, window, 1, bring, tables=("slow_queries",), late=LATE_LOGS)
 
 
-def _files(instance: str, window: Window) -> Chunk:
+def _files(instance: str, window: Window, examples: bool) -> Chunk:
     calls = 2 + 2 * len(range(math.ceil(window.duration / timedelta(hours=1))))
-    bring = partial(fetch_files, instance=instance, window=window)
+    bring = partial(fetch_files, instance=instance, window=window, examples=examples)
     return Chunk(SOURCE, "rds", instance, window, calls, bring, tables=("slow_queries",), late=LATE_LOGS)
 
 
 # From CloudWatch Logs
 
 
-def fetch_exported(clients: Clients, *, cluster: str, instance: str, window: Window) -> Iterator[Part]:
+def fetch_exported(
+    clients: Clients, *, cluster: str, instance: str, window: Window, examples: bool = False
+) -> Iterator[Part]:
     """A day of an instance's exported slow log; an event is an entry, or a banner.
 
     It is read from the beginning of the hour, where the file was rotated: the default database is the log's state,
@@ -142,7 +155,8 @@ def fetch_exported(clients: Clients, *, cluster: str, instance: str, window: Win
     account = Account()
     hour = window.start.replace(minute=0, second=0, microsecond=0)
     found = events(clients["logs"], group(cluster), instance, Window(hour, window.end))
-    yield from _parts((_line(event["message"]) for event in found), account, instance, window)
+    lines = (_line(event["message"]) for event in found)
+    yield from _parts(lines, account, instance, window, examples)
     yield _counted(account, instance, 0, f"from CloudWatch Logs: {account}")
 
 
@@ -150,14 +164,18 @@ def _line(message: str) -> bytes:
     return message.encode("utf-8", "surrogatepass") + (b"" if message.endswith("\n") else b"\n")
 
 
-def _parts(chunks: Iterable[bytes], account: Account, instance: str, window: Window) -> Iterator[Part]:
+def _parts(
+    chunks: Iterable[bytes], account: Account, instance: str, window: Window, examples: bool
+) -> Iterator[Part]:
     """The log's executions that ended in the window, and their statements, batch by batch."""
-    for batch in slow_log.frames(chunks, account=account, instance=instance):
+    for batch in slow_log.frames(chunks, account=account, instance=instance, examples=examples):
         ended = batch.slow_queries["ended_at"]
         inside = batch.slow_queries[(ended >= window.start) & (ended < window.end)]
         told = batch.statements[batch.statements["digest"].isin(inside["digest"])]
         yield Part("statements", told, unit="")
         yield Part("slow_queries", inside, unit="")
+        if examples:
+            yield Part("examples", batch.examples[batch.examples["digest"].isin(inside["digest"])], unit="")
 
 
 def _counted(account: Account, instance: str, withheld: int, note: str) -> Part:
@@ -182,7 +200,7 @@ class LogFile(NamedTuple):
         return not re.search(r"\.\d{4}-\d\d-\d\d\.\d\d$|\.\d+$", self.name)
 
 
-def fetch_files(clients: Clients, *, instance: str, window: Window) -> Iterator[Part]:
+def fetch_files(clients: Clients, *, instance: str, window: Window, examples: bool = False) -> Iterator[Part]:
     """The slow-log files of an instance; each is a log of its own, and what two of them share merges.
 
     What RDS lists of a file and does not give is lost: lines that portions skip, and what follows binary bytes.
@@ -192,7 +210,8 @@ def fetch_files(clients: Clients, *, instance: str, window: Window) -> Iterator[
         with content:
             one, got = Account(), content.seek(0, os.SEEK_END)
             content.seek(0)
-            yield from _parts(iter(partial(content.read, 2**20), b""), one, instance, window)
+            chunks = iter(partial(content.read, 2**20), b"")
+            yield from _parts(chunks, one, instance, window, examples)
         account, withheld = _sum(account, one), withheld + max(0, file.size - got)
     note = f"from RDS's files, as CloudWatch Logs has none: {account}"
     yield _counted(

@@ -21,7 +21,7 @@ import dataclasses
 import json
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -480,10 +480,11 @@ def _iso(us: int | None) -> str | None:
 
 @dataclass(frozen=True)
 class Frames:
-    """A batch of a log as rows of the tables `slow_queries` and `statements`."""
+    """A batch of a log as rows of the tables `slow_queries`, `statements` and, where they are asked for, `examples`."""
 
     slow_queries: pd.DataFrame
     statements: pd.DataFrame
+    examples: pd.DataFrame
 
 
 def frames(
@@ -493,17 +494,30 @@ def frames(
     instance: str | None = None,
     mode: SqlMode = DEFAULT_MODE,
     batch: int = BATCH,
+    examples: bool = False,
 ) -> Iterator[Frames]:
     """The log as frames of at most `batch` executions; `account` (if given) is complete at the end.
+
+    Literals go nowhere, unless `examples` asks for the text of one execution of each digest.
 
     An entry without any time, and one that the end of the log cut, cannot be told apart from others and is
     left out: the account has it as lost.
     """
     account = account or Account()
     seen = _Seen()
+    kept: dict[str, Event] = {}
     stored = _storable(events(entries(chunks, account, mode), mode), account)
+    stored = _remembered(stored, kept) if examples else stored
     while rows := [_row(event, seen) for event in islice(stored, batch)]:
-        yield Frames(_slow_queries(rows, instance), _statements(rows))
+        yield Frames(_slow_queries(rows, instance), _statements(rows), _examples(kept, instance))
+        kept.clear()
+
+
+def _remembered(events: Iterable[Event], kept: dict[str, Event]) -> Iterator[Event]:
+    """The events; `kept` has the first of each digest."""
+    for event in events:
+        kept.setdefault(event.statement.digest, event)
+        yield event
 
 
 def _storable(events: Iterable[Event], account: Account) -> Iterator[Event]:
@@ -566,6 +580,25 @@ _PLAIN = (
     "rows_sent",
     "rows_examined",
 )
+
+
+EXAMPLE_BYTES = 4096
+"""As much as Performance Insights keeps of a statement."""
+
+
+def _examples(kept: Mapping[str, Event], instance: str | None) -> pd.DataFrame:
+    """One execution of each digest, with its text."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "time": _times(event.ended_us for event in kept.values()),
+            "instance": [instance] * len(kept),
+            "digest": list(kept),
+            "query_time_s": [event.query_time_s for event in kept.values()],
+            "text": [_text(event.sql[:EXAMPLE_BYTES]) for event in kept.values()],
+        }
+    )
 
 
 def _statements(rows: list[_Row]) -> pd.DataFrame:
