@@ -111,7 +111,7 @@ class Store:
         for column, least in (at_least or {}).items():
             wanted &= ds.field(column) >= least
         files = _files(delta, cluster, None if overlapping else window, _texts(spec, columns))
-        found = files.to_table(filter=wanted, columns=named)
+        found = _without_null_categories(files.to_table(filter=wanted, columns=named))
         return _ordered(found.to_pandas(split_blocks=True, self_destruct=True), spec)
 
     def days(
@@ -422,6 +422,16 @@ def _schema(spec: Table) -> pa.Schema:
 
 def _texts(spec: Table, columns: Sequence[str]) -> list[str]:
     return [column.name for column in spec.columns if column.name in columns and column.type == "text"]
+
+
+def _without_null_categories(found: pa.Table) -> pa.Table:
+    """A column of nulls comes with a null among its categories, which pandas has none of."""
+    for n, column in enumerate(found.columns):
+        chunks = column.chunks if pa.types.is_dictionary(column.type) else []
+        if any(chunk.dictionary.null_count for chunk in chunks):
+            encoded = column.cast(pa.string()).dictionary_encode()
+            found = found.set_column(n, found.field(n).name, encoded)
+    return found
 
 
 def _ordered(frame: pd.DataFrame, spec: Table) -> pd.DataFrame:

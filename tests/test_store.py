@@ -292,3 +292,33 @@ def test_a_killed_writer_leaves_no_half_window(tmp_path):
         assert set(day.value) == {day.value[0]}
         assert len(store.read("metrics", DAY.previous(), cluster="shop")) == 24
     assert write(store, value=3.0) is not None
+
+
+def test_columns_alone_are_read_as_categories_in_the_same_order(store):
+    """Also a column that is null throughout; the rows are those of a whole read, in its order."""
+    ends = pd.to_datetime(["2026-11-09T10:00:02Z"] * 3 + ["2026-11-10T10:00:01Z"]).as_unit("us")
+    rows = pd.DataFrame(
+        {
+            "ended_at": ends,
+            "started_at": ends - pd.Timedelta(seconds=2),
+            "instance": ["b", "a", "c", "a"],
+            "digest": ["d2", "d1", "d3", "d1"],
+            "thread_id": 1,
+            "query_time_s": [2.0, 30.0, 2.0, 2.0],
+            "lock_time_s": 0.0,
+            "ordinal": 0,
+        }
+    )
+    window = Window("2026-11-09", "2026-11-11")
+    store.write("slow_queries", rows, window, cluster="shop", source="test")
+    columns = ["instance", "digest", "tags", "query_time_s"]
+    whole = store.read("slow_queries", window, cluster="shop")
+    part = store.read("slow_queries", window, cluster="shop", columns=columns)
+    assert list(part.columns) == ["ended_at", *columns]
+    assert part["instance"].tolist() == whole["instance"].tolist() == ["a", "b", "c", "a"]
+    assert part["instance"].dtype == "category"
+    assert part["tags"].isna().all()
+    days = list(store.days("slow_queries", window, cluster="shop", columns=columns))
+    assert [len(day) for day in days] == [3, 1]
+    long = store.read("slow_queries", window, cluster="shop", at_least={"query_time_s": 10}, columns=columns)
+    assert long["digest"].tolist() == ["d1"]
