@@ -7,11 +7,16 @@ The policy, in one place. Two statements have one fingerprint when they differ o
 - how many values or rows a list has: `IN (1)`, `IN (1, 2)` and `IN ((1, 2), (3, 4))` by their shape,
   `LIMIT 5, 10`, multi-row `VALUES`: two or more values are `?+`, rows of one shape are one row;
 - NULL where it is a value; `IS NULL` stays;
-- blanks, comments and optimizer hints (a version comment `/*!40001 … */` is code and stays), the case of
+- blanks, comments (`tags` keeps what they say of their sender) and optimizer hints (a version comment `/*!40001 … */` is code and stays), the case of
   letters, back-ticks around a plain identifier, `!=` for `<>`, and the name of a user variable (`@?`).
 
 Digits inside identifiers stay (`t1`, `123foo`). CALL keeps its procedure and USE its database, for those are
 names. A text whose quotes do not balance, because it was cut, keeps nothing after its first quote.
+
+A tag is not a literal, and its value is kept as it is: so only a comment that stands before or after the whole
+statement has tags, where drivers and frameworks write them, and only values without blanks, quotes and `@`, of at
+most 100 characters. What was commented out inside a statement, a mail address or a sentence is no tag. Who writes
+a customer's number into such a comment finds it in the tags.
 
 performance_schema's digests tell the same statements apart but for `DIFFERS`, which names every kind of pair that
 one of the two merges. The digest is 16 hex digits of BLAKE2b (RFC 7693) of the fingerprint.
@@ -84,7 +89,7 @@ def digest(text: str) -> str:
     """The 16 hex digits that name a fingerprint.
 
     >>> digest("select ?")
-    'dd8bd66e2ec8c1ac'
+    'b9a4c90ce4157373'
     """
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
@@ -276,32 +281,42 @@ def kind(text: str) -> str:
     return word[0] if word else ""
 
 
-_KEY = r"[\w.\-%]++"
-_TAG_VALUE = r"""(?:'(?:[^'\\]|\\.)*+'|"[^"]*+"|[^\s,;'"]*+)"""
-_TAGS = re.compile(rf"\s*+(?:{_KEY}\s*+=\s*+{_TAG_VALUE}(?:\s*+[,;]\s*+|\s++|\Z))++", re.DOTALL)
+_PAIR = r"""([\w.\-%]++)\s*+=\s*+(['"]?)([\w.:/%+\-]{0,100}+)\2(?=[\s,;]|\Z)"""
+_PAIRS = re.compile(_PAIR)
+_TAGS = re.compile(rf"\s*+(?:{_PAIR}(?:\s*+[,;]\s*+|\s++|\Z))++")
 """Nothing but pairs. No part gives back what it took, or a long comment would take for ever."""
-_PAIR = re.compile(r"""([\w.\-%]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|"([^"]*)"|([^\s,;'"]*))""", re.DOTALL)
 
 
 def tags(sql: str, mode: SqlMode = DEFAULT_MODE) -> dict[str, str]:
-    """The key=value pairs of those comments that hold nothing else. Answers: which job sent the statement?
+    """The key=value pairs of comments around the statement that hold nothing else. Answers: which job sent it?
 
     >>> tags("/* connector=etl job='orders' */ SELECT 1 -- fetched in a hurry")
     {'connector': 'etl', 'job': 'orders'}
     """
-    found: dict[str, str] = {}
+    before, after = _comments_around(sql, mode)
+    told = [comment for comment in before + after if _TAGS.fullmatch(comment)]
+    return {key: value for comment in told for key, _, value in _PAIRS.findall(comment)}
+
+
+def _comments_around(sql: str, mode: SqlMode) -> tuple[list[str], list[str]]:
+    """The texts of the comments before the statement's first word, and of those after its last."""
+    before: list[str] = []
+    after: list[str] = []
+    found = before
     for token in _lexer(mode).finditer(sql):
         if token.lastgroup == "open":
-            break
-        comment = _comment_text(token[0]) if token.lastgroup == "blank" else ""
-        if _TAGS.fullmatch(comment):
-            found |= {key: a or b or c for key, a, b, c in _PAIR.findall(comment)}
-    return found
+            return before, []
+        if token.lastgroup == "blank":
+            found.append(_comment_text(token[0]))
+        elif token[0] != ";":
+            found = after
+            after.clear()
+    return before, after
 
 
 def _comment_text(blank: str) -> str:
     if blank.startswith("/*"):
-        return blank[2:].removesuffix("*/")
+        return blank[2:-2] if blank.endswith("*/") else ""
     return blank[2:] if blank.startswith("--") else blank[1:] if blank.startswith("#") else ""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import itertools
 import random
 import re
@@ -131,17 +133,36 @@ def test_sql_modes():
 
 def test_tags_are_the_pairs_of_comments_that_hold_nothing_else():
     """Comments that frameworks write, and none that people write."""
-    assert tags("/* connector=etl job='orders full' */ SELECT 1") == {
+    assert tags("/* connector=etl job='orders_full' */ SELECT 1;") == {
         "connector": "etl",
-        "job": "orders full",
+        "job": "orders_full",
     }
-    assert tags("SELECT 1 /*controller='index',route='%2Fshop'*/") == {
+    assert tags("SELECT 1 /*controller='index',route='%2Fshop'*/;") == {
         "controller": "index",
         "route": "%2Fshop",
     }
+    assert tags("-- app=web\nSELECT 1 # host=a1") == {"app": "web", "host": "a1"}
     assert tags("SELECT '/* a=b */' -- and x = 'secret'\n") == {}
     assert tags("/* a = 1,b=2 ; c='x''y' */") == {}
     assert tags("/* a = 1,b=2 ; c= */") == {"a": "1", "b": "2", "c": ""}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT a FROM t WHERE b = 1 /* password='hunter2' */ AND c = 2",
+        "SELECT a FROM t -- name='hunter2'\n WHERE b = 1",
+        "/* mail=hunter2@example.com */ SELECT 1",
+        "/* name='hunter2 rabbit' */ SELECT 1",
+        "/* note='it''s hunter2' */ SELECT 1",
+        "/* job=hunter2",
+        "/* job=etl */ SELECT 'hunter2 /* b=hunter2 */",
+        "/* blob=" + "hunter2" * 15 + " */ SELECT 1",
+    ],
+)
+def test_what_is_commented_out_or_looks_like_personal_data_is_no_tag(sql):
+    """Tags keep their values: so few comments have any."""
+    assert "hunter2" not in str(tags(sql))
 
 
 def test_a_long_comment_takes_no_longer_than_its_length():
@@ -153,6 +174,12 @@ def test_digest_is_stable():
     """The digest is the same on every machine and in every release of this schema."""
     assert digest(fingerprint("SELECT 1")) == "b9a4c90ce4157373"
     assert re.fullmatch("[0-9a-f]{16}", digest(""))
+
+
+@pytest.mark.parametrize("module", ["aurora_analysis.fingerprint", "aurora_analysis.profile"])
+def test_examples_in_docstrings_are_true(module):
+    """What the docstrings show is what the functions return."""
+    assert doctest.testmod(importlib.import_module(module)).failed == 0
 
 
 def test_kind_is_the_first_word():
