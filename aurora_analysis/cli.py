@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from aurora_analysis.sources.fetch import Work
     from aurora_analysis.sources.plan import Outcome as Done
     from aurora_analysis.sources.plan import Rate
+    from aurora_analysis.sources.purge import Purge
 
 
 class _Commands(click.Group):
@@ -321,13 +323,16 @@ def _grants(servers: tuple[str, ...]) -> None:
     sys.exit(any(grant.state == "not granted" for grant in found))
 
 
-def _engine(url: str, *, iam: bool = False, ca: str = "", region: str = "") -> Engine:
-    """An engine for live evidence: PyMySQL, no pool; an IAM token is made at each connect, and goes over TLS alone."""
+def _engine(url: str, *, iam: bool = False, ca: str = "", region: str = "", patience_s: int = 3600) -> Engine:
+    """An engine for live evidence: PyMySQL, no pool; an IAM token is made at each connect, and goes over TLS alone.
+
+    A server that is silent for longer than `patience_s` is taken for lost.
+    """
     import sqlalchemy
 
     from aurora_analysis.sources import live
 
-    arguments: dict[str, Any] = {"connect_timeout": 5, "read_timeout": 3600}
+    arguments: dict[str, Any] = {"connect_timeout": 5, "read_timeout": patience_s}
     if ca:
         arguments["ssl"] = {"ca": ca, "check_hostname": True}
     elif iam:
@@ -746,12 +751,16 @@ def watch(
     if every < 1:
         raise Error("--every is below a second: a server is asked once a second at most.")
     opened = Store(_named_store(location))
-    engines = [_engine(url, iam=iam, ca=ca, region=region) for url in (writer, *readers)]
+    engines = [_engine(url, iam=iam, ca=ca, region=region, patience_s=5) for url in (writer, *readers)]
     names = [f"{cluster}-writer", *(f"{cluster}-reader-{n}" for n in range(1, len(readers) + 1))]
     roles = ["writer", *("reader" for _ in readers)]
     probes = [Probe(*one) for one in zip(engines, names, roles)]
     with stopped_by_signals() as stopping:
-        Watch(probes, opened, cluster=cluster, every_s=every).run(lasting, tell=_redraw(), stopping=stopping)
+        watching = Watch(probes, opened, cluster=cluster, every_s=every)
+        watching.run(lasting, tell=_shown(), stopping=stopping)
+    if watching.problem:
+        click.echo(f"aurora-analysis: {watching.lost()}", err=True)
+        sys.exit(1)
 
 
 @main.command()
@@ -841,15 +850,21 @@ def _detectable(latency: list[float], blocks: int, run_s: float) -> float:
     return inferring.detectable_pct(latency, blocks=blocks, run_s=run_s)
 
 
-def _redraw() -> Callable[[list[str]], None]:
-    """Shows lines in place on a terminal, one after the other where there is none."""
+def _shown() -> Callable[[list[str], Purge], None]:
+    """News, and how purge stands: a table that is drawn anew on a terminal, a line each time where there is none."""
+    from aurora_analysis.sources.purge import line, table
+
     drawn = 0
 
-    def tell(told: list[str]) -> None:
+    def tell(news: list[str], now: Purge) -> None:
         nonlocal drawn
-        back = f"\x1b[{drawn}F\x1b[J" if drawn and sys.stdout.isatty() else ""
-        click.echo(back + "\n".join(told))
-        drawn = len(told)
+        if not sys.stdout.isatty():
+            click.echo("\n".join([*news, line(now)]))
+            return
+        rows = [row[: shutil.get_terminal_size().columns - 1] for row in table(now)]
+        back = f"\x1b[{drawn}F\x1b[J" if drawn else ""
+        click.echo(back + "\n".join([*news, *rows]))
+        drawn = len(rows)
 
     return tell
 

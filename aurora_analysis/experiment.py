@@ -27,7 +27,8 @@ from aurora_analysis.errors import Error
 from aurora_analysis.fingerprint import kind, statement
 from aurora_analysis.sources import live
 from aurora_analysis.sources.live import Probe
-from aurora_analysis.sources.watch import Round, Watch, stopped_by_signals, ticks
+from aurora_analysis.sources.purge import Round
+from aurora_analysis.sources.watch import Watch, stopped_by_signals, ticks
 from aurora_analysis.store import Store
 from aurora_analysis.window import Window
 
@@ -571,8 +572,8 @@ class Trial:
         self.watch.close()
 
     def _failed(self) -> str:
-        """Which session of ours could not go on; empty where all could."""
-        return self.suspect.problem or (self.load.problem if self.load else "")
+        """Which session of ours could not go on, or the store; empty where all could."""
+        return self.suspect.problem or (self.load.problem if self.load else "") or self.watch.problem
 
     def _write(self, rows: pd.DataFrame) -> None:
         whole = Window(rows["time"].iloc[0].to_pydatetime(), rows["end"].iloc[-1].to_pydatetime())

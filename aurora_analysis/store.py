@@ -394,11 +394,13 @@ _WIDER = {
     "last_seen": "CASE WHEN new.last_seen > old.last_seen THEN new.last_seen ELSE old.last_seen END",
     "day": "CASE WHEN new.first_seen < old.first_seen THEN new.day ELSE old.day END",
     "pi_id": "COALESCE(old.pi_id, new.pi_id)",
+    "server_digest": "COALESCE(old.server_digest, new.server_digest)",
     "join_key": "COALESCE(old.join_key, new.join_key)",
 }
 _IS_WIDER = (
     "new.first_seen < old.first_seen OR new.last_seen > old.last_seen "
-    "OR (old.pi_id IS NULL AND new.pi_id IS NOT NULL)"
+    "OR (old.pi_id IS NULL AND new.pi_id IS NOT NULL) "
+    "OR (old.server_digest IS NULL AND new.server_digest IS NOT NULL)"
 )
 
 _KNOWS_DATABASE = "old.database IS NULL AND new.database IS NOT NULL"

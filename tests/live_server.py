@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+import sqlalchemy
 
 from aurora_analysis.lab.server import Server
 
@@ -45,3 +50,63 @@ def written_to(ours: Server, pause_s: float = 0.01) -> Iterator[None]:
     finally:
         stopping.set()
         thread.join()
+
+
+class Proxy:
+    """A port on 127.0.0.1 that leads to a server's; it can cut connections off, fall silent, and lead elsewhere."""
+
+    def __init__(self, port: int) -> None:
+        self.target: int | None = port
+        self.silent = False
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listening.getsockname()[1])
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> Proxy:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listening.close()
+        self.reset()
+
+    def engine(self) -> sqlalchemy.Engine:
+        """An engine that goes through here, as impatient as a watch's."""
+        return sqlalchemy.create_engine(
+            f"mysql+pymysql://root@127.0.0.1:{self.port}/",
+            connect_args={"connect_timeout": 2, "read_timeout": 2},
+            poolclass=sqlalchemy.NullPool,
+        )
+
+    def reset(self) -> None:
+        """Cut every connection off with a reset, as a firewall does."""
+        for one in self._open:
+            with suppress(OSError):
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                one.shutdown(socket.SHUT_RD)
+            one.close()
+        self._open.clear()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listening.accept()
+                self._lead(client)
+
+    def _lead(self, client: socket.socket) -> None:
+        try:
+            server = socket.create_connection(("127.0.0.1", self.target or 1))
+        except OSError:
+            client.close()
+            return
+        self._open += [client, server]
+        for one, other in ((client, server), (server, client)):
+            threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
+
+    def _carry(self, one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while data := one.recv(65536):
+                while self.silent:
+                    time.sleep(0.05)
+                other.sendall(data)
+            other.close()

@@ -88,16 +88,29 @@ def running(
 
     `options` are the server's own (`{"long_query_time": 0.01}`), `environment` its variables (`{"TZ": …}`).
     """
-    program = find()
     with ExitStack() as undo:
         undo.enter_context(_terminable())
         folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="aurora-lab-")))
-        variables = {**os.environ, **(environment or {})}
-        _initialise(program, folder, variables)
-        port = _free_port()
-        process = _start(program, folder, port, {**DEFAULTS, **(options or {})}, variables)
-        undo.callback(_stop, process)
-        yield Server(folder, port, process.pid, _answer(process, folder))
+        _initialise(find(), folder, {**os.environ, **(environment or {})})
+        yield undo.enter_context(started(folder, options, environment=environment))
+
+
+@contextmanager
+def started(
+    folder: Path,
+    options: Mapping[str, object] | None = None,
+    *,
+    port: int | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
+    """Start a server on a folder that has data, as after it was killed; it ends with the block."""
+    chosen = port or _free_port()
+    variables = {**os.environ, **(environment or {})}
+    process = _start(find(), folder, chosen, {**DEFAULTS, **(options or {})}, variables)
+    try:
+        yield Server(folder, chosen, process.pid, _answer(process, folder))
+    finally:
+        _stop(process)
 
 
 def find() -> str:

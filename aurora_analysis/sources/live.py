@@ -25,10 +25,16 @@ TAG = "/* aurora-analysis */"
 LIMIT_S = 2.0
 """A probe that takes longer is broken off: it must never be a load itself."""
 
+RDS_FOLDER = "/rdsdbbin"
+"""Where RDS and Aurora have their server installed, as its basedir says."""
+
 DENIED = {1044, 1142, 1143, 1227, 1370}
 ABSENT = {1049, 1109, 1146, 1193}
 LATE = {1317, 1969, 3024}
 """Error numbers of MySQL and MariaDB: not granted, not there, broken off."""
+
+GROWING = {"slow_log", "statement_digests", "statement_histograms"}
+"""What these look through grows with time: one that was broken off would be so again, and is not asked again."""
 
 REFUSED_AT_THE_DOOR = {1045, 1130, 1698}
 
@@ -44,6 +50,12 @@ class Query(NamedTuple):
     answers: str
     needs: str
     text: str
+
+    def with_values(self, values: Mapping[str, Any]) -> sqlalchemy.TextClause:
+        """The tagged statement; a value may be a list."""
+        lists = [name for name, value in values.items() if isinstance(value, list)]
+        text = sqlalchemy.text(f"{TAG} {self.text}")
+        return text.bindparams(*(sqlalchemy.bindparam(name, expanding=True) for name in lists))
 
 
 def _query(path: Path) -> Query:
@@ -108,6 +120,8 @@ class Seen(NamedTuple):
     replicas: list[Replica]
     server: str = ""
     """Its host and port: two addresses may lead to one server."""
+    is_rds: bool = False
+    """Whether Amazon runs it: a session is ended by mysql.rds_kill then."""
 
 
 class Holder(NamedTuple):
@@ -117,6 +131,15 @@ class Holder(NamedTuple):
     number: int
     how: str
     transaction: Transaction | None
+    is_rds: bool = False
+
+    @property
+    def kill(self) -> str | None:
+        """The statement that ends the session, for a person to run on its instance; None where it is not known."""
+        if self.transaction is None:
+            return None
+        thread = self.transaction.thread_id
+        return f"CALL mysql.rds_kill({thread});" if self.is_rds else f"KILL {thread};"
 
 
 def innodb(status: str) -> Innodb:
@@ -181,23 +204,24 @@ def holder(seen: Sequence[Seen]) -> Holder | None:
     """The session that holds up purge, over all instances. Answers: who must end before purge may go on?
 
     It is the one that needs the lowest transaction number: it holds a read view, or it has written. An older
-    transaction that does neither (a bare BEGIN, READ COMMITTED between statements) is none. None where nobody
-    holds purge below the writer's counter.
+    transaction that does neither (a bare BEGIN, READ COMMITTED between statements) is none. A reader that
+    tells of no session is known by what the writer of an Aurora cluster knows of its oldest view. None where
+    nobody holds purge below the writer's counter.
     """
     counter = max((one.innodb.trx_counter for one in seen if one.innodb and one.role == "writer"), default=0)
     found = [
-        Holder(one.instance, number, how, _transaction(one, thread))
+        Holder(one.instance, number, how, _transaction(one, thread), one.is_rds)
         for one in seen
         if one.innodb
         for how, held in (("holds a read view", one.innodb.views), ("has written", one.innodb.writing))
         for thread, number in held.items()
     ]
-    watched = {one.instance for one in seen if one.innodb}
+    tell = {one.instance for one in seen if one.innodb and one.innodb.views}
     found += [
         Holder(replica.instance, replica.oldest_read_view_trx_id, "holds a read view", None)
         for one in seen
         for replica in one.replicas
-        if replica.instance not in watched
+        if replica.instance not in tell and not (replica.role == "writer" and one.innodb)
     ]
     return min((one for one in found if one.number < counter), key=lambda one: one.number, default=None)
 
@@ -219,45 +243,64 @@ class Probe:
     """Asks one instance; connects when first asked, and again after a loss.
 
     `role` is what the caller takes it for; an instance that says of itself that it is read only is a reader.
-    `refused` names the probes that are not granted, with the grant that each needs.
+    `about` is what it last said of itself. `refused` names the probes that are left out, with what each needs.
     """
 
     def __init__(self, engine: sqlalchemy.Engine, name: str, role: str) -> None:
         self.engine, self.name, self.role = engine, name, role
+        self.about: dict[str, str] = {}
         self.refused: dict[str, str] = {}
         self._absent: set[str] = set()
+        self._is_told = False
         self._connection: sqlalchemy.Connection | None = None
 
     def seen(self) -> Seen:
         """What the instance says now; `Lost` where it does not answer."""
-        about = self.variables()
+        self.about = about = self._variables()
+        self._is_told |= about.get("innodb_read_only") == "ON" or "aurora_server_id" in about
         status = self.rows("innodb_status")
         transactions = self.rows("transactions")
         clients = {row[0]: row[1] for row in self.rows("clients") or ()}
+        known = self._replicas()
         return Seen(
             time=time.time(),
             instance=about.get("aurora_server_id") or self.name,
-            role="reader" if about.get("innodb_read_only") == "ON" else self.role,
+            role=self._role(),
             version=about.get("version", ""),
             counters={str(row[0]).lower(): int(row[1]) for row in self.rows("counters") or ()},
             innodb=innodb(status[0][2]) if status else None,
             transactions=None
             if transactions is None
             else _others(_open(row, clients) for row in transactions),
-            replicas=self._replicas(),
+            replicas=known,
             server=f"{about.get('hostname', self.name)}:{about.get('port', '')}",
+            is_rds=bool(known)
+            or "aurora_version" in about
+            or about.get("basedir", "").startswith(RDS_FOLDER),
         )
 
-    def variables(self) -> dict[str, str]:
+    def _role(self) -> str:
+        """As the instance itself tells, where it ever told: a reader that is promoted may write."""
+        if self.about.get("innodb_read_only") == "ON":
+            return "reader"
+        return "writer" if self._is_told else self.role
+
+    def logged(self, seconds: float) -> Sequence[Any] | None:
+        """The slow log's rows of the last so many seconds, where it is written to a table; else None."""
+        if self.about.get("slow_query_log") != "ON" or "TABLE" not in self.about.get("log_output", ""):
+            return None
+        return self.rows("slow_log", seconds=seconds)
+
+    def _variables(self) -> dict[str, str]:
         """The server's name, version and role; `aurora_server_id` is there on Aurora alone."""
         return {str(row[0]).lower(): str(row[1]) for row in self.rows("identity") or ()}
 
-    def rows(self, name: str) -> Sequence[Any] | None:
+    def rows(self, name: str, **values: Any) -> Sequence[Any] | None:
         """The rows of a query; None where it is not granted, not there, or took too long."""
         if name in self.refused or name in self._absent:
             return None
         try:
-            return self._connected().execute(sqlalchemy.text(f"{TAG} {QUERIES[name].text}")).all()
+            return self._connected().execute(QUERIES[name].with_values(values), values).all()
         except exc.DBAPIError as problem:
             self._note(name, problem)
             return None
@@ -274,6 +317,7 @@ class Probe:
 
     def _connected(self) -> sqlalchemy.Connection:
         if self._connection is None:
+            self.refused, self._absent = {}, set()  # it may be another server, or have learnt more
             self._connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             for setting in _settings(self._connection):
                 self._connection.execute(sqlalchemy.text(f"{TAG} SET SESSION {setting}"))
@@ -285,10 +329,12 @@ class Probe:
             self.refused[name] = QUERIES[name].needs.format(user=self.engine.url.username)
         elif number in ABSENT:
             self._absent.add(name)
-        elif number in REFUSED_AT_THE_DOOR:
+        elif number in REFUSED_AT_THE_DOOR and not self.about:
             raise Error(
                 f"{self.name} does not let {self.engine.url.username} in: {reason(problem)}."
             ) from None
+        elif number in LATE and name in GROWING:
+            self.refused[name] = f"less than {LIMIT_S:g} s, and took longer"
         elif number not in LATE:
             self._forget()
             raise Lost(reason(problem)) from None
@@ -349,6 +395,14 @@ def _others(transactions: Iterable[Transaction]) -> list[Transaction]:
     return [one for one in transactions if not (one.query or "").startswith(TAG)]
 
 
+ANY: dict[str, dict[str, Any]] = {
+    "slow_log": {"seconds": 0},
+    "statement_digests": {"seconds": 0},
+    "statement_histograms": {"schema": "", "digests": [""]},
+}
+"""Values with which a query that takes some answers with next to nothing."""
+
+
 @dataclass(frozen=True)
 class Grant:
     """A probe on an instance: what it answers, whether it may be asked, and what is missing."""
@@ -364,7 +418,7 @@ def grants(probe: Probe) -> list[Grant]:
     """What each probe needs on an instance, and whether it is there. Answers: what may be asked of this server?"""
     found = []
     for query in QUERIES.values():
-        rows = probe.rows(query.name)
+        rows = probe.rows(query.name, **ANY.get(query.name, {}))
         refused = query.name in probe.refused
         state = "not granted" if refused else "not on this server" if rows is None else "ok"
         needs = probe.refused.get(query.name, "")

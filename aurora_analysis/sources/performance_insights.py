@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ from botocore.exceptions import ClientError
 from aurora_analysis import fingerprint
 from aurora_analysis.errors import NotEnabled
 from aurora_analysis.sources.cloudwatch import repeated, times
+from aurora_analysis.sources.digests import Digests
 from aurora_analysis.sources.plan import DENIED, Chunk, Clients, Part, by_day, missing, split
 from aurora_analysis.sources.topology import Instance, Topology
 from aurora_analysis.window import Window
@@ -106,37 +107,6 @@ class Offered:
         return {name: COUNTERS[name.lower()] for name in self.metrics if name.lower() in COUNTERS}
 
 
-@dataclass
-class Digests:
-    """Which digest a statement of Performance Insights is, as far as the store or the service tells.
-
-    Shared by the threads of a fetch: `by_key` joins to what the slow log told, `by_id` remembers.
-    """
-
-    by_key: dict[str, str] = field(default_factory=dict)
-    by_id: dict[str, tuple[str, str]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, statements: pd.DataFrame) -> Digests:
-        """What the store's `statements` tell."""
-        keyed = statements.dropna(subset=["join_key"])
-        known = statements.dropna(subset=["pi_id"])
-        return cls(
-            dict(zip(keyed["join_key"], keyed["digest"])),
-            dict(zip(known["pi_id"], zip(known["digest"], known["fingerprint"]))),
-        )
-
-    def add(self, pi_id: str, text: str) -> None:
-        """Learn the digest of a statement's text: the slow log's, where the join key says that it is the same."""
-        found = fingerprint.statement(text)
-        known = self.by_key.setdefault(fingerprint.join_key(found.fingerprint), found.digest)
-        self.by_id[pi_id] = (known, found.fingerprint)
-
-    def digest(self, pi_id: str) -> str:
-        """The digest; of a statement whose text may not be seen, the service's own id."""
-        return self.by_id[pi_id][0] if pi_id in self.by_id else f"pi:{pi_id}"
-
-
 # The plan
 
 
@@ -144,7 +114,7 @@ def chunks(
     topology: Topology, statements: pd.DataFrame, coverage: pd.DataFrame, window: Window, now: datetime
 ) -> list[Chunk]:
     """A chunk for each instance and day; what is off, out of reach or forgotten is one chunk that says so."""
-    digests = Digests.of(statements)
+    digests = Digests.of(statements, "pi_id")
     return [
         chunk
         for each in topology.by_resource()

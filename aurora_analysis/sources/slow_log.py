@@ -504,9 +504,23 @@ def frames(
     left out: the account has it as lost.
     """
     account = account or Account()
+    told = entries(chunks, account, mode)
+    return entry_frames(told, account, instance=instance, mode=mode, batch=batch, examples=examples)
+
+
+def entry_frames(
+    entries: Iterable[Entry],
+    account: Account,
+    *,
+    instance: str | None = None,
+    mode: SqlMode = DEFAULT_MODE,
+    batch: int = BATCH,
+    examples: bool = False,
+) -> Iterator[Frames]:
+    """The entries as `frames`, for a log that is no text."""
     seen = _Seen()
     kept: dict[str, Event] = {}
-    stored = _storable(events(entries(chunks, account, mode), mode), account)
+    stored = _storable(events(entries, mode), account)
     stored = _remembered(stored, kept) if examples else stored
     while rows := [_row(event, seen) for event in islice(stored, batch)]:
         yield Frames(_slow_queries(rows, instance), _statements(rows), _examples(kept, instance))

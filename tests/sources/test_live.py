@@ -52,6 +52,22 @@ def test_a_reader_that_is_not_watched_is_named_by_the_writer():
     assert (found.instance, found.number, found.transaction) == ("db-3", 450, None)
 
 
+def test_a_reader_that_tells_of_no_view_is_known_by_the_writer():
+    """Its own status is silent, the writer's table is not; of itself the writer is believed."""
+    known = [Replica("db-1", "writer", 300, None), Replica("db-2", "reader", 450, 12.0)]
+    found = live.holder([said(replicas=known), said("db-2", "reader", IDLE)])
+    assert (found.instance, found.number, found.transaction) == ("db-2", 450, None)
+    named = live.holder([said(replicas=known), said("db-2", "reader", IDLE, views={7: 460})])
+    assert named.transaction == IDLE
+
+
+@pytest.mark.parametrize(("is_rds", "statement"), [(True, "CALL mysql.rds_kill(7);"), (False, "KILL 7;")])
+def test_the_statement_that_ends_the_holder(is_rds, statement):
+    """RDS and Aurora give nobody the right to KILL, but a procedure."""
+    seen = said("db-1", "writer", IDLE, views={7: 500})._replace(is_rds=is_rds)
+    assert live.holder([seen]).kill == statement
+
+
 def test_nobody_holds_a_purge_that_may_go_up_to_the_counter():
     """Nor does a view that needs nothing older."""
     assert live.holder([said()]) is None
