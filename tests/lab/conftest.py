@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -20,16 +21,26 @@ SEED, DURATION_S, BLOCK_S = 5, 86, 16
 
 
 @pytest.fixture(scope="session")
-def short_recording(mariadbd: str, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """The store of a lab of 86 s with four blocks and an idle session, on a server in another zone."""
-    folder: Path = tmp_path_factory.mktemp("lab")
-    store = Store(folder)
-    record(
-        store,
-        duration_s=DURATION_S,
-        seed=SEED,
-        block_s=BLOCK_S,
-        users=SWAPPED,
-        environment=FAR_FROM_UTC,
-    )
-    return store
+def begun(mariadbd: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Store]]:
+    """A lab of 86 s with four blocks and an idle session, on a server in another zone, while it is being recorded."""
+    store = Store(tmp_path_factory.mktemp("lab"))
+
+    def recorded() -> Store:
+        record(
+            store,
+            duration_s=DURATION_S,
+            seed=SEED,
+            block_s=BLOCK_S,
+            users=SWAPPED,
+            environment=FAR_FROM_UTC,
+        )
+        return store
+
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(recorded)
+
+
+@pytest.fixture(scope="session")
+def short_recording(begun: Future[Store]) -> Store:
+    """Its store, when it is done."""
+    return begun.result()

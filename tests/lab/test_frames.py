@@ -119,3 +119,30 @@ def test_runs_are_noted_in_the_plan():
     rows = frames.with_runs(plan, [Ran(1, AT + 0.25, AT + 45.0)])
     assert rows["started_at"].isna().tolist() == [True, False]
     assert rows.loc[1, "ended_at"] == pd.Timestamp("2026-11-23T11:00:45Z")
+
+
+def test_metrics_of_a_longer_period(timings):
+    """The mean of what ended in the period; its throughput is still by the second."""
+    rows = frames.metrics([sample(0)], timings, {AT: 40.0, AT + 10: 40.0}, period_s=10)
+    assert values(rows, "queue_latency") == {0: 4.0}
+    assert values(rows, "queue_throughput") == {0: 0.3, 10: 0.0}
+    assert rows["period_s"].eq(10).all()
+
+
+def test_a_slow_query_of_a_planned_run_begins_when_its_client_says():
+    """The log knows the second only; what belongs to no run keeps the log's time."""
+    at = pd.Timestamp("2026-11-23T11:00:00Z").as_unit("us")
+    logged = pd.DataFrame({"started_at": [at, at + pd.Timedelta("9s")], "user": ["bi", "app"]}).assign(
+        ended_at=lambda rows: rows["started_at"] + pd.Timedelta("5s"),
+        query_time_s=5.2,
+        time_precision_s=1.0,
+    )
+    ran = at + pd.Timedelta("700ms")
+    plan = pd.DataFrame({"workload": ["bi", "bi"], "started_at": [ran, pd.NaT]}).astype(
+        {"started_at": logged["started_at"].dtype}
+    )
+    rows = frames.with_client_times(logged, plan, pd.Timedelta("1s"), 0.001).set_index("user")
+    assert rows.loc["bi", "started_at"] == ran
+    assert rows.loc["bi", "ended_at"] == ran + pd.Timedelta("5.2s")
+    assert rows.loc["app", "started_at"] == at + pd.Timedelta("9s")
+    assert rows["time_precision_s"].to_dict() == {"bi": 0.001, "app": 1.0}

@@ -48,6 +48,27 @@ def during(series: pd.Series, run: pd.Series) -> pd.Series:
     return series[run["started_at"] + clear : run["ended_at"] - clear]
 
 
+def test_ctrl_c_keeps_what_was_recorded(begun, tmp_path):
+    """The command ends with 0; the begun block, the plan and the coverage are there. Runs while the long one is made."""
+    command = [sys.executable, "-m", "aurora_analysis", "lab", "record", "--store", str(tmp_path / "store")]
+    process = subprocess.Popen(
+        [*command, "--minutes", "1", "--block-s", "15"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert "history list up to" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    said, problems = process.communicate(timeout=60)
+    assert process.returncode == 0, problems
+    assert re.search(r"recorded .* as cluster lab", said)
+    store = Store(tmp_path / "store")
+    span = store.span("lab")
+    assert 3 <= span.duration.total_seconds() < 40
+    assert len(store.read("trials", cluster="lab")) == 5
+    assert store.metric("history_list_length", span, cluster="lab").index.max() < span.end
+
+
 def test_the_plan_was_written_before_the_first_block(short_recording, trials):
     """The first version that has rows was committed before the first run, and knew of no run yet."""
     history = DeltaTable(f"{short_recording.location}/trials").history()
@@ -165,27 +186,6 @@ def test_histograms_count_what_the_statement_metrics_count(short_recording):
     assert (counts.astype(float).sort_index() == calls.sort_index()).all()
     known = short_recording.read("statements", cluster="lab")["digest"]
     assert set(calls.index.get_level_values("digest")) <= set(known)
-
-
-def test_ctrl_c_keeps_what_was_recorded(mariadbd, tmp_path):
-    """The command ends with 0; the begun block, the plan and the coverage are there."""
-    command = [sys.executable, "-m", "aurora_analysis", "lab", "record", "--store", str(tmp_path / "store")]
-    process = subprocess.Popen(
-        [*command, "--minutes", "1", "--block-s", "15"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert "history list up to" in process.stderr.readline()
-    process.send_signal(signal.SIGINT)
-    said, problems = process.communicate(timeout=60)
-    assert process.returncode == 0, problems
-    assert re.search(r"recorded .* as cluster lab", said)
-    store = Store(tmp_path / "store")
-    span = store.span("lab")
-    assert 3 <= span.duration.total_seconds() < 40
-    assert len(store.read("trials", cluster="lab")) == 5
-    assert store.metric("history_list_length", span, cluster="lab").index.max() < span.end
 
 
 def test_its_holders_are_named_whatever_they_are_called(short_recording):
