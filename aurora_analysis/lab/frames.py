@@ -209,6 +209,12 @@ def with_runs(plan: pd.DataFrame, runs: Iterable[Ran]) -> pd.DataFrame:
     return plan.assign(**times)
 
 
+def slow_queries(rows: pd.DataFrame, window: Window, instance_of: Callable[[str], str]) -> pd.DataFrame:
+    """Rows of `slow_queries` that ended inside the window, each on the instance that its user stands for."""
+    inside = rows[rows["ended_at"].between(window.start, window.end, inclusive="left")]
+    return inside.assign(instance=inside["user"].map(instance_of))
+
+
 def with_client_times(
     slow_queries: pd.DataFrame, plan: pd.DataFrame, within: pd.Timedelta, precision_s: float
 ) -> pd.DataFrame:

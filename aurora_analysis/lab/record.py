@@ -234,8 +234,7 @@ class Recording:
     def _recorded(self, slow_queries: pd.DataFrame, recorded: Window) -> pd.DataFrame:
         """The rows of the lab's sessions, not those of the sampler, in told time."""
         rows = self._told(slow_queries[slow_queries["user"].isin(self.load.users.values())])
-        inside = rows["ended_at"].between(recorded.start, recorded.end, inclusive="left")
-        return rows[inside].assign(instance=rows["user"].map(self._instance))
+        return frames.slow_queries(rows, recorded, self._instance)
 
     def _told(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Slow queries in told time; where that is stretched, whole seconds are too rough, and the client's time tells."""

@@ -146,3 +146,11 @@ def test_a_slow_query_of_a_planned_run_begins_when_its_client_says():
     assert rows.loc["bi", "ended_at"] == ran + pd.Timedelta("5.2s")
     assert rows.loc["app", "started_at"] == at + pd.Timedelta("9s")
     assert rows["time_precision_s"].to_dict() == {"bi": 0.001, "app": 1.0}
+
+
+def test_slow_queries_of_the_window_are_told_of_their_instance():
+    """What ended before it was the set-up; where nothing ended inside, no row is left."""
+    ended = pd.to_datetime(["2026-11-23T10:59:59Z", "2026-11-23T11:00:01Z"])
+    rows = pd.DataFrame({"ended_at": ended, "user": ["app", "bi"]})
+    assert frames.slow_queries(rows, WINDOW, instance)["instance"].tolist() == ["lab-reader"]
+    assert frames.slow_queries(rows[:1], WINDOW, instance).empty
