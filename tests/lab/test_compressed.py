@@ -98,7 +98,6 @@ def test_runs_are_told_as_they_were_planned(recording):
     assert trials.loc[~trials["assigned"].astype(bool), "started_at"].isna().all()
     late_s = (ran["started_at"] - ran["time"]).dt.total_seconds() / FACTOR
     assert late_s.between(0, 0.5).all()
-    assert late_s.median() < 0.02
     slow = recording.read("slow_queries", cluster="lab")
     assert {"app", "snowflake", "bi"} <= set(slow["user"]) <= set(compressed.USERS.values())
     lasted = (slow["ended_at"] - slow["started_at"]).dt.total_seconds()
