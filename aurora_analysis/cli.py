@@ -5,6 +5,7 @@ Imports of pandas, Delta and papermill wait inside the commands, so that `digest
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
@@ -44,6 +45,12 @@ class _Commands(click.Group):
         except Error as problem:
             click.echo(f"aurora-analysis: {problem}", err=True)
             sys.exit(2)
+        except OSError as problem:
+            if problem.errno != errno.ENOSPC:
+                raise
+            where = problem.filename or f"the output, or of {tempfile.gettempdir()}"
+            click.echo(f"aurora-analysis: The disk of {where} is full: make room, or set TMPDIR.", err=True)
+            sys.exit(1)
 
 
 @click.group(
@@ -475,12 +482,17 @@ def digest(
     """A ranked profile of slow logs: plain, gzipped, or - for standard input."""
     from aurora_analysis import profile
     from aurora_analysis.sources import log_files
+    from aurora_analysis.sources.slow_log import Account
 
     wanted = profile.wanted(since, until, user)
     total = sum(log_files.size(name) or 0 for name in files)
     if form == "jsonl":
-        for line in profile.lines(files, wanted=wanted, mode=mode, with_sql=with_sql):
+        account = Account()
+        for line in profile.lines(files, account, wanted=wanted, mode=mode, with_sql=with_sql):
             click.echo(line)
+        log_files.check(account, *files)
+        if not account.is_whole:
+            click.echo(f"# {account}", err=True)
         return
     with tempfile.TemporaryFile() as overflow:
         found = profile.of_files(
@@ -491,6 +503,7 @@ def digest(
             mode=mode,
             tell=_share_read(total),
         )
+        log_files.check(found.account, *files)
         told = profile.summary(found, order_by=order_by, limit=limit or (20 if form == "text" else None))
     click.echo(json.dumps(told, ensure_ascii=False) if form == "json" else profile.text(told))
 
@@ -515,8 +528,9 @@ def _share_read(total: int) -> Callable[[int], None]:
 def fingerprint_command(mode: SqlMode) -> None:
     """SQL on standard input, separated by ; and a newline → digest, tab, fingerprint."""
     from aurora_analysis.fingerprint import statement
+    from aurora_analysis.sources import log_files
 
-    text = sys.stdin.buffer.read().decode("utf-8", "replace")
+    text = log_files.stdin().read().decode("utf-8", "replace")
     for sql in text.split(";\n"):
         if sql.strip():
             found = statement(sql, mode)

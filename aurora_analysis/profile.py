@@ -13,6 +13,7 @@ import heapq
 import json
 import math
 import os
+import signal
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -134,7 +135,7 @@ def of_files(
     if parts:
         from concurrent.futures import ProcessPoolExecutor
 
-        with ProcessPoolExecutor(processes) as pool:
+        with ProcessPoolExecutor(processes, initializer=_ended_by_ctrl_c) as pool:
             for part in pool.map(_of_part, parts, repeat(wanted), repeat(mode)):
                 add(profile, part)
                 tell(part.account.bytes)
@@ -142,6 +143,11 @@ def of_files(
         if sizes.get(name) is None:
             read(profile, _told(log_files.chunks(name), tell), wanted=wanted, mode=mode)
     return profile
+
+
+def _ended_by_ctrl_c() -> None:
+    """Without a word: it is for the parent to say."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _parts(name: str, size: int) -> list[tuple[int, int]]:
@@ -373,11 +379,16 @@ def _iso(us: int | None) -> str | None:
 
 
 def lines(
-    names: Sequence[str], *, wanted: Wanted = ALL, mode: SqlMode = DEFAULT_MODE, with_sql: bool = False
+    names: Sequence[str],
+    account: Account,
+    *,
+    wanted: Wanted = ALL,
+    mode: SqlMode = DEFAULT_MODE,
+    with_sql: bool = False,
 ) -> Iterator[str]:
-    """One execution a line, as JSON."""
+    """One execution a line, as JSON; `account` is complete at the end."""
     for name in names:
-        entries = slow_log.entries(log_files.chunks(name), Account(), mode)
+        entries = slow_log.entries(log_files.chunks(name), account, mode)
         for event in slow_log.events(selected(entries, wanted), mode):
             yield json.dumps(slow_log.record(event, with_sql=with_sql), ensure_ascii=False)
 
@@ -386,6 +397,7 @@ def text(told: dict[str, Any]) -> str:
     """A summary as a page for the terminal: the ranked statements, then each one's text and clients."""
     head = _HEAD.format(
         **told,
+        span=", {first_ended_at} to {last_ended_at}".format(**told) if told["events"] else "",
         time=_seconds(told["sums"]["query_time_s"]),
         size=told["coverage"]["bytes"] / 1e6,
         account=Account(**told["coverage"]),
@@ -395,7 +407,7 @@ def text(told: dict[str, Any]) -> str:
 
 
 _HEAD = """\
-# {events:,} executions of {digests:,} statements, {first_ended_at} to {last_ended_at}: {time} in all
+# {events:,} executions of {digests:,} statements{span}: {time} in all
 # {account}
 """
 _COLUMNS = """\

@@ -17,6 +17,7 @@ from aurora_analysis import profile
 from aurora_analysis.cli import ORDERS
 from aurora_analysis.errors import Error
 from aurora_analysis.sources import log_files, slow_log
+from aurora_analysis.sources.slow_log import Account
 
 
 def entry(
@@ -186,7 +187,7 @@ def test_lines_are_events_and_have_the_text_only_where_it_is_asked_for(tmp_path)
     """One JSON object a line, with the fields that the manual names."""
     log = tmp_path / "slow.log"
     log.write_bytes(entry("/* job=etl */ SELECT 'x'", 0.25))
-    (line,) = map(json.loads, profile.lines([str(log)]))
+    (line,) = map(json.loads, profile.lines([str(log)], Account()))
     assert line == {
         "started_at": "2026-11-23T09:59:59.750000Z",
         "ended_at": "2026-11-23T10:00:00.000000Z",
@@ -204,7 +205,7 @@ def test_lines_are_events_and_have_the_text_only_where_it_is_asked_for(tmp_path)
         "tags": {"job": "etl"},
         "extras": {},
     }
-    (line,) = map(json.loads, profile.lines([str(log)], with_sql=True))
+    (line,) = map(json.loads, profile.lines([str(log)], Account(), with_sql=True))
     assert line["sql"] == "/* job=etl */ SELECT 'x';"
 
 
@@ -217,3 +218,10 @@ def test_a_broken_log_is_held_in_bounded_memory(monkeypatch):
     assert found.account.events == 3
     assert found.account.cut == 1
     assert found.account.lost_bytes > 3 * 2**20
+
+
+def test_no_more_bytes_are_lost_than_there_were(monkeypatch):
+    """A file without a line end is let go of piece by piece, and each byte is counted once."""
+    monkeypatch.setattr(slow_log, "LONGEST_TEXT", 2 * 2**20)
+    found = profile.of_log([b"x" * 2**20] * 9)
+    assert (found.account.bytes, found.account.lost, found.account.lost_bytes) == (9 * 2**20, 1, 9 * 2**20)

@@ -89,6 +89,49 @@ def test_a_file_that_is_not_there_is_one_line():
     assert "Cannot read /nowhere/slow.log: No such file or directory" in done.output
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["digest"],
+        ["digest", "--format", "jsonl"],
+        ["ingest", "--cluster", "c", "--instance", "i", "--store", "s"],
+    ],
+)
+def test_a_file_that_is_no_slow_log_is_one_line(tmp_path, command):
+    """Exit code 2, where a log without an entry is just empty."""
+    log = tmp_path / "error.log"
+    log.write_bytes(b"2026-11-23 10:00:00 [Note] ready for connections\n" * 3)
+    done = typed(*command, log)
+    assert done.exit_code == 2
+    assert done.output.count("\n") == 1
+    assert f"No entry of a slow log in {log}" in done.output
+    log.write_bytes(b"")
+    assert typed("digest", log).output.startswith(
+        "# 0 executions of 0 statements: 0us in all\n# 0 events of 0 bytes\n"
+    )
+
+
+def test_jsonl_says_what_was_lost(tmp_path):
+    """On stderr, and only where something was."""
+    log = tmp_path / "slow.log"
+    log.write_bytes(AURORA.read_bytes()[:-30])
+    assert typed("digest", "--format", "jsonl", AURORA).stderr == ""
+    assert "1 cut" in typed("digest", "--format", "jsonl", log).stderr
+
+
+def test_a_closed_standard_input_and_a_full_disk_are_one_line():
+    """What a shell does with <&- and what a disk does at its end."""
+    for redirected, code, line in (
+        ("digest - <&-", 2, b"aurora-analysis: Standard input is closed: name a file"),
+        (f"digest {AURORA} >/dev/full", 1, b"aurora-analysis: The disk of the output"),
+    ):
+        command = f"exec {sys.executable} -m aurora_analysis {redirected}"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, check=False)
+        assert done.returncode == code
+        assert done.stderr.startswith(line)
+        assert done.stderr.count(b"\n") == 1
+
+
 def test_fingerprint_prints_digest_and_fingerprint():
     """Statements are separated by ; and a newline."""
     done = typed("fingerprint", given=b"SELECT 1;\nSELECT a,\n b FROM `t` WHERE c = 'x;y';\n\n")

@@ -49,10 +49,25 @@ def chunks(name: str, start: int = 0, end: int | None = None) -> Iterator[bytes]
 
 def _opened(name: str) -> BinaryIO:
     if name == "-":
-        return sys.stdin.buffer
+        return stdin()
     if _is_gzipped(name):
         return gzip.open(name)  # type: ignore[return-value]
     return open(name, "rb")
+
+
+def stdin() -> BinaryIO:
+    """Standard input, as bytes."""
+    if sys.stdin is None:
+        raise Error("Standard input is closed: name a file, or send it the log through a pipe.")
+    return sys.stdin.buffer
+
+
+def check(account: Account, *names: str) -> None:
+    """Raise where there was something to read, and no entry of a slow log in it."""
+    if account.lost and not account.events:
+        raise Error(
+            f"No entry of a slow log in {', '.join(names)}: no line begins with '# User@Host: '. Is it another log?"
+        )
 
 
 def _is_gzipped(name: str) -> bool:
@@ -122,6 +137,7 @@ def ingest(
         store.merge("slow_queries", frames.slow_queries, cluster=cluster, source=SOURCE)
         ended = frames.slow_queries["ended_at"]
         span = [min([ended.min(), *span[:1]]), max([ended.max(), *span[1:]])]
+    check(account, name)
     if span:
         _cover(store, Path(name).name, account, span, cluster=cluster, instance=instance)
     return account

@@ -90,6 +90,11 @@ class Account:
         return Account(*(getattr(self, f.name) + getattr(other, f.name) for f in dataclasses.fields(self)))
 
     @property
+    def is_whole(self) -> bool:
+        """Whether every byte was read as it was written."""
+        return not any(self._harm().values())
+
+    @property
     def damage(self) -> int:
         """How many entries may have come to harm [entries]."""
         return self.cut + self.lost + self.quoted
@@ -275,7 +280,7 @@ def _bounded(pending: bytes, account: Account) -> bytes:
     if len(pending) <= LONGEST_TEXT:
         return pending
     start, end = pending[: 2**20], pending[-len(_SEPARATOR) :]
-    account.lost_bytes += len(pending) - len(start) - len(end)
+    account.lost_bytes += len(pending) - len(start) - len(MARKER) - len(end)
     return start + MARKER + end
 
 
