@@ -470,7 +470,7 @@ _name = lru_cache(maxsize=4096)(_text)
 def record(event: Event, *, with_sql: bool = False) -> dict[str, Any]:
     """An event as plain values, for one line of JSON. The statement's text only where it is asked for."""
     told: dict[str, Any] = {"started_at": _iso(event.started_us), "ended_at": _iso(event.ended_us)}
-    told |= {name: getattr(event, name) for name in ("time_precision_s", *_PLAIN)}
+    told |= {name: getattr(event, name) for name in _FIGURES}
     told |= {"digest": event.statement.digest, "fingerprint": event.statement.fingerprint}
     told |= {"tags": event.tags, "extras": event.extras} | ({"cut": True} if event.cut else {})
     return told | ({"sql": _text(event.sql)} if with_sql else {})
@@ -527,8 +527,9 @@ def entry_frames(
     kept: dict[str, Event] = {}
     stored = _storable(events(entries, mode), account)
     stored = _remembered(stored, kept) if examples else stored
-    while rows := [_row(event, seen) for event in islice(stored, batch)]:
-        yield Frames(_slow_queries(rows, instance), _statements(rows), _examples(kept, instance))
+    while rows := [_row(event, seen.before(event)) for event in islice(stored, batch)]:
+        columns = dict(zip(_COLUMNS, zip(*rows)))
+        yield Frames(_slow_queries(columns, instance), _statements(columns), _examples(kept, instance))
         kept.clear()
 
 
@@ -552,53 +553,22 @@ def _storable(events: Iterable[Event], account: Account) -> Iterator[Event]:
         yield held
 
 
-class _Row(NamedTuple):
-    """What the tables keep of an event: not its text."""
-
-    started_at: int | None
-    ended_at: int
-    time_precision_s: float | None
-    user: str
-    host: str
-    database: str | None
-    thread_id: int
-    query_time_s: float
-    lock_time_s: float
-    rows_sent: int
-    rows_examined: int
-    ordinal: int
-    tags: str | None
-    extras: str | None
-    statement: Statement
+_FIGURES = Event._fields[2:11]
+_COLUMNS = ("started_at", "ended_at", *_FIGURES, "ordinal", "tags", "extras", "statement")
+"""What the tables keep of an event: not its text."""
 
 
-def _row(event: Event, seen: _Seen) -> _Row:
-    times = (event.started_us, event.ended_us, event.time_precision_s)
-    plain = (getattr(event, name) for name in _PLAIN)
-    texts = (_json(event.tags), _json(event.extras))
-    return _Row._make((*times, *plain, seen.before(event), *texts, event.statement))
+def _row(event: Event, ordinal: int) -> tuple[Any, ...]:
+    return (*event[:11], ordinal, _json(event.tags), _json(event.extras), event.statement)
 
 
-def _slow_queries(rows: list[_Row], instance: str | None) -> pd.DataFrame:
+def _slow_queries(columns: Mapping[str, Any], instance: str | None) -> pd.DataFrame:
     import pandas as pd
 
-    columns: dict[str, Any] = dict(zip(_Row._fields, zip(*rows)))
-    columns["digest"] = [statement.digest for statement in columns.pop("statement")]
-    columns |= {name: _times(columns[name]) for name in ("started_at", "ended_at")}
-    frame = pd.DataFrame(columns)
+    times = {name: _times(columns[name]) for name in ("started_at", "ended_at")}
+    digests = [statement.digest for statement in columns["statement"]]
+    frame = pd.DataFrame({**columns, **times}).drop(columns="statement").assign(digest=digests)
     return frame if instance is None else frame.assign(instance=instance)
-
-
-_PLAIN = (
-    "user",
-    "host",
-    "database",
-    "thread_id",
-    "query_time_s",
-    "lock_time_s",
-    "rows_sent",
-    "rows_examined",
-)
 
 
 EXAMPLE_BYTES = 4096
@@ -620,21 +590,22 @@ def _examples(kept: Mapping[str, Event], instance: str | None) -> pd.DataFrame:
     )
 
 
-def _statements(rows: list[_Row]) -> pd.DataFrame:
+def _statements(columns: Mapping[str, Any]) -> pd.DataFrame:
     """One row for each digest: its fingerprint, and the first and last time that it was seen."""
     import pandas as pd
 
-    texts = {row.statement.digest: row.statement.fingerprint for row in rows}
-    ended = pd.Series(_times([row.ended_at for row in rows]))
-    seen = ended.groupby([row.statement.digest for row in rows], sort=False).agg(["min", "max"])
+    ended: dict[tuple[str, str], list[int]] = {}
+    for (digest, text, _), ended_us in zip(columns["statement"], columns["ended_at"]):
+        ended.setdefault((digest, text), []).append(ended_us)
+    digests, texts = zip(*ended)
     return pd.DataFrame(
         {
-            "digest": list(texts),
-            "fingerprint": list(texts.values()),
-            "join_key": [fingerprint.join_key(text) for text in texts.values()],
-            "kind": [fingerprint.kind(text) for text in texts.values()],
-            "first_seen": seen["min"].loc[list(texts)].array,
-            "last_seen": seen["max"].loc[list(texts)].array,
+            "digest": digests,
+            "fingerprint": texts,
+            "join_key": [fingerprint.join_key(text) for text in texts],
+            "kind": [fingerprint.kind(text) for text in texts],
+            "first_seen": _times(map(min, ended.values())),
+            "last_seen": _times(map(max, ended.values())),
         }
     )
 
@@ -653,24 +624,27 @@ def _json(value: dict[str, Any]) -> str | None:
 class _Seen:
     """How often the same execution was seen within the last seconds of the log, across batches.
 
-    Entries that are the same in all that identifies them are numbered. Two generations bound the memory to
-    the entries of 2 × HORIZON_US of log time; a log that repeats itself later (files joined that overlap)
+    Entries that are the same in all that identifies them are numbered. Two generations bound the memory, each of at
+    most HORIZON_US of log time and MOST entries; a log that repeats itself later (files joined that overlap)
     numbers from 0 again, and so merges.
     """
 
     HORIZON_US = 10_000_000
+    MOST = 50_000
 
     def __init__(self) -> None:
         self._recent: dict[tuple[Any, ...], int] = {}
         self._older: dict[tuple[Any, ...], int] = {}
         self._since = 0
 
-    def before(self, row: Event) -> int:
+    def before(self, event: Event) -> int:
         """How many executions of the same identity came before this one."""
-        assert row.ended_us is not None
-        if not 0 <= row.ended_us - self._since < self.HORIZON_US:
-            self._older, self._recent, self._since = self._recent, {}, row.ended_us
-        identity = (row.ended_us, row.thread_id, row.query_time_s, row.lock_time_s, row.statement.digest)
+        assert event.ended_us is not None
+        is_recent = 0 <= event.ended_us - self._since < self.HORIZON_US
+        if not is_recent or len(self._recent) >= self.MOST:
+            self._older, self._recent, self._since = self._recent, {}, event.ended_us
+        figures = (event.query_time_s, event.lock_time_s, event.statement.digest)
+        identity = (event.ended_us, event.thread_id, *figures)
         count = self._recent.get(identity, self._older.get(identity, 0))
         self._recent[identity] = count + 1
         return count

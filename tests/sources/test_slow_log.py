@@ -114,6 +114,16 @@ def test_a_log_that_repeats_itself_numbers_from_0_again():
     assert frames.slow_queries["ordinal"].tolist() == [0, 0, 0]
 
 
+def test_what_numbers_equal_executions_is_bounded(monkeypatch):
+    """A log of which every entry ended in one second does not grow what is kept of them."""
+    monkeypatch.setattr(slow_log._Seen, "MOST", 100)
+    seen = slow_log._Seen()
+    events, _ = read(b"".join(mariadb(query_time=f"0.{n:06d}", timestamp=1795429471) for n in range(1, 999)))
+    assert {seen.before(event) for event in events} == {0}
+    assert len(seen._recent) + len(seen._older) <= 200
+    assert seen.before(events[-1]) == 1
+
+
 def test_mariadb_says_which_database_and_that_there_is_none():
     """Its Schema field holds for the entry; the log's state is for those that have none."""
     events, _ = read(mariadb() + mariadb(schema=""))
