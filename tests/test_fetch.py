@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from aws_endpoint import Endpoint
 from click.testing import CliRunner
-from fetching import KEPT, NOON, NOW, SECRET, assert_same, coverage, day, endpoint, environment, fetch
+from fetching import DAY, KEPT, NOON, NOW, SECRET, assert_same, coverage, day, endpoint, environment, fetch
 
 from aurora_analysis import Store, Window, cli, config
 from aurora_analysis.sources import instance_logs, performance_insights
@@ -43,24 +43,6 @@ def test_a_fetch_brings_the_cluster_back_and_asks_once(tmp_path):
     assert not {action for action in again if action.startswith("pi:")}
     assert (again["logs:FilterLogEvents"], again["cloudwatch:GetMetricData"]) == (0, 1)
     assert store.versions() == versions
-
-
-@pytest.mark.parametrize("misbehaviour", ["throttles", "fails", "drops"])
-def test_what_comes_and_goes_is_tried_again(tmp_path, misbehaviour):
-    """Throttled calls, errors of the service and lost connections lose nothing."""
-    with endpoint(misbehaviour) as aws:
-        result = fetch(aws, tmp_path, *CHEAP)
-    assert result.exit_code == 0, result.output
-    assert_same(Store(tmp_path), NOON, None, "instances", "metrics", "slow_queries")
-
-
-@pytest.mark.parametrize("misbehaviour", ["omits_value", "empty_pages"])
-def test_performance_insights_comes_back_the_same(tmp_path, misbehaviour):
-    """Points without a value and pages without an entry are neither zeros nor ends."""
-    with endpoint(misbehaviour) as aws:
-        result = fetch(aws, tmp_path, "--source", "performance-insights")
-    assert result.exit_code == 0, result.output
-    assert_same(Store(tmp_path), NOON, None, "instances", "db_load", "statement_metrics")
 
 
 def refusals(store: Store, window: Window = HALF) -> pd.DataFrame:
@@ -222,20 +204,19 @@ def test_the_store_remembers_what_rds_forgets(tmp_path):
 
 
 def test_what_is_late_is_fetched_and_not_marked(tmp_path):
-    """At 12:00 the last minutes are not there yet; an hour later they are, and only what was not marked is asked."""
-    noon = datetime(2026, 11, 9, 12, tzinfo=UTC)
-    window = Window("2026-11-09T11:00", "2026-11-09T12:00")
-    with endpoint("delivers_late", now=noon) as aws:
-        fetch(aws, tmp_path, *CHEAP, window=window)
+    """At midnight the last minutes are not there yet; later they are, and only what was not marked is asked."""
+    midnight = datetime(2026, 11, 10, tzinfo=UTC)
+    with endpoint("delivers_late", now=midnight) as aws:
+        fetch(aws, tmp_path, *CHEAP, window=DAY)
     store = Store(tmp_path)
-    ends = coverage(store, window).groupby("source")["end"].max().dt.strftime("%H:%M").to_dict()
-    assert (ends["cloudwatch"], ends.get("slow log")) == ("11:45", None)
-    assert store.read("metrics", window, cluster="shop")["time"].max() == pd.Timestamp("2026-11-09T11:54Z")
-    with endpoint("delivers_late", now=noon + timedelta(hours=2)) as aws:
-        fetch(aws, tmp_path, *CHEAP, window=window)
+    ends = coverage(store, DAY).groupby("source")["end"].max().dt.strftime("%H:%M").to_dict()
+    assert (ends["cloudwatch"], ends["slow log"]) == ("23:45", "23:00")
+    assert store.read("metrics", DAY, cluster="shop")["time"].max() == pd.Timestamp("2026-11-09T23:54Z")
+    with endpoint("delivers_late", now=midnight + timedelta(hours=2)) as aws:
+        fetch(aws, tmp_path, *CHEAP, window=DAY)
         starts = [call.parameters["StartTime"] for call in aws.calls if call.operation == "GetMetricData"]
-    assert starts[-1] == datetime(2026, 11, 9, 11, 45, tzinfo=UTC).timestamp()
-    assert_same(store, window, None, "metrics", "slow_queries")
+    assert starts[-1] == datetime(2026, 11, 9, 23, 45, tzinfo=UTC).timestamp()
+    assert_same(store, DAY, None, "metrics", "slow_queries")
 
 
 def test_a_dry_run_counts_and_brings_nothing(tmp_path):

@@ -179,7 +179,7 @@ def _cluster(store: Store, cluster: str, window: Window) -> dict[str, Any]:
         "start": start,
         "end": end,
         "error": "",
-        "simulated": index.simulated(ever),
+        "simulated": index.simulated(ever, store.read("instances", cluster=cluster)),
         "compressed": index.compressed(ever),
         "coverage": index.coverage(rows, window),
         "instances": index.instances(store.instances(window, cluster=cluster)),

@@ -172,9 +172,13 @@ def _changes(values: pd.Series) -> str:
     return " → ".join(text for text, before in zip(told, ["", *told]) if text != before)
 
 
-def simulated(rows: pd.DataFrame) -> str:
-    """The source of data that were generated, in its own words; empty where all were observed."""
-    return _joined(rows["source"][rows["source"].str.startswith("simulated")]) or ""
+def simulated(coverage: pd.DataFrame, instances: pd.DataFrame) -> str:
+    """Who says that data were generated, in its own words; empty where all were observed.
+
+    Where they were fetched from a simulated cluster, its engine's version says so, and no source.
+    """
+    told = pd.concat([coverage["source"], instances["engine_version"]]).dropna().astype(str)
+    return _joined(told[told.str.startswith("simulated")]) or ""
 
 
 def compressed(rows: pd.DataFrame) -> str:

@@ -12,6 +12,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from datetime import datetime, timedelta
 from functools import partial
 from typing import IO, Any, NamedTuple
@@ -200,6 +201,48 @@ class LogFile(NamedTuple):
         return not re.search(r"\.\d{4}-\d\d-\d\d\.\d\d$|\.\d+$", self.name)
 
 
+HEAD = b"# Time: "
+"""An entry of Aurora's log begins with such a line."""
+
+
+class Download:
+    """What RDS gave of a file: its bytes, and where in them each portion begins."""
+
+    def __init__(self) -> None:
+        self._content: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 (closed by `close`)
+        self._starts: list[int] = []
+
+    def close(self) -> None:
+        """Let go of the bytes."""
+        self._content.close()
+
+    def add(self, portion: bytes) -> None:
+        """Take the next portion."""
+        self._starts.append(self._content.tell())
+        self._content.write(portion)
+
+    def chunks(self, size: int) -> Iterator[bytes]:
+        """The content of a file of that size, portion by portion.
+
+        Where RDS gave less, a portion may follow upon lines that it left out, and what looks like one entry be two:
+        the entries at the seams are left out as well.
+        """
+        ends = [*self._starts[1:], self._content.seek(0, os.SEEK_END)]
+        whole = ends[-1:] >= [size]
+        for start, end in zip(self._starts, ends):
+            self._content.seek(start)
+            portion = self._content.read(end - start)
+            yield portion if whole else _inner(portion, is_first=start == 0, is_last=end == ends[-1])
+
+
+def _inner(portion: bytes, *, is_first: bool, is_last: bool) -> bytes:
+    """The entries of a portion that begin in it and are followed by another."""
+    text = b"\n" + portion
+    first = 0 if is_first else text.find(b"\n" + HEAD)
+    last = len(text) if is_last else text.rfind(b"\n" + HEAD)
+    return text[first + 1 : last + 1] if 0 <= first < last else b""
+
+
 def fetch_files(clients: Clients, *, instance: str, window: Window, examples: bool = False) -> Iterator[Part]:
     """The slow-log files of an instance; each is a log of its own, and what two of them share merges.
 
@@ -207,23 +250,17 @@ def fetch_files(clients: Clients, *, instance: str, window: Window, examples: bo
     """
     account, withheld = Account(), 0
     for file, content in _contents(clients["rds"], instance, window):
-        with content:
-            one, got = Account(), content.seek(0, os.SEEK_END)
-            content.seek(0)
-            chunks = iter(partial(content.read, 2**20), b"")
-            yield from _parts(chunks, one, instance, window, examples)
-        account, withheld = _sum(account, one), withheld + max(0, file.size - got)
+        with closing(content):
+            one = Account()
+            yield from _parts(content.chunks(file.size), one, instance, window, examples)
+        account, withheld = account + one, withheld + max(0, file.size - one.bytes)
     note = f"from RDS's files, as CloudWatch Logs has none: {account}"
     yield _counted(
         account, instance, withheld, note + (f", {withheld:,} bytes not given" if withheld else "")
     )
 
 
-def _sum(a: Account, b: Account) -> Account:
-    return Account(**{name: value + getattr(b, name) for name, value in vars(a).items()})
-
-
-def _contents(rds: Any, instance: str, window: Window) -> Iterator[tuple[LogFile, IO[bytes]]]:
+def _contents(rds: Any, instance: str, window: Window) -> Iterator[tuple[LogFile, Download]]:
     """Every file and its content. Rotated files come first, the current one last.
 
     Where a rotation came between, what was read of the current file is dropped: it is read again under its
@@ -262,12 +299,12 @@ def files(rds: Any, instance: str, window: Window) -> list[LogFile]:
     return sorted(listed, key=lambda file: (file.written, file.name))
 
 
-def _content(rds: Any, instance: str, file: LogFile) -> IO[bytes]:
+def _content(rds: Any, instance: str, file: LogFile) -> Download:
     """The file's content, as far as RDS gives it."""
-    content: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 (the caller reads it)
+    content = Download()
     try:
         for portion in portions(rds, instance, file.name):
-            content.write(portion)
+            content.add(portion)
     except ClientError as problem:
         if not _is_withheld(problem):
             content.close()

@@ -235,3 +235,11 @@ def test_instances_tell_what_was_in_force(tmp_path):
         index.record(RUN, [cluster() | {"instances": [one, two], "failovers": [failover]}], []), tmp_path
     )
     assert "the writer shop-1 gave way to shop-2 at 2026-11-09T10:51:20Z" in page
+
+
+def test_a_cluster_that_was_fetched_from_a_simulation_is_simulated():
+    """Its sources are AWS's services; the engine says what it is."""
+    coverage = pd.DataFrame({"source": ["cloudwatch", "rds"]})
+    engines = pd.DataFrame({"engine_version": ["simulated", None, "simulated"]})
+    assert index.simulated(coverage, engines) == "simulated"
+    assert index.simulated(coverage, engines.assign(engine_version="8.0.mysql_aurora.3.08.0")) == ""

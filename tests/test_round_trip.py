@@ -1,0 +1,130 @@
+"""A day behind an endpoint that misbehaves in one way: it comes back the same, or coverage says exactly what did not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from aws_endpoint import MISBEHAVIOURS, Endpoint, slow_log_text
+from fetching import (
+    DAY,
+    TOLD,
+    assert_same,
+    coverage,
+    day,
+    endpoint,
+    fetch,
+    inside,
+    same_load,
+    same_slow_queries,
+)
+
+from aurora_analysis import Store, Window
+
+TABLES = {
+    "cloudwatch": ("metrics",),
+    "performance-insights": ("db_load", "statement_metrics"),
+    "slow-log": ("slow_queries",),
+}
+"""Source → the tables that it fills."""
+
+UNDONE = {
+    "throttles": tuple(TABLES),
+    "fails": tuple(TABLES),
+    "drops": tuple(TABLES),
+    "empty_pages": tuple(TABLES),
+    "truncates_points": ("performance-insights",),
+    "omits_value": ("performance-insights",),
+    "internal_errors": ("cloudwatch",),
+    "banner_events": ("slow-log",),
+}
+"""What loses nothing → the sources that meet it."""
+
+OF_FILES = ("overlaps_portions", "truncates_lines", "rotates")
+"""What RDS does to its log files, and loses nothing either."""
+
+LATE = datetime(2026, 11, 9, 23, 59, 30, tzinfo=UTC)
+"""The whole day is in the files that RDS keeps, and the last hour in the current one."""
+TO_LATE = Window(DAY.start, "2026-11-09T23:59")
+NAME = "shop-3"
+"""One instance's files are as good as three's."""
+
+
+def brought(aws: Endpoint, location: Path, *sources: str, instances: tuple[str, ...] = ()) -> Store:
+    """The store of the day's fetch, which was without a fault."""
+    words = [("--source", each) for each in sources] + [("--instance", each) for each in instances]
+    result = fetch(aws, location, *(word for pair in words for word in pair), window=DAY)
+    assert result.exit_code == 0, result.output
+    return Store(location)
+
+
+def files_endpoint(misbehaviour: str) -> Endpoint:
+    """The day's logs as hourly files, which come in portions of a few entries."""
+    return endpoint(misbehaviour, now=LATE, exports=(), portion_bytes=4000)  # type: ignore[return-value]
+
+
+def executions() -> pd.DataFrame:
+    """What the instance ran that day."""
+    rows = inside(day()["slow_queries"], TO_LATE, "ended_at")
+    return rows[rows["instance"] == NAME]
+
+
+@pytest.mark.parametrize("misbehaviour", UNDONE)
+def test_a_day_comes_back_the_same(tmp_path, misbehaviour):
+    """Every role, value, load and execution, whatever the service does."""
+    with endpoint(misbehaviour) as aws:
+        store = brought(aws, tmp_path, *UNDONE[misbehaviour])
+    tables = [table for source in UNDONE[misbehaviour] for table in TABLES[source]]
+    assert_same(store, DAY, None, "instances", *tables)
+    assert (coverage(store, DAY)["lost"] == 0).all()
+
+
+@pytest.mark.parametrize("misbehaviour", OF_FILES)
+def test_a_day_of_files_comes_back_the_same(tmp_path, misbehaviour):
+    """Every execution once, out of portions that overlap, cut lines, or are rotated away."""
+    with files_endpoint(misbehaviour) as aws:
+        store = brought(aws, tmp_path, "slow-log", instances=(NAME,))
+        assert aws.count()["rds:DownloadDBLogFilePortion"] > 24
+    same_slow_queries(store, TO_LATE, executions())
+    assert log_coverage(store)["lost"] == 0
+
+
+def log_coverage(store: Store) -> pd.Series:
+    """What coverage says of the instance's log."""
+    rows = coverage(store, DAY)
+    [(_, row)] = rows[rows["source"] == "slow log"].iterrows()
+    return row
+
+
+@pytest.mark.parametrize("misbehaviour", ["skips_lines", "binary_data"])
+def test_what_files_lose_is_said_to_the_byte(tmp_path, misbehaviour):
+    """Bytes that are listed and not given are lost; what is there is true, and as much is missing as was lost."""
+    with files_endpoint(misbehaviour) as aws:
+        files = slow_log_text.files(aws.cluster, NAME, aws.now_s)
+        store = brought(aws, tmp_path, "slow-log", instances=(NAME,))
+    row, found, truth = log_coverage(store), store.read("slow_queries", DAY, cluster="shop"), executions()
+    assert row["expected"] == sum(len(file.content) for file in files)
+    assert row["received"] + row["lost"] == row["expected"]
+    assert row["lost"] > 0
+    keys = [name for name in TOLD if name not in {"database", "ordinal"}]
+    assert len(found.merge(truth, on=keys)) == len(found), "nothing is made up"
+    assert 1 - len(found) / len(truth) == pytest.approx(row["lost"] / row["expected"], abs=0.05)
+
+
+def test_hidden_sql_hides_nothing_else(tmp_path):
+    """The load by everything else is there, and coverage names what is not."""
+    with endpoint("hides_sql") as aws:
+        store = brought(aws, tmp_path, "performance-insights")
+    load = day()["db_load"]
+    same_load(store, DAY, load[load["dimension"] != "sql"])
+    rows = coverage(store, DAY)
+    said = rows[(rows["table"] == "db_load")]["note"]
+    assert set(said) == {"not permitted or not offered: db load by sql"}
+
+
+def test_every_misbehaviour_has_its_day():
+    """`delivers_late` has two: tests/test_fetch.py."""
+    met = {*UNDONE, *OF_FILES, "skips_lines", "binary_data", "hides_sql", "delivers_late"}
+    assert met == set(MISBEHAVIOURS)
