@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from aurora_analysis.config import Cluster, Config
+    from aurora_analysis.experiment import Asked
     from aurora_analysis.fingerprint import SqlMode
     from aurora_analysis.report.runner import Outcome
     from aurora_analysis.sources.fetch import Work
     from aurora_analysis.sources.plan import Outcome as Done
     from aurora_analysis.sources.plan import Rate
     from aurora_analysis.sources.purge import Purge
+    from aurora_analysis.store import Store
 
 
 class _Commands(click.Group):
@@ -574,6 +576,9 @@ class _Length(click.ParamType):
         return length
 
 
+LENGTHS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
 @main.group()
 def lab() -> None:
     """A private InnoDB server to try all this on, and a simulated cluster."""
@@ -623,6 +628,38 @@ def lab_record(
             store, days=days, day_length_s=day_length, seed=seed, cluster=cluster, progress=progress
         )
     click.echo(f"recorded {recorded} as cluster {cluster} of {location}")
+
+
+@lab.command("trial")
+@click.option("--store", "location", required=True, help="Folder or s3:// prefix to write into.")
+@click.option("--minutes", type=click.FloatRange(min=1), default=12, show_default=True)
+@click.option("--run", "run_s", type=_Length(), default="20s", show_default=True, help="Of a block's run.")
+@click.option("--washout", "wait_s", type=_Length(), default="10s", show_default=True, help="After each run.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
+@click.option("--cluster", default="trial", show_default=True)
+def lab_trial(location: str, minutes: float, run_s: float, wait_s: float, seed: int, cluster: str) -> None:
+    """Start a private InnoDB server with a queue, and try on it a query that holds a read view: see `experiment`."""
+    from aurora_analysis import experiment as trials
+    from aurora_analysis.lab import server
+    from aurora_analysis.lab import trial as ours
+    from aurora_analysis.lab.workload import DATABASE
+    from aurora_analysis.store import Store
+
+    asked = trials.Asked(
+        query=ours.HOLDS_A_VIEW,
+        workload="extract",
+        hours=minutes / 60,
+        run_s=run_s,
+        washout_s=wait_s,
+        quiet_s=60.0,
+        seed=seed,
+        database=DATABASE,
+        load=ours.LOAD,
+        rate=ours.RATE,
+    )
+    with server.running({"performance_schema": True}) as started:
+        ours.prepare(started)
+        _carry_out(asked, [started.engine()], Store(location), cluster=cluster)
 
 
 @lab.command()
@@ -709,9 +746,6 @@ def baseline_drop(name: str, cluster: str, location: str) -> None:
     from aurora_analysis.store import Store
 
     baseline.drop(Store(_named_store(location)), name, cluster=cluster)
-
-
-LENGTHS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 SERVERS = [
@@ -844,17 +878,31 @@ def experiment(**given: Any) -> None:
         rate=given["rate"],
         limits=trials.Limits(given["max_history"], given["max_slowdown"], 1000 * given["max_lag"]),
     )
-    opened = Store(_named_store(given["location"]))
-    told = trials.carry_out(
+    _carry_out(
+        asked,
+        engines,
+        Store(_named_store(given["location"])),
+        cluster=given["cluster"],
+        only_plan=given["only_plan"],
+    )
+
+
+def _carry_out(
+    asked: Asked, engines: list[Engine], opened: Store, *, cluster: str, only_plan: bool = False
+) -> None:
+    """A trial, told on stderr; exit code 1 where it was broken off."""
+    from aurora_analysis import experiment as trials
+
+    broken_off = trials.carry_out(
         asked,
         engines,
         opened,
-        cluster=given["cluster"],
+        cluster=cluster,
         detectable=_detectable,
-        only_plan=given["only_plan"],
+        only_plan=only_plan,
         tell=lambda line: click.echo(line, err=True),
     )
-    sys.exit(1 if told else 0)
+    sys.exit(1 if broken_off else 0)
 
 
 def _detectable(latency: list[float], blocks: int, run_s: float) -> float:

@@ -51,7 +51,7 @@ SESSION_RATE = 100.0
 """The load has a session for so many statements a second."""
 
 BLOCKS_NEEDED = 12
-"""With six blocks of each there are 924 draws: p can reach .002, so that several metrics may be judged."""
+"""Three fours have 216 draws: p can reach .01, so that several metrics may be judged."""
 
 LEAD_S = 2
 """From the plan to its first block: time to write it down."""
@@ -84,7 +84,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Plan:
-    """Blocks of equal length, each a run and a washout; half of them are drawn to be on."""
+    """Blocks of equal length, each a run and a washout; of each four, two are drawn to be on."""
 
     blocks: int
     run_s: float
@@ -97,8 +97,8 @@ class Plan:
 
 
 def plan(hours: float, *, run_s: float, washout_s: float) -> Plan:
-    """How many blocks fit: an even number, of a run and a washout each."""
-    blocks = int(3600 * hours / (run_s + washout_s)) // 2 * 2
+    """How many blocks fit: in fours, of a run and a washout each."""
+    blocks = int(3600 * hours / (run_s + washout_s)) // 4 * 4
     if blocks < BLOCKS_NEEDED:
         raise Error(
             f"{hours:g} h hold {blocks} blocks of {run_s:g} s and {washout_s:g} s of washout, {BLOCKS_NEEDED} are needed: "
@@ -113,8 +113,9 @@ def washout_s(baseline: Baseline, run_s: float) -> float:
 
 
 def drawn(blocks: int, seed: int) -> np.ndarray:
-    """Which blocks are on: half of them, every such draw as likely as any other (complete randomisation)."""
-    return np.random.default_rng(seed).permutation(np.arange(blocks) < blocks / 2)
+    """Which blocks are on: two of each four, every order of them as likely, so that slow drift meets on and off alike."""
+    rng = np.random.default_rng(seed)
+    return np.concatenate([rng.permutation([True, True, False, False]) for _ in range(blocks // 4)])
 
 
 def schedule(planned: Plan, start: datetime, *, seed: int, workload: str, trial: str) -> pd.DataFrame:
@@ -450,8 +451,11 @@ class Canary:
         self._connection: sqlalchemy.Connection | None = None
         self._name = f"`{database.replace('`', '``')}`.`{self.TABLE}`"
         columns = "(id INT PRIMARY KEY, beats BIGINT NOT NULL) ENGINE=InnoDB"
-        self._execute(f"CREATE TABLE IF NOT EXISTS {self._name} {columns}")
-        self._execute(f"INSERT IGNORE INTO {self._name} VALUES (1, 0)")
+        try:
+            self._execute(f"CREATE TABLE IF NOT EXISTS {self._name} {columns}")
+            self._execute(f"INSERT IGNORE INTO {self._name} VALUES (1, 0)")
+        except exc.DBAPIError as problem:
+            raise Error(f"There is no table for the canary in {database}: {live.reason(problem)}.") from None
 
     def beat(self) -> float | None:
         """How long a row's read and update take [ms]; None where the writer does not answer."""
@@ -535,10 +539,13 @@ class Trial:
         self, rows: pd.DataFrame, first: int, normal_ms: float | None, tell: Callable[[str], None]
     ) -> tuple[pd.DataFrame, int]:
         """Carry the blocks out, a round a second; returns the rows and the last block that was begun."""
-        block, starts = -1, [start.timestamp() for start in rows["time"]]
-        lasting, stepped = rows["end"].iloc[-1].timestamp() - time.time(), _clock_steps()
-        for tick in ticks(lasting, 1.0, self.stopping):
+        block, starts, ends = -1, *([time.timestamp() for time in rows[name]] for name in ("time", "end"))
+        marks, passed, stepped = {*starts, *ends}, 0, _clock_steps()
+        for tick in ticks(ends[-1] + 1 - time.time(), 1.0, self.stopping):
             if not (step := next(stepped)):
+                before, passed = passed, sum(mark <= time.time() for mark in marks)
+                if passed > before:  # what statements come to is counted from a run's start to its end
+                    self.watch.count(tick)
                 now = max(first, sum(start <= time.time() for start in starts) - 1)
                 if now > block:
                     rows, block = self._next(rows, block), now
@@ -547,7 +554,7 @@ class Trial:
                         f"block {block + 1} of {len(rows)}: {'on' if rows['assigned'].iloc[block] else 'off'}"
                     )
                 self._round(tick)
-            self.broken_off = step or self._over(normal_ms) or self._failed()
+            self.broken_off = step or self._over(normal_ms) or self._failed() or self.watch.problem
             if self.broken_off:
                 break
         return rows, block
@@ -559,6 +566,7 @@ class Trial:
 
     def _next(self, rows: pd.DataFrame, block: int) -> pd.DataFrame:
         """The rows with what became of the block that has ended."""
+        self.suspect.stop()
         if block < 0:
             return rows
         done = _with_span(rows, block, self.suspect.span)

@@ -148,10 +148,10 @@ def _from_trial(effects: pd.DataFrame, materiality_pct: float, alpha: float) -> 
 
 def trial_level(row: dict[str, Any], materiality_pct: float = 5.0, alpha: float = 0.05) -> str:
     """What a trial's effect amounts to; the first rule that holds."""
-    if np.isnan(row["effect_pct"]):
+    effect, low, high = _slower(row)
+    if np.isnan([effect, low, high]).any():  # too few blocks, or too few draws of them for any to be extreme
         return "unknown"
     significant = row["p_adjusted"] <= alpha
-    effect, low, high = _slower(row)
     if significant and low > 0 and effect >= materiality_pct:
         return "slows"
     if -materiality_pct < low and high < materiality_pct:
@@ -293,7 +293,7 @@ def _unmeasured(name: str, row: dict[str, Any] | None) -> str:
         return f"No latency of the writer was measured during the trial of {name}: what it does to it is not known."
     return (
         f"Only {row['blocks_on']} blocks with {name} and {row['blocks_off']} without have enough samples: "
-        f"{experiment.BLOCKS_NEEDED} of each are needed to tell them apart."
+        "too few to tell them apart."
     )
 
 

@@ -16,8 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from math import comb
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +31,7 @@ COVERAGE_NEEDED = 0.8
 """A block that lacks more than a fifth of its samples is left out."""
 
 BLOCKS_NEEDED = 4
-"""On-blocks and off-blocks needed: with four of each there are 70 draws, and p can just reach .05."""
+"""On-blocks and off-blocks needed: of four of each there are 70 draws, and p can just reach .05."""
 
 EFFECT_COLUMNS = [
     "workload",
@@ -92,6 +90,30 @@ def took_place(trials: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def statement_latency(
+    statement_metrics: pd.DataFrame, statements: pd.DataFrame, *, most: int = 3
+) -> pd.DataFrame:
+    """The mean latency of the statements that took the most time in all [ms], second by second, a column each.
+
+    Answers: which statements may be compared? A count between two samples holds for each second between them. A column's
+    name is the digest's beginning; a trial's own canary is left out.
+    """
+    ours = statements.loc[statements["fingerprint"].str.contains("aurora_analysis"), "digest"]
+    rows = statement_metrics[
+        ~statement_metrics["digest"].isin(ours) & (statement_metrics["mean_latency_ms"] > 0)
+    ]
+    total = (rows["calls"] * rows["mean_latency_ms"]).groupby(rows["digest"]).sum()
+    rows = rows[rows["digest"].isin(total.nlargest(most).index)].reset_index(drop=True)
+    seconds = rows.loc[rows.index.repeat(rows["period_s"].round().astype(int))]
+    passed = pd.to_timedelta(seconds.groupby(level=0).cumcount(), unit="s")
+    return (
+        seconds.assign(time=seconds["time"] + passed)
+        .pivot_table(index="time", columns="digest", values="mean_latency_ms")
+        .rename(columns=lambda digest: f"statement {digest[:8]}")
+        .rename_axis(columns=None)
+    )
+
+
 def outcomes(latency: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """The mean of each metric over the planned run of each block. Answers: how did each block fare?
 
@@ -132,6 +154,7 @@ def effects(
     switched beside this one are held constant. One row a workload and metric; too few blocks leave the numbers
     missing.
     """
+    trials = _by_draw(trials)
     steady = None if covariate is None or covariate.empty else _outcomes(covariate, trials)
     rows = [
         _effect(_outcomes(latency[metric], trials), workload, str(metric), steady, draws, alpha, seed)
@@ -149,6 +172,24 @@ def following(trials: pd.DataFrame) -> pd.DataFrame:
     before = trials.groupby(["trial", "workload"])[["block", "assigned"]].shift()
     follows = ~trials["assigned"].astype(bool) & (trials["block"] == before["block"] + 1)
     return trials[follows].assign(assigned=before["assigned"][follows].astype(bool))
+
+
+FOURS = 4
+"""Blocks are drawn in fours, two of them on, where the draw is that of `aurora-analysis experiment`."""
+
+
+def _by_draw(trials: pd.DataFrame) -> pd.DataFrame:
+    """The blocks, each four that were drawn together named as a trial of its own.
+
+    Where every four that is whole has two on, blocks are compared within fours, so that slow drift is nobody's effect.
+    That is exact however they were drawn: given how many of each four are on, every order of them was as likely.
+    """
+    fours = trials["block"] // FOURS
+    drawn = trials.groupby(["trial", "workload", fours])["assigned"].agg(["size", "sum"])
+    whole = drawn[drawn["size"] == FOURS]
+    halved = (whole["sum"] == FOURS / 2).groupby("trial").all()
+    by_fours = trials["trial"].map(halved).eq(True)
+    return trials.assign(trial=trials["trial"].where(~by_fours, trials["trial"] + " " + fours.astype(str)))
 
 
 @dataclass(frozen=True)
@@ -232,26 +273,13 @@ def _annihilator(constant: Array) -> Array:
 
 
 def _draws(on: Array, trials: pd.Series, draws: int, seed: int) -> Array:
-    """The draw that happened, then others that were as likely: the same number of on-blocks in each trial.
-
-    All of them, where they are few and of one trial.
-    """
-    if len(trials.unique()) == 1 and comb(len(on), int(on.sum())) <= draws + 1:
-        return np.vstack([on, _others(on)])
+    """The draw that happened, then others that were as likely: the same number of on-blocks in each trial."""
     rng = np.random.default_rng(seed)
     states = np.tile(on, (draws + 1, 1))
     for name in trials.unique():
         mine = (trials == name).to_numpy()
         states[1:, mine] = rng.permuted(states[1:, mine], axis=1)
     return states
-
-
-def _others(on: Array) -> Array:
-    """Every draw of as many on-blocks, but for the one that happened."""
-    chosen = np.array(list(combinations(range(len(on)), int(on.sum()))))
-    states = np.zeros((len(chosen), len(on)))
-    np.put_along_axis(states, chosen, 1.0, axis=1)
-    return states[(states != on).any(axis=1)]
 
 
 def _p(trial: _Trial, states: Array, shift: float) -> float:
@@ -261,7 +289,7 @@ def _p(trial: _Trial, states: Array, shift: float) -> float:
 
 
 def _interval(trial: _Trial, states: Array, alpha: float) -> tuple[float, float]:
-    """The shifts that are not rejected, found by bisection on each side of the estimate."""
+    """The shifts that are not rejected, found by bisection on each side of the estimate; missing where none is."""
     centre = trial.estimate()
     step = float(np.std(trial.y)) + 1e-6
     return _edge(trial, states, alpha, centre, -step), _edge(trial, states, alpha, centre, step)
@@ -275,7 +303,7 @@ def _edge(trial: _Trial, states: Array, alpha: float, inside: float, step: float
         inside, outside = outside, outside + step
         step *= 2
     else:
-        return float(np.copysign(np.inf, step))
+        return float("nan")
     for _ in range(24):
         middle = (inside + outside) / 2
         inside, outside = (inside, middle) if _p(trial, states, middle) <= alpha else (middle, outside)
@@ -294,6 +322,7 @@ def history_growth(
     drawn. Growth is from the first sample of a planned run to its last; workloads that were switched
     beside this one are held constant in the difference.
     """
+    trials = _by_draw(trials)
     rows = [
         (workload, *_growth(history, trials, str(workload), draws, alpha, seed))
         for workload in sorted(trials["workload"].unique())
@@ -328,18 +357,28 @@ def _per_hour(span: pd.Series) -> float:
 def detectable_pct(latency: Sequence[float], *, blocks: int, run_s: float, period_s: float = 1.0) -> float:
     """The smallest effect that a trial would find four times in five [%], from a calm stretch of latencies.
 
-    Answers: is the trial long enough? A block's mean varies by the samples' variance over their number, less what
-    neighbours repeat of each other (lag-one correlation, at least none). Missing where there are too few samples.
+    Answers: is the trial long enough? Blocks are compared within fours, so that it is the noise of a run's mean that
+    counts: the samples' variance and what neighbours repeat of each other, as far as the stretch shows it. Missing
+    where there are too few samples.
     """
     logs = np.log([value for value in latency if value > 0])
-    if len(logs) < 10 or np.std(logs) == 0:
+    if len(logs) < 30 or np.std(logs) == 0:
         return float("nan")
-    centred = logs - logs.mean()
-    repeated = min(max(float(centred[1:] @ centred[:-1] / (centred @ centred)), 0.0), 0.95)
-    per_block = max(run_s / period_s * (1 - repeated) / (1 + repeated), 1.0)
-    error = float(np.std(logs, ddof=1)) * np.sqrt(4 / (blocks * per_block))
-    significant, found = (float(scipy.stats.t.ppf(q, blocks - 2)) for q in (0.975, 0.8))
+    run = max(1, round(run_s / period_s))
+    unseen = _variance_of_mean(logs, len(logs))  # the stretch's own mean strays too, and was taken off
+    error = np.sqrt(4 / blocks * (_variance_of_mean(logs, run) + unseen))
+    degrees = blocks - blocks / FOURS - 1
+    significant, found = (float(scipy.stats.t.ppf(q, degrees)) for q in (0.975, 0.8))
     return float(100 * np.expm1((significant + found) * error))
+
+
+def _variance_of_mean(values: Array, count: int) -> float:
+    """The variance of the mean of so many neighbours, from their covariances up to a third of the stretch."""
+    centred = values - values.mean()
+    lags = np.arange(1, min(count, len(values) // 3))
+    repeated = np.array([centred[lag:] @ centred[:-lag] for lag in lags]) / len(values)
+    alone = float(centred @ centred) / (len(values) - 1)
+    return max(alone, alone + 2 * float(((1 - lags / count) * repeated).sum())) / count
 
 
 def adjusted(p: Sequence[float] | pd.Series) -> Array:

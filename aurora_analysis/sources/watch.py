@@ -102,7 +102,7 @@ class Watch:
     def close(self) -> None:
         """Write what was seen, and leave the servers."""
         if self._unwritten:
-            self._count(self._span[1])
+            self.count(self._span[1])
         self.write()
         for probe in self._probes:
             probe.close()
@@ -114,7 +114,7 @@ class Watch:
         """
         self._check_clock(tick)
         if self._due and tick >= self._due:
-            self._count(tick)
+            self.count(tick)
             self.write()
             self._due = tick + WRITE_EVERY_S
         last = Round(tick, _once_each(self._asked(tick)), latency_ms)
@@ -129,7 +129,7 @@ class Watch:
         self._received += last.writer is not None
         if not self._due:
             self._due = last.time + WRITE_EVERY_S
-            self._count(last.time)
+            self.count(last.time)
 
     def lost(self) -> str:
         """What could not be written at the end, and why."""
@@ -233,7 +233,7 @@ class Watch:
 
     # Counting
 
-    def _count(self, tick: int) -> None:
+    def count(self, tick: int) -> None:
         """What statements came to since the last time: performance_schema's, and the slow log's where it is a table."""
         for probe, statistics, tail in self._counters:
             seen = self._last.get(probe.name)

@@ -144,12 +144,38 @@ def test_what_did_not_run_is_no_block():
     assert experiment.randomised(rows.assign(started_at=pd.NaT)).empty
 
 
-def test_few_draws_are_all_looked_at():
-    """Four of eight blocks on: 70 draws, so that p is a whole number of seventieths, and 2/70 at best."""
-    trials = trial(blocks=8, workloads=("extract",))
+def in_fours(seed: int, fours: int) -> pd.DataFrame:
+    """A trial whose blocks were drawn in fours, two of each on."""
+    rng = np.random.default_rng(seed)
+    on = np.concatenate([rng.permutation([True, True, False, False]) for _ in range(fours)])
+    return trial(blocks=4 * fours, workloads=("extract",)).assign(assigned=on)
+
+
+def test_slow_drift_is_nobodys_effect_where_blocks_were_drawn_in_fours():
+    """Latency triples over the trial: compared within fours, a fifth more is still seen."""
+    trials = in_fours(1, 6)
+    series = latency(trials, factor=1.2, noise=0.05)
+    drifting = series * np.linspace(1, 3, len(series))
+    found = effects(trials, drifting).loc["extract"]
+    assert 0 < found["ci_low_pct"] < 20 < found["ci_high_pct"] < 40
+
+
+def test_a_true_null_of_blocks_in_fours_is_rejected_as_often_as_promised():
+    """The draw that is looked back at is the one that was made."""
+    rejected = []
+    for seed in range(200):
+        trials = in_fours(seed, 4)
+        series = latency(trials, factor=1.0, seed=seed) * np.linspace(1, 3, 16 * 60)
+        rejected.append(effects(trials, series, draws=299)["p"].iloc[0] <= 0.05)
+    assert np.mean(rejected) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
+
+
+def test_two_fours_are_too_few_for_an_interval():
+    """They have 36 draws: none can be rare enough, whatever was seen."""
+    trials = in_fours(1, 2)
     found = effects(trials, latency(trials, factor=3.0)).loc["extract"]
-    assert found["p"] == pytest.approx(2 / 70)
-    assert found["ci_low_pct"] > 0
+    assert found["p"] > 0.05
+    assert np.isnan([found["ci_low_pct"], found["ci_high_pct"]]).all()
 
 
 @pytest.mark.parametrize("value", [5.0, np.nan])

@@ -1,0 +1,124 @@
+"""Is a trial's interval right? Simulated trials without an effect and with one, for three block designs.
+
+`python dev.py calibrate trials` writes TRIALS.md; `python dev.py calibrate` does so too, at its end. A writer's latency
+is a random walk that comes back (first-order autoregression) around a slow wave, a sample a second. Of trials without an
+effect at most 7 % may reject at 5 %; of intervals 93 to 97 % must hold the planted effect. Exit code 1 tells
+that one does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy
+
+from aurora_analysis import experiment as carrying_out
+from aurora_analysis.analysis import experiment
+
+DESIGNS = {
+    "12 blocks of 60 s": carrying_out.Plan(12, 60, 30),
+    "24 blocks of 60 s": carrying_out.Plan(24, 60, 30),
+    "40 blocks of 30 s": carrying_out.Plan(40, 30, 15),
+}
+START = datetime(2026, 11, 23, tzinfo=UTC)
+EFFECT_PCT = 10.0
+LEFT_BEHIND = 0.3
+"""The share of the effect that a run leaves to the block after it, where there is carry-over."""
+
+BASELINE_S = 300
+RESULTS = Path(__file__).with_name("TRIALS.md")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--trials", type=int, default=400)
+    parser.add_argument("--first-seed", type=int, default=100_000, help="below 10,000 only for tuning")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    seeds = range(options.first_seed, options.first_seed + options.trials)
+    found = pd.DataFrame({name: _measured(planned, seeds) for name, planned in DESIGNS.items()}).T
+    text = _page(found, seeds)
+    options.results.write_text(text, encoding="utf-8")
+    print(text)
+    return 0 if found["passed"].all() else 1
+
+
+def _measured(planned: carrying_out.Plan, seeds: range) -> dict[str, object]:
+    null = pd.DataFrame([_effect(planned, seed, 0.0) for seed in seeds])
+    planted = pd.DataFrame([_effect(planned, seed, EFFECT_PCT) for seed in seeds])
+    carried = pd.DataFrame([_effect(planned, seed, EFFECT_PCT, LEFT_BEHIND) for seed in seeds])
+    promised = pd.DataFrame([_effect(planned, seed, _detectable(planned, seed)) for seed in seeds])
+    rejected, held = _rejected(null), _held(planted)
+    return {
+        "rejected": rejected,
+        "held": held,
+        "held with carry-over": _held(carried),
+        "found, as planned": _rejected(promised),
+        "passed": bool(rejected <= 0.07 and 0.93 <= held <= 0.97),
+    }
+
+
+def _rejected(found: pd.DataFrame) -> float:
+    return float((found["p"] <= 0.05).mean())
+
+
+def _held(found: pd.DataFrame) -> float:
+    return float(((found["ci_low_pct"] <= EFFECT_PCT) & (found["ci_high_pct"] >= EFFECT_PCT)).mean())
+
+
+def _detectable(planned: carrying_out.Plan, seed: int) -> float:
+    """What `--plan` would promise from a baseline of the same writer [%]."""
+    calm = _latency(BASELINE_S, seed + 1_000_000).tolist()
+    return experiment.detectable_pct(calm, blocks=planned.blocks, run_s=planned.run_s)
+
+
+def _effect(planned: carrying_out.Plan, seed: int, effect_pct: float, left_behind: float = 0.0) -> pd.Series:
+    rows = carrying_out.schedule(planned, START, seed=seed, workload="suspect", trial="t")
+    latency = _latency(int(planned.blocks * planned.block_s), seed)
+    step, factor = pd.Timedelta(seconds=planned.block_s), 1 + effect_pct / 100
+    for run in rows[rows["assigned"]].itertuples():
+        latency[run.time : run.end - pd.Timedelta("1us")] *= factor
+        latency[run.time + step : run.end + step - pd.Timedelta("1us")] *= factor**left_behind
+    return experiment.effects(latency.to_frame("canary_latency"), rows, draws=999, seed=seed).iloc[0]
+
+
+def _latency(seconds: int, seed: int) -> pd.Series:
+    """Latency a second [ms]: an hour's wave, noise that remembers half a minute, and noise that does not."""
+    rng = np.random.default_rng([seed, 1])
+    noise = scipy.signal.lfilter([1.0], [1.0, -np.exp(-1 / 30)], rng.normal(0, 0.02, seconds))
+    wave = 0.1 * np.sin(2 * np.pi * (np.arange(seconds) / 3600 + rng.uniform()))
+    index = pd.date_range(START, periods=seconds, freq="1s").as_unit("us")
+    return pd.Series(np.exp(noise + wave + rng.normal(0, 0.2, seconds)), index)
+
+
+def _page(found: pd.DataFrame, seeds: range) -> str:
+    rows = [
+        f"| {name} | {row['rejected']:.1%} | {row['held']:.1%} | {row['held with carry-over']:.1%} | "
+        f"{row['found, as planned']:.1%} | {'passed' if row['passed'] else '**failed**'} |"
+        for name, row in found.iterrows()
+    ]
+    return "\n".join(
+        [
+            "# Is a trial's interval right?",
+            "",
+            f"Made by `python dev.py calibrate trials`: {len(seeds)} simulated trials a cell, seeds {seeds[0]} to {seeds[-1]}.",
+            "*Rejects* counts trials without an effect with p ≤ .05 (at most 7 %), *holds* the 95 % intervals that hold a",
+            f"planted effect of {EFFECT_PCT:g} % (93 to 97 %): first alone, then where a run leaves {LEFT_BEHIND:.0%} of it behind for the",
+            "block after it. *Finds* counts how often an effect of the size that the plan calls detectable is found,",
+            f"each planned from {BASELINE_S} s of the same writer; 80 % are promised.",
+            "",
+            "| design | rejects | holds | holds with carry-over | finds | |",
+            "|---|---|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
