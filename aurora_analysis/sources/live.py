@@ -82,6 +82,12 @@ class Innodb(NamedTuple):
     active_transactions: int
     views: dict[int, int]
     writing: dict[int, int]
+    listed: frozenset[int] = frozenset()
+    """The connections whose transactions the status lists as active."""
+
+
+SNAPSHOT_LEVELS = {"REPEATABLE READ", "SERIALIZABLE"}
+"""At these a transaction keeps the view of its first read; at others each statement has its own."""
 
 
 class Transaction(NamedTuple):
@@ -95,7 +101,16 @@ class Transaction(NamedTuple):
     isolation_level: str
     rows_modified: int
     query: str | None
+    since: float | None = None
+    """When its session began to do what it does: to run the statement, or to idle [s since 1970, whole]."""
     client: str | None = None
+
+    @property
+    def view_since(self) -> float:
+        """The earliest that a view of it may be: at READ COMMITTED that of its running statement."""
+        if self.isolation_level in SNAPSHOT_LEVELS:
+            return self.started_at
+        return max(self.started_at, self.since or self.started_at)
 
 
 class Replica(NamedTuple):
@@ -161,7 +176,28 @@ def innodb(status: str) -> Innodb:
         active_transactions=len(transactions),
         views=views,
         writing=writing,
+        listed=frozenset(map(_thread, transactions)),
     )
+
+
+def of_mysql(said: Innodb, transactions: Iterable[Transaction]) -> Innodb:
+    """The same where the server is MySQL or Aurora, whose status tells less and whose purge waits for less.
+
+    Its status lists transactions that write, and says of these whether they hold a view; of those that only read,
+    which it does not list, a view is held at REPEATABLE READ from the first read on, at READ COMMITTED while a
+    statement runs. An open transaction that has written holds up nothing (tried on 5.7.29: the history list stays
+    short). Purge stands where the oldest view holds it, so that is the oldest one's number; the others follow.
+    """
+    holding = [
+        one
+        for one in transactions
+        if one.thread_id in said.views
+        or (one.thread_id not in said.listed and (one.query or one.isolation_level in SNAPSHOT_LEVELS))
+    ]
+    holding.sort(key=lambda one: one.view_since)
+    views = {one.thread_id: said.purge_finished + n for n, one in enumerate(holding)}
+    boundary = min([said.trx_counter, *views.values()])
+    return said._replace(views=views, writing={}, purge_boundary=boundary)
 
 
 def _number(pattern: str, text: str) -> int:
@@ -209,12 +245,13 @@ def holder(seen: Sequence[Seen]) -> Holder | None:
     nobody holds purge below the writer's counter.
     """
     counter = max((one.innodb.trx_counter for one in seen if one.innodb and one.role == "writer"), default=0)
+    known = {replica.instance: replica.oldest_read_view_trx_id for one in seen for replica in one.replicas}
     found = [
-        Holder(one.instance, number, how, _transaction(one, thread), one.is_rds)
+        Holder(one.instance, known.get(one.instance, number), how, _transaction(one, thread), one.is_rds)
         for one in seen
         if one.innodb
         for how, held in (("holds a read view", one.innodb.views), ("has written", one.innodb.writing))
-        for thread, number in held.items()
+        for thread, number in sorted(held.items(), key=lambda item: item[1])[:1]
     ]
     tell = {one.instance for one in seen if one.innodb and one.innodb.views}
     found += [
@@ -262,16 +299,18 @@ class Probe:
         transactions = self.rows("transactions")
         clients = {row[0]: row[1] for row in self.rows("clients") or ()}
         known = self._replicas()
+        said = innodb(status[0][2]) if status else None
+        opened = None if transactions is None else _others(_open(row, clients) for row in transactions)
+        if said and "MariaDB" not in about.get("version", ""):
+            said = of_mysql(said, opened or ())
         return Seen(
             time=time.time(),
             instance=about.get("aurora_server_id") or self.name,
             role=self._role(),
             version=about.get("version", ""),
             counters={str(row[0]).lower(): int(row[1]) for row in self.rows("counters") or ()},
-            innodb=innodb(status[0][2]) if status else None,
-            transactions=None
-            if transactions is None
-            else _others(_open(row, clients) for row in transactions),
+            innodb=said,
+            transactions=opened,
             replicas=known,
             server=f"{about.get('hostname', self.name)}:{about.get('port', '')}",
             is_rds=bool(known)
@@ -376,7 +415,7 @@ def reason(problem: exc.DBAPIError) -> str:
 
 
 def _open(row: Sequence[Any], clients: Mapping[int, str]) -> Transaction:
-    thread, user, host, command, started_at, isolation, modified, query = row
+    thread, user, host, command, started_at, isolation, modified, query, since = row
     return Transaction(
         int(thread),
         user,
@@ -386,6 +425,7 @@ def _open(row: Sequence[Any], clients: Mapping[int, str]) -> Transaction:
         isolation,
         int(modified),
         query,
+        float(since),
         clients.get(thread),
     )
 

@@ -62,11 +62,21 @@ def purge(rounds: Sequence[Round]) -> Purge:
     told, last = [one for one in rounds if one.writer is not None], rounds[-1]
     if last.writer is None:
         return Purge(last.time, "unknown", None, None, None, None)
-    holder = live.holder(last.seen)
+    holder = _could_hold(live.holder(last.seen), told)
     state = _state(told[-2], last) if len(told) > 1 else "unknown"
     if state != "blocked":
         holder = None
     return Purge(last.time, state, last.history_list_length, _slope(told), holder, _since(told, holder))
+
+
+def _could_hold(holder: Holder | None, told: Sequence[Round]) -> Holder | None:
+    """The holder, its session only where that is as old as the stand of purge: what began later did not stop it."""
+    if holder is None or holder.transaction is None:
+        return holder
+    stands = [one.writer.innodb.purge_finished for one in told if one.writer and one.writer.innodb]
+    stood = next((n for n, at in enumerate(reversed(stands)) if at != stands[-1]), len(stands))
+    since = told[-stood].time + 1
+    return holder if holder.transaction.view_since <= since else holder._replace(transaction=None)
 
 
 def _state(before: Round, last: Round) -> str:
@@ -133,10 +143,8 @@ def _holder(now: Purge) -> Iterator[tuple[str, str]]:
     known = "" if since is None else f", since {_clock(since)} ({now.time - since:,.0f} s)"
     one = holder.transaction
     if one is None:
-        yield (
-            "held by",
-            f"a session on {holder.instance}{known}; to see whose, name that instance by --reader",
-        )
+        said = f"a session that was not seen, on {holder.instance}{known}; name each --reader"
+        yield "held by", said
         return
     client = f" with {one.client}" if one.client else ""
     running = f"statement {statement(one.query).digest}" if one.query else "idle"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from aurora_analysis.errors import Error
@@ -71,3 +74,21 @@ def test_another_server_is_refused_in_one_line():
     """What is missing is named."""
     with pytest.raises(Error, match="MariaDB 10.5"):
         live.innodb("no InnoDB here")
+
+
+CAPTURED = Path(__file__).parent.parent / "payloads" / "mysql_5_7_29_transactions.json"
+
+
+def test_mysql_tells_less_and_its_purge_waits_for_less():
+    """Captured from a 5.7.29: its status is silent on who only reads, and a writer without a view holds nothing up."""
+    captured = json.loads(CAPTURED.read_text())
+    threads = captured["threads"]
+    transactions = [live._open(row, {}) for row in sorted(captured["transactions"], key=lambda row: -row[0])]
+    said = live.innodb("\n".join(captured["status"]))
+    assert set(said.writing) == {threads["has written, without a view"], threads["has written, with a view"]}
+    told = live.of_mysql(said, transactions)
+    holding = {"an idle snapshot", "a read-only snapshot", "has written, with a view", "a running statement"}
+    assert set(told.views) == {threads[name] for name in holding}
+    assert said.open_read_views == len(told.views)
+    assert told.writing == {}
+    assert told.purge_boundary == told.purge_finished == told.views[threads["an idle snapshot"]]

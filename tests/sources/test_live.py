@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import sqlalchemy
 from click.testing import CliRunner
 
 from aurora_analysis.cli import main
 from aurora_analysis.errors import Error
-from aurora_analysis.sources import live
+from aurora_analysis.sources import live, purge
 from aurora_analysis.sources.live import Innodb, Replica, Seen, Transaction
+from aurora_analysis.sources.purge import Round
 
 IDLE = Transaction(7, "etl", "10.0.0.7:4711", "Sleep", 1_000.0, "REPEATABLE READ", 0, None)
 OLDER = Transaction(6, "bi", "10.0.0.8:4712", "Sleep", 100.0, "READ COMMITTED", 0, None)
@@ -59,6 +62,22 @@ def test_a_reader_that_tells_of_no_view_is_known_by_the_writer():
     assert (found.instance, found.number, found.transaction) == ("db-2", 450, None)
     named = live.holder([said(replicas=known), said("db-2", "reader", IDLE, views={7: 460})])
     assert named.transaction == IDLE
+
+
+def test_a_session_that_began_after_purge_stood_is_not_to_blame():
+    """Who stopped purge was not seen; a view that is younger did not."""
+    young = IDLE._replace(started_at=1_030.0)
+    rounds = [
+        Round(at, [said("db-1", "writer", young, views={7: 500})._replace(counters={"uptime": at})])
+        for at in (1_000, 1_010, 1_020, 1_030)
+    ]
+    grown = [
+        replace(one, seen=[one.seen[0]._replace(innodb=one.seen[0].innodb._replace(trx_counter=900 + n))])
+        for n, one in enumerate(rounds)
+    ]
+    now = purge.purge(grown)
+    assert (now.state, now.holder.instance, now.holder.transaction) == ("blocked", "db-1", None)
+    assert "a session that was not seen, on db-1" in purge.line(now)
 
 
 @pytest.mark.parametrize(("is_rds", "statement"), [(True, "CALL mysql.rds_kill(7);"), (False, "KILL 7;")])
