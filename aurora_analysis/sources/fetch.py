@@ -314,8 +314,8 @@ def foretold(work: Work, asked: Rates, prices: Prices) -> list[str]:
         calls[chunk.service] += chunk.calls
     allowed = {service: rate.per_second for service, rate in rates(asked).items()}
     lines = [
-        f"{service}: up to {count:,} calls at {allowed[service]:g} a second, at least {count / allowed[service]:,.0f} s"
-        + (", an assumption: AWS publishes no limit" if service == "pi" else "")
+        f"{service}: up to {count:,} calls, {count / allowed[service]:,.0f} s at {allowed[service]:g} a second"
+        + (" (an assumption: AWS publishes no limit)" if service == "pi" else "")
         for service, count in sorted(calls.items())
     ]
     if not work.chunks:
