@@ -6,7 +6,7 @@ style, a marker, a label or a place says the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Literal
 
 import matplotlib.dates as mdates
@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 
+from aurora_analysis import marks
 from aurora_analysis.window import Window
 
 COLOURS = ("#5790fc", "#f89c20", "#e42536", "#964a8b", "#9c9ca1", "#7a21dd")
@@ -313,13 +314,15 @@ def ranks(moved: pd.DataFrame, *, most: int = 12, ax: Axes | None = None) -> Axe
     """
     shown = moved[(moved["rank"] <= most) | (moved["rank_before"] <= most)]
     ax = ax or _axes(height=1.0 + 0.26 * max(len(shown), 1))
+    looks = _looks(shown["digest"])
     for n, row in enumerate(shown.to_dict("records")):
-        ends = [row["rank_before"], row["rank"]]
-        ax.plot([0, 1], ends, color=_colour(n), linestyle=_style(n), marker=MARKERS[n % len(MARKERS)])
+        digest, ends = row["digest"], [row["rank_before"], row["rank"]]
+        ax.plot([0, 1], ends, marker=MARKERS[n % len(MARKERS)], **looks[digest])
+        digest = marks.short(digest)
         move = f", {row['move']}" if row["move"] else ""
         gone = np.isnan(row["rank"])
-        _beside(ax, -0.03, ends[0], row["digest"] + (move if gone else ""), "right")
-        _beside(ax, 1.03, ends[1], f"{row['digest']}  {row['share_pct']:.1f} %{move}", "left")
+        _beside(ax, -0.03, ends[0], digest + (move if gone else ""), "right")
+        _beside(ax, 1.03, ends[1], f"{digest}  {row['share_pct']:.1f} %{move}", "left")
     ax.set_xlim(-0.5, 1.7)
     ax.set_xticks([0, 1], ["before", "now: share of the load"])
     ax.set_ylabel("rank by load")
@@ -338,7 +341,7 @@ def changes(frame: pd.DataFrame, *, materiality_pct: float = 5.0, ax: Axes | Non
     """How far throughput and latency of each subject moved against the other window [%], with day-block intervals."""
     known = frame[frame["low_pct"].notna()]
     labels = [
-        f"{row['seat']} {row['digest']} {row['measure']}".replace("  ", " ").replace("_", " ")
+        f"{row['seat']} {marks.short(row['digest'])} {row['measure']}".replace("  ", " ").replace("_", " ")
         for row in known.to_dict("records")
     ]
     ax = intervals(
@@ -364,15 +367,15 @@ def log_histogram(
 ) -> Axes:
     """The share of executions by latency [ms], on a log axis; dashed lines show where each slow log cuts."""
     ax = ax or _axes(height=2.8)
-    for n, (group, rows) in enumerate(distribution.groupby(by)):
+    looks = _looks(distribution[by])
+    for group, rows in distribution.groupby(by):
         ax.step(
             rows["latency_ms"],
             100 * rows["share"],
             where="pre",
-            color=_colour(n),
-            linestyle=_style(n),
-            label=group,
+            label=marks.short(str(group)) if by == "digest" else group,
             linewidth=1.1,
+            **looks[group],
         )
     ax.set_ylabel("share of executions [%]")
     ax.set_ylim(bottom=0)
@@ -388,15 +391,15 @@ def ecdf(
 ) -> Axes:
     """The share of executions that took at most so long; dashed lines show where each slow log cuts."""
     ax = ax or _axes(height=2.8)
-    for n, (group, rows) in enumerate(distribution.groupby(by)):
+    looks = _looks(distribution[by])
+    for group, rows in distribution.groupby(by):
         ax.step(
             rows["latency_ms"],
             100 * rows["ecdf"],
             where="post",
-            color=_colour(n),
-            linestyle=_style(n),
-            label=group,
+            label=marks.short(str(group)) if by == "digest" else group,
             linewidth=1.3,
+            **looks[group],
         )
     ax.set_ylabel("executions at most so long [%]")
     ax.set_ylim(0, 101)
@@ -452,6 +455,17 @@ def _calm(ax: Axes) -> Axes:
     ax.grid(color=SHADE, linewidth=0.6)
     ax.set_axisbelow(True)
     return ax
+
+
+def _looks(names: pd.Series) -> dict[Hashable, dict[str, Any]]:
+    """Colour and line style of each name. A digest has its colour everywhere; the style tells apart those that share one."""
+    looks: dict[Hashable, dict[str, Any]] = {}
+    for n, name in enumerate(sorted(set(names))):
+        is_digest = marks.DIGEST.fullmatch(str(name))
+        colour = marks.COLOURS[marks.colour(str(name))] if is_digest else _colour(n)
+        like = sum(look["color"] == colour for look in looks.values())
+        looks[name] = {"color": colour, "linestyle": _style(like if is_digest else n)}
+    return looks
 
 
 def _colour(n: int) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "aurora_analysis"
 
-SHARED = {"errors", "window", "tables", "resources", "histogram", "fingerprint", "config"}
+SHARED = {"errors", "window", "tables", "resources", "histogram", "fingerprint", "config", "marks"}
 """Rooms that every other may use."""
 
 MAY_USE = {

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from aurora_analysis.analysis.sparkline import Sparkline, sparklines
 from aurora_analysis.analysis.verdict import Severity, Verdict, by_severity
 from aurora_analysis.window import Window, zone
 
@@ -126,11 +127,27 @@ def hour_of_week(classes: pd.DataFrame, roles: pd.Series, *, timezone: str = "UT
 
     Answers: when is it busy? `seat` is "writer" through every failover, a reader by its name; weekday 0 is Monday.
     """
-    seats = classes.assign(seat=classes["instance"].where(roles != "writer", "writer"))
-    totals = seats.groupby(["time", "seat"], as_index=False)["active_sessions"].sum()
+    totals = _seated(classes, roles)
     clock = totals["time"].dt.tz_convert(zone(timezone))
     totals = totals.assign(weekday=clock.dt.day_of_week, hour=clock.dt.hour)
-    return totals.groupby(["seat", "weekday", "hour"], as_index=False)["active_sessions"].mean()
+    return totals.groupby(["seat", "weekday", "hour"])["active_sessions"].mean().reset_index()
+
+
+def at_a_glance(
+    classes: pd.DataFrame, roles: pd.Series, instances: pd.DataFrame, window: Window
+) -> list[Sparkline]:
+    """The load of each seat over the window, held against its vCPUs."""
+    totals = _seated(classes, roles).rename(columns={"active_sessions": "value"})
+    seats = instances["instance"].where(instances["role"] != "writer", "writer")
+    vcpus = instances.groupby(seats)["vcpus"].last().dropna().to_dict()
+    measure = "active sessions"
+    return sparklines("db_load", totals.assign(measure=measure), {measure: "sessions"}, window, limits=vcpus)
+
+
+def _seated(classes: pd.DataFrame, roles: pd.Series) -> pd.DataFrame:
+    """All classes together, by `seat`: "writer" through every failover, a reader by its name."""
+    seats = classes.assign(seat=classes["instance"].where(roles != "writer", "writer"))
+    return seats.groupby(["time", "seat"])["active_sessions"].sum().reset_index()
 
 
 def profile(classes: pd.DataFrame, instances: pd.DataFrame, window: Window) -> pd.DataFrame:

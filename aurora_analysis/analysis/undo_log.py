@@ -24,6 +24,7 @@ from aurora_analysis.analysis.read_views import (
     stretches,
     without_gaps,
 )
+from aurora_analysis.analysis.sparkline import Sparkline, sparklines
 from aurora_analysis.analysis.verdict import Severity, Verdict
 from aurora_analysis.window import Window
 
@@ -68,6 +69,13 @@ def growth_episodes(history: pd.Series, *, least: float | None = None) -> pd.Dat
         _episode(part, *span) for part in without_gaps(history) for span in _spans(part.to_numpy(), threshold)
     ]
     return pd.DataFrame(rows, columns=EPISODE_COLUMNS).astype({"complete": bool})
+
+
+def at_a_glance(history: pd.Series, window: Window) -> list[Sparkline]:
+    """The history list over the window, as a sparkline."""
+    named = {"seat": "writer", "measure": "history list length"}
+    rows = history.rename("value").rename_axis("time").reset_index().assign(**named)
+    return sparklines("undo_log", rows, {named["measure"]: "transactions"}, window)
 
 
 def notable_growth(

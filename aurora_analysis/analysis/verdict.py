@@ -13,6 +13,8 @@ from typing import Any, Literal
 from markupsafe import Markup
 
 MIME_TYPE = "application/vnd.aurora-analysis.finding+json"
+SPARKLINE = "application/vnd.aurora-analysis.sparkline+json"
+"""The kind of a sparkline, which travels likewise."""
 
 Severity = Literal["act", "watch", "ok", "unknown"]
 SEVERITIES: tuple[Severity, ...] = ("act", "watch", "unknown", "ok")

@@ -32,6 +32,7 @@ from scipy import stats
 from aurora_analysis.analysis import matching
 from aurora_analysis.analysis.experiment import adjusted
 from aurora_analysis.analysis.matching import Array, Sums
+from aurora_analysis.analysis.sparkline import Sparkline, sparklines
 from aurora_analysis.analysis.verdict import SEVERITIES, Severity, Verdict, by_severity
 from aurora_analysis.tables import METRICS
 from aurora_analysis.window import Window
@@ -115,6 +116,14 @@ def seated(hours: pd.DataFrame, roles: pd.Series) -> pd.DataFrame:
     hours = hours.assign(seat=hours["instance"].where(roles != "writer", "writer"))
     hours = hours.drop_duplicates(["time", "instance", "digest", "measure"])
     return hours.groupby(["time", *SUBJECT], as_index=False)[["total", "weight"]].sum()
+
+
+def at_a_glance(hours: pd.DataFrame, window: Window, others: Sequence[Window]) -> list[Sparkline]:
+    """The key metrics of each seat over the window, beside the windows that it is compared with."""
+    rows = hours[hours["digest"] == ""]
+    shown = rows.assign(value=rows["total"] / rows["weight"], measure=rows["measure"].str.replace("_", " "))
+    units = {name.replace("_", " "): UNITS[name] for name in KEY_METRICS}
+    return sparklines("workload_change", shown, units, window, others)
 
 
 def moves(

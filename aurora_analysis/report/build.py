@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 from aurora_analysis import __version__, resources
 from aurora_analysis.errors import Error
-from aurora_analysis.report import history, index, record, runner, suite
+from aurora_analysis.report import history, index, record, runner, statements, suite
 from aurora_analysis.store import Store
 from aurora_analysis.window import Window, zone
 
@@ -96,6 +96,8 @@ def report(
         if request.settings:
             environment["AURORA_ANALYSIS_CONFIG"] = str(Path(request.settings).resolve())
         outcomes = runner.run(tasks, jobs=jobs or os.cpu_count() or 1, environment=environment, done=done)
+        readable = [cluster for cluster in clusters if not cluster["error"]]
+        statements.write(folder, store, readable, outcomes)
         told = index.record(run, clusters, outcomes)
         index.write(folder, told)
     return told, output

@@ -10,17 +10,20 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
 import nbformat
 import nh3
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from nbconvert.filters import Highlight2HTML, ansi2html
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
-from aurora_analysis.analysis.verdict import MIME_TYPE, SEVERITIES, SYMBOLS
+from aurora_analysis import marks
+from aurora_analysis.analysis.verdict import MIME_TYPE, SEVERITIES, SPARKLINE, SYMBOLS
+from aurora_analysis.report import tiles
 from aurora_analysis.window import Window, zone
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -155,13 +158,23 @@ class Heading(NamedTuple):
 def _cell(cell: nbformat.NotebookNode, contents: list[Heading]) -> dict[str, Any]:
     """A cell as the template shows it; its headings are added to the contents."""
     if cell.cell_type == "markdown":
-        return {"prose": _anchored(_prose(cell.source), contents), "code": "", "outputs": []}
+        return {
+            "prose": _anchored(_prose(cell.source), contents),
+            "code": "",
+            "outputs": [],
+            "sparklines": [],
+        }
     tags = cell.metadata.get("tags", [])
     is_code = cell.cell_type == "code" and not PARAMETER_TAGS & set(tags)
     return {
         "prose": "",
         "code": _highlighted(cell.source) if is_code and cell.source.strip() else "",
         "outputs": [_output(output) for output in cell.get("outputs", [])],
+        "sparklines": tiles.rows(
+            [one.data[SPARKLINE] for one in cell.outputs if SPARKLINE in one.get("data", {})]
+        )
+        if cell.cell_type == "code"
+        else [],
         "heading": contents[-1].text if contents else "",
     }
 
@@ -176,7 +189,7 @@ def _output(output: nbformat.NotebookNode) -> dict[str, Any]:
         return {"kind": output.name, "content": _terminal(output.text)}
     if output.output_type == "error":
         return {"kind": "error", "content": _terminal("\n".join(output.traceback))}
-    kind = next((kind for kind in (MIME_TYPE, *SHOWN) if kind in output.data), "")
+    kind = next((kind for kind in (MIME_TYPE, SPARKLINE, *SHOWN) if kind in output.data), "")
     return {"kind": kind, "content": SHOW.get(kind, str)(output.data.get(kind, ""))}
 
 
@@ -186,7 +199,42 @@ def _prose(source: str) -> Markup:
 
 
 def _table(fragment: str) -> Markup:
-    return Markup(EMPTY_HEADER.sub(r"<td\1></td>", aligned(clean(fragment))))
+    table = without_numbers(clean(fragment))
+    return linked(Markup(EMPTY_HEADER.sub(r"<td\1></td>", aligned(table))))
+
+
+def without_numbers(fragment: str) -> str:
+    """A frame without its row numbers, which count and tell nothing."""
+    first = [HEAD.match(row) for row in ROW.findall(fragment)]
+    numbers = [one[2].strip() if one else None for one in first]
+    if not numbers or numbers != ["", *map(str, range(len(numbers) - 1))]:
+        return fragment
+    return ROW.sub(lambda row: f"<tr>{HEAD.sub('', row[1], count=1)}</tr>", fragment)
+
+
+HEAD = re.compile(r"\s*<th([^>]*)>(.*?)</th>", re.DOTALL)
+
+
+def linked(shown: Markup, folder: str = "") -> Markup:
+    """The same with each digest as its short id, in its colour, a link to the cluster's page of statements."""
+    return Markup(TEXT.sub(lambda text: marks.DIGEST.sub(partial(_link, folder=folder), text[0]), shown))
+
+
+TEXT = re.compile(r"(?:^|(?<=>))[^<>]+")
+"""What stands between tags: an attribute keeps its digest."""
+
+
+def _link(digest: re.Match[str], folder: str) -> str:
+    name = digest[0]
+    return (
+        f'<a class="digest c{marks.colour(name)}" href="{folder}statements.html#{name}" title="{name}">'
+        f"{marks.short(name)}</a>"
+    )
+
+
+def _with_links(text: str, folder: str = "") -> Markup:
+    """A text, escaped, with its digests as links."""
+    return linked(escape(text), folder)
 
 
 def _terminal(text: str) -> Markup:
@@ -218,6 +266,11 @@ def _anchored(prose: Markup, contents: list[Heading]) -> Markup:
     return Markup(re.sub(r"<h([1-4])>(.*?)</h\1>", anchored, prose, flags=re.DOTALL))
 
 
+COLOURED = "".join(
+    f".digest.c{n}::before {{ background: {colour}; }}\n" for n, colour in enumerate(marks.COLOURS)
+)
+
+
 @functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
@@ -227,8 +280,11 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters["linked"] = _with_links
+    environment.globals["short"], environment.globals["colour_of"] = marks.short, marks.colour
     environment.globals["symbols"] = SYMBOLS
+    environment.globals["sparkline_type"] = SPARKLINE
     environment.globals["finding_type"] = MIME_TYPE
     environment.globals["figure_text"] = figure_text
-    environment.globals["style"] = Markup((TEMPLATES / "style.css").read_text("utf-8"))
+    environment.globals["style"] = Markup((TEMPLATES / "style.css").read_text("utf-8") + COLOURED)
     return environment

@@ -15,8 +15,8 @@ import pandas as pd
 
 from aurora_analysis.analysis.verdict import SEVERITIES
 from aurora_analysis.errors import Error
-from aurora_analysis.report import html
-from aurora_analysis.report.runner import Outcome
+from aurora_analysis.report import html, tiles
+from aurora_analysis.report.runner import Outcome, place
 from aurora_analysis.window import Window
 
 SCHEMA = 1
@@ -77,20 +77,38 @@ def page(told: Mapping[str, Any], folder: Path) -> str:
             "simulated": clusters[finding["cluster"]]["simulated"],
             "compressed": clusters[finding["cluster"]].get("compressed", ""),
             "href": quote(finding["page"], safe="/#"),
+            "folder": _folder(finding["cluster"]),
         }
         for finding in told["findings"]
     ]
     severities = Counter(finding["severity"] for finding in findings)
-    leading = [finding for finding in findings if finding["severity"] in ("act", "watch")][:LEADING]
+    leading = _leading(findings)
     return html.render(
         "index.html.j2",
         run=told["run"],
-        clusters=[_shown_cluster(cluster, told["run"]["timezone"]) for cluster in told["clusters"]],
+        clusters=[_shown_cluster(cluster, told) for cluster in told["clusters"]],
         leading=leading,
         others=[finding for finding in findings if finding not in leading],
         counts=[(severity, severities[severity]) for severity in SEVERITIES if severities[severity]],
         pages=[_shown_page(notebook, told["findings"], folder) for notebook in told["notebooks"]],
+        statements=[(name, quote(href)) for name, href in _statements(told) if (folder / href).exists()],
     )
+
+
+def _leading(findings: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The findings that stand in full: what asks for something, most severe first, and each subject once."""
+    asking = [finding for finding in findings if finding["severity"] in ("act", "watch")]
+    first = {(one["cluster"], one["subject"], one["level"]): one for one in reversed(asking)}.values()
+    return [one for one in asking if any(one is other for other in first)][:LEADING]
+
+
+def _statements(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(one["cluster"], f"{place(one['cluster'], 'statements')}.html") for one in told["clusters"]]
+
+
+def _folder(cluster: str) -> str:
+    """The address of a cluster's pages."""
+    return quote(place(cluster, ""))
 
 
 def recorded(path: Path) -> dict[str, Any]:
@@ -220,14 +238,18 @@ def _notebook(outcome: Outcome) -> dict[str, Any]:
         "seconds": outcome.seconds,
         "page": f"{outcome.place}.html",
         "parameters": dict(outcome.parameters),
+        "sparklines": outcome.sparklines,
     }
 
 
-def _shown_cluster(cluster: Mapping[str, Any], timezone: str) -> dict[str, Any]:
-    window = {"start": cluster["start"], "end": cluster["end"], "timezone": timezone}
+def _shown_cluster(cluster: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+    window = {"start": cluster["start"], "end": cluster["end"], "timezone": told["run"]["timezone"]}
+    name = cluster["cluster"]
+    lines = [line for one in told["notebooks"] if one["cluster"] == name for line in one["sparklines"]]
     rows = [row | _shown_row(row) for row in cluster["coverage"]]
     text = html.window_text(window) if cluster["start"] else "window unknown"
-    return {**cluster, "window_text": text, "coverage": rows}
+    shown = {"seats": tiles.rows(lines), "folder": _folder(name)}
+    return {**cluster, "window_text": text, "coverage": rows, **shown}
 
 
 def _shown_row(row: Mapping[str, Any]) -> dict[str, Any]:

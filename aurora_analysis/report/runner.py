@@ -29,7 +29,7 @@ from papermill.exceptions import PapermillExecutionError
 from papermill.execute import remove_error_markers
 from traitlets.config import Config
 
-from aurora_analysis.analysis.verdict import MIME_TYPE, Verdict
+from aurora_analysis.analysis.verdict import MIME_TYPE, SPARKLINE, Verdict
 from aurora_analysis.report import html
 
 MANIFEST = "aurora_analysis"
@@ -61,6 +61,7 @@ class Outcome:
     seconds: float
     error: str = ""
     findings: list[dict[str, Any]] = field(default_factory=list)
+    sparklines: list[dict[str, Any]] = field(default_factory=list)
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -136,6 +137,7 @@ def execute(task: Task) -> Outcome:
         seconds=round(time.monotonic() - began, 1),
         error=error,
         findings=[verdict.to_dict() for verdict in verdicts],
+        sparklines=[dict(told) for told in _shown(notebook, SPARKLINE)],
         parameters=task.manifest["parameters"],
     )
     _keep(task, notebook, outcome)
@@ -144,8 +146,13 @@ def execute(task: Task) -> Outcome:
 
 def findings(notebook: nbformat.NotebookNode) -> list[Verdict]:
     """The verdicts that an executed notebook shows, in its order."""
+    return [Verdict(**told) for told in _shown(notebook, MIME_TYPE)]
+
+
+def _shown(notebook: nbformat.NotebookNode, kind: str) -> list[dict[str, Any]]:
+    """What an executed notebook shows of a kind."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    return [Verdict(**output.data[MIME_TYPE]) for output in outputs if MIME_TYPE in output.get("data", {})]
+    return [output.data[kind] for output in outputs if kind in output.get("data", {})]
 
 
 class Kernel(AsyncKernelManager):

@@ -1,0 +1,48 @@
+"""The page of a cluster's statements: what stands behind each short id, and which pages speak of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from aurora_analysis.report import html
+from aurora_analysis.report.runner import Outcome, place
+from aurora_analysis.store import Store
+
+NAME = "statements"
+LINK = re.compile(rf'href="{NAME}\.html#([0-9a-f]{{16}})"')
+
+
+def write(
+    folder: Path, store: Store, clusters: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]
+) -> None:
+    """A page for each cluster, of the statements that its other pages name."""
+    for cluster in clusters:
+        named = mentions(folder, [one for one in outcomes if one.cluster == cluster["cluster"]])
+        if named:
+            known = store.read("statements", cluster=cluster["cluster"])
+            page = folder / f"{place(cluster['cluster'], NAME)}.html"
+            page.write_text(
+                html.render("statements.html.j2", cluster=cluster, rows=_rows(named, known)), "utf-8"
+            )
+
+
+def mentions(folder: Path, outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    """Each digest that the pages link, with those pages; those that more pages name come first."""
+    found: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        page = folder / f"{outcome.place}.html"
+        text = page.read_text("utf-8") if page.exists() else ""
+        for digest in dict.fromkeys(LINK.findall(text)):
+            found.setdefault(digest, []).append(outcome)
+    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
+
+
+def _rows(named: Mapping[str, Sequence[Outcome]], known: pd.DataFrame) -> list[dict[str, Any]]:
+    mine = known[known["digest"].isin([*named])].drop_duplicates("digest").set_index("digest")
+    told = mine[["fingerprint", "kind", "first_seen", "last_seen"]].to_dict("index")
+    return [{"digest": digest, "pages": pages, "told": told.get(digest)} for digest, pages in named.items()]

@@ -1,0 +1,57 @@
+"""A digest is the same everywhere: short id, colour, and a link to what stands behind it."""
+
+from __future__ import annotations
+
+import pandas as pd
+from markupsafe import Markup
+
+from aurora_analysis import marks
+from aurora_analysis.report import html, statements
+from aurora_analysis.report.runner import Outcome
+
+DIGEST = "0c5ae9b67c750a82"
+TITLE = f'title="{DIGEST}"'
+
+
+def test_a_digest_becomes_a_link_in_its_colour():
+    """In text, not in attributes; a number of sixteen digits and a longer hash are none."""
+    told = Markup(f"<td {TITLE}>{DIGEST} 1234567890123456 {'a1' * 20}</td>")
+    shown = html.linked(told, "shop/")
+    assert shown.count("<a ") == 1
+    assert f"<td {TITLE}>" in shown
+    assert f'class="digest c{marks.colour(DIGEST)}" href="shop/statements.html#{DIGEST}"' in shown
+    assert f">{marks.short(DIGEST)}</a>" in shown
+
+
+def test_a_figure_gives_it_the_same_colour():
+    """And its line style tells it from others of that colour."""
+    from aurora_analysis import plots
+
+    twins = [f"{int(DIGEST[:8], 16) + 10 * n:08x}{'a' * 8}" for n in range(3)]
+    looks = plots._looks(pd.Series(twins))
+    assert {look["color"] for look in looks.values()} == {marks.COLOURS[marks.colour(DIGEST)]}
+    assert len({str(look["linestyle"]) for look in looks.values()}) == 3
+
+
+def test_the_page_of_statements_has_all_that_pages_name(store, tmp_path):
+    """With their text, escaped; one that the store does not know is said to be unknown."""
+    seen = pd.to_datetime(["2026-11-09T01:00:00Z"]).as_unit("us")
+    row = {"digest": [DIGEST], "fingerprint": ["select '<b>'"], "kind": ["select"]}
+    store.merge(
+        "statements",
+        pd.DataFrame(row | {"first_seen": seen, "last_seen": seen}),
+        cluster="shop",
+        source="test",
+    )
+    (tmp_path / "shop").mkdir()
+    other = "f" * 16
+    page = html.linked(Markup(f"<p>{DIGEST} {other}</p>"))
+    for name in ("db_load", "latency"):
+        (tmp_path / f"shop/{name}.html").write_text(page if name == "db_load" else page.replace(other, ""))
+    outcomes = [Outcome("shop", name, name, 1.0) for name in ("db_load", "latency")]
+    statements.write(tmp_path, store, [{"cluster": "shop", "simulated": "", "compressed": ""}], outcomes)
+    told = (tmp_path / "shop/statements.html").read_text()
+    assert told.index(f'id="{DIGEST}"') < told.index(f'id="{other}"')
+    assert "select &#39;&lt;b&gt;&#39;" in told
+    assert "The store knows no text of it" in told
+    assert told.count('<a href="db_load.html">') == 2

@@ -1,0 +1,51 @@
+"""Small multiples: one tile a measure, by seat; a line that breaks at gaps; words for who cannot see it."""
+
+from __future__ import annotations
+
+from aurora_analysis.report import tiles
+
+LOAD = {
+    "topic": "db_load",
+    "seat": "writer",
+    "measure": "active sessions",
+    "unit": "sessions",
+    "course": "1 2 - 4 2",
+    "low": "1 1 1 1 -",
+    "high": "2 2 2 2 -",
+    "limit": 8.0,
+    "mean": 2.25,
+    "change_pct": -3.6,
+}
+
+
+def test_a_line_breaks_where_nothing_was_observed():
+    """Two strokes; the band ends where the weeks before were not observed; the limit is near enough to show."""
+    svg = str(tiles.rows([LOAD])[0][1][0]["svg"])
+    line = svg.split('class="line" d="')[1].split('"')[0]
+    assert line.count("M") == 2
+    assert svg.count('class="band"') == 1
+    assert 'class="limit"' in svg
+
+
+def test_a_limit_far_above_is_left_out():
+    """It would press the line to the ground."""
+    assert 'class="limit"' not in tiles.rows([LOAD | {"limit": 96.0}])[0][1][0]["svg"]
+
+
+def test_a_tile_tells_its_numbers_in_words():
+    """Who hears the page hears what the figure shows."""
+    ((seat, (tile,)),) = tiles.rows([LOAD])
+    assert seat == "writer"
+    assert tile["spoken"] == (
+        "writer, active sessions: 2.25 sessions on average, -4 % against the window before. Open the page."
+    )
+
+
+def test_seats_are_rows_the_writer_first():
+    """Whatever the order in which notebooks told of them."""
+    told = [LOAD | {"seat": seat} for seat in ("shop-3", "shop-1", "writer", "shop-3")]
+    assert [(seat, len(row)) for seat, row in tiles.rows(told)] == [
+        ("writer", 1),
+        ("shop-1", 1),
+        ("shop-3", 2),
+    ]
