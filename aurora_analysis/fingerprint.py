@@ -18,8 +18,8 @@ statement has tags, where drivers and frameworks write them, and only values wit
 most 100 characters. What was commented out inside a statement, a mail address or a sentence is no tag. Who writes
 a customer's number into such a comment finds it in the tags.
 
-performance_schema's digests tell the same statements apart but for `DIFFERS`, which names every kind of pair that
-one of the two merges. The digest is 16 hex digits of BLAKE2b (RFC 7693) of the fingerprint.
+performance_schema's digests tell the same statements apart but for `DIFFERS` (MariaDB) and `DIFFERS_MYSQL`, which
+name every kind of pair that one of the two merges. The digest is 16 hex digits of BLAKE2b (RFC 7693) of the fingerprint.
 """
 
 from __future__ import annotations
@@ -43,6 +43,12 @@ DIFFERS = {
     "version comment": "the server runs /*!99999 x */ by its version; here it is code",
 }
 """Where performance_schema (MariaDB 10.11) and this policy differ: the kind of pair → who tells it apart."""
+
+DIFFERS_MYSQL = {name: why for name, why in DIFFERS.items() if name != "sign"} | {
+    "optimizer hint": "MySQL tells a statement with /*+ a hint */ from the same without",
+    "position": "MySQL tells ORDER BY 1 from ORDER BY 2",
+}
+"""The same for MySQL 9.7."""
 
 CHARSETS = "armscii8|ascii|big5|binary|cp125[0167]|cp8(?:50|52|66)|cp932|dec8|eucjpms|euckr|gb18030|gb2312|gbk|geostd8|greek|hebrew|hp8|keybcs2|koi8[ru]|latin[1257]|mac(?:ce|roman)|sjis|swe7|tis620|ucs2|ujis|utf16(?:le)?|utf32|utf8(?:mb[34])?"
 
@@ -232,6 +238,8 @@ SYNONYMS = {
         for unit in ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
     },
     "regexp": "rlike",
+    "describe": "explain",
+    "columns": "fields",
     "database": "schema",
     "databases": "schemas",
     "current_date": "curdate",
@@ -242,7 +250,7 @@ SYNONYMS = {
     "char": "character",
     "varchar": "varcharacter",
 }
-"""How a server spells in its digest text what has several names (MariaDB 10.11's tokens)."""
+"""How a server spells in its digest text what has several names (tokens of MariaDB 10.11 and MySQL 9.7)."""
 
 
 def join_key(text: str) -> str:
@@ -259,19 +267,21 @@ def joined(text: str, keys: Collection[str], *, cut_at: int = CUT_AT) -> str | N
 
     `text` is a DIGEST_TEXT of performance_schema, or Performance Insights' tokenised statement.
     """
-    cut = len(text.encode()) >= cut_at or text.endswith("...")
+    is_list = text.endswith("?, ...")
+    cut = len(text.encode()) >= cut_at or (text.endswith("...") and not is_list)
     key = _key_of_digest_text(text, cut)
     if key in keys and not cut:
         return key
-    found = [other for other in keys if other.startswith(key)] if cut else []
+    found = [other for other in keys if other.startswith(key)] if cut and key else []
     return found[0] if len(found) == 1 else None
 
 
 def _key_of_digest_text(text: str, cut: bool) -> str:
+    """The join key of a server's text; empty where the text does not show where its names end."""
     if cut:
         text = text[: text.rfind(" ")]  # the last token may be a part of one
-    text = re.sub(r"\(_charset\) *", "", text).replace("(unknown)", VALUE)
-    key = join_key(fingerprint(text))
+    found = statement(re.sub(r"\(_charset\) *", "", text).replace("(unknown)", VALUE))
+    key = join_key(found.fingerprint) if found.whole else ""
     return key.rstrip("?+,(") if cut else key
 
 

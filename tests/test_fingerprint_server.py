@@ -60,12 +60,16 @@ def observed(observer: pymysql.Connection) -> tuple[str, str]:
     raise AssertionError("the server counted no statement")
 
 
+def generated() -> list[str]:
+    """Three statements of each template of the generator."""
+    r = random.Random(5)
+    return [shape(r, table) for _, shape, table in generator.TEMPLATES for _ in range(3)]
+
+
 @pytest.fixture(scope="module")
 def counted(server_digest: Digest) -> list[tuple[str, str, str]]:
-    """Three statements of each template of the generator, with the server's digest and its text."""
-    r = random.Random(5)
-    statements = [shape(r, table) for _, shape, table in generator.TEMPLATES for _ in range(3)]
-    return [(sql, *server_digest(sql)) for sql in statements]
+    """The generator's statements, with the server's digest and its text."""
+    return [(sql, *server_digest(sql)) for sql in generated()]
 
 
 def test_digests_are_one_to_one(counted):
