@@ -76,12 +76,12 @@ def columns(open_: Array, load: Array, drain: float, known: Mask) -> Array:
     found[:, :, DOSE] = _dose(open_, load, drain)[known]
     found[:, :, TAIL] = after[known]
     found[:, :, LEAD] = _lead(open_, after)[known]
-    return found.reshape(len(found), -1)
+    return found.reshape(len(found), COLUMNS * open_.shape[1])
 
 
 def means_while_open(columns: Array) -> Array:
     """The mean of each column over the minutes in which its workload is open; 0 where it never is."""
-    own = columns.reshape(len(columns), -1, COLUMNS)
+    own = columns.reshape(len(columns), columns.shape[1] // COLUMNS, COLUMNS)
     exposed = (own[:, :, OPEN] > 0).astype(float)
     sums = np.einsum("tw,twc->wc", exposed, own)
     return np.asarray(sums / np.maximum(exposed.sum(axis=0), 1)[:, None]).ravel()

@@ -1,7 +1,10 @@
 """The error of an effect, from how far it moves when one day after another is left out.
 
-Minutes hang together and runs are few: a day is what may be taken as drawn anew. The days' sum of squares is the
-CR3 variance (Bell & McCaffrey 2002); how evenly the days share the estimate gives it its degrees of freedom.
+Minutes hang together and runs are few: a day is what may be taken as drawn anew. A day's part in the error is
+halfway between what its residuals say (CR0: too little, for the fit follows them) and how far the effect moves when
+all is fitted again without the day, the nuisance too (CR3: too much). That is never less than the root between the
+two, CR2, which is right where minutes are independent (Bell & McCaffrey 2002; Pustejovsky & Tipton 2018). How evenly
+the days share the estimate gives it its degrees of freedom.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from aurora_analysis.analysis.nuisance import Array, Integers
+from aurora_analysis.analysis.nuisance import Array, Integers, Left, side_by_side
 
 RIDGE = 1e-9
 """Of a column's own square: far below what the data resolve, and enough where two columns are the same one."""
@@ -41,40 +44,46 @@ def no_fit(metrics: int) -> Fit:
 class Days:
     """Inner products of columns, day by day: with each other (`grams`) and with each metric (`moments`).
 
-    They are all that a fit needs; columns and metrics have the nuisance removed.
+    They are all that a fit needs; columns and metrics have the nuisance removed. `anew` is what fitting the
+    nuisance again, without the day, takes from the products of all other days.
     """
 
     grams: Array
     moments: Array
+    anew: tuple[Array, Array]
 
     def coefficients(self, kept: Integers) -> Array:
         """The coefficient of each kept column, by metric: what least squares over all days gives."""
-        grams, moments = self.grams[:, kept[:, None], kept].sum(axis=0), self.moments[:, kept].sum(axis=0)
-        return np.asarray(np.linalg.solve(grams + _ridge(grams), moments))
+        gram, moment = self.grams[:, kept[:, None], kept].sum(axis=0), self.moments[:, kept].sum(axis=0)
+        return np.asarray(np.linalg.solve(gram + _ridge(gram), moment))
 
     def fit(self, kept: Integers, weights: Array) -> Fit:
         """The weighted sum of the coefficients of the kept columns."""
-        grams, moments = self.grams[:, kept[:, None], kept], self.moments[:, kept]
+        pairs = kept[:, None], kept
+        grams, moments = self.grams[:, *pairs], self.moments[:, kept]
         gram, moment = grams.sum(axis=0), moments.sum(axis=0)
         ridge = _ridge(gram)
         solved = np.linalg.solve(gram + ridge, np.column_stack([moment, weights]))
         coefficients, direction = solved[:, :-1], solved[:, -1]
         # A column that only one day has is nothing without that day: the ridge lets it be.
-        without = np.linalg.solve(gram - grams + ridge, moment - moments)
-        error = np.sqrt(((weights @ (without - coefficients)) ** 2).sum(axis=0))
+        without = np.linalg.solve(
+            gram - grams - self.anew[0][:, *pairs] + ridge, moment - moments - self.anew[1][:, kept]
+        )
+        own, moved = direction @ (moments - grams @ coefficients), weights @ (coefficients - without)
+        error = np.sqrt((((own + moved) / 2) ** 2).sum(axis=0))
         share = grams @ direction @ direction
         share = share / share.sum()
         # A latency that never changes has no error: far below what could ever matter, but not zero.
         return Fit(weights @ coefficients, np.maximum(error, 1e-9), max(2.0, 1 / (share**2).sum() - 1))
 
 
-def days(columns: Sequence[Array], y: Array, edges: Integers) -> Days:
+def days(columns: Sequence[Left], y: Left, edges: Integers) -> Days:
     """The inner products of columns, side by side, over the days that begin at `edges`."""
-    # Each column in one piece: gathering some of many is then a copy, not a walk through all of them.
-    together = np.concatenate([*(part.T for part in columns), y.T])
-    count = len(together) - y.shape[1]
-    products = np.stack([day[:count] @ day.T for day in np.split(together, edges[1:], axis=1)])
-    return Days(products[:, :, :count], products[:, :, count:])
+    both = side_by_side([*columns, y])
+    count = both.rest.shape[1] - y.rest.shape[1]
+    products = np.stack([day[:count] @ day.T for day in np.split(both.rest.T, edges[1:], axis=1)])
+    anew = both.taken[:, :, :count].swapaxes(1, 2) @ both.taken
+    return Days(products[:, :, :count], products[:, :, count:], (anew[:, :, :count], anew[:, :, count:]))
 
 
 def _ridge(gram: Array) -> Array:

@@ -7,7 +7,7 @@ lag, CPU, the writer's active sessions) is never among them: it would take the e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -32,6 +32,12 @@ HOUR_HARMONICS = 8
 """Of the minute of the hour: what cron starts at :00 and :30 is sharp."""
 
 WEEKEND_HARMONICS = 4
+
+RIDGE = 1e-12
+"""Seasons and drift overlap a little: this is far below what a float of the data resolves."""
+
+DAY_RIDGE = 1e-8
+"""A day that is left out leaves its own level, and a wave that is of this day alone, with nothing to be fitted to."""
 
 LOAD_HINGES = (0.50, 0.75, 0.90, 0.97)
 """Quantiles of log load at which the slope of latency over load may change: queues bend it."""
@@ -114,20 +120,79 @@ def clock_alone(grid: Grid) -> Array:
     return np.column_stack([hats, hats * grid.weekend[:, None]])
 
 
+@dataclass(frozen=True)
+class Left:
+    """Columns with the nuisance removed (`rest`), and what it takes from these when it is fitted without a day.
+
+    `taken` is day by day, in coordinates of length one: its inner products are those of the columns that it means.
+    """
+
+    rest: Array
+    taken: Array
+
+    def of(self, chosen: slice | Integers) -> Left:
+        """Some of the columns."""
+        return Left(self.rest.T[chosen].T, self.taken[:, :, chosen])
+
+
+def side_by_side(parts: Sequence[Left]) -> Left:
+    """The columns of several in a row."""
+    # Each column in one piece: gathering some of many is then a copy, not a walk through all of them.
+    rest = np.concatenate([part.rest.T for part in parts]).T
+    return Left(rest, np.concatenate([part.taken for part in parts], axis=2))
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Removes from any columns what `columns` can explain, by least squares.
+
+    `grams` are the inner products of `columns` by day, which begin at `edges`; `factors` the Cholesky factors of
+    all of them (the first) and of all but those of each day.
+    """
+
+    columns: Array
+    edges: Integers
+    grams: Array
+    factors: Array
+
+    def residual(self, values: Array) -> Array:
+        """What is left of values."""
+        return self.left(values).rest
+
+    def left(self, values: Array) -> Left:
+        """What is left of values."""
+        moments = np.stack([day.T @ part for day, part in zip(self._days(self.columns), self._days(values))])
+        coefficients = linalg.cho_solve((self.factors[0], True), moments.sum(axis=0))
+        rest = self.columns @ coefficients
+        np.subtract(values, rest, out=rest)
+        anew = zip(self.factors[1:], moments - self.grams @ coefficients)
+        return Left(
+            rest, np.stack([linalg.solve_triangular(factor, part, lower=True) for factor, part in anew])
+        )
+
+    def room(self, count: int) -> Left:
+        """Room for what is left of so many columns."""
+        days, size, _ = self.grams.shape
+        return Left(np.empty((len(self.columns), count), order="F"), np.empty((days, size, count)))
+
+    def _days(self, values: Array) -> list[Array]:
+        return np.split(values, self.edges[1:])
+
+
+def removal(columns: Array, edges: Integers) -> Removal:
+    """How to remove columns over days that begin at `edges`."""
+    lengths = np.sqrt(np.einsum("ij,ij->j", columns, columns))
+    scaled = columns / np.where(lengths > 0, lengths, 1)
+    grams = np.stack([day.T @ day for day in np.split(scaled, edges[1:])])
+    gram = grams.sum(axis=0)
+    without = gram - grams + DAY_RIDGE * np.eye(len(gram))
+    kept = np.concatenate([(gram + RIDGE * np.eye(len(gram)))[None], without])
+    return Removal(scaled, edges, grams, np.asarray(np.linalg.cholesky(kept)))
+
+
 def residual_maker(columns: Array) -> Callable[[Array], Array]:
     """The function that removes from any columns what `columns` can explain, by least squares."""
-    gram = columns.T @ columns
-    scale = np.sqrt(np.maximum(np.diag(gram), 1e-300))
-    # Seasons and drift overlap a little: this ridge is far below what a float of the data resolves.
-    factor = linalg.cho_factor(gram / np.outer(scale, scale) + 1e-12 * np.eye(len(gram)))
-
-    def residual(values: Array) -> Array:
-        moments = (values.T @ columns).T / scale[:, None]
-        coefficients = linalg.cho_solve(factor, moments) / scale[:, None]
-        explained = columns @ coefficients
-        return np.subtract(values, explained, out=explained)
-
-    return residual
+    return removal(columns, np.zeros(1, dtype=np.int64)).residual
 
 
 def _time_of_day(clock: Integers) -> Array:

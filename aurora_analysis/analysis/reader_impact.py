@@ -15,7 +15,7 @@ days can (`aurora-analysis experiment`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,7 +27,8 @@ from scipy import stats
 from aurora_analysis.analysis import exposure, jackknife, nuisance
 from aurora_analysis.analysis.experiment import adjusted
 from aurora_analysis.analysis.jackknife import Fit
-from aurora_analysis.analysis.nuisance import Array, Grid, Integers, Mask
+from aurora_analysis.analysis.nuisance import Array, Grid, Integers, Left, Mask, Removal
+from aurora_analysis.analysis.study import Study, stack, study
 from aurora_analysis.errors import Error
 
 COLUMNS = [
@@ -85,7 +86,10 @@ EXPLAINED_MOST = 0.80
 
 COMPARABLE_DAYS = 3
 COMPARABLE_LEAST = 0.5
-"""This share of the exposed minutes needs so many days without the workload at the same time of day."""
+"""This share of the exposed minutes needs so many days of their kind without the workload at that time of day.
+
+Of weekends, which are few, half are enough: their difference to weekdays is a smooth one.
+"""
 
 IN_JOB_MOST = 0.40
 JOB_FREE_LEAST = 0.25
@@ -136,16 +140,35 @@ def estimate(
     are. One row a workload and metric; `p_adjusted` by Benjamini & Hochberg over those that were not refused.
     `placebos` > 0 pastes so many real exposures onto other days and tells how many of these are "found".
     """
-    study = _study(latency, load, exposures, unknown, writer_jobs, history_list_length, roles, timezone)
-    study = replace(study, suspects=_suspects(study))
-    findings = [finding for part in _parts(study) for finding in _findings(part)]
-    rejected = _placebo_rejections(study, alpha, placebos, seed)
-    rows = [row for finding in findings for row in _rows(study, finding, rejected, alpha)]
+    _check_options(alpha, materiality, placebos)
+    asked = study(
+        latency,
+        load,
+        exposures,
+        unknown=unknown,
+        writer_jobs=writer_jobs,
+        history_list_length=history_list_length,
+        roles=roles,
+        timezone=timezone,
+    )
+    asked = replace(asked, suspects=_suspects(asked))
+    findings = [finding for part in _parts(asked) for finding in _findings(part)]
+    rejected = _placebo_rejections(asked, alpha, placebos, seed)
+    rows = [row for finding in findings for row in _rows(asked, finding, rejected, alpha)]
     table = pd.DataFrame(rows, columns=ROW_COLUMNS).pipe(_with_adjusted_p)
     table = table.assign(level=[_level(row, alpha, materiality) for row in table.itertuples()])
     table = table.assign(reason=[_reason(row) for row in table.itertuples()])
     table = table.assign(sentence=[_sentence(row, alpha) for row in table.itertuples()])
     return table.sort_values(["workload", "metric"], ignore_index=True)[COLUMNS]
+
+
+def _check_options(alpha: float, materiality: float, placebos: int) -> None:
+    if not 0 < alpha < 1:
+        raise Error(f"alpha is {alpha}: give a share between 0 and 1, as 0.05 for intervals of 95 %.")
+    if not materiality > 0:
+        raise Error(f"materiality is {materiality}: give a share above 0, as 0.05 for 5 %.")
+    if placebos < 0:
+        raise Error(f"placebos is {placebos}: give how many are wanted, or 0 for none.")
 
 
 SENSITIVITY_COLUMNS = ["workload", "metric", "variant", "effect_pct", "ci_low_pct", "ci_high_pct", "p"]
@@ -156,22 +179,18 @@ def sensitivity(
     load: pd.Series,
     exposures: pd.DataFrame,
     *,
-    unknown: pd.DataFrame | None = None,
-    writer_jobs: pd.DataFrame | None = None,
-    history_list_length: pd.Series | None = None,
-    roles: pd.DataFrame | None = None,
-    timezone: str = "UTC",
     alpha: float = 0.05,
+    **about: Any,
 ) -> pd.DataFrame:
     """The effects when the question is asked a little differently [%]. Answers: does the answer hang on a choice?
 
-    Takes what `estimate` takes. The variants: without dose; without what ran inside the writer's jobs; with every
+    `about` is what `estimate` takes besides. The variants: without dose; without what ran inside the writer's jobs; with every
     run as long as the median one (a slow storage makes a run long); and before the start, where none can be.
     """
-    study = _study(latency, load, exposures, unknown, writer_jobs, history_list_length, roles, timezone)
+    asked = study(latency, load, exposures, **about)
     rows = [
-        (study.workloads[i], metric, name, *_percent(fit, m, alpha))
-        for part in _parts(study)
+        (asked.workloads[i], metric, name, *_percent(fit, m, alpha))
+        for part in _parts(asked)
         for i in part.members
         if _can_be_told(part, i)
         for name, fit in _sensitivity_fits(part, i).items()
@@ -189,23 +208,21 @@ def quantile_effects(
     exposures: pd.DataFrame,
     *,
     quantiles: Sequence[float] = (0.5, 0.95, 0.99),
-    unknown: pd.DataFrame | None = None,
-    writer_jobs: pd.DataFrame | None = None,
-    history_list_length: pd.Series | None = None,
-    roles: pd.DataFrame | None = None,
-    timezone: str = "UTC",
     alpha: float = 0.05,
+    **about: Any,
 ) -> pd.DataFrame:
     """How quantiles of the minute means shift while a workload is open [%], everything else held constant.
 
     Answers: did the bad minutes get worse? CloudWatch's minute is a mean: this is the p95 of minute means, not of
-    statements. Takes what `estimate` takes. The point is the difference between exposed and unexposed minutes;
+    statements. `about` is what `estimate` takes besides. The point is the difference between exposed and unexposed minutes;
     its error comes from the recentred influence function (Firpo, Fortin & Lemieux 2009) with `estimate`'s days.
     """
-    study = _study(latency, load, exposures, unknown, writer_jobs, history_list_length, roles, timezone)
+    if not len(quantiles) or not all(0 < q < 1 for q in quantiles):
+        raise Error(f"quantiles are {list(quantiles)}: give shares between 0 and 1, as 0.95.")
+    asked = study(latency, load, exposures, **about)
     rows = [
-        (study.workloads[i], metric, q, *_percent(fit, 0, alpha))
-        for part in _parts(study)
+        (asked.workloads[i], metric, q, *_percent(fit, 0, alpha))
+        for part in _parts(asked)
         for i in part.members
         if _can_be_told(part, i)
         for (metric, q), fit in _quantile_fits(part, i, quantiles).items()
@@ -214,164 +231,25 @@ def quantile_effects(
 
 
 @dataclass(frozen=True)
-class _Study:
-    """The input on one grid of minutes: `logs` of latency by metric, `open` the share of each minute by workload.
-
-    `unknown` tells the minutes of which nobody can say whether the workload was open.
-
-    The first `real` workloads may stand beside another one; the rest are placebos. `suspects` stand beside every
-    other one.
-    """
-
-    grid: Grid
-    logs: pd.DataFrame
-    load: Array
-    jobs: dict[str, Array]
-    spans: Array
-    drain: float
-    workloads: list[str]
-    open: Array
-    unknown: Mask
-    real: int
-    suspects: list[int] = field(default_factory=list)
-
-
-def _study(
-    latency: pd.DataFrame,
-    load: pd.Series,
-    exposures: pd.DataFrame,
-    unknown: pd.DataFrame | None,
-    writer_jobs: pd.DataFrame | None,
-    history_list_length: pd.Series | None,
-    roles: pd.DataFrame | None,
-    timezone: str,
-) -> _Study:
-    _check_minutes(latency, "latency")
-    _check_minutes(load, "load")
-    _check_runs(exposures, "exposures")
-    _check_values(latency, load)
-    if history_list_length is not None:
-        _check_minutes(history_list_length, "history_list_length")
-    times = pd.date_range(latency.index.min(), latency.index.max(), freq="min")
-    throughput = load.reindex(times).where(lambda series: series < np.inf)
-    grid = nuisance.grid(times, throughput, timezone)
-    spans, known = _writer_spans(grid, roles)
-    usable = (
-        latency.reindex(times).where(lambda frame: (frame > 0) & (frame < np.inf)).loc[known].reindex(times)
-    )
-    by_name = {str(name): runs for name, runs in exposures.groupby("workload", sort=True)}
-    open_ = _stack([exposure.open_share(runs, grid) for runs in by_name.values()], len(times))
-    return _Study(
-        grid=grid,
-        logs=pd.DataFrame(np.log(usable)),
-        load=throughput.to_numpy(dtype=float),
-        jobs=_jobs(grid, writer_jobs),
-        spans=spans,
-        drain=exposure.drain(history_list_length, throughput),
-        workloads=list(by_name),
-        open=open_,
-        unknown=_unknown(grid, list(by_name), unknown) & (open_ == 0),
-        real=len(by_name),
-    )
-
-
-def _check_minutes(series: pd.DataFrame | pd.Series, name: str) -> None:
-    index = series.index
-    if not isinstance(index, pd.DatetimeIndex) or index.tz is None:
-        raise Error(f"The index of {name} has no time zone: give UTC times (tz_localize('UTC')).")
-    if index.has_duplicates:
-        raise Error(f"{name} has the minute {index[index.duplicated()][0]} twice: keep one row a minute.")
-    if not len(index) or (index != index.floor("min")).any():
-        raise Error(f"{name} is not by the minute: resample it to whole minutes, at least one.")
-
-
-def _check_values(latency: pd.DataFrame, load: pd.Series) -> None:
-    negative = [str(name) for name in latency if (latency[name] < 0).any()]
-    if negative:
-        raise Error(f"{negative[0]} has negative latencies: leave what is missing out, or NaN.")
-    if not latency.index.isin(load.dropna().index).any():
-        raise Error("latency and load have no minute in common: read both for the same window.")
-    if (load < 0).any() or not load.reindex(latency.index).max() > 0:
-        raise Error("load must be the writer's write throughput: not negative, and above 0 at some time.")
-
-
-def _check_runs(runs: pd.DataFrame, name: str) -> None:
-    missing = [column for column in ("workload", "start", "end") if column not in runs]
-    if missing:
-        raise Error(f"{name} has no column {missing[0]}: one row a run is expected, workload, start, end.")
-    for column in ("start", "end"):
-        if not isinstance(runs[column].dtype, pd.DatetimeTZDtype) and len(runs):
-            raise Error(f"{column} of {name} has no time zone: give UTC times.")
-    if runs[["workload", "start", "end"]].isna().any(axis=None):
-        raise Error(f"{name} lacks a workload, start or end: give a run that is still open the window's end.")
-    if len(runs) and (runs["end"] < runs["start"]).any():
-        wrong = runs[runs["end"] < runs["start"]].iloc[0]
-        raise Error(
-            f"A run of {wrong['workload']} in {name} ends before its start {wrong['start']}: swap them?"
-        )
-
-
-def _writer_spans(grid: Grid, roles: pd.DataFrame | None) -> tuple[Array, Mask]:
-    """One column for each writer after the first, and the minutes that are not within a failover."""
-    known = np.ones(len(grid.times), dtype=bool)
-    if roles is None or len(roles) < 2:
-        return np.zeros((len(known), 0)), known
-    if not {"start", "writer"} <= set(roles) or not isinstance(roles["start"].dtype, pd.DatetimeTZDtype):
-        raise Error(
-            "roles must have columns start (UTC) and writer: one row for each time somebody became writer."
-        )
-    ordered = roles.sort_values("start")
-    ordered = ordered[ordered["writer"] != ordered["writer"].shift()]
-    minute = np.arange(len(known))
-    moves = grid.minutes(ordered["start"])[1:]
-    for move in moves:
-        known &= (minute < move - 5) | (minute >= move + 15)
-    inside = moves[(moves > 0) & (moves < len(known))]
-    return (minute[:, None] >= inside).astype(float), known
-
-
-def _jobs(grid: Grid, writer_jobs: pd.DataFrame | None) -> dict[str, Array]:
-    if writer_jobs is None:
-        return {}
-    _check_runs(writer_jobs, "writer_jobs")
-    found = {
-        str(name): exposure.open_share(runs, grid)
-        for name, runs in writer_jobs.groupby("workload", sort=True)
-    }
-    return {name: share for name, share in found.items() if share.any()}
-
-
-def _unknown(grid: Grid, workloads: list[str], spans: pd.DataFrame | None) -> Mask:
-    """The minutes that the spans touch, by workload."""
-    found = np.zeros((len(grid.times), len(workloads)), dtype=bool)
-    if spans is not None:
-        _check_runs(spans, "unknown")
-        for n, name in enumerate(workloads):
-            mine = spans[spans["workload"].astype(str) == name]
-            if len(mine):
-                found[:, n] = exposure.open_share(mine, grid) > 0
-    return found
-
-
-def _stack(columns: list[Array], rows: int) -> Array:
-    return np.column_stack(columns) if columns else np.zeros((rows, 0))
-
-
-@dataclass(frozen=True)
 class _Columns:
-    """The columns of exposures side by side (`exposure.COLUMNS` each), with the nuisance removed: `rest`.
+    """The columns of exposures side by side (`exposure.COLUMNS` each), with the nuisance removed: `left`.
 
     `means` are their means over the minutes in which the workload is open, `explained` the shares of their
     variance that the nuisance explains.
     """
 
-    rest: Array
+    left: Left
     means: Array
     explained: Array
 
     def varies(self) -> Mask:
         """Of which columns the nuisance left enough to tell anything."""
         return np.asarray(self.explained < 1 - VARIES_LEAST)
+
+    def effects(self, places: Sequence[int]) -> Left:
+        """The columns that make up the effects of the workloads that begin at these places, if they vary."""
+        chosen = np.array([place + n for place in places for n in OWN], dtype=int)
+        return self.left.of(chosen[self.varies()[chosen]])
 
 
 @dataclass(frozen=True)
@@ -382,21 +260,20 @@ class _Part:
     latency with the nuisance removed, by metric; `groups` is the nuisance itself, of all minutes.
     """
 
-    study: _Study
+    study: Study
     metrics: list[str]
     members: list[int]
     others: dict[int, list[int]]
     twins: dict[int, str]
     valid: Mask
     groups: dict[str, Array]
-    residual: Callable[[Array], Array]
+    removal: Removal
     columns: _Columns
     place: dict[int, int]
-    y: Array
-    edges: Integers
+    y: Left
 
 
-def _parts(study: _Study) -> Iterable[_Part]:
+def _parts(study: Study) -> Iterable[_Part]:
     """The study cut so that one factorisation serves everything in a part."""
     drift = np.array([_drift_hours(column) for column in study.open.T])
     others, twins = _neighbours(study)
@@ -408,7 +285,7 @@ def _parts(study: _Study) -> Iterable[_Part]:
                 yield _part(study, valid & ~unknown, metrics, mine, others, twins, float(hours))
 
 
-def _metrics_alike(study: _Study) -> list[list[str]]:
+def _metrics_alike(study: Study) -> list[list[str]]:
     """The metrics, those together that are known in the same minutes."""
     alike: dict[bytes, list[str]] = {}
     for name in study.logs:
@@ -416,7 +293,7 @@ def _metrics_alike(study: _Study) -> list[list[str]]:
     return list(alike.values())
 
 
-def _unknown_alike(study: _Study) -> list[tuple[Mask, list[int]]]:
+def _unknown_alike(study: Study) -> list[tuple[Mask, list[int]]]:
     """The minutes in which exposure is not known, with the workloads that share them."""
     alike: dict[bytes, list[int]] = {}
     for i, column in enumerate(study.unknown.T):
@@ -430,7 +307,7 @@ def _drift_hours(open_: Array) -> int:
     return next((hours for hours in DRIFT_HOURS if hours >= wanted), DRIFT_HOURS[-1])
 
 
-def _neighbours(study: _Study) -> tuple[dict[int, list[int]], dict[int, str]]:
+def _neighbours(study: Study) -> tuple[dict[int, list[int]], dict[int, str]]:
     """The workloads that overlap each one most, and the one from which it is inseparable.
 
     Of many only those count that run together more than the time of day would have it: each one costs precision.
@@ -450,7 +327,7 @@ def _neighbours(study: _Study) -> tuple[dict[int, list[int]], dict[int, str]]:
     return others, twins
 
 
-def _suspects(study: _Study) -> list[int]:
+def _suspects(study: Study) -> list[int]:
     """The workloads that seem to move the writer when only their neighbours stand beside them.
 
     Where there are many, what the worst of them do is the noise of all others: the second look has them beside it.
@@ -481,7 +358,7 @@ def _products(columns: Array, count: int) -> npt.NDArray[np.float32]:
 
 
 def _part(
-    study: _Study,
+    study: Study,
     mask: Mask,
     metrics: list[str],
     members: list[int],
@@ -489,11 +366,16 @@ def _part(
     twins: dict[int, str],
     drift_hours: float,
 ) -> _Part:
-    needed = sorted({*members, *(j for i in members for j in others[i])})
+    few = range(study.real) if study.real <= OTHERS + 1 else ()
+    needed = sorted({*members, *few, *(j for i in members for j in others[i])})
+    place = {i: exposure.COLUMNS * n for n, i in enumerate(needed)}
     groups = nuisance.groups(study.grid, study.load, study.jobs, study.spans, drift_hours)
     matrix = np.column_stack([group[mask] for group in groups.values()])
-    maker = _no_residual if _too_short(study.grid, mask) else nuisance.residual_maker(matrix)
+    days = study.grid.blocks()[mask]
+    removal = nuisance.removal(matrix, np.flatnonzero(np.diff(days, prepend=-1)))
     y = study.logs[metrics].to_numpy()[mask]
+    columns = _columns(study, study.open, needed, mask, removal)
+    movers = [*few, *(j for j in study.suspects if j in place)]
     return _Part(
         study=study,
         metrics=metrics,
@@ -502,29 +384,28 @@ def _part(
         twins=twins,
         valid=mask,
         groups=groups,
-        residual=maker,
-        columns=_columns(study, study.open, needed, mask, maker),
-        place={i: exposure.COLUMNS * n for n, i in enumerate(needed)},
-        y=maker(_winsorised(y, maker(y))),
-        edges=np.flatnonzero(np.diff(study.grid.blocks()[mask], prepend=-1)),
+        removal=removal,
+        columns=columns,
+        place=place,
+        y=removal.left(_winsorised(y, removal.residual(y), columns.effects([place[i] for i in movers]).rest)),
     )
 
 
-def _columns(
-    study: _Study, open_: Array, needed: Sequence[int], mask: Mask, maker: Callable[[Array], Array]
-) -> _Columns:
+def _columns(study: Study, open_: Array, needed: Sequence[int], mask: Mask, removal: Removal) -> _Columns:
     """The columns of the needed ones of some exposures, in chunks: they are wide."""
     count = exposure.COLUMNS * len(needed)
-    rest = np.empty((np.count_nonzero(mask), count), order="F")
+    left = removal.room(count)
     means, explained = np.empty(count), np.empty(count)
     for first in range(0, len(needed), CHUNK):
         chosen = needed[first : first + CHUNK]
         raw = exposure.columns(open_[:, chosen], study.load, study.drain, mask)
         here = slice(exposure.COLUMNS * first, exposure.COLUMNS * (first + len(chosen)))
-        rest[:, here] = maker(raw)
+        part = removal.left(raw)
+        left.rest[:, here], left.taken[:, :, here] = part.rest, part.taken
         means[here] = exposure.means_while_open(raw)
-        explained[here] = 1 - _share(_squares(rest[:, here]), _squares(raw - raw.mean(axis=0)))
-    return _Columns(rest, means, explained)
+        centred = raw - raw.sum(axis=0) / max(len(raw), 1)
+        explained[here] = 1 - _share(_squares(part.rest), _squares(centred))
+    return _Columns(left, means, explained)
 
 
 def _share(part: Array, whole: Array) -> Array:
@@ -532,14 +413,16 @@ def _share(part: Array, whole: Array) -> Array:
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
-def _no_residual(values: Array) -> Array:
-    return np.zeros_like(values)
+def _winsorised(y: Array, rest: Array, movers: Array) -> Array:
+    """y with outliers pulled in, metric by metric: from what neither the nuisance nor a workload explains.
 
-
-def _winsorised(y: Array, rest: Array) -> Array:
-    """y with outliers of its residual pulled in, metric by metric."""
+    A workload that doubles the latency must not be taken for an outlier of its own.
+    """
     if not len(rest):
         return y
+    gram = movers.T @ movers
+    ridge = jackknife.RIDGE * np.diag(np.diag(gram))
+    rest = rest - movers @ np.linalg.solve(gram + ridge, movers.T @ rest)
     limit = WINSORISE * 1.4826 * np.median(np.abs(rest - np.median(rest, axis=0)), axis=0)
     return y - rest + np.clip(rest, -limit, limit)
 
@@ -607,22 +490,21 @@ class _View:
         return np.concatenate([self.means, np.zeros(self.days.grams.shape[1] - len(self.means))])
 
 
-def _view(part: _Part, i: int, columns: _Columns | None = None, y: Array | None = None) -> _View:
+def _view(part: _Part, i: int, columns: _Columns | None = None, y: Left | None = None) -> _View:
     """The workload's own columns, or others of it, before its neighbours'."""
     columns = columns or _own_columns(part, i)
-    days = jackknife.days([columns.rest, _beside(part, i)], part.y if y is None else y, part.edges)
+    days = jackknife.days([columns.left, _beside(part, i)], y or part.y, part.removal.edges)
     return _View(days, columns.means, columns.varies())
 
 
 def _own_columns(part: _Part, i: int) -> _Columns:
     own = slice(part.place[i], part.place[i] + exposure.COLUMNS)
-    return _Columns(part.columns.rest[:, own], part.columns.means[own], part.columns.explained[own])
+    return _Columns(part.columns.left.of(own), part.columns.means[own], part.columns.explained[own])
 
 
-def _beside(part: _Part, i: int) -> Array:
+def _beside(part: _Part, i: int) -> Left:
     """The columns of the workloads that overlap this one."""
-    places = np.array([part.place[j] + n for j in part.others[i] for n in OWN], dtype=int)
-    return part.columns.rest.T[places[part.columns.varies()[places]]].T
+    return part.columns.effects([part.place[j] for j in part.others[i]])
 
 
 def _squares(columns: Array) -> Array:
@@ -718,10 +600,13 @@ def _in_a_job(jobs: dict[str, Array], open_: Array) -> str:
 
 def _without_comparison(grid: Grid, valid: Mask, open_: Array) -> str:
     """Exposed minutes need the same time of day on days of the same kind without the workload."""
-    key = grid.clock + nuisance.DAY * nuisance.apart(grid)
+    kind = nuisance.apart(grid).astype(int)
+    needed = np.minimum(COMPARABLE_DAYS, np.bincount(kind, minlength=2) / nuisance.DAY / 2)
+    key = grid.clock + nuisance.DAY * kind
     clean = valid & (open_ == 0) & (exposure.tail(open_[:, None])[:, 0] == 0)
     days = np.bincount(key[clean], minlength=2 * nuisance.DAY)
-    share = (days[key[valid & (open_ > 0)]] >= COMPARABLE_DAYS).mean()
+    exposed = valid & (open_ > 0)
+    share = (days[key[exposed]] >= needed[kind[exposed]]).mean()
     if share >= COMPARABLE_LEAST:
         return ""
     always = (open_[valid] > 0).mean()
@@ -741,10 +626,9 @@ def _usual_clock(clock: Integers) -> str:
 
 
 def _explained(part: _Part, i: int) -> str:
-    explained = part.columns.explained[part.place[i]]
-    if explained <= EXPLAINED_MOST:
+    explained, open_ = part.columns.explained[part.place[i]], part.study.open[part.valid, i]
+    if explained <= EXPLAINED_MOST or open_.min() == open_.max():
         return ""
-    open_ = part.study.open[part.valid, i]
     shares = {name: _explained_by(group[part.valid], open_) for name, group in part.groups.items()}
     return f"its exposure is explained ({explained:.0%}) by {max(shares, key=lambda name: shares[name])}"
 
@@ -763,7 +647,7 @@ def _variant_fits(part: _Part, i: int, view: _View) -> dict[str, Fit]:
     open_ = part.study.open[:, i]
     in_job = _in_any_job(part.study.jobs, open_)
     shares = np.column_stack([exposure.of_median_length(open_), open_ - in_job, in_job])
-    varied = _view(part, i, _columns(part.study, shares, range(3), part.valid, part.residual))
+    varied = _view(part, i, _columns(part.study, shares, range(3), part.valid, part.removal))
     outside, inside = (exposure.COLUMNS * n for n in (1, 2))
     fits = {
         "without dose": view.effect([exposure.OPEN, exposure.TAIL]),
@@ -782,7 +666,7 @@ def _sensitivity_fits(part: _Part, i: int) -> dict[str, Fit]:
 
 def _in_any_job(jobs: dict[str, Array], open_: Array) -> Array:
     """The exposure that falls into a job of the writer."""
-    return open_ * np.any(_stack(list(jobs.values()), len(open_)) > 0, axis=1)
+    return open_ * np.any(stack(list(jobs.values()), len(open_)) > 0, axis=1)
 
 
 def _quantile_fits(part: _Part, i: int, quantiles: Sequence[float]) -> dict[tuple[str, float], Fit]:
@@ -796,7 +680,7 @@ def _quantile_fits(part: _Part, i: int, quantiles: Sequence[float]) -> dict[tupl
     alone = _as_if_alone(part, i, raw)
     shifts = [np.quantile(alone[exposed, m], q) - np.quantile(alone[free, m], q) for m, q in asked]
     influence = [_influence(alone[:, m] - shift * exposed, q) for (m, q), shift in zip(asked, shifts)]
-    fit = _view(part, i, y=part.residual(np.column_stack(influence))).effect(OWN)
+    fit = _view(part, i, y=part.removal.left(np.column_stack(influence))).effect(OWN)
     return {
         (part.metrics[m], q): Fit(np.array([shift]), fit.error[[n]], fit.df)
         for n, ((m, q), shift) in enumerate(zip(asked, shifts))
@@ -812,8 +696,8 @@ def _as_if_alone(part: _Part, i: int, raw: Array) -> Array:
     kept = view.kept(OWN)
     coefficients = view.days.coefficients(kept)
     mine = kept[kept < exposure.COLUMNS]
-    rest = np.column_stack([own.rest[:, mine], _beside(part, i)])
-    return part.y - rest @ coefficients + raw[:, mine] @ coefficients[: len(mine)]
+    rest = nuisance.side_by_side([own.left.of(mine), _beside(part, i)]).rest
+    return part.y.rest - rest @ coefficients + raw[:, mine] @ coefficients[: len(mine)]
 
 
 def _influence(y: Array, q: float) -> Array:
@@ -833,7 +717,7 @@ def _percent(fit: Fit, metric: int, alpha: float) -> tuple[float, float, float, 
     return float(100 * np.expm1(effect)), low, high, float(fit.p()[metric])
 
 
-def _placebo_rejections(study: _Study, alpha: float, placebos: int, seed: int) -> dict[str, float]:
+def _placebo_rejections(study: Study, alpha: float, placebos: int, seed: int) -> dict[str, float]:
     """How many of so many exposures pasted onto other days are "found", by metric [%].
 
     Answers: how often is the method wrong on exactly these data? The whole method runs, with the real workloads
@@ -855,7 +739,7 @@ def _placebo_rejections(study: _Study, alpha: float, placebos: int, seed: int) -
 PLACEBO = "\0placebo "
 
 
-def _placebos(study: _Study, count: int, seed: int) -> _Study:
+def _placebos(study: Study, count: int, seed: int) -> Study:
     """The study with placebos among its workloads: real exposures whose days were swapped within their class."""
     rng = np.random.default_rng(seed)
     enough = np.flatnonzero((study.open > 0).sum(axis=0) >= MINUTES_NEEDED)
@@ -904,7 +788,7 @@ ROW_COLUMNS = [
 ]
 
 
-def _rows(study: _Study, finding: _Finding, rejected: dict[str, float], alpha: float) -> list[dict[str, Any]]:
+def _rows(study: Study, finding: _Finding, rejected: dict[str, float], alpha: float) -> list[dict[str, Any]]:
     """One row a metric; what was refused has no numbers, because they would be read."""
     open_ = study.open[:, finding.workload]
     about = {

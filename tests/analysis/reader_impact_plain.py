@@ -176,11 +176,12 @@ def _without(columns: np.ndarray, values: np.ndarray) -> np.ndarray:
 def _effect(inputs, local, day, open_, name, known, hours) -> tuple[float, float, float, float]:
     nuisance = _nuisance(inputs, local, day, known, hours)
     y = np.log(inputs["latency"][known])
-    rest = _without(nuisance, y)
+    near = {other: _own(share, inputs["load"]) for other, share in open_.items()}
+    effects = [column[known] for own in near.values() for column in own]
+    rest = _without(np.column_stack([nuisance, *effects]), y)
     limit = 4 * 1.4826 * np.median(np.abs(rest - np.median(rest)))
     y = y - rest + np.clip(rest, -limit, limit)
-    mine = [column[known] for column in _own(open_[name], inputs["load"])]
-    near = {other: _own(share, inputs["load"]) for other, share in open_.items()}
+    mine = [column[known] for column in near[name]]
     footprint = {other: (own[0] > 0) | (own[2] > 0) for other, own in near.items()}
     beside = [
         column[known]
@@ -194,15 +195,30 @@ def _effect(inputs, local, day, open_, name, known, hours) -> tuple[float, float
     weights += [0.0] * len(beside)
     effect = _sum(rest, rest_y, weights)
     blocks = _blocks(day)[known]
-    without = [_sum(rest[blocks != one], rest_y[blocks != one], weights) for one in np.unique(blocks)]
-    error = math.sqrt(sum((other - effect) ** 2 for other in without))
+    without = [_sum_without(blocks == one, rest, nuisance, rest_y, weights) for one in np.unique(blocks)]
     # The weights of y in the estimate: a sum of what is left of each column.
     leverage = rest @ np.linalg.solve(rest.T @ rest, np.array(weights))
+    unexplained = _without(rest, rest_y)
+    said = [(leverage * unexplained)[blocks == one].sum() for one in np.unique(blocks)]
+    error = math.sqrt(sum(((own + effect - other) / 2) ** 2 for own, other in zip(said, without)))
     return _answer(effect, error, leverage, blocks)
 
 
+def _sum_without(left_out, rest, nuisance, y, weights) -> float:
+    """Everything fitted again without a day; a little pull to zero for what of the nuisance was of this day alone."""
+    pull = np.diag(np.sqrt(1e-8 * (nuisance**2).sum(axis=0)))
+    columns = np.vstack(
+        [
+            np.column_stack([rest, nuisance])[~left_out],
+            np.column_stack([np.zeros((len(pull), rest.shape[1])), pull]),
+        ]
+    )
+    values = np.concatenate([y[~left_out], np.zeros(len(pull))])
+    return _sum(columns, values, weights)
+
+
 def _sum(columns: np.ndarray, y: np.ndarray, weights: list[float]) -> float:
-    coefficients = linalg.lstsq(columns, y, lapack_driver="gelsy")[0]
+    coefficients = linalg.lstsq(columns, y, cond=1e-12, lapack_driver="gelsy")[0]
     return sum(float(weight * one) for weight, one in zip(weights, coefficients))
 
 

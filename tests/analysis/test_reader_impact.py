@@ -149,6 +149,16 @@ def test_a_planted_effect_is_told_in_a_sentence():
     assert f"{row['runs']} runs on {row['days']} days" in row["sentence"]
 
 
+@pytest.mark.parametrize("percent", [100, 400])
+def test_a_large_effect_is_no_outlier_of_its_own(percent):
+    """A workload that doubles the latency, or worse, is measured whole."""
+    latency, load = writer()
+    exposures = scattered().assign(start=lambda frame: frame["start"].dt.floor("min"))
+    exposures = exposures.assign(end=exposures["start"] + pd.Timedelta("19min 59s"))
+    row = reader_impact.estimate(slowed(latency, exposures, percent), load, exposures).iloc[0]
+    assert row["ci_low_pct"] < percent < row["ci_high_pct"]
+
+
 def test_a_harmless_workload_has_no_material_effect():
     """The whole interval lies inside the materiality, and the sentence does not call it zero."""
     latency, load = writer()
@@ -379,6 +389,12 @@ def _naive(frame: pd.DataFrame) -> pd.DataFrame:
         (lambda lat, load, ex: (lat, load * 0, ex), "write throughput"),
         (lambda lat, load, ex: (lat.shift(freq="7s"), load, ex), "not by the minute"),
         (lambda lat, load, ex: (lat[:0], load, ex), "not by the minute"),
+        (lambda lat, load, ex: (lat, load * np.inf, ex), "no minute in common"),
+        (lambda lat, load, ex: (lat["commit_latency"], load, ex), "one column a metric"),
+        (lambda lat, load, ex: (lat[[]], load, ex), "one column a metric"),
+        (lambda lat, load, ex: (pd.concat([lat, lat], axis=1), load, ex), "commit_latency twice"),
+        (lambda lat, load, ex: (lat.astype(object), load, ex), "no number but object"),
+        (lambda lat, load, ex: (lat, load.to_frame(), ex), "load must be a Series"),
         (lambda lat, load, ex: (lat, load, ex.drop(columns="end")), "has no column end"),
         (
             lambda lat, load, ex: (lat, load, ex.assign(end=ex["start"] - pd.Timedelta("1s"))),
@@ -405,12 +421,32 @@ def test_input_that_does_not_fit_is_one_clear_line(change, message):
         ({"roles": pd.DataFrame({"start": [1, 2]})}, "roles must have columns"),
         ({"writer_jobs": runs((2, 1), workload="batch")}, "writer_jobs ends before its start"),
         ({"history_list_length": pd.Series([1.0, 2.0])}, "history_list_length has no time zone"),
+        ({"alpha": 5}, "alpha is 5"),
+        ({"materiality": 0}, "materiality is 0"),
+        ({"placebos": -1}, "placebos is -1"),
     ],
 )
 def test_options_that_do_not_fit_are_one_clear_line(options, message):
     """The same holds for what may be left out."""
     with pytest.raises(Error, match=message):
         reader_impact.estimate(*writer(), scattered(), **options)
+
+
+@pytest.mark.parametrize("quantiles", [[], [0.5, 1.0]])
+def test_quantiles_lie_between_0_and_1(quantiles):
+    """The largest minute is no quantile that has an error."""
+    with pytest.raises(Error, match="give shares between 0 and 1"):
+        reader_impact.quantile_effects(*writer(), scattered(), quantiles=quantiles)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
+def test_without_any_latency_nothing_is_assessed(value):
+    """A metric that is missing everywhere is unknown, without a word of numpy's."""
+    latency, load = writer()
+    row = reader_impact.estimate(latency * 0 + value, load, scattered()).iloc[0]
+    assert row["level"] == "unknown"
+    assert row["reason"] == "only 0% of the minutes have both latency and load"
 
 
 def test_what_cannot_be_a_latency_is_missing():
