@@ -70,9 +70,14 @@ def estimator(verdicts: pd.DataFrame) -> list[Gate]:
     table = by_scenario(verdicts)
     told = table.drop(index=UNIDENTIFIABLE, errors="ignore")
     held = told.drop(index=SELDOM, errors="ignore")
-    allowance = _allowance(told["fortnights"].min())
     return [
-        _at_most("B1", "false positives, each", told["false positives"], 7 + allowance),
+        _at_most(
+            "B1",
+            "false positives, each",
+            told["false positives"],
+            7,
+            allowance=_allowance(told["fortnights"]),
+        ),
         _mean_at_most("B1", "false positives, mean", told["false positives"], 6),
         *(_at_least("B2", f"power, {name}", _rows(table, POWER)[f"finds {name}"], 80) for name in TEN),
         _at_least("B2", "power, hll 5", _rows(table, POWER_AT_FIVE)["finds hll 5"], 80),
@@ -85,9 +90,9 @@ def estimator(verdicts: pd.DataFrame) -> list[Gate]:
     ]
 
 
-def _allowance(fortnights: int) -> float:
+def _allowance(fortnights: pd.Series) -> pd.Series:
     """Two standard errors of a rate of 5 % over so many fortnights: what chance alone may add [%]."""
-    return 2 * 100 * float(np.sqrt(0.05 * 0.95 / fortnights))
+    return 2 * 100 * np.sqrt(0.05 * 0.95 / fortnights)
 
 
 def _refusals(verdicts: pd.DataFrame) -> list[Gate]:
@@ -96,7 +101,7 @@ def _refusals(verdicts: pd.DataFrame) -> list[Gate]:
     blamed = 100 * rows.query("metric == 'null'").groupby("scenario")["found"].mean()
     return [
         _at_least("B5", "refused", _rows(refused, ["batch_exact", "fixed_daily"]), 95),
-        _at_least("B5", "refused", _rows(refused, ["trigger"]), 90),
+        _at_least("B5", "refused", _rows(refused, ["trigger", "mostly_open", "dashboard"]), 90),
         _at_most("B5", "blamed in a null", blamed, 7),
     ]
 
@@ -132,11 +137,10 @@ def quantiles(shifts: pd.DataFrame) -> list[Gate]:
     rows = scored(shifts[shifts["quantile"] == 0.95]).dropna(subset="p")
     null = rows[rows["metric"] == "null"]
     rates = rows.assign(cell=rows["scenario"] + ", " + rows["metric"]).groupby("cell")["covered"].mean()
-    allowance = _allowance(null.groupby("scenario")["seed"].nunique().min())
+    false = null.groupby("scenario")["rejected"].mean()
+    allowance = _allowance(null.groupby("scenario")["seed"].nunique())
     return [
-        _at_most(
-            "B10", "false positives, p95", 100 * null.groupby("scenario")["rejected"].mean(), 7 + allowance
-        ),
+        _at_most("B10", "false positives, p95", 100 * false, 7, allowance=allowance),
         _between("B10", "coverage, p95", 100 * rates, 90, 99.5),
     ]
 
@@ -163,9 +167,19 @@ def _rows(table, names: list[str]):
     return table.reindex([name for name in names if name in table.index])
 
 
-def _at_most(name: str, what: str, rates: pd.Series, limit: float, unit: str = " %") -> Gate:
-    worst = f"{rates.idxmax()} {rates.max():.3g}{unit}"
-    return Gate(name, f"{what} ≤ {limit:.3g}{unit}", f"worst: {worst}", bool((rates <= limit).all()))
+def _at_most(
+    name: str,
+    what: str,
+    rates: pd.Series,
+    limit: float,
+    unit: str = " %",
+    allowance: pd.Series | None = None,
+) -> Gate:
+    """Every rate at most the limit, and what chance may add to it."""
+    over = rates - (0 if allowance is None else allowance)
+    worst = f"{over.idxmax()} {rates[over.idxmax()]:.3g}{unit}"
+    asked = f"{what} ≤ {limit:.3g}{unit}" + ("" if allowance is None else " and two standard errors")
+    return Gate(name, asked, f"worst: {worst}", bool((over <= limit).all()))
 
 
 def _mean_at_most(name: str, what: str, rates: pd.Series, limit: float) -> Gate:

@@ -8,7 +8,7 @@ and the cursor runs after the oldest open read view. All of it is drawn from (sc
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from scipy.signal import lfilter
 
 Array = npt.NDArray[np.float64]
 
-START = pd.Timestamp("2026-11-02", tz="UTC")  # a Monday
+START = pd.Timestamp("2026-10-19", tz="UTC")  # a Monday, the week before clocks change in Berlin
 DAY = 1440
 
 PURGE_SPEED = 3.0
@@ -30,8 +30,13 @@ ANYTIME = ["uniform", "office", "peak", "load", "night"]
 WITH_A_JOB = ["batch_partial", "batch_somedays", "hourly_job"]
 BY_DAY = ["fixed_jitter", "alt_days", "busy_day", "few", "long_runs", "week"]
 DISTURBED = ["accomplice", "longmem", "rough", "regime", "reverse", "hiccup"]
-UNIDENTIFIABLE = ["batch_exact", "fixed_daily", "trigger"]
-SCENARIOS = ANYTIME + WITH_A_JOB + BY_DAY + DISTURBED + UNIDENTIFIABLE
+UNIDENTIFIABLE = ["batch_exact", "fixed_daily", "trigger", "mostly_open", "dashboard"]
+ODD_WRITERS = ["daylight_saving", "idle_nights", "shifting_peak", "loud_nights", "heavy_tails", "deploys"]
+ODD_DATA = ["hidden_batch", "missing_hours"]
+ODD_RUNS = ["bursts", "late_effect", "subset", "superset", "weekly"]
+MAIN = ANYTIME + WITH_A_JOB + BY_DAY + DISTURBED + UNIDENTIFIABLE
+ODD = ODD_WRITERS + ODD_DATA + ODD_RUNS
+SCENARIOS = MAIN + ODD
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Fortnight:
     exposures: pd.DataFrame
     writer_jobs: pd.DataFrame
     history_list_length: pd.Series
+    timezone: str = "UTC"
     truth: dict[str, int] = field(default_factory=lambda: dict(EFFECTS))
 
 
@@ -89,8 +95,22 @@ def fortnight(scenario: str, seed: int) -> Fortnight:
     disturbed, runs, beside = _disturbed(rng, scenario, days, writer, runs)
     open_ = runs.open_share(days * DAY)
     history = _history_list(np.exp(writer.log_load), runs)
-    latency = {name: disturbed + _effect(name, open_, history) for name in EFFECTS}
-    return _observed(rng, writer, latency, runs, beside, history)
+    late = scenario == "late_effect"
+    latency = {name: disturbed + _effect(name, open_, history, late) for name in EFFECTS}
+    data = _observed(rng, writer, latency, runs, beside, history)
+    if scenario == "missing_hours":
+        data = _with_missing_hours(rng, data)
+    if scenario == "hidden_batch":
+        data = replace(data, writer_jobs=data.writer_jobs[:0])
+    return replace(data, timezone="Europe/Berlin") if scenario == "daylight_saving" else data
+
+
+def _with_missing_hours(rng: np.random.Generator, data: Fortnight) -> Fortnight:
+    """One hour in four was not recorded."""
+    hours = data.latency.index.floor("h")
+    missing = rng.random(24 * 14) < 0.25
+    kept = ~missing[((hours - START) // pd.Timedelta("1h")).to_numpy()]
+    return replace(data, latency=data.latency[kept], load=data.load[kept])
 
 
 def ar(rng: np.random.Generator, count: int, tau: float, sd: float) -> Array:
@@ -104,25 +124,40 @@ def ar(rng: np.random.Generator, count: int, tau: float, sd: float) -> Array:
 def _writer(rng: np.random.Generator, scenario: str, days: int) -> Writer:
     count = days * DAY
     minute = np.arange(count)
-    clock, weekend = minute % DAY, (minute // DAY) % 7 >= 5
+    local = minute + (_ahead(minute) if scenario == "daylight_saving" else 0)
+    clock, weekend = local % DAY, (local // DAY) % 7 >= 5
     busy = np.repeat(rng.normal(0, 0.2 if scenario == "busy_day" else 0, days), DAY)
-    batch = _batch(rng, days)
+    batch = _batch(rng, days, 45 if scenario == "hidden_batch" else 4)
+    if scenario == "daylight_saving":
+        batch = Runs(*(np.maximum(moments - _ahead(moments), 0) for moments in (batch.start, batch.end)))
     in_batch = batch.open_share(count)
-    peak = np.cos(2 * np.pi * (clock - 14 * 60) / DAY)
+    late = 15 * (minute // DAY) if scenario == "shifting_peak" else 0
+    peak = np.cos(2 * np.pi * (clock - 14 * 60 - late) / DAY)
     log_load = 0.5 * peak - 0.3 * weekend * (1 + 0.5 * peak) + busy + in_batch * np.log(2.5)
     log_load += ar(rng, count, 360, 0.12) + ar(rng, count, 5, 0.08)
+    if scenario == "idle_nights":
+        log_load = np.where(clock < 5 * 60, -8.0, log_load)
     hourly = _hourly(rng, days) if scenario == "hourly_job" else None
     in_hourly = hourly.open_share(count) if hourly else 0.0
     log_load = log_load + 0.4 * in_hourly
     knee = 0.5 * np.maximum(log_load - 0.7, 0) ** 2
     shape = 0.05 * np.cos(2 * np.pi * (clock - 4 * 60) / DAY) + 0.03 * np.sin(4 * np.pi * clock / DAY)
     noise = _noise(rng, scenario, count)
+    if scenario == "loud_nights":
+        noise = noise * np.where((clock < 7 * 60) | (clock > 21 * 60), 2.5, 1)
+    if scenario == "deploys":
+        noise = noise + sum(rng.normal(0, 0.08) * (minute > at) for at in rng.uniform(0, count, 5))
     log_latency = 0.25 * log_load + knee + shape + 0.25 * in_batch + 0.15 * in_hourly + 0.5 * busy + noise
     return Writer(log_load, log_latency + _failovers(rng, count), batch, hourly, noise, busy)
 
 
-def _batch(rng: np.random.Generator, days: int) -> Runs:
-    start = np.arange(days) * DAY + 120 + rng.uniform(-4, 4, days)
+def _ahead(minute: Array) -> Array:
+    """How far the clocks of Berlin are ahead of UTC [min]."""
+    return np.where(minute < 6 * DAY + 60, 120, 60)
+
+
+def _batch(rng: np.random.Generator, days: int, jitter: float) -> Runs:
+    start = np.arange(days) * DAY + 120 + rng.uniform(-jitter, jitter, days)
     return Runs(start, start + 35 * np.exp(rng.normal(0, 0.15, days)))
 
 
@@ -135,6 +170,8 @@ def _noise(rng: np.random.Generator, scenario: str, count: int) -> Array:
     white = 0.06 * rng.standard_t(5, count) / np.sqrt(5 / 3)
     if scenario == "longmem":
         return white + sum(ar(rng, count, tau, 0.05) for tau in (3, 30, 300, 3000))
+    if scenario == "heavy_tails":
+        white = 0.06 * rng.standard_t(1.5, count)
     wild = 1.8 if scenario == "rough" else 1.0
     return wild * (white + ar(rng, count, 10, 0.08) + ar(rng, count, 360, 0.06))
 
@@ -153,6 +190,11 @@ def _runs(rng: np.random.Generator, scenario: str, days: int, writer: Writer) ->
     length = 25 * np.exp(rng.normal(0, 0.5, len(start)))
     if scenario == "long_runs":
         length = 240 * np.exp(rng.normal(0, 0.2, len(start)))
+    if scenario in ("bursts", "dashboard"):
+        length = length / 3
+    if scenario == "mostly_open":
+        length = np.diff(start, append=days * DAY) - rng.uniform(10, 30, len(start))
+        start, length = start[length > 1], length[length > 1]
     if scenario == "reverse":
         length = length * np.exp(3 * _at(writer.noise, start))
     runs = Runs(start, start + length)
@@ -172,7 +214,7 @@ def _starts(rng: np.random.Generator, scenario: str, days: int, writer: Writer) 
         return np.repeat(weekdays, 4) + rng.uniform(9 * 60, 18 * 60, 4 * len(weekdays))
     if scenario == "peak":
         return np.repeat(midnights, 3) + rng.uniform(11 * 60, 17 * 60, 3 * days)
-    if scenario == "night":
+    if scenario in ("night", "hidden_batch"):
         return each + rng.uniform(-2 * 60, 6 * 60, len(each)).clip(0)
     if scenario == "load":
         return _weighted(rng, np.exp(2 * writer.log_load), 4 * days)
@@ -185,6 +227,14 @@ def _starts(rng: np.random.Generator, scenario: str, days: int, writer: Writer) 
         some = rng.random(4 * days) < 0.5
         hours = _anytime(rng, days, 4 * days)
         return np.where(some, hours // 60 * 60 + rng.uniform(0, 3, len(hours)), hours)
+    if scenario == "bursts":
+        begin = rng.uniform(0, days * DAY - 90, 3 * days)
+        return (begin[:, None] + np.array([0, 12, 25])).ravel()
+    if scenario == "dashboard":
+        hours = np.arange(8 * 60, 18 * 60, 20)
+        return (weekdays[:, None] + hours + rng.uniform(0, 8, (len(weekdays), len(hours)))).ravel()
+    if scenario == "weekly":
+        return np.concatenate([midnights[[0, 3, 7, 10]] + 9 * 60, _anytime(rng, days, 8)])
     if scenario == "fixed_daily":
         return midnights + 10 * 60.0
     if scenario == "fixed_jitter":
@@ -225,6 +275,13 @@ def _disturbed(
         near = np.concatenate([near.clip(0), _anytime(rng, days, days)])
         beside = Runs(near, np.minimum(near + 25 * np.exp(rng.normal(0, 0.5, len(near))), days * DAY))
         return latency + np.log(1.15) * beside.open_share(days * DAY), runs, {"accomplice": beside}
+    if scenario == "subset":
+        beside = _around(rng, days, runs)
+        return latency + np.log(1.15) * beside.open_share(days * DAY), runs, {"whole": beside}
+    if scenario == "superset":
+        some = rng.random(len(runs.start)) < 0.5
+        end = runs.start + 0.7 * (runs.end - runs.start)
+        return latency, runs, {"part": Runs(runs.start[some], end[some])}
     if scenario == "regime":
         latency[int(rng.uniform(4, 10) * DAY) :] += 0.1
     if scenario == "hiccup":
@@ -232,6 +289,14 @@ def _disturbed(
     if scenario == "trigger":
         latency, runs = _triggered(rng, days, latency, runs)
     return latency, runs, {}
+
+
+def _around(rng: np.random.Generator, days: int, runs: Runs) -> Runs:
+    """Another workload that is open whenever these are, and as often when they are not."""
+    more = np.sort(_anytime(rng, days, len(runs.start)))
+    start = np.concatenate([runs.start, more]) - rng.uniform(0, 15, 2 * len(more))
+    end = np.concatenate([runs.end, more + 25]) + rng.uniform(0, 15, 2 * len(more))
+    return Runs(start.clip(0), end.clip(0, days * DAY))
 
 
 def _hiccups(rng: np.random.Generator, days: int, latency: Array, runs: Runs) -> tuple[Array, Runs]:
@@ -264,13 +329,16 @@ def _history_list(write_rate: Array, runs: Runs) -> Array:
     return committed - cursor
 
 
-def _effect(name: str, open_: Array, history: Array) -> Array:
+def _effect(name: str, open_: Array, history: Array, late: bool) -> Array:
     """What the workload adds to log latency; its mean over the exposed minutes is the planted truth."""
     kind = name.split()[0]
     truth = np.log1p(EFFECTS[name] / 100)
     exposed = open_ > 0
     if kind == "null":
         return np.zeros(len(open_))
+    if kind == "hll" and late:
+        shape = np.maximum(history - 20, 0)
+        return truth * shape / shape[exposed].mean()
     if kind == "hll":
         return np.log1p(_strength(history[exposed], truth) * history)
     shape = open_ if kind == "direct" else lfilter([1 - np.exp(-1 / 15)], [1.0, -np.exp(-1 / 15)], open_)

@@ -29,8 +29,13 @@ def verdicts(case: Case) -> list[Row]:
     return _verdicts(case, list(simulator.EFFECTS))
 
 
+def null_verdicts(case: Case) -> list[Row]:
+    """The same where nothing happens."""
+    return _verdicts(case, ["null"])
+
+
 def smoke_verdicts(case: Case) -> list[Row]:
-    """The same for two of them, in half the time."""
+    """The same for nothing and for one effect."""
     return _verdicts(case, ["null", "hll 10"])
 
 
@@ -43,6 +48,7 @@ def _verdicts(case: Case, effects: list[str]) -> list[Row]:
         data.exposures,
         writer_jobs=data.writer_jobs,
         history_list_length=data.history_list_length,
+        timezone=data.timezone,
     )
     rows = table[table["workload"] == "extract"][KEPT].to_dict("records")
     return [{"scenario": scenario, "seed": seed} | row for row in rows]
@@ -94,7 +100,7 @@ def run(
 ) -> pd.DataFrame:
     """The rows of all cases; those that `path` has already are not run again."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    wanted = list(cases)
+    wanted = dict.fromkeys(cases)
     done = {(row["scenario"], row["seed"]) for row in _read(path)}
     waiting = [case for case in wanted if case not in done]
     with path.open("a") as file:
@@ -103,8 +109,7 @@ def run(
             file.flush()
             if count % 50 == 0 or count == len(waiting):
                 print(f"{path.stem}: {count} of {len(waiting)}", file=log, flush=True)
-    table = pd.DataFrame(_read(path))
-    return table[[pair in set(wanted) for pair in zip(table["scenario"], table["seed"])]]
+    return pd.DataFrame([row for row in _read(path) if (row["scenario"], row["seed"]) in wanted])
 
 
 def _results(work: Callable[[Case], list[Row]], cases: list[Case], processes: int) -> Iterator[list[Row]]:
