@@ -52,6 +52,12 @@ class Days:
     moments: Array
     anew: tuple[Array, Array]
 
+    def of(self, columns: Integers) -> Days:
+        """Those of some of the columns."""
+        pairs = columns[:, None], columns
+        anew = self.anew[0][:, *pairs], self.anew[1][:, columns]
+        return Days(self.grams[:, *pairs], self.moments[:, columns], anew)
+
     def coefficients(self, kept: Integers) -> Array:
         """The coefficient of each kept column, by metric: what least squares over all days gives."""
         gram, moment = self.grams[:, kept[:, None], kept].sum(axis=0), self.moments[:, kept].sum(axis=0)

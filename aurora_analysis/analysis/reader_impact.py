@@ -15,7 +15,7 @@ days can (`aurora-analysis experiment`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -78,7 +78,7 @@ COVERAGE_NEEDED = 0.5
 VARIES_LEAST = 1e-3
 """A column of which the nuisance leaves less than this share of its variance is left out."""
 
-CHUNK = 50
+CHUNK = 25
 """Workloads whose columns are made in one go."""
 
 EXPLAINED_MOST = 0.80
@@ -191,9 +191,8 @@ def sensitivity(
     rows = [
         (asked.workloads[i], metric, name, *_percent(fit, m, alpha))
         for part in _parts(asked)
-        for i in part.members
-        if _can_be_told(part, i)
-        for name, fit in _sensitivity_fits(part, i).items()
+        for i, view in _views(part, _told(part))
+        for name, fit in (_variant_fits(part, i, view) | {BEFORE: view.lead()}).items()
         for m, metric in enumerate(part.metrics)
     ]
     return pd.DataFrame(rows, columns=SENSITIVITY_COLUMNS)
@@ -223,9 +222,8 @@ def quantile_effects(
     rows = [
         (asked.workloads[i], metric, q, *_percent(fit, 0, alpha))
         for part in _parts(asked)
-        for i in part.members
-        if _can_be_told(part, i)
-        for (metric, q), fit in _quantile_fits(part, i, quantiles).items()
+        for i, view in _views(part, _told(part))
+        for (metric, q), fit in _quantile_fits(part, i, view, quantiles).items()
     ]
     return pd.DataFrame(rows, columns=QUANTILE_COLUMNS)
 
@@ -246,10 +244,10 @@ class _Columns:
         """Of which columns the nuisance left enough to tell anything."""
         return np.asarray(self.explained < 1 - VARIES_LEAST)
 
-    def effects(self, places: Sequence[int]) -> Left:
-        """The columns that make up the effects of the workloads that begin at these places, if they vary."""
+    def effects(self, places: Sequence[int]) -> Integers:
+        """Which columns make up the effects of the workloads that begin at these places, and vary."""
         chosen = np.array([place + n for place in places for n in OWN], dtype=int)
-        return self.left.of(chosen[self.varies()[chosen]])
+        return chosen[self.varies()[chosen]]
 
 
 @dataclass(frozen=True)
@@ -336,9 +334,8 @@ def _suspects(study: Study) -> list[int]:
         return []
     p = np.ones(study.real)
     for part in _parts(study):
-        for i in part.members:
-            if _can_be_told(part, i):
-                p[i] = min(p[i], np.nanmin(_view(part, i).effect(OWN).p()))
+        for i, view in _views(part, _told(part)):
+            p[i] = min(p[i], np.nanmin(view.effect(OWN).p()))
     likely = adjusted(pd.Series(p)) <= SIGN_ALPHA
     return [int(i) for i in np.argsort(p, kind="stable")[:SUSPECTS] if likely[i]]
 
@@ -375,7 +372,7 @@ def _part(
     removal = nuisance.removal(matrix, np.flatnonzero(np.diff(days, prepend=-1)))
     y = study.logs[metrics].to_numpy()[mask]
     columns = _columns(study, study.open, needed, mask, removal)
-    movers = [*few, *(j for j in study.suspects if j in place)]
+    movers = columns.effects([place[i] for i in [*few, *study.suspects] if i in place])
     return _Part(
         study=study,
         metrics=metrics,
@@ -387,7 +384,7 @@ def _part(
         removal=removal,
         columns=columns,
         place=place,
-        y=removal.left(_winsorised(y, removal.residual(y), columns.effects([place[i] for i in movers]).rest)),
+        y=removal.left(_winsorised(y, removal.residual(y), columns.left.of(movers).rest)),
     )
 
 
@@ -490,20 +487,37 @@ class _View:
         return np.concatenate([self.means, np.zeros(self.days.grams.shape[1] - len(self.means))])
 
 
-def _view(part: _Part, i: int, columns: _Columns | None = None, y: Left | None = None) -> _View:
-    """The workload's own columns, or others of it, before its neighbours'."""
-    columns = columns or _own_columns(part, i)
-    days = jackknife.days([columns.left, _beside(part, i)], y or part.y, part.removal.edges)
+def _views(part: _Part, members: Sequence[int]) -> Iterator[tuple[int, _View]]:
+    """Workloads before their neighbours; the products of many together are few large ones, for all cores."""
+    for first in range(0, len(members), CHUNK):
+        chunk = members[first : first + CHUNK]
+        wanted = [np.concatenate([_own_places(part, i), _beside_places(part, i)]) for i in chunk]
+        union = np.unique(np.concatenate(wanted))
+        days = jackknife.days([part.columns.left.of(union)], part.y, part.removal.edges)
+        for i, places in zip(chunk, wanted):
+            own = places[: exposure.COLUMNS]
+            view = days.of(np.searchsorted(union, places))
+            yield i, _View(view, part.columns.means[own], part.columns.varies()[own])
+
+
+def _view(part: _Part, i: int, columns: _Columns, y: Left) -> _View:
+    """Other columns of a workload, or another y, before its neighbours."""
+    beside = part.columns.left.of(_beside_places(part, i))
+    days = jackknife.days([columns.left, beside], y, part.removal.edges)
     return _View(days, columns.means, columns.varies())
 
 
 def _own_columns(part: _Part, i: int) -> _Columns:
-    own = slice(part.place[i], part.place[i] + exposure.COLUMNS)
+    own = _own_places(part, i)
     return _Columns(part.columns.left.of(own), part.columns.means[own], part.columns.explained[own])
 
 
-def _beside(part: _Part, i: int) -> Left:
-    """The columns of the workloads that overlap this one."""
+def _own_places(part: _Part, i: int) -> Integers:
+    return part.place[i] + np.arange(exposure.COLUMNS)
+
+
+def _beside_places(part: _Part, i: int) -> Integers:
+    """Where the columns of the workloads that overlap this one are."""
     return part.columns.effects([part.place[j] for j in part.others[i]])
 
 
@@ -528,17 +542,17 @@ class _Finding:
 
 
 def _findings(part: _Part) -> list[_Finding]:
-    return [_finding(part, i) for i in part.members]
+    unknown = {i: _too_little(part, i) for i in part.members}
+    flags = {i: _flags(part, i) for i in part.members if not unknown[i]}
+    told = [i for i in flags if not flags[i]]
+    return [
+        *(_Finding(i, part.metrics, unknown=text) for i, text in unknown.items() if text),
+        *(_Finding(i, part.metrics, flags=[flags[i]] * len(part.metrics)) for i in flags if flags[i]),
+        *(_finding(part, i, view) for i, view in _views(part, told)),
+    ]
 
 
-def _finding(part: _Part, i: int) -> _Finding:
-    unknown = _too_little(part, i)
-    if unknown:
-        return _Finding(i, part.metrics, unknown=unknown)
-    flags = _flags(part, i)
-    if flags:
-        return _Finding(i, part.metrics, flags=[flags for _ in part.metrics])
-    view = _view(part, i)
+def _finding(part: _Part, i: int, view: _View) -> _Finding:
     fit = view.effect(OWN)
     return _Finding(i, part.metrics, fit, flags=_early(view.lead()), unstable=_turned(part, i, view, fit))
 
@@ -576,8 +590,9 @@ def _flags(part: _Part, i: int) -> dict[str, str]:
     return {name: text for name, text in found.items() if text}
 
 
-def _can_be_told(part: _Part, i: int) -> bool:
-    return not _too_little(part, i) and not _flags(part, i)
+def _told(part: _Part) -> list[int]:
+    """The members whose effect can be told."""
+    return [i for i in part.members if not _too_little(part, i) and not _flags(part, i)]
 
 
 def _few(grid: Grid, open_: Array) -> str:
@@ -647,7 +662,7 @@ def _variant_fits(part: _Part, i: int, view: _View) -> dict[str, Fit]:
     open_ = part.study.open[:, i]
     in_job = _in_any_job(part.study.jobs, open_)
     shares = np.column_stack([exposure.of_median_length(open_), open_ - in_job, in_job])
-    varied = _view(part, i, _columns(part.study, shares, range(3), part.valid, part.removal))
+    varied = _view(part, i, _columns(part.study, shares, range(3), part.valid, part.removal), part.y)
     outside, inside = (exposure.COLUMNS * n for n in (1, 2))
     fits = {
         "without dose": view.effect([exposure.OPEN, exposure.TAIL]),
@@ -658,18 +673,14 @@ def _variant_fits(part: _Part, i: int, view: _View) -> dict[str, Fit]:
     return fits
 
 
-def _sensitivity_fits(part: _Part, i: int) -> dict[str, Fit]:
-    """The variants, and what must be nothing."""
-    view = _view(part, i)
-    return _variant_fits(part, i, view) | {BEFORE: view.lead()}
-
-
 def _in_any_job(jobs: dict[str, Array], open_: Array) -> Array:
     """The exposure that falls into a job of the writer."""
     return open_ * np.any(stack(list(jobs.values()), len(open_)) > 0, axis=1)
 
 
-def _quantile_fits(part: _Part, i: int, quantiles: Sequence[float]) -> dict[tuple[str, float], Fit]:
+def _quantile_fits(
+    part: _Part, i: int, view: _View, quantiles: Sequence[float]
+) -> dict[tuple[str, float], Fit]:
     """The shifts of quantiles of log latency, with the error of their recentred influence function.
 
     The influence is taken where both groups have the quantile: with the shift in it, it would not be local.
@@ -677,26 +688,26 @@ def _quantile_fits(part: _Part, i: int, quantiles: Sequence[float]) -> dict[tupl
     raw = exposure.columns(part.study.open[:, [i]], part.study.load, part.study.drain, part.valid)
     exposed, free = raw[:, exposure.OPEN] > 0, (raw[:, exposure.OPEN] == 0) & (raw[:, exposure.TAIL] == 0)
     asked = [(m, q) for m in range(len(part.metrics)) for q in quantiles]
-    alone = _as_if_alone(part, i, raw)
+    alone = _as_if_alone(part, i, view, raw)
     shifts = [np.quantile(alone[exposed, m], q) - np.quantile(alone[free, m], q) for m, q in asked]
     influence = [_influence(alone[:, m] - shift * exposed, q) for (m, q), shift in zip(asked, shifts)]
-    fit = _view(part, i, y=part.removal.left(np.column_stack(influence))).effect(OWN)
+    fit = _view(part, i, _own_columns(part, i), part.removal.left(np.column_stack(influence))).effect(OWN)
     return {
         (part.metrics[m], q): Fit(np.array([shift]), fit.error[[n]], fit.df)
         for n, ((m, q), shift) in enumerate(zip(asked, shifts))
     }
 
 
-def _as_if_alone(part: _Part, i: int, raw: Array) -> Array:
+def _as_if_alone(part: _Part, i: int, view: _View, raw: Array) -> Array:
     """Log latency if nothing but the workload had moved it: the noise, and the workload's whole effect.
 
     What the nuisance took with it because it resembles the exposure is given back.
     """
-    view, own = _view(part, i), _own_columns(part, i)
     kept = view.kept(OWN)
     coefficients = view.days.coefficients(kept)
     mine = kept[kept < exposure.COLUMNS]
-    rest = nuisance.side_by_side([own.left.of(mine), _beside(part, i)]).rest
+    places = np.concatenate([_own_places(part, i)[mine], _beside_places(part, i)])
+    rest = part.columns.left.of(places).rest
     return part.y.rest - rest @ coefficients + raw[:, mine] @ coefficients[: len(mine)]
 
 
