@@ -529,11 +529,11 @@ def _share_read(total: int) -> Callable[[int], None]:
 @_sql_mode
 def fingerprint_command(mode: SqlMode) -> None:
     """SQL on standard input, separated by ; and a newline → digest, tab, fingerprint."""
-    from aurora_analysis.fingerprint import statement
+    from aurora_analysis.fingerprint import split, statement
     from aurora_analysis.sources import log_files
 
     text = log_files.stdin().read().decode("utf-8", "replace")
-    for sql in text.split(";\n"):
+    for sql in split(text, mode):
         if sql.strip():
             found = statement(sql, mode)
             click.echo(f"{found.digest}\t{found.fingerprint}")

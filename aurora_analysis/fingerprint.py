@@ -117,12 +117,36 @@ def is_closed(sql: bytes, mode: SqlMode = DEFAULT_MODE) -> bool:
     return _closed(mode).match(sql) is not None
 
 
+def split(text: str, mode: SqlMode = DEFAULT_MODE) -> Iterator[str]:
+    """The statements of a script: each ends with a semicolon and a line end that no quote or comment holds.
+
+    >>> list(split("SELECT 'a;\\nb';\\nSELECT 2"))
+    ["SELECT 'a;\\nb'", 'SELECT 2']
+    """
+    start = 0
+    for found in _separators(mode).finditer(text):
+        if found.lastgroup:
+            yield text[start : found.start()]
+            start = found.end()
+    yield text[start:]
+
+
+@cache
+def _separators(mode: SqlMode) -> re.Pattern[str]:
+    """A separator, or what may hold one; a quote that is never closed holds all the rest."""
+    return re.compile(rf"""{"|".join(_holding(mode))}|['"`].*+|(?P<separator>;\r?\n)""", re.DOTALL)
+
+
 @cache
 def _closed(mode: SqlMode) -> re.Pattern[bytes]:
+    return re.compile(rf"""(?:[^'"`#/-]++|{"|".join(_holding(mode))}|[/-])*+\Z""".encode(), re.DOTALL)
+
+
+def _holding(mode: SqlMode) -> list[str]:
+    """What may hold anything: quotes and comments."""
     plain = SqlMode(backslash_escapes=False)
-    quoted = [_quoted("'", mode), _quoted('"', plain if mode.ansi_quotes else mode), _quoted("`", plain)]
-    comments = [r"/\*(?:.*?\*/|.*+)", r"--(?=[\s\x00-\x1f]|\Z)[^\n]*", r"\#[^\n]*", "[/-]"]
-    return re.compile(rf"""(?:[^'"`#/-]++|{"|".join(quoted + comments)})*+\Z""".encode(), re.DOTALL)
+    quotes = [_quoted("'", mode), _quoted('"', plain if mode.ansi_quotes else mode), _quoted("`", plain)]
+    return [*quotes, r"/\*(?:.*?\*/|.*+)", r"--(?=[\s\x00-\x1f]|\Z)[^\n]*", r"\#[^\n]*"]
 
 
 class Statements:

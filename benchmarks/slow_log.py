@@ -1,8 +1,8 @@
 """How fast the slow log is read, in how much memory, and how exactly: `python3 dev.py bench slow_log`.
 
 Speed is told as ratios of CPU seconds of whole processes, run in turns (A B A B) on one log, since a machine
-that is shared moves every absolute number. The studies, all by default: speed, memory, processes, hostile,
-mutated.
+that is shared moves every absolute number. The studies, all by default: speed, processes, memory, ingest,
+hostile, mutated.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ def main() -> int:
         "speed": speed,
         "processes": processes,
         "memory": memory,
+        "ingest": ingest,
         "hostile": hostile,
         "mutated": mutated,
     }
@@ -124,6 +125,16 @@ def memory(folder: Path) -> None:
             flush=True,
         )
         log.unlink()
+
+
+def ingest(folder: Path) -> None:
+    """Peak memory of filling a store from half a GB, of which no execution is twice."""
+    log, _ = made(folder, "mix", 512 * MB)
+    to = ("--cluster", "bench", "--instance", "bench-1", "--store", str(folder / "store"))
+    done = run(sys.executable, "-m", "aurora_analysis", "ingest", *to, str(log))
+    print(f"ingest of {log.stat().st_size / MB:,.0f} MB: peak {done.peak_mib:.0f} MiB, {done.cpu_s:.0f} CPU s", flush=True)  # fmt: skip
+    shutil.rmtree(folder / "store")
+    log.unlink()
 
 
 def hostile(folder: Path, count: int = 1_000_000) -> None:
@@ -203,8 +214,9 @@ def cut_up(r: random.Random, text: bytes) -> Iterator[bytes]:
 
 def made(folder: Path, kind: str, size: int = 64 * MB) -> tuple[Path, dict[str, int]]:
     """A log and its truth, made once."""
-    log, told = folder / f"{kind}.log", folder / f"{kind}.json"
-    if not told.exists():
+    name = f"{kind}{size // MB}"
+    log, told = folder / f"{name}.log", folder / f"{name}.json"
+    if not log.exists():
         truth = generator.Truth()
         with log.open("wb") as out:
             out.writelines(generator.log(size, truth, mix=kind == "mix"))

@@ -89,6 +89,13 @@ def test_a_file_that_is_not_there_is_one_line():
     assert "Cannot read /nowhere/slow.log: No such file or directory" in done.output
 
 
+def test_fingerprint_does_not_split_a_literal():
+    """A semicolon and a line end inside a string end no statement: what follows them is still a secret."""
+    given = b"SELECT 'a;\nsecret', 1; -- it's;\nSELECT 2;\r\nSELECT 'open;\nsecret;\nSELECT 3"
+    found = [line.split("\t")[1] for line in typed("fingerprint", given=given).output.splitlines()]
+    assert found == ["select ?+; select ?", "select ?"]
+
+
 @pytest.mark.parametrize(
     "command",
     [
