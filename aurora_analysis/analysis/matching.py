@@ -139,22 +139,42 @@ def _jackknife(left_out: Array, weight: Array) -> tuple[Array, Array]:
 def spread(logs: Array, kinds: Sequence[str]) -> tuple[Array, Array]:
     """The variance of each row of `logs` from week to week, and its degrees of freedom.
 
-    A row leans on the rows of its kind, by empirical Bayes (Smyth 2004); what it borrows is worth at most as many
-    degrees of freedom as its own weeks, for the weeks that move one statement move others, too.
+    It has two parts. What moves all rows of a kind alike in a week is told by as many values as there are weeks. What
+    moves a row beyond that leans on the other rows of its kind, by empirical Bayes (Smyth 2004): many rows that spread
+    alike tell it well. Their sum is worth the degrees of freedom of Satterthwaite (1946, Biometrics Bulletin 2:6).
     """
-    own = np.nansum((logs - row_mean(logs)[:, None]) ** 2, axis=1)
     df = np.isfinite(logs).sum(axis=1) - 1.0
-    variance = np.where(df > 0, own / np.maximum(df, 1), np.nan)
-    borrowed = np.zeros(len(variance))
+    variance = _variance(logs, df)
+    worth = np.maximum(df, 1)
     for kind in set(kinds):
         mine = (np.asarray(kinds) == kind) & (variance > 0)
         if mine.sum() >= 3:
-            centre, worth = _common(variance[mine], df[mine])
-            borrowed[mine] = np.minimum(worth, df[mine])
-            variance[mine] = np.average(
-                [np.full(mine.sum(), centre), variance[mine]], axis=0, weights=[borrowed[mine], df[mine]]
-            )
-    return variance, np.maximum(df + borrowed, 1)
+            variance[mine], worth[mine] = _of_kind(logs[mine], df[mine])
+    return variance, worth
+
+
+def _variance(logs: Array, df: Array) -> Array:
+    squares = np.nansum((logs - row_mean(logs)[:, None]) ** 2, axis=1)
+    return np.where(df > 0, squares / np.maximum(df, 1), np.nan)
+
+
+def _of_kind(logs: Array, df: Array) -> tuple[Array, Array]:
+    """The variance of rows of one kind, and what it is worth."""
+    precision = 1 / _variance(logs, df)
+    centred = logs - row_mean(logs)[:, None]
+    weeks = _ratio(np.nansum(precision * centred.T, axis=1), precision @ np.isfinite(logs))
+    own = _variance(logs - weeks, df) / (1 - 1 / len(logs))  # the weeks took a part of it with them
+    centre, borrowed = _common(own, df)
+    borrowed = min(borrowed, MOST_BORROWED)
+    own = (borrowed * centre + df * own) / (borrowed + df)
+    alike = max(float(np.nanvar(weeks, ddof=1)) - 1 / (1 / own).sum(), 0.0)
+    total = own + alike
+    doubt = own**2 / (borrowed + df) + alike**2 / max(np.isfinite(weeks).sum() - 1, 1)
+    return total, total**2 / doubt
+
+
+MOST_BORROWED = 1e4
+"""Degrees of freedom beyond which a t distribution is the normal one."""
 
 
 def _common(variance: Array, df: Array) -> tuple[float, float]:

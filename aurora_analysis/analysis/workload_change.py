@@ -7,9 +7,10 @@ questions are told apart:
 - *Did these two windows differ?* The interval leaves out one weekday after the other (delete-one-block jackknife):
   one odd day makes it wide.
 - *Do weeks ordinarily differ so much?* Only earlier weeks can tell. With at least WEEKS_NEEDED weeks each digest's own
-  spread from week to week gives a prediction interval; it leans on the spread of its kind (Smyth 2004, Statistical
-  Applications in Genetics and Molecular Biology 3:3, the prior's weight capped at that of its own weeks), because few
-  weeks tell a spread badly. p-values are adjusted for their number (Benjamini & Hochberg).
+  spread from week to week gives a prediction interval. It leans on the spread of its kind (Smyth 2004, Statistical
+  Applications in Genetics and Molecular Biology 3:3), because few weeks tell a spread badly; what weeks do to all
+  digests alike is told apart, for of that there are no more values than weeks. p-values are adjusted for their number
+  (Benjamini & Hochberg).
 
 `changed` needs both, and a change that is material; what weeks ordinarily do is `ordinary`. With fewer weeks nothing
 is ever called changed.

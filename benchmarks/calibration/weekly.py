@@ -8,7 +8,8 @@ found. A t-test of the hours of two weeks runs beside it: a study that did not f
 
 The model, in logarithms: calls = level + shape of the week + week (common) + week (own) + growth + day + wandering
 hour, drawn as Poisson; latency = level + 0.2 × load + week (common) + week (own) + day + hour. One digest in six runs
-only now and then. `spread` is the standard deviation of a digest's mean from week to week that these parts make.
+only now and then. `spread` is the standard deviation of a digest's mean from week to week that these parts make; in
+`unlike digests` it is that of the digest in the middle, and each digest has one of its own.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Scenario:
     common: float = 0.01
     day: float = 0.04
     growth: float = 0.0
+    unlike: float = 0.0
     heavy_tailed: bool = False
     outage: bool = False
 
@@ -61,6 +63,7 @@ SCENARIOS = {
     "very restless": replace(ORDINARY, own=0.08),
     "all together": replace(ORDINARY, own=0.005, common=0.04),
     "growing 1 % a week": replace(ORDINARY, growth=0.01),
+    "unlike digests": replace(ORDINARY, unlike=0.7),
     "heavy-tailed weeks": replace(ORDINARY, heavy_tailed=True),
     "a day of outage": replace(ORDINARY, outage=True),
     "five weeks": replace(ORDINARY, weeks=5),
@@ -78,7 +81,8 @@ def simulated(scenario: Scenario, rng: np.random.Generator) -> pd.DataFrame:
     )
 
     def moved() -> np.ndarray:
-        of_weeks = scenario.own * draw((DIGESTS, weeks)) + scenario.common * rng.standard_normal(weeks)
+        own = scenario.own * np.exp(scenario.unlike * rng.standard_normal((DIGESTS, 1)))
+        of_weeks = own * draw((DIGESTS, weeks)) + scenario.common * rng.standard_normal(weeks)
         of_days = scenario.day * rng.standard_normal((DIGESTS, 7 * weeks))
         return of_weeks[:, week] + of_days[:, day]
 
