@@ -277,7 +277,7 @@ def _throughput(connection: object, seconds: float) -> float:
 
 
 COMMITTED = (
-    "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'INNODB_ROWS_UPDATED'"
+    "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'COM_UPDATE'"
 )
 
 

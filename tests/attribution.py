@@ -90,3 +90,21 @@ def by_state(held: pd.DataFrame) -> dict[str, float]:
     """The share of the growth while purge was held that is known, and that is unknown."""
     growth = held[held["state"] != "none"].groupby("state")["growth"].sum()
     return (growth / growth.sum()).to_dict()
+
+
+def with_samples(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The same with the transactions that were seen live: who held purge, and of which runs."""
+    window = store.span("lab")
+    held, runs = attributed(store)
+    seen = workloads.seen_holding(store.read("open_transactions", window, cluster="lab"))
+    lasted = (seen["end"] - seen["start"]).dt.total_seconds()
+    known = workloads.with_seen(runs, seen[lasted >= SHORTEST_RUN_S])
+    history = store.metric("history_list_length", window, cluster="lab")
+    committed = read_views.committed(store.metric("commit_throughput", window, cluster="lab"))
+    return read_views.holders(history, committed, known), known
+
+
+def unknown_shares(store: Store) -> tuple[float, float]:
+    """The share of the growth under a holder that is nobody's: by the logs alone, and with what was seen live."""
+    by_log, with_live = attributed(store)[0], with_samples(store)[0]
+    return by_state(by_log).get("unknown", 0.0), by_state(with_live).get("unknown", 0.0)
