@@ -276,9 +276,7 @@ def _throughput(connection: object, seconds: float) -> float:
     return (after - before) / (time.monotonic() - began)
 
 
-COMMITTED = (
-    "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'COM_UPDATE'"
-)
+COMMITTED = "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'COM_UPDATE'"
 
 
 # The unknown class
