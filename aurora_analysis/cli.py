@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import itertools
 import json
 import os
 import shutil
@@ -463,8 +464,18 @@ ORDERS = ("time", "calls", "mean", "p95", "max", "lock", "examined", "sent")
 @click.option("--since", default="", help="UTC, inclusive: executions that ended from then on.")
 @click.option("--until", default="", help="UTC, exclusive.")
 @click.option("--user", default="", help="Only this user's.")
-@click.option("--order-by", type=click.Choice(ORDERS), default="time", show_default=True)
-@click.option("--limit", type=click.IntRange(min=1), help="How many statements [default: 20; json: all].")
+@click.option(
+    "--order-by",
+    type=click.Choice(ORDERS),
+    default="time",
+    show_default=True,
+    help="The largest first; jsonl has the log's order.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help="How many statements [default: 20; json: all]; jsonl: executions.",
+)
 @click.option("--format", "form", type=click.Choice(["text", "json", "jsonl"]), default="text")
 @click.option("--with-sql", is_flag=True, help="The statements' texts too, literals and all (jsonl).")
 @click.option("--processes", type=click.IntRange(min=1), help="[default: 1; from 256 MB on, up to 4]")
@@ -490,7 +501,8 @@ def digest(
     total = sum(log_files.size(name) or 0 for name in files)
     if form == "jsonl":
         account = Account()
-        for line in profile.lines(files, account, wanted=wanted, mode=mode, with_sql=with_sql):
+        lines = profile.lines(files, account, wanted=wanted, mode=mode, with_sql=with_sql)
+        for line in itertools.islice(lines, limit):
             click.echo(line)
         log_files.check(account, *files)
         if not account.is_whole:

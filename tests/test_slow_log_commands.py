@@ -50,6 +50,11 @@ def test_digest_jsonl_is_an_event_a_line_and_hides_literals():
     assert "sleep(2)" in typed("digest", "--format", "jsonl", "--with-sql", AURORA).output
 
 
+def test_limit_holds_for_executions_too():
+    """jsonl ends after so many lines."""
+    assert typed("digest", "--format", "jsonl", "--limit", "1", AURORA).output.count("\n") == 1
+
+
 @pytest.mark.parametrize("form", ["json", "jsonl", "text"])
 def test_digest_takes_what_is_wanted(form):
     """--since, --until and --user hold for every format."""
