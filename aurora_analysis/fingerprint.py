@@ -2,8 +2,9 @@
 
 The policy, in one place. Two statements have one fingerprint when they differ only in
 
-- literals: strings (with `''` and `\\'` inside, with a charset introducer `_utf8mb4'x'`, `N'x'`), numbers with
-  their sign and exponent, hex and bit literals in both cases (`0xAF`, `X'AF'`, `b'01'`): each is `?`;
+- literals: strings (with `''` and `\\'` inside, with a charset introducer `_utf8mb4'x'`, `N'x'`, between dollars as
+  the body of a function in MySQL 9 `$$x$$`), numbers with their sign and exponent, hex and bit literals in both
+  cases (`0xAF`, `X'AF'`, `b'01'`): each is `?`;
 - how many values or rows a list has: `IN (1)`, `IN (1, 2)` and `IN ((1, 2), (3, 4))` by their shape,
   `LIMIT 5, 10`, multi-row `VALUES`: two or more values are `?+`, rows of one shape are one row;
 - NULL where it is a value; `IS NULL` stays;
@@ -108,7 +109,7 @@ def statement(sql: str, mode: SqlMode = DEFAULT_MODE) -> Statement:
     try:
         return _named(_spelled(_rows(_lists(_values(_tokens(sql, mode))))), whole=True)
     except _Open:
-        before = chain(_tokens(re.split("['\"`]", sql, maxsplit=1)[0], mode), [VALUE])
+        before = chain(_tokens(re.split(_OPENS, sql, maxsplit=1)[0], mode), [VALUE])
         return _named(_spelled(_rows(_lists(_values(before)))), whole=False)
 
 
@@ -179,6 +180,8 @@ class Statements:
     def _shape(self, sql: bytes) -> bytes | None:
         if b"\x01" in sql or b"\x02" in sql or sql.startswith(_ADMINISTRATOR):
             return None
+        if b"$" in sql and _DOLLARS.search(sql):
+            return None
         bare = self._bare(sql)
         if b"'" in bare or (b'"' in bare and not self._mode.ansi_quotes):
             return None
@@ -213,6 +216,7 @@ class Statements:
 
 
 _ADMINISTRATOR = ADMINISTRATOR.encode()
+_DOLLARS = re.compile(rb"\$\w*\$")
 
 # The passes that make a shape. \x01 stands for a literal, \x02 for several.
 
@@ -358,6 +362,9 @@ def _comment_text(blank: str) -> str:
 
 VALUE, VALUES = "?", "?+"
 
+_OPENS = r"""['"`]|\$\w*\$"""
+"""What opens a literal or a quoted name."""
+
 
 @cache
 def _lexer(mode: SqlMode) -> re.Pattern[str]:
@@ -370,10 +377,10 @@ def _lexer(mode: SqlMode) -> re.Pattern[str]:
     return re.compile(
         rf"""
         (?P<blank> [\s\x00-\x1f\x7f]+ | --(?=[\s\x00-\x1f]|\Z)[^\n]* | \#[^\n]* | /\*(?!M?!)(?:.*?\*/|.*\Z) | /\*M?!\d* | \*/(?!\*) )
-      | (?P<value> (?:_(?:{CHARSETS})\s*)?(?:[nNxXbB]?{quoted}|{"|".join(strings)}|0[xX][0-9a-fA-F]+(?![\w$])|0[bB][01]+(?![\w$]))
+      | (?P<value> (?:_(?:{CHARSETS})\s*)?(?:[nNxXbB]?{quoted}|{"|".join(strings)}|0[xX][0-9a-fA-F]+(?![\w$])|0[bB][01]+(?![\w$])|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
                  | (?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d*)?(?![\w$]) | (?<!@)@(?!@)(?:[\w$.]+|{quoted}|`[^`]*`) )
       | (?P<name> {"|".join(names)} )
-      | (?P<open> ['"`] )
+      | (?P<open> {_OPENS} )
       | (?P<word> [\w$]+ )
       | (?P<sign> <=>|:=|->>?|<<|>>|<=|>=|<>|!=|&&|\|\||\.\.\.|. )
         """,

@@ -61,6 +61,14 @@ POLICY = {
     "select * from t limit ? offset ?": ["SELECT * FROM t LIMIT 5 OFFSET 10"],
     "call p(?+)": ["CALL p(1, 'x')", "call `p`(2, 3, 4)"],
     "call p()": ["CALL p()"],
+    "create function f() returns int language javascript as ?": [
+        "CREATE FUNCTION f() RETURNS INT LANGUAGE JAVASCRIPT AS $$ return `it's ${x}`; $$",
+        "CREATE FUNCTION f() RETURNS INT LANGUAGE JAVASCRIPT AS $js$ return '$$' + 1; $js$",
+        "CREATE FUNCTION f() RETURNS INT LANGUAGE JAVASCRIPT AS 'return 1'",
+        "CREATE FUNCTION f() RETURNS INT LANGUAGE JAVASCRIPT AS $$ return secr",
+    ],
+    "select a$b$c, d$ from t": ["SELECT a$b$c, `d$` FROM t"],
+    "select j -> ? from t": ["SELECT j -> '$.a$' FROM t"],
     "use shop": ["USE shop", "use `shop`;"],
     "select @? := ?, @@session.sql_mode": ["SELECT @x := 5, @@session.sql_mode"],
     "select a from t where b is null and c <> ?": ["SELECT a FROM t WHERE b IS NULL AND c != 7"],
@@ -206,7 +214,7 @@ def test_one_fingerprint_for_each_template():
 
 
 PIECES = st.sampled_from(
-    ["# administrator command: Quit", "SELECT ", "a", "t1", "1", "-2", "0xAf", "1e5", "1.5x", "'x'", "'it''s'", r"'a\'b'", '"y"', "`n`", "`q's`", "`h#`",
+    ["# administrator command: Quit", "SELECT ", "a", "t1", "1", "-2", "0xAf", "1e5", "1.5x", "'x'", "'it''s'", r"'a\'b'", '"y"', "`n`", "$$", "$t$", "a$b$", "`q's`", "`h#`",
      "/* c */", "/* it's */", "/*!1 x */", "/*", "*/", "-- c\n", "--", "# c\n", "#", "'", '"', "`", "\\", ", ", ",", "(", ")",
      "NULL", "(1, 2)", "(1,'x'),(2,NULL)", "VALUES ", " IN ", "@v", "_utf8mb4'x'", "x'1f'", " ", "\n", ";", ".", "=", "\x00", "\x01", "\x02", "é"]
 )  # fmt: skip
