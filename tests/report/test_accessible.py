@@ -26,7 +26,9 @@ RUN = {
 }
 DIGEST = "0c5ae9b67c750a82"
 VERDICTS = [
-    Verdict("load", f"one {severity}", "so", severity, "It was so.", {}, f"Seen of {DIGEST}.", "Look.").to_dict()
+    Verdict(
+        "load", f"one {severity}", "so", severity, "It was so.", {}, f"Seen of {DIGEST}.", "Look."
+    ).to_dict()
     for severity in ("act", "watch", "unknown", "ok")
 ]
 HOURS = pd.DataFrame({"time": pd.date_range(WINDOW["start"], periods=168, freq="h"), "value": 1.0})
