@@ -227,12 +227,11 @@ class Download:
         Where RDS gave less, a portion may follow upon lines that it left out, and what looks like one entry be two:
         the entries at the seams are left out as well.
         """
-        ends = [*self._starts[1:], self._content.seek(0, os.SEEK_END)]
-        whole = ends[-1:] >= [size]
-        for start, end in zip(self._starts, ends):
+        length = self._content.seek(0, os.SEEK_END)
+        for start, end in zip(self._starts, [*self._starts[1:], length]):
             self._content.seek(start)
             portion = self._content.read(end - start)
-            yield portion if whole else _inner(portion, is_first=start == 0, is_last=end == ends[-1])
+            yield portion if length >= size else _inner(portion, is_first=start == 0, is_last=end == length)
 
 
 def _inner(portion: bytes, *, is_first: bool, is_last: bool) -> bytes:
