@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import ExitStack
 
@@ -11,6 +12,7 @@ import sqlalchemy
 from click.testing import CliRunner
 from live_server import written_to
 
+from aurora_analysis import cli
 from aurora_analysis.cli import main
 from aurora_analysis.lab import server
 from aurora_analysis.sources import live, purge
@@ -28,7 +30,7 @@ def sessions(real_server):
     with ExitStack() as stack:
 
         def opened(user: str, *statements: str) -> int:
-            connection = stack.enter_context(real_server.connect(user))
+            connection = stack.enter_context(real_server.connect(user, program_name="nightly"))
             with connection.cursor() as cursor:
                 for statement in statements:
                     cursor.execute(statement)
@@ -124,10 +126,21 @@ def test_the_command_shows_the_holder_and_what_would_end_it(real_server, session
     assert "purge blocked" in done.output
     last = done.output.splitlines()[-1]
     assert f"held by session {thread} on live-writer, since " in last
-    assert "of etl from localhost" in last
+    assert "of etl from localhost with nightly" in last
     assert last.endswith(f"to end it on live-writer: KILL {thread};")
     assert "\x1b" not in done.output
     assert len(Store(tmp_path).read("read_views", cluster="live")) == 2
+
+
+def test_a_terminal_has_a_table_that_is_drawn_anew_under_the_news(monkeypatch, capsys):
+    """What happened stays; how purge stands is replaced."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    tell = cli._shown()
+    now = purge.Purge(1_800_000_000, "keeps up", 7, -1.5, None, None)
+    tell([], now)
+    assert capsys.readouterr().out == "08:00:00 UTC  purge keeps up\nhistory list  7 (-1.5/s)\n"
+    tell(["lost", "found"], now)
+    assert capsys.readouterr().out.startswith("\x1b[2F\x1b[Jlost\nfound\n08:00:00 UTC")
 
 
 def test_our_own_session_reads_only_and_holds_nothing_between_samples(real_server):
