@@ -238,6 +238,24 @@ def effects(frame: pd.DataFrame, *, materiality_pct: float = 5.0, ax: Axes | Non
     )
 
 
+def by_chance(draws: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """The effects that other draws of a trial would have shown by chance [%], and the one that happened."""
+    ax = ax or _axes()
+    ax.hist(
+        draws.loc[~draws["happened"].astype(bool), "effect_pct"],
+        bins=40,
+        color=COLOURS[4],
+        label="other draws",
+    )
+    for row in draws[draws["happened"].astype(bool)].to_dict("records"):
+        ax.axvline(row["effect_pct"], color=COLOURS[2], linewidth=1.6, label="as it happened")
+        ax.set_xlabel(f"on-blocks against off-blocks, {row['workload']} → {row['metric']} [%]")
+    ax.set_ylabel("draws")
+    _counts(ax)
+    _legend(ax, loc="best")
+    return _say_if_empty(ax, draws)
+
+
 def active_sessions(
     classes: pd.DataFrame, profiles: pd.DataFrame, *, most: int = 5, timezone: str = "UTC"
 ) -> list[Axes]:

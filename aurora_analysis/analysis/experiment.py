@@ -164,6 +164,30 @@ def effects(
     return pd.DataFrame(rows, columns=EFFECT_COLUMNS)
 
 
+BY_CHANCE = ["workload", "metric", "effect_pct", "happened"]
+
+
+def by_chance(
+    latency: pd.DataFrame, trials: pd.DataFrame, found: pd.DataFrame, *, seed: int = 0
+) -> pd.DataFrame:
+    """What other draws would have shown, had the workload no effect at all; the one that happened comes first.
+
+    Answers: could chance have done this? `found` are the `effects`; shown is the one whose p is the smallest. One row a
+    draw, none where no effect is known.
+    """
+    known = found.dropna().sort_values("p")
+    if known.empty:
+        return pd.DataFrame(columns=BY_CHANCE)
+    workload, metric = known["workload"].iloc[0], known["metric"].iloc[0]
+    usable, trial = _compared(_outcomes(latency[metric], _by_draw(trials)), workload, None)
+    states = _draws(trial.on, usable["trial"], 999, seed)
+    effect_pct = 100 * np.expm1(trial.coefficients(states))
+    happened = np.arange(len(states)) == 0
+    return pd.DataFrame(
+        {"workload": workload, "metric": metric, "effect_pct": effect_pct, "happened": happened}
+    )
+
+
 def following(trials: pd.DataFrame) -> pd.DataFrame:
     """The off-blocks, taken as on where the block before them was. Answers: does a run outlast its washout?
 
@@ -216,9 +240,13 @@ class _Trial:
         t[np.abs(coefficients) <= EQUAL * (1 + np.abs(self.y).max())] = 0.0  # blocks that are all alike
         return np.clip(np.nan_to_num(t, nan=np.inf), -1 / EQUAL, 1 / EQUAL)
 
+    def coefficients(self, states: Array) -> Array:
+        """The coefficient of each row of `states`."""
+        z = (states * self.scale) @ self.annihilator
+        return (z @ self.y) / (z * states).sum(axis=1)
+
     def estimate(self) -> float:
-        z = self.annihilator @ (self.on * self.scale)
-        return float(z @ self.y / (z @ self.on))
+        return float(self.coefficients(self.on[None])[0])
 
 
 def _effect(
@@ -230,19 +258,26 @@ def _effect(
     alpha: float,
     seed: int,
 ) -> tuple[str, str, float, float, float, float, int, int]:
-    mine = blocks[blocks["workload"] == workload]
-    usable = mine[(mine["coverage"] >= COVERAGE_NEEDED) & mine["value"].notna()]
-    on = usable["assigned"].to_numpy(dtype=float)
-    count_on, count_off = int(on.sum()), int(len(on) - on.sum())
+    usable, trial = _compared(blocks, workload, covariate)
+    count_on, count_off = int(trial.on.sum()), int(len(trial.on) - trial.on.sum())
     if min(count_on, count_off) < BLOCKS_NEEDED:
         return (workload, metric, np.nan, np.nan, np.nan, np.nan, count_on, count_off)
-    constant = _held_constant(usable, blocks, workload, covariate)
-    y = np.log(usable["value"].to_numpy(dtype=float))
-    trial = _Trial(y, on, _scale(on, usable["trial"]), _annihilator(constant))
-    states = _draws(on, usable["trial"], draws, seed)
+    states = _draws(trial.on, usable["trial"], draws, seed)
     low, high = _interval(trial, states, alpha)
     effect, low, high = (100 * float(np.expm1(value)) for value in (trial.estimate(), low, high))
     return (workload, metric, effect, low, high, _p(trial, states, 0.0), count_on, count_off)
+
+
+def _compared(
+    blocks: pd.DataFrame, workload: str, covariate: pd.DataFrame | None
+) -> tuple[pd.DataFrame, _Trial]:
+    """The workload's blocks that have enough samples, and the trial that they are."""
+    mine = blocks[blocks["workload"] == workload]
+    usable = mine[(mine["coverage"] >= COVERAGE_NEEDED) & mine["value"].notna()]
+    on = usable["assigned"].to_numpy(dtype=float)
+    y = np.log(usable["value"].to_numpy(dtype=float))
+    constant = _annihilator(_held_constant(usable, blocks, workload, covariate))
+    return usable, _Trial(y, on, _scale(on, usable["trial"]), constant)
 
 
 def _held_constant(
@@ -259,7 +294,8 @@ def _held_constant(
     if covariate is not None:
         steady = covariate[covariate["workload"] == workload].set_index(key)["value"]
         columns.append(np.log(steady.reindex(mine).to_numpy(dtype=float)))
-    return np.column_stack([column for column in columns if np.isfinite(column).all()])
+    known = [column for column in columns if np.isfinite(column).all()]
+    return np.column_stack(known) if known else np.zeros((len(usable), 0))
 
 
 def _scale(on: Array, trials: pd.Series) -> Array:

@@ -91,6 +91,8 @@ def report(
             for cluster in clusters
             if not cluster["error"]
             for notebook in chosen
+            if len(chosen) == 1
+            or suite.concerns(notebook, store, cluster["cluster"], Window(cluster["start"], cluster["end"]))
         ]
         environment = {"AURORA_ANALYSIS_VERSIONS": json.dumps(run["versions"])}
         if request.settings:

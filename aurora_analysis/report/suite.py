@@ -15,6 +15,8 @@ import papermill
 
 from aurora_analysis import resources
 from aurora_analysis.errors import Error
+from aurora_analysis.store import Store
+from aurora_analysis.window import Window
 
 STANDARD = ("store", "cluster", "start", "end", "timezone")
 """Parameters that every notebook has, all text; the report fills them in."""
@@ -40,6 +42,14 @@ def notebooks(names: Sequence[str] = ()) -> list[Path]:
     if doubled:
         raise Error(f"Two notebooks are named {doubled!r}: rename one, the name is that of its page.")
     return chosen
+
+
+def concerns(notebook: Path, store: Store, cluster: str, window: Window) -> bool:
+    """Whether a notebook has something to say of a cluster: `experiment` of trials alone, all others always."""
+    if notebook.stem != "experiment":
+        return True
+    trials = store.read("trials", window, cluster=cluster)
+    return bool(trials["on_share"].between(0, 1, inclusive="neither").any())
 
 
 def parameters(notebook: Path) -> dict[str, Parameter]:

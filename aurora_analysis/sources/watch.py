@@ -79,6 +79,7 @@ class Watch:
         self._refused: set[tuple[str, str]] = set()
         self._last: dict[str, Seen] = {}
         self._received = 0
+        self._counted_at = 0
         self._counted_s: Counter[tuple[str, str]] = Counter()
         self._span = (0, 0)
         self._due = 0
@@ -235,6 +236,9 @@ class Watch:
 
     def count(self, tick: int) -> None:
         """What statements came to since the last time: performance_schema's, and the slow log's where it is a table."""
+        if tick == self._counted_at:
+            return
+        self._counted_at = tick
         for probe, statistics, tail in self._counters:
             seen = self._last.get(probe.name)
             if seen is None or not any(
