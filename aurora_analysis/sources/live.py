@@ -137,6 +137,13 @@ class Seen(NamedTuple):
     """Its host and port: two addresses may lead to one server."""
     is_rds: bool = False
     """Whether Amazon runs it: a session is ended by mysql.rds_kill then."""
+    is_mysql: bool = False
+    """Whether it is MySQL or Aurora: whose number a reader's view has, only the writer of the cluster knows then."""
+
+    @property
+    def knows_numbers(self) -> bool:
+        """Whether its own numbers can be told beside those of the writer."""
+        return self.role == "writer" or not self.is_mysql
 
 
 class Holder(NamedTuple):
@@ -178,6 +185,10 @@ def innodb(status: str) -> Innodb:
         writing=writing,
         listed=frozenset(map(_thread, transactions)),
     )
+
+
+NOTHING_TOLD = Innodb(0, 0, 0, 0, 0, 0, {}, {})
+"""The status of an instance that tells nothing of purge."""
 
 
 def of_mysql(said: Innodb, transactions: Iterable[Transaction]) -> Innodb:
@@ -249,7 +260,7 @@ def holder(seen: Sequence[Seen]) -> Holder | None:
     found = [
         Holder(one.instance, known.get(one.instance, number), how, _transaction(one, thread), one.is_rds)
         for one in seen
-        if one.innodb
+        if one.innodb and (one.knows_numbers or one.instance in known)
         for how, held in (("holds a read view", one.innodb.views), ("has written", one.innodb.writing))
         for thread, number in sorted(held.items(), key=lambda item: item[1])[:1]
     ]
@@ -299,9 +310,11 @@ class Probe:
         transactions = self.rows("transactions")
         clients = {row[0]: row[1] for row in self.rows("clients") or ()}
         known = self._replicas()
-        said = innodb(status[0][2]) if status else None
+        said, is_mysql = self._innodb(status), "MariaDB" not in about.get("version", "")
         opened = None if transactions is None else _others(_open(row, clients) for row in transactions)
-        if said and "MariaDB" not in about.get("version", ""):
+        if is_mysql and self._role() == "reader":
+            said = said or NOTHING_TOLD
+        if said and is_mysql:
             said = of_mysql(said, opened or ())
         return Seen(
             time=time.time(),
@@ -313,10 +326,20 @@ class Probe:
             transactions=opened,
             replicas=known,
             server=f"{about.get('hostname', self.name)}:{about.get('port', '')}",
+            is_mysql=is_mysql,
             is_rds=bool(known)
             or "aurora_version" in about
             or about.get("basedir", "").startswith(RDS_FOLDER),
         )
+
+    def _innodb(self, status: Sequence[Any] | None) -> Innodb | None:
+        """What the status tells; a reader of Aurora has no purge of its own, and may tell nothing of it."""
+        try:
+            return innodb(status[0][2]) if status else None
+        except Error as problem:
+            if self._role() == "writer":
+                self.refused["innodb_status"] = str(problem).rstrip(".")
+            return None
 
     def _role(self) -> str:
         """As the instance itself tells, where it ever told: a reader that is promoted may write."""

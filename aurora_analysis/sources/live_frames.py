@@ -131,7 +131,7 @@ def _read_views(told: Sequence[tuple[int, Seen]]) -> Iterator[tuple[object, ...]
         known = {one.instance for one in seen.replicas}
         for one in seen.replicas:
             yield tick, one.instance, one.role, one.oldest_read_view_trx_id, one.replica_lag_ms
-        if seen.innodb and seen.instance not in known:
+        if seen.innodb and seen.knows_numbers and seen.instance not in known:
             views = seen.innodb.views.values()
             yield tick, seen.instance, seen.role, min(views, default=seen.innodb.trx_counter), None
 

@@ -80,6 +80,27 @@ def test_a_session_that_began_after_purge_stood_is_not_to_blame():
     assert "a session that was not seen, on db-1" in purge.line(now)
 
 
+def test_a_reader_of_aurora_has_the_number_that_the_writer_knows():
+    """Its own say nothing beside the writer's; where nobody knows it, nobody is blamed."""
+    silent = live.of_mysql(live.NOTHING_TOLD, [OLDER, IDLE])
+    reader = said("db-2", "reader", OLDER, IDLE)._replace(innodb=silent, is_mysql=True)
+    assert live.holder([said(), reader]) is None
+    found = live.holder([said(replicas=[Replica("db-2", "reader", 450, 12.0)]), reader])
+    assert (found.instance, found.number, found.transaction) == ("db-2", 450, IDLE)
+
+
+@pytest.mark.real
+def test_a_writer_whose_status_cannot_be_read_is_left_out_and_said(real_server, monkeypatch):
+    """The watch goes on with the rest."""
+    probe = live.Probe(real_server.engine(), "db-1", "writer")
+    monkeypatch.setattr(live, "innodb", lambda text: live._number("Purge was done", text))
+    seen = probe.seen()
+    probe.close()
+    assert seen.innodb is None
+    assert seen.transactions == []
+    assert "MySQL 5.7+ is needed" in probe.refused["innodb_status"]
+
+
 @pytest.mark.parametrize(("is_rds", "statement"), [(True, "CALL mysql.rds_kill(7);"), (False, "KILL 7;")])
 def test_the_statement_that_ends_the_holder(is_rds, statement):
     """RDS and Aurora give nobody the right to KILL, but a procedure."""
