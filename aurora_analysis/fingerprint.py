@@ -8,8 +8,9 @@ The policy, in one place. Two statements have one fingerprint when they differ o
 - how many values or rows a list has: `IN (1)`, `IN (1, 2)` and `IN ((1, 2), (3, 4))` by their shape,
   `LIMIT 5, 10`, multi-row `VALUES`: two or more values are `?+`, rows of one shape are one row;
 - NULL where it is a value; `IS NULL` stays;
-- blanks, comments (`tags` keeps what they say of their sender) and optimizer hints (a version comment `/*!40001 … */` is code and stays), the case of
-  letters, back-ticks around a plain identifier, `!=` for `<>`, and the name of a user variable (`@?`).
+- blanks, comments (`tags` keeps what they say of their sender) and optimizer hints (a version comment
+  `/*!40001 … */` is code and stays), the case of letters, back-ticks around a plain identifier, `!=` for `<>`, and
+  the name of a user variable (`@?`).
 
 Digits inside identifiers stay (`t1`, `123foo`). CALL keeps its procedure and USE its database, for those are
 names. A text whose quotes do not balance, because it was cut, keeps nothing after its first quote.
@@ -20,7 +21,8 @@ most 100 characters. What was commented out inside a statement, a mail address o
 a customer's number into such a comment finds it in the tags.
 
 performance_schema's digests tell the same statements apart but for `DIFFERS` (MariaDB) and `DIFFERS_MYSQL`, which
-name every kind of pair that one of the two merges. The digest is 16 hex digits of BLAKE2b (RFC 7693) of the fingerprint.
+name every kind of pair that one of the two merges. The digest is 16 hex digits of BLAKE2b (RFC 7693) of the
+fingerprint.
 """
 
 from __future__ import annotations
@@ -163,7 +165,7 @@ class Statements:
 
     def __init__(self, mode: SqlMode = DEFAULT_MODE) -> None:
         self._mode = mode
-        self._strings, self._careful = _strings(mode), _careful(mode)
+        self._single, self._strings, self._careful = _strings(mode, "'"), _strings(mode), _careful(mode)
         self._ticks = (b"`", b'"') if mode.ansi_quotes else (b"`",)
         self._known: dict[bytes, Statement] = {}
         self._size = 0
@@ -194,8 +196,12 @@ class Statements:
         in a comment or in a quoted name; the first such leaves its comment's or name's beginning in the bare
         text with a string inside, and then every token is looked at.
         """
-        bare = self._strings.sub(b"\x01", sql) if b"'" in sql or b'"' in sql else sql
-        if b"/*" in bare or b"#" in bare or b"--" in bare:
+        bare = sql
+        if b'"' in sql:
+            bare = self._strings.sub(b"\x01", sql)
+        elif b"'" in sql:
+            bare = self._single.sub(b"\x01", sql)
+        if b"#" in bare or (b"/" in bare and b"/*" in bare) or (b"-" in bare and b"--" in bare):
             clean = _COMMENT.sub(b" ", bare)
             if _OPENED.search(clean) or any(clean.count(tick) != bare.count(tick) for tick in self._ticks):
                 return self._careful.sub(_bare_part, sql)
@@ -236,8 +242,9 @@ _OPENED = re.compile(rb"/\*(?!M?!)|--(?=[\s\x00-\x1f]|\Z)|\#")
 
 
 @cache
-def _strings(mode: SqlMode) -> re.Pattern[bytes]:
-    quotes = ["'"] if mode.ansi_quotes else ["'", '"']
+def _strings(mode: SqlMode, quotes: str = "'\"") -> re.Pattern[bytes]:
+    """The strings in such quotes: what begins with one character is found faster."""
+    quotes = quotes.replace('"', "") if mode.ansi_quotes else quotes
     return re.compile("|".join(_quoted(quote, mode) for quote in quotes).encode(), re.DOTALL)
 
 

@@ -197,9 +197,25 @@ def _entry(
             schema = _SCHEMA.findall(more)[0]
     account.events += 1
     database = schema if schema is not None else use if use is not None else database
-    client = (user or login, host or address, id_ or thread_id)
-    figures = (query, lock, sent, examined, more)
-    return _made(Entry, (time, *client, *figures, database, at, mariadb is not None, sql, cut))
+    return _made(
+        Entry,
+        (
+            time,
+            user or login,
+            host or address,
+            id_ or thread_id,
+            query,
+            lock,
+            sent,
+            examined,
+            more,
+            database,
+            at,
+            mariadb is not None,
+            sql,
+            cut,
+        ),
+    )
 
 
 _made = tuple.__new__
@@ -309,7 +325,8 @@ def _whole_pieces(
     queue: deque[bytes] = deque()
     for piece in pieces:
         text, time = _before_time(piece)
-        if not queue and text[-1:] == b";" and not (_is_odd(text, b"'") or _is_odd(text, b'"')):
+        odd = text.count(b"'") & 1 or text.count(b'"') & 1
+        if not queue and text[-1:] == b";" and not (odd and (_is_odd(text, b"'") or _is_odd(text, b'"'))):
             yield text, time
             continue
         queue.append(piece)
