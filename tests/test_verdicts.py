@@ -11,7 +11,7 @@ from cells import verdicts
 
 from aurora_analysis import Store, Window, resources
 
-TOPICS = ("undo_log", "reader_impact", "latency")
+TOPICS = ("undo_log", "reader_impact", "latency", "experiment")
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,17 @@ def test_the_labs_trial_tells_what_the_extracts_cost():
     assert found["bi"].level in {"no material effect", "inconclusive"}
 
 
+def test_the_trial_tells_what_its_query_does_to_a_queue():
+    """The delete at the queue's end slows, and the history list's growth says why; what was only planted is no trial."""
+    (found,) = verdicts("experiment")
+    assert (found.subject, found.level) == ("extract", "slows")
+    assert found.numbers["ci_low_pct"] > 5
+    assert "transactions an hour with it" in found.evidence
+    assert by_subject("experiment", cluster="lab", **ALWAYS)["snowflake"] == "slows"
+    assert by_subject("experiment", cluster="shop", **ALWAYS) == {"no trial": "unknown"}
+
+
+ALWAYS = {"start": "2026-11-01", "end": "2026-12-01"}
 SHOP = {"cluster": "shop", "start": "2026-11-09", "end": "2026-11-16"}
 
 
