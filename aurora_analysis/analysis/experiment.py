@@ -141,7 +141,7 @@ def effects(
     latency: pd.DataFrame,
     trials: pd.DataFrame,
     *,
-    covariate: pd.Series | None = None,
+    covariate: pd.Series | pd.DataFrame | None = None,
     draws: int = 4999,
     alpha: float = 0.05,
     seed: int = 0,
@@ -149,13 +149,14 @@ def effects(
     """The effect of each workload's runs on each metric [%], with interval and exact p.
 
     Answers: by how much does switching the workload on change the writer's latency during the run?
-    `latency` has one column a metric, `trials` the blocks that were drawn (`randomised`); `covariate` is a series
-    that the draw cannot have changed, such as the planned load, and sharpens the estimate. Workloads that were
+    `latency` has one column a metric, `trials` the blocks that were drawn (`randomised`); `covariate` is a series,
+    or several, that the draw cannot have changed, such as the planned load, and sharpens the estimate. Workloads that were
     switched beside this one are held constant. One row a workload and metric; too few blocks leave the numbers
     missing.
     """
     trials = _by_draw(trials)
-    steady = None if covariate is None or covariate.empty else _outcomes(covariate, trials)
+    known = pd.DataFrame(covariate).dropna(axis=1, how="all")
+    steady = [_outcomes(known[name], trials) for name in known]
     rows = [
         _effect(_outcomes(latency[metric], trials), workload, str(metric), steady, draws, alpha, seed)
         for metric in latency
@@ -253,12 +254,12 @@ def _effect(
     blocks: pd.DataFrame,
     workload: str,
     metric: str,
-    covariate: pd.DataFrame | None,
+    covariates: list[pd.DataFrame],
     draws: int,
     alpha: float,
     seed: int,
 ) -> tuple[str, str, float, float, float, float, int, int]:
-    usable, trial = _compared(blocks, workload, covariate)
+    usable, trial = _compared(blocks, workload, covariates)
     count_on, count_off = int(trial.on.sum()), int(len(trial.on) - trial.on.sum())
     if min(count_on, count_off) < BLOCKS_NEEDED:
         return (workload, metric, np.nan, np.nan, np.nan, np.nan, count_on, count_off)
@@ -269,21 +270,21 @@ def _effect(
 
 
 def _compared(
-    blocks: pd.DataFrame, workload: str, covariate: pd.DataFrame | None
+    blocks: pd.DataFrame, workload: str, covariates: list[pd.DataFrame]
 ) -> tuple[pd.DataFrame, _Trial]:
     """The workload's blocks that have enough samples, and the trial that they are."""
     mine = blocks[blocks["workload"] == workload]
     usable = mine[(mine["coverage"] >= COVERAGE_NEEDED) & mine["value"].notna()]
     on = usable["assigned"].to_numpy(dtype=float)
     y = np.log(usable["value"].to_numpy(dtype=float))
-    constant = _annihilator(_held_constant(usable, blocks, workload, covariate))
+    constant = _annihilator(_held_constant(usable, blocks, workload, covariates))
     return usable, _Trial(y, on, _scale(on, usable["trial"]), constant)
 
 
 def _held_constant(
-    usable: pd.DataFrame, blocks: pd.DataFrame, workload: str, covariate: pd.DataFrame | None
+    usable: pd.DataFrame, blocks: pd.DataFrame, workload: str, covariates: list[pd.DataFrame]
 ) -> Array:
-    """A level of each trial, the other workloads' states in the same block, and the covariate."""
+    """A level of each trial, the other workloads' states in the same block, and the covariates."""
     key = ["trial", "block"]
     mine = pd.MultiIndex.from_frame(usable[key])
     others = blocks[blocks["workload"] != workload].pivot_table(
@@ -291,7 +292,7 @@ def _held_constant(
     )
     columns = [(usable["trial"] == name).to_numpy(dtype=float) for name in usable["trial"].unique()]
     columns += [others[name].reindex(mine).fillna(0).to_numpy(dtype=float) for name in others]
-    if covariate is not None:
+    for covariate in covariates:
         steady = covariate[covariate["workload"] == workload].set_index(key)["value"]
         columns.append(np.log(steady.reindex(mine).to_numpy(dtype=float)))
     known = [column for column in columns if np.isfinite(column).all()]
@@ -376,7 +377,7 @@ def _growth(
     on = mine["assigned"].to_numpy(dtype=float)[known]
     if min(on.sum(), len(on) - on.sum()) < BLOCKS_NEEDED:
         return (np.nan,) * 6
-    constant = _held_constant(mine[known], trials, workload, None)
+    constant = _held_constant(mine[known], trials, workload, [])
     trial = _Trial(rates[known], on, _scale(on, mine["trial"][known]), _annihilator(constant))
     states = _draws(on, mine["trial"][known], draws, seed)
     means = trial.y[on == 1].mean(), trial.y[on == 0].mean()
