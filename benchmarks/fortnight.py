@@ -3,8 +3,9 @@
 `python benchmarks/fortnight.py STORE …`, each a recording of `aurora-analysis lab record --days 14 --day-length 4m`;
 without one it is the recording that is kept. The *truth* is the randomisation test over the recorded schedule (the
 table `trials`): workloads were on or off by a draw. The *estimate* sees only what a cluster would show: the minutes, and the
-runs in the slow log, as the notebook `reader_impact` does. Its interval must hold the truth, the harmless `bi` must not be
-blamed, and `finance`, which always runs with the nightly job, must be refused. Exit code 1 tells that one did not.
+runs in the slow log, as the notebook `reader_impact` does. Its interval must hold the truth, or be where the draw, which is
+less precise, would have it too; the harmless `bi` must not be blamed, and `finance`, which always runs with the
+nightly job, must be refused. Exit code 1 tells that one did not.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from aurora_analysis import Store
@@ -22,13 +24,24 @@ from aurora_analysis.analysis import evidence, experiment, workloads
 KEPT = Path(__file__).parents[1] / "data" / "fortnight"
 CULPRIT, HARMLESS, TIED = "snowflake", "bi", "finance"
 SHORTEST_RUN_S = 10.0
+DRAWS = 1999
+INTERVAL = ["effect_pct", "ci_low_pct", "ci_high_pct"]
 BLAMED = ("slows", "speeds up")
 ABOUT = """# The estimator on a real InnoDB
 
 Made by `python benchmarks/fortnight.py STORE …`, which tells what truth and estimate are, over every recording that was
 made; the README beside this tells how. An effect is in per cent, with its 95 % interval.
 """
-HEAD = ["recording", "workload", "metric", "truth by the draw", "estimate", "level", ""]
+HEAD = [
+    "recording",
+    "workload",
+    "metric",
+    "draw alone",
+    "draw, days held constant: truth",
+    "estimate",
+    "level",
+    "",
+]
 
 
 def main() -> int:
@@ -49,7 +62,7 @@ def main() -> int:
     print(text)
     if options.output:
         options.output.write_text(f"{ABOUT}\n{text}\n", encoding="utf-8")
-    return int(table["outcome"].isin(["MISSES the truth", "BLAMED"]).any())
+    return int(table["outcome"].isin(["MISSES the truth", "BLAMED", "NOT REFUSED"]).any())
 
 
 def compared(store: Store, cluster: str, placebos: int = 0) -> pd.DataFrame:
@@ -60,13 +73,26 @@ def compared(store: Store, cluster: str, placebos: int = 0) -> pd.DataFrame:
 
 
 def _truth(store: Store, cluster: str) -> pd.DataFrame:
-    """What the draw says: the effect of each workload that was on or off at random."""
+    """What the draw says: the effect of each workload that was on or off at random.
+
+    With the level of each day held constant: by chance the runs of a recording may come mostly on its slow days. The
+    draw alone stands beside it, in columns that end in `_plain`.
+    """
     window = store.span(cluster)
     trials = experiment.randomised(store.read("trials", window, cluster=cluster))
     latency = store.metrics(evidence.OUTCOMES, window, cluster=cluster)
-    return experiment.effects(
-        latency, trials, covariate=store.metric("planned_rate", window, cluster=cluster)
+    planned = store.metric("planned_rate", window, cluster=cluster)
+    plain = experiment.effects(latency, trials, covariate=planned, draws=DRAWS)
+    adjusted = experiment.effects(latency, trials, covariate=_with_days(planned), draws=DRAWS)
+    return adjusted.merge(
+        plain[["workload", "metric", *INTERVAL]], on=["workload", "metric"], suffixes=("", "_plain")
     )
+
+
+def _with_days(planned: pd.Series) -> pd.DataFrame:
+    """The planned load and an indicator of each day but the first; of a covariate the logarithm is held constant."""
+    days = pd.get_dummies(planned.index.strftime("%F"), drop_first=True, dtype=float).set_index(planned.index)
+    return np.exp(days).assign(planned=planned)
 
 
 def _estimate(store: Store, cluster: str, placebos: int) -> pd.DataFrame:
@@ -85,14 +111,16 @@ def _estimate(store: Store, cluster: str, placebos: int) -> pd.DataFrame:
 
 
 def _outcome(row: Any) -> str:
-    if row.workload == TIED:
-        return "refused, rightly" if row.level == "cannot tell" else "BLAMED"
     if row.level in ("cannot tell", "unknown"):
         return "refused"
+    if row.workload == TIED:
+        return "NOT REFUSED"
     if row.workload == HARMLESS and row.level in BLAMED:
         return "BLAMED"
-    held = row.ci_low_pct <= row.effect_pct_truth <= row.ci_high_pct
-    return "holds the truth" if held else "MISSES the truth"
+    if row.ci_low_pct <= row.effect_pct_truth <= row.ci_high_pct:
+        return "holds the truth"
+    within = row.ci_low_pct_truth <= row.effect_pct <= row.ci_high_pct_truth
+    return "within the draw's error" if within else "MISSES the truth"
 
 
 def _table(table: pd.DataFrame) -> str:
@@ -102,8 +130,10 @@ def _table(table: pd.DataFrame) -> str:
             row.recording,
             row.workload,
             row.metric,
-            _interval(row.effect_pct_truth, row.ci_low_pct_truth, row.ci_high_pct_truth),
-            _interval(row.effect_pct, row.ci_low_pct, row.ci_high_pct),
+            *(
+                _interval(*(getattr(row, name + which) for name in INTERVAL))
+                for which in ("_plain", "_truth", "")
+            ),
             row.level,
             row.outcome,
         ]
