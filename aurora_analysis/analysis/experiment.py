@@ -180,7 +180,7 @@ def by_chance(
     if known.empty:
         return pd.DataFrame(columns=BY_CHANCE)
     workload, metric = known["workload"].iloc[0], known["metric"].iloc[0]
-    usable, trial = _compared(_outcomes(latency[metric], _by_draw(trials)), workload, None)
+    usable, trial = _compared(_outcomes(latency[metric], _by_draw(trials)), workload, [])
     states = _draws(trial.on, usable["trial"], 999, seed)
     effect_pct = 100 * np.expm1(trial.coefficients(states))
     happened = np.arange(len(states)) == 0
