@@ -140,6 +140,9 @@ class Seen(NamedTuple):
     is_mysql: bool = False
     """Whether it is MySQL or Aurora: whose number a reader's view has, only the writer of the cluster knows then."""
 
+    clock_ahead_s: float = 0.0
+    """How far its clock, that of its transactions, is ahead of ours."""
+
     @property
     def knows_numbers(self) -> bool:
         """Whether its own numbers can be told beside those of the writer."""
@@ -305,6 +308,7 @@ class Probe:
     def seen(self) -> Seen:
         """What the instance says now; `Lost` where it does not answer."""
         self.about = about = self._variables()
+        now = time.time()
         self._is_told |= about.get("innodb_read_only") == "ON" or "aurora_server_id" in about
         status = self.rows("innodb_status")
         transactions = self.rows("transactions")
@@ -317,7 +321,7 @@ class Probe:
         if said and is_mysql:
             said = of_mysql(said, opened or ())
         return Seen(
-            time=time.time(),
+            time=now,
             instance=about.get("aurora_server_id") or self.name,
             role=self._role(),
             version=about.get("version", ""),
@@ -326,6 +330,7 @@ class Probe:
             transactions=opened,
             replicas=known,
             server=f"{about.get('hostname', self.name)}:{about.get('port', '')}",
+            clock_ahead_s=float(about.get("timestamp", now)) - now,
             is_mysql=is_mysql,
             is_rds=bool(known)
             or "aurora_version" in about

@@ -75,7 +75,8 @@ def _could_hold(holder: Holder | None, told: Sequence[Round]) -> Holder | None:
         return holder
     stands = [one.writer.innodb.purge_finished for one in told if one.writer and one.writer.innodb]
     stood = next((n for n, at in enumerate(reversed(stands)) if at != stands[-1]), len(stands))
-    since = told[-stood].time + 1
+    ahead = (one.clock_ahead_s for one in told[-1].seen if one.instance == holder.instance)
+    since = told[-stood].time + 1 + next(ahead, 0.0)
     return holder if holder.transaction.view_since <= since else holder._replace(transaction=None)
 
 

@@ -78,6 +78,8 @@ def test_a_session_that_began_after_purge_stood_is_not_to_blame():
     now = purge.purge(grown)
     assert (now.state, now.holder.instance, now.holder.transaction) == ("blocked", "db-1", None)
     assert "a session that was not seen, on db-1" in purge.line(now)
+    ahead = [replace(one, seen=[one.seen[0]._replace(clock_ahead_s=30.0)]) for one in grown]
+    assert purge.purge(ahead).holder.transaction == young  # by its own clock it is as old
 
 
 def test_a_reader_of_aurora_has_the_number_that_the_writer_knows():
@@ -98,6 +100,7 @@ def test_a_writer_whose_status_cannot_be_read_is_left_out_and_said(real_server, 
     probe.close()
     assert seen.innodb is None
     assert seen.transactions == []
+    assert abs(seen.clock_ahead_s) < 1
     assert "MySQL 5.7+ is needed" in probe.refused["innodb_status"]
 
 
