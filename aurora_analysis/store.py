@@ -145,7 +145,7 @@ class Store:
     def metrics(self, names: Iterable[str], window: Window, *, cluster: str) -> pd.DataFrame:
         """Several of the writer's metrics, one column each; those without a value are left out."""
         found = [self.metric(name, window, cluster=cluster) for name in names]
-        return pd.concat(found, axis=1).dropna(axis=1, how="all")
+        return pd.concat(found, axis=1, sort=True).dropna(axis=1, how="all")
 
     def roles(self, rows: pd.DataFrame, *, cluster: str, time: str = "time") -> pd.Series:
         """The role (writer, reader, or missing) of each row's instance at the row's time."""
