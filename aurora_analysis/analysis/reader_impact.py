@@ -2,10 +2,9 @@
 
 The writer's log latency of each minute is regressed on what moves it anyway (`nuisance`) and on the workload's
 exposure, its dose (what purge could not clean up while it was open) and its tail (the half hour after it). The
-effect is the mean fitted effect over the exposed minutes, at the load that the writer had. Its standard error is a
-jackknife over days (CR3: Bell & McCaffrey 2002) with a t distribution of as many degrees of freedom as the days'
-shares in the estimate allow: minutes hang together and runs are few, which is why correlation and t-tests see an
-effect where there is none.
+effect is the mean fitted effect over the exposed minutes, at the load that the writer had. Its standard error comes
+from leaving out one day after another (`jackknife`): minutes hang together and runs are few, which is why correlation
+and t-tests see an effect where there is none.
 
 Before any yes or no the data must be able to answer. A workload that always runs with the nightly batch, at the
 same minute, or right after the writer became slow is refused, and the refusal says why. What starts together

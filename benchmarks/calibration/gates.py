@@ -196,10 +196,40 @@ def _between(name: str, what: str, rates: pd.Series, low: float, high: float) ->
     return Gate(name, f"{what} {low:.3g} to {high:.3g} %", ends, bool(rates.between(low, high).all()))
 
 
-def page(gates: list[Gate], table: pd.DataFrame, about: list[str]) -> str:
+def short(verdicts: pd.DataFrame, naive_p: pd.DataFrame) -> pd.DataFrame:
+    """The question of each reader: how often is it wrong? On average over the scenarios, and in the worst."""
+    table = by_scenario(verdicts).drop(
+        index=[name for name in UNIDENTIFIABLE if name in set(verdicts["scenario"])]
+    )
+    refused = by_scenario(verdicts)["refused"].reindex(UNIDENTIFIABLE).dropna()
+    naive = 100 * (naive_p["p"] <= ALPHA).groupby(naive_p["method"]).mean()
+    asked = {
+        "a true “no effect” is called an effect (5 % were right)": (table["false positives"], "max"),
+        "an effect of 10 % is found": (table["finds hll 10"], "min"),
+        "an effect of 5 % is found": (table["finds hll 5"], "min"),
+        "the 95 % interval holds the truth, no effect": (table["holds null"], "min"),
+        "the 95 % interval holds the truth, 10 %": (table["holds hll 10"], "min"),
+        "the 95 % interval holds the truth, 25 %": (table["holds hll 25"], "min"),
+        "refused, though it could be told": (table["refused"], "max"),
+        "refused, where nobody can tell": (refused, "min"),
+        "correlation, t-test and cross-correlation on the same data: “no effect” is called one": (
+            naive,
+            "max",
+        ),
+    }
+    rows = [
+        (what, f"{rates.mean():.1f} %", f"{getattr(rates, f'idx{worst}')()} {getattr(rates, worst)():.1f} %")
+        for what, (rates, worst) in asked.items()
+    ]
+    return pd.DataFrame(rows, columns=["of all simulated fortnights", "mean", "worst"])
+
+
+def page(gates: list[Gate], summary: pd.DataFrame, table: pd.DataFrame, about: list[str]) -> str:
     """The results as Markdown."""
-    lines = ["# How often is the verdict wrong?", "", *about, "", "## Gates", ""]
-    lines += ["| gate | asked | measured | |", "|---|---|---|---|"]
+    lines = ["# How often is the verdict wrong?", "", *about, "", "## In short", ""]
+    lines += [f"| {' | '.join(summary)} |", "|---|---|---|"]
+    lines += [f"| {' | '.join(row[1:])} |" for row in summary.itertuples()]
+    lines += ["", "## Gates", "", "| gate | asked | measured | |", "|---|---|---|---|"]
     lines += [
         f"| {g.name} | {g.asked} | {g.measured} | {'passed' if g.passed else '**failed**'} |" for g in gates
     ]
