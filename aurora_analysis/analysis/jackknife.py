@@ -2,9 +2,9 @@
 
 Minutes hang together and runs are few: a day is what may be taken as drawn anew. A day's part in the error is
 halfway between what its residuals say (CR0: too little, for the fit follows them) and how far the effect moves when
-all is fitted again without the day, the nuisance too (CR3: too much). That is never less than the root between the
-two, CR2, which is right where minutes are independent (Bell & McCaffrey 2002; Pustejovsky & Tipton 2018). How evenly
-the days share the estimate gives it its degrees of freedom.
+all is fitted again without the day, the nuisance too (CR3: too much). That corrects at least as much as CR2, their
+geometric mean, which is right where minutes are independent (Bell & McCaffrey 2002; Pustejovsky & Tipton 2018). How
+evenly the days share the estimate gives it its degrees of freedom.
 """
 
 from __future__ import annotations

@@ -204,7 +204,7 @@ def short(verdicts: pd.DataFrame, naive_p: pd.DataFrame) -> pd.DataFrame:
     refused = by_scenario(verdicts)["refused"].reindex(UNIDENTIFIABLE).dropna()
     naive = 100 * (naive_p["p"] <= ALPHA).groupby(naive_p["method"]).mean()
     asked = {
-        "a true “no effect” is called an effect (5 % were right)": (table["false positives"], "max"),
+        "a true “no effect” is called an effect (nominal 5 %)": (table["false positives"], "max"),
         "an effect of 10 % is found": (table["finds hll 10"], "min"),
         "an effect of 5 % is found": (table["finds hll 5"], "min"),
         "the 95 % interval holds the truth, no effect": (table["holds null"], "min"),
@@ -221,7 +221,9 @@ def short(verdicts: pd.DataFrame, naive_p: pd.DataFrame) -> pd.DataFrame:
         (what, f"{rates.mean():.1f} %", f"{getattr(rates, f'idx{worst}')()} {getattr(rates, worst)():.1f} %")
         for what, (rates, worst) in asked.items()
     ]
-    return pd.DataFrame(rows, columns=["of all simulated fortnights", "mean", "worst"])
+    return pd.DataFrame(
+        rows, columns=["of simulated fortnights that were not refused", "mean of scenarios", "worst scenario"]
+    )
 
 
 def page(gates: list[Gate], summary: pd.DataFrame, table: pd.DataFrame, about: list[str]) -> str:

@@ -503,3 +503,11 @@ def test_the_simulator_plants_what_it_says(scenario):
     for run in mine.itertuples():
         exposed[run.start.floor("min") : run.end - pd.Timedelta("1ms")] = True
     assert 100 * np.expm1(planted[exposed].mean()) == pytest.approx(10, abs=0.6)
+
+
+def test_the_readme_shows_the_calibration_s_own_table():
+    """Its numbers are those that `dev.py calibrate` wrote."""
+    root = Path(__file__).parents[2]
+    results = (root / "benchmarks/calibration/RESULTS.md").read_text(encoding="utf-8")
+    table = results.split("## In short\n\n")[1].split("\n\n")[0]
+    assert table in (root / "README.md").read_text(encoding="utf-8")
