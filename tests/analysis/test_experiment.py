@@ -106,6 +106,18 @@ def test_a_covariate_sharpens_the_estimate():
     assert sharp["ci_low_pct"] < 50 < sharp["ci_high_pct"]
 
 
+def test_several_covariates_are_held_constant():
+    """A level that changed half-way is no noise once it is told; what has no value is left out."""
+    trials = trial()
+    series = latency(trials, factor=1.5)
+    late = pd.Series(np.where(series.index < START + pd.Timedelta(minutes=12), 1.0, 4.0), series.index)
+    blunt = effects(trials, series * late).loc["extract"]
+    known = pd.DataFrame({"late": late, "flat": 2.0, "missing": np.nan})
+    sharp = effects(trials, series * late, covariate=known).loc["extract"]
+    assert sharp["ci_high_pct"] - sharp["ci_low_pct"] < (blunt["ci_high_pct"] - blunt["ci_low_pct"]) / 2
+    assert sharp["ci_low_pct"] < 50 < sharp["ci_high_pct"]
+
+
 def test_trials_are_compared_within_and_not_with_each_other():
     """A busy hour in which the workload runs more often is no effect of it: each hour is a draw of its own."""
     hours = trial(blocks=32, workloads=("extract",))
