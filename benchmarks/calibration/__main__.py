@@ -94,7 +94,7 @@ def _about(first: int, seeds: int, planted: int) -> list[str]:
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}"
     return [
         f"Made by `python dev.py calibrate --seeds {seeds} --effect-seeds {planted} --first-seed {first}` on {when}",
-        f"({machine}).",
+        f"({machine}; load average {os.getloadavg()[0]:.0f}, for B11).",
         "",
         f"Simulated fortnights whose truth is planted (`simulator.py`), seeds {first} to {first + seeds - 1} of each",
         f"scenario, which no setting was chosen by; the first {planted} carry the same writer with five planted effects",
