@@ -58,7 +58,7 @@ def main() -> int:
         *gates.teeth(naive_p),
     ]
     text = gates.page(
-        found, gates.short(verdicts, naive_p), gates.by_scenario(verdicts), _about(first, seeds, planted)
+        found, gates.short(verdicts, naive_p), gates.by_scenario(verdicts), _about(options, planted)
     )
     options.results.write_text(text, encoding="utf-8")
     print(text)
@@ -84,17 +84,19 @@ def _options() -> argparse.Namespace:
         type=float,
         nargs=2,
         metavar=("SECONDS", "GIB"),
-        help="gate B11 as --speed-only printed it when nothing else ran",
+        help="gate B11 as --speed-only printed it at a quieter time",
     )
     return parser.parse_args()
 
 
-def _about(first: int, seeds: int, planted: int) -> list[str]:
+def _about(options: argparse.Namespace, planted: int) -> list[str]:
+    seeds, first = options.seeds, options.first_seed
+    timed = "timed apart by `--speed-only`" if options.speed else f"beside a load of {os.getloadavg()[0]:.0f}"
     when = pd.Timestamp.now(tz="UTC").strftime("%Y-%m-%d")
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}"
     return [
         f"Made by `python dev.py calibrate --seeds {seeds} --effect-seeds {planted} --first-seed {first}` on {when}",
-        f"({machine}; load average {os.getloadavg()[0]:.0f}, for B11).",
+        f"({machine}; B11 {timed}).",
         "",
         f"Simulated fortnights whose truth is planted (`simulator.py`), seeds {first} to {first + seeds - 1} of each",
         f"scenario, which no setting was chosen by; the first {planted} carry the same writer with five planted effects",
