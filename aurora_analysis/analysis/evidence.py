@@ -7,13 +7,16 @@ causes. The *ordinary days* tell what coincides with it once everything else tha
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
-from aurora_analysis.analysis import experiment, reader_impact, workloads
+from aurora_analysis.analysis import experiment, latency, reader_impact, workloads
 from aurora_analysis.analysis.verdict import Severity, Verdict, by_severity
+from aurora_analysis.analysis.workloads import Array
 from aurora_analysis.window import Window
 
 OUTCOMES = ["queue_latency", "commit_latency", "dml_latency", "select_latency"]
@@ -44,31 +47,72 @@ ACTIONS = {
     "no material effect": "Nothing to do.",
 }
 
-GROWTH_COLUMNS = ["workload", "exposed_hours", "growth", "share_pct", "per_exposed_hour"]
+GROWTH_COLUMNS = [
+    "workload",
+    "exposed_hours",
+    "growth",
+    "share_pct",
+    "per_exposed_hour",
+    "low_per_hour",
+    "high_per_hour",
+]
+
+DAYS_FOR_BLOCKS = 7
+"""From so many days on the blocks of an interval are days; a shorter window is cut into `latency.BLOCKS` parts."""
 
 
-def growth(held: pd.DataFrame, runs: pd.DataFrame, window: Window) -> pd.DataFrame:
+def growth(
+    held: pd.DataFrame, runs: pd.DataFrame, window: Window, *, confidence: float = 0.95
+) -> pd.DataFrame:
     """How much the history list grew while each workload's read view was the oldest [transactions].
 
-    Answers: whose read views held up purge? `held` is `read_views.holders(…)` over `runs`, the exposures. One row a
-    workload, most growth first, then `(unknown)`: sessions that no log tells of. `share_pct` is of all growth
-    while purge was held.
+    Answers: whose read views held up purge, and how much does an hour of them cost? `held` is
+    `read_views.holders(…)` over `runs`, the exposures. One row a workload, most growth first, then `(unknown)`:
+    sessions that no log tells of. `share_pct` is of all growth while purge was held. The interval of
+    `per_exposed_hour` is a jackknife over days, as the effect's.
     """
     whose = runs["workload"].reindex(held["run"].astype("float")).to_numpy(dtype=object)
-    label = np.where(held["state"] == "held", whose, "(unknown)")
-    grown = held[held["state"] != "none"].groupby(label[held["state"] != "none"])["growth"].sum()
-    hours = workloads.exposed_hours(runs, window)
-    table = pd.DataFrame({"exposed_hours": hours, "growth": grown}).fillna({"growth": 0.0})
+    label = np.where(held["state"] == "held", whose, "(unknown)")[held["state"] != "none"]
+    grew = held.loc[held["state"] != "none", "growth"]
+    days = round(window.duration / timedelta(days=1))
+    count = days if days >= DAYS_FOR_BLOCKS else latency.BLOCKS
+    since = (grew.index.to_series() - window.start) / (window.duration / count)
+    block = since.astype(int).to_numpy()
+    grown = grew.groupby([block, label]).sum().unstack().reindex(range(count)).fillna(0.0)
+    starts = pd.DatetimeIndex([window.start + n * (window.duration / count) for n in range(count)])
+    seconds = window.duration.total_seconds() / count
+    hours = workloads.exposure_share(runs, starts, seconds).reset_index(drop=True) * seconds / 3600
+    names = [*hours.columns.union(grown.columns)]
+    hours, grown = hours.reindex(columns=names), grown.reindex(columns=names, fill_value=0.0)
+    table = pd.DataFrame({"exposed_hours": hours.sum(min_count=1), "growth": grown.sum()}, index=names)
+    limits = [_jackknifed(grown[name].to_numpy(), hours[name].to_numpy(), confidence) for name in names]
     total = table["growth"].sum()
     return (
         table.assign(
             share_pct=100 * table["growth"] / total if total else 0.0,
             per_exposed_hour=table["growth"] / table["exposed_hours"],
+            low_per_hour=[low for low, _ in limits],
+            high_per_hour=[high for _, high in limits],
         )
         .rename_axis("workload")
         .reset_index()
-        .sort_values("growth", ascending=False, ignore_index=True)[GROWTH_COLUMNS]
+        .sort_values("growth", ascending=False, kind="stable", ignore_index=True)[GROWTH_COLUMNS]
     )
+
+
+def _jackknifed(grown: Array, hours: Array, confidence: float) -> tuple[float, float]:
+    """The interval of a ratio of sums over blocks; missing where fewer than four blocks have exposure."""
+    exposed = int((hours > 0).sum())
+    if exposed < BLOCKS_NEEDED:
+        return np.nan, np.nan
+    ratio = grown.sum() / hours.sum()
+    without = (grown.sum() - grown) / (hours.sum() - hours)
+    error = np.sqrt((len(hours) - 1) / len(hours) * ((without - without.mean()) ** 2).sum())
+    reach = float(stats.t.ppf((1 + confidence) / 2, exposed - 1) * error)
+    return max(ratio - reach, 0.0), ratio + reach
+
+
+BLOCKS_NEEDED = 4
 
 
 def observed(
@@ -220,13 +264,18 @@ def _numbers(row: dict[str, Any] | None) -> dict[str, float | int | str | None]:
 
 
 def _mechanism(name: str, grown: pd.DataFrame) -> str:
-    row = grown.set_index("workload").loc[name]
+    row = grown[grown["workload"] == name].iloc[0]
     if row["growth"] <= 0:
         return f"Its read views held up no growth of the history list in {row['exposed_hours']:.1f} exposed hours."
     return (
         f"Its read views were the oldest during {row['share_pct']:.0f} % of the history list's growth "
-        f"({row['growth']:,.0f} transactions, {row['per_exposed_hour']:,.0f} an exposed hour)."
+        f"({row['growth']:,.0f} transactions, {row['per_exposed_hour']:,.0f} an exposed hour{_between(row)})."
     )
+
+
+def _between(row: pd.Series) -> str:
+    low, high = row["low_per_hour"], row["high_per_hour"]
+    return "" if np.isnan(low) else f", 95 % interval {low:,.0f} to {high:,.0f}"
 
 
 THROUGHPUTS = ["dml_throughput"]

@@ -45,6 +45,42 @@ def test_growth_is_told_by_whose_view_was_the_oldest():
     assert np.isnan(by_workload["exposed_hours"]["(unknown)"])
 
 
+FORTNIGHT = Window("2026-11-09", "2026-11-23")
+
+
+def grown_by_hour(rates: list[float], hours: list[float]) -> pd.DataFrame:
+    """One run a day of so many hours, in which the history list grew by so many transactions an hour."""
+    starts = [pd.Timestamp(FORTNIGHT.start) + pd.Timedelta(days=n, hours=9) for n in range(len(rates))]
+    ends = [start + pd.Timedelta(hours=length) for start, length in zip(starts, hours)]
+    runs = pd.DataFrame({"workload": "etl", "start": starts, "end": ends})
+    total = [rate * length for rate, length in zip(rates, hours)]
+    index = pd.DatetimeIndex([start + pd.Timedelta("30min") for start in starts])
+    held = pd.DataFrame(
+        {"state": "held", "run": pd.array(range(len(runs)), dtype="Int64"), "growth": total}, index=index
+    )
+    return evidence.growth(held, runs, FORTNIGHT)
+
+
+def test_growth_per_exposed_hour_has_an_interval_over_days():
+    """Ten runs at 1,000 an hour: no width; at rates that differ it holds their mean; of three days none is told."""
+    even = grown_by_hour([1000.0] * 10, [1.0, 2.0] * 5).iloc[0]
+    assert even[["low_per_hour", "per_exposed_hour", "high_per_hour"]].to_list() == pytest.approx([1000] * 3)
+    uneven = grown_by_hour([500.0, 1500.0] * 5, [1.0] * 10).iloc[0]
+    assert 500 < uneven["low_per_hour"] < 1000 < uneven["high_per_hour"] < 1500
+    assert np.isnan(grown_by_hour([1000.0] * 3, [1.0] * 3).iloc[0]["low_per_hour"])
+
+
+def test_the_interval_of_growth_covers():
+    """Of 300 fortnights with rates that differ by day and run, some 95 % of the intervals hold the truth."""
+    rng, held = np.random.default_rng(1), 0
+    for _ in range(300):
+        hours = rng.lognormal(0, 0.5, 14)
+        rates = 1000 * rng.lognormal(-(0.3**2) / 2, 0.3, 14)
+        low, high = evidence._jackknifed(rates * hours, hours, 0.95)
+        held += low <= 1000 <= high
+    assert 0.91 <= held / 300 <= 0.99
+
+
 @pytest.mark.parametrize(
     ("found", "level"),
     [
