@@ -23,7 +23,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from aurora_analysis.analysis import exposure, jackknife, nuisance
+from aurora_analysis.analysis import event_study, exposure, jackknife, nuisance
 from aurora_analysis.analysis.experiment import adjusted
 from aurora_analysis.analysis.jackknife import Fit
 from aurora_analysis.analysis.nuisance import Array, Grid, Integers, Left, Mask, Removal
@@ -225,6 +225,41 @@ def quantile_effects(
         for (metric, q), fit in _quantile_fits(part, i, view, quantiles).items()
     ]
     return pd.DataFrame(rows, columns=QUANTILE_COLUMNS)
+
+
+ALIGNED_COLUMNS = ["workload", "metric", *event_study.COLUMNS]
+
+
+def event_aligned(
+    latency: pd.DataFrame,
+    load: pd.Series,
+    exposures: pd.DataFrame,
+    *,
+    unknown: pd.DataFrame | None = None,
+    writer_jobs: pd.DataFrame | None = None,
+    history_list_length: pd.Series | None = None,
+    roles: pd.DataFrame | None = None,
+    timezone: str = "UTC",
+    alpha: float = 0.05,
+) -> pd.DataFrame:
+    """The latency around each workload's starts and ends, everything else held constant [%], with intervals.
+
+    Answers: does it rise with the workload and fall after it? Takes what `estimate` takes; leaves out what cannot be
+    told. Columns as `event_study.aligned`, by workload and metric.
+    """
+    study = _study(latency, load, exposures, unknown, writer_jobs, history_list_length, roles, timezone)
+    frames = [
+        frame.assign(workload=study.workloads[i])
+        for part in _parts(study)
+        for i in part.members
+        if _can_be_told(part, i)
+        for frame in _aligned(part, i, alpha)
+    ]
+    return (
+        pd.concat(frames, ignore_index=True)[ALIGNED_COLUMNS]
+        if frames
+        else pd.DataFrame(columns=ALIGNED_COLUMNS)
+    )
 
 
 @dataclass(frozen=True)
@@ -708,6 +743,16 @@ def _as_if_alone(part: _Part, i: int, view: _View, raw: Array) -> Array:
     places = np.concatenate([_own_places(part, i)[mine], _beside_places(part, i)])
     rest = part.columns.left.of(places).rest
     return part.y.rest - rest @ coefficients + raw[:, mine] @ coefficients[: len(mine)]
+
+
+def _aligned(part: _Part, i: int, alpha: float) -> Iterable[pd.DataFrame]:
+    """What the workload alone did to each metric, around its starts and ends."""
+    open_, day = part.study.open[:, i], part.study.grid.day
+    raw = exposure.columns(open_[:, None], part.study.load, part.study.drain, part.valid)
+    alone = np.full((len(open_), len(part.metrics)), np.nan)
+    alone[part.valid] = _as_if_alone(part, i, raw)
+    for metric, logs in zip(part.metrics, alone.T):
+        yield event_study.aligned(logs, open_, day, alpha=alpha).assign(metric=metric)
 
 
 def _influence(y: Array, q: float) -> Array:
