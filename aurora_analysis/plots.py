@@ -127,6 +127,7 @@ def growth(grown: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
     ax.set_xlabel("history list growth while its view was the oldest [transactions]")
     return _say_if_empty(ax, grown)
 
@@ -211,31 +212,107 @@ def _interval(ax: Axes, n: int, estimate: float, low: float, high: float) -> Non
 def shifts(frame: pd.DataFrame, *, materiality_pct: float = 5.0, ax: Axes | None = None) -> Axes:
     """How far each instance's latency quantiles moved [%], with intervals."""
     labels = [f"{row['instance']} p{100 * row['quantile']:g}" for row in frame.to_dict("records")]
-    return intervals(
-        frame,
-        labels,
-        estimate="shift_pct",
-        low="low_pct",
-        high="high_pct",
-        materiality_pct=materiality_pct,
-        xlabel="shift against the window before [%]",
-        ax=ax,
-    )
+    bounds = {"estimate": "shift_pct", "low": "low_pct", "high": "high_pct"}
+    xlabel = "shift against the window before [%]"
+    return intervals(frame, labels, **bounds, materiality_pct=materiality_pct, xlabel=xlabel, ax=ax)
 
 
-def effects(frame: pd.DataFrame, *, materiality_pct: float = 5.0, ax: Axes | None = None) -> Axes:
-    """The effect of each workload on each of the writer's metrics [%], with intervals."""
-    labels = [f"{row['workload']} → {row['metric']}" for row in frame.to_dict("records")]
-    return intervals(
-        frame,
-        labels,
-        estimate="effect_pct",
-        low="ci_low_pct",
-        high="ci_high_pct",
-        materiality_pct=materiality_pct,
-        xlabel="effect on the writer [%]",
-        ax=ax,
+def effects(
+    frame: pd.DataFrame,
+    *,
+    of: Sequence[str] = ("workload", "metric"),
+    materiality_pct: float = 5.0,
+    ax: Axes | None = None,
+) -> Axes:
+    """The effect of each workload on each of the writer's metrics [%], with intervals; `of` names each row."""
+    labels = [" → ".join(row[name] for name in of) for row in frame.to_dict("records")]
+    bounds = {"estimate": "effect_pct", "low": "ci_low_pct", "high": "ci_high_pct"}
+    xlabel = "effect on the writer [%]"
+    return intervals(frame, labels, **bounds, materiality_pct=materiality_pct, xlabel=xlabel, ax=ax)
+
+
+def event_aligned(aligned: pd.DataFrame, *, most: int = 4) -> list[Axes]:
+    """The writer's latency around starts (left) and ends (right), one row a workload, with its interval [%].
+
+    `aligned` is one metric of `reader_impact.event_aligned`. The grey area is the share of runs that are open.
+    """
+    if aligned.empty:
+        return [_say_if_empty(_axes(), aligned)]
+    workloads = list(dict.fromkeys(aligned["workload"]))[:most]
+    rows = len(workloads)
+    figure, panels = plt.subplots(
+        rows,
+        2,
+        figsize=(8.6, 0.6 + 1.9 * rows),
+        layout="constrained",
+        squeeze=False,
+        sharex="col",
+        sharey=True,
     )
+    for row, workload in zip(panels, workloads):
+        mine = aligned[aligned["workload"] == workload]
+        for ax, edge in zip(row, ("start", "end")):
+            _around_edge(_calm(ax), mine[mine["edge"] == edge])
+        row[0].set_title(f"{workload}: {mine['runs'].iloc[0]} runs", fontsize="medium", loc="left")
+    for ax, edge in zip(panels[-1], ("start", "end")):
+        ax.set_xlabel(f"minutes from the {edge} of a run")
+    figure.supylabel("change of latency [%]; grey: share of runs open", fontsize="medium")
+    return list(panels.ravel())
+
+
+def _around_edge(ax: Axes, mine: pd.DataFrame) -> None:
+    place = blended_transform_factory(ax.transData, ax.transAxes)
+    ax.fill_between(mine["minute"], 0, mine["open_share"], step="mid", color=SHADE, transform=place, zorder=0)
+    ax.fill_between(
+        mine["minute"], mine["low_pct"], mine["high_pct"], color=COLOURS[0], alpha=0.3, linewidth=0
+    )
+    ax.plot(mine["minute"], mine["effect_pct"], color=COLOURS[0], marker="o", markersize=2.5, linewidth=1.2)
+    ax.axhline(0, color=MUTED, linewidth=0.8)
+    ax.axvline(0, color=INK, linestyle="--", linewidth=0.8)
+    ax.margins(x=0)
+
+
+def strip(
+    runs: pd.DataFrame,
+    history: pd.Series,
+    boundary: pd.Series,
+    latency: pd.Series,
+    window: Window,
+    *,
+    timezone: str = "UTC",
+) -> list[Axes]:
+    """One below the other over one time axis: who was open, the history list, the purge boundary, the latency."""
+    if runs.empty and history.empty and latency.empty:
+        return [_say_if_empty(_axes(), runs)]
+    heights = [0.25 + 0.28 * max(runs["workload"].nunique(), 1), 1.3, 1.3, 1.3]
+    size = (8.6, 0.8 + sum(heights))
+    figure, panels = plt.subplots(
+        4, 1, figsize=size, layout="constrained", sharex=True, height_ratios=heights
+    )
+    who, grown, purged, slowed = (_calm(ax) for ax in panels)
+    exposures(runs, window, timezone=timezone, ax=who)
+    figure.set_size_inches(*size)
+    first = boundary.iloc[0] if len(boundary) else 0
+    lines = [
+        (grown, history, COLOURS[0]),
+        (purged, boundary - first, COLOURS[3]),
+        (slowed, latency, COLOURS[2]),
+    ]
+    labels = [
+        "history list\n[transactions]",
+        "purge boundary\n[since start]",
+        f"{latency.name}\n[ms]".replace("_", " "),
+    ]
+    for (ax, series, colour), label in zip(lines, labels):
+        ax.plot(series.index, _with_gaps(series), color=colour, linewidth=1)
+        ax.set_ylabel(label)
+        ax.set_ylim(bottom=0)
+        _counts(ax)
+    slowed.yaxis.set_major_formatter(FuncFormatter(_plain))
+    who.set_xlabel("")
+    slowed.set_xlim(*mdates.date2num([window.start, window.end]))
+    _time_axis(slowed, timezone)
+    return [who, grown, purged, slowed]
 
 
 def by_chance(draws: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -384,20 +461,10 @@ def log_histogram(
     ax: Axes | None = None,
 ) -> Axes:
     """The share of executions by latency [ms], on a log axis; dashed lines show where each slow log cuts."""
-    ax = ax or _axes(height=2.8)
-    looks = _looks(distribution[by])
-    for group, rows in distribution.groupby(by):
-        ax.step(
-            rows["latency_ms"],
-            100 * rows["share"],
-            where="pre",
-            label=marks.short(str(group)) if by == "digest" else group,
-            linewidth=1.1,
-            **looks[group],
-        )
+    ax = _latency_steps(ax, distribution, cuts, by, "share", where="pre")
     ax.set_ylabel("share of executions [%]")
     ax.set_ylim(bottom=0)
-    return _say_if_empty(_latency_axis(ax, cuts), distribution)
+    return _say_if_empty(ax, distribution)
 
 
 def ecdf(
@@ -408,20 +475,29 @@ def ecdf(
     ax: Axes | None = None,
 ) -> Axes:
     """The share of executions that took at most so long; dashed lines show where each slow log cuts."""
+    ax = _latency_steps(ax, distribution, cuts, by, "ecdf", where="post")
+    ax.set_ylabel("executions at most so long [%]")
+    ax.set_ylim(0, 101)
+    return _say_if_empty(ax, distribution)
+
+
+def _latency_steps(
+    ax: Axes | None,
+    distribution: pd.DataFrame,
+    cuts: pd.DataFrame | None,
+    by: str,
+    share: str,
+    where: Literal["pre", "post"],
+) -> Axes:
+    """A share of executions [%] over latency, one line a group."""
     ax = ax or _axes(height=2.8)
     looks = _looks(distribution[by])
     for group, rows in distribution.groupby(by):
+        label = marks.short(str(group)) if by == "digest" else group
         ax.step(
-            rows["latency_ms"],
-            100 * rows["ecdf"],
-            where="post",
-            label=marks.short(str(group)) if by == "digest" else group,
-            linewidth=1.3,
-            **looks[group],
+            rows["latency_ms"], 100 * rows[share], where=where, label=label, linewidth=1.2, **looks[group]
         )
-    ax.set_ylabel("executions at most so long [%]")
-    ax.set_ylim(0, 101)
-    return _say_if_empty(_latency_axis(ax, cuts), distribution)
+    return _latency_axis(ax, cuts)
 
 
 def _latency_axis(ax: Axes, cuts: pd.DataFrame | None) -> Axes:

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from aurora_analysis import Store
-from aurora_analysis.analysis import evidence, experiment, workloads
+from aurora_analysis.analysis import evidence, experiment, exposure_sources, writer_jobs
 
 KEPT = Path(__file__).parents[1] / "data" / "fortnight"
 CULPRIT, HARMLESS, TIED = "snowflake", "bi", "finance"
@@ -99,15 +99,14 @@ def _estimate(store: Store, cluster: str, placebos: int) -> pd.DataFrame:
     """What ordinary days say, to one who does not know the draw."""
     window = store.span(cluster)
     slow = store.read("slow_queries", window, cluster=cluster, overlapping=True)
-    runs = workloads.exposures(slow, shortest_s=SHORTEST_RUN_S)
-    role = store.roles(runs, cluster=cluster, time="start")
-    return evidence.observed(
-        store.metrics(evidence.INPUTS, window, cluster=cluster),
-        runs[role != "writer"],
-        writer_jobs=runs[role == "writer"],
-        roles=store.writers(window, cluster=cluster),
-        placebos=placebos,
-    )
+    load = store.read("db_load", window, cluster=cluster, where=exposure_sources.ASKED)
+    seen = (store.coverage(window, cluster=cluster), store.instances(window, cluster=cluster), window)
+    on_writer = store.roles(slow, cluster=cluster, time="started_at") == "writer"
+    readers = exposure_sources.exposure(slow[~on_writer], load, *seen, shortest_s=SHORTEST_RUN_S)
+    jobs = writer_jobs.jobs(slow[on_writer], load[:0], *seen, shortest_s=SHORTEST_RUN_S)
+    metrics = store.metrics(evidence.INPUTS, window, cluster=cluster)
+    roles = store.writers(window, cluster=cluster)
+    return evidence.OrdinaryDays(metrics, readers, jobs, roles=roles).estimates(placebos=placebos)
 
 
 def _outcome(row: Any) -> str:

@@ -69,6 +69,20 @@ def intervals(estimates: pd.DataFrame, labels: list[str]):
     return plots.intervals(estimates, labels, estimate="effect_pct", low="ci_low_pct", high="ci_high_pct")
 
 
+LATENCY = (HISTORY / 10).rename("commit_latency")
+ALIGNED = pd.DataFrame(
+    {
+        "workload": "etl",
+        "edge": ["start", "start", "end", "end"],
+        "minute": [-2.5, 2.5, -2.5, 2.5],
+        "effect_pct": [0.0, 5.0, 8.0, 3.0],
+        "low_pct": [-1.0, 4.0, 7.0, 2.0],
+        "high_pct": [1.0, 6.0, 9.0, 4.0],
+        "open_share": [0.0, 1.0, 1.0, 0.0],
+        "runs": 7,
+    }
+)
+
 DRAWN = {
     "history_list_length": (lambda: plots.history_list_length(HISTORY, RUNS), "transactions"),
     "purge": (lambda: plots.purge(HISTORY, HISTORY / 2, EPISODES), "transaction number"),
@@ -78,6 +92,7 @@ DRAWN = {
     "ecdf": (lambda: plots.ecdf(SPREAD, CUTS), "[%]"),
     "active_sessions": (lambda: plots.active_sessions(CLASSES, PROFILES)[0], "active sessions"),
     "ranks": (lambda: plots.ranks(MOVED), "rank by load"),
+    "strip": (lambda: plots.strip(RUNS, HISTORY, HISTORY, LATENCY, HOUR)[3], "commit latency\n[ms]"),
 }
 
 
@@ -100,6 +115,8 @@ EMPTY = {
     "active_sessions": lambda: plots.active_sessions(CLASSES[:0], PROFILES[:0])[0],
     "hours_of_week": lambda: plots.hours_of_week(HOURS[:0])[0],
     "ranks": lambda: plots.ranks(MOVED[:0]),
+    "event_aligned": lambda: plots.event_aligned(ALIGNED[:0])[0],
+    "strip": lambda: plots.strip(RUNS[:0], HISTORY[:0], HISTORY[:0], LATENCY[:0], HOUR)[0],
     "changes": lambda: plots.changes(CHANGES[:0]),
 }
 
@@ -108,6 +125,25 @@ EMPTY = {
 def test_nothing_is_an_empty_figure(draw):
     """A window without data gives a figure that says so, not an exception."""
     assert "no data" in [text.get_text() for text in draw().texts]
+
+
+def test_runs_lie_on_top_of_each_other_by_start_and_by_end():
+    """One row a workload, with how many runs; both edges share the axis of values, which says its unit."""
+    left, right = plots.event_aligned(ALIGNED)
+    assert left.get_title(loc="left") == "etl: 7 runs"
+    assert (left.get_xlabel(), right.get_xlabel()) == tuple(
+        f"minutes from the {edge} of a run" for edge in ("start", "end")
+    )
+    assert "[%]" in left.figure.get_supylabel()
+    assert left.get_ylim() == right.get_ylim()
+
+
+def test_a_strip_shows_what_there_is():
+    """Without runs the other three still stand, over one axis of time."""
+    panels = plots.strip(RUNS[:0], HISTORY, HISTORY[:0], LATENCY, HOUR)
+    assert [len(ax.lines) for ax in panels[1:]] == [1, 1, 1]
+    assert panels[0].figure.get_figheight() > 3
+    assert len({ax.get_xlim() for ax in panels[1:]}) == 1
 
 
 def test_a_gap_is_not_bridged():

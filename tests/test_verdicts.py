@@ -36,21 +36,42 @@ def test_a_cluster_that_is_not_there_is_unknown(topic):
     assert {one.level for one in verdicts(topic, cluster="nowhere")} == {"unknown"}
 
 
+LAB = {"cluster": "lab", "start": "2026-11-23T11:08:53", "end": "2026-11-23T11:50:53"}
+
+
 def by_subject(topic: str, **parameters) -> dict[str, str]:
     return {one.subject: one.level for one in verdicts(topic, **parameters)}
 
 
 def test_the_lab_names_the_extracts_and_not_their_control():
-    """snowflake held purge; bi, switched as often and open as long, did not; the idle session is unknown."""
-    found = by_subject("undo_log", cluster="lab")
-    assert found["snowflake on lab-reader"] == "blocked"
-    assert "unknown" in found.values()
-    assert not [subject for subject in found if subject.startswith("bi ")]
+    """snowflake held purge, in one card for both extracts; so did the idle session that was seen live; bi did not."""
+    found = {one.subject: one for one in verdicts("undo_log", **LAB)}
+    assert set(found) == {"snowflake on lab-reader", "airflow on lab-reader"}
+    assert {one.level for one in found.values()} == {"blocked"}
+    assert "of 2 different ones" in found["snowflake on lab-reader"].sentence
+    assert found["airflow on lab-reader"].evidence.startswith("seen live")
+
+
+def test_without_samples_the_labs_idle_session_is_unknown(copied):
+    """No log tells of it, and nobody is blamed in its place."""
+    window = Window(LAB["start"], LAB["end"])
+    store = Store(copied)
+    live = store.read("open_transactions", window, cluster="lab")
+    source = live["source"].iloc[0]
+    store.write(
+        "open_transactions",
+        live[:0].drop(columns=["cluster", "day", "source"]),
+        window,
+        cluster="lab",
+        source=source,
+    )
+    found = by_subject("undo_log", store=str(copied), **LAB)
+    assert found == {"snowflake on lab-reader": "blocked", "sessions in no log": "unknown"}
 
 
 def test_the_labs_trial_tells_what_the_extracts_cost():
     """The effect of snowflake is causal and large; bi's is not told as one."""
-    found = {one.subject: one for one in verdicts("reader_impact", cluster="lab")}
+    found = {one.subject: one for one in verdicts("reader_impact", **LAB)}
     assert found["snowflake"].level == "slows"
     assert found["snowflake"].numbers["source"] == "trial"
     assert found["bi"].level in {"no material effect", "inconclusive"}
@@ -72,7 +93,7 @@ SHOP = {"cluster": "shop", "start": "2026-11-09", "end": "2026-11-16"}
 
 def test_shop_says_what_it_can_and_cannot_say():
     """The planted culprit slows, the harmless one does not, the one tied to the batch cannot be told: by name."""
-    found = {one.subject: one for one in verdicts("reader_impact", **SHOP)}
+    found = {one.subject: one for one in verdicts("reader_impact", placebos=0, **SHOP)}
     assert found["snowflake"].level == "slows"
     assert found["tableau"].level in {"no material effect", "inconclusive"}
     assert found["finance"].level == "cannot tell"
@@ -85,6 +106,29 @@ def test_shops_holders_are_named():
     assert found["snowflake on shop-3"] == "blocked"
     assert found["sessions in no log"] == "unknown"
     assert not [subject for subject in found if subject.startswith("tableau")]
+
+
+RULES = """
+[workloads.extracts]
+user = "snow*"
+instance = "shop-3"
+[jobs.nightly]
+user = "batch"
+[jobs.month_end]
+user = "deploy"
+"""
+
+
+def test_rules_name_the_workloads_from_the_parameter_or_the_settings(tmp_path, monkeypatch):
+    """The same subjects either way; what no rule takes is its own digest."""
+    given = by_subject("undo_log", rules=RULES, **SHOP)
+    settings = tmp_path / "aurora-analysis.toml"
+    settings.write_text(RULES)
+    monkeypatch.setenv("AURORA_ANALYSIS_CONFIG", str(settings))
+    assert by_subject("undo_log", **SHOP) == given
+    assert given["extracts on shop-3"] == "blocked"
+    assert "783d2e9a2e9c6b67 on shop-1" in given
+    assert not [subject for subject in given if "snowflake" in subject or "finance" in subject]
 
 
 def test_one_changed_number_changes_the_sentence(copied):

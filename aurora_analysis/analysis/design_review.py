@@ -16,6 +16,7 @@ import pandas as pd
 from scipy import stats
 
 from aurora_analysis.analysis.read_views import NONE, SHORTEST_RUN, period_s, stretches
+from aurora_analysis.analysis.verdict import Remarks
 from aurora_analysis.analysis.workloads import Array
 from aurora_analysis.errors import Error
 from aurora_analysis.window import Window, zone
@@ -42,16 +43,16 @@ class Reach:
     rates: int
     rates_of: str
 
-    def sentence(self, hours: float, weekday: str, hour: float, timezone: str = "UTC") -> str:
+    def told(self, hours: float, weekday: str, hour: float, timezone: str = "UTC") -> Remarks:
         """The answer with its number, interval and assumptions."""
         clock = f"{int(hour):02d}:{round(60 * (hour % 1)):02d} {timezone}"
         what = f"A query that holds its read view for {hours:g} h from {weekday} {clock}"
         if not np.isfinite(self.length):
-            return (
+            return Remarks(
                 f"{what} cannot be judged from this window: the write rate is known of {self.rates} {self.rates_of}, and a "
                 f"known view held purge in {self.holds} spans; two of each are needed."
             )
-        return (
+        return Remarks(
             f"{what} lets the history list reach {_round(self.length)} transactions (95 % of such runs: "
             f"{_round(self.low)} to {_round(self.high)}): the writer then commits {self.commits_per_s:,.0f} a second "
             f"({self.rates} {self.rates_of}), and each leaves {self.per_transaction:.2f} entries ({self.holds} spans in "

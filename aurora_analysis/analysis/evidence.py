@@ -7,7 +7,10 @@ causes. The *ordinary days* tell what coincides with it once everything else tha
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,8 @@ import pandas as pd
 from scipy import stats
 
 from aurora_analysis.analysis import experiment, latency, reader_impact, workloads
-from aurora_analysis.analysis.verdict import Severity, Verdict, by_severity
+from aurora_analysis.analysis.exposure_sources import Exposure
+from aurora_analysis.analysis.verdict import Remarks, Severity, Verdict, by_severity
 from aurora_analysis.analysis.workloads import Array
 from aurora_analysis.window import Window
 
@@ -67,7 +71,7 @@ def growth(
     """How much the history list grew while each workload's read view was the oldest [transactions].
 
     Answers: whose read views held up purge, and how much does an hour of them cost? `held` is
-    `read_views.holders(…)` over `runs`, the exposures. One row a workload, most growth first, then `(unknown)`:
+    `read_views.holders(…)` over `runs`, the exposures. One row a workload, most growth first; `(unknown)` are
     sessions that no log tells of. `share_pct` is of all growth while purge was held. The interval of
     `per_exposed_hour` is a jackknife over days, as the effect's.
     """
@@ -115,39 +119,82 @@ def _jackknifed(grown: Array, hours: Array, confidence: float) -> tuple[float, f
 BLOCKS_NEEDED = 4
 
 
-def observed(
-    metrics: pd.DataFrame,
-    runs: pd.DataFrame,
-    *,
-    writer_jobs: pd.DataFrame,
-    unknown: pd.DataFrame | None = None,
-    roles: pd.DataFrame | None = None,
-    timezone: str = "UTC",
-    materiality_pct: float = 5.0,
-    placebos: int = 0,
-) -> pd.DataFrame:
-    """`reader_impact.estimate` from the writer's metrics; no rows where there is nothing to estimate from.
+@dataclass(frozen=True)
+class OrdinaryDays:
+    """What the ordinary days are judged by, for `reader_impact`; `metrics` are the writer's, minute by minute.
 
-    `metrics` has columns of OUTCOMES, LOAD and HISTORY, as far as they are known; `runs` and `writer_jobs` are
-    exposures of the readers and of the writer, `roles` the writer's terms.
+    Without the load, a latency or a run there is nothing to judge, and its frames have no rows.
     """
-    known = set(metrics.columns)
-    latencies = [name for name in OUTCOMES if name in known]
-    if runs.empty or not latencies or LOAD not in known:
-        return pd.DataFrame(columns=reader_impact.COLUMNS)
-    minutes = metrics.resample("min").mean()
-    return reader_impact.estimate(
-        minutes[latencies].dropna(how="all"),
-        minutes[LOAD],
-        runs,
-        writer_jobs=writer_jobs,
-        unknown=unknown,
-        history_list_length=minutes[HISTORY] if HISTORY in known else None,
-        roles=roles,
-        timezone=timezone,
-        materiality=materiality_pct / 100,
-        placebos=placebos,
+
+    metrics: pd.DataFrame
+    exposure: Exposure
+    writer_jobs: pd.DataFrame
+    roles: pd.DataFrame | None = None
+    timezone: str = "UTC"
+
+    def estimates(self, *, materiality_pct: float = 5.0, placebos: int = 0) -> pd.DataFrame:
+        """The effect of each workload, or why it cannot be told."""
+        question = partial(reader_impact.estimate, materiality=materiality_pct / 100, placebos=placebos)
+        return self._asked(question, reader_impact.COLUMNS)
+
+    def sensitivity(self) -> pd.DataFrame:
+        """The effects when the question is asked a little differently."""
+        return self._asked(reader_impact.sensitivity, reader_impact.SENSITIVITY_COLUMNS)
+
+    def event_aligned(self) -> pd.DataFrame:
+        """The latency around starts and ends."""
+        return self._asked(reader_impact.event_aligned, reader_impact.ALIGNED_COLUMNS)
+
+    def _asked(self, question: Callable[..., pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+        minutes = self.metrics.resample("min").mean() if len(self.metrics) else self.metrics
+        latencies = [name for name in OUTCOMES if name in minutes]
+        if self.exposure.runs.empty or not latencies or LOAD not in minutes:
+            return pd.DataFrame(columns=columns)
+        return question(
+            minutes[latencies].dropna(how="all"),
+            minutes[LOAD],
+            self.exposure.runs,
+            unknown=self.exposure.unknown,
+            writer_jobs=self.writer_jobs,
+            history_list_length=minutes.get(HISTORY),
+            roles=self.roles,
+            timezone=self.timezone,
+        )
+
+
+def main(latency: pd.DataFrame) -> str:
+    """The latency that is told first: of OUTCOMES the first that there is."""
+    return str(latency.columns[0]) if len(latency.columns) else OUTCOMES[1]
+
+
+def calibration(estimates: pd.DataFrame, placebos: int) -> Remarks:
+    """How often the method finds an effect on exactly these data where none can be, in one line."""
+    found = estimates.groupby("metric", sort=False)["placebo_reject_pct"].first().dropna()
+    if found.empty:
+        return Remarks("No placebo was tried: none was asked for, or the window is too short to judge any.")
+    shares = [f"{share:.1f} % ({str(metric).replace('_', ' ')})" for metric, share in found.items()]
+    line = f"Of {placebos} placebos {', '.join(shares)} were found, where 5 % should be."
+    trusted = found.max() <= reader_impact.PLACEBO_MOST
+    limit = f"{reader_impact.PLACEBO_MOST:g} %"
+    after = (
+        f"Below {limit}, so the verdicts stand."
+        if trusted
+        else f"Above {limit}: no verdict on these data stands."
     )
+    return Remarks(f"{line} {after}")
+
+
+def refusals(estimates: pd.DataFrame) -> Remarks:
+    """What could not be told of which workload, and what would settle it: one line each."""
+    refused = estimates[estimates["level"].isin(["cannot tell", "unknown"])]
+    alike = refused.groupby(["workload", "reason"], sort=False)["metric"].agg(list).reset_index()
+    sentences = refused.groupby(["workload", "reason"], sort=False)["sentence"].first()
+    lines = [
+        f"{row['workload']} ({', '.join(row['metric']).replace('_', ' ')}): "
+        f"{sentences[row['workload'], row['reason']]}"
+        for row in alike.to_dict("records")
+    ]
+    return Remarks(*(lines or ["Nothing was refused."]))
 
 
 def verdicts(
@@ -156,21 +203,23 @@ def verdicts(
     grown: pd.DataFrame,
     *,
     coverage: float,
+    exposure: Exposure | None = None,
     materiality_pct: float = 5.0,  # the project's default for an effect that matters
     alpha: float = 0.05,
     coverage_needed: float = 0.5,  # less than half of a window is another window
 ) -> list[Verdict]:
-    """One verdict a workload, the most severe first; a trial's word stands before that of ordinary days.
+    """One verdict a workload of the readers, the most severe first; a trial's word stands before that of ordinary days.
 
     `effects` come from a randomised trial, `estimates` from the ordinary days (either may be empty), `grown` is
-    the mechanism; `coverage` is the share of the window in which the writer's latency is known.
+    the mechanism; `coverage` is the share of the window in which the writer's latency is known, and `exposure` tells
+    when nobody knows whether a workload was open. Of one severity the largest effect stands first.
     """
-    names = [name for name in grown["workload"] if name != "(unknown)"]
+    names = [name for name in grown["workload"] if not name.startswith("(")]
     if not names or coverage < coverage_needed:
         return [_unknown(names, coverage)]
     rows = [*_from_trial(effects, materiality_pct, alpha), *_from_days(estimates)]
-    found = [_verdict(name, rows, grown, coverage) for name in names]
-    return by_severity(found)
+    found = [_verdict(name, rows, grown, coverage, exposure) for name in names]
+    return by_severity(sorted(found, key=lambda one: -float(one.numbers.get("effect_pct") or 0)))
 
 
 def _unknown(names: list[str], coverage: float) -> Verdict:
@@ -216,7 +265,13 @@ def _from_days(estimates: pd.DataFrame) -> list[dict[str, Any]]:
     return [row | {"source": "days"} for row in rows]
 
 
-def _verdict(name: str, rows: list[dict[str, Any]], grown: pd.DataFrame, coverage: float) -> Verdict:
+def _verdict(
+    name: str,
+    rows: list[dict[str, Any]],
+    grown: pd.DataFrame,
+    coverage: float,
+    exposure: Exposure | None,
+) -> Verdict:
     mine = [row for row in rows if row["workload"] == name]
     tried = [row for row in mine if row["source"] == "trial" and row["level"] != "unknown"]
     row = _weightiest(tried or mine)
@@ -228,9 +283,20 @@ def _verdict(name: str, rows: list[dict[str, Any]], grown: pd.DataFrame, coverag
         severity=LEVELS[level],
         sentence=f"{_sentence(name, row)} The writer's latency is known for {100 * coverage:.0f} % of the window.",
         numbers=_numbers(row) | {"coverage": round(coverage, 4)},
-        evidence=_mechanism(name, grown),
+        evidence=_mechanism(name, grown) + _not_known(name, exposure),
         action=ACTIONS[level],
     )
+
+
+def _not_known(name: str, exposure: Exposure | None) -> str:
+    """What is not known of a workload's exposure: its hours, and the readers that tell nothing at all."""
+    if exposure is None:
+        return ""
+    blind = exposure.unknown[exposure.unknown["workload"] == name]
+    hours = (blind["end"] - blind["start"]).dt.total_seconds().sum() / 3600
+    told = f" Of {hours:,.1f} hours nobody knows whether it was open: they are left out." if hours else ""
+    untold = exposure.untold()
+    return told + (f" Nothing tells what ran on {', '.join(untold)}." if untold else "")
 
 
 def _weightiest(rows: list[dict[str, Any]]) -> dict[str, Any] | None:

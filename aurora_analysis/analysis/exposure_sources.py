@@ -27,6 +27,9 @@ Rule = Mapping[str, Sequence[str]]
 DIMENSIONS = {"user": "user", "host": "host", "database": "database", "digest": "sql"}
 """What a rule may ask of the db load, which tells of one dimension at a time; `instance` may stand beside it."""
 
+ASKED = {"dimension": [*DIMENSIONS.values()]}
+"""The rows of `db_load` that are needed, as the store is asked for them."""
+
 REST = "(other)"
 """The member that stands for all that are not listed."""
 
@@ -82,7 +85,7 @@ def exposure(
     reader of which nothing is known at all makes no minute unknown: `untold` names it. `role` may be the writer.
     """
     logged = workloads.exposures(slow_queries, rules, instances=instances, shortest_s=shortest_s)
-    minutes = pd.date_range(window.start, window.end, freq="min", inclusive="left").as_unit("us")
+    minutes = _minutes(coverage, window)
     readers = [
         _reader(str(name), seen, role, coverage, db_load, minutes)
         for name, seen in instances.groupby("instance")
@@ -97,9 +100,19 @@ def exposure(
     unknown = [_unknown(name, sessions[name], minutes) for name in sorted({*whole["workload"]})]
     return Exposure(
         whole,
-        _together([pd.DataFrame(columns=SPAN_COLUMNS), *unknown]),
+        _together([_spans(minutes[:0] == 0, minutes).assign(workload="")[SPAN_COLUMNS], *unknown]),
         pd.DataFrame([reader.told() for reader in readers if reader.reads.any()], columns=SOURCE_COLUMNS),
     )
+
+
+def _minutes(coverage: pd.DataFrame, window: Window) -> pd.DatetimeIndex:
+    """The minutes of the window of which anything was ever asked."""
+    asked = [(coverage["time"].min(), coverage["end"].max())] if len(coverage) else []
+    bounds = [window.intersection(Window(*(edge.to_pydatetime() for edge in span))) for span in asked]
+    known = next(filter(None, bounds), window)
+    return pd.date_range(
+        pd.Timestamp(known.start).floor("min"), known.end, freq="min", inclusive="left"
+    ).as_unit("us")
 
 
 def _together(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -2,14 +2,15 @@
 
 Everything works on one tidy frame of counts, `time, instance, digest, bucket, count`: executions by
 log-histogram bucket. Slow queries become such counts, the table histograms holds them already, and counts add
-up. The slow log shows a distribution only above `long_query_time`; `cut` says where, and a quantile of the log
-is a quantile of what reached it.
+up. The slow log shows a distribution only above `long_query_time`; `cut` says where, a quantile of the log is a
+quantile of what reached it, and `identified` says which quantiles of all statements follow from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -133,6 +134,69 @@ def cut(instances: pd.DataFrame) -> pd.DataFrame:
     strictest = instances.groupby("instance", as_index=False)[limits].max()
     strictest.insert(1, "long_query_time_ms", strictest.pop("long_query_time_s") * 1000)
     return strictest
+
+
+STATEMENTS = ("select_throughput", "dml_throughput")
+"""The metrics that count the statements of which the slow log shows the slow ones [1/s]."""
+
+
+def statements(metrics: pd.DataFrame) -> pd.Series:
+    """How many statements each instance executed, as far as its throughput is known. Answers: the slow log is part of what?
+
+    `metrics` are rows of the store's table of STATEMENTS.
+    """
+    count = metrics["value"] * metrics["period_s"]
+    return count.groupby(metrics["instance"]).sum().rename("statements")
+
+
+def identified(executions: pd.DataFrame, counted: pd.Series, cuts: pd.DataFrame) -> pd.DataFrame:
+    """The quantiles of *all* statements of each instance that the slow log can tell, as people read them.
+
+    Answers: what do we know of statements below the cut? Where the log holds the slowest part of all statements, a
+    quantile inside that part is known; of one below it only that it is shorter than the cut. Where the log leaves out
+    or samples, or where nobody counted (`counted` is the Series of `statements`), nothing is.
+    """
+    limits = cuts.set_index("instance").to_dict("index")
+    by_instance = {str(name): rows for name, rows in executions.groupby("instance")}
+    rows = [
+        (
+            name,
+            counted.get(name, np.nan),
+            mine["count"].sum(),
+            *_identified(mine, counted.get(name), limits.get(name)),
+        )
+        for name, mine in by_instance.items()
+    ]
+    names = [f"p{100 * quantile:g} of all [ms]" for quantile in ALL_QUANTILES]
+    found = pd.DataFrame(rows, columns=["instance", "statements", "logged", *names])
+    found.insert(3, "logged_pct", 100 * found["logged"] / found["statements"])
+    return found
+
+
+ALL_QUANTILES = (0.5, 0.95, 0.99, 0.999)
+
+
+def _identified(mine: pd.DataFrame, total: Any, limit: dict[Any, Any] | None) -> list[str]:
+    """One instance's quantiles of all; `limit` is its row of `cut`."""
+    if total is None or limit is None or not limit["long_query_time_ms"] >= 0 or _leaves_out(limit):
+        return ["not known"] * len(ALL_QUANTILES)
+    slowest_first = mine.groupby("bucket")["count"].sum().sort_index(ascending=False).cumsum()
+    return [
+        _of_all(slowest_first, (1 - quantile) * total, limit["long_query_time_ms"])
+        for quantile in ALL_QUANTILES
+    ]
+
+
+def _leaves_out(limit: dict[Any, Any]) -> bool:
+    return bool(limit["min_examined_row_limit"] > 0 or limit["log_slow_rate_limit"] > 1)
+
+
+def _of_all(slowest_first: pd.Series, above: float, limit_ms: float) -> str:
+    """The latency that so many statements exceed, or that it lies below the cut."""
+    reached = slowest_first[slowest_first >= above]
+    if reached.empty:
+        return f"< {_three_digits(limit_ms)}"
+    return _three_digits(float(histogram.middle(np.array([reached.index[0]]))[0]))
 
 
 def verdicts(

@@ -235,31 +235,23 @@ def event_aligned(
     load: pd.Series,
     exposures: pd.DataFrame,
     *,
-    unknown: pd.DataFrame | None = None,
-    writer_jobs: pd.DataFrame | None = None,
-    history_list_length: pd.Series | None = None,
-    roles: pd.DataFrame | None = None,
-    timezone: str = "UTC",
     alpha: float = 0.05,
+    **about: Any,
 ) -> pd.DataFrame:
     """The latency around each workload's starts and ends, everything else held constant [%], with intervals.
 
-    Answers: does it rise with the workload and fall after it? Takes what `estimate` takes; leaves out what cannot be
-    told. Columns as `event_study.aligned`, by workload and metric.
+    Answers: does it rise with the workload and fall after it? `about` is what `estimate` takes besides; what cannot be
+    told is left out. Columns as `event_study.aligned`, by workload and metric.
     """
-    study = _study(latency, load, exposures, unknown, writer_jobs, history_list_length, roles, timezone)
+    asked = study(latency, load, exposures, **about)
     frames = [
-        frame.assign(workload=study.workloads[i])
-        for part in _parts(study)
-        for i in part.members
-        if _can_be_told(part, i)
-        for frame in _aligned(part, i, alpha)
+        frame.assign(workload=asked.workloads[i])
+        for part in _parts(asked)
+        for i, view in _views(part, _told(part))
+        for frame in _aligned(part, i, view, alpha)
     ]
-    return (
-        pd.concat(frames, ignore_index=True)[ALIGNED_COLUMNS]
-        if frames
-        else pd.DataFrame(columns=ALIGNED_COLUMNS)
-    )
+    found = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=ALIGNED_COLUMNS)
+    return found[ALIGNED_COLUMNS]
 
 
 @dataclass(frozen=True)
@@ -745,12 +737,12 @@ def _as_if_alone(part: _Part, i: int, view: _View, raw: Array) -> Array:
     return part.y.rest - rest @ coefficients + raw[:, mine] @ coefficients[: len(mine)]
 
 
-def _aligned(part: _Part, i: int, alpha: float) -> Iterable[pd.DataFrame]:
+def _aligned(part: _Part, i: int, view: _View, alpha: float) -> Iterable[pd.DataFrame]:
     """What the workload alone did to each metric, around its starts and ends."""
     open_, day = part.study.open[:, i], part.study.grid.day
     raw = exposure.columns(open_[:, None], part.study.load, part.study.drain, part.valid)
     alone = np.full((len(open_), len(part.metrics)), np.nan)
-    alone[part.valid] = _as_if_alone(part, i, raw)
+    alone[part.valid] = _as_if_alone(part, i, view, raw)
     for metric, logs in zip(part.metrics, alone.T):
         yield event_study.aligned(logs, open_, day, alpha=alpha).assign(metric=metric)
 

@@ -8,6 +8,7 @@ the writer or on any Aurora reader, for they share one undo log. `read_views` in
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,11 @@ from aurora_analysis.analysis.read_views import (
 )
 from aurora_analysis.analysis.sparkline import Sparkline, sparklines
 from aurora_analysis.analysis.verdict import Severity, Verdict
+from aurora_analysis.analysis.workloads import IDLE
 from aurora_analysis.window import Window
 
 __all__ = [
+    "around_highest",
     "by_holder",
     "committed",
     "episode_holders",
@@ -76,6 +79,16 @@ def at_a_glance(history: pd.Series, window: Window) -> list[Sparkline]:
     named = {"seat": "writer", "measure": "history list length"}
     rows = history.rename("value").rename_axis("time").reset_index().assign(**named)
     return sparklines("undo_log", rows, {named["measure"]: "transactions"}, window)
+
+
+def around_highest(history: pd.Series, window: Window, *, hours: float = 24.0) -> Window:
+    """The part of the window around its longest history list: so many hours, or all of a shorter window."""
+    length = timedelta(hours=hours)
+    if window.duration <= length or history.dropna().empty:
+        return Window(window.start, min(window.end, window.start + length))
+    longest = pd.DatetimeIndex(history.index)[int(history.argmax())].to_pydatetime()
+    start = min(max(longest - length / 2, window.start), window.end - length)
+    return Window(start, start + length)
 
 
 def notable_growth(
@@ -247,6 +260,7 @@ HOLDER_COLUMNS = [
     "workload",
     "instance",
     "digest",
+    "statements",
     "spans",
     "held_s",
     "growth",
@@ -260,13 +274,14 @@ HOLDER_COLUMNS = [
 def by_holder(spans: pd.DataFrame) -> pd.DataFrame:
     """How much of the growth each holder held, most first. Answers: which session, statement and instance was it?
 
-    `spans` is the frame of `holds`. One row a workload, instance and digest, and one for what is unknown or
-    outrun; `share` is of all growth in episodes [0 to 1], `thread_id` and `since` are those of the span that grew most.
+    `spans` is the frame of `holds`. One row a workload and instance, and one for what is unknown or outrun; `share` is
+    of all growth in episodes [0 to 1], `digest`, `thread_id` and `since` are those of the span that grew most, and
+    `statements` are the different ones that held.
     """
     total = spans["growth"].sum()
     rows = [
         (*name, *_held_by_one(mine), mine["growth"].sum() / total if total > 0 else 0.0)
-        for name, mine in spans.groupby(HOLDER_COLUMNS[:4], dropna=False)
+        for name, mine in spans.groupby(HOLDER_COLUMNS[:3], dropna=False)
     ]
     return pd.DataFrame(rows, columns=HOLDER_COLUMNS).sort_values(
         "growth", ascending=False, ignore_index=True
@@ -274,11 +289,12 @@ def by_holder(spans: pd.DataFrame) -> pd.DataFrame:
 
 
 def _held_by_one(spans: pd.DataFrame) -> tuple[object, ...]:
-    seconds = (spans["end"] - spans["start"]).dt.total_seconds().sum()
     most = spans.sort_values("growth").iloc[-1]
     return (
+        most["digest"],
+        spans["digest"].nunique(),
         len(spans),
-        seconds,
+        (spans["end"] - spans["start"]).dt.total_seconds().sum(),
         spans["growth"].sum(),
         spans["peak_length"].max(),
         most["thread_id"],
@@ -311,6 +327,7 @@ ACTIONS = {
         "Shorten its statements or its transaction; on a reader, set aurora_read_replica_read_committed in its "
         "session, or extract from a clone or a snapshot export instead."
     ),
+    "idle": "Let its client commit before it idles (autocommit on), or end transactions that idle for long.",
     "unknown": (
         "While it lasts, ask every instance for its open transactions (information_schema.innodb_trx); look for "
         "clients that turn autocommit off and then idle."
@@ -367,8 +384,11 @@ def _verdict(row: dict[Hashable, Any], base: float, coverage: float, watch: floa
         row, grown, lasted, _severity(row["peak_length"], base, watch, act)
     )
     sentence += f" {coverage:.0%} of the window was observed."
-    evidence = "the implied start of the oldest read view, beside the statements known"
-    return Verdict("undo_log", subject, level, severity, sentence, numbers, evidence, ACTIONS[row["state"]])
+    evidence = "inferred: when the oldest read view must have begun, beside the starts of what is known"
+    if row["digest"] == IDLE:
+        evidence = "seen live: its transaction was open, with a view or a write, while no statement of it ran"
+    action = ACTIONS["idle" if row["digest"] == IDLE else row["state"]]
+    return Verdict("undo_log", subject, level, severity, sentence, numbers, evidence, action)
 
 
 def _wording(
@@ -381,13 +401,15 @@ def _wording(
         return "purge", "outrun", severity, sentence
     if row["state"] == "unknown":
         sentence = (
-            f"No statement known explains why purge fell behind {lasted}, while {grown}. If a read view held it, the "
+            f"Nothing known explains why purge fell behind {lasted}, while {grown}. If a read view held it, the "
             f"one that cost most began at about {since}: an idle transaction is the usual cause."
         )
         return "sessions in no log", "unknown", "unknown", sentence
+    what = "no statement: it was idle" if row["digest"] == IDLE else f"statement {row['digest']}"
+    others = f" (of {row['statements']} different ones)" if row["statements"] > 1 else ""
     sentence = (
         f"{row['workload']} on {row['instance']} held the oldest read view {lasted}, while {grown}. The run that "
-        f"cost most: thread {row['thread_id']:.0f}, statement {row['digest']}, since {since}."
+        f"cost most: thread {row['thread_id']:.0f}, {what}{others}, since {since}."
     )
     return f"{row['workload']} on {row['instance']}", "blocked", severity, sentence
 

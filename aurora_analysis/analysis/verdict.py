@@ -71,6 +71,20 @@ class Verdict:
         return Markup("").join(parts) + Markup("</div>")
 
 
+class Remarks:
+    """Computed sentences that are no verdict: each a line of text, a paragraph of HTML."""
+
+    def __init__(self, *lines: str) -> None:
+        self.lines = lines
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        paragraphs = Markup("").join(Markup("<p>{}</p>").format(line) for line in self.lines)
+        return {"text/html": paragraphs, "text/plain": str(self)}
+
+
 def by_severity(verdicts: list[Verdict]) -> list[Verdict]:
     """The verdicts, most severe first; among equals their order is kept."""
     return sorted(verdicts, key=lambda verdict: SEVERITIES.index(verdict.severity))

@@ -52,6 +52,9 @@ def named(
 
 def _values(slow_queries: pd.DataFrame, field: str, instances: pd.DataFrame | None) -> pd.Series:
     """What a rule's field means for each execution; several values are parted by a comma and a space."""
+    column = field.split(".")[0]
+    if column != "endpoint" and column not in slow_queries:
+        return pd.Series(None, index=slow_queries.index, dtype=object)
     if field.startswith("tags."):
         return slow_queries["tags"].map(lambda text: json.loads(text).get(field[5:]), na_action="ignore")
     if field != "endpoint":
@@ -106,25 +109,29 @@ IDLE = "(no statement)"
 """Stands for the digest of a transaction that holds a view, or has written, while no statement of it runs."""
 
 
-def seen_holding(open_transactions: pd.DataFrame) -> pd.DataFrame:
+def seen_holding(
+    open_transactions: pd.DataFrame, rules: Rules | None = None, *, shortest_s: float = 0.0
+) -> pd.DataFrame:
     """The transactions that were seen live to hold a read view, or to have written, as runs like `exposures`.
 
     Answers: who could have held up purge, also where no log tells of it? One row a stretch of samples in which a
     transaction did so. At READ COMMITTED a view lasts for a statement only, so such a stretch begins where it was
-    first seen; else it begins with the transaction.
+    first seen; else it begins with the transaction. Rules that ask for a tag or a database fit none: no sample tells.
     """
     holding = open_transactions["has_read_view"].eq(True) | (open_transactions["rows_modified"] > 0)
     names = ["instance", "thread_id", "started_at"]
-    rows = open_transactions.assign(holding=holding).sort_values([*names, "time"], kind="stable")
+    rows = (
+        open_transactions.assign(digest=open_transactions["digest"].fillna(IDLE), holding=holding)
+        .pipe(lambda frame: frame.assign(workload=named(frame, rules)))
+        .sort_values([*names, "time"], kind="stable")
+    )
     changes = (rows["holding"] != rows.groupby(names)["holding"].shift()).cumsum().rename("stretch")
     runs = (
         rows[rows["holding"]]
-        .assign(
-            digest=rows["digest"].fillna(IDLE), per_statement=rows["isolation_level"].eq("READ COMMITTED")
-        )
+        .assign(per_statement=rows["isolation_level"].eq("READ COMMITTED"))
         .groupby([*names, changes], as_index=False)
         .agg(
-            workload=("user", "first"),
+            workload=("workload", "first"),
             digest=("digest", "first"),
             per_statement=("per_statement", "first"),
             wrote=("rows_modified", "max"),
@@ -133,7 +140,9 @@ def seen_holding(open_transactions: pd.DataFrame) -> pd.DataFrame:
         )
     )
     from_first_seen = runs["per_statement"] & (runs["wrote"] == 0)
-    return runs.assign(start=runs["started_at"].mask(from_first_seen, runs["first"]))[EXPOSURE_COLUMNS]
+    runs = runs.assign(start=runs["started_at"].mask(from_first_seen, runs["first"]))
+    lasted = (runs["end"] - runs["start"]).dt.total_seconds()
+    return runs.loc[lasted >= shortest_s, EXPOSURE_COLUMNS].reset_index(drop=True)
 
 
 def with_seen(runs: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
@@ -168,6 +177,11 @@ def exposed_hours(runs: pd.DataFrame, window: Window) -> pd.Series:
         workload: np.diff(_open_until(mine, edges))[0] / 3600 for workload, mine in runs.groupby("workload")
     }
     return pd.Series(hours, name="exposed_hours", dtype=float).rename_axis("workload")
+
+
+def inside(runs: pd.DataFrame, window: Window) -> pd.DataFrame:
+    """The runs of which some part lies in the window."""
+    return runs[(runs["end"] > window.start) & (runs["start"] < window.end)]
 
 
 def _open_until(runs: pd.DataFrame, moments: Array) -> Array:

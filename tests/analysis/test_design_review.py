@@ -38,7 +38,7 @@ def test_the_list_reaches_what_is_committed_meanwhile():
     found = design_review.reach(held([1.5] * 5), throughput(), hours=3, weekday="Tuesday", hour=14)
     assert found.length == pytest.approx(500 + 3 * 3600 * 300 * 1.5, rel=1e-3)
     assert (found.rates, found.rates_of) == (10, "weekdays at that hour")
-    sentence = found.sentence(3, "Tuesday", 14)
+    sentence = str(found.told(3, "Tuesday", 14))
     assert "for 3 h from Tuesday 14:00 UTC lets the history list reach 4,860,000 transactions" in sentence
     assert "each leaves 1.50 entries (5 spans" in sentence
 
@@ -72,7 +72,7 @@ def test_too_little_is_said():
     short = design_review.reach(held([1.0] * 5), throughput()[:600], hours=30)
     assert np.isnan(nobody.length)
     assert np.isnan(short.length)
-    assert "cannot be judged from this window" in nobody.sentence(3, "Tuesday", 14)
+    assert "cannot be judged from this window" in str(nobody.told(3, "Tuesday", 14))
     assert np.isnan(design_review.reach(held([1.0])[:0], throughput()[:0], hours=3).length)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from aurora_analysis.analysis import evidence, reader_impact
 from aurora_analysis.analysis.experiment import EFFECT_COLUMNS
+from aurora_analysis.analysis.exposure_sources import SOURCE_COLUMNS, Exposure
 from aurora_analysis.window import Window
 
 HOUR = Window("2026-11-09T00:00", "2026-11-09T01:00")
@@ -152,6 +153,75 @@ def test_no_reader_statement_is_unknown():
     (verdict,) = evidence.verdicts(NO_TRIAL, NO_ESTIMATE, nothing, coverage=0.0)
     assert verdict.level == "unknown"
     empty = pd.Series([], index=MINUTES[:0], dtype=float)
-    options = {"writer_jobs": RUNS[:0]}
-    assert evidence.observed(empty.to_frame("commit_latency"), RUNS[:0], **options).empty
-    assert evidence.observed(empty.to_frame("commit_latency"), RUNS, **options).empty
+    for runs in (RUNS[:0], RUNS):
+        known = Exposure(runs, RUNS[:0], pd.DataFrame(columns=SOURCE_COLUMNS))
+        days = evidence.OrdinaryDays(empty.to_frame("commit_latency"), known, RUNS[:0])
+        assert days.estimates().empty
+        assert days.sensitivity().empty
+        assert days.event_aligned().empty
+    assert "No placebo was tried" in str(evidence.calibration(NO_ESTIMATE, 200))
+    assert str(evidence.refusals(NO_ESTIMATE)) == "Nothing was refused."
+
+
+def estimated(workload: str, metric: str, level: str, **columns) -> dict[str, object]:
+    """A row of `reader_impact.estimate`."""
+    return (
+        dict.fromkeys(reader_impact.COLUMNS, np.nan)
+        | {
+            "workload": workload,
+            "metric": metric,
+            "level": level,
+            "reason": "",
+            "sentence": f"{workload} {level}",
+        }
+        | columns
+    )
+
+
+def test_the_most_harmful_stands_first():
+    """Within a level by its effect, whatever the history list grew by."""
+    days = pd.DataFrame(
+        [
+            estimated("etl", "commit_latency", "slows", effect_pct=8.0),
+            estimated("bi", "commit_latency", "slows", effect_pct=20.0),
+        ]
+    )
+    told = evidence.verdicts(NO_TRIAL, days, GROWN, coverage=1)
+    assert [one.subject for one in told] == ["bi", "etl"]
+
+
+@pytest.mark.parametrize(
+    ("share", "said"), [(6.2, "so the verdicts stand"), (14.0, "no verdict on these data")]
+)
+def test_calibration_is_one_line(share, said):
+    """How many placebos were found, metric by metric, and what follows."""
+    rows = [estimated("etl", "commit_latency", "slows", placebo_reject_pct=share)]
+    line = str(evidence.calibration(pd.DataFrame(rows), 200))
+    assert f"Of 200 placebos {share} % (commit latency) were found, where 5 % should be" in line
+    assert said in line
+
+
+def test_a_refusal_is_told_once_for_all_its_metrics():
+    """The same reason for two metrics is one line."""
+    rows = [
+        estimated("etl", metric, "cannot tell", reason="too few runs", sentence=f"Cannot tell {metric}.")
+        for metric in ("commit_latency", "dml_latency")
+    ]
+    rows.append(estimated("bi", "commit_latency", "slows"))
+    told = evidence.refusals(pd.DataFrame(rows))
+    assert told.lines == ("etl (commit latency, dml latency): Cannot tell commit_latency.",)
+
+
+def test_a_verdict_says_what_is_not_known_of_the_exposure():
+    """Hours that are left out, and readers that tell nothing."""
+    blind = pd.DataFrame(
+        {"workload": ["etl"], "start": MINUTES[[45]], "end": MINUTES[[54]] + pd.Timedelta("3min")}
+    )
+    sources = pd.DataFrame([("db-3", 1.0, 0.0, 0.0, 1.0)], columns=SOURCE_COLUMNS)
+    told = evidence.verdicts(
+        NO_TRIAL, NO_ESTIMATE, GROWN, coverage=1, exposure=Exposure(RUNS, blind, sources)
+    )
+    said = {one.subject: one.evidence for one in told}
+    assert "Of 0.2 hours nobody knows whether it was open" in said["etl"]
+    assert "nobody knows" not in said["bi"]
+    assert said["bi"].endswith("Nothing tells what ran on db-3.")

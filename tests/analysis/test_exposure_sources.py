@@ -50,6 +50,11 @@ def covered(start: float, end: float, **columns) -> pd.DataFrame:
     return pd.DataFrame([row | columns])
 
 
+def asked(*log: pd.DataFrame, until: float = 60) -> pd.DataFrame:
+    """Coverage of a window of which metrics were fetched whole, and the log as told."""
+    return pd.concat([covered(0, until, table="metrics"), *log], ignore_index=True)
+
+
 def instances(*names: str, **columns) -> pd.DataFrame:
     """Readers as the store tells of them."""
     settings = {
@@ -105,7 +110,7 @@ def test_what_no_source_observed_is_unknown():
     """The log covers half an hour, the load ten minutes more, of the rest nobody knows."""
     seen = listed({"etl": {32: 1.0}})
     found = exposure_sources.exposure(
-        queries(("etl", 5, 15)), seen[seen["time"] < at(40)], covered(0, 30), instances("db-2"), HOUR
+        queries(("etl", 5, 15)), seen[seen["time"] < at(40)], asked(covered(0, 30)), instances("db-2"), HOUR
     )
     assert minutes(found.runs, "etl") == [(5, 15), (32, 33)]
     assert minutes(found.unknown, "etl") == [(40, 60)]
@@ -138,12 +143,20 @@ def test_a_log_that_was_off_sampled_or_lost_tells_nothing(coverage, settings):
 def test_ingested_files_leave_no_hole_where_the_log_was_quiet():
     """A file's coverage ends with its last entry; a day without any file is a hole."""
     days = Window("2026-11-09T10:00", "2026-11-12T10:00")
-    rotated = pd.concat(
-        [covered(start, start + 60, source="slow_log a.log") for start in (0, 8 * 60, 50 * 60)],
-        ignore_index=True,
-    )
+    files = [covered(start, start + 60, source="slow_log a.log") for start in (0, 8 * 60, 50 * 60)]
+    rotated = asked(*files, until=72 * 60)
     found = exposure_sources.exposure(queries(("etl", 5, 15)), load(), rotated, instances("db-2"), days)
     assert minutes(found.unknown, "etl") == [(9 * 60, 50 * 60), (51 * 60, 72 * 60)]
+
+
+def test_what_was_never_asked_for_is_no_part_of_the_window():
+    """A lookback of a fortnight in a store of one hour has an hour, not a fortnight of unknown minutes."""
+    fortnight = Window("2026-11-01", "2026-11-15")
+    found = exposure_sources.exposure(
+        queries(("etl", 5, 15)), load(), asked(covered(0, 60)), instances("db-2"), fortnight
+    )
+    assert found.sources["reader_hours"].item() == 1
+    assert found.unknown.empty
 
 
 def test_a_reader_of_which_nothing_is_known_is_named():
@@ -162,7 +175,8 @@ def test_a_rule_is_asked_of_the_load_where_it_can_be():
     """By user, host, database or digest; the load knows no tag, so of that one nobody knows."""
     ran = queries(("sf_1", 5, 15), ("etl", 5, 15)).assign(tags=[None, '{"app": "dbt"}'])
     users = {"sf_1": {40: 0.4}, "sf_2": {40: 0.4}, "app": {40: 9.0}}
-    found = exposure_sources.exposure(ran, listed(users), covered(0, 30), instances("db-2"), HOUR, RULES)
+    told = asked(covered(0, 30))
+    found = exposure_sources.exposure(ran, listed(users), told, instances("db-2"), HOUR, RULES)
     assert minutes(found.runs, "extracts") == [(5, 15), (40, 41)]
     assert minutes(found.runs, "tagged") == [(5, 15)]
     assert minutes(found.unknown, "tagged") == [(30, 60)]
@@ -217,9 +231,7 @@ def test_without_any_slow_log_the_verdicts_stay(shop):
     told = (shop["db_load"], unlogged, shop["instances"], shop["window"])
     found = exposure_sources.exposure(shop["on_readers"][:0], *told)
     jobs = writer_jobs.jobs(shop["on_writer"][:0], shop["writers_load"], *told[1:])
-    effects = evidence.observed(
-        shop["metrics"], found.runs, writer_jobs=jobs, unknown=found.unknown, roles=shop["roles"]
-    )
+    effects = evidence.OrdinaryDays(shop["metrics"], found, jobs, roles=shop["roles"]).estimates()
     commit = effects[effects["metric"] == "commit_latency"].set_index("workload")
     assert commit.loc["snowflake", "level"] == "slows"
     assert commit.loc["snowflake", "ci_low_pct"] < 12 < commit.loc["snowflake", "ci_high_pct"] + 0.5
@@ -227,6 +239,25 @@ def test_without_any_slow_log_the_verdicts_stay(shop):
     assert commit.loc["finance", "level"] == "cannot tell"
     assert "writer job" in commit.loc["finance", "reason"]
     assert commit.loc["dashboard", "level"] == "cannot tell"
+
+
+def test_the_minutes_around_the_failover_do_not_count(shop):
+    """The series follows the role, from shop-1 to shop-2, and what the failover did to latency is masked."""
+    logged = workloads.exposures(shop["on_readers"], shortest_s=10)
+    only = exposure_sources.Exposure(logged, logged[:0], pd.DataFrame())
+    jobs = workloads.exposures(shop["on_writer"], shortest_s=10)
+    assert list(shop["roles"]["writer"]) == ["shop-1", "shop-2"]
+    (moved,) = shop["roles"]["start"][1:]
+    near = (shop["metrics"].index >= moved - pd.Timedelta("5min")) & (
+        shop["metrics"].index < moved + pd.Timedelta("14min")
+    )
+    worse = shop["metrics"].assign(commit_latency=lambda frame: frame["commit_latency"].mask(near, 500.0))
+    found = [
+        evidence.OrdinaryDays(metrics, only, jobs, roles=shop["roles"]).estimates()
+        for metrics in (shop["metrics"], worse)
+    ]
+    assert near.sum() >= 15
+    pd.testing.assert_frame_equal(*found)
 
 
 def test_load_and_log_agree_on_the_extracts(shop):

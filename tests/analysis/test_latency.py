@@ -138,3 +138,37 @@ def test_the_cut_is_the_strictest_setting():
         }
     )
     assert latency.cut(seen)["long_query_time_ms"].tolist() == [2000.0]
+
+
+LIMITS = {"min_examined_row_limit": 0, "log_slow_rate_limit": 1.0}
+
+
+def test_what_the_log_tells_of_all_statements():
+    """Of 100,000 the slowest 4,000 were logged: the p99 is known as if all were, the p95 is below the cut."""
+    every = np.sort(lognormal(100_000))
+    logged, cut_ms = every[-4000:], 1000 * every[-4000]
+    metrics = pd.DataFrame({"instance": "db-2", "value": [0.5, 0.5], "period_s": [100_000.0] * 2})
+    counted = latency.statements(metrics)
+    found = latency.identified(
+        latency.counts(slow_queries(logged)), counted, cuts(cut_ms).assign(**LIMITS)
+    ).iloc[0]
+    assert found["logged_pct"] == pytest.approx(4)
+    assert float(found["p99 of all [ms]"].replace(",", "")) == pytest.approx(
+        1000 * np.quantile(every, 0.99), rel=0.02
+    )
+    assert found["p95 of all [ms]"] == f"< {latency._three_digits(cut_ms)}"
+
+
+@pytest.mark.parametrize(
+    ("limits", "counted"),
+    [
+        (LIMITS, pd.Series({"db-3": 1e6})),
+        (LIMITS | {"min_examined_row_limit": 1000}, pd.Series({"db-2": 1e6})),
+        (LIMITS | {"log_slow_rate_limit": 10.0}, pd.Series({"db-2": 1e6})),
+        (LIMITS | {"long_query_time_ms": np.nan}, pd.Series({"db-2": 1e6})),
+    ],
+)
+def test_nothing_is_told_of_all_statements_where_the_log_leaves_out_or_nobody_counted(limits, counted):
+    """A sampled log's p99 is nobody's p99."""
+    found = latency.identified(latency.counts(slow_queries(lognormal())), counted, cuts().assign(**limits))
+    assert set(found.filter(like="of all").iloc[0]) == {"not known"}

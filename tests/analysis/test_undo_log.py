@@ -150,6 +150,27 @@ def test_the_verdict_names_who_blocked_purge(read):
     assert not any("tableau" in str(verdict) for verdict in verdicts)
 
 
+def test_two_statements_of_one_session_are_one_card(read):
+    """The workload and instance make the card; its sentence names the costliest statement, and how many there were."""
+    mine = (read.spans["workload"] == "snowflake").to_numpy()
+    other = mine & (np.cumsum(mine) % 2 == 0)
+    two = read.spans.assign(digest=read.spans["digest"].mask(other, "another"))
+    told = undo_log.verdicts(read.window, read.history, read.episodes, two)
+    assert [one.subject for one in told].count("snowflake on shop-3") == 1
+    assert "(of 2 different ones)" in told[0].sentence
+
+
+def test_the_part_around_the_longest_lies_in_the_window(read):
+    """A day of it, moved inside at the window's edge; a shorter window is shown whole."""
+    part = undo_log.around_highest(read.history, read.window)
+    assert part.duration.total_seconds() == 86_400
+    assert read.history.idxmax() in part
+    assert read.window.start <= part.start
+    assert part.end <= read.window.end
+    assert undo_log.around_highest(read.history, HOUR) == HOUR
+    assert undo_log.around_highest(read.history[:0], HOUR) == HOUR
+
+
 def test_what_no_log_tells_of_is_unknown(read):
     """The idle session gets a verdict that names nobody."""
     unknown = [verdict for verdict in read.verdicts() if verdict.level == "unknown"]

@@ -160,6 +160,14 @@ def test_an_idle_transaction_that_was_seen_is_a_run():
     assert (found["end"] - found["start"]).dt.total_seconds().tolist() == [8.0]
 
 
+def test_rules_name_what_was_seen_and_short_ones_are_left_out():
+    """By user or host; a rule that asks for a tag fits none."""
+    rows = [seen_at(n, 7, user="af_1") for n in (4, 6, 8)] + [seen_at(n, 6) for n in (0, 1)]
+    rules = {"tagged": [{"tags.app": ["*"]}], "airflow": [{"user": ["af_*"]}]}
+    found = workloads.seen_holding(pd.DataFrame(rows), rules, shortest_s=5)
+    assert list(found["workload"]) == ["airflow"]
+
+
 def test_a_view_of_read_committed_lasts_for_its_statement():
     """Each stretch of samples with a view is a run of its own, from when it was first seen."""
     views = {0: True, 2: True, 4: False, 6: True}
