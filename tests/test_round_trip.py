@@ -62,7 +62,7 @@ def brought(aws: Endpoint, location: Path, *sources: str, instances: tuple[str, 
 
 def files_endpoint(misbehaviour: str) -> Endpoint:
     """The day's logs as hourly files, which come in portions of a few entries."""
-    return endpoint(misbehaviour, now=LATE, exports=(), portion_bytes=4000)  # type: ignore[return-value]
+    return endpoint(misbehaviour, now=LATE, exports=(), portion_bytes=2000)  # type: ignore[return-value]
 
 
 def executions() -> pd.DataFrame:
@@ -86,7 +86,8 @@ def test_a_day_of_files_comes_back_the_same(tmp_path, misbehaviour):
     """Every execution once, out of portions that overlap, cut lines, or are rotated away."""
     with files_endpoint(misbehaviour) as aws:
         store = brought(aws, tmp_path, "slow-log", instances=(NAME,))
-        assert aws.count()["rds:DownloadDBLogFilePortion"] > 24
+        assert aws.count()["rds:DownloadDBLogFilePortion"] > 2 * 24
+        assert (aws.now > LATE) == (misbehaviour == "rotates")
     same_slow_queries(store, TO_LATE, executions())
     assert log_coverage(store)["lost"] == 0
 

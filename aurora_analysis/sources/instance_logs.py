@@ -224,22 +224,21 @@ class Download:
     def chunks(self, size: int) -> Iterator[bytes]:
         """The content of a file of that size, portion by portion.
 
-        Where RDS gave less, a portion may follow upon lines that it left out, and what looks like one entry be two:
-        the entries at the seams are left out as well.
+        Where RDS gave less, lines may be missing before and after a portion, and what looks like one entry be two:
+        what comes before a portion's first entry is left out, and its last.
         """
         length = self._content.seek(0, os.SEEK_END)
         for start, end in zip(self._starts, [*self._starts[1:], length]):
             self._content.seek(start)
             portion = self._content.read(end - start)
-            yield portion if length >= size else _inner(portion, is_first=start == 0, is_last=end == length)
+            yield portion if length >= size else _inner(portion)
 
 
-def _inner(portion: bytes, *, is_first: bool, is_last: bool) -> bytes:
+def _inner(portion: bytes) -> bytes:
     """The entries of a portion that begin in it and are followed by another."""
     text = b"\n" + portion
-    first = 0 if is_first else text.find(b"\n" + HEAD)
-    last = len(text) if is_last else text.rfind(b"\n" + HEAD)
-    return text[first + 1 : last + 1] if 0 <= first < last else b""
+    first, last = text.find(b"\n" + HEAD), text.rfind(b"\n" + HEAD)
+    return text[first + 1 : last + 1]
 
 
 def fetch_files(clients: Clients, *, instance: str, window: Window, examples: bool = False) -> Iterator[Part]:

@@ -45,7 +45,7 @@ def from_files(aws: Endpoint, window: Window = HOURS) -> list[instance_logs.Part
     return list(instance_logs.fetch_files(clients(aws), instance=NAME, window=window))
 
 
-def files_endpoint(*misbehaving: str, portion_bytes: int = 2000) -> Endpoint:
+def files_endpoint(*misbehaving: str, portion_bytes: int = 800) -> Endpoint:
     """The day's log as hourly files, in portions of a few entries."""
     return endpoint(*misbehaving, now=NOW, exports=(), portion_bytes=portion_bytes)  # type: ignore[return-value]
 
@@ -56,6 +56,7 @@ def test_what_rds_does_to_its_files_is_undone(misbehaviour):
     with files_endpoint(*misbehaviour) as aws:
         parts = from_files(aws)
         downloads = aws.count()["rds:DownloadDBLogFilePortion"]
+        assert (aws.now > NOW) == ("rotates" in misbehaviour)
     assert same(parts)
     assert parts[-1].lost == 0
     assert downloads > 10
