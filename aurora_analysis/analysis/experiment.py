@@ -95,15 +95,17 @@ def statement_latency(
 ) -> pd.DataFrame:
     """The mean latency of the statements that took the most time in all [ms], second by second, a column each.
 
-    Answers: which statements may be compared? A count between two samples holds for each second between them. A column's
-    name is the digest's beginning; a trial's own canary is left out.
+    Answers: which statements may be compared? Those that ran in most of the periods that were counted; a count holds
+    for each second of its period. A column's name is the digest's beginning; a trial's own canary is left out.
     """
     ours = statements.loc[statements["fingerprint"].str.contains("aurora_analysis"), "digest"]
-    rows = statement_metrics[
+    ran = statement_metrics[
         ~statement_metrics["digest"].isin(ours) & (statement_metrics["mean_latency_ms"] > 0)
     ]
-    total = (rows["calls"] * rows["mean_latency_ms"]).groupby(rows["digest"]).sum()
-    rows = rows[rows["digest"].isin(total.nlargest(most).index)].reset_index(drop=True)
+    by_digest = ran.assign(total=ran["calls"] * ran["mean_latency_ms"]).groupby("digest")
+    often = by_digest["time"].nunique() > statement_metrics["time"].nunique() / 2
+    chosen = by_digest["total"].sum()[often].nlargest(most).index
+    rows = ran[ran["digest"].isin(chosen)].reset_index(drop=True)
     seconds = rows.loc[rows.index.repeat(rows["period_s"].round().astype(int))]
     passed = pd.to_timedelta(seconds.groupby(level=0).cumcount(), unit="s")
     return (

@@ -230,6 +230,40 @@ def test_carry_over_is_seen_in_the_off_blocks_that_follow_a_run():
     assert found["ci_low_pct"] < 50 < found["ci_high_pct"]
 
 
+def test_a_statements_latency_holds_for_each_second_of_its_count():
+    """What runs all the time is compared; what runs now and then is not, nor the canary."""
+    counted = pd.DataFrame(
+        [
+            (0, 2.0, "aaaaaaaa1", 4.0, 1.5),
+            (0, 2.0, "canary", 9.0, 9.0),
+            (2, 1.0, "aaaaaaaa1", 2.0, 3.0),
+            (3, 1.0, "aaaaaaaa1", 1.0, 2.0),
+        ]
+        + [(3, 1.0, "seldom", 1.0, 900.0)],
+        columns=["time", "period_s", "digest", "calls", "mean_latency_ms"],
+    ).assign(time=lambda rows: START + pd.to_timedelta(rows["time"], unit="s"))
+    texts = {
+        "aaaaaaaa1": "delete from queue",
+        "canary": "update aurora_analysis_canary",
+        "seldom": "select 1",
+    }
+    statements = pd.DataFrame(texts.items(), columns=["digest", "fingerprint"])
+    found = experiment.statement_latency(counted, statements)
+    assert found.to_dict("list") == {"statement aaaaaaaa": [1.5, 1.5, 3.0, 2.0]}
+    assert experiment.statement_latency(counted[:0], statements[:0]).empty
+
+
+def test_other_draws_show_what_chance_does():
+    """The draw that happened stands outside where there is an effect; without one there is nothing to show."""
+    trials = trial(workloads=("extract",))
+    series = latency(trials, factor=2.0).to_frame("latency")
+    draws = experiment.by_chance(series, trials, experiment.effects(series, trials))
+    happened = draws.loc[draws["happened"], "effect_pct"].item()
+    assert happened == pytest.approx(effects(trials, series["latency"])["effect_pct"].item())
+    assert (draws.loc[~draws["happened"], "effect_pct"] < happened).mean() > 0.99
+    assert experiment.by_chance(series, trials[:0], experiment.effects(series, trials[:0])).empty
+
+
 def test_adjusted_p_values():
     """Benjamini and Hochberg by hand: .01·4/1, .02·4/2, .03·4/3 and .5; the missing one does not count."""
     given = [0.03, 0.01, np.nan, 0.02, 0.5]
