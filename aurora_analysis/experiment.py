@@ -543,6 +543,7 @@ class Trial:
         marks, passed, stepped = {*starts, *ends}, 0, _clock_steps()
         for tick in ticks(ends[-1] + 1 - time.time(), 1.0, self.stopping):
             if not (step := next(stepped)):
+                self._round(tick)  # before a run begins: its start must not disturb what is measured
                 before, passed = passed, sum(mark <= time.time() for mark in marks)
                 if passed > before:  # what statements come to is counted from a run's start to its end
                     self.watch.count(tick)
@@ -553,7 +554,6 @@ class Trial:
                     tell(
                         f"block {block + 1} of {len(rows)}: {'on' if rows['assigned'].iloc[block] else 'off'}"
                     )
-                self._round(tick)
             self.broken_off = step or self._over(normal_ms) or self._failed() or self.watch.problem
             if self.broken_off:
                 break
