@@ -260,12 +260,14 @@ def test_a_planted_holder_is_found_by_a_trial_that_was_stopped_and_went_on(
 
 @pytest.mark.real
 def test_two_trials_of_nothing_tell_nothing(null_trials):
-    """A/A: the mechanics are those of any trial, and nothing is to be seen of a query that holds nothing."""
+    """A/A: the mechanics are those of any trial; a view would let a tenth of a million more an hour wait for purge.
+
+    Whether an interval holds zero 19 times in 20 is for `dev.py bench trials` to count.
+    """
     for store in null_trials():
         rows = store.read("trials", cluster="trial")
         assert len(inferring.randomised(rows)) >= 10  # a busy machine may miss a block
-        found = growth(store)
-        assert found["ci_low"] < 0 < found["ci_high"]
+        assert abs(growth(store)["difference"]) < 100_000
 
 
 @pytest.mark.real
