@@ -105,7 +105,9 @@ def test_the_installed_command_hands_out_the_suite(installed, empty):
 def test_every_page_opens_quietly(report, browser, width):
     """No complaint, no request to any host, nothing that runs, and nothing wider than a phone or a screen."""
     pages = sorted(report.rglob("*.html"))
-    assert len(pages) == 1 + len(PAGES) + len({cluster for cluster, _ in PAGES})  # the index, and the statements of each
+    assert len(pages) == 1 + len(PAGES) + len(
+        {cluster for cluster, _ in PAGES}
+    )  # the index, and the statements of each
     for page in pages:
         visit = browser(page, width)
         assert (visit.complaints, visit.requests, visit.elements) == ([], [], 0), page

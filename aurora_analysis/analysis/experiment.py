@@ -157,8 +157,7 @@ def effects(
     missing.
     """
     trials = _by_draw(trials)
-    known = pd.DataFrame(covariate).dropna(axis=1, how="all")
-    steady = [_outcomes(known[name], trials) for name in known]
+    steady = _steady(covariate, trials)
     rows = [
         _effect(_outcomes(latency[metric], trials), workload, str(metric), steady, draws, alpha, seed)
         for metric in latency
@@ -167,22 +166,34 @@ def effects(
     return pd.DataFrame(rows, columns=EFFECT_COLUMNS)
 
 
+def _steady(covariate: pd.Series | pd.DataFrame | None, blocks: pd.DataFrame) -> list[pd.DataFrame]:
+    """The covariates that are known, block by block."""
+    known = pd.DataFrame(covariate).dropna(axis=1, how="all")
+    return [_outcomes(known[name], blocks) for name in known]
+
+
 BY_CHANCE = ["workload", "metric", "effect_pct", "happened"]
 
 
 def by_chance(
-    latency: pd.DataFrame, trials: pd.DataFrame, found: pd.DataFrame, *, seed: int = 0
+    latency: pd.DataFrame,
+    trials: pd.DataFrame,
+    found: pd.DataFrame,
+    *,
+    covariate: pd.Series | pd.DataFrame | None = None,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """What other draws would have shown, had the workload no effect at all; the one that happened comes first.
 
-    Answers: could chance have done this? `found` are the `effects`; shown is the one whose p is the smallest. One row a
-    draw, none where no effect is known.
+    Answers: could chance have done this? `found` are the `effects`, with the same `covariate`; shown is the one whose p
+    is the smallest. One row a draw, none where no effect is known.
     """
     known = found.dropna().sort_values("p")
     if known.empty:
         return pd.DataFrame(columns=BY_CHANCE)
     workload, metric = known["workload"].iloc[0], known["metric"].iloc[0]
-    usable, trial = _compared(_outcomes(latency[metric], _by_draw(trials)), workload, [])
+    blocks = _by_draw(trials)
+    usable, trial = _compared(_outcomes(latency[metric], blocks), workload, _steady(covariate, blocks))
     states = _draws(trial.on, usable["trial"], 999, seed)
     effect_pct = 100 * np.expm1(trial.coefficients(states))
     happened = np.arange(len(states)) == 0
