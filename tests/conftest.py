@@ -64,6 +64,12 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+RUNS = (
+    "script, iframe, object, embed, form, svg:not([aria-hidden=true]), svg :not(polyline, line, path, circle)"
+)
+"""What may run, or ask for something; the small figures of our own are hidden drawings of lines."""
+
+
 @dataclass
 class Visit:
     """What a browser saw of a page: its title, its complaints, what it asked of others, and elements that run."""
@@ -109,7 +115,7 @@ def browser(chromium_browser: Browser) -> Callable[..., Visit]:
         page.goto(path.as_uri())
         page.wait_for_timeout(100)
         seen.title = page.title()
-        seen.elements = page.locator("script, iframe, object, embed, svg, form").count()
+        seen.elements = page.locator(RUNS).count()
         seen.width = page.evaluate("document.documentElement.scrollWidth")
         page.close()
         return seen
