@@ -96,7 +96,8 @@ def with_samples(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The same with the transactions that were seen live: who held purge, and of which runs."""
     window = store.span("lab")
     held, runs = attributed(store)
-    seen = workloads.seen_holding(store.read("open_transactions", window, cluster="lab"))
+    live = store.read("open_transactions", window, cluster="lab")
+    seen = workloads.seen_holding(live, instances=store.instances(window, cluster="lab"))
     lasted = (seen["end"] - seen["start"]).dt.total_seconds()
     known = workloads.with_seen(runs, seen[lasted >= SHORTEST_RUN_S])
     history = store.metric("history_list_length", window, cluster="lab")

@@ -110,18 +110,26 @@ IDLE = "(no statement)"
 
 
 def seen_holding(
-    open_transactions: pd.DataFrame, rules: Rules | None = None, *, shortest_s: float = 0.0
+    open_transactions: pd.DataFrame,
+    rules: Rules | None = None,
+    *,
+    instances: pd.DataFrame | None = None,
+    shortest_s: float = 0.0,
 ) -> pd.DataFrame:
-    """The transactions that were seen live to hold a read view, or to have written, as runs like `exposures`.
+    """The transactions that were seen live to hold a read view, as runs like `exposures`.
 
-    Answers: who could have held up purge, also where no log tells of it? One row a stretch of samples in which a
-    transaction did so. At READ COMMITTED a view lasts for a statement only, so such a stretch begins where it was
+    Answers: who could have held up purge, also where no log tells of it? One that has written counts too where
+    `instances` (as the store gives them) say MariaDB: there it holds up purge without a view (tried on 10.11), on
+    MySQL, and so on Aurora, it does not (tried on 5.7.29). One row a stretch of samples in which a transaction did so. At READ COMMITTED a view lasts for a statement only, so such a stretch begins where it was
     first seen; else it begins with the transaction. Rules that ask for a tag or a database fit none: no sample tells.
     """
-    holding = open_transactions["has_read_view"].eq(True) | (open_transactions["rows_modified"] > 0)
+    wrote = (open_transactions["rows_modified"] > 0) & _is_mariadb(instances)
+    holding = open_transactions["has_read_view"].eq(True) | wrote
     names = ["instance", "thread_id", "started_at"]
     rows = (
-        open_transactions.assign(digest=open_transactions["digest"].fillna(IDLE), holding=holding)
+        open_transactions.assign(
+            digest=open_transactions["digest"].fillna(IDLE), holding=holding, wrote=wrote
+        )
         .pipe(lambda frame: frame.assign(workload=named(frame, rules)))
         .sort_values([*names, "time"], kind="stable")
     )
@@ -134,15 +142,19 @@ def seen_holding(
             workload=("workload", "first"),
             digest=("digest", "first"),
             per_statement=("per_statement", "first"),
-            wrote=("rows_modified", "max"),
+            wrote=("wrote", "any"),
             first=("time", "min"),
             end=("time", "max"),
         )
     )
-    from_first_seen = runs["per_statement"] & (runs["wrote"] == 0)
+    from_first_seen = runs["per_statement"] & ~runs["wrote"].astype(bool)
     runs = runs.assign(start=runs["started_at"].mask(from_first_seen, runs["first"]))
     lasted = (runs["end"] - runs["start"]).dt.total_seconds()
     return runs.loc[lasted >= shortest_s, EXPOSURE_COLUMNS].reset_index(drop=True)
+
+
+def _is_mariadb(instances: pd.DataFrame | None) -> bool:
+    return instances is not None and bool(instances["engine_version"].str.contains("MariaDB", na=False).any())
 
 
 def with_seen(runs: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
