@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -135,9 +136,9 @@ def test_a_closed_standard_input_and_a_full_disk_are_one_line():
     """What a shell does with <&- and what a disk does at its end."""
     for redirected, code, line in (
         ("digest - <&-", 2, b"aurora-analysis: Standard input is closed: name a file"),
-        (f"digest {AURORA} >/dev/full", 1, b"aurora-analysis: The disk of the output"),
+        (f"digest {shlex.quote(str(AURORA))} >/dev/full", 1, b"aurora-analysis: The disk of the output"),
     ):
-        command = f"exec {sys.executable} -m aurora_analysis {redirected}"
+        command = f"exec {shlex.quote(sys.executable)} -m aurora_analysis {redirected}"
         done = subprocess.run(["sh", "-c", command], capture_output=True, check=False)
         assert done.returncode == code
         assert done.stderr.startswith(line)
