@@ -2,8 +2,9 @@
 
 The slow log tells of single executions. Where it is missing, Performance Insights tells how many sessions of a user,
 host, database or digest were active; of each only the busiest are listed, and what is not listed may have been open
-unless the rest of the load is next to nothing. A minute of which neither tells is `unknown`: it is no minute without
-the workload.
+unless the rest of the load is next to nothing. Many short statements make as many active sessions as a long one: whose
+load was as high where the log tells that nothing of his was open, of him the load does not tell. A minute of which
+neither tells is `unknown`: it is no minute without the workload.
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ OPEN_SESSIONS = 0.5
 
 UNLISTED_SESSIONS = 0.1
 """Who is not listed was not open where all of these together had fewer sessions than this."""
+
+MOSTLY = 0.5
+"""The load of a workload tells of open statements if, where the log tells as well, one was open in at least this share
+of the minutes in which the load says so."""
 
 LOST_MOST = 0.01
 """A log that lost more than this share of its bytes does not tell that nothing ran."""
@@ -92,7 +97,10 @@ def exposure(
     ]
     told = [reader for reader in readers if (reader.logged | reader.loaded).any()]
     sessions = {
-        name: [(reader, reader.sessions(alternatives)) for reader in told]
+        name: [
+            (reader, reader.sessions(alternatives, _open(logged, name, reader.instance, minutes)))
+            for reader in told
+        ]
         for name, alternatives in _alternatives(rules, logged, told).items()
     }
     runs = [_runs(name, *known, minutes) for name, readers_of in sessions.items() for known in readers_of]
@@ -141,11 +149,14 @@ class _Reader:
         observed = [np.isfinite(rest) for rest in self.rest.values()]
         return np.logical_or.reduce([np.zeros_like(self.reads), *observed]) & self.reads & ~self.logged
 
-    def sessions(self, alternatives: Sequence[Rule]) -> Array:
-        """The active sessions of a workload beyond the log; NaN where nobody knows them."""
+    def sessions(self, alternatives: Sequence[Rule], open_by_log: Mask) -> Array:
+        """The active sessions of a workload beyond the log; NaN where nobody knows whether it was open."""
         found = np.stack([self._sessions(rule) for rule in alternatives])
         most = np.max(np.nan_to_num(found), axis=0)
-        known = np.isfinite(found).all(axis=0) | (most >= OPEN_SESSIONS)
+        busy = most >= OPEN_SESSIONS
+        both_tell = busy & self.reads & self.logged
+        long = (both_tell & open_by_log).sum() >= MOSTLY * both_tell.sum()
+        known = np.where(busy, long, np.isfinite(found).all(axis=0))
         return np.where(self.reads & ~self.logged, np.where(known, most, np.nan), 0.0)
 
     def _sessions(self, rule: Rule) -> Array:
@@ -232,6 +243,15 @@ def _alternatives(
         for name in sorted(names - {*(rules or {})})
     }
     return {**(rules or {}), **own}
+
+
+def _open(runs: pd.DataFrame, workload: str, instance: str, minutes: pd.DatetimeIndex) -> Mask:
+    """The minutes in which one of these runs of the workload was open on the instance."""
+    mine = runs[(runs["workload"] == workload) & (runs["instance"] == instance)]
+    begun = minutes.searchsorted(mine["start"].dt.floor("min"))
+    ended = np.maximum(minutes.searchsorted(mine["end"]), begun)
+    changes = np.bincount(begun, minlength=len(minutes) + 1) - np.bincount(ended, minlength=len(minutes) + 1)
+    return changes.cumsum()[:-1] > 0
 
 
 def _runs(workload: str, reader: _Reader, sessions: Array, minutes: pd.DatetimeIndex) -> pd.DataFrame:

@@ -87,6 +87,18 @@ def test_where_the_log_tells_the_load_is_not_asked():
     assert found.sources.to_numpy().tolist() == [["db-2", 1.0, 1.0, 0.0, 0.0]]
 
 
+@pytest.mark.parametrize("log", [queries(), queries(("app", 5, 6))])
+def test_a_load_of_short_statements_tells_of_no_run(log):
+    """Where the log ends, app is as active as in the minutes of which the log tells that he had nothing open."""
+    users = {"app": dict.fromkeys(range(60), 2.0), "etl": {10: 1.0, 11: 1.0, 45: 1.0}}
+    ran = pd.concat([log, queries(("etl", 10, 12))], ignore_index=True)
+    found = exposure_sources.exposure(ran, listed(users), asked(covered(0, 30)), instances("db-2"), HOUR)
+    assert minutes(found.runs, "app") == minutes(workloads.exposures(log), "app")
+    assert minutes(found.unknown, "app") == ([(30, 60)] if len(log) else [])
+    assert minutes(found.runs, "etl") == [(10, 12), (45, 46)]
+    assert minutes(found.unknown, "etl") == []
+
+
 def test_without_a_log_the_load_tells():
     """Open is half a session; what is not listed was not open where the rest is next to nothing."""
     users = {"etl": {10: 1.0, 11: 0.9, 12: 0.3, 40: 1.0}, "app": dict.fromkeys(range(60), 0.2)}
@@ -223,6 +235,22 @@ def shop() -> dict[str, pd.DataFrame]:
         "metrics": store.metrics(evidence.INPUTS, window, cluster="shop"),
         "roles": store.writers(window, cluster="shop"),
     }
+
+
+def test_an_hour_that_the_log_does_not_tell_makes_no_workload(shop):
+    """As a fetch leaves the last hour: app and dashboard, whose short statements never stop, stay what they are."""
+    log = shop["coverage"]["table"] == "slow_queries"
+    cut = shop["coverage"].copy()
+    last = pd.Timestamp(shop["window"].end) - pd.Timedelta("1h")
+    cut.loc[log, "end"] = cut.loc[log, "end"].clip(upper=last)
+    told = [
+        exposure_sources.exposure(
+            shop["on_readers"], shop["db_load"], coverage, shop["instances"], shop["window"]
+        )
+        for coverage in (shop["coverage"], cut)
+    ]
+    assert (told[1].sources["log"] < 1).sum() == 2
+    assert {*told[1].runs["workload"]} == {*told[0].runs["workload"]}
 
 
 def test_without_any_slow_log_the_verdicts_stay(shop):
