@@ -245,7 +245,7 @@ def test_an_hour_that_the_log_does_not_tell_makes_no_workload(shop):
     cut.loc[log, "end"] = cut.loc[log, "end"].clip(upper=last)
     told = [
         exposure_sources.exposure(
-            shop["on_readers"], shop["db_load"], coverage, shop["instances"], shop["window"]
+            shop["on_readers"], shop["db_load"], coverage, shop["instances"], shop["window"], shortest_s=10
         )
         for coverage in (shop["coverage"], cut)
     ]
