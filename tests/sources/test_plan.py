@@ -138,7 +138,7 @@ def test_what_is_refused_is_not_asked_again(tmp_path):
 
     days = plan.by_day([Window("2026-11-01", "2026-11-08")])
     outcomes = plan.run(
-        [chunk(expired, "a", window=day) for day in days],
+        [chunk(expired, f"db-{day.start:%d}", window=day) for day in days],
         {},
         Store(tmp_path),
         cluster="shop",
