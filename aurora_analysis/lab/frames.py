@@ -12,7 +12,7 @@ from aurora_analysis import histogram
 from aurora_analysis.fingerprint import join_key, kind, statement
 from aurora_analysis.lab.sampler import Sample
 from aurora_analysis.lab.workload import STATEMENTS, Ran, Timing
-from aurora_analysis.sources.live import Transaction
+from aurora_analysis.sources.live_frames import OPEN_TRANSACTION, open_transaction
 from aurora_analysis.window import Window
 
 HISTOGRAM_PERIODS = 10
@@ -138,7 +138,7 @@ def open_transactions(
 ) -> pd.DataFrame:
     """Rows of `open_transactions`: those of the users that matter, at every sample that asked for them."""
     rows = [
-        _open_transaction(one, found, instance_of(found.user))
+        open_transaction(one.time, instance_of(found.user), found, one.innodb.views)
         for one in samples
         for found in one.transactions or ()
         if found.user not in leave_out
@@ -146,37 +146,6 @@ def open_transactions(
     frame = pd.DataFrame(rows, columns=OPEN_TRANSACTION)
     times = {name: _times(frame[name].astype("int64")) for name in ("time", "started_at")}
     return frame.assign(**times, digest=frame["digest"].astype("str"))
-
-
-OPEN_TRANSACTION = [
-    "time",
-    "instance",
-    "thread_id",
-    "user",
-    "host",
-    "command",
-    "started_at",
-    "isolation_level",
-    "rows_modified",
-    "has_read_view",
-    "digest",
-]
-
-
-def _open_transaction(sample: Sample, one: Transaction, instance: str) -> tuple[object, ...]:
-    return (
-        sample.time,
-        instance,
-        one.thread_id,
-        one.user,
-        one.host,
-        one.command,
-        one.started_at,
-        one.isolation_level,
-        one.rows_modified,
-        one.thread_id in sample.innodb.views,
-        statement(one.query).digest if one.query else None,
-    )
 
 
 def read_views(

@@ -9,7 +9,7 @@ import pandas as pd
 
 from aurora_analysis.fingerprint import join_key, kind, statement
 from aurora_analysis.sources import live
-from aurora_analysis.sources.live import Seen
+from aurora_analysis.sources.live import Seen, Transaction
 from aurora_analysis.sources.purge import Round
 from aurora_analysis.window import Window
 
@@ -106,20 +106,27 @@ def _open_transactions(told: Sequence[tuple[int, Seen]]) -> Iterator[tuple[objec
     for tick, seen in told:
         views = seen.innodb.views if seen.innodb else None
         for one in seen.transactions or ():
-            yield (
-                tick,
-                seen.instance,
-                one.thread_id,
-                one.user,
-                one.host,
-                one.client,
-                one.command,
-                one.started_at,
-                one.isolation_level,
-                one.rows_modified,
-                None if views is None else one.thread_id in views,
-                statement(one.query).digest if one.query else None,
-            )
+            yield open_transaction(tick, seen.instance, one, views)
+
+
+def open_transaction(
+    time: float, instance: str, one: Transaction, views: Mapping[int, int] | None
+) -> tuple[object, ...]:
+    """A row, as `OPEN_TRANSACTION` names it: `views` are the read views of the server's threads, None if unknown."""
+    return (
+        time,
+        instance,
+        one.thread_id,
+        one.user,
+        one.host,
+        one.client,
+        one.command,
+        one.started_at,
+        one.isolation_level,
+        one.rows_modified,
+        None if views is None else one.thread_id in views,
+        statement(one.query).digest if one.query else None,
+    )
 
 
 READ_VIEW = ["time", "instance", "role", "oldest_read_view_trx_id", "replica_lag_ms"]
