@@ -134,15 +134,15 @@ def bench(arguments: Sequence[str]) -> int:
 
 
 def calibrate(arguments: Sequence[str]) -> int:
-    """The gates of the estimator and of trials on fresh seeds; writes RESULTS.md and TRIALS.md in benchmarks/calibration.
+    """The gates of the estimator, of trials and of weeks; writes RESULTS.md, TRIALS.md, WEEKLY.md in benchmarks/calibration.
 
-    `trials` alone does the second; else the arguments are for the first.
+    `trials` or `weekly` alone does that one; else the arguments are for the first.
     """
     set_up()
-    trials = "benchmarks/calibration/trials.py"
-    if arguments and arguments[0] == "trials":
-        return run(trials, *arguments[1:])
-    return max(run("benchmarks/calibration", *arguments), run(trials))
+    others = {name: f"benchmarks/calibration/{name}.py" for name in ("trials", "weekly")}
+    if arguments and arguments[0] in others:
+        return run(others[arguments[0]], *arguments[1:])
+    return max(run("benchmarks/calibration", *arguments), *map(run, others.values()))
 
 
 def lock(_: Sequence[str]) -> int:

@@ -1,17 +1,15 @@
-"""Two windows matched hour by hour: their log ratio, its day-block error, and how weeks ordinarily spread.
+"""Two windows matched hour by hour: their log ratio and its day-block error.
 
 Everything works on sums by subject, day and hour of the reader's clock; a mean is total / weight.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import special
 
 from aurora_analysis.window import Window, zone
 
@@ -134,69 +132,6 @@ def _jackknife(left_out: Array, weight: Array) -> tuple[Array, Array]:
     squares = np.nansum((values - row_mean(values)[:, None]) ** 2, axis=1)
     se = np.sqrt(squares * (days - 1) / np.maximum(days, 1))
     return np.where(days >= DAYS_NEEDED, se, np.nan), np.maximum(days - 1.0, 1)
-
-
-def spread(logs: Array, kinds: Sequence[str]) -> tuple[Array, Array]:
-    """The variance of each row of `logs` from week to week, and its degrees of freedom.
-
-    It has two parts. What moves all rows of a kind alike in a week is told by as many values as there are weeks. What
-    moves a row beyond that leans on the other rows of its kind, by empirical Bayes (Smyth 2004): many rows that spread
-    alike tell it well. Their sum is worth the degrees of freedom of Satterthwaite (1946, Biometrics Bulletin 2:6).
-    """
-    df = np.isfinite(logs).sum(axis=1) - 1.0
-    variance = _variance(logs, df)
-    worth = np.maximum(df, 1)
-    for kind in set(kinds):
-        mine = (np.asarray(kinds) == kind) & (variance > 0)
-        if mine.sum() >= 3:
-            variance[mine], worth[mine] = _of_kind(logs[mine], df[mine])
-    return variance, worth
-
-
-def _variance(logs: Array, df: Array) -> Array:
-    squares = np.nansum((logs - row_mean(logs)[:, None]) ** 2, axis=1)
-    return np.where(df > 0, squares / np.maximum(df, 1), np.nan)
-
-
-def _of_kind(logs: Array, df: Array) -> tuple[Array, Array]:
-    """The variance of rows of one kind, and what it is worth."""
-    precision = 1 / _variance(logs, df)
-    centred = logs - row_mean(logs)[:, None]
-    weeks = _ratio(np.nansum(precision * centred.T, axis=1), precision @ np.isfinite(logs))
-    own = _variance(logs - weeks, df) / (1 - 1 / len(logs))  # the weeks took a part of it with them
-    centre, borrowed = _common(own, df)
-    borrowed = min(borrowed, MOST_BORROWED)
-    own = (borrowed * centre + df * own) / (borrowed + df)
-    alike = max(float(np.nanvar(weeks, ddof=1)) - 1 / (1 / own).sum(), 0.0)
-    total = own + alike
-    doubt = own**2 / (borrowed + df) + alike**2 / max(np.isfinite(weeks).sum() - 1, 1)
-    return total, total**2 / doubt
-
-
-MOST_BORROWED = 1e4
-"""Degrees of freedom beyond which a t distribution is the normal one."""
-
-
-def _common(variance: Array, df: Array) -> tuple[float, float]:
-    """The variance that the rows share and the degrees of freedom it is worth, by moments of the logarithm."""
-    logs = np.log(variance) - special.digamma(df / 2) + np.log(df / 2)
-    excess = float(logs.var(ddof=1) - special.polygamma(1, df / 2).mean())
-    if excess <= 0:
-        return float(np.exp(logs.mean())), np.inf
-    half = _inverse_trigamma(excess)
-    return float(np.exp(logs.mean() + special.digamma(half) - np.log(half))), 2 * half
-
-
-def _inverse_trigamma(value: float) -> float:
-    """The x whose trigamma it is, by Newton's steps on the reciprocal (Smyth 2004, appendix)."""
-    x = 0.5 + 1 / value
-    for _ in range(50):
-        trigamma = special.polygamma(1, x)
-        step = float(trigamma * (1 - trigamma / value) / special.polygamma(2, x))
-        x += step
-        if abs(step) < 1e-9 * x:
-            break
-    return x
 
 
 def row_mean(values: Array) -> Array:

@@ -7,13 +7,12 @@ questions are told apart:
 - *Did these two windows differ?* The interval leaves out one weekday after the other (delete-one-block jackknife):
   one odd day makes it wide.
 - *Do weeks ordinarily differ so much?* Only earlier weeks can tell. With at least WEEKS_NEEDED weeks each digest's own
-  spread from week to week gives a prediction interval. It leans on the spread of its kind (Smyth 2004, Statistical
-  Applications in Genetics and Molecular Biology 3:3), because few weeks tell a spread badly; what weeks do to all
-  digests alike is told apart, for of that there are no more values than weeks. p-values are adjusted for their number
-  (Benjamini & Hochberg).
+  spread from week to week (`spread`) gives a prediction interval. It is asked twice: of the digest by itself, and of
+  what it did apart from its siblings, the other digests of its seat. Where weeks move all of them alike, one that
+  moved by itself is seen only so. p-values of both are adjusted for their number (Benjamini & Hochberg).
 
-`changed` needs both, and a change that is material; what weeks ordinarily do is `ordinary`. With fewer weeks nothing
-is ever called changed.
+`changed` needs both, and a change that is material; what weeks ordinarily do is `ordinary`. `apart` is a statement of
+its own, beside it: moved, and beyond what the siblings did. With fewer weeks nothing is ever called either.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from datetime import timedelta
 from functools import reduce
-from operator import add
+from operator import add, and_
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
-from aurora_analysis.analysis import matching
+from aurora_analysis.analysis import matching, spread
 from aurora_analysis.analysis.experiment import adjusted
 from aurora_analysis.analysis.matching import Array, Sums
 from aurora_analysis.analysis.sparkline import Sparkline, sparklines
+from aurora_analysis.analysis.spread import Effect
 from aurora_analysis.analysis.verdict import SEVERITIES, Severity, Verdict, by_severity
 from aurora_analysis.tables import METRICS
 from aurora_analysis.window import Window
@@ -56,9 +55,23 @@ WEEKS_NEEDED = 5
 MOST_WEEKS = 8
 """Older weeks tell of another workload."""
 
+SIBLINGS_NEEDED = 5
+"""With fewer others, one or two of them decide what all did."""
+
+TESTED = ["unusual", "apart"]
+"""Two questions asked of each subject; one adjustment for the number of both."""
+
+MISSED = 0.1
+"""How often each of two conditions may miss a change that counts as detectable: together one time in five."""
+
 CALLS = ["time", "period_s", "instance", "digest", "calls", "mean_latency_ms"]
 """What is compared of each digest."""
 
+CHANGE = ["change_pct", "low_pct", "high_pct"]
+UNUSUAL, APARTNESS, ALIKE = (
+    [f"{move}_pct", f"{move}_low_pct", f"{move}_high_pct"] for move in ("unusual", "apart", "alike")
+)
+MISSING = "–"
 MOVES = ["new", "back", "vanished", "up", "down"]
 SUBJECT = ["seat", "digest", "measure"]
 HOUR_COLUMNS = ["time", "instance", "digest", "measure", "total", "weight"]
@@ -205,31 +218,48 @@ def changes(
     """How throughput and latency of each seat and digest changed [%], and whether weeks ordinarily differ so.
 
     Answers: did it change, or is it an ordinary week? `hours` holds all windows, `seated`. One row a subject
-    (`seat, digest, measure`): `before` and `now` (means over matched hours), `change_pct` with the day-block interval
-    `low_pct, high_pct` against `before`; `unusual_pct` with `unusual_low_pct, unusual_high_pct` and `p_adjusted`
-    against ordinary weeks (or against `before`, where that is a baseline), `spread_pct` from week to week, `weeks`
-    that tell it, this one included; `hours_matched`, `matched_by`, and `level`.
+    (`seat, digest, measure`), and each move [%] with its interval (`low_…`, `high_…`):
+
+    - `change_pct`: against `before`, from `before` to `now` (means over `hours_matched`, `matched_by`), by day blocks;
+    - `unusual_pct`: against ordinary weeks, or against `before` where that is a baseline; with `p_adjusted`, `weeks`
+      that tell it, this one included, their `spread_pct`, and `level`;
+    - `apart_pct`: the same, beyond what its `siblings` did alike; with `apart_p_adjusted`, and `apart`: whether it is
+      more than chance;
+    - `alike_pct`: what the siblings did alike;
+    - `detectable_pct`: a move so large would be found four times in five.
     """
     subjects = pd.MultiIndex.from_frame(hours[SUBJECT].drop_duplicates().sort_values(SUBJECT))
     now, then, *known = (_sums(hours, one, subjects, timezone) for one in (window, before, *weeks))
     weekly = matching.shared(now, then) >= 0.5
     pair = (now, then) if weekly else (_dates(hours, one, subjects, timezone) for one in (window, before))
     is_week = before == window.previous() or before in weeks
-    unusual = _unusual(
-        now,
-        known,
-        None if is_week else then,
-        max(1.0, before.duration / timedelta(days=7)),
-        _kinds(now, subjects),
-        alpha,
-    )
-    compared = _compared(*pair, weekly=weekly, alpha=alpha)
-    frame = pd.DataFrame(compared | unusual, index=subjects).reset_index()
+    baseline = None if is_week else (then, max(1.0, before.duration / timedelta(days=7)))
+    change, means = _compared(*pair, weekly=weekly)
+    by_weeks, counts = _weekly(now, known, baseline, _kinds(now, subjects))
+    tested = {name: np.where(means["hours_matched"] > 0, by_weeks[name].p, np.nan) for name in TESTED}
+    p = dict(zip(TESTED, np.split(adjusted(pd.Series(np.concatenate([*tested.values()]))), len(TESTED))))
+    strict = alpha / max(np.isfinite([*tested.values()]).sum(), 1)
+    told = means | counts | {"p_adjusted": p["unusual"], "apart_p_adjusted": p["apart"]}
+    told |= _percents({"": change} | by_weeks, alpha)
+    told["detectable_pct"] = _detectable(change, by_weeks, strict, alpha, materiality_pct)
+    frame = pd.DataFrame(told, index=subjects).reset_index()
     frame = frame[frame["hours_matched"] > 0].sort_values(
         "seat", key=_writer_first, kind="stable", ignore_index=True
     )
-    frame["p_adjusted"] = adjusted(frame.pop("p"))
-    return frame.assign(level=_levels(frame, materiality_pct, alpha))
+    return frame.assign(
+        level=_levels(frame, materiality_pct, alpha), apart=_apart(frame, materiality_pct, alpha)
+    )
+
+
+def _percents(moves: Mapping[str, Effect], alpha: float) -> dict[str, Array]:
+    """Each move with its interval [%]."""
+    told = {}
+    for name, move in moves.items():
+        half, prefix = move.half(alpha), f"{name}_" if name else ""
+        told[f"{name or 'change'}_pct"] = _percent(move.estimate)
+        told[f"{prefix}low_pct"] = _percent(move.estimate - half)
+        told[f"{prefix}high_pct"] = _percent(move.estimate + half)
+    return told
 
 
 def _sums(hours: pd.DataFrame, window: Window, subjects: pd.MultiIndex, timezone: str) -> Sums:
@@ -250,11 +280,11 @@ def _with_idle_hours(sums: Sums, subjects: pd.MultiIndex) -> Sums:
 
 
 def _kinds(now: Sums, subjects: pd.MultiIndex) -> list[str]:
-    """The subjects that spread alike: of one measure, and at work in most hours or in few."""
+    """The subjects that spread alike: statements of a seat and a measure, at work in most hours or in few."""
     often = (now.total > 0).mean(axis=(1, 2)) >= 0.5
     return [
-        measure if many else f"rare {measure}"
-        for measure, many in zip(subjects.get_level_values("measure"), often)
+        f"{seat} {'often' if many else 'rare'} {measure}" if digest else measure
+        for (seat, digest, measure), many in zip(subjects, often)
     ]
 
 
@@ -266,48 +296,81 @@ def _percent(logs: Array) -> Array:
     return 100 * np.expm1(logs)
 
 
-def _compared(now: Sums, before: Sums, *, weekly: bool, alpha: float) -> dict[str, Any]:
-    """The two windows themselves: levels over matched hours, change, day-block interval."""
-    se, df = matching.paired_error(now, before) if weekly else matching.unpaired_error(now, before)
+def _compared(now: Sums, before: Sums, *, weekly: bool) -> tuple[Effect, dict[str, Any]]:
+    """The two windows themselves: the change, its error by day blocks, and levels over matched hours."""
+    error = matching.paired_error(now, before) if weekly else matching.unpaired_error(now, before)
     if not weekly:
         now, before = now.pooled(), before.pooled()
-    change, half = matching.log_ratio(now, before), stats.t.isf(alpha / 2, df) * se
     weight = matching.weights(now, before)
-    return {
+    means = {
         "before": matching.mean(before, weight),
         "now": matching.mean(now, weight),
-        "change_pct": _percent(change),
-        "low_pct": _percent(change - half),
-        "high_pct": _percent(change + half),
         "hours_matched": (weight > 0).sum(axis=(1, 2)),
         "matched_by": "hour and weekday" if weekly else "hour",
     }
+    return Effect(matching.log_ratio(now, before), *error), means
 
 
-def _unusual(
-    now: Sums, weeks: Sequence[Sums], baseline: Sums | None, lasted: float, kinds: list[str], alpha: float
-) -> dict[str, Any]:
-    """Each subject against its ordinary week, or against a baseline that lasted so many weeks."""
-    names = ["unusual_pct", "unusual_low_pct", "unusual_high_pct", "spread_pct", "p"]
+def _weekly(
+    now: Sums, weeks: Sequence[Sums], baseline: tuple[Sums, float] | None, kinds: list[str]
+) -> tuple[dict[str, Effect], dict[str, Array]]:
+    """Each subject against its ordinary week, or against a baseline that lasted so many weeks: see `changes`."""
     if not weeks:
-        return {name: np.full(len(kinds), np.nan) for name in names} | {"weeks": np.ones(len(kinds), int)}
+        none = np.full(len(kinds), np.nan)
+        counts = {"weeks": np.ones(len(kinds)), "siblings": 0 * none, "spread_pct": none}
+        return dict.fromkeys([*TESTED, "alike"], Effect(none, none, none)), counts
     ordinary = reduce(add, weeks)
-    logs = np.column_stack([matching.log_ratio(week, ordinary) for week in weeks])
-    told = np.isfinite(logs).sum(axis=1)
-    logs = np.where(told[:, None] + 1 >= WEEKS_NEEDED, logs, np.nan)
-    variance, df = matching.spread(logs, kinds)
-    centre = matching.row_mean(logs) if baseline is None else matching.log_ratio(baseline, ordinary)
-    se = np.sqrt(variance * (1 + 1 / (np.maximum(told, 1) if baseline is None else lasted)))
-    unusual, half = matching.log_ratio(now, ordinary) - centre, stats.t.isf(alpha / 2, df) * se
-    p = 2 * stats.t.sf(np.abs(unusual) / np.maximum(se, 1e-9), df)
-    values = [
-        _percent(unusual),
-        _percent(unusual - half),
-        _percent(unusual + half),
-        100 * np.sqrt(variance),
-        p,
+    sides = [now, *([baseline[0]] if baseline else [])]
+    logs = np.column_stack([*(matching.log_ratio(side, ordinary) for side in sides), *_among_others(weeks)])
+    told = np.isfinite(logs[:, -len(weeks) :]).sum(axis=1)
+    logs[told + 1 < WEEKS_NEEDED] = np.nan
+    siblings, alike = _siblings(logs, kinds)
+    parts = {"unusual": logs, "apart": logs - alike, "alike": alike}
+    spreads = spread.spreads(logs[:, -len(weeks) :], kinds)
+    lasted = baseline[1] if baseline else np.maximum(told, 1)
+    moves = {
+        name: Effect(
+            part[:, 0] - matching.row_mean(part[:, 1:2] if baseline else part[:, 1:]),
+            np.sqrt(one.variance * (1 + 1 / lasted)),
+            one.df,
+        )
+        for (name, part), one in zip(parts.items(), spreads)
+    }
+    return moves, {
+        "weeks": told + 1,
+        "siblings": siblings,
+        "spread_pct": 100 * np.sqrt(spreads[0].variance),
+    }
+
+
+def _among_others(weeks: Sequence[Sums]) -> list[Array]:
+    """Each week against the mean of all, by way of the others: matched with itself it would seem to be like them."""
+    others = [reduce(add, [*weeks[:n], *weeks[n + 1 :]]) for n in range(len(weeks))] if weeks[1:] else weeks
+    return [(1 - 1 / len(weeks)) * matching.log_ratio(*pair) for pair in zip(weeks, others)]
+
+
+def _siblings(logs: Array, kinds: list[str]) -> tuple[Array, Array]:
+    """How many other statements of its kind each has, and what all of them did alike; missing where they are few."""
+    there = pd.Series(np.isfinite(logs[:, 0])).groupby(np.asarray(kinds)).transform("sum").to_numpy()
+    siblings = np.where(np.isin(kinds, KEY_METRICS), 0, np.maximum(there - 1, 0))
+    few = siblings < SIBLINGS_NEEDED
+    return siblings, np.where(few[:, None], np.nan, spread.alike(logs, kinds))
+
+
+def _detectable(
+    change: Effect, moves: Mapping[str, Effect], strict: float, alpha: float, materiality_pct: float
+) -> Array:
+    """How large a move [%] would be found four times in five: each of two conditions holds nine times in ten.
+
+    It must stand out of ordinary weeks, by itself or apart, though it be the only one of all that are compared; and it
+    must stand out of its days against the window before, which is a week that spreads, too.
+    """
+    material = np.log1p(materiality_pct / 100)
+    by_weeks = [
+        np.maximum(moves[name].half(strict), material) + moves[name].half(2 * MISSED) for name in TESTED
     ]
-    return dict(zip(names, values)) | {"weeks": told + 1}
+    by_days = change.half(alpha) + np.sqrt(2) * moves["unusual"].half(2 * MISSED)
+    return _percent(np.maximum(np.fmin(*by_weeks), by_days))
 
 
 def _levels(frame: pd.DataFrame, materiality_pct: float, alpha: float) -> npt.NDArray[np.str_]:
@@ -315,12 +378,9 @@ def _levels(frame: pd.DataFrame, materiality_pct: float, alpha: float) -> npt.ND
     told = frame["weeks"] >= WEEKS_NEEDED
     low = frame["unusual_low_pct"].where(told, frame["low_pct"])
     high = frame["unusual_high_pct"].where(told, frame["high_pct"])
-    same_way = np.sign(frame["low_pct"]) == np.sign(frame["high_pct"])
-    same_way &= np.sign(frame["change_pct"]) == np.sign(frame["unusual_pct"])
-    material = frame["unusual_pct"].abs() >= materiality_pct
     rules = {
         "unknown": frame["change_pct"].isna() | low.isna(),
-        "changed": told & (frame["p_adjusted"] <= alpha) & material & same_way,
+        "changed": (frame["p_adjusted"] <= alpha) & _moved(frame, "unusual_pct", materiality_pct),
         "no material change": (low > -materiality_pct) & (high < materiality_pct),
         "ordinary": told & (frame["p_adjusted"] > alpha),
         "inconclusive": told,
@@ -328,17 +388,52 @@ def _levels(frame: pd.DataFrame, materiality_pct: float, alpha: float) -> npt.ND
     return np.select([rule.to_numpy() for rule in rules.values()], list(rules), "unknown")
 
 
+def _apart(frame: pd.DataFrame, materiality_pct: float, alpha: float) -> pd.Series:
+    """What moved itself, and beyond what its siblings did; not what stayed where it was while they moved."""
+    itself = frame["unusual_pct"].abs() >= materiality_pct
+    return (frame["apart_p_adjusted"] <= alpha) & _moved(frame, "apart_pct", materiality_pct) & itself
+
+
+def _moved(frame: pd.DataFrame, move: str, materiality_pct: float) -> pd.Series:
+    """A material move, the same way as the change against the other window, which no single day decides."""
+    ways = [np.sign(frame[name]) for name in ("low_pct", "high_pct", "change_pct", "unusual_pct")]
+    same_way = reduce(and_, [way == np.sign(frame[move]) for way in ways])
+    return (frame[move].abs() >= materiality_pct) & same_way
+
+
 def summary(found: pd.DataFrame) -> pd.DataFrame:
-    """Changes as people read them: `before`, `now` with unit, `change [%]` as "-0.7 [-3.8, +2.5]", and so for weeks."""
-    ordinary = ["unusual_pct", "unusual_low_pct", "unusual_high_pct"]
-    told: dict[str, Any] = {
-        "before": _with_unit(found, "before"),
-        "now": _with_unit(found, "now"),
-        "change [%]": _with_intervals(found[["change_pct", "low_pct", "high_pct"]]),
-        "ordinary weeks [%]": _with_intervals(found[ordinary]),
-        "hours": found["hours_matched"],
-    }
-    return found[SUBJECT].assign(**told, weeks=found["weeks"], level=found["level"])
+    """Changes as people read them: `before`, `now` with unit, `change [%]` as "-0.7 [-3.8, +2.5]", and so on.
+
+    Of ordinary weeks and siblings there are columns only where they tell something.
+    """
+    moves = {"change [%]": CHANGE, "ordinary weeks [%]": UNUSUAL, "against siblings [%]": APARTNESS}
+    told = found[SUBJECT].assign(before=_with_unit(found, "before"), now=_with_unit(found, "now"))
+    told = told.assign(**{name: _with_intervals(found[columns]) for name, columns in moves.items()})
+    told["detectable [%]"] = [
+        MISSING if np.isnan(value) else f"{value:.1f}" for value in found["detectable_pct"]
+    ]
+    told = told.loc[:, ~(told == MISSING).all() | told.empty]
+    level = found["level"].where(~found["apart"], found["level"] + ", apart")
+    return told.assign(hours=found["hours_matched"], weeks=found["weeks"], level=level)
+
+
+def foremost(found: pd.DataFrame, moved: pd.DataFrame, *, most: int = 10) -> pd.DataFrame:
+    """The changes of at most so many statements: those that changed, apart from their siblings first, then by load."""
+    changed = found[(found["digest"] != "") & (found["apart"] | (found["level"] == "changed"))]
+    largest = changed[["unusual_pct", "apart_pct"]].abs().max(axis=1)
+    changed = changed.assign(largest=largest).sort_values(["apart", "largest"], ascending=False)
+    return found[found["digest"].isin(pd.concat([changed["digest"], moved["digest"]]).unique()[:most])]
+
+
+def alike(found: pd.DataFrame) -> pd.DataFrame:
+    """What the statements of a seat did all alike. Answers: is it one of them, or the whole instance?
+
+    `seat, measure, statements, moved [%]`: their median against ordinary weeks; missing where they are few.
+    """
+    rows = found[found["alike_pct"].notna()].sort_values("siblings", ascending=False, kind="stable")
+    rows = rows.drop_duplicates(["seat", "measure"]).sort_index()
+    moved = _with_intervals(rows[ALIKE])
+    return rows[["seat", "measure"]].assign(statements=rows["siblings"] + 1, **{"moved [%]": moved})
 
 
 def _with_unit(found: pd.DataFrame, column: str) -> list[str]:
@@ -349,7 +444,7 @@ def _with_intervals(values: pd.DataFrame) -> list[str]:
     """A number with its interval, in one text; what is missing is a dash."""
     rows = values.to_numpy()
     spans = ["" if np.isnan(low) else f" [{low:+.1f}, {high:+.1f}]" for _, low, high in rows]
-    return ["–" if np.isnan(value) else f"{value:+.1f}{span}" for (value, *_), span in zip(rows, spans)]
+    return [MISSING if np.isnan(value) else f"{value:+.1f}{span}" for (value, *_), span in zip(rows, spans)]
 
 
 def verdicts(
@@ -371,8 +466,11 @@ def verdicts(
     )
 
 
+APART = "changed against siblings"
+
 ACTIONS = {
     "changed": "Look at the statements that changed or are new, and at what was changed beside them.",
+    APART: "Look at the statements that moved while their siblings did not: at their plans and their releases.",
     "new statement": "Find the release that brought it, and whether its load was meant.",
     "inconclusive": "Look at the days one by one: the week is unusual, but not all of its days are.",
     "unknown": f"Keep fetching: from {WEEKS_NEEDED} weeks on, a change can be told from an ordinary week.",
@@ -427,66 +525,105 @@ def _against_weeks(row: Row) -> str:
     if np.isnan(row["unusual_pct"]):
         return "no ordinary weeks tell of these hours."
     p = "< 0.001" if row["p_adjusted"] < 0.001 else f"{row['p_adjusted']:.2g}"
-    return (
+    told = (
         f"against ordinary weeks, which spread by {row['spread_pct']:.0f} %, {row['unusual_pct']:+.0f} % "
-        f"[{row['unusual_low_pct']:+.0f}, {row['unusual_high_pct']:+.0f}], adjusted p {p} ({row['weeks']} weeks)."
+        f"[{row['unusual_low_pct']:+.0f}, {row['unusual_high_pct']:+.0f}], adjusted p {p} ({row['weeks']} weeks)"
     )
+    if row["level"] == "changed":
+        return f"{told}."
+    return f"{told}; a change is found (4 times in 5) from {row['detectable_pct']:.0f} % on."
 
 
 def _severity(row: Row, slower_pct: float) -> Severity:
     """Only what changed asks for anything; only latency that rose much asks for action."""
-    if row["level"] != "changed":
+    if row["level"] != "changed" and not row["apart"]:
         return "ok" if row["level"] in CALM else "unknown"
     if not row["measure"].endswith("latency"):
         return "watch"
-    if row["unusual_pct"] < 0:
+    moved = row["unusual_pct"] if row["level"] == "changed" else row["apart_pct"]
+    if moved < 0:
         return "ok"
-    return "act" if row["unusual_pct"] >= slower_pct else "watch"
+    return "act" if moved >= slower_pct else "watch"
 
 
 def _statements_verdict(
     rows: pd.DataFrame, moved: pd.DataFrame, slower_pct: float, heavy_pct: float
 ) -> Verdict:
-    changed = rows[rows["level"] == "changed"]
+    changed, apart = rows[rows["level"] == "changed"], rows[rows["apart"]]
     heavy = moved[moved["move"].isin(["new", "back"]) & (moved["share_pct"] >= heavy_pct)]
-    level = _statements_level(rows, changed, heavy)
-    told = [_severity(row, slower_pct) for row in changed.to_dict("records")] + ["watch"] * len(heavy)
+    level = _statements_level(rows, changed, apart, heavy)
+    both = pd.concat([changed, apart]).to_dict("records")
+    told = [_severity(row, slower_pct) for row in both] + ["watch"] * len(heavy)
     calm: Severity = "ok" if level in CALM else "unknown"
     severity = min(told, key=SEVERITIES.index) if told else calm
     counts = {move: int((moved["move"] == move).sum()) for move in MOVES}
-    numbers = {"digests": rows["digest"].nunique(), "changed": changed["digest"].nunique()} | counts
-    sentence = f"{_changed_sentence(rows, changed)} {_moves_sentence(counts, moved, heavy)}"
+    digests = {"digests": rows, "changed": changed, "apart": apart}
+    numbers = {name: part["digest"].nunique() for name, part in digests.items()} | counts
+    sentence = f"{_changed_sentence(rows, changed, apart)} {_moves_sentence(counts, moved, heavy)}"
     evidence = "the tables of changes and of ranks"
     return Verdict(
         "workload_change", "statements", level, severity, sentence, numbers, evidence, ACTIONS[level]
     )
 
 
-def _statements_level(rows: pd.DataFrame, changed: pd.DataFrame, heavy: pd.DataFrame) -> str:
+def _statements_level(
+    rows: pd.DataFrame, changed: pd.DataFrame, apart: pd.DataFrame, heavy: pd.DataFrame
+) -> str:
     """The most that can be said of any of them that ran on days enough."""
-    if len(changed):
-        return "changed"
+    if len(changed) or len(apart):
+        return "changed" if len(changed) else APART
     if len(heavy):
         return "new statement"
     return min(rows.loc[rows["low_pct"].notna(), "level"], key=RANK.__getitem__, default="unknown")
 
 
-def _changed_sentence(rows: pd.DataFrame, changed: pd.DataFrame) -> str:
+def _changed_sentence(rows: pd.DataFrame, changed: pd.DataFrame, apart: pd.DataFrame) -> str:
     if rows.empty:
         return "No statement has statistics in both windows."
     compared, weeks = rows["digest"].nunique(), rows["weeks"].max()
     if weeks < WEEKS_NEEDED:
         return (
             f"{compared} statements were compared; week-to-week variation unknown "
-            f"({weeks} of the {WEEKS_NEEDED} weeks needed), so none is called changed."
+            f"({weeks:.0f} of the {WEEKS_NEEDED} weeks needed), so none is called changed."
         )
-    most = changed.sort_values("unusual_pct", key=np.abs, ascending=False).head(3).to_dict("records")
-    named = "; ".join(
-        f"{row['digest']} on {row['seat']}: {row['measure']} {row['unusual_pct']:+.0f} %" for row in most
+    told = f"{changed['digest'].nunique()} of {compared} statements changed beyond ordinary weeks"
+    told = f"{told}{_named(changed, 'unusual')}.{_alike_sentence(rows, apart)}"
+    return f"{told} {_detectable_sentence(rows)}".rstrip()
+
+
+def _named(rows: pd.DataFrame, move: str) -> str:
+    """The three that moved most, with their intervals."""
+    most = rows.sort_values(f"{move}_pct", key=np.abs, ascending=False).head(3).to_dict("records")
+    named = [
+        f"{row['digest']} on {row['seat']}: {row['measure']} {row[f'{move}_pct']:+.0f} % "
+        f"[{row[f'{move}_low_pct']:+.0f}, {row[f'{move}_high_pct']:+.0f}]"
+        for row in most
+    ]
+    return f" ({'; '.join(named)})" if named else ""
+
+
+def _alike_sentence(rows: pd.DataFrame, apart: pd.DataFrame) -> str:
+    """How many moved against their siblings, and what the siblings did that moved most."""
+    together = rows[rows["alike_pct"].notna()]
+    if together.empty:
+        return ""
+    most = max(together.to_dict("records"), key=lambda row: abs(row["alike_pct"]))
+    return (
+        f" {apart['digest'].nunique()} changed against their siblings{_named(apart, 'apart')}; what siblings did alike was "
+        f"at most {most['measure']} {most['alike_pct']:+.0f} % [{most['alike_low_pct']:+.0f}, "
+        f"{most['alike_high_pct']:+.0f}] on {most['seat']}."
     )
-    count = changed["digest"].nunique()
-    return f"{count} of {compared} statements changed beyond ordinary weeks" + (
-        f" ({named})." if named else "."
+
+
+def _detectable_sentence(rows: pd.DataFrame) -> str:
+    """Absence of evidence is told as such: how large a change had to be."""
+    known = rows["detectable_pct"].dropna()
+    if known.empty:
+        return ""
+    half, most = known.quantile([0.5, 0.9])
+    return (
+        f"A change is found (4 times in 5) from {half:.0f} % on in half of the statements, from {most:.0f} % on in nine of "
+        "ten."
     )
 
 

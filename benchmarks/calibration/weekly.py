@@ -1,15 +1,18 @@
 """Does `workload_change` cry wolf? Simulated weeks without a change (A/A), and with changes of 20 % planted.
 
-Each repetition draws the hourly statistics of DIGESTS statements over several weeks, and judges the last week by
-the whole path of the notebook. Flagged in A/A weeks is false; of the planted changes as many as possible must be
-found. A t-test of the hours of two weeks runs beside it: a study that did not fail it would have no teeth.
+Each repetition draws the hourly statistics of statements over several weeks, and judges the last week by the whole path
+of the notebook. Flagged in A/A weeks is false, whether as changed or as changed against its siblings; of the planted
+changes as many as possible must be found, one digest in ten by 20 %, and then by what the notebook says is detectable:
+of those at least four in five. A t-test of the hours of two weeks runs beside it: a study that did not fail it would
+have no teeth.
 
-    python benchmarks/calibration/weekly.py --repetitions 100   # writes WEEKLY.md; exit 1 if a gate fails
+    python3 dev.py calibrate weekly   # writes WEEKLY.md; exit 1 if a gate fails; seeds below 10,000 are for tuning
 
 The model, in logarithms: calls = level + shape of the week + week (common) + week (own) + growth + day + wandering
 hour, drawn as Poisson; latency = level + 0.2 × load + week (common) + week (own) + day + hour. One digest in six runs
 only now and then. `spread` is the standard deviation of a digest's mean from week to week that these parts make; in
-`unlike digests` it is that of the digest in the middle, and each digest has one of its own.
+`unlike digests` it is that of the digest in the middle, and each digest has one of its own. In `two applications` each
+half of the digests has weeks in common, and not those of the other half.
 """
 
 from __future__ import annotations
@@ -31,8 +34,6 @@ from aurora_analysis.analysis import workload_change
 from aurora_analysis.analysis.experiment import adjusted
 from aurora_analysis.window import Window
 
-DIGESTS = 60
-PLANTED = 6
 CHANGE = 1.2
 MOST_FALSE, LEAST_FOUND = 5.0, 80.0
 LAST = Window("2026-11-09", "2026-11-16")
@@ -43,6 +44,8 @@ class Scenario:
     """How weeks vary when nothing changes: standard deviations of logarithms."""
 
     weeks: int = 8
+    digests: int = 60
+    applications: int = 1
     own: float = 0.02
     common: float = 0.01
     day: float = 0.04
@@ -62,6 +65,8 @@ SCENARIOS = {
     "restless": replace(ORDINARY, own=0.04),
     "very restless": replace(ORDINARY, own=0.08),
     "all together": replace(ORDINARY, own=0.005, common=0.04),
+    "all together, ten digests": replace(ORDINARY, own=0.005, common=0.04, digests=10),
+    "two applications": replace(ORDINARY, own=0.005, common=0.04, applications=2),
     "growing 1 % a week": replace(ORDINARY, growth=0.01),
     "unlike digests": replace(ORDINARY, unlike=0.7),
     "heavy-tailed weeks": replace(ORDINARY, heavy_tailed=True),
@@ -73,7 +78,7 @@ SCENARIOS = {
 
 def simulated(scenario: Scenario, rng: np.random.Generator) -> pd.DataFrame:
     """Rows of the table statement_metrics, hour by hour; the last week is LAST."""
-    weeks, hours = scenario.weeks, np.arange(168 * scenario.weeks)
+    digests, weeks, hours = scenario.digests, scenario.weeks, np.arange(168 * scenario.weeks)
     week, day = hours // 168, hours // 24
     shape = 0.5 * np.sin(2 * np.pi * (hours % 24 - 9) / 24) - 0.4 * np.isin(hours // 24 % 7, (5, 6))
     draw = (
@@ -81,42 +86,47 @@ def simulated(scenario: Scenario, rng: np.random.Generator) -> pd.DataFrame:
     )
 
     def moved() -> np.ndarray:
-        own = scenario.own * np.exp(scenario.unlike * rng.standard_normal((DIGESTS, 1)))
-        of_weeks = own * draw((DIGESTS, weeks)) + scenario.common * rng.standard_normal(weeks)
-        of_days = scenario.day * rng.standard_normal((DIGESTS, 7 * weeks))
+        own = scenario.own * np.exp(scenario.unlike * rng.standard_normal((digests, 1)))
+        common = scenario.common * rng.standard_normal((scenario.applications, weeks))
+        of_weeks = own * draw((digests, weeks)) + common[np.arange(digests) * len(common) // digests]
+        of_days = scenario.day * rng.standard_normal((digests, 7 * weeks))
         return of_weeks[:, week] + of_days[:, day]
 
-    level = np.log(rng.lognormal(6, 1.5, DIGESTS))[:, None]
+    level = np.log(rng.lognormal(6, 1.5, digests))[:, None]
     load = shape + scenario.growth * week + moved()
-    wandering = 0.1 * rng.standard_normal((DIGESTS, len(hours)))
+    wandering = 0.1 * rng.standard_normal((digests, len(hours)))
     calls = rng.poisson(np.exp(level + load + wandering)).astype(float)
     calls[::6] = np.where(rng.random((len(calls[::6]), len(hours))) < 0.03, 1, 0)
     if scenario.outage:
         calls[:, -72:-48] = 0
-    latency = rng.lognormal(1, 1, DIGESTS)[:, None] * np.exp(0.2 * shape + moved() + wandering)
+    latency = rng.lognormal(1, 1, digests)[:, None] * np.exp(0.2 * shape + moved() + wandering)
     start = LAST.end - pd.Timedelta(weeks=weeks)
     return pd.DataFrame(
         {
-            "time": np.tile(pd.date_range(start, periods=len(hours), freq="h", unit="us"), DIGESTS),
+            "time": np.tile(pd.date_range(start, periods=len(hours), freq="h", unit="us"), digests),
             "period_s": 3600.0,
             "instance": "db-1",
-            "digest": np.repeat([f"{n:02d}" for n in range(DIGESTS)], len(hours)),
+            "digest": np.repeat([f"{n:02d}" for n in range(digests)], len(hours)),
             "calls": calls.ravel(),
             "mean_latency_ms": latency.ravel(),
         }
     ).query("calls > 0")
 
 
-def planted(rows: pd.DataFrame) -> tuple[pd.DataFrame, set[tuple[str, str]]]:
-    """The same weeks, with calls or latency of PLANTED steady digests up or down by 20 % in the last one."""
-    steady = [f"{n:02d}" for n in range(DIGESTS) if n % 6][:PLANTED]
+def chosen(scenario: Scenario) -> list[tuple[str, str]]:
+    """One steady digest in ten, its throughput or its latency."""
+    steady = [n for n in range(scenario.digests) if n % 6][: scenario.digests // 10]
+    return [(f"{n:02d}", ("throughput", "latency")[n % 2]) for n in steady]
+
+
+def planted(rows: pd.DataFrame, subjects: list[tuple[str, str]], times: list[float]) -> pd.DataFrame:
+    """The same weeks, with subjects up or down so many times in the last one."""
     column = {"throughput": "calls", "latency": "mean_latency_ms"}
-    truth = {(digest, ("throughput", "latency")[n % 2]) for n, digest in enumerate(steady)}
     rows = rows.copy()
-    for digest, measure in sorted(truth):
+    for (digest, measure), change in zip(subjects, times):
         mine = (rows["digest"] == digest) & (rows["time"] >= LAST.start)
-        rows.loc[mine, column[measure]] *= CHANGE if int(digest) % 4 < 2 else 1 / CHANGE
-    return rows, truth
+        rows.loc[mine, column[measure]] *= change if int(digest) % 4 < 2 else 1 / change
+    return rows
 
 
 def judged(rows: pd.DataFrame, weeks: int) -> pd.DataFrame:
@@ -143,44 +153,74 @@ def _inside(frame: pd.DataFrame, week: Window) -> np.ndarray:
 
 
 def rates(scenario: Scenario, repetitions: int, first_seed: int) -> dict[str, float]:
-    """Shares [%]: flagged though nothing changed, found of what was planted, flagged by the naive test."""
-    false, found, wolf = [], [], []
-    for seed in range(first_seed, first_seed + repetitions):
-        rows = simulated(scenario, np.random.default_rng(seed))
-        changed = judged(rows, scenario.weeks).query("level == 'changed'")
-        false.append(changed["digest"].nunique() / DIGESTS)
-        wolf.append(naive(rows))
-        rows, truth = planted(rows)
-        changed = judged(rows, scenario.weeks).query("level == 'changed'")
-        found.append(len(truth & set(zip(changed["digest"], changed["measure"]))) / len(truth))
+    """Shares [%] of digests flagged though nothing changed, and of what was planted; by the naive test, too."""
+    told = [once(scenario, seed) for seed in range(first_seed, first_seed + repetitions)]
+    return pd.DataFrame(told).mean().to_dict()
+
+
+def once(scenario: Scenario, seed: int) -> dict[str, float]:
+    """The same of one cluster."""
+    rows, subjects = simulated(scenario, np.random.default_rng(seed)), chosen(scenario)
+    calm = judged(rows, scenario.weeks)
+    detectable = calm.set_index(["digest", "measure"])["detectable_pct"].reindex(subjects)
+    changed = judged(planted(rows, subjects, [CHANGE] * len(subjects)), scenario.weeks)
+    larger = judged(planted(rows, subjects, [*(1 + detectable / 100)]), scenario.weeks)
+    false = [_digests(calm[calm["level"] == "changed"]), _digests(calm[calm["apart"]])]
     return {
-        "flagged, A/A": 100 * float(np.mean(false)),
-        "20 % found": 100 * float(np.mean(found)),
-        "naive t-test flags, A/A": 100 * float(np.mean(wolf)),
+        "flagged as changed": 100 * len(false[0]) / scenario.digests,
+        "against siblings": 100 * len(false[1]) / scenario.digests,
+        "as either": 100 * len(false[0] | false[1]) / scenario.digests,
+        "20 % found as changed": _found(changed[changed["level"] == "changed"], subjects),
+        "20 % against siblings": _found(changed[changed["apart"]], subjects),
+        "20 % as either": _found(changed[flagged(changed)], subjects),
+        "detectable": float(detectable.median()),
+        "of such found": _found(larger[flagged(larger)], subjects),
+        "naive t-test flags": 100 * naive(rows),
     }
+
+
+def flagged(found: pd.DataFrame) -> pd.Series:
+    return (found["level"] == "changed") | found["apart"]
+
+
+def _digests(rows: pd.DataFrame) -> set[str]:
+    return set(rows["digest"])
+
+
+def _found(rows: pd.DataFrame, subjects: list[tuple[str, str]]) -> float:
+    return 100 * len(set(subjects) & set(zip(rows["digest"], rows["measure"]))) / len(subjects)
 
 
 def page(found: dict[str, dict[str, float]], repetitions: int, first_seed: int) -> tuple[str, bool]:
     """The results as Markdown, and whether they pass."""
+    names = list(found["ordinary"])
     lines = [
         "# Does `workload_change` cry wolf?",
         "",
-        f"`python benchmarks/calibration/weekly.py --repetitions {repetitions} --first-seed {first_seed}`: "
-        f"{DIGESTS} digests, shares of them in %. The spread is that of a digest's weeks when nothing changes.",
+        f"`python3 dev.py calibrate weekly --repetitions {repetitions} --first-seed {first_seed}`: shares of "
+        "digests [%] flagged in A/A weeks, and of planted changes found. The spread is that of a digest's weeks when "
+        "nothing changes; detectable is what the page says of the planted digests (the one in the middle).",
         "",
-        "| scenario | weeks | spread | flagged, A/A | 20 % found | naive t-test flags, A/A |",
-        "|---|---|---|---|---|---|",
+        f"| scenario | weeks | spread | {' | '.join(names)} |",
+        f"|{'---|' * (3 + len(names))}",
     ]
     for name, told in found.items():
         scenario, numbers = SCENARIOS[name], " | ".join(f"{value:.1f}" for value in told.values())
         lines.append(f"| {name} | {scenario.weeks} | {scenario.spread_pct():.1f} % | {numbers} |")
+    enough = {name: told for name, told in found.items() if SCENARIOS[name].weeks > 4}
     gates = {
-        f"at most {MOST_FALSE:g} % flagged in every scenario": all(
-            told["flagged, A/A"] <= MOST_FALSE for told in found.values()
+        f"at most {MOST_FALSE:g} % flagged as either in every scenario": all(
+            told["as either"] <= MOST_FALSE for told in found.values()
         ),
-        f"at least {LEAST_FOUND:g} % found in `ordinary`": found["ordinary"]["20 % found"] >= LEAST_FOUND,
-        "four weeks flag nothing": found["four weeks"]["20 % found"] == 0,
-        "the naive test flags more than 5 % in `ordinary`": found["ordinary"]["naive t-test flags, A/A"] > 5,
+        f"at least {LEAST_FOUND:g} % of 20 % found wherever 20 % are detectable": all(
+            told["20 % as either"] >= LEAST_FOUND for told in enough.values() if told["detectable"] <= 20
+        ),
+        f"at least {LEAST_FOUND:g} % found of what is said to be detectable": all(
+            told["of such found"] >= LEAST_FOUND for told in enough.values()
+        ),
+        "20 % are detectable in `ordinary`": found["ordinary"]["detectable"] <= 20,
+        "four weeks flag nothing": found["four weeks"]["20 % as either"] == 0,
+        "the naive test flags more than 5 % in `ordinary`": found["ordinary"]["naive t-test flags"] > 5,
     }
     lines += ["", *(f"- {gate}: {'passed' if passed else 'FAILED'}" for gate, passed in gates.items()), ""]
     return "\n".join(lines), all(gates.values())
@@ -189,7 +229,7 @@ def page(found: dict[str, dict[str, float]], repetitions: int, first_seed: int) 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--repetitions", type=int, default=100)
-    parser.add_argument("--first-seed", type=int, default=100_000)
+    parser.add_argument("--first-seed", type=int, default=400_000)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--results", type=Path, default=Path(__file__).with_name("WEEKLY.md"))
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Windows matched hour by hour: ratios whose answer can be seen, errors that hold, a spread that leans."""
+"""Windows matched hour by hour: ratios whose answer can be seen, and errors that hold."""
 
 from __future__ import annotations
 
@@ -82,38 +82,3 @@ def test_two_days_give_no_interval():
     lasted = Window("2026-11-09", "2026-11-11")
     two = matching.by_weekday(hours(np.ones(48), lasted), lasted, SUBJECTS, "UTC")
     assert np.isnan(matching.paired_error(two, sums(np.ones(168)))[0])
-
-
-def test_a_spread_leans_on_its_kind():
-    """By chance tiny variances grow, large ones shrink; 200 rows that spread alike tell their spread well."""
-    logs = np.random.default_rng(3).normal(0, 0.05, (200, 5))
-    variance, df = matching.spread(logs, ["calls"] * 200)
-    own = logs.var(axis=1, ddof=1)
-    assert variance.std() < 0.7 * own.std()
-    assert variance == pytest.approx(0.0025, rel=0.1)
-    assert (df > 100).all()
-
-
-def test_weeks_that_move_all_rows_alike_are_worth_no_more_than_their_number():
-    """However many rows there are, they tell of eight weeks only."""
-    rng = np.random.default_rng(5)
-    weeks = rng.normal(0, 0.05, 8)
-    variance, df = matching.spread(weeks + rng.normal(0, 0.005, (200, 8)), ["calls"] * 200)
-    assert variance == pytest.approx(weeks.var(ddof=1) + 0.005**2, rel=0.1)
-    assert ((df > 6) & (df < 9)).all()
-
-
-def test_a_kind_of_its_own_keeps_its_own_spread():
-    """Two rows are no kind to lean on; a row without weeks has no spread."""
-    variance, df = matching.spread(np.array([[0.0, 0.1, 0.2], [np.nan] * 3]), ["a", "b"])
-    assert variance[0] == pytest.approx(0.01)
-    assert np.isnan(variance[1])
-    assert df[0] == 2
-
-
-def test_unlike_variances_lend_little():
-    """Where spreads differ by orders of magnitude, each row stands nearly alone."""
-    rng = np.random.default_rng(4)
-    logs = np.exp(rng.normal(0, 2, 300))[:, None] * rng.normal(0, 0.05, (300, 8))
-    _, df = matching.spread(logs, ["calls"] * 300)
-    assert df.max() < 7 + 2

@@ -94,6 +94,80 @@ def test_a_planted_change_is_changed():
     assert (found["level"] == "changed").sum() == 1
 
 
+def shaken(rows: pd.DataFrame, by: float = 0.1) -> pd.DataFrame:
+    """The same weeks, each with a shock that slows or speeds all digests alike."""
+    week = ((rows["time"] - rows["time"].min()) // pd.Timedelta(weeks=1)).to_numpy()
+    shocks = np.random.default_rng(2).normal(0, by, week.max() + 1)
+    return rows.assign(mean_latency_ms=rows["mean_latency_ms"] * np.exp(shocks[week]))
+
+
+def test_one_that_moves_apart_is_seen_where_all_move_alike():
+    """Weeks slow all by some 10 %, so 20 % are nothing unusual; but only one digest did it this week."""
+    found = changes(shaken(statistics(slower=1.2)))
+    row = one(found)
+    assert (row["level"], row["apart"]) == ("ordinary", True)
+    assert row["apart_low_pct"] < 20 < row["apart_high_pct"]
+    assert row["siblings"] == 7
+    assert found["apart"].sum() == 1
+    [said] = workload_change.verdicts(found, workload_change.moves(load(d0=1), load(d0=1)))
+    assert (said.level, said.severity) == ("changed against siblings", "act")
+    assert "0 of 8 statements changed beyond ordinary weeks." in said.sentence
+    assert re.search(r"1 changed against their siblings \(d0 on writer: latency \+\d+ % \[", said.sentence)
+    assert said.numbers["apart"] == 1
+
+
+def test_what_moves_with_all_does_not_move_apart():
+    """All digests 30 % slower: each changed, none against the others, and the table says how far all did."""
+    rows = statistics()
+    rows.loc[rows["time"] >= WEEK.start, "mean_latency_ms"] *= 1.3
+    found = changes(rows).query("measure == 'latency'")
+    assert set(found["level"]) == {"changed"}
+    assert not found["apart"].any()
+    [latency] = workload_change.alike(found).to_dict("records")
+    assert latency["statements"] == 8
+    assert re.fullmatch(r"\+(2[5-9]|3[0-5])\.\d \[\+\d.*\]", latency["moved [%]"])
+
+
+def test_one_that_stays_does_not_move_apart():
+    """Seven digests 30 % slower, the eighth as ever: it did not change, whatever the others did."""
+    rows = statistics()
+    rows.loc[(rows["time"] >= WEEK.start) & (rows["digest"] != "d0"), "mean_latency_ms"] *= 1.3
+    row = one(changes(rows))
+    assert row["apart_pct"] < -15
+    assert not row["apart"]
+
+
+def test_few_siblings_are_none():
+    """Of four digests one is a quarter: what they did alike is not told."""
+    found = changes(statistics(slower=1.3).query("digest < 'd4'"))
+    assert found[["apart_pct", "alike_pct"]].isna().all(axis=None)
+    assert not found["apart"].any()
+    assert one(found)["level"] == "changed"
+    assert workload_change.alike(found).empty
+
+
+def test_a_rare_digest_is_not_matched_with_itself():
+    """In hours in which no other week ran it, a week tells nothing of how weeks differ."""
+    rng = np.random.default_rng(6)
+    rows = statistics()
+    rare = rows[(rows["digest"] == "d1") & (rng.random(len(rows)) < 0.05)]
+    rare = rare.assign(digest="rare", mean_latency_ms=np.exp(rng.normal(0, 0.5, len(rare))))
+    row = one(changes(pd.concat([rows, rare])), "rare")
+    assert row["spread_pct"] > 5
+
+
+def test_an_ordinary_week_tells_what_it_would_have_found():
+    """No change found is not no change: the page says from which size on it is."""
+    steady, restless = (
+        changes(statistics(spread=spread)).query("measure == 'latency'") for spread in (0.01, 0.08)
+    )
+    assert steady["detectable_pct"].median() < 12 < 25 < restless["detectable_pct"].median()
+    [said] = workload_change.verdicts(restless, workload_change.moves(load(d0=1), load(d0=1)))
+    assert re.search(r"A change is found \(4 times in 5\) from \d\d % on in half of", said.sentence)
+    few = changes(statistics(4), 4)
+    assert few["detectable_pct"].isna().all()
+
+
 def test_an_ordinary_week_is_not():
     """Nothing planted: of four times sixteen rows at most one in twenty rows is called changed."""
     levels = pd.concat([changes(statistics(seed=seed))["level"] for seed in range(4)])
@@ -246,12 +320,23 @@ def test_a_seat_is_judged_by_its_worst_metric():
 
 
 def test_a_summary_reads_as_people_say_it():
-    """One row a subject; the interval stands beside its change, a dash where weeks tell nothing."""
+    """One row a subject; the interval stands beside its change, and no column where weeks tell nothing."""
     row = one(workload_change.summary(changes(statistics(2, slower=1.5), 2)))
     assert row["before"].endswith(" ms")
     assert re.fullmatch(r"\+[\d.]+ \[\+[\d.]+, \+[\d.]+\]", row["change [%]"])
-    assert row["ordinary weeks [%]"] == "–"
+    assert not {"ordinary weeks [%]", "against siblings [%]", "detectable [%]"} & {*row.index}
     assert row["weeks"] == 2
+    row = one(workload_change.summary(changes(shaken(statistics(slower=1.2)))))
+    assert re.fullmatch(r"\+[\d.]+ \[\+[\d.]+, \+[\d.]+\]", row["against siblings [%]"])
+    assert row["level"] == "ordinary, apart"
+
+
+def test_the_foremost_are_those_that_changed():
+    """Then those with the most load; a change of a statement without much of it is not left out."""
+    found = changes(statistics(slower=1.3))
+    moved = workload_change.moves(load(d5=9, d6=8, d0=1), load(d5=9))
+    shown = workload_change.foremost(found, moved, most=2)
+    assert set(shown["digest"]) == {"d0", "d5"}
 
 
 def test_settings_tell_what_else_was_different():
