@@ -3,9 +3,14 @@
 `python benchmarks/fortnight.py STORE …`, each a recording of `aurora-analysis lab record --days 14 --day-length 4m`;
 without one it is the recording that is kept. The *truth* is the randomisation test over the recorded schedule (the
 table `trials`): workloads were on or off by a draw. The *estimate* sees only what a cluster would show: the minutes, and the
-runs in the slow log, as the notebook `reader_impact` does. Its interval must hold the truth, or be where the draw, which is
-less precise, would have it too; the harmless `bi` must not be blamed, and `finance`, which always runs with the
-nightly job, must be refused. Exit code 1 tells that one did not.
+runs in the slow log, as the notebook `reader_impact` does.
+
+Its interval must contain the truth, as often as it can: the truth has an error too. Were the two errors independent,
+an interval of half-width 1.96 e would contain a truth with the error t as often as a normal variable of variance
+e² + t² lies within 1.96 e; that share is printed beside what was seen. They are not, since both see the same minutes, so
+it should be more. How much more is what `benchmarks/fortnight_redrawn.py` tells, where the truth is planted. The
+difference must lie within the joint error in nineteen of twenty; the harmless `bi` must not be blamed, and `finance`,
+which always runs with the nightly job, must be refused. Exit code 1 tells that one did not.
 """
 
 from __future__ import annotations
@@ -17,31 +22,29 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
-from aurora_analysis import Store
-from aurora_analysis.analysis import evidence, experiment, exposure_sources, writer_jobs
+from aurora_analysis import Store, Window
+from aurora_analysis.analysis import evidence, experiment, exposure, exposure_sources, nuisance, writer_jobs
 
 KEPT = Path(__file__).parents[1] / "data" / "fortnight"
 CULPRIT, HARMLESS, TIED = "snowflake", "bi", "finance"
 SHORTEST_RUN_S = 10.0
 DRAWS = 1999
+AROUND = "4h"
+"""The minutes around each one that tell how quick the machine was then: a slot's length."""
+
 INTERVAL = ["effect_pct", "ci_low_pct", "ci_high_pct"]
 BLAMED = ("slows", "speeds up")
+BEYOND_MOST = 0.05
+"""Differences beyond the joint error that chance allows."""
+
 ABOUT = """# The estimator on a real InnoDB
 
 Made by `python benchmarks/fortnight.py STORE …`, which tells what truth and estimate are, over every recording that was
 made; the README beside this tells how. An effect is in per cent, with its 95 % interval.
 """
-HEAD = [
-    "recording",
-    "workload",
-    "metric",
-    "draw alone",
-    "draw, days held constant: truth",
-    "estimate",
-    "level",
-    "",
-]
+HEAD = ["recording", "workload", "metric", "truth", "estimate", "level", "differ by", "outcome"]
 
 
 def main() -> int:
@@ -62,42 +65,59 @@ def main() -> int:
     print(text)
     if options.output:
         options.output.write_text(f"{ABOUT}\n{text}\n", encoding="utf-8")
-    return int(table["outcome"].isin(["MISSES the truth", "BLAMED", "NOT REFUSED"]).any())
+    beyond = (table["outcome"] == "beyond the joint error").sum()
+    wrong = table["outcome"].isin(["BLAMED", "NOT REFUSED"]).any()
+    return int(wrong or beyond > BEYOND_MOST * contains(table).size)
 
 
 def compared(store: Store, cluster: str, placebos: int = 0) -> pd.DataFrame:
     """Truth and estimate of a recording side by side, one row a workload and metric."""
-    truth, estimate = _truth(store, cluster), _estimate(store, cluster, placebos)
-    both = estimate.merge(truth, on=["workload", "metric"], how="left", suffixes=("", "_truth"))
-    return both.assign(outcome=[_outcome(row) for row in both.itertuples()])
+    window = store.span(cluster)
+    trials = store.read("trials", window, cluster=cluster)
+    planned = store.metric("planned_rate", window, cluster=cluster)
+    drawn = truth(store.metrics(evidence.OUTCOMES, window, cluster=cluster), trials, planned)
+    return side_by_side(drawn, _estimate(store, cluster, window, placebos))
 
 
-def _truth(store: Store, cluster: str) -> pd.DataFrame:
+def truth(latency: pd.DataFrame, trials: pd.DataFrame, planned: pd.Series) -> pd.DataFrame:
     """What the draw says: the effect of each workload that was on or off at random.
 
-    With the level of each day held constant: by chance the runs of a recording may come mostly on its slow days. The
-    draw alone stands beside it, in columns that end in `_plain`.
+    Held constant is what that draw cannot have touched: the planned load, what else was open, and how slow the machine
+    was in the minutes around the run, which are those outside every planned run of the workload, whether it was on or
+    off, and outside the half hour after it.
     """
-    window = store.span(cluster)
-    trials = experiment.randomised(store.read("trials", window, cluster=cluster))
-    latency = store.metrics(evidence.OUTCOMES, window, cluster=cluster)
-    planned = store.metric("planned_rate", window, cluster=cluster)
-    plain = experiment.effects(latency, trials, covariate=planned, draws=DRAWS)
-    adjusted = experiment.effects(latency, trials, covariate=_with_days(planned), draws=DRAWS)
-    return adjusted.merge(
-        plain[["workload", "metric", *INTERVAL]], on=["workload", "metric"], suffixes=("", "_plain")
+    blocks = experiment.randomised(trials)
+    return pd.concat(
+        [
+            _drawn(latency[[metric]], blocks, trials, planned, workload)
+            for workload in sorted(blocks["workload"].unique())
+            for metric in latency
+        ],
+        ignore_index=True,
     )
 
 
-def _with_days(planned: pd.Series) -> pd.DataFrame:
-    """The planned load and an indicator of each day but the first; of a covariate the logarithm is held constant."""
-    days = pd.get_dummies(planned.index.strftime("%F"), drop_first=True, dtype=float).set_index(planned.index)
-    return np.exp(days).assign(planned=planned)
+def _drawn(
+    latency: pd.DataFrame, blocks: pd.DataFrame, trials: pd.DataFrame, planned: pd.Series, workload: str
+) -> pd.DataFrame:
+    """The randomisation test of one workload and metric; of a covariate the logarithm is held constant."""
+    mine = blocks[blocks["workload"] == workload]
+    ran = trials[(trials["workload"] != workload) & trials["started_at"].notna()]
+    grid = nuisance.grid(planned.index, planned, "UTC")
+    logs = np.log(latency.where(latency > 0)).squeeze(axis=1).reindex(planned.index)
+    spans = exposure.open_share(mine.rename(columns={"time": "start"}), grid)
+    touched = (spans > 0) | (exposure.tail(spans[:, None])[:, 0] > 0)
+    level = logs.mask(touched).rolling(AROUND, center=True).mean()
+    others = {
+        name: np.exp(exposure.open_share(runs.rename(columns={"time": "start"}), grid))
+        for name, runs in ran.groupby("workload")
+    }
+    covariate = pd.DataFrame({"planned": planned, "level": np.exp(level), **others}, index=planned.index)
+    return experiment.effects(latency, mine, covariate=covariate, draws=DRAWS)
 
 
-def _estimate(store: Store, cluster: str, placebos: int) -> pd.DataFrame:
+def _estimate(store: Store, cluster: str, window: Window, placebos: int) -> pd.DataFrame:
     """What ordinary days say, to one who does not know the draw."""
-    window = store.span(cluster)
     slow = store.read("slow_queries", window, cluster=cluster, overlapping=True)
     load = store.read("db_load", window, cluster=cluster, where=exposure_sources.ASKED)
     seen = (store.coverage(window, cluster=cluster), store.instances(window, cluster=cluster), window)
@@ -109,6 +129,31 @@ def _estimate(store: Store, cluster: str, placebos: int) -> pd.DataFrame:
     return evidence.OrdinaryDays(metrics, readers, jobs, roles=roles).estimates(placebos=placebos)
 
 
+def side_by_side(drawn: pd.DataFrame, estimate: pd.DataFrame) -> pd.DataFrame:
+    """Truth (columns that end in `_truth`) and estimate of each workload and metric, and what comes of it.
+
+    `error` and `error_truth` are the standard errors of the logarithms, `z` their difference in joint ones, and
+    `expected` how likely the estimate's interval contains the truth if both are right and err independently.
+    """
+    both = estimate.merge(drawn, on=["workload", "metric"], how="left", suffixes=("", "_truth"))
+    error, other = _error(both, ""), _error(both, "_truth")
+    joint = np.hypot(error, other)
+    apart = np.log1p(both["effect_pct"] / 100) - np.log1p(both["effect_pct_truth"] / 100)
+    both = both.assign(
+        error=error,
+        error_truth=other,
+        z=apart / joint,
+        expected=1 - 2 * norm.sf(norm.ppf(0.975) * error / joint),
+    )
+    return both.assign(outcome=[_outcome(row) for row in both.itertuples()])
+
+
+def _error(table: pd.DataFrame, which: str) -> pd.Series:
+    """The standard error that an interval's width amounts to."""
+    low, high = (np.log1p(table[f"ci_{end}_pct{which}"] / 100) for end in ("low", "high"))
+    return (high - low) / (2 * norm.ppf(0.975))
+
+
 def _outcome(row: Any) -> str:
     if row.level in ("cannot tell", "unknown"):
         return "refused"
@@ -117,48 +162,73 @@ def _outcome(row: Any) -> str:
     if row.workload == HARMLESS and row.level in BLAMED:
         return "BLAMED"
     if row.ci_low_pct <= row.effect_pct_truth <= row.ci_high_pct:
-        return "holds the truth"
-    within = row.ci_low_pct_truth <= row.effect_pct <= row.ci_high_pct_truth
-    return "within the draw's error" if within else "MISSES the truth"
+        return "contains the truth"
+    return "within the joint error" if abs(row.z) < norm.ppf(0.975) else "beyond the joint error"
 
 
 def _table(table: pd.DataFrame) -> str:
-    """As Markdown."""
+    """As Markdown; what was refused has no numbers, and is counted below."""
     rows = [
         [
             row.recording,
             row.workload,
             row.metric,
-            *(
-                _interval(*(getattr(row, name + which) for name in INTERVAL))
-                for which in ("_plain", "_truth", "")
-            ),
+            *(_interval(*(getattr(row, name + which) for name in INTERVAL)) for which in ("_truth", "")),
             row.level,
+            f"{row.z:+.1f} σ",
             row.outcome,
         ]
-        for row in table.itertuples()
+        for row in table[table["outcome"] != "refused"].itertuples()
     ]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [HEAD, ["---"] * len(HEAD), *rows])
 
 
 def _interval(effect: float, low: float, high: float) -> str:
-    return "" if pd.isna(effect) else f"{effect:+.1f} % ({low:+.1f} to {high:+.1f})"
+    return f"{effect:+.1f} % ({low:+.1f} to {high:+.1f})"
+
+
+def contains(table: pd.DataFrame) -> pd.Series:
+    """Whether the estimate's interval contains the truth, of those that have both."""
+    judged = table.dropna(subset=["z"])
+    return judged["effect_pct_truth"].between(judged["ci_low_pct"], judged["ci_high_pct"])
 
 
 def _summary(table: pd.DataFrame) -> list[str]:
-    """How often each outcome came, workload by workload, and how many placebos were found."""
+    """How often each outcome came, workload by workload, and how often it was to be expected."""
     counts = table.groupby("workload")["outcome"].value_counts()
-    lines = [
-        f"- {name}: {', '.join(f'{count} {outcome}' for outcome, count in counts[name].items())}"
-        for name in (CULPRIT, HARMLESS, TIED)
+    held, beyond = contains(table), (table["z"].abs() > norm.ppf(0.975)).sum()
+    return [
+        *(
+            f"- {name}: {', '.join(f'{count} {outcome}' for outcome, count in counts[name].items())}"
+            for name in counts.index.unique("workload")
+        ),
+        f"- intervals that contain the truth: {held.sum()} of {held.size} ({held.mean():.0%}); "
+        f"expected if both are right and err independently: {table['expected'].mean():.0%}",
+        f"- beyond the joint error: {beyond} of {held.size}; expected: at most {BEYOND_MOST:.0%}",
+        f"- standard error: {table['error'].mean():.1%} of the estimate, {table['error_truth'].mean():.1%} of the truth",
+        *_differences(table),
+        *_placebos(table),
     ]
+
+
+def _differences(table: pd.DataFrame) -> list[str]:
+    """By how much the estimate is above the truth in the mean of recordings, where the same sign in all would show."""
+    apart = table.assign(apart=table["effect_pct"] - table["effect_pct_truth"]).dropna(subset=["apart"])
+    told = apart.groupby(["workload", "metric"])["apart"].agg(["mean", "sem"])
+    return [
+        f"- estimate less truth, {workload}, {metric}: {row['mean']:+.1f} points (standard error {row['sem']:.1f})"
+        for (workload, metric), row in told.iterrows()
+        if pd.notna(row["sem"])
+    ]
+
+
+def _placebos(table: pd.DataFrame) -> list[str]:
+    """How many placebos were found, where any were tried."""
     found = table.drop_duplicates(["recording", "metric"])["placebo_reject_pct"].dropna()
     if found.empty:
-        return lines
-    mean, most = found.mean(), found.max()
+        return []
     return [
-        *lines,
-        f"- placebos found: {mean:.1f} % in the mean of recordings and metrics, {most:.1f} % at most",
+        f"- placebos found: {found.mean():.1f} % in the mean of recordings and metrics, {found.max():.1f} % at most"
     ]
 
 

@@ -26,7 +26,7 @@ def test_the_culprit_is_found_and_its_interval_holds_the_truth(found, metric):
     """The draw tells the effect of the extracts on what walks over the undo that they hold."""
     culprit = found.loc[fortnight.CULPRIT, metric]
     assert culprit["level"] == "slows"
-    assert culprit["outcome"] == "holds the truth"
+    assert culprit["outcome"] == "contains the truth"
     assert culprit["ci_low_pct_truth"] > 5
 
 
