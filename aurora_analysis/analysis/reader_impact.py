@@ -14,8 +14,9 @@ days can (`aurora-analysis experiment`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -295,6 +296,15 @@ class _Part:
     columns: _Columns
     place: dict[int, int]
     y: Left
+
+    @cached_property
+    def without(self) -> dict[str, Callable[[Array], Array]]:
+        """What removes each group of the nuisance, and a level, from any columns."""
+        ones = np.ones(np.count_nonzero(self.valid))
+        return {
+            name: nuisance.residual_maker(np.column_stack([ones, group[self.valid]]))
+            for name, group in self.groups.items()
+        }
 
 
 def _parts(study: Study) -> Iterable[_Part]:
@@ -670,14 +680,9 @@ def _explained(part: _Part, i: int) -> str:
     explained, open_ = part.columns.explained[part.place[i]], part.study.open[part.valid, i]
     if explained <= EXPLAINED_MOST or open_.min() == open_.max():
         return ""
-    shares = {name: _explained_by(group[part.valid], open_) for name, group in part.groups.items()}
-    return f"its exposure is explained ({explained:.0%}) by {max(shares, key=lambda name: shares[name])}"
-
-
-def _explained_by(group: Array, open_: Array) -> float:
-    centred = open_ - open_.mean()
-    rest = nuisance.residual_maker(np.column_stack([np.ones(len(group)), group]))(centred[:, None])[:, 0]
-    return float(1 - rest @ rest / (centred @ centred))
+    centred = (open_ - open_.mean())[:, None]
+    left = {name: float(_squares(without(centred))[0]) for name, without in part.without.items()}
+    return f"its exposure is explained ({explained:.0%}) by {min(left, key=lambda name: left[name])}"
 
 
 BEFORE = "before the start"
