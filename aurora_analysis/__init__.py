@@ -3,7 +3,8 @@
 The rooms, and what flows between them:
 
 - `sources`   one service or file format each: fetch pages, parse thinks; tidy frames come out
-- `store`     Delta tables of those frames, one window of one cluster at a time; `tables` says what each column means
+- `store`     Delta tables of those frames, one window of one cluster at a time (`delta_tables`: one table, without
+              pandas); `tables` says what each column means
 - `analysis`  one topic each, pure: frames in, frames and verdicts out
 - `plots`     one function per figure: a computed frame in, Axes out
 - `report`    runs the notebooks and makes the pages

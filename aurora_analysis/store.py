@@ -9,35 +9,20 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import re
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from aurora_analysis import resources
+from aurora_analysis import delta_tables, resources
 from aurora_analysis.errors import Error
-from aurora_analysis.tables import SCHEMA_VERSION, TABLES, Column, Table
+from aurora_analysis.tables import TABLES, Column, Table
 from aurora_analysis.window import Window
-
-KEEP_DAYS = 400
-"""How long Delta keeps old versions [days]: a report can be run again on what it read for so long."""
-
-ATTEMPTS = 30
-"""How often a commit is tried again when another writer was faster."""
-
-FULL_OR_GONE = (OSError, DeltaError)
-"""A disk that is full is either, depending on who notices."""
 
 PRUNED = (
     "metrics",
@@ -226,7 +211,8 @@ class Store:
         spec = _table(table)
         content = _conform(frame, spec, cluster, source, instance)
         _check_inside(content, spec, window)
-        replaced = _predicate(spec, cluster, source, instance, window)
+        self._check_writable()
+        replaced = delta_tables.predicate(spec, cluster, source, instance, window)
 
         def replace(delta: DeltaTable) -> bool:
             if self._holds(delta, spec, content, cluster, source, instance, window):
@@ -234,7 +220,7 @@ class Store:
             write_deltalake(delta, content, mode="overwrite", predicate=replaced)
             return True
 
-        return self._commit(spec, replace)
+        return delta_tables.commit(self.location, spec, replace)
 
     def merge(self, table: str, frame: pd.DataFrame, *, cluster: str, source: str) -> int | None:
         """Add the rows whose identity is not there yet; returns the new version, None where all were there.
@@ -245,20 +231,8 @@ class Store:
         spec = _table(table)
         if not spec.identity:
             raise ValueError(f"table {table} has no identity: write a window of it")
-        content = _conform(frame, spec, cluster, source, None)
-        content = _first_of_each(content, spec)
-        if content.num_rows == 0:
-            return None
-        same = " AND ".join([*(f"old.{name} = new.{name}" for name in spec.identity), *_days(content, spec)])
-
-        def add(delta: DeltaTable) -> bool:
-            merger = delta.merge(content, same, source_alias="new", target_alias="old")
-            if spec.name in _LEARNT:
-                merger = merger.when_matched_update(*_LEARNT[spec.name])
-            done = merger.when_not_matched_insert_all().execute()
-            return bool(done["num_target_rows_inserted"] or done["num_target_rows_updated"])
-
-        return self._commit(spec, add)
+        self._check_writable()
+        return delta_tables.merge(self.location, spec, _conform(frame, spec, cluster, source, None))
 
     def compact(self) -> None:
         """Rewrite every table into few files and forget old versions, but for those that recorded reports read.
@@ -296,7 +270,9 @@ class Store:
             windows = [Window(start, end) for start, end in zip(kept["time"], kept["end"])]
             days = {f"'{day}'" for window in windows for day in window.days()}
             if days:
-                older.append(f"NOT (cluster = {_quoted(cluster)} AND day IN ({', '.join(sorted(days))}))")
+                older.append(
+                    f"NOT (cluster = {delta_tables.quoted(cluster)} AND day IN ({', '.join(sorted(days))}))"
+                )
         return " AND ".join(older)
 
     def _forget(self, delta: DeltaTable, spec: Table, before: date = date.min) -> None:
@@ -318,55 +294,17 @@ class Store:
         read = [json.loads(run["versions"]) for run in runs if run["end"].date() > before]
         return {versions[spec.name] for versions in read if spec.name in versions}
 
-    def _commit(self, spec: Table, change: Callable[[DeltaTable], bool]) -> int | None:
+    def _open(self, spec: Table) -> DeltaTable | None:
+        if self._pinned is not None and spec.name not in self._pinned:
+            return None
+        version = None if self._pinned is None else self._pinned[spec.name]
+        return delta_tables.opened(self.location, spec, version)
+
+    def _check_writable(self) -> None:
         if self._pinned is not None:
             raise Error(
                 f"The store {self.location} is opened at fixed versions: open it without them to write."
             )
-        for attempt in range(ATTEMPTS):
-            try:
-                delta = self._open(spec) or self._create(spec)
-                return delta.version() if change(delta) else None
-            except CommitFailedError:
-                time.sleep(random.uniform(0, 0.02 * 2 ** min(attempt, 6)))
-            except FULL_OR_GONE as problem:
-                raise Error(f"Cannot write {spec.name} into {self.location}: {_last_line(problem)}") from None
-        raise Error(
-            f"Could not write {spec.name} in {self.location}: other writers were faster {ATTEMPTS} times. Try again."
-        )
-
-    def _create(self, spec: Table) -> DeltaTable:
-        _make_folder(self.location)
-        return DeltaTable.create(
-            self._uri(spec),
-            _schema(spec),
-            mode="ignore",
-            partition_by=["cluster", "day"],
-            name=spec.name,
-            description=f"schema {SCHEMA_VERSION}: one row is {spec.row}",
-            configuration={
-                "delta.logRetentionDuration": f"interval {KEEP_DAYS} days",
-                "delta.deletedFileRetentionDuration": f"interval {KEEP_DAYS} days",
-            },
-            storage_options=_storage_options(self.location),
-        )
-
-    def _open(self, spec: Table) -> DeltaTable | None:
-        if self._pinned is not None and spec.name not in self._pinned:
-            return None
-        version = self._pinned[spec.name] if self._pinned is not None else None
-        try:
-            delta = DeltaTable(
-                self._uri(spec), version=version, storage_options=_storage_options(self.location)
-            )
-        except TableNotFoundError:
-            return None
-        except DeltaError as problem:
-            raise Error(
-                f"Cannot open {spec.name}{_at(version)} in {self.location}: {_first_line(problem)}"
-            ) from problem
-        _check_schema(delta, spec, self.location)
-        return delta
 
     def _holds(
         self,
@@ -384,32 +322,6 @@ class Store:
             return False
         there = files.to_table(filter=wanted).select(content.column_names).cast(content.schema)
         return _sorted(there).equals(_sorted(content))
-
-    def _uri(self, spec: Table) -> str:
-        return f"{self.location.rstrip('/')}/{spec.name}"
-
-
-_WIDER = {
-    "first_seen": "CASE WHEN new.first_seen < old.first_seen THEN new.first_seen ELSE old.first_seen END",
-    "last_seen": "CASE WHEN new.last_seen > old.last_seen THEN new.last_seen ELSE old.last_seen END",
-    "day": "CASE WHEN new.first_seen < old.first_seen THEN new.day ELSE old.day END",
-    "pi_id": "COALESCE(old.pi_id, new.pi_id)",
-    "server_digest": "COALESCE(old.server_digest, new.server_digest)",
-    "join_key": "COALESCE(old.join_key, new.join_key)",
-}
-_IS_WIDER = (
-    "new.first_seen < old.first_seen OR new.last_seen > old.last_seen "
-    "OR (old.pi_id IS NULL AND new.pi_id IS NOT NULL) "
-    "OR (old.server_digest IS NULL AND new.server_digest IS NOT NULL)"
-)
-
-_KNOWS_DATABASE = "old.database IS NULL AND new.database IS NOT NULL"
-_LEARNT = {
-    "statements": (_WIDER, _IS_WIDER),
-    # A log that begins within another does not know the database that the other had named before.
-    "slow_queries": ({"database": "new.database"}, _KNOWS_DATABASE),
-}
-"""What a row that is known learns from one of the same identity: table → (columns, when)."""
 
 
 def _table(name: str) -> Table:
@@ -537,33 +449,6 @@ def _files(
     return delta.to_pyarrow_dataset(file_pruning_predicate=partitions, parquet_read_options=how)
 
 
-def _predicate(spec: Table, cluster: str, source: str, instance: str | None, window: Window) -> str:
-    days = ", ".join(f"'{day.isoformat()}'" for day in window.days())
-    parts = [f"cluster = {_quoted(cluster)}", f"day IN ({days})", f"source = {_quoted(source)}"]
-    if instance is not None:
-        parts.append(f"instance = {_quoted(instance)}")
-    parts += [f"{spec.time} >= '{window.start.isoformat()}'", f"{spec.time} < '{window.end.isoformat()}'"]
-    return " AND ".join(parts)
-
-
-def _days(content: pa.Table, spec: Table) -> list[str]:
-    """Where the identity fixes the time, only the files of the days and times at hand need to be looked at."""
-    if spec.time not in spec.identity:
-        return []
-    days = ", ".join(_quoted(day) for day in sorted(content["day"].unique().to_pylist()))
-    first, last = (bound.as_py().isoformat() for bound in pc.min_max(content[spec.time]).values())
-    span = f"old.{spec.time} >= '{first}' AND old.{spec.time} <= '{last}'"
-    return [f"old.day IN ({days})", span]
-
-
-def _first_of_each(content: pa.Table, spec: Table) -> pa.Table:
-    identity = content.select(list(spec.identity)).to_pandas()
-    missing = [name for name in spec.identity if identity[name].isna().any()]
-    if missing:
-        raise ValueError(f"rows of {spec.name} lack {', '.join(missing)}, which tells them apart")
-    return content.filter(pa.array(~identity.duplicated()))
-
-
 def _sorted(content: pa.Table) -> pa.Table:
     return content.combine_chunks().sort_by([(name, "ascending") for name in content.column_names])
 
@@ -576,47 +461,3 @@ def _pins(versions: Mapping[str, int] | str) -> dict[str, int] | None:
         return {_table(name).name: int(version) for name, version in named.items()}
     except (ValueError, TypeError, AttributeError):
         raise Error(f'{versions!r} names no table versions: give JSON such as {{"metrics": 12}}.') from None
-
-
-def _check_schema(delta: DeltaTable, spec: Table, location: str) -> None:
-    found = re.match(r"schema (\d+)", delta.metadata().description or "")
-    version = int(found[1]) if found else 0
-    if version > SCHEMA_VERSION:
-        raise Error(
-            f"The table {spec.name} in {location} was written by a newer aurora-analysis (schema {version}, "
-            f"this one reads up to {SCHEMA_VERSION}): upgrade aurora-analysis."
-        )
-
-
-def _storage_options(location: str) -> dict[str, str] | None:
-    """Conditional puts make commits on S3 atomic without a lock table."""
-    return {"aws_conditional_put": "etag"} if location.startswith("s3://") else None
-
-
-def _make_folder(location: str) -> None:
-    if "://" in location:
-        return
-    try:
-        Path(location).mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise Error(
-            f"Cannot make the store {location}: {problem.strerror}. Name a folder that you may write."
-        ) from None
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _at(version: int | None) -> str:
-    return "" if version is None else f" at version {version}"
-
-
-def _first_line(problem: Exception) -> str:
-    return next(iter(str(problem).splitlines()), type(problem).__name__)
-
-
-def _last_line(problem: Exception) -> str:
-    """The innermost cause, where an error is told as a tree of them."""
-    lines = re.sub(r"\x1b\[[0-9;]*m", "", str(problem)).strip().split("\n")
-    return lines[-1].strip(" ↳") or type(problem).__name__

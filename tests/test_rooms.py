@@ -14,8 +14,9 @@ SHARED = {"errors", "window", "tables", "resources", "histogram", "fingerprint",
 
 MAY_USE = {
     **{room: SHARED - {room} for room in SHARED},
-    "store": SHARED,
-    "sources": SHARED | {"sources", "store"},
+    "delta_tables": SHARED,
+    "store": SHARED | {"delta_tables"},
+    "sources": SHARED | {"sources", "store", "delta_tables"},
     "analysis": SHARED - {"resources", "config"} | {"analysis"},
     "profile": SHARED | {"sources"},
     "plots": SHARED - {"resources", "config"},

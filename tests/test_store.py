@@ -158,6 +158,38 @@ def test_a_statement_seen_again_was_seen_for_longer(store):
     assert known[["first_seen", "last_seen", "day"]].to_numpy().tolist() == [[seen[1], seen[2], "2026-11-08"]]
 
 
+def statements(*digests: str, seen: str = "2026-11-09T12:00Z") -> pd.DataFrame:
+    """Digests that were seen at one time."""
+    moment = pd.Timestamp(seen).as_unit("us")
+    return pd.DataFrame(
+        {"digest": digests, "fingerprint": "select ?", "first_seen": moment, "last_seen": moment}
+    )
+
+
+def test_a_new_statement_leaves_the_others_files_alone(store):
+    """However many there are: only the file of one that is seen again is written anew."""
+    for digest, hour in (("d1", "10"), ("d2", "11"), ("d3", "12")):
+        seen = f"2026-11-09T{hour}:00Z"
+        store.merge("statements", statements(digest, seen=seen), cluster="shop", source="slow log")
+    before = set(DeltaTable(f"{store.location}/statements").file_uris())
+    store.merge(
+        "statements", statements("d2", "d4", seen="2026-11-09T13:00Z"), cluster="shop", source="slow log"
+    )
+    assert len(before) == 3
+    assert len(before - set(DeltaTable(f"{store.location}/statements").file_uris())) == 1
+    known = store.read("statements", cluster="shop").set_index("digest")
+    assert known["first_seen"].dt.hour.to_dict() == {"d1": 10, "d2": 11, "d3": 12, "d4": 13}
+    assert known["last_seen"].dt.hour.to_dict() == {"d1": 10, "d2": 13, "d3": 12, "d4": 13}
+
+
+def test_rows_that_nothing_tells_apart_are_refused(store):
+    """An identity has no gaps; equal rows are one."""
+    with pytest.raises(ValueError, match="rows of statements lack digest"):
+        store.merge("statements", statements(None), cluster="shop", source="slow log")
+    store.merge("statements", statements("d1", "d1"), cluster="shop", source="slow log")
+    assert len(store.read("statements", cluster="shop")) == 1
+
+
 def test_overlapping_reads_what_ran_in_the_window(store):
     """A query that began before the window or ended after it ran in it."""
     store.merge("slow_queries", executions(), cluster="shop", source="slow log")
@@ -264,6 +296,29 @@ def test_three_concurrent_writers_lose_nothing(tmp_path):
     for n in range(3):
         values = rows[rows["instance"] == f"db-{n}"].value
         assert values.tolist() == [float(n) for n in range(12)]
+
+
+def merge_statements(location: str, first: int) -> None:
+    """A writer of statements that others write too, a few at a time."""
+    for n in range(8):
+        digests = [f"d{(first + n + k) % 10}" for k in range(3)]
+        seen = f"2026-11-09T{10 + n}:00Z"
+        Store(location).merge(
+            "statements", statements(*digests, seen=seen), cluster="shop", source="slow log"
+        )
+
+
+def test_concurrent_writers_of_the_same_statements_write_each_once(tmp_path):
+    """Who was slower looks again at what is there: no statement is twice, and none is lost."""
+    writers = [SPAWN.Process(target=merge_statements, args=(str(tmp_path), n)) for n in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(120)
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    known = Store(tmp_path).read("statements", cluster="shop")
+    assert sorted(known["digest"]) == [f"d{n}" for n in range(10)]
+    assert known["last_seen"].max() == pd.Timestamp("2026-11-09T17:00Z")
 
 
 def rewrite_days(location: str) -> None:
