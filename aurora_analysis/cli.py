@@ -562,9 +562,8 @@ def fingerprint_command(mode: SqlMode) -> None:
 def ingest(files: tuple[str, ...], cluster: str, instance: str, location: str, mode: SqlMode) -> None:
     """Slow logs of one instance → store: plain, gzipped, or - for standard input. Logs that overlap merge."""
     from aurora_analysis.sources import log_files
-    from aurora_analysis.store import Store
 
-    store = Store(_named_store(location))
+    store = _named_store(location)
     for name in files:
         account = log_files.ingest(name, store, cluster=cluster, instance=instance, mode=mode)
         click.echo(f"{name}: {account}", err=True)

@@ -182,6 +182,20 @@ def test_digest_and_fingerprint_import_neither_pandas_nor_delta():
         assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_ingest_imports_neither_pandas_nor_arrow(tmp_path):
+    """They take more memory than all the rest of it: `bench slow_log ingest` measures what is left."""
+    program = (
+        "import sys\nfrom aurora_analysis.cli import main\n"
+        "main(sys.argv[1:], standalone_mode=False)\n"
+        "print(sorted({'pandas', 'numpy', 'pyarrow', 'duckdb', 'boto3', 'sqlalchemy'} & set(sys.modules)))"
+    )
+    to = ("--cluster", "shop", "--instance", "shop-1", "--store", str(tmp_path / "store"))
+    for _ in ("fresh", "again"):
+        command = [sys.executable, "-c", program, "ingest", *to, str(AURORA)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_big_files_tell_how_much_was_read(monkeypatch, capsys):
     """On a terminal, on stderr, in one line that is redrawn; never into a pipe."""
     tell = _share_read(200_000_000)

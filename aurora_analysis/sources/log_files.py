@@ -6,25 +6,20 @@ import gzip
 import sys
 import zlib
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from aurora_analysis.errors import Error
 from aurora_analysis.fingerprint import DEFAULT_MODE, SqlMode
 from aurora_analysis.sources import slow_log
 from aurora_analysis.sources.slow_log import Account
+from aurora_analysis.tables import TABLES
 from aurora_analysis.window import Window
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from aurora_analysis.store import Store
 
 CHUNK = 2 * 2**20
 """How much is read at once [bytes]."""
 
-BATCH = 5_000
+BATCH = 10_000
 """How many executions go into the store at once: the merge holds several copies of them."""
 
 _BOUNDARIES = (b";\n# Time: ", b";\n# User@Host: ")
@@ -118,7 +113,7 @@ def _boundary(name: str, at: int, total: int) -> int:
 
 def ingest(
     name: str,
-    store: Store,
+    location: str,
     *,
     cluster: str,
     instance: str,
@@ -131,42 +126,49 @@ def ingest(
     another, leaves the same table.
     """
     account = Account()
-    span: list[pd.Timestamp] = []
-    for frames in slow_log.frames(chunks(name), account=account, instance=instance, mode=mode, batch=batch):
-        store.merge("statements", frames.statements, cluster=cluster, source=SOURCE)
-        store.merge("slow_queries", frames.slow_queries, cluster=cluster, source=SOURCE)
-        ended = frames.slow_queries["ended_at"]
-        span = [min([ended.min(), *span[:1]]), max([ended.max(), *span[1:]])]
+    span: list[int] = []
+    entries = slow_log.entries(chunks(name), account, mode)
+    for told in slow_log.batches(entries, account, instance=instance, mode=mode, batch=batch):
+        _merge(location, "statements", told.statements, cluster)
+        _merge(location, "slow_queries", told.slow_queries, cluster)
+        ended = told.slow_queries["ended_at"]
+        span = [min([*ended, *span[:1]]), max([*ended, *span[1:]])]
     check(account, name)
     if span:
-        _cover(store, Path(name).name, account, span, cluster=cluster, instance=instance)
+        _cover(location, Path(name).name, account, span, cluster=cluster, instance=instance)
     return account
 
 
 SOURCE = "slow_log"
 
 
-def _cover(
-    store: Store, name: str, account: Account, span: list[pd.Timestamp], *, cluster: str, instance: str
-) -> None:
-    import pandas as pd
+def _merge(location: str, table: str, columns: slow_log.Columns, cluster: str) -> None:
+    from aurora_analysis import delta_tables
 
-    window = Window(span[0].to_pydatetime(), span[1].to_pydatetime() + timedelta(microseconds=1))
-    row = {
-        "time": [window.start],
-        "end": [window.end],
-        "table": "slow_queries",
-        "expected": float(account.bytes),
-        "received": float(account.bytes - account.lost_bytes),
-        "lost": float(account.lost_bytes),
-        "unit": "bytes",
-        "note": str(account),
+    rows = delta_tables.rows(TABLES[table], columns, cluster=cluster, source=SOURCE)
+    delta_tables.merge(location, TABLES[table], rows)
+
+
+def _cover(
+    location: str, name: str, account: Account, span: list[int], *, cluster: str, instance: str
+) -> None:
+    from aurora_analysis import delta_tables
+
+    first, end = span[0], span[1] + 1
+    row: slow_log.Columns = {
+        "time": [first],
+        "end": [end],
+        "instance": [instance],
+        "table": ["slow_queries"],
+        "expected": [float(account.bytes)],
+        "received": [float(account.bytes - account.lost_bytes)],
+        "lost": [float(account.lost_bytes)],
+        "unit": ["bytes"],
+        "note": [str(account)],
     }
-    store.write(
-        "coverage",
-        pd.DataFrame(row).astype({"time": "datetime64[us, UTC]", "end": "datetime64[us, UTC]"}),
-        window,
-        cluster=cluster,
-        instance=instance,
-        source=f"{SOURCE} {name}",
+    source = f"{SOURCE} {name}"
+    window = Window(delta_tables.moment(first), delta_tables.moment(end))
+    rows = delta_tables.rows(TABLES["coverage"], row, cluster=cluster, source=source)
+    delta_tables.replace(
+        location, TABLES["coverage"], rows, window, cluster=cluster, source=source, instance=instance
     )

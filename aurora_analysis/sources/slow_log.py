@@ -21,7 +21,7 @@ import dataclasses
 import json
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -500,37 +500,22 @@ def _iso(us: int | None) -> str | None:
     return f"{second:%Y-%m-%dT%H:%M:%S}.{us % 1_000_000:06d}Z"
 
 
+Columns = dict[str, Sequence[Any]]
+
+
 @dataclass(frozen=True)
-class Frames:
-    """A batch of a log as rows of the tables `slow_queries`, `statements` and, where they are asked for, `examples`."""
+class Batch:
+    """A batch of a log as columns of the tables `slow_queries`, `statements` and, where they are asked for, `examples`.
 
-    slow_queries: pd.DataFrame
-    statements: pd.DataFrame
-    examples: pd.DataFrame
-
-
-def frames(
-    chunks: Iterable[bytes],
-    *,
-    account: Account | None = None,
-    instance: str | None = None,
-    mode: SqlMode = DEFAULT_MODE,
-    batch: int = BATCH,
-    examples: bool = False,
-) -> Iterator[Frames]:
-    """The log as frames of at most `batch` executions; `account` (if given) is complete at the end.
-
-    Literals go nowhere, unless `examples` asks for the text of one execution of each digest.
-
-    An entry without any time, and one that the end of the log cut, cannot be told apart from others and is
-    left out: the account has it as lost.
+    Times are in microseconds since 1970 (UTC).
     """
-    account = account or Account()
-    told = entries(chunks, account, mode)
-    return entry_frames(told, account, instance=instance, mode=mode, batch=batch, examples=examples)
+
+    slow_queries: Columns
+    statements: Columns
+    examples: Columns
 
 
-def entry_frames(
+def batches(
     entries: Iterable[Entry],
     account: Account,
     *,
@@ -538,16 +523,58 @@ def entry_frames(
     mode: SqlMode = DEFAULT_MODE,
     batch: int = BATCH,
     examples: bool = False,
-) -> Iterator[Frames]:
-    """The entries as `frames`, for a log that is no text."""
+) -> Iterator[Batch]:
+    """The entries in batches of at most `batch` executions; `account` is complete at the end.
+
+    Literals go nowhere, unless `examples` asks for the text of one execution of each digest.
+
+    An entry without any time, and one that the end of the log cut, cannot be told apart from others and is
+    left out: the account has it as lost.
+    """
     seen = _Seen()
     kept: dict[str, Event] = {}
     stored = _storable(events(entries, mode), account)
     stored = _remembered(stored, kept) if examples else stored
     while rows := [_row(event, seen.before(event)) for event in islice(stored, batch)]:
         columns = dict(zip(_COLUMNS, zip(*rows)))
-        yield Frames(_slow_queries(columns, instance), _statements(columns), _examples(kept, instance))
+        yield Batch(_slow_queries(columns, instance), _statements(columns), _examples(kept, instance))
         kept.clear()
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A batch as frames."""
+
+    slow_queries: pd.DataFrame
+    statements: pd.DataFrame
+    examples: pd.DataFrame
+
+
+def frames(chunks: Iterable[bytes], *, account: Account | None = None, **how: Any) -> Iterator[Frames]:
+    """The log as frames, as `batches` makes them; `account` (if given) is complete at the end."""
+    account = account or Account()
+    return entry_frames(entries(chunks, account, how.get("mode", DEFAULT_MODE)), account, **how)
+
+
+def entry_frames(entries: Iterable[Entry], account: Account, **how: Any) -> Iterator[Frames]:
+    """The entries as `frames`, for a log that is no text."""
+    for batch in batches(entries, account, **how):
+        yield Frames(_frame(batch.slow_queries), _frame(batch.statements), _frame(batch.examples))
+
+
+_TIMES = {"started_at", "ended_at", "first_seen", "last_seen", "time"}
+
+
+def _frame(columns: Columns) -> pd.DataFrame:
+    import numpy as np
+    import pandas as pd
+
+    def times(micros: Sequence[int]) -> pd.DatetimeIndex:
+        return pd.DatetimeIndex(np.array(micros, dtype="datetime64[us]")).tz_localize("UTC")
+
+    return pd.DataFrame(
+        {name: times(values) if name in _TIMES else values for name, values in columns.items()}
+    )
 
 
 def _remembered(events: Iterable[Event], kept: dict[str, Event]) -> Iterator[Event]:
@@ -579,59 +606,41 @@ def _row(event: Event, ordinal: int) -> tuple[Any, ...]:
     return (*event[:11], ordinal, _json(event.tags), _json(event.extras), event.statement)
 
 
-def _slow_queries(columns: Mapping[str, Any], instance: str | None) -> pd.DataFrame:
-    import pandas as pd
-
-    times = {name: _times(columns[name]) for name in ("started_at", "ended_at")}
+def _slow_queries(columns: Mapping[str, Any], instance: str | None) -> Columns:
     digests = [statement.digest for statement in columns["statement"]]
-    frame = pd.DataFrame({**columns, **times}).drop(columns="statement").assign(digest=digests)
-    return frame if instance is None else frame.assign(instance=instance)
+    told = {name: values for name, values in columns.items() if name != "statement"} | {"digest": digests}
+    return told if instance is None else told | {"instance": [instance] * len(digests)}
 
 
 EXAMPLE_BYTES = 4096
 """As much as Performance Insights keeps of a statement."""
 
 
-def _examples(kept: Mapping[str, Event], instance: str | None) -> pd.DataFrame:
+def _examples(kept: Mapping[str, Event], instance: str | None) -> Columns:
     """One execution of each digest, with its text."""
-    import pandas as pd
-
-    return pd.DataFrame(
-        {
-            "time": _times(event.ended_us for event in kept.values()),
-            "instance": [instance] * len(kept),
-            "digest": list(kept),
-            "query_time_s": [event.query_time_s for event in kept.values()],
-            "text": [_text(event.sql[:EXAMPLE_BYTES]) for event in kept.values()],
-        }
-    )
+    return {
+        "time": [event.ended_us for event in kept.values()],
+        "instance": [instance] * len(kept),
+        "digest": list(kept),
+        "query_time_s": [event.query_time_s for event in kept.values()],
+        "text": [_text(event.sql[:EXAMPLE_BYTES]) for event in kept.values()],
+    }
 
 
-def _statements(columns: Mapping[str, Any]) -> pd.DataFrame:
+def _statements(columns: Mapping[str, Any]) -> Columns:
     """One row for each digest: its fingerprint, and the first and last time that it was seen."""
-    import pandas as pd
-
     ended: dict[tuple[str, str], list[int]] = {}
     for (digest, text, _), ended_us in zip(columns["statement"], columns["ended_at"]):
         ended.setdefault((digest, text), []).append(ended_us)
     digests, texts = zip(*ended)
-    return pd.DataFrame(
-        {
-            "digest": digests,
-            "fingerprint": texts,
-            "join_key": [fingerprint.join_key(text) for text in texts],
-            "kind": [fingerprint.kind(text) for text in texts],
-            "first_seen": _times(map(min, ended.values())),
-            "last_seen": _times(map(max, ended.values())),
-        }
-    )
-
-
-def _times(micros: Iterable[int | None]) -> pd.DatetimeIndex:
-    import numpy as np
-    import pandas as pd
-
-    return pd.DatetimeIndex(np.array(list(micros), dtype="datetime64[us]")).tz_localize("UTC")
+    return {
+        "digest": digests,
+        "fingerprint": texts,
+        "join_key": [fingerprint.join_key(text) for text in texts],
+        "kind": [fingerprint.kind(text) for text in texts],
+        "first_seen": [min(times) for times in ended.values()],
+        "last_seen": [max(times) for times in ended.values()],
+    }
 
 
 def _json(value: dict[str, Any]) -> str | None:
@@ -647,7 +656,7 @@ class _Seen:
     """
 
     HORIZON_US = 10_000_000
-    MOST = 50_000
+    MOST = 20_000
 
     def __init__(self) -> None:
         self._recent: dict[tuple[Any, ...], int] = {}

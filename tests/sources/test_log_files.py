@@ -46,7 +46,7 @@ def ingested(folder: Path, *names: str, batch: int = log_files.BATCH) -> Store:
     """A store into which the files went, one after the other."""
     store = Store(folder)
     for name in names:
-        log_files.ingest(name, store, cluster="shop", instance="shop-1", batch=batch)
+        log_files.ingest(name, store.location, cluster="shop", instance="shop-1", batch=batch)
     return store
 
 
@@ -86,9 +86,9 @@ def test_a_killed_ingest_that_runs_again_gives_the_same_table(tmp_path, entries,
     log = written(tmp_path / "slow.log", entries)
     expected = ingested(tmp_path / "expected", log)
     program = (
-        "import sys\nfrom aurora_analysis.sources import log_files\nfrom aurora_analysis.store import Store\n"
+        "import sys\nfrom aurora_analysis.sources import log_files\n"
         "print('ready', flush=True)\n"
-        "log_files.ingest(sys.argv[1], Store(sys.argv[2]), cluster='shop', instance='shop-1', batch=40)"
+        "log_files.ingest(sys.argv[1], sys.argv[2], cluster='shop', instance='shop-1', batch=40)"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program, log, tmp_path / "store"], stdout=subprocess.PIPE
