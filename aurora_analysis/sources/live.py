@@ -28,6 +28,9 @@ LIMIT_S = 2.0
 RDS_FOLDER = "/rdsdbbin"
 """Where RDS and Aurora have their server installed, as its basedir says."""
 
+AURORA_ALONE = {"replicas"}
+"""Where the server is no Aurora, a table of these that is denied is not there: it could not be granted."""
+
 DENIED = {1044, 1142, 1143, 1227, 1370}
 ABSENT = {1049, 1109, 1146, 1193}
 LATE = {1317, 1969, 3024}
@@ -199,8 +202,8 @@ def of_mysql(said: Innodb, transactions: Iterable[Transaction]) -> Innodb:
 
     Its status lists transactions that write, and says of these whether they hold a view; of those that only read,
     which it does not list, a view is held at REPEATABLE READ from the first read on, at READ COMMITTED while a
-    statement runs. An open transaction that has written holds up nothing (tried on 5.7.29: the history list stays
-    short). Purge stands where the oldest view holds it, so that is the oldest one's number; the others follow.
+    statement runs. An open transaction that has written holds up nothing (tried on 5.7.29 and 9.7.4: the history
+    list stays short). Purge stands where the oldest view holds it, so that is the oldest one's number; the others follow.
     """
     holding = [
         one
@@ -358,6 +361,9 @@ class Probe:
             return None
         return self.rows("slow_log", seconds=seconds)
 
+    def _is_aurora(self) -> bool:
+        return "aurora_version" in (self.about or self._variables())
+
     def _variables(self) -> dict[str, str]:
         """The server's name, version and role; `aurora_server_id` is there on Aurora alone."""
         return {str(row[0]).lower(): str(row[1]) for row in self.rows("identity") or ()}
@@ -392,10 +398,10 @@ class Probe:
 
     def _note(self, name: str, problem: exc.DBAPIError) -> None:
         number = error_number(problem)
-        if number in DENIED:
-            self.refused[name] = QUERIES[name].needs.format(user=self.engine.url.username)
-        elif number in ABSENT:
+        if number in ABSENT or (number in DENIED and name in AURORA_ALONE and not self._is_aurora()):
             self._absent.add(name)
+        elif number in DENIED:
+            self.refused[name] = QUERIES[name].needs.format(user=self.engine.url.username)
         elif number in REFUSED_AT_THE_DOOR and not self.about:
             raise Error(
                 f"{self.name} does not let {self.engine.url.username} in: {reason(problem)}."

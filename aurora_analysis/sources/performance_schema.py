@@ -135,15 +135,15 @@ class Statistics:
         """Those of the statements that are followed and ran; one that is new among them has none yet."""
         before = self._histograms
         slowest = sorted(changed, key=lambda key: changed[key].latency_ms, reverse=True)
-        added = [key for key in slowest if key not in before and key[0] is not None]
+        added = [key for key in slowest if key not in before]
         ran = [*(before.keys() & changed.keys()), *added[: FOLLOWED - len(before)]]
         now = histograms(self._rows(ran))
         self._histograms = before | now
         return {key: one - before[key] for key, one in now.items() if key in before}
 
     def _rows(self, keys: Sequence[Key]) -> Iterator[Sequence[Any]]:
-        """Asked by schema, as the table is indexed; a statement without one has no histogram here."""
-        for schema in sorted({schema for schema, _ in keys if schema is not None}):
+        """Asked by schema, as the table is indexed; a statement's session may have had none."""
+        for schema in sorted({schema for schema, _ in keys}, key=lambda schema: schema or ""):
             digests = [digest for of, digest in keys if of == schema]
             yield from self._probe.rows("statement_histograms", schema=schema, digests=digests) or ()
 

@@ -76,12 +76,13 @@ def test_another_server_is_refused_in_one_line():
         live.innodb("no InnoDB here")
 
 
-CAPTURED = Path(__file__).parent.parent / "payloads" / "mysql_5_7_29_transactions.json"
+PAYLOADS = Path(__file__).parent.parent / "payloads"
 
 
-def test_mysql_tells_less_and_its_purge_waits_for_less():
-    """Captured from a 5.7.29: its status is silent on who only reads, and a writer without a view holds nothing up."""
-    captured = json.loads(CAPTURED.read_text())
+@pytest.mark.parametrize("version", ["5_7_29", "9_7_4"])
+def test_mysql_tells_less_and_its_purge_waits_for_less(version):
+    """Captured: its status is silent on who only reads, and a writer without a view holds nothing up."""
+    captured = json.loads((PAYLOADS / f"mysql_{version}_transactions.json").read_text())
     threads = captured["threads"]
     transactions = [live._open(row, {}) for row in sorted(captured["transactions"], key=lambda row: -row[0])]
     said = live.innodb("\n".join(captured["status"]))

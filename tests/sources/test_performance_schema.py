@@ -163,7 +163,7 @@ def test_histograms_are_differences_too(ours):
 
 
 def test_histograms_are_asked_by_schema_and_for_what_ran(ours):
-    """As the server's table is indexed; a statement without a schema is not asked for."""
+    """As the server's table is indexed; that of a session without a schema is one among them."""
     found = Statistics(ours)
     found.sample(1000, "db-1")
     ours.digests = [
@@ -175,6 +175,7 @@ def test_histograms_are_asked_by_schema_and_for_what_ran(ours):
     found.sample(1030, "db-1")
     asked = [values for name, values in ours.asked if name == "statement_histograms"]
     assert asked == [
+        {"schema": None, "digests": ["d4"]},
         {"schema": "b", "digests": ["d3"]},
         {"schema": "shop", "digests": ["d2", "d1"]},
     ]
