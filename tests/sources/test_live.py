@@ -182,9 +182,13 @@ def test_doctor_lists_the_grants_that_are_missing(real_server):
     address = f"mysql://{{}}@/?unix_socket={real_server.socket}"
     refused = CliRunner().invoke(main, ["doctor", "--sql", address.format("nobody")])
     assert refused.exit_code == 1
-    needed = [line.split("not granted")[-1].strip() for line in refused.output.splitlines() if "GRANT" in line]
+    needed = [
+        line.split("not granted")[-1].strip() for line in refused.output.splitlines() if "GRANT" in line
+    ]
     assert needed.count("GRANT PROCESS ON *.* TO nobody") == 2  # for the status, and for open transactions
-    assert not any("ro_replica_status" in line for line in needed)  # it is Aurora's, and cannot be granted here
+    assert not any(
+        "ro_replica_status" in line for line in needed
+    )  # it is Aurora's, and cannot be granted here
     granted = CliRunner().invoke(main, ["doctor", "--sql", address.format("root")])
     assert granted.exit_code == 0, granted.output
     assert "not on this server" in granted.output  # replica status is Aurora's
