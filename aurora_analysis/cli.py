@@ -833,7 +833,7 @@ def watch(
 @click.option(
     "--washout", "wait_s", type=_Length(), help="After each run [default: twice the measured drain]."
 )
-@click.option("--baseline", "quiet_s", type=_Length(), default="2m", show_default=True)
+@click.option("--baseline", "quiet_s", type=_Length(), help="Before the trial [default: six runs' length].")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
 @click.option("--plan", "only_plan", is_flag=True, help="Baseline and plan; no trial.")
 @click.option("--clone", is_flag=True, help="The servers are a clone's.")

@@ -53,6 +53,9 @@ SESSION_RATE = 100.0
 BLOCKS_NEEDED = 12
 """Three fours have 216 draws: p can reach .01, so that several metrics may be judged."""
 
+RUNS_OF_BASELINE = 6
+"""So many runs' length is watched before a trial: enough of them to tell how their means vary."""
+
 LEAD_S = 2
 """From the plan to its first block: time to write it down."""
 
@@ -201,7 +204,7 @@ class Asked:
     run_s: float
     workload: str = "suspect"
     washout_s: float | None = None
-    quiet_s: float = 120.0
+    quiet_s: float | None = None
     seed: int = 0
     clone: bool = False
     production: str = ""
@@ -209,6 +212,16 @@ class Asked:
     load: str = ""
     rate: float = 50.0
     limits: Limits = Limits()
+
+    @property
+    def baseline_s(self) -> float:
+        """How long the writer is watched before a new trial [s]."""
+        return RUNS_OF_BASELINE * self.run_s if self.quiet_s is None else self.quiet_s
+
+    @property
+    def pause_s(self) -> float:
+        """How long it is watched before a trial goes on: there is nothing to plan [s]."""
+        return min(self.run_s, self.baseline_s)
 
 
 def carry_out(
@@ -229,7 +242,7 @@ def carry_out(
         stopping = stack.enter_context(stopped_by_signals())
         trial = _trial(asked, engines, store, cluster, stopping, stack)
         rows, first = (None, 0) if only_plan else _going_on(asked, store, cluster, tell)
-        before = trial.baseline(asked.quiet_s, asked.run_s if rows is None else 0.0)
+        before = trial.baseline(*((asked.baseline_s, asked.run_s) if rows is None else (asked.pause_s, 0.0)))
         loaded = _said_of_load(asked, before, store)
         if rows is None and not stopping.is_set():
             rows = _planned(asked, before, cluster, loaded, detectable, tell)
@@ -250,7 +263,7 @@ def _going_on(
     if found is None:
         return None, 0
     before, first = found
-    rows = moved(before, first, now + timedelta(seconds=math.ceil(asked.quiet_s) + LEAD_S))
+    rows = moved(before, first, now + timedelta(seconds=math.ceil(asked.pause_s) + LEAD_S))
     whole = Window(before["time"].iloc[0].to_pydatetime(), rows["end"].iloc[-1].to_pydatetime())
     store.write("trials", rows, whole, cluster=cluster, source=SOURCE)
     tell(
@@ -314,9 +327,12 @@ def _trial(
 def told(planned: Plan, baseline: Baseline, detectable_pct: float) -> str:
     """The plan on one line."""
     drain = "no growth to drain" if baseline.drain_s is None else f"purge drains in {baseline.drain_s:.0f} s"
-    smallest = (
-        "unknown without a --canary" if np.isnan(detectable_pct) else f"{detectable_pct:.1f} % of the canary"
-    )
+    if not np.isnan(detectable_pct):
+        smallest = f"{detectable_pct:.1f} % of the canary"
+    elif baseline.latency_ms:
+        smallest = "unknown, the baseline is short of four runs"
+    else:
+        smallest = "unknown without a --canary"
     return (
         f"plan: {planned.blocks} blocks of {planned.run_s:g} s and {planned.washout_s:g} s of washout ({drain}), half of "
         f"them on; {baseline.writes_per_s:,.1f} writes/s; smallest effect found four times in five: {smallest}"

@@ -132,15 +132,17 @@ def test_the_smallest_effect_shrinks_with_the_blocks():
     assert 1.8 < few / many < 2.2
     slow = np.exp(pd.Series(np.log(calm)).rolling(10, min_periods=1).mean() * 3).tolist()
     assert inferring.detectable_pct(slow, blocks=20, run_s=60) > 2 * few
-    assert np.isnan(inferring.detectable_pct([], blocks=10, run_s=60))
+    assert np.isnan(inferring.detectable_pct(calm[:200], blocks=20, run_s=60))  # three runs tell too little
 
 
-def test_growth_of_the_history_list_is_told_with_its_interval():
-    """Ten a second while on, nothing while off: 36,000 an hour."""
+@pytest.mark.parametrize("stood", [0, 40], ids=["nothing stood there", "what stood there is purged"])
+def test_growth_of_the_history_list_is_told_with_its_interval(stood):
+    """Ten a second while on, nothing while off: 36,000 an hour, whatever stood there when a run began."""
     rows = schedule(10, 10, blocks=12)
     index = pd.date_range(rows["time"].iloc[0], periods=240, freq="1s")
-    grows = np.repeat(rows["assigned"].to_numpy(), 20) * (np.arange(240) % 20 < 10)
-    history = pd.Series(np.cumsum(10.0 * grows + np.random.default_rng(0).normal(0, 1, 240)), index)
+    second, on = np.arange(240) % 20, np.repeat(rows["assigned"].to_numpy(), 20)
+    grown = np.where(on & (second < 10), np.maximum(stood - 20 * second, 10.0 * second), stood)
+    history = pd.Series(grown + np.random.default_rng(2).normal(0, 1, 240), index)
     found = inferring.history_growth(history, rows).iloc[0]
     assert found["ci_low"] < 36_000 < found["ci_high"]
     assert found["p"] < 0.01
@@ -221,7 +223,7 @@ def null_trials(
     with server.running() as ours, written_to(live_server.prepare(ours)):
         threads = [
             threading.Thread(
-                target=trial(ours, store, HOLDS_NOTHING).run, args=(schedule(3, 0, seed=seed, start=soon()),)
+                target=trial(ours, store, HOLDS_NOTHING).run, args=(schedule(5, 0, seed=seed, start=soon()),)
             )
             for seed, store in enumerate(stores)
         ]

@@ -369,8 +369,9 @@ def history_growth(
     """By how much faster the history list grows while a workload runs [transactions an hour], with interval and p.
 
     Answers: does the query hold up purge? `history` is the history list over time, `trials` the blocks that were
-    drawn. Growth is from the first sample of a planned run to its last; workloads that were switched
-    beside this one are held constant in the difference.
+    drawn. Growth is that of the later half of a planned run: in the earlier one purge removes what stood there when
+    the run began, so that a short run would seem to grow by less. Workloads that were switched beside this one are
+    held constant in the difference.
     """
     trials = _by_draw(trials)
     rows = [
@@ -398,37 +399,39 @@ def _growth(
 
 
 def _per_hour(span: pd.Series) -> float:
-    if len(span) < 2:
+    """The growth of the later half."""
+    later = span[span.index >= span.index.min() + (span.index.max() - span.index.min()) / 2]
+    if len(later) < 2:
         return np.nan
-    hours = (span.index[-1] - span.index[0]).total_seconds() / 3600
-    return float((span.iloc[-1] - span.iloc[0]) / hours)
+    hours = (later.index[-1] - later.index[0]).total_seconds() / 3600
+    return float((later.iloc[-1] - later.iloc[0]) / hours)
+
+
+RUNS_NEEDED = 4
+"""A stretch that holds fewer runs tells too little of how their means vary."""
+
+SURE = 0.8
+"""How often what is told of a plan holds: so often the effect is found, and so often its noise is below its bound."""
 
 
 def detectable_pct(latency: Sequence[float], *, blocks: int, run_s: float, period_s: float = 1.0) -> float:
-    """The smallest effect that a trial would find four times in five [%], from a calm stretch of latencies.
+    """The smallest effect that a trial finds four times in five, or more often [%], from a calm stretch of latencies.
 
     Answers: is the trial long enough? Blocks are compared within fours, so that it is the noise of a run's mean that
-    counts: the samples' variance and what neighbours repeat of each other, as far as the stretch shows it. Missing
-    where there are too few samples.
+    counts. The stretch is cut into runs; their means are few, and repeat of each other, so that their variance is
+    taken at its upper bound (one-sided, at 80 %). What the stretch does not show, such as a rare burst, is not
+    foreseen. `dev.py calibrate trials` measures the promise. Missing where the stretch holds too few runs.
     """
     logs = np.log([value for value in latency if value > 0])
-    if len(logs) < 30 or np.std(logs) == 0:
-        return float("nan")
     run = max(1, round(run_s / period_s))
-    unseen = _variance_of_mean(logs, len(logs))  # the stretch's own mean strays too, and was taken off
-    error = np.sqrt(4 / blocks * (_variance_of_mean(logs, run) + unseen))
+    runs = len(logs) // run
+    if runs < RUNS_NEEDED or np.std(logs) == 0:
+        return float("nan")
+    means = logs[: runs * run].reshape(runs, run).mean(axis=1)
+    bound = means.var(ddof=1) * (runs - 1) / scipy.stats.chi2.ppf(1 - SURE, runs - 1)
     degrees = blocks - blocks / FOURS - 1
-    significant, found = (float(scipy.stats.t.ppf(q, degrees)) for q in (0.975, 0.8))
-    return float(100 * np.expm1((significant + found) * error))
-
-
-def _variance_of_mean(values: Array, count: int) -> float:
-    """The variance of the mean of so many neighbours, from their covariances up to a third of the stretch."""
-    centred = values - values.mean()
-    lags = np.arange(1, min(count, len(values) // 3))
-    repeated = np.array([centred[lag:] @ centred[:-lag] for lag in lags]) / len(values)
-    alone = float(centred @ centred) / (len(values) - 1)
-    return max(alone, alone + 2 * float(((1 - lags / count) * repeated).sum())) / count
+    significant, found = (float(scipy.stats.t.ppf(q, degrees)) for q in (0.975, SURE))
+    return float(100 * np.expm1((significant + found) * np.sqrt(4 / blocks * bound)))
 
 
 def adjusted(p: Sequence[float] | pd.Series) -> Array:
