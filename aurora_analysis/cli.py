@@ -333,16 +333,22 @@ def _grants(servers: tuple[str, ...]) -> None:
     sys.exit(any(grant.state == "not granted" for grant in found))
 
 
-def _engine(url: str, *, iam: bool = False, ca: str = "", region: str = "", patience_s: int = 3600) -> Engine:
+PATIENCE_S = 5.0
+"""A server that is silent for longer is taken for lost: our own statements are broken off after two seconds."""
+
+
+def _engine(
+    url: str, *, iam: bool = False, ca: str = "", region: str = "", patience_s: float = 0.0
+) -> Engine:
     """An engine for live evidence: PyMySQL, no pool; an IAM token is made at each connect, and goes over TLS alone.
 
-    A server that is silent for longer than `patience_s` is taken for lost.
+    A server that is silent for `patience_s` longer than PATIENCE_S is taken for lost.
     """
     import sqlalchemy
 
     from aurora_analysis.sources import live
 
-    arguments: dict[str, Any] = {"connect_timeout": 5, "read_timeout": patience_s}
+    arguments: dict[str, Any] = {"connect_timeout": 5, "read_timeout": PATIENCE_S + patience_s}
     if ca:
         arguments["ssl"] = {"ca": ca, "check_hostname": True}
     elif iam:
@@ -811,7 +817,7 @@ def watch(
     if every < 1:
         raise Error("--every is below a second: a server is asked once a second at most.")
     opened = Store(_named_store(location))
-    engines = [_engine(url, iam=iam, ca=ca, region=region, patience_s=5) for url in (writer, *readers)]
+    engines = [_engine(url, iam=iam, ca=ca, region=region) for url in (writer, *readers)]
     names = [f"{cluster}-writer", *(f"{cluster}-reader-{n}" for n in range(1, len(readers) + 1))]
     roles = ["writer", *("reader" for _ in readers)]
     probes = [Probe(*one) for one in zip(engines, names, roles)]
@@ -871,10 +877,8 @@ def experiment(**given: Any) -> None:
         raise Error("Say whose servers these are: --clone, --lab, or --production if it must be.")
     if given["load_file"] and given["dares"]:
         raise Error("--writer-load writes: it is for a clone or the lab, never for production.")
-    engines = [
-        _engine(url, iam=given["iam"], ca=given["ca"], region=given["region"])
-        for url in (given["writer"], *given["readers"])
-    ]
+    named = {name: given[name] for name in ("iam", "ca", "region")}
+    servers = [given["writer"], *given["readers"]]
     asked = trials.Asked(
         query=trials.suspect(given["file"].read()),
         workload=Path(given["file"].name).stem,
@@ -892,15 +896,22 @@ def experiment(**given: Any) -> None:
     )
     _carry_out(
         asked,
-        engines,
+        [_engine(url, **named) for url in servers],
         Store(_named_store(given["location"])),
+        patient=[_engine(url, **named, patience_s=asked.run_s) for url in servers],
         cluster=given["cluster"],
         only_plan=given["only_plan"],
     )
 
 
 def _carry_out(
-    asked: Asked, engines: list[Engine], opened: Store, *, cluster: str, only_plan: bool = False
+    asked: Asked,
+    engines: list[Engine],
+    opened: Store,
+    *,
+    patient: list[Engine] | None = None,
+    cluster: str,
+    only_plan: bool = False,
 ) -> None:
     """A trial, told on stderr; exit code 1 where it was broken off."""
     from aurora_analysis import experiment as trials
@@ -911,6 +922,7 @@ def _carry_out(
         opened,
         cluster=cluster,
         detectable=_detectable,
+        patient=patient,
         only_plan=only_plan,
         tell=lambda line: click.echo(line, err=True),
     )

@@ -231,16 +231,18 @@ def carry_out(
     *,
     cluster: str,
     detectable: Callable[[list[float], int, float], float],
+    patient: list[sqlalchemy.Engine] | None = None,
     only_plan: bool = False,
     tell: Callable[[str], None] = lambda line: None,
 ) -> str:
     """Baseline, plan, trial; returns why it was broken off, or nothing. `engines` are the writer's, then readers'.
 
+    `patient` are engines of the same servers that wait as long for an answer as a run lasts: for the query and the load.
     A trial of the same seed, cluster and workload that was broken off goes on with the blocks that are left.
     """
     with ExitStack() as stack:
         stopping = stack.enter_context(stopped_by_signals())
-        trial = _trial(asked, engines, store, cluster, stopping, stack)
+        trial = _trial(asked, engines, patient or engines, store, cluster, stopping, stack)
         rows, first = (None, 0) if only_plan else _going_on(asked, store, cluster, tell)
         before = trial.baseline(*((asked.baseline_s, asked.run_s) if rows is None else (asked.pause_s, 0.0)))
         loaded = _said_of_load(asked, before, store)
@@ -304,6 +306,7 @@ def _ended(trial: Trial, rows: pd.DataFrame) -> str:
 def _trial(
     asked: Asked,
     engines: list[sqlalchemy.Engine],
+    patient: list[sqlalchemy.Engine],
     store: Store,
     cluster: str,
     stopping: threading.Event,
@@ -316,9 +319,9 @@ def _trial(
     canary = Canary(engines[0], asked.database) if asked.database else None
     if canary:
         stack.callback(canary.remove)
-    suspect = Suspect(engines[-1], asked.query, names[-1])
+    suspect = Suspect(patient[-1], asked.query, names[-1], engines[-1])
     stack.callback(suspect.stop)
-    load = Load(engines[0], asked.load, asked.rate) if asked.load else None
+    load = Load(patient[0], asked.load, asked.rate) if asked.load else None
     if load:
         stack.enter_context(load)
     return Trial(watch, suspect, store, cluster, asked.limits, canary, load, stopping)
@@ -400,10 +403,16 @@ def _passing_over(connection: sqlalchemy.Connection, text: str) -> None:
 
 
 class Suspect:
-    """Runs the query on the reader for as long as a block's run lasts, again and again, and throws its rows away."""
+    """Runs the query on the reader for as long as a block's run lasts, again and again, and throws its rows away.
 
-    def __init__(self, engine: sqlalchemy.Engine, query: str, instance: str) -> None:
+    `impatient` is an engine of the same server, by which a run is ended; it may wait less long for an answer.
+    """
+
+    def __init__(
+        self, engine: sqlalchemy.Engine, query: str, instance: str, impatient: sqlalchemy.Engine | None = None
+    ) -> None:
         self._engine, self._query, self.instance = engine, query, instance
+        self._impatient = impatient or engine
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._running: int | None = None
@@ -422,7 +431,7 @@ class Suspect:
         self._stopping.set()
         if self._thread is None or not self._thread.is_alive():
             return
-        with suppress(exc.DBAPIError), self._engine.connect() as other:
+        with suppress(exc.DBAPIError), self._impatient.connect() as other:
             if self._running is not None:
                 other.exec_driver_sql(f"{live.TAG} KILL QUERY {self._running}")
         self._thread.join(live.LIMIT_S + 1)
@@ -637,6 +646,8 @@ class Trial:
         if lag > limits.replica_lag_ms:
             return f"a reader is {lag:,.0f} ms behind, the limit is {limits.replica_lag_ms:,.0f} ms"
         latency = [one.latency_ms for one in recent if one.latency_ms is not None]
+        if self.canary and len(recent) == UNSEEN_S and not latency:
+            return f"the canary has not got through {UNSEEN_S} times, so that the latency cannot be watched"
         if normal_ms and len(latency) == UNSEEN_S and np.median(latency) > limits.latency_factor * normal_ms:
             return f"the canary takes {np.median(latency):,.1f} ms, {limits.latency_factor:g} times its {normal_ms:,.1f} ms"
         return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ from click.testing import CliRunner
 from live_server import written_to
 from sqlalchemy import NullPool, create_engine
 
+from aurora_analysis import cli
 from aurora_analysis import experiment as trials
 from aurora_analysis.analysis import experiment as inferring
 from aurora_analysis.cli import main
@@ -125,6 +127,26 @@ def test_a_trial_that_is_not_safe_is_refused(arguments, said, tmp_path, monkeypa
     assert said in done.output
 
 
+def test_a_server_that_is_mute_is_told_soon(tmp_path, monkeypatch):
+    """It takes the connection, and never says a word: nobody waits for an hour."""
+    monkeypatch.setattr(cli, "PATIENCE_S", 0.5)
+    (tmp_path / "query.sql").write_text("SELECT 1")
+    given = [
+        "--lab",
+        "--canary",
+        "shop",
+        "--sql",
+        str(tmp_path / "query.sql"),
+        "--store",
+        str(tmp_path / "s"),
+    ]
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"mysql://a:b@127.0.0.1:{mute.getsockname()[1]}/"
+        done = CliRunner().invoke(main, ["experiment", "--writer", address, "--reader", address, *given])
+    assert done.exit_code == 2
+    assert "no table for the canary in shop: Lost connection to MySQL server during query" in done.output
+
+
 def test_the_smallest_effect_shrinks_with_the_blocks():
     """By the square root of their number; neighbours that repeat each other tell less."""
     calm = np.exp(np.random.default_rng(1).normal(0, 0.1, 400)).tolist()
@@ -173,12 +195,13 @@ def a_round(**said) -> Round:
         ({"latency_ms": 6.0}, "the canary takes 6.0 ms, 5 times its 1.0 ms"),
         ({"lag_ms": 12_000.0}, "a reader is 12,000 ms behind, the limit is 10,000 ms"),
         ({"silent": True}, "the writer has been silent for 10 s"),
+        ({"latency_ms": None}, "the canary has not got through 10 times"),
     ],
-    ids=["calm", "history list", "latency", "replica lag", "silent"],
+    ids=["calm", "history list", "latency", "replica lag", "silent", "canary"],
 )
 def test_what_breaks_a_trial_off(said, why):
     """Each limit alone; and a writer that does not answer, whose limits nobody can watch."""
-    found = Trial(Watched([a_round(**said)] * 10), None, None, "trial")
+    found = Trial(Watched([a_round(**said)] * 10), None, None, "trial", canary=object())
     assert found._over(1.0).startswith(why)
     assert bool(found._over(1.0)) == bool(why)
 
