@@ -656,24 +656,12 @@ def lab_record(
 @click.option("--cluster", default="trial", show_default=True)
 def lab_trial(location: str, minutes: float, run_s: float, wait_s: float, seed: int, cluster: str) -> None:
     """Start a private InnoDB server with a queue, and try on it a query that holds a read view: see `experiment`."""
-    from aurora_analysis import experiment as trials
     from aurora_analysis.lab import server
     from aurora_analysis.lab import trial as ours
-    from aurora_analysis.lab.workload import DATABASE
     from aurora_analysis.store import Store
 
-    asked = trials.Asked(
-        query=ours.HOLDS_A_VIEW,
-        workload="extract",
-        hours=minutes / 60,
-        run_s=run_s,
-        washout_s=wait_s,
-        quiet_s=60.0,
-        seed=seed,
-        database=DATABASE,
-        load=ours.LOAD,
-        rate=ours.RATE,
-        limits=trials.Limits(latency_factor=100),  # nobody else needs this server
+    asked = ours.asked(
+        ours.HOLDS_A_VIEW, minutes=minutes, run_s=run_s, washout_s=wait_s, quiet_s=60.0, seed=seed
     )
     with server.running({"performance_schema": True}) as started:
         ours.prepare(started)

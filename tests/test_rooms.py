@@ -23,7 +23,7 @@ MAY_USE = {
     "baseline": SHARED | {"store"},
     "report": SHARED | {"report", "store", "analysis.verdict"},
     "experiment": SHARED | {"store", "sources"},
-    "lab": SHARED | {"lab", "store", "sources"},
+    "lab": SHARED | {"lab", "store", "sources", "experiment"},
     "": {"window", "store"},
     "__main__": {"cli"},
 }

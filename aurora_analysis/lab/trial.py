@@ -6,6 +6,7 @@ reader's view is open.
 
 from __future__ import annotations
 
+from aurora_analysis.experiment import Asked, Limits
 from aurora_analysis.lab.server import Server
 from aurora_analysis.lab.workload import DATABASE
 
@@ -33,3 +34,20 @@ def prepare(server: Server) -> None:
     with server.connect() as connection, connection.cursor() as cursor:
         for statement in TABLES:
             cursor.execute(statement)
+
+
+def asked(query: str, *, minutes: float, run_s: float, washout_s: float, quiet_s: float, seed: int) -> Asked:
+    """A trial of the query under the queue's load. Nobody else needs the server, so that no latency ends it."""
+    return Asked(
+        query=query,
+        workload="extract",
+        hours=minutes / 60,
+        run_s=run_s,
+        washout_s=washout_s,
+        quiet_s=quiet_s,
+        seed=seed,
+        database=DATABASE,
+        load=LOAD,
+        rate=RATE,
+        limits=Limits(latency_factor=1000.0),
+    )
