@@ -36,7 +36,7 @@ from aurora_analysis.store import Store
 CLUSTER = "trial"
 NULL = (trial.HOLDS_NOTHING, 3.0, 1.0)
 PLANTED = (trial.HOLDS_A_VIEW, 8.0, 2.0)
-"""The query, and the length of a block's run and of its washout [s]; growth is that of a run's later half."""
+"""The query, and the length of a block's run and of its washout [s]: where it is to grow, what stood there goes first."""
 
 BLOCKS = 16
 SERVERS = 2

@@ -159,14 +159,15 @@ def test_the_smallest_effect_shrinks_with_the_blocks():
 
 @pytest.mark.parametrize("stood", [0, 40], ids=["nothing stood there", "what stood there is purged"])
 def test_growth_of_the_history_list_is_told_with_its_interval(stood):
-    """Ten a second while on, nothing while off: 36,000 an hour, whatever stood there when a run began."""
-    rows = schedule(10, 10, blocks=12)
-    index = pd.date_range(rows["time"].iloc[0], periods=240, freq="1s")
-    second, on = np.arange(240) % 20, np.repeat(rows["assigned"].to_numpy(), 20)
-    grown = np.where(on & (second < 10), np.maximum(stood - 20 * second, 10.0 * second), stood)
-    history = pd.Series(grown + np.random.default_rng(2).normal(0, 1, 240), index)
+    """Ten a second while on, nothing while off: 36,000 an hour, whatever stood there, and if a sample comes too late."""
+    rows = schedule(30, 10, blocks=12)
+    index = pd.date_range(rows["time"].iloc[0], periods=480, freq="1s")
+    second, on = np.arange(480) % 40, np.repeat(rows["assigned"].to_numpy(), 40)
+    grown = np.where(on & (second < 29), np.maximum(stood - 20 * second, 10.0 * second), stood)
+    history = pd.Series(grown + np.random.default_rng(0).normal(0, 3, 480), index)
     found = inferring.history_growth(history, rows).iloc[0]
-    assert found["ci_low"] < 36_000 < found["ci_high"]
+    assert found["difference"] == pytest.approx(36_000, rel=0.03)
+    assert 0 < found["ci_low"] < found["difference"] < found["ci_high"]
     assert found["p"] < 0.01
 
 
@@ -246,7 +247,7 @@ def null_trials(
     with server.running() as ours, written_to(live_server.prepare(ours)):
         threads = [
             threading.Thread(
-                target=trial(ours, store, HOLDS_NOTHING).run, args=(schedule(5, 0, seed=seed, start=soon()),)
+                target=trial(ours, store, HOLDS_NOTHING).run, args=(schedule(3, 0, seed=seed, start=soon()),)
             )
             for seed, store in enumerate(stores)
         ]

@@ -369,9 +369,9 @@ def history_growth(
     """By how much faster the history list grows while a workload runs [transactions an hour], with interval and p.
 
     Answers: does the query hold up purge? `history` is the history list over time, `trials` the blocks that were
-    drawn. Growth is that of the later half of a planned run: in the earlier one purge removes what stood there when
-    the run began, so that a short run would seem to grow by less. Workloads that were switched beside this one are
-    held constant in the difference.
+    drawn. Growth is the median slope between the samples of a planned run (Theil & Sen): what stood there when the run
+    began is purged in its first moments, and a late sample sees the next drain, but few pairs of samples do. Workloads
+    that were switched beside this one are held constant in the difference.
     """
     trials = _by_draw(trials)
     rows = [
@@ -398,13 +398,17 @@ def _growth(
     return (*means, trial.estimate(), *_interval(trial, states, alpha), _p(trial, states, 0.0))
 
 
+SLOPES_OF = 300
+"""Of so many samples at most every two are compared."""
+
+
 def _per_hour(span: pd.Series) -> float:
-    """The growth of the later half."""
-    later = span[span.index >= span.index.min() + (span.index.max() - span.index.min()) / 2]
-    if len(later) < 2:
+    """The median slope; of a longer run every so many samples are taken."""
+    some = span.iloc[:: len(span) // SLOPES_OF + 1]
+    if len(some) < 2:
         return np.nan
-    hours = (later.index[-1] - later.index[0]).total_seconds() / 3600
-    return float((later.iloc[-1] - later.iloc[0]) / hours)
+    hours = (some.index - some.index[0]).total_seconds() / 3600
+    return float(scipy.stats.theilslopes(some.to_numpy(dtype=float), hours)[0])
 
 
 RUNS_NEEDED = 4
