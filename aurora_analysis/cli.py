@@ -660,9 +660,7 @@ def lab_trial(location: str, minutes: float, run_s: float, wait_s: float, seed: 
     from aurora_analysis.lab import trial as ours
     from aurora_analysis.store import Store
 
-    asked = ours.asked(
-        ours.HOLDS_A_VIEW, minutes=minutes, run_s=run_s, washout_s=wait_s, quiet_s=60.0, seed=seed
-    )
+    asked = ours.asked(ours.HOLDS_A_VIEW, minutes=minutes, run_s=run_s, washout_s=wait_s, seed=seed)
     with server.running({"performance_schema": True}) as started:
         ours.prepare(started)
         _carry_out(asked, [started.engine()], Store(location), cluster=cluster)

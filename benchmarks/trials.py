@@ -18,7 +18,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -39,7 +39,7 @@ PLANTED = (trial.HOLDS_A_VIEW, 8.0, 2.0)
 """The query, and the length of a block's run and of its washout [s]: where it is to grow, what stood there goes first."""
 
 BLOCKS = 16
-SERVERS = 2
+SERVERS, LOAD_STATEMENTS = 2, 2
 SAID = ["difference", "ci_low", "ci_high", "p"]
 
 Wanted = tuple[str, float, float, Path]
@@ -49,6 +49,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--trials", type=int, default=40, help="without an effect")
     parser.add_argument("--planted", type=int, default=10, help="and as many for the reference")
+    parser.add_argument("--results", type=Path, help="a page to write them to")
     parser.add_argument("--keep", type=Path, help="a folder for the stores; what is there is not run again")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as thrown_away, ProcessPoolExecutor(SERVERS) as pool:
@@ -56,7 +57,11 @@ def main() -> int:
         servers = _shared_out(stores, options.trials, options.planted)
         list(pool.map(carried_out, servers))
         found = {one[3].name: judged(one[3]) for wanted in servers for one in wanted}
-    return report(found)
+    said = [*_null(_all(found, "null")), *_planted(_all(found, "planted"), _all(found, "reference"))]
+    print("\n".join(line for line, _ in said))
+    if options.results:
+        options.results.write_text(_page(said), encoding="utf-8")
+    return 0 if all(passed for _, passed in said) else 1
 
 
 def _shared_out(stores: Path, trials: int, planted: int) -> list[list[Wanted]]:
@@ -101,11 +106,14 @@ def carry_out(ours: Server, query: str, run_s: float, washout_s: float, folder: 
 
 
 def judged(folder: Path) -> pd.DataFrame:
-    """What a trial says of every latency and throughput (logs), and of the history list's growth."""
+    """What a trial says of every latency and throughput (logs), and of the history list's growth, as its page does."""
     store = Store(folder)
     window = store.span(CLUSTER)
     trials = experiment.randomised(store.read("trials", cluster=CLUSTER))
-    effects = experiment.effects(store.metrics(evidence.TRIED, window, cluster=CLUSTER), trials)
+    counted, texts = (store.read(name, cluster=CLUSTER) for name in ("statement_metrics", "statements"))
+    statements = experiment.statement_latency(counted, texts, most=LOAD_STATEMENTS)
+    latency = store.metrics(evidence.TRIED, window, cluster=CLUSTER).join(statements, how="outer")
+    effects = experiment.effects(latency, trials)
     history = store.metric("history_list_length", window, cluster=CLUSTER)
     growth = experiment.history_growth(history, trials).assign(metric="history_growth")
     percent = ["effect_pct", "ci_low_pct", "ci_high_pct"]
@@ -113,30 +121,31 @@ def judged(folder: Path) -> pd.DataFrame:
     return pd.concat([one.set_index("metric")[SAID] for one in (logs, growth)])
 
 
-def report(found: dict[str, pd.DataFrame]) -> int:
-    """Print how often a null was rejected, and how often the reference was held; returns the exit code."""
-    null, planted, reference = (_all(found, kind) for kind in ("null", "planted", "reference"))
-    passed = True
+def _all(found: dict[str, pd.DataFrame], kind: str) -> pd.DataFrame:
+    frames = [frame for name, frame in found.items() if name.startswith(kind)]
+    return pd.concat(frames) if frames else pd.DataFrame(columns=SAID)
+
+
+def _null(null: pd.DataFrame) -> Iterator[tuple[str, bool]]:
+    """How often a trial of nothing rejects, and whether that is seldom enough."""
     for metric, rows in null.groupby(level=0):
         rejected, allowed = int((rows["p"] <= 0.05).sum()), scipy.stats.binom.ppf(0.99, len(rows), 0.05)
-        passed &= rejected <= allowed
-        print(f"{metric}: {rejected} of {len(rows)} A/A trials reject (at most {allowed:.0f} may)")
+        line = f"{metric}: {rejected} of {len(rows)} A/A trials reject (at most {allowed:.0f} may)"
+        yield line, rejected <= allowed
+
+
+def _planted(planted: pd.DataFrame, reference: pd.DataFrame) -> Iterator[tuple[str, bool]]:
+    """How often a planted trial holds the reference, and whether that is often enough."""
     for metric, rows in planted.groupby(level=0):
         about = reference.loc[[metric], "difference"].dropna()
         middle, error = about.mean(), scipy.stats.t.ppf(0.975, len(about) - 1) * about.sem()
         held = _holds(rows, middle, error)
-        passed &= held.mean() >= 0.9
-        print(
-            f"{metric}: {held.sum()} of {len(rows)} planted trials hold the reference's "
-            f"{' '.join(_shown(metric, value) for value in (middle, middle - error, middle + error))}; "
-            f"{(rows['p'] <= 0.05).sum()} are significant"
+        low, high = _shown(metric, middle - error), _shown(metric, middle + error)
+        line = (
+            f"{metric}: {held.sum()} of {len(rows)} planted trials hold the reference's {_shown(metric, middle)} "
+            f"[{low}, {high}]; {(rows['p'] <= 0.05).sum()} are significant"
         )
-    return 0 if passed else 1
-
-
-def _all(found: dict[str, pd.DataFrame], kind: str) -> pd.DataFrame:
-    frames = [frame for name, frame in found.items() if name.startswith(kind)]
-    return pd.concat(frames) if frames else pd.DataFrame(columns=SAID)
+        yield line, held.mean() >= 0.9
 
 
 def _holds(rows: pd.DataFrame, middle: float, error: float) -> pd.Series:
@@ -148,6 +157,15 @@ def _holds(rows: pd.DataFrame, middle: float, error: float) -> pd.Series:
 
 def _shown(metric: str, value: float) -> str:
     return f"{value:,.0f}/h" if metric == "history_growth" else f"{100 * np.expm1(value):+.1f} %"
+
+
+def _page(said: Sequence[tuple[str, bool]]) -> str:
+    """The results, after what they are of."""
+    about = (
+        (__doc__ or "").split("\n", 1)[1].replace("python dev.py bench trials", "python benchmarks/trials.py")
+    )
+    lines = [f"- {'' if passed else '**failed** '}{line}" for line, passed in said]
+    return "\n".join(["# Trials on real servers", about, *lines, ""])
 
 
 if __name__ == "__main__":

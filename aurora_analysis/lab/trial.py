@@ -36,7 +36,9 @@ def prepare(server: Server) -> None:
             cursor.execute(statement)
 
 
-def asked(query: str, *, minutes: float, run_s: float, washout_s: float, quiet_s: float, seed: int) -> Asked:
+def asked(
+    query: str, *, minutes: float, run_s: float, washout_s: float, seed: int, quiet_s: float | None = None
+) -> Asked:
     """A trial of the query under the queue's load. Nobody else needs the server, so that no latency ends it."""
     return Asked(
         query=query,
