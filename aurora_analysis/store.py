@@ -129,8 +129,12 @@ class Store:
 
     def metrics(self, names: Iterable[str], window: Window, *, cluster: str) -> pd.DataFrame:
         """Several of the writer's metrics, one column each; those without a value are left out."""
-        found = [self.metric(name, window, cluster=cluster) for name in names]
-        return pd.concat(found, axis=1, sort=True).dropna(axis=1, how="all")
+        wanted, columns = [*names], ["instance", "name", "value"]
+        only: dict[str, Any] = {"name": wanted, "statistic": "average"}
+        rows = self.read("metrics", window, cluster=cluster, where=only, columns=columns)
+        rows = rows[self.roles(rows, cluster=cluster) == "writer"].astype({"name": str})
+        found = rows.pivot(index="time", columns="name", values="value").dropna(axis=1, how="all")
+        return found[[name for name in wanted if name in found]].rename_axis(columns=None)
 
     def roles(self, rows: pd.DataFrame, *, cluster: str, time: str = "time") -> pd.Series:
         """The role (writer, reader, or missing) of each row's instance at the row's time."""
