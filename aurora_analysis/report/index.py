@@ -88,7 +88,8 @@ def page(told: Mapping[str, Any], folder: Path) -> str:
         run=told["run"],
         clusters=[_shown_cluster(cluster, told) for cluster in told["clusters"]],
         leading=leading,
-        others=[finding for finding in findings if finding not in leading],
+        others=[finding for finding in findings if finding not in leading and finding["level"] != "unknown"],
+        untold=_untold(findings),
         counts=[(severity, severities[severity]) for severity in SEVERITIES if severities[severity]],
         pages=[_shown_page(notebook, told["findings"], folder) for notebook in told["notebooks"]],
         statements=[(name, quote(href)) for name, href in _statements(told) if (folder / href).exists()],
@@ -100,6 +101,15 @@ def _leading(findings: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     asking = [finding for finding in findings if finding["severity"] in ("act", "watch")]
     first = {(one["cluster"], one["subject"], one["level"]): one for one in reversed(asking)}.values()
     return [one for one in asking if any(one is other for other in first)][:LEADING]
+
+
+def _untold(findings: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """By cluster, what came to no finding for want of data: one line each, lest they bury what was found."""
+    untold: dict[str, list[dict[str, Any]]] = {}
+    for finding in findings:
+        if finding["level"] == "unknown":
+            untold.setdefault(finding["cluster"], []).append(finding)
+    return untold
 
 
 def _statements(told: Mapping[str, Any]) -> list[tuple[str, str]]:

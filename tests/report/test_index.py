@@ -63,6 +63,19 @@ def test_the_most_severe_stands_first():
     assert told["findings"][1]["page"] == "shop/a.html#finding-2"
 
 
+def test_what_no_data_tell_of_is_one_line_a_cluster(tmp_path):
+    """It is counted and linked, and does not stand between what was found; an inconclusive finding does."""
+    outcomes = [outcome("a", "unknown", "unknown"), outcome("b", "unknown")]
+    for finding in outcomes[0].findings:
+        finding["level"] = "unknown"
+    index.write(tmp_path, index.record(RUN, [cluster()], outcomes))
+    lines = (
+        (tmp_path / "index.html").read_text().split('<ul class="gist"')[1].split("</ul>")[0].split("<li>")[1:]
+    )
+    assert ["for want of data" in line for line in lines] == [False, True]
+    assert [f"shop/a.html#finding-{n}" in lines[1] for n in (1, 2)] == [True, True]
+
+
 def test_the_page_links_each_finding(tmp_path):
     """Counts, the sentence, the way to the evidence, and the failed notebook in red."""
     outcomes = [outcome("a", "act"), outcome("b", error="cell [4] stopped: KeyError")]
