@@ -29,7 +29,11 @@ sys.path.insert(0, str(ROOT / "tests"))
 import slow_log_generator as generator  # noqa: E402
 
 MB = 1_000_000
+MILLION = 1_000_000
 GALLERY = ROOT / "tests" / "slow_logs"
+ROWS = "import sys, deltalake; print(deltalake.DeltaTable(sys.argv[1]).count())"
+"""In a process of its own: the peak of one that is started from a large one is at least that one's."""
+
 DIGEST = [sys.executable, "-m", "aurora_analysis", "digest", "--format", "json"]
 
 
@@ -128,25 +132,25 @@ def memory(folder: Path) -> None:
 
 
 def ingest(folder: Path) -> None:
-    """Peak memory of filling a store from half a GB, of which no execution is twice."""
-    log, _ = made(folder, "mix", 512 * MB)
-    to = ("--cluster", "bench", "--instance", "bench-1", "--store", str(folder / "store"))
-    done = run(sys.executable, "-m", "aurora_analysis", "ingest", *to, str(log))
-    print(f"ingest of {log.stat().st_size / MB:,.0f} MB: peak {done.peak_mib:.0f} MiB, {done.cpu_s:.0f} CPU s", flush=True)  # fmt: skip
-    shutil.rmtree(folder / "store")
-    log.unlink()
+    """Peak memory of filling a store from 0.5 GB, from the same again, from 2 GB, and from a million statements."""
+    half, two = (made(folder, "mix", size * MB) for size in (512, 2048))
+    million = (hostile_log(folder), {"events": MILLION})
+    store = folder / "store"
+    to = ("--cluster", "bench", "--instance", "bench-1", "--store", str(store))
+    for (log, truth), times in ((half, 2), (two, 1), (million, 1)):
+        for _ in range(times):
+            done = run(sys.executable, "-m", "aurora_analysis", "ingest", *to, str(log))
+            rows = int(run(sys.executable, "-c", ROWS, str(store / "slow_queries")).output)
+            assert rows == truth["events"], f"{rows} rows of {truth['events']} executions"
+            print(f"{log.name}, {log.stat().st_size / MB:,.0f} MB, {rows:,} executions in the store: "
+                  f"peak {done.peak_mib:.0f} MiB, {done.cpu_s:.0f} CPU s", flush=True)  # fmt: skip
+        shutil.rmtree(store)
+        log.unlink()
 
 
-def hostile(folder: Path, count: int = 1_000_000) -> None:
+def hostile(folder: Path) -> None:
     """Peak memory on a log of a million distinct statements; the totals stay exact."""
-    log = folder / "hostile.log"
-    with log.open("wb") as out:
-        for n in range(count):
-            out.write(
-                b"# Time: 2026-11-23T10:00:00.%06dZ\n# User@Host: u%d[u] @  [10.0.0.1]  Id: %d\n"
-                b"# Query_time: 0.001000  Lock_time: 0.000001 Rows_sent: 1  Rows_examined: 2\n"
-                b"SET timestamp=1795429471;\nSELECT c%d FROM t%d WHERE d = %d;\n" % (n, n % 5000, n, n, n, n)
-            )
+    log, count = hostile_log(folder), MILLION
     done = run(*DIGEST, str(log))
     told = json.loads(done.output)
     assert told["events"] == count == sum(row["calls"] for row in told["profile"])
@@ -154,6 +158,19 @@ def hostile(folder: Path, count: int = 1_000_000) -> None:
     print(f"{count:,} distinct fingerprints, {log.stat().st_size / MB:.0f} MB: peak {done.peak_mib:.0f} MiB, "
           f"{told['digests']:,} rows, totals exact, {done.cpu_s:.0f} CPU s", flush=True)  # fmt: skip
     log.unlink()
+
+
+def hostile_log(folder: Path) -> Path:
+    """A million executions, each of a statement of its own."""
+    log = folder / "hostile.log"
+    with log.open("wb") as out:
+        for n in range(MILLION):
+            out.write(
+                b"# Time: 2026-11-23T10:00:00.%06dZ\n# User@Host: u%d[u] @  [10.0.0.1]  Id: %d\n"
+                b"# Query_time: 0.001000  Lock_time: 0.000001 Rows_sent: 1  Rows_examined: 2\n"
+                b"SET timestamp=1795429471;\nSELECT c%d FROM t%d WHERE d = %d;\n" % (n, n % 5000, n, n, n, n)
+            )
+    return log
 
 
 def mutated(_: Path, count: int = 100_000, seed: int = 1) -> None:
