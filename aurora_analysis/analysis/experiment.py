@@ -14,7 +14,7 @@ the estimate (`python dev.py bench trials` measures it), and `following` shows i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -230,6 +230,10 @@ def _by_draw(trials: pd.DataFrame) -> pd.DataFrame:
     return trials.assign(trial=trials["trial"].where(~by_fours, trials["trial"] + " " + fours.astype(str)))
 
 
+Statistic = Callable[[float], Array]
+"""By shift: the statistic of the draw that happened, then of all others."""
+
+
 @dataclass(frozen=True)
 class _Trial:
     """Trials of one workload: log outcome and state of each block, with what is held constant removed.
@@ -242,17 +246,23 @@ class _Trial:
     scale: Array
     annihilator: Array
 
-    def t(self, states: Array, shift: float) -> Array:
-        """The studentised coefficient of each row of `states`, once `shift` was taken off the on-blocks."""
-        y = self.annihilator @ (self.y - shift * self.on)
+    def statistic(self, states: Array) -> Statistic:
+        """The studentised coefficient of each row of `states`, once a shift was taken off the on-blocks."""
         x, z = states @ self.annihilator, (states * self.scale) @ self.annihilator
         squares = (x * z).sum(axis=1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            coefficients = z @ y / squares
-            residuals = y - coefficients[:, None] * x
-            t = coefficients * squares / np.sqrt(((z * residuals) ** 2).sum(axis=1))
-        t[np.abs(coefficients) <= EQUAL * (1 + np.abs(self.y).max())] = 0.0  # blocks that are all alike
-        return np.clip(np.nan_to_num(t, nan=np.inf), -1 / EQUAL, 1 / EQUAL)
+
+        def t(shift: float) -> Array:
+            y = self.annihilator @ (self.y - shift * self.on)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                coefficients = z @ y / squares
+                residuals = y - coefficients[:, None] * x
+                found = coefficients * squares / np.sqrt(((z * residuals) ** 2).sum(axis=1))
+            found[np.abs(coefficients) <= EQUAL * (1 + np.abs(self.y).max())] = (
+                0.0  # blocks that are all alike
+            )
+            return np.clip(np.nan_to_num(found, nan=np.inf), -1 / EQUAL, 1 / EQUAL)
+
+        return t
 
     def coefficients(self, states: Array) -> Array:
         """The coefficient of each row of `states`."""
@@ -276,10 +286,10 @@ def _effect(
     count_on, count_off = int(trial.on.sum()), int(len(trial.on) - trial.on.sum())
     if min(count_on, count_off) < BLOCKS_NEEDED:
         return (workload, metric, np.nan, np.nan, np.nan, np.nan, count_on, count_off)
-    states = _draws(trial.on, usable["trial"], draws, seed)
-    low, high = _interval(trial, states, alpha)
+    statistic = trial.statistic(_draws(trial.on, usable["trial"], draws, seed))
+    low, high = _interval(trial, statistic, alpha)
     effect, low, high = (100 * float(np.expm1(value)) for value in (trial.estimate(), low, high))
-    return (workload, metric, effect, low, high, _p(trial, states, 0.0), count_on, count_off)
+    return (workload, metric, effect, low, high, _p(statistic, 0.0), count_on, count_off)
 
 
 def _compared(
@@ -332,23 +342,23 @@ def _draws(on: Array, trials: pd.Series, draws: int, seed: int) -> Array:
     return states
 
 
-def _p(trial: _Trial, states: Array, shift: float) -> float:
+def _p(statistic: Statistic, shift: float) -> float:
     """The share of draws at least as extreme as the one that happened, which is itself one of them."""
-    t = np.abs(trial.t(states, shift))
+    t = np.abs(statistic(shift))
     return float((t >= t[0] * (1 - 1e-9)).mean())
 
 
-def _interval(trial: _Trial, states: Array, alpha: float) -> tuple[float, float]:
+def _interval(trial: _Trial, statistic: Statistic, alpha: float) -> tuple[float, float]:
     """The shifts that are not rejected, found by bisection on each side of the estimate; missing where none is."""
     centre = trial.estimate()
     step = float(np.std(trial.y)) + 1e-6
-    return _edge(trial, states, alpha, centre, -step), _edge(trial, states, alpha, centre, step)
+    return _edge(statistic, alpha, centre, -step), _edge(statistic, alpha, centre, step)
 
 
-def _edge(trial: _Trial, states: Array, alpha: float, inside: float, step: float) -> float:
+def _edge(statistic: Statistic, alpha: float, inside: float, step: float) -> float:
     outside = inside + step
     for _ in range(20):
-        if _p(trial, states, outside) <= alpha:
+        if _p(statistic, outside) <= alpha:
             break
         inside, outside = outside, outside + step
         step *= 2
@@ -356,7 +366,7 @@ def _edge(trial: _Trial, states: Array, alpha: float, inside: float, step: float
         return float("nan")
     for _ in range(24):
         middle = (inside + outside) / 2
-        inside, outside = (inside, middle) if _p(trial, states, middle) <= alpha else (middle, outside)
+        inside, outside = (inside, middle) if _p(statistic, middle) <= alpha else (middle, outside)
     return outside
 
 
@@ -393,9 +403,9 @@ def _growth(
         return (np.nan,) * 6
     constant = _held_constant(mine[known], trials, workload, [])
     trial = _Trial(rates[known], on, _scale(on, mine["trial"][known]), _annihilator(constant))
-    states = _draws(on, mine["trial"][known], draws, seed)
+    statistic = trial.statistic(_draws(on, mine["trial"][known], draws, seed))
     means = trial.y[on == 1].mean(), trial.y[on == 0].mean()
-    return (*means, trial.estimate(), *_interval(trial, states, alpha), _p(trial, states, 0.0))
+    return (*means, trial.estimate(), *_interval(trial, statistic, alpha), _p(statistic, 0.0))
 
 
 SLOPES_OF = 300
