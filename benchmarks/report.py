@@ -37,8 +37,9 @@ import nbformat
 import numpy as np
 import pandas as pd
 
-from aurora_analysis import Store, Window, resources
+from aurora_analysis import Store, Window
 from aurora_analysis.lab import shop
+from aurora_analysis.report import suite
 
 WEEK = Window("2026-11-09", "2026-11-16")
 QUERIES = 2_000_000
@@ -185,12 +186,17 @@ def kernels(store: Path) -> dict[str, float]:
     """The command over as many empty notebooks as the suite has: what starting their kernels costs."""
     with tempfile.TemporaryDirectory() as folder:
         empty = []
-        for notebook in sorted(resources.notebooks().glob("*.ipynb")):
+        for notebook in _concerned(store):
             opened = nbformat.read(notebook, as_version=4)
             opened.cells = [cell for cell in opened.cells if "parameters" in cell.metadata.get("tags", [])]
             empty.append(Path(folder) / f"empty_{notebook.name}")
             nbformat.write(opened, empty[-1])
         return report(store, *empty)
+
+
+def _concerned(store: Path) -> list[Path]:
+    """The notebooks that the report runs."""
+    return [path for path in suite.notebooks() if suite.concerns(path, Store(store), shop.CLUSTER, WEEK)]
 
 
 def _measured(command: list[str]) -> dict[str, float]:
@@ -273,7 +279,7 @@ def analyses_here(store: Path) -> dict[str, float]:
     plt.switch_backend("agg")
     reading = _Reading()
     numbers: dict[str, float] = {}
-    for notebook in sorted(resources.notebooks().glob("*.ipynb")):
+    for notebook in _concerned(store):
         began = time.process_time()
         _run(nbformat.read(notebook, as_version=4), store)
         for number in plt.get_fignums():
