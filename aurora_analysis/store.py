@@ -96,7 +96,8 @@ class Store:
         for column, least in (at_least or {}).items():
             wanted &= ds.field(column) >= least
         files = _files(delta, cluster, None if overlapping else window, _texts(spec, columns))
-        found = _without_null_categories(files.to_table(filter=wanted, columns=named))
+        found = files.to_table(filter=wanted, columns=named, fragment_readahead=1)  # less memory, as fast
+        found = _without_null_categories(found)
         return _ordered(found.to_pandas(split_blocks=True, self_destruct=True), spec)
 
     def days(

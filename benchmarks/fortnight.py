@@ -119,7 +119,7 @@ def _drawn(
 def _estimate(store: Store, cluster: str, window: Window, placebos: int) -> pd.DataFrame:
     """What ordinary days say, to one who does not know the draw."""
     slow = store.read("slow_queries", window, cluster=cluster, overlapping=True)
-    load = store.read("db_load", window, cluster=cluster, where=exposure_sources.ASKED)
+    load = store.read("db_load", window, cluster=cluster, **exposure_sources.ASKED)
     seen = (store.coverage(window, cluster=cluster), store.instances(window, cluster=cluster), window)
     on_writer = store.roles(slow, cluster=cluster, time="started_at") == "writer"
     readers = exposure_sources.exposure(slow[~on_writer], load, *seen, shortest_s=SHORTEST_RUN_S)

@@ -103,8 +103,8 @@ def statement_load(db_load: pd.DataFrame) -> pd.Series:
     periods = db_load[["time", "instance", "period_s"]].drop_duplicates(["time", "instance"])
     observed_s = listed["instance"].map(periods.groupby("instance")["period_s"].sum()).astype(float)
     shares = listed["active_sessions"] * listed["period_s"] / observed_s
-    digests = listed["member"].astype(str)
-    return shares.groupby(digests).sum().sort_values(ascending=False).rename_axis("digest")
+    sums = shares.groupby(listed["member"], observed=True).sum()
+    return sums.set_axis(sums.index.astype(str)).sort_values(ascending=False).rename_axis("digest")
 
 
 def statistics(statement_metrics: pd.DataFrame, window: Window) -> pd.DataFrame:

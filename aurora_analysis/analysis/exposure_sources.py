@@ -12,6 +12,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +29,11 @@ Rule = Mapping[str, Sequence[str]]
 DIMENSIONS = {"user": "user", "host": "host", "database": "database", "digest": "sql"}
 """What a rule may ask of the db load, which tells of one dimension at a time; `instance` may stand beside it."""
 
-ASKED = {"dimension": [*DIMENSIONS.values()]}
-"""The rows of `db_load` that are needed, as the store is asked for them."""
+ASKED: dict[str, Any] = {
+    "where": {"dimension": [*DIMENSIONS.values()]},
+    "columns": ["period_s", "instance", "dimension", "member", "active_sessions"],
+}
+"""What is needed of `db_load`, as the store is asked for it."""
 
 REST = "(other)"
 """The member that stands for all that are not listed."""
