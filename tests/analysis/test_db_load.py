@@ -108,6 +108,78 @@ def test_too_little_seen_is_unknown():
     assert "33 % of the window observed" in verdict.sentence
 
 
+PLANTED = {
+    "CPU": {"cpu": 0.8, "synch/mutex/innodb/trx_sys_mutex": 0.2},
+    "row locks": {"synch/cond/innodb/row_lock_wait_cond": 0.6, "io/table/sql/handler": 0.3, "cpu": 0.1},
+    "commit path": {
+        "io/aurora_redo_log_flush": 0.5,
+        "synch/cond/sql/MYSQL_BIN_LOG::COND_done": 0.3,
+        "cpu": 0.2,
+    },
+    "buffer misses": {
+        "synch/sxlock/innodb/hash_table_locks": 0.4,
+        "synch/mutex/innodb/buf_pool_mutex": 0.2,
+        "io/table/sql/handler": 0.4,
+    },
+    "connections": {
+        "io/socket/sql/client_connection": 0.4,
+        "synch/mutex/sql/LOCK_connection_count": 0.2,
+        "cpu": 0.4,
+    },
+    "metadata locks": {"synch/cond/sql/MDL_context::COND_wait_status": 0.9, "cpu": 0.1},
+    "client not reading": {"io/aurora_respond_to_client": 0.7, "cpu": 0.3},
+}
+"""Bottleneck → what the sessions wait for that it makes, with what comes along."""
+
+ORDINARY = {
+    "cpu": 1.2,
+    "io/table/sql/handler": 0.6,
+    "io/aurora_redo_log_flush": 0.2,
+    "io/aurora_respond_to_client": 0.1,
+    "synch/cond/innodb/row_lock_wait_cond": 0.05,
+}
+"""Sessions of a day on which nothing is short."""
+
+
+def day_of(planted: dict[str, float], sessions: float, hours: tuple[float, float], vcpus: float, seed: int):
+    """The verdict on a day with its rhythm and noise, and so many sessions more between two hours of it."""
+    rng, day = np.random.default_rng(seed), HOUR.start + pd.Timedelta(days=1)
+    times = pd.date_range(HOUR.start, day, freq="5min", inclusive="left")
+    hour = np.arange(len(times)) / 12
+    more = np.where((hour >= hours[0]) & (hour < hours[1]), sessions, 0.0)
+    rhythm = 1 + 0.4 * np.sin(2 * np.pi * (hour - 9) / 24)
+    sessions_of = {
+        event: usual * rhythm + planted.get(event, 0) * more
+        for event, usual in (dict.fromkeys(planted, 0.0) | ORDINARY).items()
+    }
+    noisy = pd.DataFrame(sessions_of, index=times) * rng.gamma(8, 1 / 8, (len(times), len(sessions_of)))
+    load = noisy.rename_axis("time").reset_index().melt("time", None, "member", "active_sessions")
+    load = load.assign(period_s=300.0, instance="db-1", dimension="wait_event")
+    classes = db_load.by_class(load)
+    profiles = db_load.profile(classes, INSTANCES.assign(vcpus=vcpus), Window(HOUR.start, day))
+    return db_load.verdicts(classes, profiles, NO_METRICS)[0]
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_crowd_is_named(name):
+    """Twenty sessions more on eight vCPUs, for two hours: an alarm, and the right name each time."""
+    told = [day_of(PLANTED[name], 20.0, (10, 12), 8, seed) for seed in range(5)]
+    assert {(verdict.level, verdict.severity) for verdict in told} == {(name, "act")}
+
+
+@pytest.mark.parametrize("name", [name for name in PLANTED if name != "CPU"])
+def test_planted_waiting_is_named_without_a_crowd(name):
+    """Four sessions more all day, on sixteen vCPUs: no crowd, but the same name, and a look will do."""
+    told = [day_of(PLANTED[name], 4.0, (0, 24), 16, seed) for seed in range(5)]
+    assert {(verdict.level, verdict.severity) for verdict in told} == {(name, "watch")}
+
+
+def test_a_quiet_day_has_no_bottleneck():
+    """On twenty days on which nothing is short none is named."""
+    told = [day_of({}, 0.0, (0, 0), 8, seed) for seed in range(20)]
+    assert {(verdict.level, verdict.severity) for verdict in told} == {("no bottleneck", "ok")}
+
+
 def test_unknown_vcpus_are_said():
     """Without them the crowd rule cannot hold; the waiting rule still does."""
     classes = db_load.by_class(load(io__aurora_redo_log_flush=9.0))
