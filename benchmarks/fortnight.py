@@ -61,7 +61,8 @@ def main() -> int:
         for one in options.stores
     ]
     table = pd.concat(found, ignore_index=True)
-    text = "\n".join([_table(table), "", *_summary(table)])
+    granted = pd.concat([assumed(Store(one), options.cluster) for one in options.stores])
+    text = "\n".join([_table(table), "", *_summary(table), *_assumptions(granted)])
     print(text)
     if options.output:
         options.output.write_text(f"{ABOUT}\n{text}\n", encoding="utf-8")
@@ -79,8 +80,23 @@ def compared(store: Store, cluster: str, placebos: int = 0) -> pd.DataFrame:
     return side_by_side(drawn, _estimate(store, cluster, window, placebos))
 
 
-def truth(latency: pd.DataFrame, trials: pd.DataFrame, planned: pd.Series) -> pd.DataFrame:
-    """What the draw says: the effect of each workload that was on or off at random.
+def assumed(store: Store, cluster: str) -> pd.DataFrame:
+    """What the comparison takes for granted, by the same draw: the culprit changes neither the writes nor what follows.
+
+    One row a metric, and `what` it was asked of: the half hour after each planned run, or the run itself.
+    """
+    window = store.span(cluster)
+    trials = store.read("trials", window, cluster=cluster)
+    planned = store.metric("planned_rate", window, cluster=cluster)
+    after = truth(store.metrics(evidence.OUTCOMES, window, cluster=cluster), trials, planned, after=True)
+    writes = truth(store.metrics([evidence.LOAD], window, cluster=cluster), trials, planned)
+    return pd.concat([after.assign(what="after a run"), writes.assign(what="during a run")])
+
+
+def truth(
+    latency: pd.DataFrame, trials: pd.DataFrame, planned: pd.Series, *, after: bool = False
+) -> pd.DataFrame:
+    """What the draw says: the effect of each workload that was on or off at random, or `after` it, on the next half hour.
 
     Held constant is what that draw cannot have touched: the planned load, what else was open, and how slow the machine
     was in the minutes around the run, which are those outside every planned run of the workload, whether it was on or
@@ -89,7 +105,7 @@ def truth(latency: pd.DataFrame, trials: pd.DataFrame, planned: pd.Series) -> pd
     blocks = experiment.randomised(trials)
     return pd.concat(
         [
-            _drawn(latency[[metric]], blocks, trials, planned, workload)
+            _drawn(latency[[metric]], blocks, trials, planned, workload, after)
             for workload in sorted(blocks["workload"].unique())
             for metric in latency
         ],
@@ -98,7 +114,12 @@ def truth(latency: pd.DataFrame, trials: pd.DataFrame, planned: pd.Series) -> pd
 
 
 def _drawn(
-    latency: pd.DataFrame, blocks: pd.DataFrame, trials: pd.DataFrame, planned: pd.Series, workload: str
+    latency: pd.DataFrame,
+    blocks: pd.DataFrame,
+    trials: pd.DataFrame,
+    planned: pd.Series,
+    workload: str,
+    after: bool,
 ) -> pd.DataFrame:
     """The randomisation test of one workload and metric; of a covariate the logarithm is held constant."""
     mine = blocks[blocks["workload"] == workload]
@@ -113,7 +134,8 @@ def _drawn(
         for name, runs in ran.groupby("workload")
     }
     covariate = pd.DataFrame({"planned": planned, "level": np.exp(level), **others}, index=planned.index)
-    return experiment.effects(latency, mine, covariate=covariate, draws=DRAWS)
+    following = mine.assign(time=mine["end"], end=mine["end"] + pd.Timedelta(minutes=exposure.TAIL_MINUTES))
+    return experiment.effects(latency, following if after else mine, covariate=covariate, draws=DRAWS)
 
 
 def _estimate(store: Store, cluster: str, window: Window, placebos: int) -> pd.DataFrame:
@@ -213,12 +235,22 @@ def _summary(table: pd.DataFrame) -> list[str]:
 
 def _differences(table: pd.DataFrame) -> list[str]:
     """By how much the estimate is above the truth in the mean of recordings, where the same sign in all would show."""
-    apart = table.assign(apart=table["effect_pct"] - table["effect_pct_truth"]).dropna(subset=["apart"])
-    told = apart.groupby(["workload", "metric"])["apart"].agg(["mean", "sem"])
+    apart = table.assign(points=table["effect_pct"] - table["effect_pct_truth"])
+    return _means(apart, "estimate less truth")
+
+
+def _assumptions(granted: pd.DataFrame) -> list[str]:
+    """What the culprit did to what it should not touch, in the mean of recordings."""
+    mine = granted[granted["workload"] == CULPRIT].rename(columns={"effect_pct": "points"})
+    return [line for what, rows in mine.groupby("what") for line in _means(rows, f"by the draw, {what}")]
+
+
+def _means(table: pd.DataFrame, what: str) -> list[str]:
+    """The mean of `points` over recordings with its standard error, which one recording does not have."""
+    found = table.groupby(["workload", "metric"])["points"].agg(["mean", "sem"]).dropna()
     return [
-        f"- estimate less truth, {workload}, {metric}: {row['mean']:+.1f} points (standard error {row['sem']:.1f})"
-        for (workload, metric), row in told.iterrows()
-        if pd.notna(row["sem"])
+        f"- {what}: {workload}, {metric}: {row['mean']:+.1f} points (standard error {row['sem']:.1f})"
+        for (workload, metric), row in found.iterrows()
     ]
 
 
