@@ -9,12 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import special, stats
 
-from aurora_analysis.analysis.matching import Array, row_mean
+from aurora_analysis.analysis.matching import Array, Sums, log_ratio, row_mean
+
+WEEKS_NEEDED = 5
+"""The window and four earlier weeks: with fewer a spread from week to week would only look like one."""
+
+SIBLINGS_NEEDED = 5
+"""With fewer others, one or two of them decide what all did."""
+
+Rows = npt.NDArray[np.bool_]
 
 KIN_NEEDED = 3
 """With fewer rows of a kind each stands alone."""
@@ -30,10 +41,10 @@ class Spread:
     variance: Array
     df: Array
 
-    def __getitem__(self, rows: Array) -> Spread:
+    def __getitem__(self, rows: Rows) -> Spread:
         return Spread(self.variance[rows], self.df[rows])
 
-    def __setitem__(self, rows: Array, other: Spread) -> None:
+    def __setitem__(self, rows: Rows, other: Spread) -> None:
         self.variance[rows], self.df[rows] = other.variance, other.df
 
 
@@ -52,6 +63,57 @@ class Effect:
     def half(self, p: float) -> Array:
         """Half the interval that this p-value belongs to."""
         return np.multiply(stats.t.isf(p / 2, self.df), self.se)
+
+
+@dataclass(frozen=True)
+class Against:
+    """What each subject did against weeks: `unusual` by itself, `apart` from its siblings, what those did `alike`.
+
+    With its `spread` from week to week (of logarithms), the `weeks` that tell it, the window included, and the number
+    of its `siblings`.
+    """
+
+    moves: dict[str, Effect]
+    spread: Array
+    weeks: Array
+    siblings: Array
+
+
+def against_weeks(
+    now: Sums, weeks: Sequence[Sums], baseline: tuple[Sums, float] | None, kinds: Sequence[str], lone: Rows
+) -> Against:
+    """Each subject against its ordinary week, or against a baseline that lasted so many weeks.
+
+    What a kind did alike is told of where it has siblings enough; `lone` subjects have none.
+    """
+    if not weeks:
+        none = np.full(len(kinds), np.nan)
+        moves = dict.fromkeys(("unusual", "apart", "alike"), Effect(none, none, none))
+        return Against(moves, spread=none, weeks=np.ones(len(kinds)), siblings=np.zeros(len(kinds)))
+    ordinary = reduce(add, weeks)
+    sides = [now, *([baseline[0]] if baseline else [])]
+    logs = np.column_stack([*(log_ratio(side, ordinary) for side in sides), *_among_others(weeks)])
+    told = np.isfinite(logs[:, -len(weeks) :]).sum(axis=1)
+    logs[told + 1 < WEEKS_NEEDED] = np.nan
+    there = pd.Series(np.isfinite(logs[:, 0])).groupby(np.asarray(kinds)).transform("sum").to_numpy()
+    siblings = np.where(lone, 0, np.maximum(there - 1, 0))
+    of_kind = np.where((siblings < SIBLINGS_NEEDED)[:, None], np.nan, alike(logs, kinds))
+    parts = {"unusual": logs, "apart": logs - of_kind, "alike": of_kind}
+    spread = spreads(logs[:, -len(weeks) :], kinds)
+    lasted, reference = (baseline[1], slice(1, 2)) if baseline else (np.maximum(told, 1), slice(1, None))
+    moves = {
+        name: Effect(
+            part[:, 0] - row_mean(part[:, reference]), np.sqrt(one.variance * (1 + 1 / lasted)), one.df
+        )
+        for (name, part), one in zip(parts.items(), spread)
+    }
+    return Against(moves, np.sqrt(spread[0].variance), told + 1, siblings)
+
+
+def _among_others(weeks: Sequence[Sums]) -> list[Array]:
+    """Each week against the mean of all, by way of the others: matched with itself it would seem to be like them."""
+    others = [reduce(add, [*weeks[:n], *weeks[n + 1 :]]) for n in range(len(weeks))] if weeks[1:] else weeks
+    return [(1 - 1 / len(weeks)) * log_ratio(*pair) for pair in zip(weeks, others)]
 
 
 def alike(logs: Array, kinds: Sequence[str]) -> Array:

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from datetime import timedelta
 from functools import reduce
-from operator import add, and_
+from operator import and_
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ from aurora_analysis.analysis import matching, spread
 from aurora_analysis.analysis.experiment import adjusted
 from aurora_analysis.analysis.matching import Array, Sums
 from aurora_analysis.analysis.sparkline import Sparkline, sparklines
-from aurora_analysis.analysis.spread import Effect
+from aurora_analysis.analysis.spread import WEEKS_NEEDED, Effect
 from aurora_analysis.analysis.verdict import SEVERITIES, Severity, Verdict, by_severity
 from aurora_analysis.tables import METRICS
 from aurora_analysis.window import Window
@@ -49,14 +49,8 @@ KEY_METRICS = [
 
 UNITS = {"throughput": "calls/h", "latency": "ms"} | {name: METRICS[name][0] for name in KEY_METRICS}
 
-WEEKS_NEEDED = 5
-"""The window and four earlier weeks: with fewer a spread from week to week would only look like one."""
-
 MOST_WEEKS = 8
 """Older weeks tell of another workload."""
-
-SIBLINGS_NEEDED = 5
-"""With fewer others, one or two of them decide what all did."""
 
 TESTED = ["unusual", "apart"]
 """Two questions asked of each subject; one adjustment for the number of both."""
@@ -235,13 +229,16 @@ def changes(
     is_week = before == window.previous() or before in weeks
     baseline = None if is_week else (then, max(1.0, before.duration / timedelta(days=7)))
     change, means = _compared(*pair, weekly=weekly)
-    by_weeks, counts = _weekly(now, known, baseline, _kinds(now, subjects))
-    tested = {name: np.where(means["hours_matched"] > 0, by_weeks[name].p, np.nan) for name in TESTED}
-    p = dict(zip(TESTED, np.split(adjusted(pd.Series(np.concatenate([*tested.values()]))), len(TESTED))))
-    strict = alpha / max(np.isfinite([*tested.values()]).sum(), 1)
-    told = means | counts | {"p_adjusted": p["unusual"], "apart_p_adjusted": p["apart"]}
-    told |= _percents({"": change} | by_weeks, alpha)
-    told["detectable_pct"] = _detectable(change, by_weeks, strict, alpha, materiality_pct)
+    lone = subjects.get_level_values("digest") == ""
+    ordinary = spread.against_weeks(now, known, baseline, _kinds(now, subjects), lone)
+    moved = ordinary.moves
+    tested = [np.where(means["hours_matched"] > 0, moved[name].p, np.nan) for name in TESTED]
+    p = np.split(adjusted(pd.Series(np.concatenate(tested))), len(TESTED))
+    strict = alpha / max(np.isfinite(tested).sum(), 1)
+    told = means | {"weeks": ordinary.weeks, "siblings": ordinary.siblings}
+    told |= {"spread_pct": 100 * ordinary.spread, "p_adjusted": p[0], "apart_p_adjusted": p[1]}
+    told |= _percents({"": change} | moved, alpha)
+    told["detectable_pct"] = _detectable(change, moved, strict, alpha, materiality_pct)
     frame = pd.DataFrame(told, index=subjects).reset_index()
     frame = frame[frame["hours_matched"] > 0].sort_values(
         "seat", key=_writer_first, kind="stable", ignore_index=True
@@ -309,52 +306,6 @@ def _compared(now: Sums, before: Sums, *, weekly: bool) -> tuple[Effect, dict[st
         "matched_by": "hour and weekday" if weekly else "hour",
     }
     return Effect(matching.log_ratio(now, before), *error), means
-
-
-def _weekly(
-    now: Sums, weeks: Sequence[Sums], baseline: tuple[Sums, float] | None, kinds: list[str]
-) -> tuple[dict[str, Effect], dict[str, Array]]:
-    """Each subject against its ordinary week, or against a baseline that lasted so many weeks: see `changes`."""
-    if not weeks:
-        none = np.full(len(kinds), np.nan)
-        counts = {"weeks": np.ones(len(kinds)), "siblings": 0 * none, "spread_pct": none}
-        return dict.fromkeys([*TESTED, "alike"], Effect(none, none, none)), counts
-    ordinary = reduce(add, weeks)
-    sides = [now, *([baseline[0]] if baseline else [])]
-    logs = np.column_stack([*(matching.log_ratio(side, ordinary) for side in sides), *_among_others(weeks)])
-    told = np.isfinite(logs[:, -len(weeks) :]).sum(axis=1)
-    logs[told + 1 < WEEKS_NEEDED] = np.nan
-    siblings, alike = _siblings(logs, kinds)
-    parts = {"unusual": logs, "apart": logs - alike, "alike": alike}
-    spreads = spread.spreads(logs[:, -len(weeks) :], kinds)
-    lasted = baseline[1] if baseline else np.maximum(told, 1)
-    moves = {
-        name: Effect(
-            part[:, 0] - matching.row_mean(part[:, 1:2] if baseline else part[:, 1:]),
-            np.sqrt(one.variance * (1 + 1 / lasted)),
-            one.df,
-        )
-        for (name, part), one in zip(parts.items(), spreads)
-    }
-    return moves, {
-        "weeks": told + 1,
-        "siblings": siblings,
-        "spread_pct": 100 * np.sqrt(spreads[0].variance),
-    }
-
-
-def _among_others(weeks: Sequence[Sums]) -> list[Array]:
-    """Each week against the mean of all, by way of the others: matched with itself it would seem to be like them."""
-    others = [reduce(add, [*weeks[:n], *weeks[n + 1 :]]) for n in range(len(weeks))] if weeks[1:] else weeks
-    return [(1 - 1 / len(weeks)) * matching.log_ratio(*pair) for pair in zip(weeks, others)]
-
-
-def _siblings(logs: Array, kinds: list[str]) -> tuple[Array, Array]:
-    """How many other statements of its kind each has, and what all of them did alike; missing where they are few."""
-    there = pd.Series(np.isfinite(logs[:, 0])).groupby(np.asarray(kinds)).transform("sum").to_numpy()
-    siblings = np.where(np.isin(kinds, KEY_METRICS), 0, np.maximum(there - 1, 0))
-    few = siblings < SIBLINGS_NEEDED
-    return siblings, np.where(few[:, None], np.nan, spread.alike(logs, kinds))
 
 
 def _detectable(

@@ -319,6 +319,17 @@ def test_a_seat_is_judged_by_its_worst_metric():
     assert said.numbers["metric"] == "commit_latency"
 
 
+def test_an_ordinary_seat_tells_what_it_would_have_found():
+    """Commit latency of an ordinary week: no change was found, and the sentence says from which size on it is."""
+    rows = statistics(spread=0.08).query("digest == 'd0'").assign(name="commit_latency", statistic="average")
+    hours = workload_change.metric_hours(rows.rename(columns={"mean_latency_ms": "value"}))
+    seats = workload_change.seated(hours, pd.Series("writer", index=hours.index))
+    found = workload_change.changes(seats, WEEK, WEEK.previous(), workload_change.earlier(WEEK, LONG_AGO, 7))
+    said = workload_change.verdicts(found, workload_change.moves(load(), load()))[0]
+    assert (said.subject, said.level) == ("writer", "ordinary")
+    assert re.search(r"\(8 weeks\); a change is found \(4 times in 5\) from \d\d % on\.", said.sentence)
+
+
 def test_a_summary_reads_as_people_say_it():
     """One row a subject; the interval stands beside its change, and no column where weeks tell nothing."""
     row = one(workload_change.summary(changes(statistics(2, slower=1.5), 2)))
