@@ -230,7 +230,8 @@ _NUMBER = re.compile(
     rb"[0-9](?<![\w$\x80-\xff][0-9])"
     rb"(?:(?<=0)[xX][0-9a-fA-F]+|(?<=0)[bB][01]+|[0-9]*\.?[0-9]*(?:[eE][-+]?[0-9]+)?)(?![\w$\x80-\xff])"
 )
-_ITEM = r"(?:\x01|[-+]?(?:0[xX][0-9a-fA-F]++|[0-9]++(?:\.[0-9]*+)?(?:[eE][-+]?[0-9]++)?)|NULL|null)(?=\s*+[,)])\s*+"
+_UNSIGNED = r"0[xX][0-9a-fA-F]++|[0-9]++(?:\.[0-9]*+(?:[eE][-+]?[0-9]++)?|[eE][-+]?[0-9]++)?"
+_ITEM = rf"(?:\x01|{_UNSIGNED}|NULL|null|[-+](?:{_UNSIGNED}))\s*+"
 _ROW = rf"\(\s*+{_ITEM}(?:,\s*+{_ITEM})++\)"
 _ROWS = re.compile(rf"{_ROW}(?:\s*+,\s*+{_ROW})*+".encode())
 _LIST = re.compile(rb"\x01(?:\s*,\s*(?:[-+]?\x01|NULL\b|null\b))+")

@@ -119,10 +119,10 @@ _TIME = b"\n# Time: "
 
 _HEADER = re.compile(
     rb"""
-    ([^\[\n]{,255})\[([^\]\n]{,255})\]\ @\ *([^\[\n]{,255}?)\ *\[([^\]\n]{,255})\](?:\s+Id:\s*(\d{1,18}))?[^\n]*\n
+    ([^\[\n]{,255}+)\[([^\]\n]{,255}+)\]\ @\ *([^\[\n]{,255}?)\ *\[([^\]\n]{,255})\](?:\s+Id:\s*(\d{1,18}))?[^\n]*\n
     (?:\#\ (?:Thread_id:\ (\d{1,18})\ +)?Schema:\ ([^\n\[]*?(?:\n[^\#\n\[][^\n\[]*?)?)(?:\ \ (QC_hit:)?[^\n\[]*)?\n)? # Percona; MariaDB
-    \#\ Query_time:\ (\d{1,9}\.?\d*)\s+Lock_time:\ (\d{1,9}\.?\d*)\s+Rows_sent:\ (\d+)\s+Rows_examined:\ (\d+)
-    ((?:[^\n]*(?:\n|\Z))(?:\#(?!\ administrator\ command)[^\n]*(?:\n|\Z))*)                    # more fields
+    \#\ Query_time:\ (\d{1,9}+\.?+\d*+)\s++Lock_time:\ (\d{1,9}+\.?+\d*+)\s++Rows_sent:\ (\d++)\s++Rows_examined:\ (\d++)
+    ([^\n]*+(?:\n|\Z)(?:\#(?!\ administrator\ command)[^\n]*+(?:\n|\Z))*+)                       # more fields
     (?:use\ ([^\n]*?|[^\n\[]{,255}\n(?!SET\ )[^\n\[]{,255}?);(?:\n|\Z))?                           # a name may have a line end
     (?:SET\ [^\n;]*?timestamp=(\d{1,10})(?:\.\d+)?;(?:\n|\Z))?
     """,
