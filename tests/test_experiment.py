@@ -165,7 +165,7 @@ def test_growth_of_the_history_list_is_told_with_its_interval(stood):
     second, on = np.arange(480) % 40, np.repeat(rows["assigned"].to_numpy(), 40)
     grown = np.where(on & (second < 29), np.maximum(stood - 20 * second, 10.0 * second), stood)
     history = pd.Series(grown + np.random.default_rng(0).normal(0, 3, 480), index)
-    found = inferring.history_growth(history, rows).iloc[0]
+    found = inferring.history_growth(history, rows, draws=999).iloc[0]
     assert found["difference"] == pytest.approx(36_000, rel=0.03)
     assert 0 < found["ci_low"] < found["difference"] < found["ci_high"]
     assert found["p"] < 0.01
