@@ -27,9 +27,9 @@ RUN = {
 DIGEST = "0c5ae9b67c750a82"
 VERDICTS = [
     Verdict(
-        "load", f"one {severity}", "so", severity, "It was so.", {}, f"Seen of {DIGEST}.", "Look."
+        "load", f"one {severity}", level, severity, "It was so.", {}, f"Seen of {DIGEST}.", "Look."
     ).to_dict()
-    for severity in ("act", "watch", "unknown", "ok")
+    for severity, level in (("act", "so"), ("watch", "so"), ("unknown", "unknown"), ("ok", "so"))
 ]
 HOURS = pd.DataFrame({"time": pd.date_range(WINDOW["start"], periods=168, freq="h"), "value": 1.0})
 LINES = sparklines(
