@@ -358,14 +358,14 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
     Of ordinary weeks and siblings there are columns only where they tell something.
     """
     moves = {"change [%]": CHANGE, "ordinary weeks [%]": UNUSUAL, "against siblings [%]": APARTNESS}
-    told = found[SUBJECT].assign(before=_with_unit(found, "before"), now=_with_unit(found, "now"))
+    told = found[SUBJECT].assign(level=found["level"].where(~found["apart"], found["level"] + ", apart"))
+    told = told.assign(before=_with_unit(found, "before"), now=_with_unit(found, "now"))
     told = told.assign(**{name: _with_intervals(found[columns]) for name, columns in moves.items()})
     told["detectable [%]"] = [
         MISSING if np.isnan(value) else f"{value:.1f}" for value in found["detectable_pct"]
     ]
     told = told.loc[:, ~(told == MISSING).all() | told.empty]
-    level = found["level"].where(~found["apart"], found["level"] + ", apart")
-    return told.assign(hours=found["hours_matched"], weeks=found["weeks"], level=level)
+    return told.assign(hours=found["hours_matched"], weeks=found["weeks"])
 
 
 def foremost(found: pd.DataFrame, moved: pd.DataFrame, *, most: int = 10) -> pd.DataFrame:
@@ -373,7 +373,9 @@ def foremost(found: pd.DataFrame, moved: pd.DataFrame, *, most: int = 10) -> pd.
     changed = found[(found["digest"] != "") & (found["apart"] | (found["level"] == "changed"))]
     largest = changed[["unusual_pct", "apart_pct"]].abs().max(axis=1)
     changed = changed.assign(largest=largest).sort_values(["apart", "largest"], ascending=False)
-    return found[found["digest"].isin(pd.concat([changed["digest"], moved["digest"]]).unique()[:most])]
+    digests = pd.Index(pd.concat([changed["digest"], moved["digest"]]).unique()[:most])
+    rows = found[found["digest"].isin(digests)]
+    return rows.sort_values("digest", key=digests.get_indexer, kind="stable", ignore_index=True)
 
 
 def alike(found: pd.DataFrame) -> pd.DataFrame:
@@ -381,10 +383,15 @@ def alike(found: pd.DataFrame) -> pd.DataFrame:
 
     `seat, measure, statements, moved [%]`: their median against ordinary weeks; missing where they are few.
     """
-    rows = found[found["alike_pct"].notna()].sort_values("siblings", ascending=False, kind="stable")
-    rows = rows.drop_duplicates(["seat", "measure"]).sort_index()
+    rows = _alike(found)
     moved = _with_intervals(rows[ALIKE])
     return rows[["seat", "measure"]].assign(statements=rows["siblings"] + 1, **{"moved [%]": moved})
+
+
+def _alike(found: pd.DataFrame) -> pd.DataFrame:
+    """One row a seat and measure: of the kind that most of its statements are of."""
+    rows = found[found["alike_pct"].notna()].sort_values("siblings", ascending=False, kind="stable")
+    return rows.drop_duplicates(["seat", "measure"]).sort_index()
 
 
 def _with_unit(found: pd.DataFrame, column: str) -> list[str]:
@@ -555,10 +562,10 @@ def _named(rows: pd.DataFrame, move: str) -> str:
 
 def _alike_sentence(rows: pd.DataFrame, apart: pd.DataFrame) -> str:
     """How many moved against their siblings, and what the siblings did that moved most."""
-    together = rows[rows["alike_pct"].notna()]
-    if together.empty:
+    together = _alike(rows).to_dict("records")
+    if not together:
         return ""
-    most = max(together.to_dict("records"), key=lambda row: abs(row["alike_pct"]))
+    most = max(together, key=lambda row: abs(row["alike_pct"]))
     return (
         f" {apart['digest'].nunique()} changed against their siblings{_named(apart, 'apart')}; what siblings did alike was "
         f"at most {most['measure']} {most['alike_pct']:+.0f} % [{most['alike_low_pct']:+.0f}, "
