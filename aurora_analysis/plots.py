@@ -197,13 +197,13 @@ def intervals(
 
 def _interval(ax: Axes, n: int, estimate: float, low: float, high: float) -> None:
     """One estimate with its interval; an arrow where either leaves the figure."""
-    colour, marker = _colour(n % 2), MARKERS[n % 2]
+    colour = _colour(0)
     ends = np.clip([low, high], -100, FURTHEST_PCT)
     ax.plot(ends, [n, n], color=colour, linewidth=2)
     if estimate > FURTHEST_PCT or high > FURTHEST_PCT:
         ax.plot(FURTHEST_PCT, n, marker=">", color=colour, markersize=7)
     if estimate <= FURTHEST_PCT:
-        ax.plot(estimate, n, marker=marker, color=colour, markersize=6)
+        ax.plot(estimate, n, marker="o", color=colour, markersize=6)
         return
     label = f"{estimate:+,.0f} %"
     ax.text(FURTHEST_PCT, n, label + "  ", ha="right", va="bottom", fontsize=8, color=INK)
