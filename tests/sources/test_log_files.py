@@ -50,6 +50,16 @@ def ingested(folder: Path, *names: str, batch: int = log_files.BATCH) -> Store:
     return store
 
 
+def ingesting(name: str, folder: Path) -> subprocess.Popen[bytes]:
+    """A process that says that it is ready, and then fills the store in many small batches."""
+    program = (
+        "import sys\nfrom aurora_analysis.sources import log_files\n"
+        "print('ready', flush=True)\n"
+        "log_files.ingest(sys.argv[1], sys.argv[2], cluster='shop', instance='shop-1', batch=40)"
+    )
+    return subprocess.Popen([sys.executable, "-c", program, name, folder], stdout=subprocess.PIPE)
+
+
 def same(left, right) -> bool:
     """Whether both stores hold the same tables."""
     return all(a.equals(b) for a, b in zip(tables(left), tables(right)))
@@ -85,14 +95,7 @@ def test_a_killed_ingest_that_runs_again_gives_the_same_table(tmp_path, entries,
     """SIGKILL at any moment leaves a part of it; the next run adds the rest, and coverage comes last."""
     log = written(tmp_path / "slow.log", entries)
     expected = ingested(tmp_path / "expected", log)
-    program = (
-        "import sys\nfrom aurora_analysis.sources import log_files\n"
-        "print('ready', flush=True)\n"
-        "log_files.ingest(sys.argv[1], sys.argv[2], cluster='shop', instance='shop-1', batch=40)"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, log, tmp_path / "store"], stdout=subprocess.PIPE
-    )
+    process = ingesting(log, tmp_path / "store")
     process.stdout.readline()
     time.sleep(random.Random(seed).uniform(0.1, 1.0))
     process.send_signal(signal.SIGKILL)
@@ -102,6 +105,17 @@ def test_a_killed_ingest_that_runs_again_gives_the_same_table(tmp_path, entries,
     assert is_complete or store.read("coverage", cluster="shop").empty
     assert same(ingested(tmp_path / "store", log), expected)
     assert len(store.read("coverage", cluster="shop")) == 1
+
+
+def test_overlapping_files_at_once_give_the_same_table(tmp_path, entries):
+    """Three processes, one store that is not there yet: who was slower looks again at what is there."""
+    parts = {"whole": entries, "early": entries[:430], "late": entries[170:]}
+    names = [written(tmp_path / f"{name}.log", part) for name, part in parts.items()]
+    processes = [ingesting(name, tmp_path / "store") for name in names]
+    for process in processes:
+        process.communicate(timeout=120)
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert same(Store(tmp_path / "store"), ingested(tmp_path / "expected", names[0]))
 
 
 def test_coverage_says_what_was_lost(tmp_path, entries):
