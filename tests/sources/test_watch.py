@@ -226,7 +226,8 @@ def test_statements_are_counted_and_logged_where_the_log_is_a_table(real_server,
         1000 * row["query_time_s"], rel=0.05
     )
     known = store.read("statements", cluster="lab").set_index("digest")
-    assert set(counted.index) == {row["digest"], *known.index[known["kind"] == "update"]}
+    greeted = known.index[known["kind"] == "set"]  # the driver's, where the writing session connected late
+    assert set(counted.index) - set(greeted) == {row["digest"], *known.index[known["kind"] == "update"]}
     assert known.loc[counted.index, "server_digest"].notna().all()
     covered = store.read("coverage", cluster="lab").set_index("table")
     assert set(covered.index) == {"metrics", "slow_queries", "statement_metrics"}
