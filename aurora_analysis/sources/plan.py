@@ -12,7 +12,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -198,7 +198,7 @@ def run(
     threads: Mapping[str, int],
     tell: Callable[[Outcome], object] = lambda outcome: None,
 ) -> list[Outcome]:
-    """Bring every chunk and commit it with its coverage; `tell` hears of each as it is through.
+    """Bring every chunk and commit it with its coverage; `tell` hears of each as it is through, in any order.
 
     `threads` is how many chunks of a service are in flight at once.
     A chunk that fails leaves a coverage row that says why; what would fail in the same way is not tried.
@@ -220,15 +220,12 @@ def run(
     pools = {service: ThreadPoolExecutor(threads[service], service) for service in services}
     try:
         futures = [pools[chunk.service].submit(work, chunk) for chunk in chunks]
-        return [_told(done, tell) for done in as_completed(futures)]
+        for done in as_completed(futures):
+            tell(done.result())
+        return [future.result() for future in futures]
     finally:
         for pool in pools.values():
             pool.shutdown(cancel_futures=True)
-
-
-def _told(done: Future[Outcome], tell: Callable[[Outcome], object]) -> Outcome:
-    tell(done.result())
-    return done.result()
 
 
 def _brought(
