@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -242,17 +243,16 @@ def growth(store: Store) -> pd.Series:
 def null_trials(
     mariadbd: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[], list[Store]]]:
-    """Two A/A trials side by side on a server of their own; they run while other tests do."""
+    """Two A/A trials side by side, each on a server of its own; they run while other tests do."""
     stores = [Store(tmp_path_factory.mktemp(name)) for name in ("one", "two")]
-    with server.running() as ours, written_to(live_server.prepare(ours)):
-        threads = [
-            threading.Thread(
-                target=trial(ours, store, HOLDS_NOTHING).run, args=(schedule(3, 0, seed=seed, start=soon()),)
-            )
-            for seed, store in enumerate(stores)
-        ]
-        for thread in threads:
-            thread.start()
+    with ExitStack() as servers:
+        threads = []
+        for seed, store in enumerate(stores):
+            ours = servers.enter_context(server.running())
+            servers.enter_context(written_to(live_server.prepare(ours)))
+            rows = schedule(3, 0, seed=seed, start=soon())
+            threads.append(threading.Thread(target=trial(ours, store, HOLDS_NOTHING).run, args=(rows,)))
+            threads[-1].start()
         yield lambda: [store for thread, store in zip(threads, stores) if thread.join() is None]
         for thread in threads:
             thread.join()
