@@ -100,9 +100,10 @@ def exposure(
         for name, seen in instances.groupby("instance")
     ]
     told = [reader for reader in readers if (reader.logged | reader.loaded).any()]
+    by_log = dict(iter(logged.groupby(["workload", "instance"])))
     sessions = {
         name: [
-            (reader, reader.sessions(alternatives, _open(logged, name, reader.instance, minutes)))
+            (reader, reader.sessions(alternatives, _open(by_log.get((name, reader.instance)), minutes)))
             for reader in told
         ]
         for name, alternatives in _alternatives(rules, logged, told).items()
@@ -249,13 +250,11 @@ def _alternatives(
     return {**(rules or {}), **own}
 
 
-def _open(runs: pd.DataFrame, workload: str, instance: str, minutes: pd.DatetimeIndex) -> Mask:
-    """The minutes in which one of these runs of the workload was open on the instance."""
-    mine = runs[(runs["workload"] == workload) & (runs["instance"] == instance)]
-    begun = minutes.searchsorted(mine["start"].dt.floor("min"))
-    ended = np.maximum(minutes.searchsorted(mine["end"]), begun)
-    changes = np.bincount(begun, minlength=len(minutes) + 1) - np.bincount(ended, minlength=len(minutes) + 1)
-    return changes.cumsum()[:-1] > 0
+def _open(runs: pd.DataFrame | None, minutes: pd.DatetimeIndex) -> Mask:
+    """The minutes in which one of a workload's runs was open."""
+    if runs is None:
+        return np.zeros(len(minutes), dtype=bool)
+    return np.asarray(workloads.exposure_share(runs, minutes, 60).to_numpy().any(axis=1))
 
 
 def _runs(workload: str, reader: _Reader, sessions: Array, minutes: pd.DatetimeIndex) -> pd.DataFrame:

@@ -120,8 +120,9 @@ def seen_holding(
 
     Answers: who could have held up purge, also where no log tells of it? One that has written counts too where
     `instances` (as the store gives them) say MariaDB: there it holds up purge without a view (tried on 10.11), on
-    MySQL, and so on Aurora, it does not (tried on 5.7.29). One row a stretch of samples in which a transaction did so. At READ COMMITTED a view lasts for a statement only, so such a stretch begins where it was
-    first seen; else it begins with the transaction. Rules that ask for a tag or a database fit none: no sample tells.
+    MySQL, and so on Aurora, it does not (tried on 5.7.29 and 9.7.4). One row a stretch of samples in which a
+    transaction did so. At READ COMMITTED a view lasts for a statement only, so such a stretch begins where it was first
+    seen; else it begins with the transaction. Rules that ask for a tag or a database fit none: no sample tells.
     """
     wrote = (open_transactions["rows_modified"] > 0) & _is_mariadb(instances)
     holding = open_transactions["has_read_view"].eq(True) | wrote
