@@ -103,9 +103,8 @@ def test(arguments: Sequence[str]) -> int:
         return run("-m", "pytest", *arguments)
     verified = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=120"]
     parallel = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]
-    os.environ.setdefault(
-        "OPENBLAS_NUM_THREADS", "1"
-    )  # the cores have a worker each: threads would wait for them
+    # The cores have a worker each: threads would wait for them.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     return max(lint(()), run("-m", "pytest", *parallel, *verified, "tests", "notebooks"))
 
 

@@ -257,9 +257,8 @@ class _Trial:
                 coefficients = z @ y / squares
                 residuals = y - coefficients[:, None] * x
                 found = coefficients * squares / np.sqrt(((z * residuals) ** 2).sum(axis=1))
-            found[np.abs(coefficients) <= EQUAL * (1 + np.abs(self.y).max())] = (
-                0.0  # blocks that are all alike
-            )
+            all_alike = np.abs(coefficients) <= EQUAL * (1 + np.abs(self.y).max())
+            found[all_alike] = 0.0
             return np.clip(np.nan_to_num(found, nan=np.inf), -1 / EQUAL, 1 / EQUAL)
 
         return t
