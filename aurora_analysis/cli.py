@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from aurora_analysis.config import Cluster, Config
-    from aurora_analysis.experiment import Asked
-    from aurora_analysis.fingerprint import SqlMode
+    from aurora_analysis.engines.mysql.fingerprint import SqlMode
+    from aurora_analysis.fetch.chunks import Outcome as Done
+    from aurora_analysis.fetch.chunks import Rate
+    from aurora_analysis.fetch.plan import Work
+    from aurora_analysis.live.experiment import Asked
+    from aurora_analysis.live.status import Purge
     from aurora_analysis.report.runner import Outcome
-    from aurora_analysis.sources.fetch import Work
-    from aurora_analysis.sources.plan import Outcome as Done
-    from aurora_analysis.sources.plan import Rate
-    from aurora_analysis.sources.purge import Purge
     from aurora_analysis.store import Store
 
 
@@ -250,8 +250,8 @@ def fetch(
     Exit code 1: something could not be had; a line and `store coverage` say what, and the next fetch asks again.
     """
     from aurora_analysis import config
-    from aurora_analysis.sources import fetch as fetching
-    from aurora_analysis.sources import plan
+    from aurora_analysis.fetch import chunks
+    from aurora_analysis.fetch import plan as fetching
     from aurora_analysis.store import Store
 
     asked = span.window(_now(pretended))
@@ -269,7 +269,7 @@ def fetch(
         click.echo(line, err=not dry_run)
     if dry_run:
         return
-    threads = plan.threads(rates, read.fetch.threads)
+    threads = chunks.threads(rates, read.fetch.threads)
     _give_back_memory()
     outcomes = fetching.bring(work, clients, opened, threads=threads, tell=_progress(work))
     for line in fetching.summary(work, outcomes, rates):
@@ -305,8 +305,8 @@ def doctor(
     if not cluster:
         raise Error("Name what to look at: --cluster NAME, or --sql URL for the grants of a server.")
     from aurora_analysis import config
-    from aurora_analysis.sources import doctor as diagnosing
-    from aurora_analysis.sources import fetch as fetching
+    from aurora_analysis.fetch import doctor as diagnosing
+    from aurora_analysis.fetch import plan as fetching
 
     read = config.load(settings)
     where = read.cluster(cluster, region=region, profile=profile)
@@ -319,7 +319,7 @@ def doctor(
 
 def _grants(servers: tuple[str, ...]) -> None:
     """Each probe of each server: granted or not, and the statement that grants it."""
-    from aurora_analysis.sources import live
+    from aurora_analysis.engines.mysql import live
 
     probes = [live.Probe(_engine(url), f"server {n}", "writer") for n, url in enumerate(servers, 1)]
     try:
@@ -346,7 +346,7 @@ def _engine(
     """
     import sqlalchemy
 
-    from aurora_analysis.sources import live
+    from aurora_analysis.engines.mysql import live
 
     arguments: dict[str, Any] = {"connect_timeout": 5, "read_timeout": PATIENCE_S + patience_s}
     if ca:
@@ -403,7 +403,7 @@ def _clients(where: Cluster, rates: Mapping[str, Rate], threads: int) -> dict[st
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
-    from aurora_analysis.sources.plan import limit, quicken
+    from aurora_analysis.fetch.chunks import limit, quicken
 
     retries = {"mode": "standard", "max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", "8"))}
     how = Config(
@@ -460,7 +460,7 @@ def _sql_mode(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--ansi-quotes", is_flag=True, help="The sql_mode has ANSI_QUOTES.")
     @functools.wraps(command)
     def with_mode(*, no_backslash_escapes: bool, ansi_quotes: bool, **arguments: Any) -> None:
-        from aurora_analysis.fingerprint import SqlMode
+        from aurora_analysis.engines.mysql.fingerprint import SqlMode
 
         command(mode=SqlMode(not no_backslash_escapes, ansi_quotes), **arguments)
 
@@ -504,9 +504,8 @@ def digest(
     mode: SqlMode,
 ) -> None:
     """A ranked profile of slow logs: plain, gzipped, or - for standard input."""
-    from aurora_analysis import profile
-    from aurora_analysis.sources import log_files
-    from aurora_analysis.sources.slow_log import Account
+    from aurora_analysis.engines.mysql.slow_log import Account
+    from aurora_analysis.sources import log_files, profile
 
     wanted = profile.wanted(since, until, user)
     total = sum(log_files.size(name) or 0 for name in files)
@@ -552,7 +551,7 @@ def _share_read(total: int) -> Callable[[int], None]:
 @_sql_mode
 def fingerprint_command(mode: SqlMode) -> None:
     """SQL on standard input, separated by ; and a newline → digest, tab, fingerprint."""
-    from aurora_analysis.fingerprint import split, statement
+    from aurora_analysis.engines.mysql.fingerprint import split, statement
     from aurora_analysis.sources import log_files
 
     text = log_files.stdin().read().decode("utf-8", "replace")
@@ -707,8 +706,7 @@ def baseline_save(
     note: str,
 ) -> None:
     """Keep a window under NAME; a NAME that is there already then stands for this window."""
-    from aurora_analysis import baseline
-    from aurora_analysis.store import Store
+    from aurora_analysis.store import Store, baseline
 
     kept = span.window()
     if kept is None:
@@ -722,8 +720,7 @@ def baseline_save(
 @STORE
 def baseline_list(cluster: str, location: str) -> None:
     """The baselines of a cluster, oldest window first."""
-    from aurora_analysis import baseline
-    from aurora_analysis.store import Store
+    from aurora_analysis.store import Store, baseline
 
     for row in baseline.saved(Store(location), cluster=cluster).to_dict("records"):
         click.echo(f"{row['name']}: {Window(row['start'], row['end'])}  {row['note'] or ''}".rstrip())
@@ -735,8 +732,7 @@ def baseline_list(cluster: str, location: str) -> None:
 @STORE
 def baseline_show(name: str, cluster: str, location: str) -> None:
     """The window that NAME keeps, and what the store has of it."""
-    from aurora_analysis import baseline
-    from aurora_analysis.store import Store
+    from aurora_analysis.store import Store, baseline
 
     opened = Store(location)
     kept = baseline.window(opened, name, cluster=cluster)
@@ -751,8 +747,7 @@ def baseline_show(name: str, cluster: str, location: str) -> None:
 @STORE
 def baseline_drop(name: str, cluster: str, location: str) -> None:
     """Forget NAME; its window's data stay."""
-    from aurora_analysis import baseline
-    from aurora_analysis.store import Store
+    from aurora_analysis.store import Store, baseline
 
     baseline.drop(Store(_named_store(location)), name, cluster=cluster)
 
@@ -801,8 +796,8 @@ def watch(
 
     Ctrl-C ends it and keeps what was seen. The statement that would end the holder is shown, never run.
     """
-    from aurora_analysis.sources.live import Probe
-    from aurora_analysis.sources.watch import Watch, stopped_by_signals
+    from aurora_analysis.engines.mysql.live import Probe
+    from aurora_analysis.live.watch import Watch, stopped_by_signals
     from aurora_analysis.store import Store
 
     if every < 1:
@@ -860,7 +855,7 @@ def experiment(**given: Any) -> None:
     Ctrl-C ends it and keeps what was seen; the same command, within a day, goes on with the blocks that are left.
     Exit code 1: it was broken off, at a limit or a fault.
     """
-    from aurora_analysis import experiment as trials
+    from aurora_analysis.live import experiment as trials
     from aurora_analysis.store import Store
 
     chosen = [name for name in ("clone", "is_lab", "dares") if given[name]]
@@ -905,7 +900,7 @@ def _carry_out(
     only_plan: bool = False,
 ) -> None:
     """A trial, told on stderr; exit code 1 where it was broken off."""
-    from aurora_analysis import experiment as trials
+    from aurora_analysis.live import experiment as trials
 
     broken_off = trials.carry_out(
         asked,
@@ -929,7 +924,7 @@ def _detectable(latency: list[float], blocks: int, run_s: float) -> float:
 
 def _shown() -> Callable[[list[str], Purge], None]:
     """News, and how purge stands: a table that is drawn anew on a terminal, a line each time where there is none."""
-    from aurora_analysis.sources.purge import line, table
+    from aurora_analysis.live.status import line, table
 
     drawn = 0
 

@@ -25,7 +25,9 @@ import pandas as pd
 from scipy.stats import norm
 
 from aurora_analysis import Store, Window
-from aurora_analysis.analysis import evidence, experiment, exposure, exposure_sources, nuisance, writer_jobs
+from aurora_analysis.analysis import experiment
+from aurora_analysis.analysis.reader_impact import controls, regressors, verdicts
+from aurora_analysis.analysis.workloads import exposure, writer_jobs
 
 KEPT = Path(__file__).parents[1] / "data" / "fortnight"
 CULPRIT, HARMLESS, TIED = "snowflake", "bi", "finance"
@@ -76,7 +78,7 @@ def compared(store: Store, cluster: str, placebos: int = 0) -> pd.DataFrame:
     window = store.span(cluster)
     trials = store.read("trials", window, cluster=cluster)
     planned = store.metric("planned_rate", window, cluster=cluster)
-    drawn = truth(store.metrics(evidence.OUTCOMES, window, cluster=cluster), trials, planned)
+    drawn = truth(store.metrics(verdicts.OUTCOMES, window, cluster=cluster), trials, planned)
     return side_by_side(drawn, _estimate(store, cluster, window, placebos))
 
 
@@ -88,8 +90,8 @@ def assumed(store: Store, cluster: str) -> pd.DataFrame:
     window = store.span(cluster)
     trials = store.read("trials", window, cluster=cluster)
     planned = store.metric("planned_rate", window, cluster=cluster)
-    after = truth(store.metrics(evidence.OUTCOMES, window, cluster=cluster), trials, planned, after=True)
-    writes = truth(store.metrics([evidence.LOAD], window, cluster=cluster), trials, planned)
+    after = truth(store.metrics(verdicts.OUTCOMES, window, cluster=cluster), trials, planned, after=True)
+    writes = truth(store.metrics([verdicts.LOAD], window, cluster=cluster), trials, planned)
     return pd.concat([after.assign(what="after a run"), writes.assign(what="during a run")])
 
 
@@ -124,31 +126,31 @@ def _drawn(
     """The randomisation test of one workload and metric; of a covariate the logarithm is held constant."""
     mine = blocks[blocks["workload"] == workload]
     ran = trials[(trials["workload"] != workload) & trials["started_at"].notna()]
-    grid = nuisance.grid(planned.index, planned, "UTC")
+    grid = controls.grid(planned.index, planned, "UTC")
     logs = np.log(latency.where(latency > 0)).squeeze(axis=1).reindex(planned.index)
-    spans = exposure.open_share(mine.rename(columns={"time": "start"}), grid)
-    touched = (spans > 0) | (exposure.tail(spans[:, None])[:, 0] > 0)
+    spans = regressors.open_share(mine.rename(columns={"time": "start"}), grid)
+    touched = (spans > 0) | (regressors.tail(spans[:, None])[:, 0] > 0)
     level = logs.mask(touched).rolling(AROUND, center=True).mean()
     others = {
-        name: np.exp(exposure.open_share(runs.rename(columns={"time": "start"}), grid))
+        name: np.exp(regressors.open_share(runs.rename(columns={"time": "start"}), grid))
         for name, runs in ran.groupby("workload")
     }
     covariate = pd.DataFrame({"planned": planned, "level": np.exp(level), **others}, index=planned.index)
-    following = mine.assign(time=mine["end"], end=mine["end"] + pd.Timedelta(minutes=exposure.TAIL_MINUTES))
+    following = mine.assign(time=mine["end"], end=mine["end"] + pd.Timedelta(minutes=regressors.TAIL_MINUTES))
     return experiment.effects(latency, following if after else mine, covariate=covariate, draws=DRAWS)
 
 
 def _estimate(store: Store, cluster: str, window: Window, placebos: int) -> pd.DataFrame:
     """What ordinary days say, to one who does not know the draw."""
     slow = store.read("slow_queries", window, cluster=cluster, overlapping=True)
-    load = store.read("db_load", window, cluster=cluster, **exposure_sources.ASKED)
+    load = store.read("db_load", window, cluster=cluster, **exposure.ASKED)
     seen = (store.coverage(window, cluster=cluster), store.instances(window, cluster=cluster), window)
     on_writer = store.roles(slow, cluster=cluster, time="started_at") == "writer"
-    readers = exposure_sources.exposure(slow[~on_writer], load, *seen, shortest_s=SHORTEST_RUN_S)
+    readers = exposure.exposure(slow[~on_writer], load, *seen, shortest_s=SHORTEST_RUN_S)
     jobs = writer_jobs.jobs(slow[on_writer], load[:0], *seen, shortest_s=SHORTEST_RUN_S)
-    metrics = store.metrics(evidence.INPUTS, window, cluster=cluster)
+    metrics = store.metrics(verdicts.INPUTS, window, cluster=cluster)
     roles = store.writers(window, cluster=cluster)
-    return evidence.OrdinaryDays(metrics, readers, jobs, roles=roles).estimates(placebos=placebos)
+    return verdicts.OrdinaryDays(metrics, readers, jobs, roles=roles).estimates(placebos=placebos)
 
 
 def side_by_side(drawn: pd.DataFrame, estimate: pd.DataFrame) -> pd.DataFrame:

@@ -18,8 +18,9 @@ import pandas as pd
 from fortnight import CULPRIT, HARMLESS, INTERVAL, KEPT, TIED, contains, side_by_side, truth
 
 from aurora_analysis import Store
-from aurora_analysis.analysis import evidence, exposure, nuisance, reader_impact
-from aurora_analysis.analysis.nuisance import Array
+from aurora_analysis.analysis import reader_impact
+from aurora_analysis.analysis.reader_impact import controls, regressors, verdicts
+from aurora_analysis.analysis.reader_impact.controls import Array
 from aurora_analysis.lab import compressed
 
 FIRST_SEED = 1000
@@ -50,10 +51,10 @@ def main() -> int:
 def redrawn(store: Store, cluster: str, seeds: range) -> list[pd.DataFrame]:
     """Truth, estimate and what was planted, for each schedule."""
     window = store.span(cluster)
-    minutes = store.metrics(evidence.INPUTS, window, cluster=cluster).resample("min").mean()
+    minutes = store.metrics(verdicts.INPUTS, window, cluster=cluster).resample("min").mean()
     planned = store.metric("planned_rate", window, cluster=cluster).reindex(minutes.index)
     happened = store.read("trials", window, cluster=cluster)
-    logs = np.log(minutes[[name for name in evidence.OUTCOMES if name in minutes]])
+    logs = np.log(minutes[[name for name in verdicts.OUTCOMES if name in minutes]])
     ramp = _ramp(happened[happened["workload"] == CULPRIT], minutes)
     effect = pd.Series({name: _effect(logs[name], ramp, planned) for name in logs})
     quiet = logs - np.outer(ramp, effect)
@@ -84,11 +85,13 @@ def _runs(trials: pd.DataFrame) -> pd.DataFrame:
 
 def _ramp(trials: pd.DataFrame, minutes: pd.DataFrame) -> Array:
     """How the effect of these runs goes up with their dose and bends, minute by minute; 0 where none is open."""
-    load = minutes[evidence.LOAD]
-    grid = nuisance.grid(pd.DatetimeIndex(minutes.index), load, "UTC")
-    open_ = exposure.open_share(_runs(trials), grid)[:, None]
-    drain = exposure.drain(minutes[evidence.HISTORY], load)
-    dose = exposure.columns(open_, load.to_numpy(), drain, np.ones(len(open_), dtype=bool))[:, exposure.DOSE]
+    load = minutes[verdicts.LOAD]
+    grid = controls.grid(pd.DatetimeIndex(minutes.index), load, "UTC")
+    open_ = regressors.open_share(_runs(trials), grid)[:, None]
+    drain = regressors.drain(minutes[verdicts.HISTORY], load)
+    dose = regressors.columns(open_, load.to_numpy(), drain, np.ones(len(open_), dtype=bool))[
+        :, regressors.DOSE
+    ]
     return np.log1p(dose / RAMP_MIN) * open_[:, 0]
 
 
@@ -105,10 +108,10 @@ def _estimate(latency: pd.DataFrame, minutes: pd.DataFrame, trials: pd.DataFrame
     runs = _runs(trials)
     return reader_impact.estimate(
         latency,
-        minutes[evidence.LOAD],
+        minutes[verdicts.LOAD],
         runs[runs["workload"].isin([CULPRIT, HARMLESS, TIED])],
         writer_jobs=runs[~runs["workload"].isin([CULPRIT, HARMLESS, TIED])],
-        history_list_length=minutes[evidence.HISTORY],
+        history_list_length=minutes[verdicts.HISTORY],
     )
 
 

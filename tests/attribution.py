@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from aurora_analysis import Store
-from aurora_analysis.analysis import read_views, workloads
+from aurora_analysis.analysis import workloads
+from aurora_analysis.analysis.undo_log import holders
 
 
 def truth(trials: pd.DataFrame, runs: pd.DataFrame, within_s: float = 10.0) -> pd.DataFrame:
@@ -71,10 +72,10 @@ def attributed(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What the notebook computes: who held purge at each second, of which runs."""
     window = store.span("lab")
     history = store.metric("history_list_length", window, cluster="lab")
-    committed = read_views.committed(store.metric("commit_throughput", window, cluster="lab"))
+    committed = holders.committed(store.metric("commit_throughput", window, cluster="lab"))
     slow = store.read("slow_queries", window, cluster="lab", overlapping=True)
     runs = workloads.exposures(slow, shortest_s=SHORTEST_RUN_S)
-    return read_views.holders(history, committed, runs), runs
+    return holders.holders(history, committed, runs), runs
 
 
 def harmless_share(store: Store) -> float:
@@ -101,8 +102,8 @@ def with_samples(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
     lasted = (seen["end"] - seen["start"]).dt.total_seconds()
     known = workloads.with_seen(runs, seen[lasted >= SHORTEST_RUN_S])
     history = store.metric("history_list_length", window, cluster="lab")
-    committed = read_views.committed(store.metric("commit_throughput", window, cluster="lab"))
-    return read_views.holders(history, committed, known), known
+    committed = holders.committed(store.metric("commit_throughput", window, cluster="lab"))
+    return holders.holders(history, committed, known), known
 
 
 def unknown_shares(store: Store) -> tuple[float, float]:

@@ -18,8 +18,8 @@ from click.testing import CliRunner, Result
 
 from aurora_analysis import Store, Window
 from aurora_analysis.cli import main
+from aurora_analysis.fetch.chunks import quicken
 from aurora_analysis.lab import shop
-from aurora_analysis.sources.plan import quicken
 
 DAY = Window("2026-11-09", "2026-11-10")
 NOW = datetime(2026, 11, 10, 2, tzinfo=UTC)

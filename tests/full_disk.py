@@ -10,8 +10,8 @@ from pathlib import Path
 import sqlalchemy
 from click import echo
 
-from aurora_analysis.sources.live import Probe
-from aurora_analysis.sources.watch import WRITE_EVERY_S, Watch
+from aurora_analysis.engines.mysql.live import Probe
+from aurora_analysis.live.watch import WRITE_EVERY_S, Watch
 from aurora_analysis.store import Store
 
 socket, folder = sys.argv[1], Path(sys.argv[2])

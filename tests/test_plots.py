@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -62,7 +63,7 @@ CHANGES = pd.DataFrame(
 @pytest.fixture(autouse=True)
 def _close():
     yield
-    plots.plt.close("all")
+    plt.close("all")
 
 
 def intervals(estimates: pd.DataFrame, labels: list[str]):

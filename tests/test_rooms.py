@@ -9,21 +9,20 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "aurora_analysis"
 
-SHARED = {"errors", "window", "tables", "resources", "histogram", "fingerprint", "config", "marks"}
+SHARED = {"errors", "window", "tables", "resources", "histogram", "engines", "config", "statement_labels"}
 """Rooms that every other may use."""
 
 MAY_USE = {
     **{room: SHARED - {room} for room in SHARED},
-    "delta_tables": SHARED,
-    "store": SHARED | {"delta_tables"},
-    "sources": SHARED | {"sources", "store", "delta_tables"},
+    "engines": SHARED | {"store"},
+    "store": SHARED | {"store"},
+    "sources": SHARED | {"sources", "store", "fetch.chunks"},
+    "fetch": SHARED | {"fetch", "sources", "store"},
+    "live": SHARED | {"live", "sources", "store"},
     "analysis": SHARED - {"resources", "config"} | {"analysis"},
-    "profile": SHARED | {"sources"},
-    "plots": SHARED - {"resources", "config"},
-    "baseline": SHARED | {"store"},
+    "plots": SHARED - {"resources", "config"} | {"plots"},
     "report": SHARED | {"report", "store", "analysis.verdict"},
-    "experiment": SHARED | {"store", "sources"},
-    "lab": SHARED | {"lab", "store", "sources", "experiment"},
+    "lab": SHARED | {"lab", "store", "sources", "live"},
     "": {"window", "store"},
     "__main__": {"cli"},
 }

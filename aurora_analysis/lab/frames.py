@@ -9,10 +9,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from aurora_analysis import histogram
-from aurora_analysis.fingerprint import join_key, kind, statement
+from aurora_analysis.engines.mysql.fingerprint import join_key, kind, statement
 from aurora_analysis.lab.sampler import Sample
 from aurora_analysis.lab.workload import STATEMENTS, Ran, Timing
-from aurora_analysis.sources.live_frames import OPEN_TRANSACTION, open_transaction
+from aurora_analysis.live.samples import OPEN_TRANSACTION, open_transaction
 from aurora_analysis.window import Window
 
 HISTOGRAM_PERIODS = 10

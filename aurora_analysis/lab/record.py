@@ -18,11 +18,11 @@ from typing import Any
 import pandas as pd
 import sqlalchemy
 
+from aurora_analysis.engines.mysql import slow_log
 from aurora_analysis.lab import frames, schedule, server, workload
 from aurora_analysis.lab.sampler import Sample, Sampler
 from aurora_analysis.lab.server import Server
 from aurora_analysis.lab.workload import RATE, Load, Ran, Sessions, Timing
-from aurora_analysis.sources import slow_log
 from aurora_analysis.store import Store
 from aurora_analysis.window import Window
 

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import pymysql
 from pymysql.connections import Connection
 
+from aurora_analysis.engines.mysql.live import QUERIES, Innodb, Transaction, innodb
 from aurora_analysis.errors import Error
 from aurora_analysis.lab.server import Server
-from aurora_analysis.sources.live import QUERIES, Innodb, Transaction, innodb
 
 LATEST = 0.5
 """A sample that is taken later than this share of a period after its moment is left out: a gap stays a gap."""

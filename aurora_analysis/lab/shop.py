@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import norm
 
-from aurora_analysis import fingerprint, histogram
+from aurora_analysis import histogram
+from aurora_analysis.engines.mysql import fingerprint
 from aurora_analysis.lab.simulate import (
     COMMITS_PER_MINUTE,
     FORTNIGHT,

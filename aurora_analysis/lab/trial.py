@@ -6,9 +6,9 @@ reader's view is open.
 
 from __future__ import annotations
 
-from aurora_analysis.experiment import Asked, Limits
 from aurora_analysis.lab.server import Server
 from aurora_analysis.lab.workload import DATABASE
+from aurora_analysis.live.experiment import Asked, Limits
 
 HOLDS_A_VIEW = f"SELECT COUNT(*) FROM {DATABASE}.queue WHERE SLEEP(0.01) = 0"
 HOLDS_NOTHING = "SELECT SLEEP(30)"

@@ -21,7 +21,7 @@ from markupsafe import Markup, escape
 from nbconvert.filters import Highlight2HTML, ansi2html
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
-from aurora_analysis import marks
+from aurora_analysis import statement_labels
 from aurora_analysis.analysis.verdict import MIME_TYPE, SEVERITIES, SPARKLINE, SYMBOLS
 from aurora_analysis.report import tiles
 from aurora_analysis.window import Window, zone
@@ -217,7 +217,9 @@ HEAD = re.compile(r"\s*<th([^>]*)>(.*?)</th>", re.DOTALL)
 
 def linked(shown: Markup, folder: str = "") -> Markup:
     """The same with each digest as its short id, in its colour, a link to the cluster's page of statements."""
-    return Markup(TEXT.sub(lambda text: marks.DIGEST.sub(partial(_link, folder=folder), text[0]), shown))
+    return Markup(
+        TEXT.sub(lambda text: statement_labels.DIGEST.sub(partial(_link, folder=folder), text[0]), shown)
+    )
 
 
 TEXT = re.compile(r"(?:^|(?<=>))[^<>]+")
@@ -227,8 +229,8 @@ TEXT = re.compile(r"(?:^|(?<=>))[^<>]+")
 def _link(digest: re.Match[str], folder: str) -> str:
     name = digest[0]
     return (
-        f'<a class="digest c{marks.colour(name)}" href="{folder}statements.html#{name}" title="{name}">'
-        f"{marks.short(name)}</a>"
+        f'<a class="digest c{statement_labels.colour(name)}" href="{folder}statements.html#{name}" title="{name}">'
+        f"{statement_labels.short(name)}</a>"
     )
 
 
@@ -267,7 +269,7 @@ def _anchored(prose: Markup, contents: list[Heading]) -> Markup:
 
 
 COLOURED = "".join(
-    f".digest.c{n}::before {{ background: {colour}; }}\n" for n, colour in enumerate(marks.COLOURS)
+    f".digest.c{n}::before {{ background: {colour}; }}\n" for n, colour in enumerate(statement_labels.COLOURS)
 )
 
 
@@ -281,7 +283,10 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["linked"] = _with_links
-    environment.globals["short"], environment.globals["colour_of"] = marks.short, marks.colour
+    environment.globals["short"], environment.globals["colour_of"] = (
+        statement_labels.short,
+        statement_labels.colour,
+    )
     environment.globals["symbols"] = SYMBOLS
     environment.globals["sparkline_type"] = SPARKLINE
     environment.globals["finding_type"] = MIME_TYPE

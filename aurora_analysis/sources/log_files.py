@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from aurora_analysis.engines.mysql import slow_log
+from aurora_analysis.engines.mysql.fingerprint import DEFAULT_MODE, SqlMode
+from aurora_analysis.engines.mysql.slow_log import Account
 from aurora_analysis.errors import Error
-from aurora_analysis.fingerprint import DEFAULT_MODE, SqlMode
-from aurora_analysis.sources import slow_log
-from aurora_analysis.sources.slow_log import Account
 from aurora_analysis.tables import TABLES
 from aurora_analysis.window import Window
 
@@ -143,16 +143,16 @@ SOURCE = "slow_log"
 
 
 def _merge(location: str, table: str, columns: slow_log.Columns, cluster: str) -> None:
-    from aurora_analysis import delta_tables
+    from aurora_analysis.store import delta
 
-    rows = delta_tables.rows(TABLES[table], columns, cluster=cluster, source=SOURCE)
-    delta_tables.merge(location, TABLES[table], rows)
+    rows = delta.rows(TABLES[table], columns, cluster=cluster, source=SOURCE)
+    delta.merge(location, TABLES[table], rows)
 
 
 def _cover(
     location: str, name: str, account: Account, span: list[int], *, cluster: str, instance: str
 ) -> None:
-    from aurora_analysis import delta_tables
+    from aurora_analysis.store import delta
 
     first, end = span[0], span[1] + 1
     row: slow_log.Columns = {
@@ -167,8 +167,8 @@ def _cover(
         "note": [str(account)],
     }
     source = f"{SOURCE} {name}"
-    window = Window(delta_tables.moment(first), delta_tables.moment(end))
-    rows = delta_tables.rows(TABLES["coverage"], row, cluster=cluster, source=source)
-    delta_tables.replace(
+    window = Window(delta.moment(first), delta.moment(end))
+    rows = delta.rows(TABLES["coverage"], row, cluster=cluster, source=source)
+    delta.replace(
         location, TABLES["coverage"], rows, window, cluster=cluster, source=source, instance=instance
     )

@@ -111,7 +111,7 @@ def _about(options: argparse.Namespace, planted: int) -> list[str]:
 
 def _attribution_holds() -> bool:
     """Whether the history list's growth is attributed as precisely as asked for; tests on seeds 1000 to 1003 tell."""
-    tests = HERE.parents[1] / "tests" / "analysis" / "test_read_views.py"
+    tests = HERE.parents[1] / "tests" / "analysis" / "undo_log" / "test_holders.py"
     command = [sys.executable, "-m", "pytest", "-q", str(tests), "-k", "random_views"]
     return subprocess.run(command, cwd=HERE.parents[1], capture_output=True, check=False).returncode == 0
 

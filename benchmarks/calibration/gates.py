@@ -128,7 +128,7 @@ def discoveries(counts: pd.DataFrame, culprits: int) -> list[Gate]:
 
 def attribution(holds: bool) -> list[Gate]:
     """Gate B9: whose read view the history list's growth is put down to; its limits stand in the test."""
-    asked = "precision, recall and unknown recall of growth, as test_read_views.py asks in four settings"
+    asked = "precision, recall and unknown recall of growth, as test_holders.py asks in four settings"
     return [Gate("B9", asked, "four weeks a setting", holds)]
 
 

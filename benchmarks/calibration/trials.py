@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from aurora_analysis import experiment as carrying_out
 from aurora_analysis.analysis import experiment
+from aurora_analysis.live import experiment as carrying_out
 
 DESIGNS = {
     "12 blocks of 60 s": carrying_out.Plan(12, 60, 30),

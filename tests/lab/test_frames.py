@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 import pandas as pd
 import pytest
 
+from aurora_analysis.engines.mysql.live import Innodb, Transaction
 from aurora_analysis.histogram import bucket
 from aurora_analysis.lab import frames
 from aurora_analysis.lab.sampler import Sample
 from aurora_analysis.lab.workload import Ran, Timing
-from aurora_analysis.sources.live import Innodb, Transaction
 from aurora_analysis.tables import METRICS, TABLES
 from aurora_analysis.window import Window
 

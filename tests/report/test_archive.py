@@ -193,7 +193,7 @@ def test_a_recorded_report_survives_compaction(store, refill):
 
 def test_prune_spares_baselines_and_what_reports_read(store, refill):
     """Old days go, with what said that they were there; a baseline's stay, and so does what a later report read."""
-    from aurora_analysis import baseline
+    from aurora_analysis.store import baseline
 
     baseline.save(store, "calm", Window("2026-11-09", "2026-11-10"), cluster="shop")
     assert store.prune(pd.Timestamp("2026-11-09").date()) == dict.fromkeys(["metrics", "coverage"], 0)

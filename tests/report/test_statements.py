@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from markupsafe import Markup
 
-from aurora_analysis import marks
+from aurora_analysis import statement_labels
 from aurora_analysis.report import html, statements
 from aurora_analysis.report.runner import Outcome
 
@@ -19,17 +19,19 @@ def test_a_digest_becomes_a_link_in_its_colour():
     shown = html.linked(told, "shop/")
     assert shown.count("<a ") == 1
     assert f"<td {TITLE}>" in shown
-    assert f'class="digest c{marks.colour(DIGEST)}" href="shop/statements.html#{DIGEST}"' in shown
-    assert f">{marks.short(DIGEST)}</a>" in shown
+    assert f'class="digest c{statement_labels.colour(DIGEST)}" href="shop/statements.html#{DIGEST}"' in shown
+    assert f">{statement_labels.short(DIGEST)}</a>" in shown
 
 
 def test_a_figure_gives_it_the_same_colour():
     """And its line style tells it from others of that colour."""
-    from aurora_analysis import plots
+    from aurora_analysis.plots import figures
 
     twins = [f"{int(DIGEST[:8], 16) + 10 * n:08x}{'a' * 8}" for n in range(3)]
-    looks = plots._looks(pd.Series(twins))
-    assert {look["color"] for look in looks.values()} == {marks.COLOURS[marks.colour(DIGEST)]}
+    looks = figures._looks(pd.Series(twins))
+    assert {look["color"] for look in looks.values()} == {
+        statement_labels.COLOURS[statement_labels.colour(DIGEST)]
+    }
     assert len({str(look["linestyle"]) for look in looks.values()}) == 3
 
 

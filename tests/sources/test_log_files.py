@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 import slow_log_generator as generator
 
+from aurora_analysis.engines.mysql import slow_log
 from aurora_analysis.errors import Error
-from aurora_analysis.sources import log_files, slow_log
+from aurora_analysis.sources import log_files
 from aurora_analysis.store import Store
 
 GALLERY = Path(__file__).parent.parent / "slow_logs"

@@ -1,0 +1,228 @@
+"""The evidence on a workload: three kinds, one verdict, and never more than was seen."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aurora_analysis.analysis import reader_impact
+from aurora_analysis.analysis.experiment.estimate import EFFECT_COLUMNS
+from aurora_analysis.analysis.reader_impact import verdicts
+from aurora_analysis.analysis.workloads.exposure import SOURCE_COLUMNS, Exposure
+from aurora_analysis.window import Window
+
+HOUR = Window("2026-11-09T00:00", "2026-11-09T01:00")
+MINUTES = pd.date_range(HOUR.start, HOUR.end, freq="min", inclusive="left")
+RUNS = pd.DataFrame(
+    {
+        "workload": ["etl", "bi"],
+        "instance": "db-2",
+        "start": MINUTES[[10, 10]],
+        "end": MINUTES[[40, 40]],
+    }
+)
+
+
+def held() -> pd.DataFrame:
+    """The first run held purge for half an hour, then somebody unknown for ten minutes."""
+    state = ["none"] * 10 + ["held"] * 30 + ["unknown"] * 10 + ["none"] * 10
+    run = pd.array([0 if one == "held" else pd.NA for one in state], dtype="Int64")
+    return pd.DataFrame({"state": state, "run": run, "growth": 100.0}, index=MINUTES)
+
+
+GROWN = verdicts.growth(held(), RUNS, HOUR)
+NO_TRIAL = pd.DataFrame(columns=EFFECT_COLUMNS)
+NO_ESTIMATE = pd.DataFrame(columns=reader_impact.COLUMNS)
+
+
+def effect(workload: str, effect_pct: float, low: float, high: float, p: float) -> pd.DataFrame:
+    row = (workload, "commit_latency", effect_pct, low, high, p, 12, 12)
+    return pd.DataFrame([row], columns=EFFECT_COLUMNS)
+
+
+def test_growth_is_told_by_whose_view_was_the_oldest():
+    """Three quarters by etl, a quarter by a session that no log tells of, nothing by bi."""
+    by_workload = GROWN.set_index("workload")
+    assert by_workload["share_pct"].to_dict() == {"etl": 75.0, "(unknown)": 25.0, "bi": 0.0}
+    assert by_workload["per_exposed_hour"]["etl"] == pytest.approx(6000)
+    assert np.isnan(by_workload["exposed_hours"]["(unknown)"])
+
+
+FORTNIGHT = Window("2026-11-09", "2026-11-23")
+
+
+def grown_by_hour(rates: list[float], hours: list[float]) -> pd.DataFrame:
+    """One run a day of so many hours, in which the history list grew by so many transactions an hour."""
+    starts = [pd.Timestamp(FORTNIGHT.start) + pd.Timedelta(days=n, hours=9) for n in range(len(rates))]
+    ends = [start + pd.Timedelta(hours=length) for start, length in zip(starts, hours)]
+    runs = pd.DataFrame({"workload": "etl", "start": starts, "end": ends})
+    total = [rate * length for rate, length in zip(rates, hours)]
+    index = pd.DatetimeIndex([start + pd.Timedelta("30min") for start in starts])
+    held = pd.DataFrame(
+        {"state": "held", "run": pd.array(range(len(runs)), dtype="Int64"), "growth": total}, index=index
+    )
+    return verdicts.growth(held, runs, FORTNIGHT)
+
+
+def test_growth_per_exposed_hour_has_an_interval_over_days():
+    """Ten runs at 1,000 an hour: no width; at rates that differ it holds their mean; of three days none is told."""
+    even = grown_by_hour([1000.0] * 10, [1.0, 2.0] * 5).iloc[0]
+    assert even[["low_per_hour", "per_exposed_hour", "high_per_hour"]].to_list() == pytest.approx([1000] * 3)
+    uneven = grown_by_hour([500.0, 1500.0] * 5, [1.0] * 10).iloc[0]
+    assert 500 < uneven["low_per_hour"] < 1000 < uneven["high_per_hour"] < 1500
+    assert np.isnan(grown_by_hour([1000.0] * 3, [1.0] * 3).iloc[0]["low_per_hour"])
+
+
+def test_the_interval_of_growth_covers():
+    """Of 300 fortnights with rates that differ by day and run, some 95 % of the intervals hold the truth."""
+    rng, held = np.random.default_rng(1), 0
+    for _ in range(300):
+        hours = rng.lognormal(0, 0.5, 14)
+        rates = 1000 * rng.lognormal(-(0.3**2) / 2, 0.3, 14)
+        low, high = verdicts._jackknifed(rates * hours, hours, 0.95)
+        held += low <= 1000 <= high
+    assert 0.91 <= held / 300 <= 0.99
+
+
+@pytest.mark.parametrize(
+    ("found", "level"),
+    [
+        (effect("etl", 50, 40, 60, 0.001), "slows"),
+        (effect("etl", 1, -2, 4, 0.4), "no material effect"),
+        (effect("etl", 4, 2, 7, 0.01), "inconclusive"),
+        (effect("etl", 8, -3, 20, 0.2), "inconclusive"),
+        (effect("etl", -20, -30, -10, 0.01), "speeds up"),
+        (effect("etl", np.nan, np.nan, np.nan, np.nan), "unknown"),
+    ],
+)
+def test_the_level_of_a_trial(found, level):
+    """The first rule that holds; significant is not yet material, and not significant is not yet nothing."""
+    by_subject = {one.subject: one for one in verdicts.verdicts(found, NO_ESTIMATE, GROWN, coverage=1)}
+    assert by_subject["etl"].level == level
+    assert by_subject["bi"].level == "unknown"
+
+
+def test_a_changed_number_changes_the_sentence():
+    """The sentence is computed, not typed."""
+    sentences = [
+        verdicts.verdicts(effect("etl", pct, 40, 60, 0.001), NO_ESTIMATE, GROWN, coverage=1)[0].sentence
+        for pct in (50, 51)
+    ]
+    assert "+50.0 %" in sentences[0]
+    assert "+51.0 %" in sentences[1]
+
+
+def test_the_mechanism_stands_beside_the_effect():
+    """Who held purge is told even where the effect is not known."""
+    by_subject = {one.subject: one for one in verdicts.verdicts(NO_TRIAL, NO_ESTIMATE, GROWN, coverage=1)}
+    assert "75 % of the history list's growth" in by_subject["etl"].evidence
+    assert "held up no growth" in by_subject["bi"].evidence
+
+
+def test_a_trials_word_stands_before_ordinary_days():
+    """What was randomised needs no adjustment."""
+    days = pd.DataFrame([dict.fromkeys(reader_impact.COLUMNS, np.nan)]).assign(
+        workload="etl", metric="commit_latency", level="slows", sentence="from days"
+    )
+    tried = verdicts.verdicts(effect("etl", 1, -2, 4, 0.4), days, GROWN, coverage=1)
+    untried = verdicts.verdicts(NO_TRIAL, days, GROWN, coverage=1)
+    assert {one.level for one in tried if one.subject == "etl"} == {"no material effect"}
+    assert {one.level for one in untried if one.subject == "etl"} == {"slows"}
+
+
+def test_of_equal_levels_the_first_metric_is_told():
+    """The queue's latency stands before the commit's, whichever is larger."""
+    both = pd.concat(
+        [
+            effect("etl", 90, 40, 160, 0.001),
+            effect("etl", 50, 40, 60, 0.001).assign(metric="queue_latency"),
+        ]
+    )
+    told = verdicts.verdicts(both, NO_ESTIMATE, GROWN, coverage=1)[0]
+    assert told.numbers["metric"] == "queue_latency"
+
+
+def test_half_a_window_is_no_window():
+    """Too little coverage is unknown, whatever the numbers say."""
+    (verdict,) = verdicts.verdicts(effect("etl", 50, 40, 60, 0.001), NO_ESTIMATE, GROWN, coverage=0.3)
+    assert (verdict.level, verdict.severity) == ("unknown", "unknown")
+    assert "30 %" in verdict.sentence
+
+
+def test_no_reader_statement_is_unknown():
+    """A window without data is no calm window."""
+    nothing = verdicts.growth(held()[:0], RUNS[:0], HOUR)
+    (verdict,) = verdicts.verdicts(NO_TRIAL, NO_ESTIMATE, nothing, coverage=0.0)
+    assert verdict.level == "unknown"
+    empty = pd.Series([], index=MINUTES[:0], dtype=float)
+    for runs in (RUNS[:0], RUNS):
+        known = Exposure(runs, RUNS[:0], pd.DataFrame(columns=SOURCE_COLUMNS))
+        days = verdicts.OrdinaryDays(empty.to_frame("commit_latency"), known, RUNS[:0])
+        assert days.estimates().empty
+        assert days.sensitivity().empty
+        assert days.event_aligned().empty
+    assert "No placebo was tried" in str(verdicts.calibration(NO_ESTIMATE, 200))
+    assert str(verdicts.refusals(NO_ESTIMATE)) == "Nothing was refused."
+
+
+def estimated(workload: str, metric: str, level: str, **columns) -> dict[str, object]:
+    """A row of `reader_impact.estimate`."""
+    return (
+        dict.fromkeys(reader_impact.COLUMNS, np.nan)
+        | {
+            "workload": workload,
+            "metric": metric,
+            "level": level,
+            "reason": "",
+            "sentence": f"{workload} {level}",
+        }
+        | columns
+    )
+
+
+def test_the_most_harmful_stands_first():
+    """Within a level by its effect, whatever the history list grew by."""
+    days = pd.DataFrame(
+        [
+            estimated("etl", "commit_latency", "slows", effect_pct=8.0),
+            estimated("bi", "commit_latency", "slows", effect_pct=20.0),
+        ]
+    )
+    told = verdicts.verdicts(NO_TRIAL, days, GROWN, coverage=1)
+    assert [one.subject for one in told] == ["bi", "etl"]
+
+
+@pytest.mark.parametrize(
+    ("share", "said"), [(6.2, "so the verdicts stand"), (14.0, "no verdict on these data")]
+)
+def test_calibration_is_one_line(share, said):
+    """How many placebos were found, metric by metric, and what follows."""
+    rows = [estimated("etl", "commit_latency", "slows", placebo_reject_pct=share)]
+    line = str(verdicts.calibration(pd.DataFrame(rows), 200))
+    assert f"Of 200 placebos {share} % (commit latency) were found, where 5 % should be" in line
+    assert said in line
+
+
+def test_a_refusal_is_told_once_for_all_its_metrics():
+    """The same reason for two metrics is one line."""
+    rows = [
+        estimated("etl", metric, "cannot tell", reason="too few runs", sentence=f"Cannot tell {metric}.")
+        for metric in ("commit_latency", "dml_latency")
+    ]
+    rows.append(estimated("bi", "commit_latency", "slows"))
+    told = verdicts.refusals(pd.DataFrame(rows))
+    assert told.lines == ("etl (commit latency, dml latency): Cannot tell commit_latency.",)
+
+
+def test_a_verdict_says_what_is_not_known_of_the_exposure():
+    """Hours that are left out, and readers that tell nothing."""
+    blind = pd.DataFrame(
+        {"workload": ["etl"], "start": MINUTES[[45]], "end": MINUTES[[54]] + pd.Timedelta("3min")}
+    )
+    sources = pd.DataFrame([("db-3", 1.0, 0.0, 0.0, 1.0)], columns=SOURCE_COLUMNS)
+    told = verdicts.verdicts(
+        NO_TRIAL, NO_ESTIMATE, GROWN, coverage=1, exposure=Exposure(RUNS, blind, sources)
+    )
+    said = {one.subject: one.evidence for one in told}
+    assert "Of 0.2 hours nobody knows whether it was open" in said["etl"]
+    assert "nobody knows" not in said["bi"]
+    assert said["bi"].endswith("Nothing tells what ran on db-3.")

@@ -1,0 +1,296 @@
+"""The fingerprint's policy: what is replaced, what is collapsed, what stays."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import itertools
+import random
+import re
+
+import pytest
+import slow_log_generator as generator
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aurora_analysis.engines.mysql.fingerprint import (
+    SqlMode,
+    Statements,
+    digest,
+    fingerprint,
+    kind,
+    statement,
+    tags,
+)
+
+POLICY = {
+    "select * from t where a = ?": [
+        "SELECT * FROM t WHERE a = 1",
+        "select  *\nfrom `t` where `a`= -1.5e-3",
+        "SELECT * FROM T WHERE A='it''s'",
+        r"SELECT * FROM t WHERE a = 'it\'s'",
+        'SELECT * FROM t WHERE a = "say \'x\'"',
+        "SELECT * FROM t WHERE a = _utf8mb4'x'",
+        "SELECT * FROM t WHERE a = N'x'",
+        "SELECT * FROM t WHERE a = 0xaf",
+        "SELECT * FROM t WHERE a = 0XAF",
+        "SELECT * FROM t WHERE a = x'AF'",
+        "SELECT * FROM t WHERE a = X'af'",
+        "SELECT * FROM t WHERE a = b'01'",
+        "SELECT * FROM t WHERE a = 0b01",
+        "SELECT * FROM t WHERE a = +.5",
+        "SELECT * FROM t WHERE a = 1.",
+        "/* app=web */ SELECT * FROM t -- it's a comment\nWHERE a = 1 # and 'so on",
+        "SELECT /*+ MAX_EXECUTION_TIME(9) */ * FROM t WHERE a = 9;",
+        "SELECT * FROM t WHERE a = NULL",
+    ],
+    "select id from t where a in(?+)": [
+        "SELECT id FROM t WHERE a IN (1)",
+        "SELECT id FROM t WHERE a IN (1, 'two', -3, NULL)",
+    ],
+    "select id from t where (a, b) in((?+))": [
+        "SELECT id FROM t WHERE (a, b) IN ((1, 2))",
+        "SELECT id FROM t WHERE (a, b) IN ((1, 2), (3, 'four'), (NULL, 5))",
+    ],
+    "insert into t(a, b) values(?+)": [
+        "INSERT INTO t (a, b) VALUES (1, 'x')",
+        "INSERT INTO t (a,b) VALUES (NULL, 'x'), (2, NULL), (-3, 'it''s')",
+    ],
+    "insert into t values(now(), ?)": [
+        "INSERT INTO t VALUES (NOW(), 1)",
+        "INSERT INTO t VALUES (NOW(), 1), (NOW(), 2), (now(), 3)",
+    ],
+    "select sql_no_cache a from t": ["SELECT /*!40001 SQL_NO_CACHE */ a FROM t"],
+    "select a - ?, (b) - ? from t1 where 123foo between ? and ?": [
+        "SELECT a - 1, (b) -2 FROM t1 WHERE 123foo BETWEEN -4 AND - 5"
+    ],
+    "select * from t limit ?": ["SELECT * FROM t LIMIT 10"],
+    "select * from t limit ?+": ["SELECT * FROM t LIMIT 5, 10"],
+    "select * from t limit ? offset ?": ["SELECT * FROM t LIMIT 5 OFFSET 10"],
+    "call p(?+)": ["CALL p(1, 'x')", "call `p`(2, 3, 4)"],
+    "call p()": ["CALL p()"],
+    "create function f() returns int language javascript as ?": [
+        "CREATE FUNCTION f() RETURNS INT LANGUAGE JAVASCRIPT AS $$ return `it's ${x}`; $$",
+        "CREATE FUNCTION f() RETURNS INT LANGUAGE JAVASCRIPT AS $js$ return '$$' + 1; $js$",
+        "CREATE FUNCTION f() RETURNS INT LANGUAGE JAVASCRIPT AS 'return 1'",
+        "CREATE FUNCTION f() RETURNS INT LANGUAGE JAVASCRIPT AS $$ return secr",
+    ],
+    "select a$b$c, d$ from t": ["SELECT a$b$c, `d$` FROM t"],
+    "select j -> ? from t": ["SELECT j -> '$.a$' FROM t"],
+    "use shop": ["USE shop", "use `shop`;"],
+    "select @? := ?, @@session.sql_mode": ["SELECT @x := 5, @@session.sql_mode"],
+    "select a from t where b is null and c <> ?": ["SELECT a FROM t WHERE b IS NULL AND c != 7"],
+    "select `a b`, c.`d-e` from c": ["SELECT `a b`, `c`.`d-e` FROM c"],
+    "administrator command: quit": ["# administrator command: Quit;"],
+    "": ["", " ;", "/* nothing */"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("expected", "sql"), [(text, sql) for text, several in POLICY.items() for sql in several]
+)
+def test_policy(expected, sql):
+    """Each rule of the policy, by example."""
+    assert fingerprint(sql) == expected
+    assert Statements()(sql.encode()) == statement(sql)
+
+
+def test_what_was_seen_before_does_not_matter():
+    """A log's statements share what is known of shapes: commands of the protocol, comments and statements alike."""
+    known = Statements()
+    commands = [f"# administrator command: {name};" for name in ("Init DB", "Quit", "Ping")]
+    for sql in [*commands, *itertools.chain(*POLICY.values()), *commands]:
+        assert known(sql.encode()) == statement(sql)
+
+
+def test_policy_tells_the_rest_apart():
+    """What is not said to be one is not."""
+    assert len({fingerprint(several[0]) for several in POLICY.values()}) == len(POLICY)
+    apart = [
+        "SELECT t1",
+        "SELECT t2",
+        "SELECT a FROM t",
+        "SELECT a, b FROM t",
+        "SELECT f(1)",
+        "SELECT f(1, 2)",
+    ]
+    assert len(set(map(fingerprint, apart))) == len(apart)
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        "SELECT * FROM t WHERE a = 'secr",
+        'SELECT * FROM t WHERE a = "secr',
+        "SELECT * FROM t WHERE a = 'x' AND b = 'y\\",
+        "SELECT * FROM t WHERE a = ' AND b = ' secret ' AND c",
+        "SELECT * FROM t WHERE a = `secr",
+    ],
+)
+def test_a_text_whose_quotes_do_not_balance_keeps_nothing_after_the_first(cut):
+    """A cut text may have its quotes inside out."""
+    found = statement(cut)
+    assert not found.whole
+    assert found.fingerprint == "select * from t where a = ?"
+    assert Statements()(cut.encode()) == found
+
+
+def test_names_that_no_identifier_can_be_are_replaced():
+    """Text between two back-ticks that is too long for a name came there by a cut."""
+    assert fingerprint("SELECT `a`, `" + "b" * 65 + "`, `it's`") == "select a, ?+"
+
+
+def test_sql_modes():
+    """Where a literal ends depends on the server's sql_mode."""
+    assert fingerprint(r"SELECT 'a\', b, 'c'", SqlMode(backslash_escapes=False)) == "select ?, b, ?"
+    assert fingerprint(r"SELECT 'a\', b, 'c'") == "select ?"
+    assert fingerprint("SELECT \"a\", 'b'", SqlMode(ansi_quotes=True)) == "select a, ?"
+
+
+def test_tags_are_the_pairs_of_comments_that_hold_nothing_else():
+    """Comments that frameworks write, and none that people write."""
+    assert tags("/* connector=etl job='orders_full' */ SELECT 1;") == {
+        "connector": "etl",
+        "job": "orders_full",
+    }
+    assert tags("SELECT 1 /*controller='index',route='%2Fshop'*/;") == {
+        "controller": "index",
+        "route": "%2Fshop",
+    }
+    assert tags("-- app=web\nSELECT 1 # host=a1") == {"app": "web", "host": "a1"}
+    assert tags("SELECT '/* a=b */' -- and x = 'secret'\n") == {}
+    assert tags("/* a = 1,b=2 ; c='x''y' */") == {}
+    assert tags("/* a = 1,b=2 ; c= */") == {"a": "1", "b": "2", "c": ""}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT a FROM t WHERE b = 1 /* password='hunter2' */ AND c = 2",
+        "SELECT a FROM t -- name='hunter2'\n WHERE b = 1",
+        "/* mail=hunter2@example.com */ SELECT 1",
+        "/* name='hunter2 rabbit' */ SELECT 1",
+        "/* note='it''s hunter2' */ SELECT 1",
+        "/* job=hunter2",
+        "/* job=etl */ SELECT 'hunter2 /* b=hunter2 */",
+        "/* blob=" + "hunter2" * 15 + " */ SELECT 1",
+    ],
+)
+def test_what_is_commented_out_or_looks_like_personal_data_is_no_tag(sql):
+    """Tags keep their values: so few comments have any."""
+    assert "hunter2" not in str(tags(sql))
+
+
+def test_a_long_comment_takes_no_longer_than_its_length():
+    """Pairs with wide gaps, and then prose: a pattern that tries every split of the gaps would not end."""
+    assert tags("/*" + "  a =  b  " * 2000 + " and so on */ SELECT 1") == {}
+
+
+def test_digest_is_stable():
+    """The digest is the same on every machine and in every release of this schema."""
+    assert digest(fingerprint("SELECT 1")) == "b9a4c90ce4157373"
+    assert re.fullmatch("[0-9a-f]{16}", digest(""))
+
+
+@pytest.mark.parametrize(
+    "module", ["aurora_analysis.engines.mysql.fingerprint", "aurora_analysis.sources.profile"]
+)
+def test_examples_in_docstrings_are_true(module):
+    """What the docstrings show is what the functions return."""
+    assert doctest.testmod(importlib.import_module(module)).failed == 0
+
+
+def test_kind_is_the_first_word():
+    """What sort of statement it is."""
+    assert [kind(fingerprint(sql)) for sql in ("(SELECT 1)", "INSERT INTO t VALUES (1)", "")] == [
+        "select",
+        "insert",
+        "",
+    ]
+
+
+def test_one_fingerprint_for_each_template():
+    """On the generator's statements: no template is split, no two are merged."""
+    r = random.Random(7)
+    seen: dict[int, set[str]] = {}
+    known = Statements()
+    for template, (_, shape, table) in enumerate(generator.TEMPLATES):
+        for _ in range(12):
+            sql = shape(r, table)
+            seen.setdefault(template, set()).add(known(sql.encode()).fingerprint)
+            assert known(sql.encode()) == statement(sql)
+    assert {len(texts) for texts in seen.values()} == {1}
+    assert len(set().union(*seen.values())) == len(generator.TEMPLATES) == 300
+
+
+PIECES = st.sampled_from(
+    ["# administrator command: Quit", "SELECT ", "a", "t1", "1", "-2", "0xAf", "1e5", "1.5x", "'x'", "'it''s'", r"'a\'b'", '"y"', "`n`", "$$", "$t$", "a$b$", "`q's`", "`h#`",
+     "/* c */", "/* it's */", "/*!1 x */", "/*", "*/", "-- c\n", "--", "# c\n", "#", "'", '"', "`", "\\", ", ", ",", "(", ")",
+     "NULL", "(1, 2)", "(1,'x'),(2,NULL)", "VALUES ", " IN ", "@v", "_utf8mb4'x'", "x'1f'", " ", "\n", ";", ".", "=", "\x00", "\x01", "\x02", "é"]
+)  # fmt: skip
+
+
+@given(
+    st.lists(PIECES, max_size=25).map("".join),
+    st.sampled_from([SqlMode(), SqlMode(False), SqlMode(True, True)]),
+)
+@settings(max_examples=600, deadline=None, derandomize=True)
+def test_the_quick_way_is_the_lexers(sql, mode):
+    """Statements that share a shape share a fingerprint: whatever was seen before, it is what the lexer says."""
+    assert KNOWN[mode](sql.encode()) == statement(sql, mode)
+
+
+KNOWN = {mode: Statements(mode) for mode in (SqlMode(), SqlMode(False), SqlMode(True, True))}
+
+SECRET = "s3cr3t"
+
+
+def quoted(quote: str, mode: SqlMode) -> st.SearchStrategy[str]:
+    """A literal in such quotes with the secret in it, among what is awkward."""
+    escaped = [quote * 2, "x", " ", "#", "--", "/*", "*/", "`", "é", "\n", ";", ",", "("]
+    escaped += ["\\\\", f"\\{quote}", "\\n"] if mode.backslash_escapes else ["\\"]
+    escaped += [other for other in "'\"" if other != quote]
+    around = st.lists(st.sampled_from(escaped), max_size=4).map("".join)
+    return st.builds(lambda a, b: f"{quote}{a}{SECRET}{b}{quote}", around, around)
+
+
+def literals(mode: SqlMode) -> st.SearchStrategy[str]:
+    """A literal of any kind that holds the secret, or its digits."""
+    strings = quoted("'", mode) if mode.ansi_quotes else quoted("'", mode) | quoted('"', mode)
+    prefixed = st.builds(
+        "{}{}".format, st.sampled_from(["_utf8mb4 ", "_latin1", "N", "n", "@"]), quoted("'", mode)
+    )
+    numbers = st.sampled_from(
+        ["7331", "-7331.5", "7331e7", "0x7331", "0X7331", "x'7331'", "X'7331'", ".7331", "73.31E-1"]
+    )
+    return strings | prefixed | numbers | st.just("@v7331")
+
+
+@given(st.data(), st.sampled_from([SqlMode(), SqlMode(False), SqlMode(True, True), SqlMode(False, True)]))
+@settings(max_examples=400, deadline=None, derandomize=True)
+def test_no_fragment_of_a_literal_survives(data, mode):
+    """Secrets in literals of every kind, whole or cut at any place, are not in the fingerprint."""
+    between = st.sampled_from([" = ", ", ", " AND b = ", " /* c */ ", " -- c\n", " + ", "), (", " IN ("])
+    values = data.draw(st.lists(st.tuples(literals(mode), between), min_size=1, max_size=6))
+    sql = "SELECT `a` FROM t WHERE x = " + "".join(itertools.chain(*values))
+    for text in (sql, sql[: data.draw(st.integers(28, len(sql)))]):
+        for found in (fingerprint(text, mode), KNOWN_SAFE[mode](text.encode()).fingerprint):
+            assert not re.search("s3c|cr3|3t|73|33|31", found), text
+
+
+KNOWN_SAFE = {SqlMode(a, b): Statements(SqlMode(a, b)) for a in (True, False) for b in (True, False)}
+
+
+def test_what_is_remembered_is_bounded():
+    """A log of ever new statements does not grow what is kept of them."""
+    known = Statements()
+    known.SHAPES = 10_000
+    for n in range(1000):
+        known(f"SELECT c{n} FROM t".encode())
+    assert known._size <= 10_000
+    assert len(known._known) < 100
+
+
+def test_no_control_character_survives():
+    """A fingerprint that is printed does nothing to a terminal."""
+    assert fingerprint("SELECT a\x1b[2J, `b\x1b[2J`, 'c\x07'\x00 FROM t") == "select a [ 2j, ?+ from t"

@@ -1,0 +1,387 @@
+"""The fetch against AWS on loopback: what the cluster was comes back the same, or coverage says what did not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from aws_endpoint import Endpoint
+from click.testing import CliRunner
+from fetching import DAY, KEPT, NOON, NOW, SECRET, assert_same, coverage, day, endpoint, environment, fetch
+
+from aurora_analysis import Store, Window, cli, config
+from aurora_analysis.fetch.chunks import Outcome
+from aurora_analysis.fetch.plan import Wanted, Work, failing, join_statements
+from aurora_analysis.sources.aws import log_export, performance_insights
+
+HALF = Window("2026-11-09T11:30", "2026-11-09T12:30")
+CHEAP = ("--source", "cloudwatch", "--source", "slow-log")
+ALL_BUT_OS = (*CHEAP, "--source", "performance-insights")
+
+
+def test_a_fetch_brings_the_cluster_back_and_asks_once(tmp_path):
+    """Two hours around a failover: every table is the cluster's own; the second time only the survey is asked."""
+    with endpoint() as aws:
+        result = fetch(aws, tmp_path)
+        assert result.exit_code == 0, result.output
+        assert "cloudwatch: 1 of 1\n" in result.output
+        store = Store(tmp_path)
+        assert_same(store)
+        assert coverage(store)["received"].notna().all()
+        assert SECRET not in result.output
+        assert not [path for path in tmp_path.rglob("*.*") if SECRET.encode() in path.read_bytes()]
+        versions, first = store.versions(), aws.count()
+        assert "Nothing is missing" in fetch(aws, tmp_path).output
+        again = aws.count() - first
+    assert not {action for action in again if action.startswith("pi:")}
+    assert (again["logs:FilterLogEvents"], again["cloudwatch:GetMetricData"]) == (0, 1)
+    assert store.versions() == versions
+
+
+def refusals(store: Store, window: Window = HALF) -> pd.DataFrame:
+    rows = coverage(store, window)
+    return rows[rows["received"].isna()]
+
+
+@pytest.mark.parametrize(
+    ("action", "source", "line"),
+    [
+        (
+            "cloudwatch:GetMetricData",
+            "cloudwatch",
+            "GetMetricData is not permitted: allow it as deploy/iam-policy.json does.",
+        ),
+        (
+            "logs:FilterLogEvents",
+            "slow log",
+            "FilterLogEvents is not permitted: allow it as deploy/iam-policy.json does.",
+        ),
+    ],
+)
+def test_one_sources_refusal_leaves_the_others(tmp_path, action, source, line):
+    """One line, a row in coverage, exit code 1, the rest is there; once it is permitted, only that is fetched."""
+    with endpoint() as aws:
+        aws.deny(action)
+        result = fetch(aws, tmp_path, *CHEAP, window=HALF)
+    assert result.exit_code == 1
+    assert f"{source}: {line}" in result.output.splitlines()
+    store = Store(tmp_path)
+    assert set(refusals(store)["source"]) == {source}
+    other = {"cloudwatch": "slow_queries", "slow log": "metrics"}[source]
+    assert_same(store, HALF, None, other)
+    with endpoint() as aws:
+        assert fetch(aws, tmp_path, *CHEAP, window=HALF).exit_code == 0
+        assert aws.count()["logs:FilterLogEvents"] == (3 if source == "slow log" else 0)
+    assert_same(store, HALF, None, "metrics", "slow_queries")
+    assert refusals(store).empty
+
+
+def test_streams_that_may_not_be_listed_are_read_nevertheless(tmp_path):
+    """The cluster says that it exports: a refused listing is said, and is no reason to call the logs lost."""
+    with endpoint() as aws:
+        aws.deny("logs:DescribeLogStreams")
+        result = fetch(aws, tmp_path, "--source", "slow-log", window=HALF)
+    assert result.exit_code == 1
+    assert "DescribeLogStreams is not permitted" in result.output
+    assert_same(Store(tmp_path), HALF, None, "slow_queries")
+
+
+def test_a_service_that_is_off_is_one_instances_matter(tmp_path):
+    """Performance Insights is off for shop-2: said, and the others have theirs; --instance leaves it out."""
+    with endpoint(overrides=KEPT | {"shop-2": {"pi_retention_days": 0}}) as aws:
+        result = fetch(aws, tmp_path, "--source", "performance-insights", window=HALF)
+        assert result.exit_code == 1
+        assert "performance insights: Performance Insights is off for shop-2: turn it on" in result.output
+        store = Store(tmp_path)
+        assert set(refusals(store)["instance"]) == {"shop-2"}
+        assert set(store.read("db_load", cluster="shop")["instance"]) == {"shop-1", "shop-3"}
+        asked = ("--source", "performance-insights", "--instance", "shop-1", "--instance", "shop-3")
+        assert fetch(aws, tmp_path, *asked, window=HALF).exit_code == 0
+
+
+def test_an_unknown_instance_is_said_and_the_known_one_fetched(tmp_path):
+    """With the names that there are."""
+    asked = ("--source", "slow-log", "--instance", "shop-9", "--instance", "shop-1")
+    with endpoint() as aws:
+        result = fetch(aws, tmp_path, *asked, window=HALF)
+    assert result.exit_code == 1
+    assert "There is no instance shop-9 in the cluster (it has: shop-1, shop-2, shop-3)." in result.output
+    store = Store(tmp_path)
+    assert set(refusals(store)["instance"]) == {"shop-9"}
+    assert set(store.read("slow_queries", cluster="shop")["instance"]) == {"shop-1"}
+
+
+def test_expired_credentials_are_one_line(tmp_path):
+    """Nothing can be asked: one line for all sources, a row for each, and nobody is asked twice."""
+    with endpoint() as aws:
+        aws.fail(
+            "*", "ExpiredTokenException", "The security token included in the request is expired", times=99
+        )
+        result = fetch(aws, tmp_path, window=HALF)
+        assert len(aws.calls) == 1
+    assert result.exit_code == 1
+    line = "The credentials are not valid (ExpiredTokenException): renew them, and run it again."
+    every = "cloudwatch, performance insights, enhanced monitoring, slow log"
+    assert [said for said in result.output.splitlines() if "credentials" in said] == [f"{every}: {line}"]
+    assert len(refusals(Store(tmp_path))) == 4
+    assert SECRET not in result.output
+
+
+def test_a_window_that_has_not_begun_asks_nobody(tmp_path):
+    """Tomorrow is refused in one line, before the first call."""
+    with endpoint() as aws:
+        result = fetch(aws, tmp_path, window=Window(NOW + timedelta(days=1), NOW + timedelta(days=2)))
+        assert not aws.calls
+    assert (result.exit_code, result.output.count("\n")) == (2, 1)
+    assert "has not begun: name one that lies in the past." in result.output
+
+
+def test_where_rds_may_not_be_asked_the_store_remembers(tmp_path):
+    """The instances of the last fetch are those of this one; without a last one it is said."""
+    with endpoint() as aws:
+        fetch(aws, tmp_path, "--source", "slow-log", window=HALF)
+    later = Window(HALF.end, HALF.end + timedelta(minutes=30))
+    with endpoint() as aws:
+        aws.deny("rds:DescribeDBClusters")
+        result = fetch(aws, tmp_path, "--source", "cloudwatch", window=later)
+        assert result.exit_code == 1
+        assert "DescribeDBClusters is not permitted" in result.output
+        fresh = fetch(aws, tmp_path / "fresh", window=later)
+    assert_same(Store(tmp_path), later, None, "metrics")
+    assert fresh.exit_code == 2
+    assert "Without it nothing is known of shop." in fresh.output
+
+
+def test_what_is_no_longer_kept_is_said_once(tmp_path):
+    """Performance Insights of seven days, asked on the eighth: exit code 1, then nothing more to say."""
+    late = NOW + timedelta(days=8)
+    with endpoint(overrides={}, now=late) as aws:
+        result = fetch(aws, tmp_path, "--source", "performance-insights", window=HALF)
+        assert result.exit_code == 1
+        assert "beyond the 7 days that Performance Insights keeps" in result.output
+        assert not [call for call in aws.calls if call.service == "pi"]
+        assert fetch(aws, tmp_path, "--source", "performance-insights", window=HALF).exit_code == 0
+
+
+def test_a_failover_beyond_the_events_is_seen_in_cloudwatch(tmp_path):
+    """A month later RDS has forgotten it: the roles come from what only a writer emits, to five minutes."""
+    with endpoint(now=NOW + timedelta(days=30)) as aws:
+        fetch(aws, tmp_path, "--source", "cloudwatch")
+    store = Store(tmp_path)
+    moments = pd.to_datetime(["2026-11-09T11:30Z", "2026-11-09T12:30Z"]).as_unit("us")
+    asked = pd.DataFrame({"time": moments, "instance": "shop-2"})
+    assert store.roles(asked, cluster="shop").tolist() == ["reader", "writer"]
+    assert set(store.read("metrics", NOON, cluster="shop")["period_s"]) == {300.0}
+
+
+def test_an_instance_that_is_gone_is_still_fetched_where_it_left_something(tmp_path):
+    """shop-3 was deleted: its log stream and its metrics are there, its db load is not, and all of that is said."""
+    with endpoint(removed=frozenset({"shop-3"})) as aws:
+        result = fetch(aws, tmp_path, *CHEAP, "--source", "performance-insights", window=HALF)
+    assert result.exit_code == 1
+    assert "shop-3 is no longer in the cluster, and the store does not know its resource id" in result.output
+    store = Store(tmp_path)
+    assert_same(store, HALF, None, "metrics", "slow_queries")
+    assert set(store.read("db_load", cluster="shop")["instance"]) == {"shop-1", "shop-2"}
+
+
+def renamed() -> dict[str, pd.DataFrame]:
+    """The day, in which shop-3 is called shop-4 from noon on."""
+    noon = pd.Timestamp("2026-11-09T12:00Z")
+    frames = {}
+    for name, frame in day().items():
+        time = frame["ended_at"] if "ended_at" in frame else frame.get("time")
+        later = (frame["instance"] == "shop-3") & (time >= noon) if "instance" in frame else None
+        frames[name] = (
+            frame if later is None else frame.assign(instance=frame["instance"].mask(later, "shop-4"))
+        )
+    born = frames["instances"].query("instance == 'shop-3'").assign(instance="shop-4", time=noon)
+    known = pd.concat([frames["instances"], born], ignore_index=True)
+    ids = "db-" + known["instance"].replace("shop-4", "shop-3").str.upper()
+    return frames | {"instances": known.assign(resource_id=ids)}
+
+
+def test_a_renamed_instance_is_fetched_under_both_names(tmp_path):
+    """Metrics and logs go by name, of which it had two; Performance Insights knows one instance throughout.
+
+    An earlier fetch had seen the resource id of the first name: else that name's is said to be unknown.
+    """
+    with endpoint(frames=renamed(), now=datetime(2026, 11, 9, 11, 30, tzinfo=UTC)) as aws:
+        fetch(aws, tmp_path, "--source", "cloudwatch", window=Window("2026-11-09T11:00", "2026-11-09T11:30"))
+    kept = KEPT | {"shop-4": KEPT["shop-3"]}
+    with endpoint(frames=renamed(), removed=frozenset({"shop-3"}), overrides=kept) as aws:
+        result = fetch(aws, tmp_path, *ALL_BUT_OS, window=HALF)
+    assert result.exit_code == 0, result.output
+    store = Store(tmp_path)
+    assert_same(store, HALF, renamed(), "metrics", "slow_queries")
+    load = day()["db_load"]
+    whole = load.assign(instance=load["instance"].replace("shop-3", "shop-4"))
+    assert_same(store, HALF, {"db_load": whole}, "db_load")
+
+
+def test_the_store_remembers_what_rds_forgets(tmp_path):
+    """An earlier fetch saw shop-3 and its resource id: when it is gone, its db load is asked for by that."""
+    with endpoint() as aws:
+        fetch(aws, tmp_path, "--source", "slow-log", window=HALF)
+    with endpoint(removed=frozenset({"shop-3"})) as aws:
+        result = fetch(aws, tmp_path, "--source", "performance-insights", "--instance", "shop-3", window=HALF)
+    assert result.exit_code == 0, result.output
+    known = {"db_load": day()["db_load"].query("instance == 'shop-3'")}
+    assert_same(Store(tmp_path), HALF, known, "db_load")
+
+
+def test_what_is_late_is_fetched_and_not_marked(tmp_path):
+    """At midnight the last minutes are not there yet; later they are, and only what was not marked is asked."""
+    midnight = datetime(2026, 11, 10, tzinfo=UTC)
+    with endpoint("delivers_late", now=midnight) as aws:
+        fetch(aws, tmp_path, *CHEAP, window=DAY)
+    store = Store(tmp_path)
+    ends = coverage(store, DAY).groupby("source")["end"].max().dt.strftime("%H:%M").to_dict()
+    assert (ends["cloudwatch"], ends["slow log"]) == ("23:45", "23:00")
+    assert store.read("metrics", DAY, cluster="shop")["time"].max() == pd.Timestamp("2026-11-09T23:54Z")
+    with endpoint("delivers_late", now=midnight + timedelta(hours=2)) as aws:
+        fetch(aws, tmp_path, *CHEAP, window=DAY)
+        starts = [call.parameters["StartTime"] for call in aws.calls if call.operation == "GetMetricData"]
+    assert starts[-1] == datetime(2026, 11, 9, 23, 45, tzinfo=UTC).timestamp()
+    assert_same(store, DAY, None, "metrics", "slow_queries")
+
+
+def test_a_dry_run_counts_and_brings_nothing(tmp_path):
+    """Calls by service, the time that they take at least, the price; nothing is written."""
+    with endpoint() as aws:
+        result = fetch(aws, tmp_path / "store", "--dry-run")
+        assert not [call for call in aws.calls if call.service == "pi"]
+    assert result.exit_code == 0
+    assert "pi: up to 45 calls, 0 s at 1000 a second (an assumption: AWS publishes no limit)" in result.output
+    assert "cost: 0.00 USD for 93 CloudWatch metrics" in result.output
+    assert not (tmp_path / "store").exists()
+
+
+def test_postgresql_is_refused_once(tmp_path):
+    """Not yet, in one line, with exit code 2."""
+    with endpoint(overrides={name: {"engine": "aurora-postgresql"} for name in KEPT}) as aws:
+        result = fetch(aws, tmp_path)
+    assert result.exit_code == 2
+    assert result.output.strip() == (
+        "aurora-analysis: shop is Aurora PostgreSQL: not yet. Name an Aurora MySQL cluster."
+    )
+
+
+def test_a_fetch_never_writes_into_the_sample(tmp_path, monkeypatch):
+    """Without a store's name there is nowhere to write."""
+    monkeypatch.chdir(tmp_path)
+    with endpoint() as aws:
+        result = CliRunner(env=environment(aws)).invoke(
+            cli.main, ["fetch", "--cluster", "shop", "--last-week"]
+        )
+    assert result.exit_code == 2
+    assert "Name a store to write into" in result.output
+
+
+def killed(aws: Endpoint, location: Path, after: int) -> None:
+    """A fetch in a process of its own, killed once so many chunks are covered."""
+    span = ["--start", "2026-11-09", "--end", "2026-11-10", "--now", aws.now.isoformat()]
+    command = [
+        sys.executable,
+        "-m",
+        "aurora_analysis",
+        "fetch",
+        "--cluster",
+        "shop",
+        "--store",
+        str(location),
+    ]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([*command, *span], env=os.environ | environment(aws), **quiet) as run:  # type: ignore[call-overload]
+        while run.poll() is None and len(list(location.glob("coverage/_delta_log/*.json"))) < after + 2:
+            time.sleep(0.02)
+        run.send_signal(signal.SIGKILL)
+    assert run.returncode == -signal.SIGKILL
+
+
+def test_a_killed_fetch_resumes_where_it_was(tmp_path):
+    """SIGKILL after some chunks: what coverage marks is whole and not asked again, and the rest is brought."""
+    with endpoint(latency_s=0.1) as aws:
+        killed(aws, tmp_path, after=4)
+    store = Store(tmp_path)
+    before = set(coverage(store)[["source", "instance"]].itertuples(index=False, name=None)) - {("rds", None)}
+    assert len(before) >= 3
+    with endpoint() as aws:
+        result = fetch(aws, tmp_path, *ALL_BUT_OS, window=Window("2026-11-09", "2026-11-10"))
+        asked = {call.parameters["Identifier"] for call in aws.calls if call.service == "pi"}
+        done = {aws.cluster.resource_id(name) for source, name in before if source == "performance insights"}
+    assert result.exit_code == 0, result.output
+    assert not asked & done
+    assert_same(store, Window("2026-11-09", "2026-11-10"))
+
+
+def test_a_statement_that_the_slow_log_told_second_gets_its_digest(tmp_path):
+    """Performance Insights was first and spelled it differently: where the join key is the same, so is the digest."""
+    store, hour = Store(tmp_path), Window("2026-11-09T00:00", "2026-11-09T01:00")
+    seen = pd.Timestamp(hour.start).as_unit("us")
+    spans = {"first_seen": [seen], "last_seen": [seen]}
+    for source, digest in ((performance_insights.SOURCE, "theirs"), (log_export.SOURCE, "ours")):
+        told = pd.DataFrame({"digest": [digest], "fingerprint": [digest], "join_key": ["key"], **spans})
+        store.merge("statements", told, cluster="shop", source=source)
+    load = pd.DataFrame({"time": [seen, seen], "period_s": 60.0, "instance": "a", "dimension": "sql"})
+    load = load.assign(member=["theirs", "another"], active_sessions=1.0)
+    store.write("db_load", load, hour, cluster="shop", source=performance_insights.SOURCE)
+    join_statements(store, hour, cluster="shop")
+    assert sorted(store.read("db_load", cluster="shop")["member"]) == ["another", "ours"]
+    versions = store.versions()
+    join_statements(store, hour, cluster="shop")
+    assert store.versions() == versions
+
+
+def test_progress_is_one_line_a_source_redrawn_on_a_terminal(capsys, monkeypatch):
+    """Two sources are two lines, whatever is through; the cursor goes up to draw them again."""
+    wanted = Wanted(config.Cluster("shop", "shop"), HALF, NOW)
+    chunks = [failing(source, None, HALF, "") for source in ("a", "a", "b")]
+    tell = cli._progress(Work(wanted, None, tuple(chunks)))
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    for chunk in chunks:
+        tell(Outcome(chunk))
+    drawn = capsys.readouterr().err.split("\x1b[2F")
+    assert [picture.replace("\x1b[K", "").split("\n")[:2] for picture in drawn] == [
+        ["a: 1 of 2", "b: 0 of 1"],
+        ["a: 2 of 2", "b: 0 of 1"],
+        ["a: 2 of 2", "b: 1 of 1"],
+    ]
+
+
+SAID = "hunter2"
+
+
+def planted() -> dict[str, pd.DataFrame]:
+    """The day, in whose statements somebody wrote a password."""
+    text = day()["statements"]["fingerprint"] + f" and password = '{SAID}'"
+    return day() | {"statements": day()["statements"].assign(fingerprint=text)}
+
+
+def told(store: Store) -> str:
+    """All that the store holds, as text."""
+    return "\n".join(store.read(name, cluster="shop").to_csv() for name in store.versions())
+
+
+def test_no_literal_is_kept_unless_the_settings_ask(tmp_path, monkeypatch):
+    """By default no table has what a statement said; with examples one has, of each digest one execution."""
+    logs = ("--source", "slow-log", "--source", "performance-insights", "--instance", "shop-3")
+    with endpoint(frames=planted()) as aws:
+        fetch(aws, tmp_path / "without", *logs, window=HALF)
+        monkeypatch.setenv("AURORA_ANALYSIS_FETCH_EXAMPLES", "true")
+        fetch(aws, tmp_path / "with", *logs, window=HALF)
+    without, kept = Store(tmp_path / "without"), Store(tmp_path / "with")
+    assert SAID not in told(without)
+    assert "examples" not in without.versions()
+    examples = kept.read("examples", cluster="shop")
+    assert examples["text"].str.contains(f"password = '{SAID}'").all()
+    assert set(examples["digest"]) == set(kept.read("slow_queries", cluster="shop")["digest"])
+    assert examples["digest"].is_unique
+    assert SAID not in kept.read("statements", cluster="shop").to_csv()

@@ -1,0 +1,298 @@
+"""Watch names the session that holds up purge, on a real server, among older ones that do not."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import ExitStack
+
+import pandas as pd
+import pytest
+import sqlalchemy
+from click.testing import CliRunner
+from live_server import written_to
+
+from aurora_analysis import cli
+from aurora_analysis.cli import main
+from aurora_analysis.engines.mysql import live
+from aurora_analysis.engines.mysql.live import Probe
+from aurora_analysis.lab import server
+from aurora_analysis.live import status
+from aurora_analysis.live.watch import Watch
+from aurora_analysis.store import Store
+from aurora_analysis.tables import TABLES
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture
+def sessions(real_server):
+    """Opens sessions of a user that run statements and then stay open."""
+    with ExitStack() as stack:
+
+        def opened(user: str, *statements: str) -> int:
+            connection = stack.enter_context(real_server.connect(user, program_name="nightly"))
+            with connection.cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
+                    cursor.fetchall()
+            return connection.thread_id()
+
+        yield opened
+
+
+def decoys(sessions) -> None:
+    """Transactions that are older than any holder, and hold nothing."""
+    sessions("etl", "BEGIN")
+    sessions(
+        "etl",
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+        "BEGIN",
+        "SELECT COUNT(*) FROM trial.stock",
+    )
+
+
+def watching(ours: server.Server, store: Store | None = None, user: str = "root") -> Watch:
+    return Watch([Probe(ours.engine(user), "lab-writer", "writer")], store, cluster="lab", every_s=1)
+
+
+def two_rounds(ours: server.Server) -> status.Purge:
+    found = watching(ours)
+    found.run(1.9)
+    return found.purge()
+
+
+def test_the_older_ones_are_not_to_blame(real_server, sessions):
+    """A bare BEGIN and a READ COMMITTED transaction between statements hold nothing."""
+    decoys(sessions)
+    with written_to(real_server):
+        now = two_rounds(real_server)
+    assert now.holder is None
+    assert now.state in {"keeps up", "outrun"}
+
+
+def test_an_idle_snapshot_is_named_within_two_samples(real_server, sessions):
+    """Session, user, instance and since when: no log would tell of it."""
+    decoys(sessions)
+    thread = sessions("etl", "BEGIN", "SELECT COUNT(*) FROM trial.stock")
+    with written_to(real_server):
+        now = two_rounds(real_server)
+    assert now.state == "blocked"
+    assert (now.holder.instance, now.holder.how) == ("lab-writer", "holds a read view")
+    assert (now.holder.transaction.thread_id, now.holder.transaction.user) == (thread, "etl")
+    assert now.holder.transaction.command == "Sleep"
+
+
+def test_a_transaction_that_has_written_is_named_though_it_has_no_view(real_server, sessions):
+    """READ COMMITTED between statements, one row modified: it pins history all the same."""
+    decoys(sessions)
+    thread = sessions(
+        "app",
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+        "BEGIN",
+        "UPDATE trial.stock SET quantity = 0 WHERE id = 1",
+    )
+    with written_to(real_server):
+        now = two_rounds(real_server)
+    assert now.state == "blocked"
+    assert (now.holder.transaction.thread_id, now.holder.how) == (thread, "has written")
+    assert now.holder.transaction.rows_modified == 1
+
+
+def test_what_was_seen_is_in_the_store(real_server, sessions, tmp_path):
+    """Samples, the holder's transaction, the instance's role, and coverage as the mark of the end."""
+    sessions("etl", "BEGIN", "SELECT COUNT(*) FROM trial.stock")
+    time.sleep(0.2)  # InnoDB keeps innodb_trx for a tenth of a second: the test before has just read it
+    store = Store(tmp_path)
+    with written_to(real_server):
+        watching(real_server, store).run(2.9)
+    span = store.span("lab")
+    assert len(store.metric("history_list_length", span, cluster="lab")) == 3
+    assert len(set(store.metric("purge_boundary", span, cluster="lab"))) == 1
+    seen = store.read("open_transactions", cluster="lab").query("user == 'etl'")
+    assert seen["has_read_view"].tolist() == [True] * 3
+    assert (seen["time"] > seen["started_at"] - pd.Timedelta("1s")).all()
+    covered = store.read("coverage", cluster="lab").query("table == 'metrics'")
+    assert covered[["expected", "received"]].to_numpy().tolist() == [[3, 3]]
+    assert set(store.versions()) <= set(TABLES)
+
+
+def test_the_command_shows_the_holder_and_what_would_end_it(real_server, sessions, tmp_path):
+    """Plain lines where there is no terminal; the statement is shown, and the session goes on."""
+    thread = sessions("etl", "BEGIN", "SELECT COUNT(*) FROM trial.stock")
+    address = f"mysql://root@/?unix_socket={real_server.socket}"
+    given = ["watch", "--writer", address, "--store", str(tmp_path), "--every", "1s", "--for", "1.9s"]
+    with written_to(real_server):
+        done = CliRunner().invoke(main, given)
+    assert done.exit_code == 0, done.output
+    assert "purge blocked" in done.output
+    last = done.output.splitlines()[-1]
+    assert f"held by session {thread} on live-writer, since " in last
+    assert "of etl from localhost with nightly" in last
+    assert last.endswith(f"to end it on live-writer: KILL {thread};")
+    assert "\x1b" not in done.output
+    assert len(Store(tmp_path).read("read_views", cluster="live")) == 2
+
+
+def test_a_terminal_has_a_table_that_is_drawn_anew_under_the_news(monkeypatch, capsys):
+    """What happened stays; how purge stands is replaced."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    tell = cli._shown()
+    now = status.Purge(1_800_000_000, "keeps up", 7, -1.5, None, None)
+    tell([], now)
+    assert capsys.readouterr().out == "08:00:00 UTC  purge keeps up\nhistory list  7 (-1.5/s)\n"
+    tell(["lost", "found"], now)
+    assert capsys.readouterr().out.startswith("\x1b[2F\x1b[Jlost\nfound\n08:00:00 UTC")
+
+
+def test_our_own_session_reads_only_and_holds_nothing_between_samples(real_server):
+    """Looked at while it is connected: no transaction, no view; it may not write, and is broken off in time."""
+    probe = Probe(real_server.engine(), "lab-writer", "writer")
+    found = Watch([probe], None, cluster="lab", every_s=1)
+    found.round(int(time.time()))
+    session = probe._connected()
+    with real_server.connect() as other, other.cursor() as cursor:
+        thread = session.connection.thread_id()  # type: ignore[attr-defined]
+        cursor.execute(
+            f"SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = {thread}"
+        )
+        assert cursor.fetchone() == (0,)
+    with pytest.raises(sqlalchemy.exc.DBAPIError, match="READ ONLY"):
+        session.exec_driver_sql("UPDATE trial.stock SET quantity = 0 WHERE id = 1")
+    began = time.monotonic()
+    with pytest.raises(sqlalchemy.exc.DBAPIError, match="max_statement_time"):
+        session.exec_driver_sql(
+            "SELECT COUNT(*) FROM trial.stock a, trial.stock b, trial.stock c, trial.stock d"
+        )
+    assert time.monotonic() - began < live.LIMIT_S + 3
+    found.close()
+
+
+DRIVERS = (
+    "SET AUTOCOMMIT",
+    "SET NAMES",
+    "SET SESSION TRANSACTION ISOLATION",
+    "SELECT @@",
+    "SELECT VERSION()",
+    "SELECT DATABASE()",
+    "ROLLBACK",
+    "COMMIT",
+)
+
+
+def test_every_statement_of_ours_is_tagged_and_left_out(real_server, tmp_path):
+    """By the server's own account; but for what the driver says when it connects. None is stored as seen."""
+    store = Store(tmp_path)
+    with real_server.connect() as other, other.cursor() as cursor:
+        cursor.execute("CREATE USER watcher@localhost")
+        cursor.execute("GRANT ALL ON *.* TO watcher@localhost")
+        cursor.execute("SET GLOBAL log_output = 'TABLE', GLOBAL general_log = ON")
+        watching(real_server, store, "watcher").run(1.9)
+        cursor.execute("SET GLOBAL general_log = OFF, GLOBAL log_output = 'FILE'")
+        cursor.execute(
+            "SELECT argument FROM mysql.general_log WHERE command_type = 'Query' AND user_host LIKE 'watcher%'"
+        )
+        asked = [text.decode() if isinstance(text, bytes) else text for (text,) in cursor.fetchall()]
+    ours = [text for text in asked if not text.upper().startswith(DRIVERS)]
+    assert len(ours) > 2 * 7
+    assert [text for text in ours if not text.startswith(live.TAG)] == []
+    assert "watcher" not in set(store.read("open_transactions", cluster="lab")["user"])
+    assert not store.read("statements", cluster="lab")["fingerprint"].str.contains("performance_schema").any()
+
+
+def test_statements_are_counted_and_logged_where_the_log_is_a_table(real_server, tmp_path):
+    """What ran while it was watched, joined by digest; times are exact, our own statements are left out."""
+    store = Store(tmp_path)
+    with real_server.connect() as other, other.cursor() as cursor:
+        cursor.execute(
+            "SET GLOBAL log_output = 'TABLE', GLOBAL slow_query_log = ON, GLOBAL long_query_time = 1"
+        )
+        found = watching(real_server, store)
+        with written_to(real_server), real_server.connect("etl") as reading:
+            found.round(int(time.time()))
+            began = time.time()
+            reading.cursor().execute("/* job=nightly */ SELECT SLEEP(1.2), id FROM trial.stock WHERE id = 7")
+            ended = time.time()
+            found.round(int(time.time()))
+            found.close()
+        cursor.execute(
+            "SET GLOBAL log_output = 'FILE', GLOBAL slow_query_log = OFF, GLOBAL long_query_time = 10"
+        )
+    (row,) = store.read("slow_queries", cluster="lab").to_dict("records")
+    assert (row["user"], row["host"], row["tags"]) == ("etl", "localhost", '{"job":"nightly"}')
+    assert began <= row["started_at"].timestamp() <= row["ended_at"].timestamp() <= ended
+    assert row["query_time_s"] == pytest.approx(1.2, abs=ended - began - 1.2 + 0.01)
+    counted = store.read("statement_metrics", cluster="lab").set_index("digest")
+    assert counted.loc[row["digest"], "mean_latency_ms"] == pytest.approx(
+        1000 * row["query_time_s"], rel=0.05
+    )
+    known = store.read("statements", cluster="lab").set_index("digest")
+    greeted = known.index[known["kind"] == "set"]  # the driver's, where the writing session connected late
+    assert set(counted.index) - set(greeted) == {row["digest"], *known.index[known["kind"] == "update"]}
+    assert known.loc[counted.index, "server_digest"].notna().all()
+    covered = store.read("coverage", cluster="lab").set_index("table")
+    assert set(covered.index) == {"metrics", "slow_queries", "statement_metrics"}
+    counted_all = covered.loc[["slow_queries", "statement_metrics"]]
+    assert (counted_all["received"] == counted_all["expected"]).all()
+
+
+AURORA = """
+CREATE TABLE mysql.ro_replica_status (
+  server_id VARCHAR(100), session_id VARCHAR(100), replica_lag_in_msec DOUBLE, oldest_read_view_trx_id BIGINT,
+  iops BIGINT)
+"""
+
+
+def test_a_session_is_ended_by_the_statement_that_is_shown(real_server, sessions, tmp_path):
+    """With Aurora's own table and procedure, made by hand on a MariaDB: the exact statement, run by a person."""
+    thread = sessions("etl", "BEGIN", "SELECT COUNT(*) FROM trial.stock")
+    with real_server.connect() as other, other.cursor() as cursor:
+        cursor.execute(AURORA)
+        cursor.execute("INSERT INTO mysql.ro_replica_status VALUES ('db-1', 'MASTER_SESSION_ID', 0, 1, 7)")
+        cursor.execute("CREATE PROCEDURE mysql.rds_kill(IN thread BIGINT) KILL CONNECTION thread")
+        try:
+            with written_to(real_server):
+                now = two_rounds(real_server)
+                (shown,) = [row for row in status.table(now) if row.startswith("to end it")]
+                statement = shown.split("lab-writer: ")[1]
+                assert statement == f"CALL mysql.rds_kill({thread});"
+                cursor.execute(statement)
+                assert two_rounds(real_server).holder is None
+        finally:
+            cursor.execute("DROP TABLE mysql.ro_replica_status")
+            cursor.execute("DROP PROCEDURE mysql.rds_kill")
+
+
+def test_a_reader_that_is_not_watched_is_named_from_auroras_own_table(real_server, tmp_path):
+    """The instance and its lag, whatever further columns there are; whose session it is takes a --reader."""
+    with real_server.connect() as other, other.cursor() as cursor:
+        cursor.execute(AURORA)
+        cursor.execute("INSERT INTO mysql.ro_replica_status VALUES ('db-1', 'MASTER_SESSION_ID', NULL, 9, 7)")
+        cursor.execute("INSERT INTO mysql.ro_replica_status VALUES ('db-2', 'a1', 18.5, 5, 7)")
+        store = Store(tmp_path)
+        try:
+            with written_to(real_server):
+                found = watching(real_server, store)
+                found.run(1.9)
+        finally:
+            cursor.execute("DROP TABLE mysql.ro_replica_status")
+    now = found.purge()
+    assert (now.state, now.holder.instance, now.holder.number) == ("blocked", "db-2", 5)
+    assert "a session that was not seen, on db-2" in status.line(now)
+    views = store.read("read_views", cluster="lab").query("instance == 'db-2'")
+    assert views[["role", "replica_lag_ms"]].drop_duplicates().to_numpy().tolist() == [["reader", 18.5]]
+
+
+def test_a_missing_grant_drops_its_probe_and_says_so(real_server, tmp_path):
+    """The rest goes on; the event names the grant."""
+    told: list[str] = []
+    store = Store(tmp_path)
+    watching(real_server, store, "nobody").run(
+        1.9, tell=lambda news, now: told.extend([*news, status.line(now)])
+    )
+    text = "\n".join(told)
+    assert "left out, innodb_status needs GRANT PROCESS ON *.* TO nobody" in text
+    assert text.count("innodb_status") == 1
+    assert "the writer does not tell" in text
+    assert set(store.read("events", cluster="lab")["category"]) == {"left out"}
+    assert store.read("coverage", cluster="lab")["received"].tolist() == [0]

@@ -1,0 +1,156 @@
+"""CloudWatch: as fine as it still keeps, empty is not zero, and a query that fails inside an answer is asked again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+import pytest
+from aws_endpoint import Cluster, Endpoint
+from fetching import clients
+
+from aurora_analysis import Window
+from aurora_analysis.sources.aws import cloudwatch
+from aurora_analysis.sources.aws.cloudwatch import Query
+from aurora_analysis.sources.aws.rds import Instance, Topology
+from aurora_analysis.tables import METRICS
+
+NOW = datetime(2026, 11, 10, 2, tzinfo=UTC)
+HOUR = Window("2026-11-09T00:00", "2026-11-09T01:00")
+NOTHING = pd.DataFrame(columns=["time", "end", "source", "instance", "received"])
+
+
+def cluster(*names: str) -> Topology:
+    return Topology("shop", "", (), "", tuple(Instance(name) for name in names))
+
+
+@pytest.mark.parametrize(
+    ("days", "period"), [(1, 60), (14.9, 60), (15, 300), (62.9, 300), (63, 3600), (454, 3600), (455, None)]
+)
+def test_the_period_follows_the_age(days, period):
+    """60 s for 15 days, 300 s for 63, an hour for 455; close to a border the coarser one, as the fetch takes time."""
+    assert cloudwatch.finest_period(NOW - timedelta(days=days), NOW) == period
+
+
+def test_every_metric_is_in_the_glossary():
+    """A vendor's name becomes a word that tables.py explains."""
+    told = {*cloudwatch.OF_INSTANCE.values(), *cloudwatch.OF_CLUSTER.values()}
+    assert {metric.name for metric in told} <= set(METRICS)
+
+
+def test_a_long_periods_mean_comes_with_its_weight():
+    """A minute is one sample; means of an hour are weighed by theirs. The volume counts every five minutes."""
+    fine, coarse = cloudwatch.queries(["a"], 60), cloudwatch.queries(["a"], 3600)
+    assert not [query for query in fine if query.statistic == "SampleCount"]
+    weighed = {query.metric.name for query in coarse if query.statistic == "SampleCount"}
+    assert weighed == {name for name in weighed if name.endswith("_latency")} != set()
+    assert {query.period_s for query in fine if query.instance is None} == {300}
+
+
+def test_all_instances_share_a_call():
+    """Five instances' day: fewer than 500 queries, as many calls as pages of points."""
+    [day] = cloudwatch.chunks(cluster(*"abcde"), NOTHING, Window("2026-11-08", "2026-11-09"), NOW)
+    assert day.instance is None
+    assert day.calls == 3
+
+
+def test_one_instances_gap_asks_for_all_and_only_then():
+    """They are written together: a day that any of them lacks is asked for whole."""
+    day = Window("2026-11-08", "2026-11-09")
+    row = {
+        "time": pd.Timestamp(day.start),
+        "end": pd.Timestamp(day.end),
+        "source": "cloudwatch",
+        "received": 1.0,
+    }
+    known = pd.DataFrame([row | {"instance": None}, row | {"instance": "a"}])
+    assert cloudwatch.chunks(cluster("a"), known, day, NOW) == []
+    assert len(cloudwatch.chunks(cluster("a", "b"), known, day, NOW)) == 1
+
+
+ASKED = {0: Query("CommitLatency", "a", "Average", 60), 1: Query("VolumeReadIOPs", None, "Sum", 300)}
+
+
+def result(number: int, *values: float, status: str = "Complete") -> dict[str, object]:
+    stamps = [HOUR.start.timestamp() + 60.0 * n for n in range(len(values))]
+    return {"Id": f"q{number}", "StatusCode": status, "Timestamps": stamps, "Values": list(values)}
+
+
+def test_a_page_is_read():
+    """Names, instances and statistics become ours; what has no value has no row."""
+    page = {"MetricDataResults": [result(0, 2.1, 0.0), result(1), result(0, 9.9, status="InternalError")]}
+    frame = cloudwatch.parse(page, ASKED)
+    assert frame["value"].tolist() == [2.1, 0.0]
+    assert frame.iloc[0][["instance", "name", "statistic", "period_s"]].tolist() == [
+        "a",
+        "commit_latency",
+        "average",
+        60.0,
+    ]
+    assert frame["time"].tolist() == [pd.Timestamp(HOUR.start), pd.Timestamp("2026-11-09T00:01Z")]
+
+
+def test_the_clusters_metrics_have_no_instance():
+    """The volume is the cluster's."""
+    frame = cloudwatch.parse({"MetricDataResults": [result(1, 7.0)]}, ASKED)
+    assert frame["instance"].isna().all()
+    assert frame[["name", "statistic"]].to_numpy().tolist() == [["volume_reads", "sum"]]
+
+
+def endpoint(*misbehaving: str, now: datetime = NOW) -> Endpoint:
+    """One instance whose commits take 2 ms, but for the second half of the hour, which nobody saw."""
+    minutes = pd.date_range(HOUR.start, periods=30, freq="min")
+    seen = pd.DataFrame({"time": minutes, "instance": "a", "name": "commit_latency", "value": 2.0})
+    instances = pd.DataFrame({"time": [HOUR.start], "instance": ["a"], "role": ["writer"]})
+    metrics = seen.assign(period_s=60.0, statistic="average")
+    return Endpoint(
+        Cluster("shop", {"instances": instances, "metrics": metrics}), now, misbehaving=misbehaving
+    )
+
+
+def fetched(aws: Endpoint, names: tuple[str, ...] = ("a",), **how: object) -> list[cloudwatch.Part]:
+    asked = {"cluster": "shop", "names": names, "window": HOUR, "period_s": 60} | how
+    return cloudwatch.fetch(clients(aws), **asked)  # type: ignore[arg-type]
+
+
+def test_what_is_not_there_stays_away():
+    """Half an hour of values, and nothing of an instance that CloudWatch does not know: no zeros."""
+    with endpoint() as aws:
+        _, a, b = fetched(aws, ("a", "b"))
+    assert (a.expected, a.received, a.note) == (60, 30, "")
+    assert (b.received, b.note) == (0, "CloudWatch knows nothing of it")
+
+
+def test_asked_too_fine_it_would_say_nothing():
+    """Of twenty days ago 60 s gets nothing, without an error; the plan asks for 300 s, and gets all."""
+    with endpoint(now=NOW + timedelta(days=20)) as aws:
+        assert fetched(aws)[1].received == 0
+        period = cloudwatch.finest_period(HOUR.start, aws.now)
+        whole = fetched(aws, period_s=period)
+    assert (period, whole[1].received) == (300, 6)
+    weights = whole[0].frame.query("statistic == 'sample_count'")["value"]
+    assert weights.tolist() == [5.0] * 6
+
+
+def test_a_query_that_fails_inside_an_answer_is_asked_again():
+    """The second time it succeeds."""
+    with endpoint("internal_errors") as aws:
+        assert fetched(aws)[1].received == 30
+        assert aws.count()["cloudwatch:GetMetricData"] == 2
+
+
+def test_a_query_that_always_fails_is_no_answer(monkeypatch):
+    """Where asking again is of no use, coverage has null, and the next fetch asks again."""
+    monkeypatch.setattr(cloudwatch, "ATTEMPTS", 1)
+    with endpoint("internal_errors") as aws:
+        part = fetched(aws)[1]
+    assert part.received is None
+    assert part.note.startswith("CloudWatch failed at")
+
+
+def test_beyond_all_ages_nothing_is_asked():
+    """Two years ago: said for the cluster and each instance, without a call."""
+    [day] = cloudwatch.chunks(cluster("a"), NOTHING, Window("2024-11-08", "2024-11-09"), NOW)
+    parts = list(day.bring({}))
+    assert day.calls == 0
+    assert {part.note for part in parts} == {"beyond the 455 days that CloudWatch keeps"}

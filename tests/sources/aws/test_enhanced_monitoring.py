@@ -1,0 +1,105 @@
+"""Enhanced Monitoring: documents of the operating system become means of a minute."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pandas as pd
+import pytest
+from fetching import DAY, KEPT, NOON, clients, endpoint
+
+from aurora_analysis import Window
+from aurora_analysis.errors import NotEnabled
+from aurora_analysis.sources.aws import enhanced_monitoring
+from aurora_analysis.sources.aws.rds import Instance, Topology
+from aurora_analysis.tables import METRICS
+
+HOUR = Window("2026-11-09T00:00", "2026-11-09T01:00")
+NOW = datetime(2026, 11, 10, tzinfo=UTC)
+
+STORAGE = {"readLatency": 0.5, "writeLatency": 1.5, "readIOsPS": 3.0, "writeIOsPS": 5.0, "diskQueueDepth": 0}
+LOCAL = {"device": "rdstemp", "await": 0.25, "tps": 2.0, "util": 0.1}
+
+
+def document(second: int = 0, **more: object) -> str:
+    """One document of the hour's first minutes."""
+    stamp = f"2026-11-09T00:{second // 60:02}:{second % 60:02}Z"
+    return json.dumps({"timestamp": stamp, "cpuUtilization": {"total": float(second), "wait": 1.0}, **more})
+
+
+def read(*messages: str) -> tuple[dict[str, list[float]], int, int]:
+    """Metric → its minutes; how many documents were read, and how many were not."""
+    frame, count, broken = enhanced_monitoring.parse(messages, HOUR)
+    ordered = frame.sort_values("time")
+    return {str(name): rows["value"].tolist() for name, rows in ordered.groupby("name")}, count, broken
+
+
+def test_every_metric_is_in_the_glossary():
+    """Each is a word that tables.py explains."""
+    assert set(enhanced_monitoring.METRICS) <= set(METRICS)
+
+
+def test_seconds_become_means_of_a_minute():
+    """0, 10 and 20 in the first minute, 60 in the second."""
+    metrics, _, _ = read(document(0), document(10), document(20), document(60))
+    assert metrics["os_cpu"] == [10.0, 60.0]
+
+
+@pytest.mark.parametrize("disks", [[STORAGE], [STORAGE, LOCAL], [LOCAL, STORAGE]])
+def test_disks_are_told_apart_by_what_they_say(disks):
+    """The shared storage's element has no device; a local volume's has other figures. Their order says nothing."""
+    metrics, _, _ = read(document(diskIO=disks))
+    assert metrics["os_storage_write_latency"] == [1.5]
+    assert metrics.get("os_local_await") == ([0.25] if LOCAL in disks else None)
+
+
+def test_what_a_document_does_not_have_has_no_row():
+    """Missing is not zero."""
+    metrics, _, _ = read(document())
+    assert set(metrics) == {"os_cpu", "os_cpu_wait"}
+
+
+def test_memory_is_in_bytes_and_interfaces_add_up():
+    """The agent says KiB."""
+    network = [{"interface": "eth0", "rx": 1.0, "tx": 2.0}, {"interface": "eth1", "rx": 3.0, "tx": 4.0}]
+    metrics, _, _ = read(document(memory={"free": 2}, network=network))
+    assert metrics["os_memory_free"] == [2048.0]
+    assert metrics["os_network_transmit"] == [6.0]
+
+
+def test_a_broken_document_is_counted():
+    """No JSON, without a time, or with a time that is none."""
+    metrics, count, broken = read(document(), '{"timestamp": ', "{}", "[]", '{"timestamp": "today"}')
+    assert (count, broken) == (1, 4)
+    assert metrics["os_cpu"] == [0.0]
+
+
+def planned(instance: Instance, window: Window = DAY) -> list[enhanced_monitoring.Chunk]:
+    coverage = pd.DataFrame(columns=["time", "end", "source", "instance", "received"])
+    return enhanced_monitoring.chunks(Topology("shop", "", (), "", (instance,)), coverage, window, NOW)
+
+
+def test_what_is_off_says_so():
+    """One line with the instance."""
+    [only] = planned(Instance("a", "db-A"))
+    with pytest.raises(NotEnabled, match="Enhanced Monitoring is off for a"):
+        only.bring({})
+
+
+def test_a_document_a_second_is_brought_in_smaller_chunks():
+    """A day of documents of a second is too much to hold at once."""
+    assert len(planned(Instance("a", "db-A", monitoring_interval_s=60))) == 1
+    assert len(planned(Instance("a", "db-A", monitoring_interval_s=1))) == 8
+
+
+@pytest.mark.parametrize("misbehaviour", [(), ("empty_pages",)])
+def test_the_stream_of_an_instance_is_read_by_its_resource_id(misbehaviour):
+    """Two hours of a document a minute, but the minute of the failover; pages may be empty and go on."""
+    with endpoint(*misbehaviour) as aws:
+        name = aws.cluster.resource_id("shop-1")
+        instance = Instance("shop-1", name, monitoring_interval_s=60)
+        [part] = enhanced_monitoring.fetch(clients(aws), instance=instance, window=NOON, expected=120)
+    assert (part.received, part.lost) == (119, 0)
+    assert set(KEPT) == {"shop-1", "shop-2", "shop-3"}
+    assert part.frame["time"].nunique() == 119

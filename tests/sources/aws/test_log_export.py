@@ -1,0 +1,150 @@
+"""The slow logs of instances: whichever way they come, every execution once, and what is lost is counted."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pandas as pd
+import pytest
+from aws_endpoint import Endpoint
+from fetching import clients, day, endpoint, inside
+
+from aurora_analysis import Window
+from aurora_analysis.errors import NotEnabled
+from aurora_analysis.sources.aws import log_export
+from aurora_analysis.sources.aws.log_export import LogFile, overlap
+from aurora_analysis.sources.aws.rds import Instance, Topology
+
+NOW = datetime(2026, 11, 9, 20, 30, tzinfo=UTC)
+"""In the middle of an hour: its log is the current file."""
+HOURS = Window("2026-11-09T16:00", "2026-11-09T20:30")
+NAME = "shop-3"
+
+
+def executions(parts: list[log_export.Part]) -> pd.DataFrame:
+    """What the parts bring, merged as the store merges them: by what tells two executions apart."""
+    frames = [part.frame for part in parts if part.table == "slow_queries" and part.frame is not None]
+    keys = ["ended_at", "thread_id", "query_time_s", "digest", "ordinal"]
+    return pd.concat(frames).drop_duplicates(keys).sort_values(keys, ignore_index=True)
+
+
+def truth(window: Window = HOURS) -> pd.DataFrame:
+    rows = inside(day()["slow_queries"], window, "ended_at")
+    return rows[rows["instance"] == NAME].sort_values("ended_at", ignore_index=True)
+
+
+def same(parts: list[log_export.Part], window: Window = HOURS) -> bool:
+    columns = ["ended_at", "digest", "user", "query_time_s", "rows_examined"]
+    order = ["ended_at", "digest"]
+    found = executions(parts)[columns].sort_values(order, ignore_index=True)
+    told = truth(window)[columns].sort_values(order, ignore_index=True)
+    return found.astype(str).equals(told.astype(str))
+
+
+def from_files(aws: Endpoint, window: Window = HOURS) -> list[log_export.Part]:
+    return list(log_export.fetch_files(clients(aws), instance=NAME, window=window))
+
+
+def files_endpoint(*misbehaving: str, portion_bytes: int = 800) -> Endpoint:
+    """The day's log as hourly files, in portions of a few entries."""
+    return endpoint(*misbehaving, now=NOW, exports=(), portion_bytes=portion_bytes)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("misbehaviour", [(), ("overlaps_portions",), ("truncates_lines",), ("rotates",)])
+def test_what_rds_does_to_its_files_is_undone(misbehaviour):
+    """Portions overlap, lines are cut, the file is rotated away: every execution is there once, and nothing lost."""
+    with files_endpoint(*misbehaviour) as aws:
+        parts = from_files(aws)
+        downloads = aws.count()["rds:DownloadDBLogFilePortion"]
+        assert (aws.now > NOW) == ("rotates" in misbehaviour)
+    assert same(parts)
+    assert parts[-1].lost == 0
+    assert downloads > 10
+
+
+def test_a_file_that_is_refused_as_binary_is_lost_and_said():
+    """What came before the binary bytes is there; the rest of that file is counted, the other files are whole."""
+    window = Window("2026-11-09", HOURS.end)
+    with files_endpoint("binary_data") as aws:
+        parts = from_files(aws, window)
+    last = parts[-1]
+    assert last.lost > 0
+    assert last.received + last.lost == last.expected
+    assert "bytes not given" in last.note
+    assert 0 < len(truth(window)) - len(executions(parts)) < len(truth(window)) / 10
+
+
+def test_lines_that_are_skipped_are_counted():
+    """What RDS lists of a file and does not give is lost, to the byte."""
+    with files_endpoint() as aws:
+        whole = from_files(aws)[-1].expected
+    with files_endpoint("skips_lines") as aws:
+        last = from_files(aws)[-1]
+    assert last.lost > 0
+    assert last.expected == pytest.approx(whole, rel=0.02)
+
+
+@pytest.mark.parametrize("misbehaviour", [(), ("banner_events",), ("empty_pages",)])
+def test_exported_logs_come_event_by_event(misbehaviour):
+    """An event is an entry or a banner; pages may be empty and go on."""
+    with endpoint(*misbehaviour, now=NOW) as aws:
+        parts = list(log_export.fetch_exported(clients(aws), cluster="shop", instance=NAME, window=HOURS))
+    assert same(parts)
+    assert parts[-1].note.startswith("from CloudWatch Logs: ")
+    assert parts[-1].lost == 0
+
+
+def test_an_overlap_is_the_longest_repetition():
+    """Short repetitions are chance."""
+    tail = b"# Time: 2026-11-09T00:00:00.000001Z\nselect 1;\n"
+    assert overlap(b"before\n" + tail, tail + b"after\n") == len(tail)
+    assert overlap(b"before\n" + tail, b"after\n" + tail) == 0
+    assert overlap(b"a;\n", b"a;\n") == 0
+    assert overlap(b"", tail) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "current"),
+    [
+        ("slowquery/mysql-slowquery.log", True),
+        ("slowquery/mysql-slowquery.log.2026-11-09.05", False),
+        ("slowquery/mysql-slowquery.log.17", False),
+    ],
+)
+def test_a_rotated_file_bears_its_hour(name, current):
+    """The one without is still written to."""
+    assert LogFile(name, NOW, 1).is_current is current
+
+
+def planned(instance: Instance, window: Window, exported: tuple[str, ...] = ()) -> list[log_export.Chunk]:
+    coverage = pd.DataFrame(columns=["time", "end", "source", "instance", "received"])
+    return log_export.chunks(Topology("shop", "", (), "", (instance,)), exported, coverage, window, NOW)
+
+
+def test_exported_logs_go_before_files():
+    """CloudWatch Logs keeps them for long; files are of the last 24 hours, and what was before is said."""
+    week = Window("2026-11-02", "2026-11-09T20:00")
+    assert {chunk.service for chunk in planned(Instance(NAME), week, (NAME,))} == {"logs"}
+    gone, files = planned(Instance(NAME), week)
+    assert (gone.calls, files.service, f"{files.window.start:%d %H:%M}") == (0, "rds", "08 20:30")
+    assert "RDS keeps slow-log files for 24 hours" in next(iter(gone.bring({}))).note
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"slow_query_log": "0"}, "The slow log is off for shop-3: set slow_query_log = 1"),
+        ({"log_output": "TABLE"}, "The slow log of shop-3 goes to TABLE: set log_output = FILE"),
+    ],
+)
+def test_a_log_that_is_not_written_says_how_to_get_it(parameters, said):
+    """One line with the parameter."""
+    [only] = planned(Instance(NAME, parameters=parameters), HOURS)
+    with pytest.raises(NotEnabled, match=said):
+        list(only.bring({}))
+
+
+def test_a_group_that_does_not_exist_is_none():
+    """Nothing is exported: no error."""
+    with files_endpoint() as aws:
+        assert log_export.streams(clients(aws)["logs"], "shop") is None

@@ -1,0 +1,170 @@
+"""The fetchers against moto, a second AWS that others wrote, for what it plays.
+
+It plays neither Performance Insights, nor custom endpoints, nor log files; what AWS documents and moto has
+otherwise stays with the endpoint of our own.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import datetime, timedelta
+
+import boto3
+import moto.logs.models
+import pytest
+from moto.server import ThreadedMotoServer
+
+from aurora_analysis import Window
+from aurora_analysis.sources.aws import cloudwatch, enhanced_monitoring, log_export
+from aurora_analysis.sources.aws import rds as topology
+
+MINUTES = Window("2026-11-09T00:00", "2026-11-09T00:10")
+NAMES = ("shop-1", "shop-2")
+ENTRY = """# Time: 2026-11-09T00:0{minute}:00.000000Z
+# User@Host: etl[etl] @  [10.0.0.1]  Id:     7
+# Query_time: 1.500000  Lock_time: 0.000000 Rows_sent: 1  Rows_examined: 2
+use shop;
+SET timestamp=1794182400;
+select * from orders where id = {minute};"""
+
+
+@pytest.fixture(scope="module")
+def url():
+    """A moto server on 127.0.0.1, which says nothing."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def clients(url):
+    """boto3's clients of it."""
+    how = {"region_name": "eu-central-1", "aws_access_key_id": "example", "aws_secret_access_key": "example"}
+    return {name: boto3.client(name, endpoint_url=url, **how) for name in ("rds", "cloudwatch", "logs")}
+
+
+@pytest.fixture(scope="module")
+def cluster(clients):
+    """A cluster of two instances."""
+    rds = clients["rds"]
+    rds.create_db_cluster(
+        DBClusterIdentifier="shop",
+        Engine="aurora-mysql",
+        MasterUsername="admin",
+        MasterUserPassword="password",
+        EnableCloudwatchLogsExports=["slowquery"],
+    )
+    for name in NAMES:
+        rds.create_db_instance(
+            DBInstanceIdentifier=name,
+            DBClusterIdentifier="shop",
+            Engine="aurora-mysql",
+            DBInstanceClass="db.r6g.2xlarge",
+            MonitoringInterval=60,
+            MonitoringRoleArn="arn:aws:iam::123456789012:role/monitoring",
+        )
+    return rds.describe_db_clusters(DBClusterIdentifier="shop")["DBClusters"][0]
+
+
+def test_a_cluster_is_described_alike(clients, cluster):
+    """Members, the writer, classes and what is exported."""
+    described = clients["rds"].describe_db_instances()["DBInstances"]
+    found = topology.parse(cluster, described, [])
+    assert [(one.name, one.is_writer) for one in found.instances] == [("shop-1", True), ("shop-2", False)]
+    assert {topology.vcpus(one.instance_class) for one in found.instances} == {8.0}
+    assert {one.monitoring_interval_s for one in found.instances} == {60}
+    assert all(one.resource_id.startswith("db-") for one in found.instances)
+    assert found.log_exports == ("slowquery",)
+
+
+def test_events_are_told(clients, cluster):
+    """moto tells when an instance was made, by its own clock."""
+    found = topology.parse(cluster, clients["rds"].describe_db_instances()["DBInstances"], [])
+    ever = Window("2020-01-01", "2100-01-01")
+    told = topology.events(topology.fetch_events(clients["rds"], found, ever), ever)
+    assert set(told["instance"].dropna()) == set(NAMES)
+    assert set(told["category"]) >= {"creation"}
+
+
+def test_metrics_come_back(clients):
+    """What was put is what is fetched, each at its minute."""
+    put = [
+        {
+            "MetricName": "CPUUtilization",
+            "Dimensions": [{"Name": "DBInstanceIdentifier", "Value": name}],
+            "Timestamp": MINUTES.start + timedelta(minutes=minute),
+            "Value": float(minute + tens),
+        }
+        for name, tens in zip(NAMES, (10, 20))
+        for minute in range(10)
+    ]
+    clients["cloudwatch"].put_metric_data(Namespace="AWS/RDS", MetricData=put)
+    parts = cloudwatch.fetch(clients, cluster="shop", names=NAMES, window=MINUTES, period_s=60)
+    frame = next(part.frame for part in parts if part.frame is not None)
+    found = frame.pivot_table(index="time", columns="instance", values="value", observed=True)
+    assert found["shop-1"].tolist() == [10.0 + minute for minute in range(10)]
+    assert found["shop-2"].tolist() == [20.0 + minute for minute in range(10)]
+    assert found.index[0] == MINUTES.start
+    assert [part.received for part in parts if part.instance] == [10, 10]
+
+
+def test_the_writer_is_seen_by_what_only_a_writer_emits(clients):
+    """AuroraReplicaLagMaximum is the writer's, AuroraReplicaLag a reader's."""
+    put = [
+        {
+            "MetricName": metric,
+            "Dimensions": [{"Name": "DBInstanceIdentifier", "Value": name}],
+            "Timestamp": MINUTES.start,
+            "Value": 14.0,
+        }
+        for name, metric in zip(NAMES, ("AuroraReplicaLagMaximum", "AuroraReplicaLag"))
+    ]
+    clients["cloudwatch"].put_metric_data(Namespace="AWS/RDS", MetricData=put)
+    seen = cloudwatch.presence(clients["cloudwatch"], NAMES, MINUTES, MINUTES.end)
+    assert dict(zip(seen["instance"], seen["writer"])) == {"shop-1": True, "shop-2": False}
+
+
+@pytest.fixture
+def today(monkeypatch):
+    """moto's clock on the day of the test's events: like AWS, it takes none that are two weeks old. Its times have no zone."""
+    monkeypatch.setattr(moto.logs.models, "utcnow", lambda: datetime(2026, 11, 10))
+
+
+def put_events(logs, group: str, stream: str, messages: list[str]) -> None:
+    """One event a minute, from the window's start."""
+    logs.create_log_group(logGroupName=group)
+    logs.create_log_stream(logGroupName=group, logStreamName=stream)
+    start = int(MINUTES.start.timestamp() * 1000)
+    events = [{"timestamp": start + 60_000 * n, "message": message} for n, message in enumerate(messages)]
+    answer = logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
+    assert "rejectedLogEventsInfo" not in answer
+
+
+def test_an_exported_slow_log_is_read(clients, today):
+    """Events of one stream are one log; a group that is not there is no error."""
+    messages = [ENTRY.format(minute=minute) for minute in range(5)]
+    put_events(clients["logs"], log_export.group("shop"), "shop-1", messages)
+    parts = list(log_export.fetch_exported(clients, cluster="shop", instance="shop-1", window=MINUTES))
+    rows = next(part.frame for part in parts if part.table == "slow_queries" and part.frame is not None)
+    assert rows["ended_at"].dt.minute.tolist() == [0, 1, 2, 3, 4]
+    assert rows["digest"].nunique() == 1
+    assert parts[-1].lost == 0
+    assert log_export.streams(clients["logs"], "shop") == ["shop-1"]
+    assert log_export.streams(clients["logs"], "another") is None
+
+
+def test_enhanced_monitoring_is_read(clients, today):
+    """Documents become minutes; one that is broken is counted as lost."""
+    documents = [
+        json.dumps({"timestamp": f"2026-11-09T00:0{minute}:00Z", "cpuUtilization": {"total": 10.0 + minute}})
+        for minute in range(4)
+    ]
+    put_events(clients["logs"], "RDSOSMetrics", "db-A", [*documents, "{"])
+    one = topology.Instance("shop-1", "db-A", monitoring_interval_s=60)
+    parts = enhanced_monitoring.fetch(clients, instance=one, window=MINUTES, expected=10.0)
+    cpu = parts[0].frame.query("name == 'os_cpu'")
+    assert cpu["value"].tolist() == [10.0, 11.0, 12.0, 13.0]
+    assert [parts[0].received, parts[0].lost] == [4, 1]

@@ -1,0 +1,227 @@
+"""The profile of a slow log: exact sums and quantiles, ranked, filtered, in parts, bounded."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from array import array
+from collections import Counter
+
+import numpy as np
+import pytest
+import slow_log_generator as generator
+
+from aurora_analysis.cli import ORDERS
+from aurora_analysis.engines.mysql import slow_log
+from aurora_analysis.engines.mysql.slow_log import Account
+from aurora_analysis.errors import Error
+from aurora_analysis.sources import log_files, profile
+
+
+def entry(
+    sql: str, query_s: float = 0.001, second: int = 0, user: str = "web", host: str = "10.0.0.1"
+) -> bytes:
+    """An entry of MySQL 8 that ended at that second of 2026-11-23 10:00 UTC."""
+    return (
+        f"# Time: 2026-11-23T10:00:{second:02d}.000000Z\n# User@Host: {user}[{user}] @  [{host}]  Id: 1\n"
+        f"# Query_time: {query_s:.6f}  Lock_time: 0.000001 Rows_sent: 2  Rows_examined: 30\n"
+        f"SET timestamp=1795429471;\n{sql};\n"
+    ).encode()
+
+
+def told(*entries: bytes, **how) -> dict:
+    """The summary of a log of these entries."""
+    return profile.summary(profile.of_log([b"".join(entries)]), **how)
+
+
+def told_of_files(*names: str, **how) -> dict:
+    """The summary of files."""
+    with tempfile.TemporaryFile() as overflow:
+        return profile.summary(profile.of_files(names, overflow, **how))
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory):
+    """A log of the generator's of 3 MB, and its truth."""
+    truth = generator.Truth()
+    log = tmp_path_factory.mktemp("logs") / "slow.log"
+    log.write_bytes(b"".join(generator.log(3_000_000, truth, seed=11)))
+    return str(log), truth
+
+
+def test_every_count_and_sum_is_the_truth(generated):
+    """Events, four sums, and as many statements as templates were drawn, each with its calls."""
+    log, truth = generated
+    found = told_of_files(log)
+    assert found["events"] == truth.events
+    assert found["sums"] == {
+        "query_time_s": truth.query_time_us / 1e6,
+        "lock_time_s": truth.lock_time_us / 1e6,
+        "rows_sent": truth.rows_sent,
+        "rows_examined": truth.rows_examined,
+    }
+    assert Counter(row["calls"] for row in found["profile"]) == Counter(truth.templates.values())
+    assert found["coverage"]["bytes"] == os.path.getsize(log)
+    assert sum(row["share"] for row in found["profile"]) == pytest.approx(1)
+
+
+def test_parts_in_several_processes_tell_the_same(generated, monkeypatch):
+    """A file in parts is the file."""
+    log, _ = generated
+    monkeypatch.setattr(profile, "PART", 400_000)
+    read: list[int] = []
+    parts = told_of_files(log, processes=2, tell=read.append)
+    assert parts == told_of_files(log)
+    assert sum(read) == os.path.getsize(log)
+    assert len(read) == 8
+
+
+def test_quantiles_are_exact():
+    """The nearest rank of the real query times, in the order they came or any other."""
+    times = [math.sin(n) ** 2 * 3 + 1e-6 for n in range(199)]
+    (row,) = told(*(entry("SELECT 1", time) for time in times))["profile"]
+    ordered = sorted(round(time, 6) for time in times)
+    assert (row["p50_s"], row["p95_s"], row["p99_s"], row["max_s"]) == tuple(
+        ordered[n] for n in (99, 189, 197, 198)
+    )
+    assert row["mean_s"] == pytest.approx(sum(ordered) / 199)
+
+
+@pytest.mark.parametrize("held", [10, 300])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_quantiles_are_exact_where_the_times_do_not_fit_in_memory(generated, monkeypatch, held, processes):
+    """Those beyond HELD wait in a file: rows that fit are read back, larger ones are merged from their runs."""
+    log, _ = generated
+    expected = told_of_files(log)
+    monkeypatch.setattr(profile, "HELD", held)
+    monkeypatch.setattr(log_files, "CHUNK", 50_000)
+    monkeypatch.setattr(profile, "PART", 400_000)
+    with tempfile.TemporaryFile() as overflow:
+        found = profile.of_files([log], overflow, processes=processes)
+        assert overflow.tell() > 0.8 * 8 * expected["events"]
+        assert profile.summary(found) == expected
+
+
+def test_many_query_times_are_ordered_without_a_list_of_objects():
+    """Where there are hundreds of thousands, numpy orders them."""
+    times = array("d", np.random.default_rng(1).exponential(size=200_001))
+    expected = sorted(times)
+    profile._sort(times)
+    assert list(times) == expected
+
+
+def test_it_ranks_by_what_is_asked_for():
+    """Each order, the largest first; the command offers the same ones."""
+    entries = [entry("SELECT a FROM t", 3.0), *[entry("SELECT b FROM t", 1.5)] * 3]
+    first = {
+        order: told(*entries, order_by=order)["profile"][0]["fingerprint"][7] for order in profile.ORDERS
+    }
+    assert first == {
+        "time": "b",
+        "calls": "b",
+        "mean": "a",
+        "p95": "a",
+        "max": "a",
+        "lock": "b",
+        "examined": "b",
+        "sent": "b",
+    }
+    assert tuple(profile.ORDERS) == ORDERS
+    assert len(told(*entries, limit=1)["profile"]) == 1
+    assert told(*entries, limit=1)["digests"] == 2
+
+
+def test_only_what_is_wanted_counts():
+    """A span is half-open and in UTC; a user is one name."""
+    log = b"".join(entry("SELECT 1", second=n, user="bi" if n % 2 else "web") for n in range(10))
+    wanted = profile.wanted("2026-11-23T10:00:03", "2026-11-23T12:00:07+02:00", "bi")
+    found = profile.summary(profile.of_log([log], wanted=wanted))
+    assert (found["events"], found["profile"][0]["users"]) == (2, {"bi": 2})
+    assert (found["first_ended_at"], found["last_ended_at"]) == (
+        "2026-11-23T10:00:03Z",
+        "2026-11-23T10:00:05Z",
+    )
+    assert profile.summary(profile.of_log([log], wanted=profile.wanted("2026-11-24")))["events"] == 0
+    with pytest.raises(Error, match="is no time"):
+        profile.wanted("yesterday")
+
+
+@pytest.mark.parametrize(("name", "most"), [("MOST", 3), ("MOST_TEXT", 35)])
+def test_more_statements_than_rows_share_one_and_the_totals_stay(monkeypatch, name, most):
+    """What has no row of its own is counted with the others, and said to be."""
+    monkeypatch.setattr(profile, name, most)
+    found = told(*(entry(f"SELECT c{n} FROM t") for n in range(10)))
+    assert (found["events"], found["digests"]) == (10, 4)
+    assert {row["digest"]: row["calls"] for row in found["profile"]}["other"] == 7
+    assert found["sums"]["rows_examined"] == 300
+
+
+@pytest.mark.parametrize("name", ["CLIENTS", "MOST_CLIENTS"])
+def test_more_clients_than_are_told_apart_are_counted_together(monkeypatch, name):
+    """A row keeps so many clients, and so do all rows; calls are not lost."""
+    monkeypatch.setattr(profile, name, 2)
+    (row,) = told(*(entry("SELECT 1", host=f"10.0.0.{n}") for n in range(5)))["profile"]
+    assert row["hosts"] == {"(others)": 3, "10.0.0.0": 1, "10.0.0.1": 1}
+
+
+def test_an_empty_log_has_an_empty_profile():
+    """Nothing in, nothing out, and no division by it."""
+    found = told(b"")
+    assert (found["events"], found["profile"], found["first_ended_at"]) == (0, [], None)
+    assert "0 executions" in profile.text(found)
+
+
+def test_the_page_shows_ranks_times_and_clients():
+    """What a reader of pt-query-digest looks for."""
+    page = profile.text(told(entry("SELECT a FROM t WHERE b = 'secret'", 12.5), entry("COMMIT", 0.0005)))
+    assert "# 2 executions of 2 statements" in page
+    rank, digest, total, share, calls, mean, p50, *_ = page.splitlines()[5].split()
+    assert (rank, total, share, calls, mean, p50) == ("1", "12.5s", "100.0%", "1", "12.5s", "12.5s")
+    assert f"# 1 {digest}  users: web 1  hosts: 10.0.0.1 1\nselect a from t where b = ?" in page
+    assert "secret" not in page
+
+
+def test_lines_are_events_and_have_the_text_only_where_it_is_asked_for(tmp_path):
+    """One JSON object a line, with the fields that the manual names."""
+    log = tmp_path / "slow.log"
+    log.write_bytes(entry("/* job=etl */ SELECT 'x'", 0.25))
+    (line,) = map(json.loads, profile.lines([str(log)], Account()))
+    assert line == {
+        "started_at": "2026-11-23T09:59:59.750000Z",
+        "ended_at": "2026-11-23T10:00:00.000000Z",
+        "time_precision_s": 1e-06,
+        "user": "web",
+        "host": "10.0.0.1",
+        "database": None,
+        "thread_id": 1,
+        "query_time_s": 0.25,
+        "lock_time_s": 1e-06,
+        "rows_sent": 2,
+        "rows_examined": 30,
+        "digest": "b9a4c90ce4157373",
+        "fingerprint": "select ?",
+        "tags": {"job": "etl"},
+        "extras": {},
+    }
+    (line,) = map(json.loads, profile.lines([str(log)], Account(), with_sql=True))
+    assert line["sql"] == "/* job=etl */ SELECT 'x';"
+
+
+def test_a_broken_log_is_held_in_bounded_memory(monkeypatch):
+    """A statement without an end is kept to its first MiB, and said to be cut; what follows is read."""
+    monkeypatch.setattr(slow_log, "LONGEST_TEXT", 2 * 2**20)
+    text = entry("SELECT 1") + entry("SELECT '" + "x" * 5 * 2**20 + "'") + entry("SELECT 2, 3")
+    chunks = (text[at : at + 2**18] for at in range(0, len(text), 2**18))
+    found = profile.of_log(chunks)
+    assert found.account.events == 3
+    assert found.account.cut == 1
+    assert found.account.lost_bytes > 3 * 2**20
+
+
+def test_no_more_bytes_are_lost_than_there_were(monkeypatch):
+    """A file without a line end is let go of piece by piece, and each byte is counted once."""
+    monkeypatch.setattr(slow_log, "LONGEST_TEXT", 2 * 2**20)
+    found = profile.of_log([b"x" * 2**20] * 9)
+    assert (found.account.bytes, found.account.lost, found.account.lost_bytes) == (9 * 2**20, 1, 9 * 2**20)
