@@ -1,16 +1,18 @@
 """Does that query on the Aurora reader slow the writer, by how much, and how sure are we?
 
-The rooms, and what flows between them:
+The packages, and what flows between them:
 
-- `sources`   one service or file format each: fetch pages, parse thinks; tidy frames come out
-- `store`     Delta tables of those frames, one window of one cluster at a time (`delta_tables`: one table, without
-              pandas); `tables` says what each column means
-- `analysis`  one topic each, pure: frames in, frames and verdicts out
-- `plots`     one function per figure: a computed frame in, Axes out
-- `report`    runs the notebooks and makes the pages
-- `lab`       a real InnoDB as a stand-in cluster, and a simulated one
+- `sources`, `live`  fetch from AWS APIs, log files and the servers themselves; tidy frames come out
+- `engines`          everything that differs between database engines, with the same module names for each
+- `fetch`            plans what is missing from the store and fetches it
+- `store`            Delta tables of those frames; `observe` reads one window of one cluster; `tables` documents columns
+- `analysis`         one topic each, pure: observations in, frames and verdicts out
+- `plots`            one function per figure: a computed frame in, Axes out
+- `report`           runs the notebooks and makes the pages
+- `lab`              a real InnoDB as a stand-in cluster, and a simulated one
+- `cli`              the commands
 
-They meet only in the notebooks, which import `Store` and `Window` from here.
+Analysis and plots meet only in the notebooks.
 """
 
 from importlib import import_module
@@ -20,13 +22,20 @@ from aurora_analysis.window import Window
 
 if TYPE_CHECKING:
     from aurora_analysis.store import Store
+    from aurora_analysis.store.observations import Observations, observe
 
 __version__ = "0.1.0"
-__all__ = ["Store", "Window"]
+__all__ = ["Observations", "Store", "Window", "observe"]
+
+LAZY = {"Store": "store.store", "Observations": "store.observations", "observe": "store.observations"}
+"""Names imported on first use, so that `digest` and `fingerprint` start without pandas and Delta."""
 
 
 def __getattr__(name: str) -> Any:
-    """`Store` is imported on first use: `digest` and `fingerprint` start without pandas and Delta."""
-    if name == "Store":
-        return import_module("aurora_analysis.store").Store
+    if name in LAZY:
+        return getattr(import_module(f"aurora_analysis.{LAZY[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "analysis", "config", "plots", "store"]

@@ -19,7 +19,7 @@ MAY_USE = {
     "sources": SHARED | {"sources", "store", "fetch.chunks"},
     "fetch": SHARED | {"fetch", "sources", "store"},
     "live": SHARED | {"live", "sources", "store"},
-    "analysis": SHARED - {"resources", "config"} | {"analysis"},
+    "analysis": SHARED - {"resources", "config"} | {"analysis", "store.observations"},
     "plots": SHARED - {"resources", "config"} | {"plots"},
     "report": SHARED | {"report", "store", "analysis.verdict"},
     "lab": SHARED | {"lab", "store", "sources", "live"},
