@@ -95,7 +95,12 @@ class Observations:
         pandas.DataFrame
             Rows ordered by time; `role` is writer, reader, or missing.
         """
-        how: dict[str, Any] = {"columns": tuple(columns), "where": where, "at_least": at_least, "overlapping": overlapping}
+        how: dict[str, Any] = {
+            "columns": tuple(columns),
+            "where": where,
+            "at_least": at_least,
+            "overlapping": overlapping,
+        }
         key = (name, repr(how))
         if key not in self._read:
             found = self.store.read(name, self.window, cluster=self.cluster, **how)
