@@ -1,0 +1,48 @@
+"""Everything that differs between database engines: one folder per engine, with the same module names in each.
+
+An engine is a package of plain modules: `settings`, `metrics`, `waits`, `fingerprint`, the log reader, `live`,
+`cleanup` and so on. `of` maps an engine's name to its package. There is no base class and no registry; the tests in
+`tests/engines/contract/` state what every engine must offer.
+
+What engines share is here too: `statement` (a fingerprint and its digest), `executions` (one logged execution, and
+the account of a log's bytes) and `slow_query_rows` (executions as rows of the store's tables).
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from aurora_analysis.errors import Error
+
+PACKAGES = {"aurora-mysql": "mysql", "aurora": "mysql", "mysql": "mysql", "mariadb": "mysql"}
+"""Engine → package. RDS calls Aurora MySQL 1 (MySQL 5.6) `aurora`; the lab writes `mysql` and `mariadb`."""
+
+NOT_YET = frozenset({"aurora-postgresql", "postgresql", "postgres"})
+
+SUPPORTED = "Aurora MySQL, MySQL and MariaDB"
+
+
+def of(name: str) -> ModuleType:
+    """Return the package for an engine.
+
+    Parameters
+    ----------
+    name : str
+        The engine as RDS (`Engine`), SQLAlchemy (the backend of a URL) or the store (`instances.engine`) names it.
+
+    Raises
+    ------
+    Error
+        If the engine is PostgreSQL, which is not supported yet, or unknown.
+
+    Examples
+    --------
+    >>> of("aurora-mysql").__name__
+    'aurora_analysis.engines.mysql'
+    """
+    if name in NOT_YET:
+        raise Error(f"{name} is not supported yet: aurora-analysis reads {SUPPORTED}.")
+    if name not in PACKAGES:
+        raise Error(f"{name or 'An unnamed engine'} is not supported: aurora-analysis reads {SUPPORTED}.")
+    return importlib.import_module(f"{__name__}.{PACKAGES[name]}")

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 import sqlalchemy
 
-from aurora_analysis.engines.mysql import slow_log
+from aurora_analysis.engines.mysql import flavour, slow_log
 from aurora_analysis.lab import frames, schedule, server, workload
 from aurora_analysis.lab.sampler import Sample, Sampler
 from aurora_analysis.lab.server import Server
@@ -281,7 +281,7 @@ def _settings(variables: Mapping[str, str]) -> dict[str, Any]:
     named: dict[str, Any] = {ours: variables[theirs] for ours, theirs in SETTINGS.items()}
     isolation = variables.get("transaction_isolation") or variables["tx_isolation"]  # MySQL 8 | MariaDB 10
     return named | {
-        "engine": "mariadb" if "MariaDB" in variables["version"] else "mysql",
+        "engine": flavour.of_version(variables["version"]),
         "vcpus": float(os.cpu_count() or 1),
         "isolation_level": isolation.replace("-", " "),
         "slow_query_log": True,

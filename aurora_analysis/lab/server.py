@@ -27,6 +27,7 @@ import pymysql
 import sqlalchemy
 from pymysql.connections import Connection
 
+from aurora_analysis.engines.mysql import flavour
 from aurora_analysis.errors import Error, NotEnabled
 
 PROGRAMS = ("mariadbd", "mysqld")
@@ -217,7 +218,7 @@ def _die_with_parent() -> Callable[[], None] | None:
 
 def _is_mariadb(program: str) -> bool:
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
-    return "MariaDB" in said
+    return flavour.of_version(said) == "mariadb"
 
 
 def _as_root() -> list[str]:

@@ -270,7 +270,8 @@ def test_postgresql_is_refused_once(tmp_path):
         result = fetch(aws, tmp_path)
     assert result.exit_code == 2
     assert result.output.strip() == (
-        "aurora-analysis: shop is Aurora PostgreSQL: not yet. Name an Aurora MySQL cluster."
+        "aurora-analysis: shop: aurora-postgresql is not supported yet:"
+        " aurora-analysis reads Aurora MySQL, MySQL and MariaDB."
     )
 
 

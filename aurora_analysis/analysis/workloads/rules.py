@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from aurora_analysis.analysis.undo_log.holders import seconds
+from aurora_analysis.engines.mysql import flavour
 from aurora_analysis.window import Window
 
 Array = npt.NDArray[np.float64]
@@ -155,7 +156,8 @@ def seen_holding(
 
 
 def _is_mariadb(instances: pd.DataFrame | None) -> bool:
-    return instances is not None and bool(instances["engine_version"].str.contains("MariaDB", na=False).any())
+    versions = () if instances is None else instances["engine_version"].dropna()
+    return any(flavour.of_version(version) == "mariadb" for version in versions)
 
 
 def with_seen(runs: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,1 @@
+"""The MySQL family: Aurora MySQL, MySQL, Percona Server and MariaDB."""

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 import sqlalchemy
 from sqlalchemy import exc
 
+from aurora_analysis import engines
+from aurora_analysis.engines.mysql import flavour
 from aurora_analysis.errors import Error
 
 TAG = "/* aurora-analysis */"
@@ -317,7 +319,7 @@ class Probe:
         transactions = self.rows("transactions")
         clients = {row[0]: row[1] for row in self.rows("clients") or ()}
         known = self._replicas()
-        said, is_mysql = self._innodb(status), "MariaDB" not in about.get("version", "")
+        said, is_mysql = self._innodb(status), flavour.of_version(about.get("version", "")) == "mysql"
         opened = None if transactions is None else _others(_open(row, clients) for row in transactions)
         if is_mysql and self._role() == "reader":
             said = said or NOTHING_TOLD
@@ -431,7 +433,7 @@ def _settings(connection: sqlalchemy.Connection) -> list[str]:
 
 def time_limit(connection: sqlalchemy.Connection, seconds: float) -> str:
     """The setting by which the server itself breaks a statement off."""
-    if connection.dialect.is_mariadb:  # type: ignore[attr-defined]
+    if flavour.of_connection(connection) == "mariadb":
         return f"max_statement_time = {max(seconds, 0.001):.3f}"
     return f"max_execution_time = {max(1, round(1000 * seconds))}"
 
@@ -514,10 +516,7 @@ def url(text: str, environ: Mapping[str, str]) -> sqlalchemy.URL:
         parsed = sqlalchemy.make_url(text)
     except exc.ArgumentError:
         raise Error("A server's address is no URL: write it as mysql://user@host:3306/.") from None
-    if parsed.get_backend_name() not in {"mysql", "mariadb"}:
-        raise Error(
-            f"Live evidence is of Aurora MySQL, MySQL and MariaDB, not yet of {parsed.get_backend_name()}."
-        )
+    engines.of(parsed.get_backend_name())
     return parsed.set(
         drivername="mysql+pymysql", password=parsed.password or environ.get("AURORA_ANALYSIS_PASSWORD")
     )

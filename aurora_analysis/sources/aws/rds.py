@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 from botocore.exceptions import ClientError
 
+from aurora_analysis import engines
 from aurora_analysis.errors import Error
 from aurora_analysis.window import Window
 
@@ -128,16 +129,14 @@ def _cluster(rds: Any, identifier: str) -> dict[str, Any]:
 
 
 def check_engine(cluster: Mapping[str, Any]) -> None:
-    """Aurora MySQL 2 and 3 are known; anything else is refused, once."""
-    engine = str(cluster.get("Engine", ""))
-    if engine == "aurora-postgresql":
-        raise Error(
-            f"{cluster['DBClusterIdentifier']} is Aurora PostgreSQL: not yet. Name an Aurora MySQL cluster."
-        )
+    """Refuse a cluster whose engine is not supported, and one that is not Aurora."""
+    engine, name = str(cluster.get("Engine", "")), cluster["DBClusterIdentifier"]
+    try:
+        engines.of(engine)
+    except Error as problem:
+        raise Error(f"{name}: {problem}") from None
     if engine not in {"aurora-mysql", "aurora"}:
-        raise Error(
-            f"{cluster['DBClusterIdentifier']} runs {engine or 'an unknown engine'}: name an Aurora MySQL cluster."
-        )
+        raise Error(f"{name} runs {engine}: name an Aurora MySQL cluster.")
 
 
 def _pages(client: Any, operation: str, key: str, **request: Any) -> list[dict[str, Any]]:

@@ -159,7 +159,7 @@ def test_a_password_comes_from_the_url_or_the_environment():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("db-1", "is no URL"), ("postgresql://me@db/", "not yet of postgresql")]
+    ("text", "said"), [("db-1", "is no URL"), ("postgresql://me@db/", "postgresql is not supported yet")]
 )
 def test_an_address_that_is_none_is_refused_in_one_line(text, said):
     """Without the text: it may hold a password."""

@@ -157,7 +157,9 @@ def test_a_custom_endpoint_leads_where_its_type_lets_it():
 
 def test_postgresql_is_refused_once_and_clearly():
     """Not yet; and a name that is no Aurora at all is said so."""
-    with pytest.raises(Error, match="shop is Aurora PostgreSQL: not yet"):
+    with pytest.raises(
+        Error, match="shop: aurora-postgresql is not supported yet: aurora-analysis reads Aurora MySQL"
+    ):
         rds.check_engine({"DBClusterIdentifier": "shop", "Engine": "aurora-postgresql"})
     with pytest.raises(Error, match="shop runs mysql: name an Aurora MySQL cluster"):
         rds.check_engine({"DBClusterIdentifier": "shop", "Engine": "mysql"})
