@@ -20,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from aurora_analysis.analysis.series import seconds
+
 Array = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int_]
@@ -345,8 +347,3 @@ def without_gaps(series: pd.Series) -> Iterator[pd.Series]:
 def period_s(times: pd.Index) -> float:
     """The sampling period [s]: the median distance of samples."""
     return float(np.median(np.diff(seconds(times))))
-
-
-def seconds(times: pd.Series | pd.Index) -> Array:
-    """Seconds since 1970."""
-    return pd.DatetimeIndex(times).as_unit("us").asi8 / 1e6

@@ -19,7 +19,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from aurora_analysis.analysis import workloads
-from aurora_analysis.analysis.undo_log.holders import seconds, stretches
+from aurora_analysis.analysis.series import seconds
+from aurora_analysis.analysis.undo_log.holders import stretches
 from aurora_analysis.analysis.workloads.rules import Array, Rules
 from aurora_analysis.window import Window
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from aurora_analysis.analysis.undo_log.holders import seconds
+from aurora_analysis.analysis.series import seconds
 from aurora_analysis.engines.mysql import flavour
 from aurora_analysis.window import Window
 

@@ -6,8 +6,7 @@ import json
 
 import pytest
 import slow_log_generator as generator
-from mysql_digests import AGREED_MYSQL, ANSWERS, DIFFERENT_MYSQL, statements
-from test_fingerprint_server import generated
+from mysql_digests import AGREED_MYSQL, ANSWERS, DIFFERENT_MYSQL, generated, statements
 
 from aurora_analysis.engines.mysql.fingerprint import CUT_AT, DIFFERS_MYSQL, fingerprint, join_key, joined
 
