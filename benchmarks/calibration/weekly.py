@@ -31,7 +31,7 @@ import pandas as pd
 from scipy import stats
 
 from aurora_analysis.analysis import workload_change
-from aurora_analysis.analysis.experiment.estimate import adjusted
+from aurora_analysis.analysis.statistics import adjusted
 from aurora_analysis.window import Window
 
 CHANGE = 1.2

@@ -1,7 +1,6 @@
 from aurora_analysis.analysis.experiment.estimate import (
     GROWTH_COLUMNS,
     SURE,
-    adjusted,
     by_chance,
     detectable_pct,
     effects,
@@ -17,7 +16,6 @@ from aurora_analysis.analysis.experiment.estimate import (
 __all__ = [
     "GROWTH_COLUMNS",
     "SURE",
-    "adjusted",
     "by_chance",
     "detectable_pct",
     "effects",

@@ -445,17 +445,3 @@ def detectable_pct(latency: Sequence[float], *, blocks: int, run_s: float, perio
     degrees = blocks - blocks / FOURS - 1
     significant, found = (float(scipy.stats.t.ppf(q, degrees)) for q in (0.975, SURE))
     return float(100 * np.expm1((significant + found) * np.sqrt(4 / blocks * bound)))
-
-
-def adjusted(p: Sequence[float] | pd.Series) -> Array:
-    """p-values adjusted for their number, so that the share of false discoveries stays at the level chosen.
-
-    Benjamini & Hochberg 1995. Missing ones stay missing and do not count.
-    """
-    values = np.asarray(p, dtype=float)
-    result = np.full(len(values), np.nan)
-    known = np.flatnonzero(~np.isnan(values))
-    order = known[np.argsort(values[known])]
-    steps = values[order] * len(known) / np.arange(1, len(known) + 1)
-    result[order] = np.minimum(1.0, np.minimum.accumulate(steps[::-1])[::-1])
-    return result

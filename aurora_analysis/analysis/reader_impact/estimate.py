@@ -24,11 +24,11 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from aurora_analysis.analysis.experiment.estimate import adjusted
 from aurora_analysis.analysis.reader_impact import controls, event_study, model, regressors
 from aurora_analysis.analysis.reader_impact.controls import Array, Grid, Integers, Left, Mask, Removal
 from aurora_analysis.analysis.reader_impact.design import Study, stack, study
 from aurora_analysis.analysis.reader_impact.model import Fit
+from aurora_analysis.analysis.statistics import adjusted
 from aurora_analysis.errors import Error
 
 COLUMNS = [

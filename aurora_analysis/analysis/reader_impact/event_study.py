@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from aurora_analysis.analysis.reader_impact import regressors
+from aurora_analysis.analysis.statistics import jackknife_se
 
 Array = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -75,7 +76,6 @@ def _jackknifed(sums: Array, counts: Array, alpha: float) -> tuple[Array, Array]
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = sums.sum(axis=0) / counts.sum(axis=0)
         without = (sums.sum(axis=0) - sums) / (counts.sum(axis=0) - counts)
-    moved = np.where(counts > 0, without - mean, 0.0)
-    error = np.sqrt((known - 1) / np.maximum(known, 1) * (moved**2).sum(axis=0))
+    error = jackknife_se(np.where(counts > 0, without, np.nan), mean, known)
     reach = stats.t.ppf(1 - alpha / 2, np.maximum(known - 1, 1)) * error
     return mean, np.where(known >= DAYS_NEEDED, reach, np.nan)

@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from aurora_analysis.analysis import experiment, latency, reader_impact, workloads
+from aurora_analysis.analysis import latency, reader_impact, workloads
+from aurora_analysis.analysis.statistics import adjusted, jackknife_se
 from aurora_analysis.analysis.verdict import Remarks, Severity, Verdict, by_severity
 from aurora_analysis.analysis.workloads.exposure import Exposure
 from aurora_analysis.analysis.workloads.rules import Array
@@ -111,7 +112,7 @@ def _jackknifed(grown: Array, hours: Array, confidence: float) -> tuple[float, f
         return np.nan, np.nan
     ratio = grown.sum() / hours.sum()
     without = (grown.sum() - grown) / (hours.sum() - hours)
-    error = np.sqrt((len(hours) - 1) / len(hours) * ((without - without.mean()) ** 2).sum())
+    error = jackknife_se(without, without.mean(), len(hours))
     reach = float(stats.t.ppf((1 + confidence) / 2, exposed - 1) * error)
     return max(ratio - reach, 0.0), ratio + reach
 
@@ -234,7 +235,7 @@ def _unknown(names: list[str], coverage: float) -> Verdict:
 
 
 def _from_trial(effects: pd.DataFrame, materiality_pct: float, alpha: float) -> list[dict[str, Any]]:
-    judged = effects.assign(p_adjusted=experiment.adjusted(effects["p"]), source="trial")
+    judged = effects.assign(p_adjusted=adjusted(effects["p"]), source="trial")
     rows = [{str(key): value for key, value in row.items()} for row in judged.to_dict("records")]
     return [row | {"level": trial_level(row, materiality_pct, alpha)} for row in rows]
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from aurora_analysis.analysis.statistics import jackknife_se
 from aurora_analysis.window import Window, zone
 
 Array = npt.NDArray[np.float64]
@@ -129,8 +130,7 @@ def _jackknife(left_out: Array, weight: Array) -> tuple[Array, Array]:
     """From the estimates with each day left out; days without weight do not count."""
     values = np.where(weight > 0, left_out, np.nan)
     days = np.isfinite(values).sum(axis=1)
-    squares = np.nansum((values - row_mean(values)[:, None]) ** 2, axis=1)
-    se = np.sqrt(squares * (days - 1) / np.maximum(days, 1))
+    se = jackknife_se(values.T, row_mean(values), days)
     return np.where(days >= DAYS_NEEDED, se, np.nan), np.maximum(days - 1.0, 1)
 
 

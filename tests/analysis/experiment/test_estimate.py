@@ -264,12 +264,6 @@ def test_other_draws_show_what_chance_does():
     assert experiment.by_chance(series, trials[:0], experiment.effects(series, trials[:0])).empty
 
 
-def test_adjusted_p_values():
-    """Benjamini and Hochberg by hand: .01·4/1, .02·4/2, .03·4/3 and .5; the missing one does not count."""
-    given = [0.03, 0.01, np.nan, 0.02, 0.5]
-    assert experiment.adjusted(given) == pytest.approx([0.04, 0.04, np.nan, 0.04, 0.5], nan_ok=True)
-
-
 def test_every_on_block_counts_alike_whatever_its_trials_share():
     """Sixteen on-blocks slower by 10 % and four by 50 %: by 17 % in the (geometric) mean, not by what the shares weigh."""
     hours = trial(blocks=40, workloads=("extract",))
