@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from aurora_analysis.fetch.chunks import Outcome as Done
     from aurora_analysis.fetch.chunks import Rate
     from aurora_analysis.fetch.plan import Work
-    from aurora_analysis.live.experiment import Asked
-    from aurora_analysis.live.status import Purge
+    from aurora_analysis.live.experiment import Servers, TrialOptions
+    from aurora_analysis.live.status import PurgeStatus
     from aurora_analysis.report.runner import Outcome
     from aurora_analysis.store import Store
 
@@ -324,7 +324,7 @@ def _grants(servers: tuple[str, ...]) -> None:
     probes = [live.Probe(_engine(url), f"server {n}", "writer") for n, url in enumerate(servers, 1)]
     try:
         found = [grant for probe in probes for grant in live.grants(probe)]
-    except live.Lost as problem:
+    except live.ConnectionLost as problem:
         raise Error(f"A server does not answer: {problem}.") from None
     finally:
         for probe in probes:
@@ -662,12 +662,15 @@ def lab_trial(location: str, minutes: float, run_s: float, wait_s: float, seed: 
     """Start a private InnoDB server with a queue, and try on it a query that holds a read view: see `experiment`."""
     from aurora_analysis.lab import server
     from aurora_analysis.lab import trial as ours
+    from aurora_analysis.live.experiment import Servers
     from aurora_analysis.store import Store
 
-    asked = ours.asked(ours.HOLDS_A_VIEW, minutes=minutes, run_s=run_s, washout_s=wait_s, seed=seed)
+    options = ours.options(
+        ours.HOLDS_A_VIEW, minutes=minutes, run_s=run_s, washout_s=wait_s, seed=seed, cluster=cluster
+    )
     with server.running({"performance_schema": True}) as started:
         ours.prepare(started)
-        _carry_out(asked, [started.engine()], Store(location), cluster=cluster)
+        _run_trial(options, Servers([started.engine()]), Store(location))
 
 
 @lab.command()
@@ -809,9 +812,9 @@ def watch(
     probes = [Probe(*one) for one in zip(engines, names, roles)]
     with stopped_by_signals() as stopping:
         watching = Watch(probes, opened, cluster=cluster, every_s=every)
-        watching.run(lasting, tell=_shown(), stopping=stopping)
+        watching.run(lasting, on_sample=_shown(), stopping=stopping)
     if watching.problem:
-        click.echo(f"aurora-analysis: {watching.lost()}", err=True)
+        click.echo(f"aurora-analysis: {watching.unwritten_message()}", err=True)
         sys.exit(1)
 
 
@@ -830,7 +833,9 @@ def watch(
 @click.option("--plan", "only_plan", is_flag=True, help="Baseline and plan; no trial.")
 @click.option("--clone", is_flag=True, help="The servers are a clone's.")
 @click.option("--lab", "is_lab", is_flag=True, help="The servers are a lab's.")
-@click.option("--production", "dares", is_flag=True, help="The servers are production's, and I want this.")
+@click.option(
+    "--production", "production", is_flag=True, help="The servers are production's, and I want this."
+)
 @click.option("--compare-with", default="", help="Production's cluster in the store, for a clone's load.")
 @click.option("--canary", "database", default="", help="A database for a table of ours: times a small write.")
 @click.option("--max-history", type=float, default=1_000_000, show_default=True, help="Break off above it.")
@@ -858,61 +863,49 @@ def experiment(**given: Any) -> None:
     from aurora_analysis.live import experiment as trials
     from aurora_analysis.store import Store
 
-    chosen = [name for name in ("clone", "is_lab", "dares") if given[name]]
+    chosen = [name for name in ("clone", "is_lab", "production") if given[name]]
     if len(chosen) != 1:
         raise Error("Say whose servers these are: --clone, --lab, or --production if it must be.")
-    if given["load_file"] and given["dares"]:
+    if given["load_file"] and given["production"]:
         raise Error("--writer-load writes: it is for a clone or the lab, never for production.")
     named = {name: given[name] for name in ("iam", "ca", "region")}
     servers = [given["writer"], *given["readers"]]
-    asked = trials.Asked(
-        query=trials.suspect(given["file"].read()),
+    options = trials.TrialOptions(
+        query=trials.read_only_query(given["file"].read()),
         workload=Path(given["file"].name).stem,
         hours=given["hours"],
+        cluster=given["cluster"],
         run_s=given["run_s"],
         washout_s=given["wait_s"],
         quiet_s=given["quiet_s"],
         seed=given["seed"],
         clone=given["clone"],
         production=given["compare_with"],
-        database=given["database"],
-        load=given["load_file"].read() if given["load_file"] else "",
-        rate=given["rate"],
+        canary_database=given["database"],
+        writer_load=given["load_file"].read() if given["load_file"] else "",
+        writer_load_rate=given["rate"],
         limits=trials.Limits(given["max_history"], given["max_slowdown"], 1000 * given["max_lag"]),
     )
-    _carry_out(
-        asked,
-        [_engine(url, **named) for url in servers],
-        Store(_named_store(given["location"])),
-        patient=[_engine(url, **named, patience_s=asked.run_s) for url in servers],
-        cluster=given["cluster"],
-        only_plan=given["only_plan"],
+    engines = trials.Servers(
+        control=[_engine(url, **named) for url in servers],
+        query=[_engine(url, **named, patience_s=options.run_s) for url in servers],
     )
+    _run_trial(options, engines, Store(_named_store(given["location"])), only_plan=given["only_plan"])
 
 
-def _carry_out(
-    asked: Asked,
-    engines: list[Engine],
-    opened: Store,
-    *,
-    patient: list[Engine] | None = None,
-    cluster: str,
-    only_plan: bool = False,
-) -> None:
-    """A trial, told on stderr; exit code 1 where it was broken off."""
+def _run_trial(options: TrialOptions, servers: Servers, opened: Store, *, only_plan: bool = False) -> None:
+    """Run a trial with its messages on stderr; exit code 1 if it stopped early."""
     from aurora_analysis.live import experiment as trials
 
-    broken_off = trials.carry_out(
-        asked,
-        engines,
+    stop_reason = trials.run_trial(
+        options,
+        servers,
         opened,
-        cluster=cluster,
         detectable=_detectable,
-        patient=patient,
         only_plan=only_plan,
-        tell=lambda line: click.echo(line, err=True),
+        progress=lambda line: click.echo(line, err=True),
     )
-    sys.exit(1 if broken_off else 0)
+    sys.exit(1 if stop_reason else 0)
 
 
 def _detectable(latency: list[float], blocks: int, run_s: float) -> float:
@@ -922,23 +915,23 @@ def _detectable(latency: list[float], blocks: int, run_s: float) -> float:
     return inferring.detectable_pct(latency, blocks=blocks, run_s=run_s)
 
 
-def _shown() -> Callable[[list[str], Purge], None]:
-    """News, and how purge stands: a table that is drawn anew on a terminal, a line each time where there is none."""
+def _shown() -> Callable[[list[str], PurgeStatus], None]:
+    """Print new events and the status of purge: a table that is redrawn on a terminal, else one line per sample."""
     from aurora_analysis.live.status import line, table
 
     drawn = 0
 
-    def tell(news: list[str], now: Purge) -> None:
+    def show(events: list[str], now: PurgeStatus) -> None:
         nonlocal drawn
         if not sys.stdout.isatty():
-            click.echo("\n".join([*news, line(now)]))
+            click.echo("\n".join([*events, line(now)]))
             return
         rows = [row[: shutil.get_terminal_size().columns - 1] for row in table(now)]
         back = f"\x1b[{drawn}F\x1b[J" if drawn else ""
-        click.echo(back + "\n".join([*news, *rows]))
+        click.echo(back + "\n".join([*events, *rows]))
         drawn = len(rows)
 
-    return tell
+    return show
 
 
 @main.group()

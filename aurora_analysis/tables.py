@@ -8,12 +8,21 @@ every table that is fetched or recorded has `source`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal
 
 SCHEMA_VERSION = 1
 """Raised when a column changes its meaning; a store of a higher version is refused."""
 
 Type = Literal["timestamp", "text", "real", "integer", "boolean"]
+
+
+class TrialEvent(StrEnum):
+    """Categories of a trial's rows in `events`."""
+
+    LOADED = "trial on a loaded writer"
+    IDLE_CLONE = "trial on an idle clone"
+    STOPPED = "trial broken off"
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from aurora_analysis.analysis.reader_impact import verdicts
 from aurora_analysis.errors import Error
 from aurora_analysis.lab import server, trial
 from aurora_analysis.lab.server import Server
-from aurora_analysis.live import experiment as carrying_out
+from aurora_analysis.live import experiment as running
 from aurora_analysis.store import Store
 
 CLUSTER = "trial"
@@ -56,7 +56,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as thrown_away, ProcessPoolExecutor(SERVERS) as pool:
         stores = options.keep or Path(thrown_away)
         servers = _shared_out(stores, options.trials, options.planted)
-        list(pool.map(carried_out, servers))
+        list(pool.map(run_all, servers))
         found = {one[3].name: judged(one[3]) for wanted in servers for one in wanted}
     said = [*_null(_all(found, "null")), *_planted(_all(found, "planted"), _all(found, "reference"))]
     print("\n".join(line for line, _ in said))
@@ -75,33 +75,34 @@ def _shared_out(stores: Path, trials: int, planted: int) -> list[list[Wanted]]:
     ]
 
 
-def carried_out(wanted: Sequence[Wanted]) -> None:
+def run_all(wanted: Sequence[Wanted]) -> None:
     """One server, and trial after trial on it."""
     left = [one for one in wanted if not one[3].exists()]
     with server.running({"performance_schema": True}) as ours:
         trial.prepare(ours)
         for one in left:
-            carry_out(ours, *one)
+            run_one(ours, *one)
 
 
-def carry_out(ours: Server, query: str, run_s: float, washout_s: float, folder: Path) -> None:
-    """A trial as the command carries it out; its seed is its name."""
-    asked = trial.asked(
+def run_one(ours: Server, query: str, run_s: float, washout_s: float, folder: Path) -> None:
+    """Run one trial as the command does; its seed is derived from its name."""
+    options = trial.options(
         query,
         minutes=(BLOCKS * (run_s + washout_s) + 1) / 60,
         run_s=run_s,
         washout_s=washout_s,
+        cluster=CLUSTER,
         quiet_s=5.0,
         seed=int.from_bytes(folder.name.encode()[-8:], "big"),
     )
     began = time.monotonic()
-    broken_off = carrying_out.carry_out(
-        asked, [ours.engine()], Store(folder), cluster=CLUSTER, detectable=lambda *_: float("nan")
+    stop_reason = running.run_trial(
+        options, running.Servers([ours.engine()]), Store(folder), detectable=lambda *_: float("nan")
     )
-    if broken_off:
+    if stop_reason:
         shutil.rmtree(folder)
         raise Error(
-            f"{folder.name} was broken off: {broken_off}. With --keep, the same command does the rest."
+            f"{folder.name} stopped: {stop_reason}. With --keep, run the same command again for the rest."
         )
     print(f"{folder.name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
 

@@ -32,8 +32,8 @@ found = Watch(
 def rounds(count: int) -> None:
     for _ in range(count):
         now[0] += WRITE_EVERY_S
-        found.round(now[0])
-        for line in found.news():
+        found.sample(now[0])
+        for line in found.new_events():
             echo(line)
 
 

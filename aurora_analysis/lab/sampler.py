@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 import pymysql
 from pymysql.connections import Connection
 
-from aurora_analysis.engines.mysql.live import QUERIES, Innodb, Transaction, innodb
+from aurora_analysis.engines.mysql import innodb_status
+from aurora_analysis.engines.mysql.innodb_status import InnodbStatus, Transaction
+from aurora_analysis.engines.mysql.live import QUERIES
 from aurora_analysis.errors import Error
 from aurora_analysis.lab.server import Server
 
@@ -27,7 +29,7 @@ class Sample(NamedTuple):
     """What was seen at a moment [s since 1970]; `transactions` is None where they were not asked for."""
 
     time: float
-    innodb: Innodb
+    innodb: InnodbStatus
     cpu_pct: float | None
     transactions: list[Transaction] | None
 
@@ -86,7 +88,7 @@ def _sample(
 ) -> Sample:
     with connection.cursor() as cursor:
         cursor.execute(QUERIES["innodb_status"].text)
-        seen = innodb(cursor.fetchone()[2])
+        seen = innodb_status.parse(cursor.fetchone()[2])
         if not with_transactions:
             return Sample(moment, seen, cpu_pct, None)
         cursor.execute(QUERIES["transactions"].text)

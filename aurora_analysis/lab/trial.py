@@ -1,14 +1,16 @@
-"""What a trial needs in the lab: a queue that is written to all the time, and a query that holds a read view.
+"""Set up a trial in the lab: a queue under constant writes, and a query that holds a read view.
 
-The queue's consumer walks over every row that was deleted and may not be purged yet: so it is on an Aurora writer while a
-reader's view is open.
+The queue's consumer walks over every deleted row that may not be purged yet, as on an Aurora writer while a reader's
+read view is open.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from aurora_analysis.lab.server import Server
 from aurora_analysis.lab.workload import DATABASE
-from aurora_analysis.live.experiment import Asked, Limits
+from aurora_analysis.live.experiment import Limits, TrialOptions
 
 HOLDS_A_VIEW = f"SELECT COUNT(*) FROM {DATABASE}.queue WHERE SLEEP(0.01) = 0"
 HOLDS_NOTHING = "SELECT SLEEP(30)"
@@ -30,26 +32,26 @@ TABLES = (
 
 
 def prepare(server: Server) -> None:
-    """Make the tables and their first rows."""
+    """Create the tables and their first rows."""
     with server.connect() as connection, connection.cursor() as cursor:
         for statement in TABLES:
             cursor.execute(statement)
 
 
-def asked(
-    query: str, *, minutes: float, run_s: float, washout_s: float, seed: int, quiet_s: float | None = None
-) -> Asked:
-    """A trial of the query under the queue's load. Nobody else needs the server, so that no latency ends it."""
-    return Asked(
+def options(query: str, *, minutes: float, run_s: float, washout_s: float, **others: Any) -> TrialOptions:
+    """Options of a trial of the query under the queue's load; `others` are further fields of `TrialOptions`.
+
+    Nobody else needs the server, so no latency stops the trial.
+    """
+    return TrialOptions(
         query=query,
         workload="extract",
         hours=minutes / 60,
         run_s=run_s,
         washout_s=washout_s,
-        quiet_s=quiet_s,
-        seed=seed,
-        database=DATABASE,
-        load=LOAD,
-        rate=RATE,
+        canary_database=DATABASE,
+        writer_load=LOAD,
+        writer_load_rate=RATE,
         limits=Limits(latency_factor=1000.0),
+        **others,
     )

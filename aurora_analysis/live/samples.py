@@ -1,4 +1,4 @@
-"""What was seen live, as rows of the store's tables. Pure."""
+"""Convert live samples into rows of the store's tables. Pure."""
 
 from __future__ import annotations
 
@@ -7,38 +7,55 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from aurora_analysis.engines.mysql import live
+from aurora_analysis.engines.mysql import cleanup
 from aurora_analysis.engines.mysql.fingerprint import join_key, kind, statement
-from aurora_analysis.engines.mysql.live import Seen, Transaction
-from aurora_analysis.live.status import Round
+from aurora_analysis.engines.mysql.innodb_status import Transaction
+from aurora_analysis.engines.mysql.live import InstanceSample
+from aurora_analysis.live.status import Sample
 from aurora_analysis.window import Window
 
 Event = tuple[int, str | None, str, str]
-"""When [s since 1970], instance, category, message."""
+"""Time [s since 1970], instance, category, message."""
 
 
-def frames(
-    rounds: Sequence[Round], events: Sequence[Event], every_s: float, before: Sequence[Round] = ()
+def to_tables(
+    samples: Sequence[Sample], events: Sequence[Event], every_s: float, before: Sequence[Sample] = ()
 ) -> dict[str, pd.DataFrame]:
-    """What was seen, as rows of `instances`, `metrics`, `open_transactions`, `read_views` and `events`.
+    """Convert samples into rows of `instances`, `metrics`, `open_transactions`, `read_views` and `events`.
 
-    `before` is the round before the first: rates are differences.
+    Parameters
+    ----------
+    samples : sequence of Sample
+        Oldest first.
+    events : sequence of Event
+        What happened meanwhile.
+    every_s : float
+        Interval between two samples [s].
+    before : sequence of Sample
+        The sample before the first one, if there is any: rates are differences of counters.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        By table.
     """
-    told = [(one.time, seen) for one in rounds for seen in one.seen]
+    by_instance = [(one.time, instance) for one in samples for instance in one.instances]
     tables = {
-        "instances": pd.DataFrame(_instances(told), columns=["time", "instance", "role", "engine_version"]),
+        "instances": pd.DataFrame(
+            _instances(by_instance), columns=["time", "instance", "role", "engine_version"]
+        ),
         "metrics": pd.DataFrame(
-            [*_metrics(rounds), *_rates([*before, *rounds])], columns=["time", "instance", "name", "value"]
+            [*_metrics(samples), *_rates([*before, *samples])], columns=["time", "instance", "name", "value"]
         ).assign(period_s=float(every_s), statistic="average"),
-        "open_transactions": pd.DataFrame(_open_transactions(told), columns=OPEN_TRANSACTION),
-        "read_views": pd.DataFrame(_read_views(told), columns=READ_VIEW),
+        "open_transactions": pd.DataFrame(_open_transactions(by_instance), columns=OPEN_TRANSACTION),
+        "read_views": pd.DataFrame(_read_views(by_instance), columns=READ_VIEW),
         "events": pd.DataFrame(events, columns=["time", "instance", "category", "message"]),
     }
-    return {name: timed(frame) for name, frame in tables.items()}
+    return {name: with_times(frame) for name, frame in tables.items()}
 
 
-def timed(frame: pd.DataFrame) -> pd.DataFrame:
-    """Seconds since 1970, as times."""
+def with_times(frame: pd.DataFrame) -> pd.DataFrame:
+    """Convert `time` and `started_at` from seconds since 1970 to UTC timestamps of microseconds."""
     return frame.assign(
         **{
             name: pd.to_datetime(frame[name].astype(float).round(6), unit="s", utc=True).astype(
@@ -50,32 +67,32 @@ def timed(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _instances(told: Sequence[tuple[int, Seen]]) -> Iterator[tuple[object, ...]]:
-    """Each instance when it is first seen, and when its role has changed."""
-    known: dict[str, str] = {}
-    for tick, seen in told:
-        if known.get(seen.instance) != seen.role:
-            known[seen.instance] = seen.role
-            yield tick, seen.instance, seen.role, seen.version
+def _instances(samples: Sequence[tuple[int, InstanceSample]]) -> Iterator[tuple[object, ...]]:
+    """Each instance at its first sample, and again after each change of its role."""
+    roles: dict[str, str] = {}
+    for tick, one in samples:
+        if roles.get(one.instance) != one.role:
+            roles[one.instance] = one.role
+            yield tick, one.instance, one.role, one.version
 
 
 SAMPLED = ("history_list_length", "trx_counter", "purge_finished", "open_read_views", "active_transactions")
 
 
-def _metrics(rounds: Sequence[Round]) -> Iterator[tuple[object, ...]]:
-    for one in rounds:
+def _metrics(samples: Sequence[Sample]) -> Iterator[tuple[object, ...]]:
+    for one in samples:
         writer = one.writer
         if writer is not None and writer.innodb is not None:
             for name in SAMPLED:
                 yield one.time, writer.instance, name, float(getattr(writer.innodb, name))
-            yield one.time, writer.instance, "purge_boundary", float(live.boundary(one.seen) or 0)
+            yield one.time, writer.instance, "purge_boundary", float(cleanup.boundary(one.instances) or 0)
             if one.latency_ms is not None:
                 yield one.time, writer.instance, "canary_latency", one.latency_ms
 
 
-def _rates(rounds: Sequence[Round]) -> Iterator[tuple[object, ...]]:
-    """Writing statements a second; none across a restart, where the count begins anew, or another writer."""
-    for before, one in zip(rounds, rounds[1:]):
+def _rates(samples: Sequence[Sample]) -> Iterator[tuple[object, ...]]:
+    """Writing statements per second; none across a restart, which resets the counters, or a change of writer."""
+    for before, one in zip(samples, samples[1:]):
         first, second = before.writer, one.writer
         if first and second and first.instance == second.instance and one.writes >= before.writes:
             yield (
@@ -102,17 +119,20 @@ OPEN_TRANSACTION = [
 ]
 
 
-def _open_transactions(told: Sequence[tuple[int, Seen]]) -> Iterator[tuple[object, ...]]:
-    for tick, seen in told:
-        views = seen.innodb.views if seen.innodb else None
-        for one in seen.transactions or ():
-            yield open_transaction(tick, seen.instance, one, views)
+def _open_transactions(samples: Sequence[tuple[int, InstanceSample]]) -> Iterator[tuple[object, ...]]:
+    for tick, one in samples:
+        views = one.innodb.views if one.innodb else None
+        for transaction in one.transactions or ():
+            yield open_transaction(tick, one.instance, transaction, views)
 
 
 def open_transaction(
     time: float, instance: str, one: Transaction, views: Mapping[int, int] | None
 ) -> tuple[object, ...]:
-    """A row, as `OPEN_TRANSACTION` names it: `views` are the read views of the server's threads, None if unknown."""
+    """Convert a transaction into a row with the columns `OPEN_TRANSACTION`.
+
+    `views` maps the server's threads that hold a read view to its number; None if unknown.
+    """
     return (
         time,
         instance,
@@ -132,42 +152,48 @@ def open_transaction(
 READ_VIEW = ["time", "instance", "role", "oldest_read_view_trx_id", "replica_lag_ms"]
 
 
-def _read_views(told: Sequence[tuple[int, Seen]]) -> Iterator[tuple[object, ...]]:
-    """By instance: what the writer of an Aurora cluster knows of it, else what it says of itself."""
-    for tick, seen in told:
-        known = {one.instance for one in seen.replicas}
-        for one in seen.replicas:
-            yield tick, one.instance, one.role, one.oldest_read_view_trx_id, one.replica_lag_ms
-        if seen.innodb and seen.knows_numbers and seen.instance not in known:
-            views = seen.innodb.views.values()
-            yield tick, seen.instance, seen.role, min(views, default=seen.innodb.trx_counter), None
+def _read_views(samples: Sequence[tuple[int, InstanceSample]]) -> Iterator[tuple[object, ...]]:
+    """Oldest read view of each instance: as the writer of an Aurora cluster reports it, else from its own status."""
+    for tick, one in samples:
+        from_writer = {replica.instance for replica in one.replicas}
+        for replica in one.replicas:
+            yield (
+                tick,
+                replica.instance,
+                replica.role,
+                replica.oldest_read_view_trx_id,
+                replica.replica_lag_ms,
+            )
+        if one.innodb and one.has_comparable_trx_ids and one.instance not in from_writer:
+            views = one.innodb.views.values()
+            yield tick, one.instance, one.role, min(views, default=one.innodb.trx_counter), None
 
 
-def running(rounds: Sequence[Round]) -> pd.DataFrame:
-    """The statements that were seen running, `digest, fingerprint, time`: fingerprints, no literals."""
-    seen = [
-        (*statement(one.query)[:2], each.time)
-        for each in rounds
-        for instance in each.seen
+def running_statements(samples: Sequence[Sample]) -> pd.DataFrame:
+    """Statements that were running at the samples: `digest, fingerprint, time`; fingerprints contain no literals."""
+    found = [
+        (*statement(one.query)[:2], sample.time)
+        for sample in samples
+        for instance in sample.instances
         for one in instance.transactions or ()
         if one.query
     ]
-    return pd.DataFrame(seen, columns=["digest", "fingerprint", "time"])
+    return pd.DataFrame(found, columns=["digest", "fingerprint", "time"])
 
 
-def spans(seen: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `statements`: when each was first seen, and last."""
-    named = [name for name in seen if name != "time"]
-    found = timed(seen).groupby(named)["time"].agg(first_seen="min", last_seen="max").reset_index()
+def statement_rows(observed: pd.DataFrame) -> pd.DataFrame:
+    """Summarise observations of statements into rows of `statements`: first and last time of each."""
+    named = [name for name in observed if name != "time"]
+    found = with_times(observed).groupby(named)["time"].agg(first_seen="min", last_seen="max").reset_index()
     return found.assign(join_key=found["fingerprint"].map(join_key), kind=found["fingerprint"].map(kind))
 
 
 def coverage(
     watched: Window, every_s: float, received: int, counted_s: Mapping[tuple[str, str], float]
 ) -> pd.DataFrame:
-    """What came of what was asked for: a sample of the writer each tick, and so many seconds of what is counted.
+    """Rows of `coverage`: samples of the writer received of those planned, and seconds with statement counts.
 
-    `counted_s` has the seconds by table and instance.
+    `counted_s` maps (table, instance) to seconds.
     """
     lasted = watched.duration.total_seconds()
     samples = ("metrics", None, math.ceil(lasted / every_s), received, "samples")

@@ -1,4 +1,4 @@
-"""How purge stands after some rounds of samples, who holds it, and how that is told on a terminal. Pure."""
+"""Summarise purge after a series of samples: its state, the session that holds it back, and lines for a terminal. Pure."""
 
 from __future__ import annotations
 
@@ -6,43 +6,54 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from aurora_analysis.engines.mysql import live
+from aurora_analysis.engines.mysql import cleanup
+from aurora_analysis.engines.mysql.cleanup import Holder
 from aurora_analysis.engines.mysql.fingerprint import statement
-from aurora_analysis.engines.mysql.live import Holder, Seen
+from aurora_analysis.engines.mysql.live import InstanceSample
 
-SLOPE_OVER_S = 60.0
-"""The slope of the history list is told over so long."""
+SLOPE_WINDOW_S = 60.0
+"""Length of the window over which the slope of the history list is computed."""
 
 
 @dataclass(frozen=True)
-class Round:
-    """What all instances said at one tick [s since 1970]."""
+class Sample:
+    """All instances of a cluster at one moment `time` [whole seconds since 1970].
+
+    `latency_ms` is the duration of a canary's transaction on the writer, if a trial runs one.
+    """
 
     time: int
-    seen: list[Seen]
+    instances: list[InstanceSample]
     latency_ms: float | None = None
-    """How long a canary's transaction took on the writer, where a trial sends one."""
 
     @property
     def history_list_length(self) -> int | None:
-        """As the writer says it."""
+        """History list length as the writer reports it [transactions]."""
         return self.writer.innodb.history_list_length if self.writer and self.writer.innodb else None
 
     @property
-    def writes(self) -> int:
-        """Statements that write, since the writer began to count."""
-        counters = self.writer.counters if self.writer else {}
-        return sum(count for name, count in counters.items() if name.startswith("com_"))
+    def purge_finished(self) -> int | None:
+        """Transaction number up to which the writer has purged."""
+        return self.writer.innodb.purge_finished if self.writer and self.writer.innodb else None
 
     @property
-    def writer(self) -> Seen | None:
-        """What the writer said; None where it did not answer."""
-        return next((one for one in self.seen if one.role == "writer" and one.innodb), None)
+    def writes(self) -> int:
+        """Statements that write, since the writer started to count."""
+        return self.writer.writes if self.writer else 0
+
+    @property
+    def writer(self) -> InstanceSample | None:
+        """The writer's sample; None if the writer did not answer."""
+        return cleanup.writer(self.instances)
 
 
 @dataclass(frozen=True)
-class Purge:
-    """How purge stands at a time [s since 1970]: the history list, its slope [1/s], the holder and since when it holds."""
+class PurgeStatus:
+    """Purge at one moment `time` [s since 1970].
+
+    `slope` is the growth of the history list [transactions/s]; `since` is when the holder's transaction started, or,
+    if that is unknown, when the holder was first observed [s since 1970].
+    """
 
     time: int
     state: str
@@ -52,106 +63,100 @@ class Purge:
     since: float | None
 
 
-def purge(rounds: Sequence[Round]) -> Purge:
-    """How purge stands after these rounds, oldest first. Answers: is it blocked, by whom, since when?
+def purge_status(samples: Sequence[Sample]) -> PurgeStatus:
+    """Summarise purge after these samples. Answers: is purge blocked, by which session, since when?
 
-    `blocked`: the boundary has not moved since the last round while transactions went on, and somebody holds it.
-    `outrun`: it moves, purge trails it, and the history list grows. `idle`: nothing was written since
-    the last round. `unknown`: the writer did not tell, or there is but one round of this writer.
+    Parameters
+    ----------
+    samples : sequence of Sample
+        Oldest first, at least one.
+
+    Returns
+    -------
+    PurgeStatus
+        Its `state` is defined by the engine, see `engines.mysql.cleanup.state`; it is `unknown` after one sample of
+        the writer. A holder is named only while purge is blocked.
     """
-    told, last = [one for one in rounds if one.writer is not None], rounds[-1]
+    with_writer, last = [one for one in samples if one.writer is not None], samples[-1]
     if last.writer is None:
-        return Purge(last.time, "unknown", None, None, None, None)
-    holder = _could_hold(live.holder(last.seen), told)
-    state = _state(told[-2], last) if len(told) > 1 else "unknown"
+        return PurgeStatus(last.time, "unknown", None, None, None, None)
+    holder = _old_enough(cleanup.holder(last.instances), with_writer)
+    before = with_writer[-2].instances if len(with_writer) > 1 else []
+    state = cleanup.state(before, last.instances)
     if state != "blocked":
         holder = None
-    return Purge(last.time, state, last.history_list_length, _slope(told), holder, _since(told, holder))
+    since = _since(with_writer, holder)
+    return PurgeStatus(last.time, state, last.history_list_length, _slope(with_writer), holder, since)
 
 
-def _could_hold(holder: Holder | None, told: Sequence[Round]) -> Holder | None:
-    """The holder, its session only where that is as old as the stand of purge: what began later did not stop it."""
+def _old_enough(holder: Holder | None, samples: Sequence[Sample]) -> Holder | None:
+    """Drop the holder's session if its view began after purge stopped: it cannot be what stopped purge."""
     if holder is None or holder.transaction is None:
         return holder
-    stands = [one.writer.innodb.purge_finished for one in told if one.writer and one.writer.innodb]
-    stood = next((n for n, at in enumerate(reversed(stands)) if at != stands[-1]), len(stands))
-    ahead = (one.clock_ahead_s for one in told[-1].seen if one.instance == holder.instance)
-    since = told[-stood].time + 1 + next(ahead, 0.0)
-    return holder if holder.transaction.view_since <= since else holder._replace(transaction=None)
+    finished = [one.purge_finished for one in samples]
+    unmoved = next((n for n, at in enumerate(reversed(finished)) if at != finished[-1]), len(finished))
+    ahead_s = (one.clock_ahead_s for one in samples[-1].instances if one.instance == holder.instance)
+    stopped_by = samples[-unmoved].time + 1 + next(ahead_s, 0.0)
+    return holder if holder.transaction.view_since <= stopped_by else holder._replace(transaction=None)
 
 
-def _state(before: Round, last: Round) -> str:
-    first, second = before.writer, last.writer
-    if first is None or second is None or first.innodb is None or second.innodb is None:
-        return "unknown"
-    if first.instance != second.instance:
-        return "unknown"
-    allowed, now_allowed = live.boundary(before.seen), live.boundary(last.seen)
-    if second.innodb.trx_counter == first.innodb.trx_counter:
-        return "idle"
-    if allowed == now_allowed and live.holder(last.seen) is not None:
-        return "blocked"
-    grew = second.innodb.history_list_length > first.innodb.history_list_length
-    trails = allowed is not None and second.innodb.purge_finished < allowed
-    return "outrun" if grew and trails else "keeps up"
-
-
-def _slope(told: Sequence[Round]) -> float | None:
-    recent = [one for one in told if one.time >= told[-1].time - SLOPE_OVER_S]
+def _slope(samples: Sequence[Sample]) -> float | None:
+    recent = [one for one in samples if one.time >= samples[-1].time - SLOPE_WINDOW_S]
     lasted = recent[-1].time - recent[0].time
     grown = (recent[-1].history_list_length or 0) - (recent[0].history_list_length or 0)
     return grown / lasted if lasted else None
 
 
-def _since(told: Sequence[Round], holder: Holder | None) -> float | None:
-    """When the holder's transaction began; where that is not known, when it was first seen to hold."""
+def _since(samples: Sequence[Sample], holder: Holder | None) -> float | None:
+    """Start of the holder's transaction; if unknown, the first sample with this holder."""
     if holder is None:
         return None
     if holder.transaction is not None:
         return holder.transaction.started_at
-    held = [one.time for one in told if (found := live.holder(one.seen)) and found[:2] == holder[:2]]
+    held = [
+        one.time for one in samples if (found := cleanup.holder(one.instances)) and found[:2] == holder[:2]
+    ]
     return min(held, default=None)
 
 
-def table(now: Purge) -> list[str]:
-    """How purge stands, for a terminal: the history list, who holds it, and what would end that session.
+def table(now: PurgeStatus) -> list[str]:
+    """Format the status as a table: the history list, the holder, and the statement that would end its session.
 
-    The last line is for a person to run, never run by us.
+    The statement is for a person to run; this program never runs it.
     """
     rows = [(_clock(now.time), f"purge {now.state}"), ("history list", _history_list(now)), *_holder(now)]
     width = max(len(name) for name, _ in rows)
-    return [f"{name:{width}}  {said}" for name, said in rows]
+    return [f"{name:{width}}  {value}" for name, value in rows]
 
 
-def line(now: Purge) -> str:
-    """The same on one line."""
-    told = ", ".join(f"{name} {said}" for name, said in _holder(now))
+def line(now: PurgeStatus) -> str:
+    """Format the status as one line."""
+    holder = ", ".join(f"{name} {value}" for name, value in _holder(now))
     return f"{_clock(now.time)}  history list {_history_list(now)}  purge {now.state}" + (
-        f"  {told}" if told else ""
+        f"  {holder}" if holder else ""
     )
 
 
-def _history_list(now: Purge) -> str:
+def _history_list(now: PurgeStatus) -> str:
     if now.history_list_length is None:
-        return "unknown, the writer does not tell (lost, or PROCESS is not granted)"
+        return "unknown, no status from the writer (connection lost, or PROCESS is not granted)"
     return f"{now.history_list_length:,}" + ("" if now.slope is None else f" ({now.slope:+,.1f}/s)")
 
 
-def _holder(now: Purge) -> Iterator[tuple[str, str]]:
+def _holder(now: PurgeStatus) -> Iterator[tuple[str, str]]:
     holder, since = now.holder, now.since
     if holder is None:
         return
-    known = "" if since is None else f", since {_clock(since)} ({now.time - since:,.0f} s)"
+    duration = "" if since is None else f", since {_clock(since)} ({now.time - since:,.0f} s)"
     one = holder.transaction
     if one is None:
-        said = f"a session that was not seen, on {holder.instance}{known}; name each --reader"
-        yield "held by", said
+        yield "held by", f"an unidentified session on {holder.instance}{duration}; add --reader for it"
         return
     client = f" with {one.client}" if one.client else ""
     running = f"statement {statement(one.query).digest}" if one.query else "idle"
-    yield "held by", f"session {one.thread_id} on {holder.instance}{known}"
-    yield "of", f"{one.user} from {one.host}{client}"
-    yield "which", f"{holder.how}; {running}, {one.isolation_level}, {one.rows_modified:,} rows modified"
+    yield "held by", f"session {one.thread_id} on {holder.instance}{duration}"
+    yield "user", f"{one.user} from {one.host}{client}"
+    yield "state", f"{holder.how}; {running}, {one.isolation_level}, {one.rows_modified:,} rows modified"
     yield "to end it", f"on {holder.instance}: {holder.kill}"
 
 

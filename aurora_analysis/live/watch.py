@@ -1,8 +1,8 @@
-"""Sample live evidence into the store, and say which session holds up purge.
+"""Sample live evidence into the store, and show which session holds back purge.
 
-Each round asks every instance once; what was seen is written every half minute and at the end, so that a watch that is
-killed loses no more than that. Then statements are counted too. A lost connection, a failover, a store that cannot be
-written and a clock that is set are events, told once, and never the end.
+Each sample queries every instance once. Samples are written every half minute and at the end, so a watch that is killed
+loses at most that much; statements are counted at the same times. A lost connection, a failover, a store that cannot be
+written and a step of the clock are recorded as events, once each, and never end the watch.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import math
 import signal
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,40 +18,54 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from aurora_analysis.engines.mysql import live, statement_statistics
-from aurora_analysis.engines.mysql.digests import Digests
-from aurora_analysis.engines.mysql.live import Probe, Seen
-from aurora_analysis.engines.mysql.slow_log import Frames
-from aurora_analysis.engines.mysql.slow_log_table import Tail
-from aurora_analysis.engines.mysql.statement_statistics import Period, Statistics
+from aurora_analysis.engines.mysql import live
+from aurora_analysis.engines.mysql.live import InstanceSample, Probe
 from aurora_analysis.errors import Error
-from aurora_analysis.live import samples
+from aurora_analysis.live import counting, samples
 from aurora_analysis.live.samples import Event
-from aurora_analysis.live.status import Purge, Round, purge
+from aurora_analysis.live.status import PurgeStatus, Sample, purge_status
 from aurora_analysis.store import Store
 from aurora_analysis.window import Window
 
 SOURCE = "live"
 WRITE_EVERY_S = 30
-"""How often what was seen is written, and statements are counted."""
+"""Interval at which samples are written and statements are counted."""
 
-KEPT = 200
-"""So many rounds are remembered."""
+KEPT_SAMPLES = 200
+"""Samples kept in memory for the status."""
 
 KEPT_UNWRITTEN = 3600
-"""So many rounds wait for a store that cannot be written; older ones are lost."""
+"""Samples that wait while the store cannot be written; older ones are lost."""
 
-PATIENCE_S = 1.0
-"""An instance that takes longer not to answer is left alone for ten times as long, for the others are asked meanwhile."""
+SLOW_FAILURE_S = 1.0
+"""After a failure that took longer, back off for ten times that long, so one dead instance does not delay the others."""
 
 CLOCK_STEP_S = 2.0
-"""A clock that gains or loses more between two rounds was set."""
+"""If the system clock gains or loses more between two samples, it was set."""
 
 
 class Watch:
-    """The rounds of a watch: what was seen, what happened, and what is not written yet.
+    """Samples a cluster, collects events, and writes both to a store.
 
-    `problem` is why the store could not be written the last time; empty where it was.
+    Parameters
+    ----------
+    probes : sequence of Probe
+        One for each instance.
+    store : Store or None
+        None keeps the samples in memory only.
+    cluster : str
+        Name of the cluster in the store.
+    every_s : float
+        Interval between two samples [s].
+    monotonic : callable
+        The clock that is never set [s].
+
+    Attributes
+    ----------
+    samples : list of Sample
+        The most recent ones, oldest first.
+    problem : str
+        Why the last write to the store failed; empty if it succeeded.
     """
 
     def __init__(
@@ -66,22 +79,19 @@ class Watch:
     ) -> None:
         self._probes, self._store, self._cluster, self._every_s = probes, store, cluster, every_s
         self._monotonic = monotonic
-        self.rounds: list[Round] = []
+        self.samples: list[Sample] = []
         self.problem = ""
-        self._unwritten: list[Round] = []
+        self._unwritten: list[Sample] = []
         self._events: list[Event] = []
-        self._untold: list[Event] = []
-        self._counters = [(probe, Statistics(probe), Tail(probe)) for probe in probes]
-        self._digests = _digests(store, cluster)
-        self._periods: list[Period] = []
-        self._logged: list[Frames] = []
+        self._unshown: list[Event] = []
+        self._counters = counting.counters(probes)
+        self._counts = counting.counts(store, cluster)
         self._lost: set[str] = set()
-        self._left_alone: dict[str, float] = {}
-        self._refused: set[tuple[str, str]] = set()
-        self._last: dict[str, Seen] = {}
+        self._backoff_until: dict[str, float] = {}
+        self._reported_skips: set[tuple[str, str]] = set()
+        self._last: dict[str, InstanceSample] = {}
         self._received = 0
         self._counted_at = 0
-        self._counted_s: Counter[tuple[str, str]] = Counter()
         self._span = (0, 0)
         self._due = 0
         self._clock = (0, 0.0)
@@ -90,42 +100,52 @@ class Watch:
         self,
         duration_s: float,
         *,
-        tell: Callable[[list[str], Purge], None] = lambda news, now: None,
+        on_sample: Callable[[list[str], PurgeStatus], None] = lambda events, status: None,
         stopping: threading.Event | None = None,
     ) -> None:
-        """Ask again and again until the time is over or `stopping` is set; what was seen is in the store after it."""
+        """Sample until the time is over or `stopping` is set, then write everything.
+
+        Parameters
+        ----------
+        duration_s : float
+            How long to watch [s].
+        on_sample : callable
+            Called after each sample with the lines of new events and the status of purge.
+        stopping : threading.Event, optional
+            Ends the watch early.
+        """
         try:
             for tick in ticks(duration_s, self._every_s, stopping or threading.Event()):
-                self.round(tick)
-                tell(self.news(), self.purge())
+                self.sample(tick)
+                on_sample(self.new_events(), self.purge_status())
         finally:
             self.close()
 
     def close(self) -> None:
-        """Write what was seen, and leave the servers."""
+        """Write what is not written yet, and close the connections."""
         if self._unwritten:
             self.count(self._span[1])
         self.write()
         for probe in self._probes:
             probe.close()
 
-    def round(self, tick: int, latency_ms: float | None = None) -> Round:
-        """Ask every instance once; writes what was seen before when half a minute is full.
+    def sample(self, tick: int, latency_ms: float | None = None) -> Sample:
+        """Sample every instance once; writes the previous samples every half minute.
 
-        After the clock was set back, what is seen at a time that was seen before is told and not stored.
+        After the clock was set back, samples at times that are already covered are returned but not stored.
         """
         self._check_clock(tick)
         if self._due and tick >= self._due:
             self.count(tick)
             self.write()
             self._due = tick + WRITE_EVERY_S
-        last = Round(tick, _once_each(self._asked(tick)), latency_ms)
-        self.rounds = [*self.rounds[-KEPT:], last]
+        last = Sample(tick, _distinct_servers(self._sample_instances(tick)), latency_ms)
+        self.samples = [*self.samples[-KEPT_SAMPLES:], last]
         if tick >= self._span[1]:
             self._keep(last)
         return last
 
-    def _keep(self, last: Round) -> None:
+    def _keep(self, last: Sample) -> None:
         self._unwritten = [*self._unwritten[-KEPT_UNWRITTEN:], last]
         self._span = (self._span[0] or last.time, last.time + 1)
         self._received += last.writer is not None
@@ -133,208 +153,176 @@ class Watch:
             self._due = last.time + WRITE_EVERY_S
             self.count(last.time)
 
-    def lost(self) -> str:
-        """What could not be written at the end, and why."""
+    def unwritten_message(self) -> str:
+        """Describe what could not be written at the end, and why."""
         since = _moment(self._unwritten[0].time)
         return (
-            f"{self.problem}: what was seen since {since:%H:%M:%S} UTC is lost. "
-            "Make room there, or name another --store."
+            f"{self.problem}: samples since {since:%H:%M:%S} UTC are lost. "
+            "Free some space there, or choose another --store."
         )
 
-    def purge(self) -> Purge:
-        """How purge stands now."""
-        return purge(self.rounds)
+    def purge_status(self) -> PurgeStatus:
+        """Status of purge after the last sample."""
+        return purge_status(self.samples)
 
-    def news(self) -> list[str]:
-        """The events that were not told yet, a line each."""
-        told, self._untold = self._untold, []
+    def new_events(self) -> list[str]:
+        """Return one line for each event since the previous call."""
+        unshown, self._unshown = self._unshown, []
         return [
             f"{_moment(when):%H:%M:%S} UTC  {instance or 'watch'}: {category}, {message}"
-            for when, instance, category, message in told
+            for when, instance, category, message in unshown
         ]
 
-    def note(self, instance: str | None, category: str, message: str) -> None:
-        """Keep that something happened, at the last round."""
-        self._note(self._span[1] - 1, instance, category, message)
+    def record_event(self, instance: str | None, category: str, message: str) -> None:
+        """Record an event at the time of the last sample."""
+        self._record(self._span[1] - 1, instance, category, message)
 
-    def _note(self, tick: int, instance: str | None, category: str, message: str) -> None:
+    def _record(self, tick: int, instance: str | None, category: str, message: str) -> None:
         self._events.append((tick, instance, category, message))
-        self._untold.append((tick, instance, category, message))
+        self._unshown.append((tick, instance, category, message))
 
-    # Asking
+    # Sampling
 
-    def _asked(self, tick: int) -> list[Seen]:
-        """What each instance says, all asked at the same time."""
+    def _sample_instances(self, tick: int) -> list[InstanceSample]:
+        """Sample all instances in parallel; those that do not answer are missing."""
         with ThreadPoolExecutor(len(self._probes)) as pool:
-            answers = list(pool.map(self._ask, self._probes))
+            answers = list(pool.map(self._sample_instance, self._probes))
         for probe, answer in zip(self._probes, answers):
-            if isinstance(answer, Seen):
-                self._note_changes(tick, probe, answer)
+            if isinstance(answer, InstanceSample):
+                self._record_changes(tick, probe, answer)
             elif answer is not None:
-                self._note_lost(tick, probe, answer)
-        return [one for one in answers if isinstance(one, Seen)]
+                self._record_lost(tick, probe, answer)
+        return [one for one in answers if isinstance(one, InstanceSample)]
 
-    def _ask(self, probe: Probe) -> Seen | live.Lost | None:
+    def _sample_instance(self, probe: Probe) -> InstanceSample | live.ConnectionLost | None:
         began = self._monotonic()
-        if began < self._left_alone.get(probe.name, 0.0):
+        if began < self._backoff_until.get(probe.name, 0.0):
             return None
         try:
-            return probe.seen()
-        except live.Lost as problem:
+            return probe.sample()
+        except live.ConnectionLost as problem:
             waited = self._monotonic() - began
-            self._left_alone[probe.name] = began + 10 * waited if waited > PATIENCE_S else 0.0
+            self._backoff_until[probe.name] = began + 10 * waited if waited > SLOW_FAILURE_S else 0.0
             return problem
 
-    def _note_lost(self, tick: int, probe: Probe, problem: live.Lost) -> None:
+    def _record_lost(self, tick: int, probe: Probe, problem: live.ConnectionLost) -> None:
         if probe.name not in self._lost:
-            self._note(tick, self._name(probe), "connection lost", str(problem))
+            self._record(tick, self._name(probe), "connection lost", str(problem))
         self._lost.add(probe.name)
 
     def _name(self, probe: Probe) -> str:
         return self._last[probe.name].instance if probe.name in self._last else probe.name
 
-    def _note_changes(self, tick: int, probe: Probe, seen: Seen) -> None:
+    def _record_changes(self, tick: int, probe: Probe, now: InstanceSample) -> None:
         before = self._last.get(probe.name)
-        self._last[probe.name] = seen
+        self._last[probe.name] = now
         if probe.name in self._lost:
             self._lost.discard(probe.name)
-            self._note(tick, seen.instance, "connection", "the instance answers again")
-        self._note_refused(tick, probe, seen)
+            self._record(tick, now.instance, "connection", "the instance answers again")
+        self._record_skipped(tick, probe, now)
         if before is None:
             return
-        if (before.instance, before.role) != (seen.instance, seen.role):
-            was = "" if before.instance == seen.instance else f" and {before.instance}"
-            self._note(
-                tick, seen.instance, "failover", f"the {seen.role} now, where{was} the {before.role} was"
+        if (before.instance, before.role) != (now.instance, now.role):
+            previously = (
+                before.role if before.instance == now.instance else f"{before.role} {before.instance}"
             )
-        elif seen.counters.get("uptime", 0) < before.counters.get("uptime", 0):
-            self._note(tick, seen.instance, "restart", f"the server is up for {seen.counters['uptime']} s")
+            self._record(tick, now.instance, "failover", f"now the {now.role}, previously the {previously}")
+        elif now.counters.get("uptime", 0) < before.counters.get("uptime", 0):
+            self._record(tick, now.instance, "restart", f"the server is up for {now.counters['uptime']} s")
 
-    def _note_refused(self, tick: int, probe: Probe, seen: Seen) -> None:
-        for name, needs in probe.refused.items():
-            if (seen.instance, name) not in self._refused:
-                self._refused.add((seen.instance, name))
-                self._note(tick, seen.instance, "left out", f"{name} needs {needs}")
+    def _record_skipped(self, tick: int, probe: Probe, now: InstanceSample) -> None:
+        for name, needs in probe.skipped.items():
+            if (now.instance, name) not in self._reported_skips:
+                self._reported_skips.add((now.instance, name))
+                self._record(tick, now.instance, "left out", f"{name} needs {needs}")
 
     def _check_clock(self, tick: int) -> None:
-        """Note that the clock was set: neither slope nor rate is told across it."""
+        """Record a step of the system clock and reset state, so that no slope or rate spans it."""
         (last, at), now = self._clock, self._monotonic()
         self._clock = (tick, now)
         step = tick - last - (now - at) if last else 0.0
         if abs(step) <= CLOCK_STEP_S:
             return
         until = (
-            f", nothing is stored before {_moment(self._span[1]):%H:%M:%S}" if tick < self._span[1] else ""
+            f"; nothing is stored before {_moment(self._span[1]):%H:%M:%S}" if tick < self._span[1] else ""
         )
-        self.note(
-            None, "clock", f"it was set {'forward' if step > 0 else 'back'} by {abs(step):,.0f} s{until}"
-        )
+        direction = "forward" if step > 0 else "back"
+        self.record_event(None, "clock", f"it was set {direction} by {abs(step):,.0f} s{until}")
         self.write()
-        self.rounds, self._due = [], 0
-        self._forget_counts()
+        self.samples, self._due = [], 0
+        for counter in self._counters:
+            counter.reset()
 
     # Counting
 
     def count(self, tick: int) -> None:
-        """What statements came to since the last time: performance_schema's, and the slow log's where it is a table."""
+        """Count statements since the previous count: performance_schema's, and the slow log's if it is a table."""
         if tick == self._counted_at:
             return
         self._counted_at = tick
-        for probe, statistics, tail in self._counters:
-            seen = self._last.get(probe.name)
-            if seen is None or not any(
-                seen is one for one in self.rounds[-1].seen
-            ):  # lost, or another address of a server
-                statistics.forget()
-                tail.forget()
+        for counter in self._counters:
+            last = self._last.get(counter.probe.name)
+            # Lost, or a second address of a server that is counted already.
+            if last is None or not any(last is one for one in self.samples[-1].instances):
+                counter.reset()
                 continue
             try:
-                self._add(tick, seen.instance, statistics, tail)
-            except live.Lost as problem:
-                self._note_lost(tick, probe, problem)
-
-    def _add(self, tick: int, instance: str, statistics: Statistics, tail: Tail) -> None:
-        period = statistics.sample(tick, instance)
-        if statistics.began_anew:
-            self._note(tick, instance, "statistics", "performance_schema began to count anew")
-        if period is not None:
-            statement_statistics.learn(period, self._digests)
-            self._periods.append(period)
-            self._counted_s["statement_metrics", instance] += period.end - period.start
-        logged = tail.sample(tick, instance)
-        if logged is not None:
-            self._logged.extend(logged.frames)
-            self._counted_s["slow_queries", instance] += logged.seconds
-
-    def _forget_counts(self) -> None:
-        for _, statistics, tail in self._counters:
-            statistics.forget()
-            tail.forget()
+                if counter.count(tick, last.instance, self._counts):
+                    message = "performance_schema was reset; its counts start again"
+                    self._record(tick, last.instance, "statistics", message)
+            except live.ConnectionLost as problem:
+                self._record_lost(tick, counter.probe, problem)
 
     # Writing
 
     def write(self) -> None:
-        """Write what was seen since the last time; coverage last, as the mark of it. What cannot be written waits."""
+        """Write samples since the last write, coverage last to mark them complete; keep them if that fails."""
         if self._store is None or not self._unwritten:
             return
         try:
             self._write(self._store)
         except Error as problem:
             if not self.problem:
-                self.note(None, "store", f"what is seen waits: {problem}")
+                self.record_event(None, "store", f"samples wait: {problem}")
             self.problem = str(problem).rstrip(".")
             return
         if self.problem:
             self.problem = ""
-            self.note(None, "store", "it is written again")
+            self.record_event(None, "store", "it can be written again")
             self._write(self._store)
-        self._unwritten, self._events, self._periods, self._logged = [], [], [], []
+        self._unwritten, self._events = [], []
+        self._counts.clear()
 
     def _write(self, store: Store) -> None:
         window = Window(_moment(self._unwritten[0].time), _moment(self._span[1]))
-        for table, frame in self._frames().items():
+        for table, frame in self._tables().items():
             store.write(table, frame, window, cluster=self._cluster, source=SOURCE)
-        for frame in self._statements():
+        running = samples.statement_rows(samples.running_statements(self._unwritten))
+        for frame in (running, *self._counts.statements()):
             store.merge("statements", frame, cluster=self._cluster, source=SOURCE)
-        for logged in self._logged:
+        for logged in self._counts.logged:
             store.merge("slow_queries", logged.slow_queries, cluster=self._cluster, source=SOURCE)
         watched = Window(*map(_moment, self._span))
-        covered = samples.coverage(watched, self._every_s, self._received, self._counted_s)
+        covered = samples.coverage(watched, self._every_s, self._received, self._counts.counted_s)
         store.write("coverage", covered, watched, cluster=self._cluster, source=SOURCE)
 
-    def _frames(self) -> dict[str, pd.DataFrame]:
+    def _tables(self) -> dict[str, pd.DataFrame]:
         first, last = self._unwritten[0].time, self._span[1] - 1
         events = [(min(max(one[0], first), last), *one[1:]) for one in self._events]
-        before = [one for one in self.rounds if one.time < first][-1:]
-        counted = {
-            "statement_metrics": statement_statistics.statement_metrics(self._periods, self._digests),
-            "histograms": statement_statistics.latency_histograms(self._periods, self._digests),
-        }
-        seen = samples.frames(self._unwritten, events, self._every_s, before)
-        return seen | {name: samples.timed(frame) for name, frame in counted.items() if len(frame)}
-
-    def _statements(self) -> list[pd.DataFrame]:
-        """What was seen running, what was counted, and what was logged."""
-        running = samples.running(self._unwritten)
-        counted = statement_statistics.statements(self._periods, self._digests)
-        seen = [samples.spans(frame) for frame in (running, counted)]
-        return [*seen, *(logged.statements for logged in self._logged)]
+        before = [one for one in self.samples if one.time < first][-1:]
+        return samples.to_tables(self._unwritten, events, self._every_s, before) | self._counts.tables()
 
 
-def _digests(store: Store | None, cluster: str) -> Digests:
-    """The digests of the statements that the store knows."""
-    if store is None or cluster not in store.clusters():
-        return Digests(prefix="server")
-    return Digests.of(store.read("statements", cluster=cluster), "server_digest")
-
-
-def _once_each(seen: Sequence[Seen]) -> list[Seen]:
-    """Each server once: a writer's endpoint and a reader's may lead to the same one."""
-    return list({one.server: one for one in reversed(seen)}.values())[::-1]
+def _distinct_servers(found: Sequence[InstanceSample]) -> list[InstanceSample]:
+    """Each server once: a cluster's writer and reader endpoints may lead to the same one."""
+    return list({one.server: one for one in reversed(found)}.values())[::-1]
 
 
 def ticks(duration_s: float, every_s: float, stopping: threading.Event) -> Iterator[int]:
-    """Each tick [s since 1970] when it has come; what is missed is left out. A clock that is set changes no pace."""
+    """Yield each sampling time [s since 1970] when it arrives; missed ones are skipped.
+
+    The pace follows the monotonic clock, so setting the system clock does not change it.
+    """
     began = due = time.monotonic()
     while due - began < duration_s:
         if stopping.wait(max(0.0, due - time.monotonic())):
@@ -345,7 +333,7 @@ def ticks(duration_s: float, every_s: float, stopping: threading.Event) -> Itera
 
 @contextmanager
 def stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set, so that what was seen is written before the end."""
+    """Yield an event that Ctrl-C and SIGTERM set, so that a watch can write its samples before it ends."""
     stopping = threading.Event()
     before = {
         number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGINT, signal.SIGTERM)

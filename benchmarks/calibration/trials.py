@@ -22,12 +22,12 @@ import pandas as pd
 import scipy
 
 from aurora_analysis.analysis import experiment
-from aurora_analysis.live import experiment as carrying_out
+from aurora_analysis.live import experiment as running
 
 DESIGNS = {
-    "12 blocks of 60 s": carrying_out.Plan(12, 60, 30),
-    "24 blocks of 60 s": carrying_out.Plan(24, 60, 30),
-    "40 blocks of 30 s": carrying_out.Plan(40, 30, 15),
+    "12 blocks of 60 s": running.Plan(12, 60, 30),
+    "24 blocks of 60 s": running.Plan(24, 60, 30),
+    "40 blocks of 30 s": running.Plan(40, 30, 15),
 }
 START = datetime(2026, 11, 23, tzinfo=UTC)
 EFFECT_PCT = 10.0
@@ -51,7 +51,7 @@ def main() -> int:
     return 0 if found["passed"].all() else 1
 
 
-def _measured(planned: carrying_out.Plan, seeds: range) -> dict[str, object]:
+def _measured(planned: running.Plan, seeds: range) -> dict[str, object]:
     null = pd.DataFrame([_effect(planned, seed, 0.0) for seed in seeds])
     planted = pd.DataFrame([_effect(planned, seed, EFFECT_PCT) for seed in seeds])
     some = seeds[: max(1, len(seeds) // 10)]
@@ -83,14 +83,14 @@ def _enough(null: pd.DataFrame) -> pd.Series:
     return 100 * np.expm1(-np.log1p(null["ci_low_pct"] / 100))
 
 
-def _detectable(planned: carrying_out.Plan, seed: int) -> float:
+def _detectable(planned: running.Plan, seed: int) -> float:
     """What `--plan` would promise from a baseline of the same writer [%]."""
-    calm = _latency(round(carrying_out.RUNS_OF_BASELINE * planned.run_s), seed + 1_000_000).tolist()
+    calm = _latency(round(running.RUNS_OF_BASELINE * planned.run_s), seed + 1_000_000).tolist()
     return experiment.detectable_pct(calm, blocks=planned.blocks, run_s=planned.run_s)
 
 
-def _effect(planned: carrying_out.Plan, seed: int, effect_pct: float, left_behind: float = 0.0) -> pd.Series:
-    rows = carrying_out.schedule(planned, START, seed=seed, workload="suspect", trial="t")
+def _effect(planned: running.Plan, seed: int, effect_pct: float, left_behind: float = 0.0) -> pd.Series:
+    rows = running.schedule(planned, START, seed=seed, workload="suspect", trial="t")
     latency = _latency(int(planned.blocks * planned.block_s), seed)
     step, factor = pd.Timedelta(seconds=planned.block_s), 1 + effect_pct / 100
     for run in rows[rows["assigned"]].itertuples():
@@ -122,7 +122,7 @@ def _page(found: pd.DataFrame, seeds: range) -> str:
             "*Rejects* counts trials without an effect with p ≤ .05 (at most 7 %), *holds* the 95 % intervals that hold a",
             f"planted effect of {EFFECT_PCT:g} % (93 to 97 %): first alone, then where a run leaves {100 * LEFT_BEHIND:g} % of it behind for the",
             "block after it, in a tenth of the trials. *Finds* counts how often an effect of the size that the plan calls",
-            f"detectable is found, each planned from a baseline of the same writer of {carrying_out.RUNS_OF_BASELINE} runs' length: 80 % are promised.",
+            f"detectable is found, each planned from a baseline of the same writer of {running.RUNS_OF_BASELINE} runs' length: 80 % are promised.",
             "Beside it are that size (the median of the plans) and the effect that is really found in 80 % of the trials.",
             "",
             "| design | rejects | holds | holds with carry-over | finds | promised | really | |",

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pandas as pd
 import pytest
 
-from aurora_analysis.engines.mysql.live import Innodb, Transaction
+from aurora_analysis.engines.mysql.innodb_status import InnodbStatus, Transaction
 from aurora_analysis.histogram import bucket
 from aurora_analysis.lab import frames
 from aurora_analysis.lab.sampler import Sample
@@ -21,7 +21,7 @@ WINDOW = Window("2026-11-23T11:00", "2026-11-23T11:00:15")
 
 def sample(second: int, *transactions: Transaction, views: dict[int, int] | None = None) -> Sample:
     held = views or {}
-    seen = Innodb(7, 200, 190, min([200, *held.values()]), len(held), len(transactions), held, {})
+    seen = InnodbStatus(7, 200, 190, min([200, *held.values()]), len(held), len(transactions), held, {})
     return Sample(AT + second, seen, 12.5, list(transactions))
 
 

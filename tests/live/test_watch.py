@@ -1,4 +1,4 @@
-"""Watch names the session that holds up purge, on a real server, among older ones that do not."""
+"""Watch names the session that holds back purge on a real server, among older sessions that do not."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture
 def sessions(real_server):
-    """Opens sessions of a user that run statements and then stay open."""
+    """Open sessions of a user that run statements and then stay open."""
     with ExitStack() as stack:
 
         def opened(user: str, *statements: str) -> int:
@@ -42,7 +42,7 @@ def sessions(real_server):
 
 
 def decoys(sessions) -> None:
-    """Transactions that are older than any holder, and hold nothing."""
+    """Open transactions that are older than any holder and hold nothing back."""
     sessions("etl", "BEGIN")
     sessions(
         "etl",
@@ -56,35 +56,35 @@ def watching(ours: server.Server, store: Store | None = None, user: str = "root"
     return Watch([Probe(ours.engine(user), "lab-writer", "writer")], store, cluster="lab", every_s=1)
 
 
-def two_rounds(ours: server.Server) -> status.Purge:
+def two_samples(ours: server.Server) -> status.PurgeStatus:
     found = watching(ours)
     found.run(1.9)
-    return found.purge()
+    return found.purge_status()
 
 
-def test_the_older_ones_are_not_to_blame(real_server, sessions):
-    """A bare BEGIN and a READ COMMITTED transaction between statements hold nothing."""
+def test_older_transactions_without_a_view_are_not_holders(real_server, sessions):
+    """A bare BEGIN and a READ COMMITTED transaction between statements hold nothing back."""
     decoys(sessions)
     with written_to(real_server):
-        now = two_rounds(real_server)
+        now = two_samples(real_server)
     assert now.holder is None
     assert now.state in {"keeps up", "outrun"}
 
 
 def test_an_idle_snapshot_is_named_within_two_samples(real_server, sessions):
-    """Session, user, instance and since when: no log would tell of it."""
+    """With its session, user and instance; the slow log would not show it."""
     decoys(sessions)
     thread = sessions("etl", "BEGIN", "SELECT COUNT(*) FROM trial.stock")
     with written_to(real_server):
-        now = two_rounds(real_server)
+        now = two_samples(real_server)
     assert now.state == "blocked"
     assert (now.holder.instance, now.holder.how) == ("lab-writer", "holds a read view")
     assert (now.holder.transaction.thread_id, now.holder.transaction.user) == (thread, "etl")
     assert now.holder.transaction.command == "Sleep"
 
 
-def test_a_transaction_that_has_written_is_named_though_it_has_no_view(real_server, sessions):
-    """READ COMMITTED between statements, one row modified: it pins history all the same."""
+def test_a_transaction_that_has_written_is_named_without_a_view(real_server, sessions):
+    """READ COMMITTED between statements, one row modified: it holds back purge on MariaDB."""
     decoys(sessions)
     thread = sessions(
         "app",
@@ -93,32 +93,32 @@ def test_a_transaction_that_has_written_is_named_though_it_has_no_view(real_serv
         "UPDATE trial.stock SET quantity = 0 WHERE id = 1",
     )
     with written_to(real_server):
-        now = two_rounds(real_server)
+        now = two_samples(real_server)
     assert now.state == "blocked"
     assert (now.holder.transaction.thread_id, now.holder.how) == (thread, "has written")
     assert now.holder.transaction.rows_modified == 1
 
 
-def test_what_was_seen_is_in_the_store(real_server, sessions, tmp_path):
-    """Samples, the holder's transaction, the instance's role, and coverage as the mark of the end."""
+def test_samples_are_in_the_store(real_server, sessions, tmp_path):
+    """Samples, the holder's transaction, the instance's role, and coverage, which marks the window as complete."""
     sessions("etl", "BEGIN", "SELECT COUNT(*) FROM trial.stock")
-    time.sleep(0.2)  # InnoDB keeps innodb_trx for a tenth of a second: the test before has just read it
+    time.sleep(0.2)  # InnoDB caches innodb_trx for 0.1 s, and the previous test has just read it
     store = Store(tmp_path)
     with written_to(real_server):
         watching(real_server, store).run(2.9)
     span = store.span("lab")
     assert len(store.metric("history_list_length", span, cluster="lab")) == 3
     assert len(set(store.metric("purge_boundary", span, cluster="lab"))) == 1
-    seen = store.read("open_transactions", cluster="lab").query("user == 'etl'")
-    assert seen["has_read_view"].tolist() == [True] * 3
-    assert (seen["time"] > seen["started_at"] - pd.Timedelta("1s")).all()
+    rows = store.read("open_transactions", cluster="lab").query("user == 'etl'")
+    assert rows["has_read_view"].tolist() == [True] * 3
+    assert (rows["time"] > rows["started_at"] - pd.Timedelta("1s")).all()
     covered = store.read("coverage", cluster="lab").query("table == 'metrics'")
     assert covered[["expected", "received"]].to_numpy().tolist() == [[3, 3]]
     assert set(store.versions()) <= set(TABLES)
 
 
-def test_the_command_shows_the_holder_and_what_would_end_it(real_server, sessions, tmp_path):
-    """Plain lines where there is no terminal; the statement is shown, and the session goes on."""
+def test_the_command_shows_the_holder_and_the_statement_to_end_it(real_server, sessions, tmp_path):
+    """Plain lines when output is not a terminal; the statement is shown and not run."""
     thread = sessions("etl", "BEGIN", "SELECT COUNT(*) FROM trial.stock")
     address = f"mysql://root@/?unix_socket={real_server.socket}"
     given = ["watch", "--writer", address, "--store", str(tmp_path), "--every", "1s", "--for", "1.9s"]
@@ -128,28 +128,28 @@ def test_the_command_shows_the_holder_and_what_would_end_it(real_server, session
     assert "purge blocked" in done.output
     last = done.output.splitlines()[-1]
     assert f"held by session {thread} on live-writer, since " in last
-    assert "of etl from localhost with nightly" in last
+    assert "user etl from localhost with nightly" in last
     assert last.endswith(f"to end it on live-writer: KILL {thread};")
     assert "\x1b" not in done.output
     assert len(Store(tmp_path).read("read_views", cluster="live")) == 2
 
 
-def test_a_terminal_has_a_table_that_is_drawn_anew_under_the_news(monkeypatch, capsys):
-    """What happened stays; how purge stands is replaced."""
+def test_a_terminal_shows_a_table_that_is_redrawn_below_the_events(monkeypatch, capsys):
+    """Events stay on screen; the status is replaced."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    tell = cli._shown()
-    now = status.Purge(1_800_000_000, "keeps up", 7, -1.5, None, None)
-    tell([], now)
+    show = cli._shown()
+    now = status.PurgeStatus(1_800_000_000, "keeps up", 7, -1.5, None, None)
+    show([], now)
     assert capsys.readouterr().out == "08:00:00 UTC  purge keeps up\nhistory list  7 (-1.5/s)\n"
-    tell(["lost", "found"], now)
+    show(["lost", "found"], now)
     assert capsys.readouterr().out.startswith("\x1b[2F\x1b[Jlost\nfound\n08:00:00 UTC")
 
 
-def test_our_own_session_reads_only_and_holds_nothing_between_samples(real_server):
-    """Looked at while it is connected: no transaction, no view; it may not write, and is broken off in time."""
+def test_our_session_is_read_only_and_holds_nothing_between_samples(real_server):
+    """While connected it has no transaction and no view, cannot write, and its statements time out."""
     probe = Probe(real_server.engine(), "lab-writer", "writer")
     found = Watch([probe], None, cluster="lab", every_s=1)
-    found.round(int(time.time()))
+    found.sample(int(time.time()))
     session = probe._connected()
     with real_server.connect() as other, other.cursor() as cursor:
         thread = session.connection.thread_id()  # type: ignore[attr-defined]
@@ -164,7 +164,7 @@ def test_our_own_session_reads_only_and_holds_nothing_between_samples(real_serve
         session.exec_driver_sql(
             "SELECT COUNT(*) FROM trial.stock a, trial.stock b, trial.stock c, trial.stock d"
         )
-    assert time.monotonic() - began < live.LIMIT_S + 3
+    assert time.monotonic() - began < live.STATEMENT_TIMEOUT_S + 3
     found.close()
 
 
@@ -180,8 +180,8 @@ DRIVERS = (
 )
 
 
-def test_every_statement_of_ours_is_tagged_and_left_out(real_server, tmp_path):
-    """By the server's own account; but for what the driver says when it connects. None is stored as seen."""
+def test_our_statements_are_tagged_and_not_stored(real_server, tmp_path):
+    """As the server's general log shows them, except those of the driver at connect."""
     store = Store(tmp_path)
     with real_server.connect() as other, other.cursor() as cursor:
         cursor.execute("CREATE USER watcher@localhost")
@@ -192,16 +192,16 @@ def test_every_statement_of_ours_is_tagged_and_left_out(real_server, tmp_path):
         cursor.execute(
             "SELECT argument FROM mysql.general_log WHERE command_type = 'Query' AND user_host LIKE 'watcher%'"
         )
-        asked = [text.decode() if isinstance(text, bytes) else text for (text,) in cursor.fetchall()]
-    ours = [text for text in asked if not text.upper().startswith(DRIVERS)]
+        logged = [text.decode() if isinstance(text, bytes) else text for (text,) in cursor.fetchall()]
+    ours = [text for text in logged if not text.upper().startswith(DRIVERS)]
     assert len(ours) > 2 * 7
     assert [text for text in ours if not text.startswith(live.TAG)] == []
     assert "watcher" not in set(store.read("open_transactions", cluster="lab")["user"])
     assert not store.read("statements", cluster="lab")["fingerprint"].str.contains("performance_schema").any()
 
 
-def test_statements_are_counted_and_logged_where_the_log_is_a_table(real_server, tmp_path):
-    """What ran while it was watched, joined by digest; times are exact, our own statements are left out."""
+def test_statements_are_counted_and_read_from_a_slow_log_table(real_server, tmp_path):
+    """Both are joined by digest; times are exact, and our own statements are excluded."""
     store = Store(tmp_path)
     with real_server.connect() as other, other.cursor() as cursor:
         cursor.execute(
@@ -209,11 +209,11 @@ def test_statements_are_counted_and_logged_where_the_log_is_a_table(real_server,
         )
         found = watching(real_server, store)
         with written_to(real_server), real_server.connect("etl") as reading:
-            found.round(int(time.time()))
+            found.sample(int(time.time()))
             began = time.time()
             reading.cursor().execute("/* job=nightly */ SELECT SLEEP(1.2), id FROM trial.stock WHERE id = 7")
             ended = time.time()
-            found.round(int(time.time()))
+            found.sample(int(time.time()))
             found.close()
         cursor.execute(
             "SET GLOBAL log_output = 'FILE', GLOBAL slow_query_log = OFF, GLOBAL long_query_time = 10"
@@ -227,7 +227,8 @@ def test_statements_are_counted_and_logged_where_the_log_is_a_table(real_server,
         1000 * row["query_time_s"], rel=0.05
     )
     known = store.read("statements", cluster="lab").set_index("digest")
-    greeted = known.index[known["kind"] == "set"]  # the driver's, where the writing session connected late
+    # SET statements of the driver, if the writing session connected late.
+    greeted = known.index[known["kind"] == "set"]
     assert set(counted.index) - set(greeted) == {row["digest"], *known.index[known["kind"] == "update"]}
     assert known.loc[counted.index, "server_digest"].notna().all()
     covered = store.read("coverage", cluster="lab").set_index("table")
@@ -243,8 +244,8 @@ CREATE TABLE mysql.ro_replica_status (
 """
 
 
-def test_a_session_is_ended_by_the_statement_that_is_shown(real_server, sessions, tmp_path):
-    """With Aurora's own table and procedure, made by hand on a MariaDB: the exact statement, run by a person."""
+def test_the_statement_that_is_shown_ends_the_session(real_server, sessions, tmp_path):
+    """With Aurora's table and procedure, recreated on MariaDB."""
     thread = sessions("etl", "BEGIN", "SELECT COUNT(*) FROM trial.stock")
     with real_server.connect() as other, other.cursor() as cursor:
         cursor.execute(AURORA)
@@ -252,19 +253,19 @@ def test_a_session_is_ended_by_the_statement_that_is_shown(real_server, sessions
         cursor.execute("CREATE PROCEDURE mysql.rds_kill(IN thread BIGINT) KILL CONNECTION thread")
         try:
             with written_to(real_server):
-                now = two_rounds(real_server)
+                now = two_samples(real_server)
                 (shown,) = [row for row in status.table(now) if row.startswith("to end it")]
                 statement = shown.split("lab-writer: ")[1]
                 assert statement == f"CALL mysql.rds_kill({thread});"
                 cursor.execute(statement)
-                assert two_rounds(real_server).holder is None
+                assert two_samples(real_server).holder is None
         finally:
             cursor.execute("DROP TABLE mysql.ro_replica_status")
             cursor.execute("DROP PROCEDURE mysql.rds_kill")
 
 
-def test_a_reader_that_is_not_watched_is_named_from_auroras_own_table(real_server, tmp_path):
-    """The instance and its lag, whatever further columns there are; whose session it is takes a --reader."""
+def test_an_unwatched_reader_is_named_from_auroras_table(real_server, tmp_path):
+    """With its instance and lag, ignoring extra columns; identifying the session takes a --reader."""
     with real_server.connect() as other, other.cursor() as cursor:
         cursor.execute(AURORA)
         cursor.execute("INSERT INTO mysql.ro_replica_status VALUES ('db-1', 'MASTER_SESSION_ID', NULL, 9, 7)")
@@ -276,23 +277,23 @@ def test_a_reader_that_is_not_watched_is_named_from_auroras_own_table(real_serve
                 found.run(1.9)
         finally:
             cursor.execute("DROP TABLE mysql.ro_replica_status")
-    now = found.purge()
+    now = found.purge_status()
     assert (now.state, now.holder.instance, now.holder.number) == ("blocked", "db-2", 5)
-    assert "a session that was not seen, on db-2" in status.line(now)
+    assert "an unidentified session on db-2" in status.line(now)
     views = store.read("read_views", cluster="lab").query("instance == 'db-2'")
     assert views[["role", "replica_lag_ms"]].drop_duplicates().to_numpy().tolist() == [["reader", 18.5]]
 
 
-def test_a_missing_grant_drops_its_probe_and_says_so(real_server, tmp_path):
-    """The rest goes on; the event names the grant."""
-    told: list[str] = []
+def test_a_missing_grant_skips_its_probe_with_an_event(real_server, tmp_path):
+    """The other probes go on; the event names the grant."""
+    lines: list[str] = []
     store = Store(tmp_path)
     watching(real_server, store, "nobody").run(
-        1.9, tell=lambda news, now: told.extend([*news, status.line(now)])
+        1.9, on_sample=lambda events, now: lines.extend([*events, status.line(now)])
     )
-    text = "\n".join(told)
+    text = "\n".join(lines)
     assert "left out, innodb_status needs GRANT PROCESS ON *.* TO nobody" in text
     assert text.count("innodb_status") == 1
-    assert "the writer does not tell" in text
+    assert "no status from the writer" in text
     assert set(store.read("events", cluster="lab")["category"]) == {"left out"}
     assert store.read("coverage", cluster="lab")["received"].tolist() == [0]

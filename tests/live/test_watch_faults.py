@@ -1,4 +1,4 @@
-"""What may go wrong while watching: each is one clear line, an event in the store, and not the end."""
+"""Faults during a watch: each gives one clear line and an event, and the watch goes on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ START = 1_800_000_000
 
 
 class Clock:
-    """Ticks and the monotonic time that belongs to them; the two part where a test sets the clock."""
+    """A monotonic clock with matching ticks; a test that sets the system clock adds to the ticks only."""
 
     def __init__(self) -> None:
         self.passed = 0.0
@@ -36,7 +36,7 @@ class Clock:
         return self.passed
 
     def tick(self, seconds: float = 1.0) -> int:
-        """The time so many seconds later."""
+        """Advance and return the tick."""
         self.passed += seconds
         return START + int(self.passed)
 
@@ -48,59 +48,59 @@ def watching(store: Store | None, clock: Clock, **addresses: Proxy) -> Watch:
 
 
 def events(store: Store) -> list[tuple[str, str]]:
-    """Instance and category of each."""
+    """Instance and category of each event."""
     rows = store.read("events", cluster="lab")
     return list(zip(rows["instance"].fillna("watch"), rows["category"]))
 
 
-def test_a_connection_that_is_reset_is_made_again(real_server, tmp_path):
-    """One line for the loss and one for the return, however long it lasts; the gap is in the coverage."""
+def test_a_reset_connection_is_reopened(real_server, tmp_path):
+    """One line for the loss and one for the return; the gap shows in the coverage."""
     store, clock = Store(tmp_path), Clock()
     with Proxy(real_server.port) as proxy:
         found = watching(store, clock, writer=proxy)
-        assert found.round(clock.tick()).writer
+        assert found.sample(clock.tick()).writer
         proxy.reset()
-        assert found.round(clock.tick()).writer is None
-        (line,) = found.news()
+        assert found.sample(clock.tick()).writer is None
+        (line,) = found.new_events()
         assert "lab-writer: connection lost, " in line
         assert "\n" not in line
-        assert found.round(clock.tick()).writer
-        assert found.news() == ["08:00:03 UTC  lab-writer: connection, the instance answers again"]
+        assert found.sample(clock.tick()).writer
+        assert found.new_events() == ["08:00:03 UTC  lab-writer: connection, the instance answers again"]
         found.close()
     assert events(store) == [("lab-writer", "connection lost"), ("lab-writer", "connection")]
     covered = store.read("coverage", cluster="lab").query("table == 'metrics'")
     assert covered[["expected", "received"]].to_numpy().tolist() == [[3, 2]]
 
 
-def test_an_instance_that_is_silent_does_not_hold_up_the_others(real_server):
-    """Taken for lost after its time is up, and then left alone for ten times as long."""
+def test_a_silent_instance_does_not_delay_the_others(real_server):
+    """It counts as lost after its time-out, and then the watch backs off for ten times as long."""
     with Proxy(real_server.port) as good, Proxy(real_server.port) as silent:
         probes = [Probe(one.engine(), name, name) for name, one in (("writer", good), ("reader", silent))]
         found = Watch(probes, None, cluster="lab", every_s=1)
-        found.round(int(time.time()))
+        found.sample(int(time.time()))
         silent.silent = True
         began = time.monotonic()
         for _ in range(4):
-            assert found.round(int(time.time())).writer
-        assert time.monotonic() - began < 4  # its 2 s once, not each time
+            assert found.sample(int(time.time())).writer
+        assert time.monotonic() - began < 4  # its time-out of 2 s once, not each time
         silent.silent = False
         found.close()
-    assert [line for line in found.news() if "reader" in line and "lost" in line]
+    assert [line for line in found.new_events() if "reader" in line and "lost" in line]
 
 
-def test_a_server_that_is_killed_and_restarted_is_a_gap_and_told(mariadbd, tmp_path):
-    """SIGKILL, refused connections, crash recovery: the watch goes on, and a count that began anew is known."""
+def test_a_killed_and_restarted_server_is_a_gap_with_events(mariadbd, tmp_path):
+    """SIGKILL, refused connections, crash recovery: the watch goes on and notices that counters were reset."""
     store, clock = Store(tmp_path / "store"), Clock()
     options = {"performance_schema": True}
     with server.running(options) as ours, Proxy(ours.port) as proxy:
         found = watching(store, clock, writer=proxy)
-        time.sleep(3)  # longer than the restarted one is up when it is asked
-        assert found.round(clock.tick()).writer
+        time.sleep(3)  # longer than the restarted server is up at its first sample
+        assert found.sample(clock.tick()).writer
         os.kill(ours.pid, signal.SIGKILL)
         for _ in range(3):
-            assert found.round(clock.tick()).writer is None
+            assert found.sample(clock.tick()).writer is None
         with server.started(ours.folder, options, port=ours.port):
-            assert found.round(clock.tick()).writer
+            assert found.sample(clock.tick()).writer
             found.close()
     assert events(store) == [
         ("lab-writer", "connection lost"),
@@ -112,8 +112,8 @@ def test_a_server_that_is_killed_and_restarted_is_a_gap_and_told(mariadbd, tmp_p
     assert store.metric("dml_throughput", store.span("lab"), cluster="lab").empty
 
 
-def test_roles_that_swap_are_a_failover(mariadbd, tmp_path):
-    """The reader is promoted, the writer comes back read only: who may write is what the instances say of themselves."""
+def test_swapped_roles_are_a_failover(mariadbd, tmp_path):
+    """The reader is promoted, the writer returns read only: roles come from the instances themselves."""
     clean = {"innodb_fast_shutdown": 1}
     store, clock = Store(tmp_path / "store"), Clock()
     with ExitStack() as folders, ExitStack() as servers:
@@ -126,18 +126,18 @@ def test_roles_that_swap_are_a_failover(mariadbd, tmp_path):
         reader = servers.enter_context(server.started(two, {**clean, "innodb_read_only": True}))
         proxies = [folders.enter_context(Proxy(each.port)) for each in (writer, reader)]
         found = watching(store, clock, writer=proxies[0], reader=proxies[1])
-        assert found.round(clock.tick()).writer.instance == "lab-writer"
+        assert found.sample(clock.tick()).writer.instance == "lab-writer"
         servers.close()
-        assert found.round(clock.tick()).writer is None
-        found.news()
+        assert found.sample(clock.tick()).writer is None
+        found.new_events()
         proxies[0].target = servers.enter_context(
             server.started(one, {**clean, "innodb_read_only": True})
         ).port
         proxies[1].target = servers.enter_context(server.started(two, clean)).port
-        assert found.round(clock.tick()).writer.instance == "lab-reader"
-        told = "\n".join(found.news())
-        assert "lab-writer: failover, the reader now" in told
-        assert "lab-reader: failover, the writer now" in told
+        assert found.sample(clock.tick()).writer.instance == "lab-reader"
+        lines = "\n".join(found.new_events())
+        assert "lab-writer: failover, now the reader" in lines
+        assert "lab-reader: failover, now the writer" in lines
         found.close()
     roles = store.read("instances", cluster="lab")
     assert roles.groupby("instance")["role"].agg(list).to_dict() == {
@@ -152,22 +152,22 @@ def _gone(ours: server.Server) -> None:
         time.sleep(0.05)
 
 
-def test_a_clock_that_is_set_is_told_and_no_rate_crosses_it(real_server, tmp_path):
-    """Forward: a gap, and no slope across it. Back: shown but not stored, for those seconds are told already."""
+def test_a_step_of_the_clock_is_an_event_and_no_rate_spans_it(real_server, tmp_path):
+    """Forward: a gap without a slope. Back: samples are shown but not stored, those seconds are covered already."""
     store, clock = Store(tmp_path), Clock()
     with Proxy(real_server.port) as proxy:
         found = watching(store, clock, writer=proxy)
         for _ in range(3):
-            found.round(clock.tick())
+            found.sample(clock.tick())
         for _ in range(2):
-            found.round(clock.tick() + 3600)
-        assert found.news() == ["08:00:03 UTC  watch: clock, it was set forward by 3,600 s"]
-        found.round(clock.tick())
-        assert found.news() == [
-            "09:00:05 UTC  watch: clock, it was set back by 3,600 s, nothing is stored before 09:00:06"
+            found.sample(clock.tick() + 3600)
+        assert found.new_events() == ["08:00:03 UTC  watch: clock, it was set forward by 3,600 s"]
+        found.sample(clock.tick())
+        assert found.new_events() == [
+            "09:00:05 UTC  watch: clock, it was set back by 3,600 s; nothing is stored before 09:00:06"
         ]
-        found.round(clock.tick())
-        assert found.purge().slope is not None
+        found.sample(clock.tick())
+        assert found.purge_status().slope is not None
         found.close()
     stored = store.metric("history_list_length", store.span("lab"), cluster="lab")
     assert [moment.strftime("%H:%M:%S") for moment in stored.index] == [
@@ -184,7 +184,7 @@ def test_a_clock_that_is_set_is_told_and_no_rate_crosses_it(real_server, tmp_pat
 
 @pytest.fixture
 def own_mounts():
-    """The command that gives a program mounts of its own, also where we are not root."""
+    """Command prefix that gives a program its own mount namespace, also without root."""
     command = ["unshare", "--user", "--map-root-user", "--mount"]
     if not shutil.which("unshare") or subprocess.run([*command, "true"], check=False).returncode:
         if os.environ.get("AURORA_ANALYSIS_REQUIRE_ALL"):
@@ -193,8 +193,8 @@ def own_mounts():
     return command
 
 
-def test_a_store_whose_disk_is_full_waits(real_server, own_mounts, tmp_path):
-    """One line; nothing half-written; what was seen meanwhile is written when there is room again."""
+def test_samples_wait_while_the_disk_is_full(real_server, own_mounts, tmp_path):
+    """One line; nothing is half-written, and the samples are written once there is space."""
     script = Path(__file__).parent.parent / "full_disk.py"
     done = subprocess.run(
         [*own_mounts, sys.executable, script, real_server.socket, tmp_path],
@@ -203,19 +203,19 @@ def test_a_store_whose_disk_is_full_waits(real_server, own_mounts, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    said = done.stdout.split("\n")
-    assert "stored: 2" in said
-    assert "stored while full: 2" in said
-    assert "stored at last: 7" in said
-    assert "coverage: [[7.0, 7.0]]" in said
-    (full,) = [line for line in said if "what is seen waits" in line]
-    assert "watch: store, what is seen waits: Cannot write " in full
+    lines = done.stdout.split("\n")
+    assert "stored: 2" in lines
+    assert "stored while full: 2" in lines
+    assert "stored at last: 7" in lines
+    assert "coverage: [[7.0, 7.0]]" in lines
+    (full,) = [line for line in lines if "samples wait" in line]
+    assert "watch: store, samples wait: Cannot write " in full
     assert full.endswith("No space left on device (os error 28)")
-    assert sum("written again" in line for line in said) == 1
+    assert sum("can be written again" in line for line in lines) == 1
 
 
-def test_a_store_that_cannot_be_written_at_the_end_is_said_by_the_command(real_server, tmp_path):
-    """One line, exit code 1; the table was shown all the same."""
+def test_the_command_reports_a_store_it_could_not_write(real_server, tmp_path):
+    """One line and exit code 1; the status was shown nevertheless."""
     (tmp_path / "metrics").write_text("a file where a table would be")
     given = ["--writer", f"mysql://root@/?unix_socket={real_server.socket}", "--store", str(tmp_path)]
     done = CliRunner().invoke(main, ["watch", *given, "--every", "1s", "--for", "0.9s"])
@@ -223,4 +223,4 @@ def test_a_store_that_cannot_be_written_at_the_end_is_said_by_the_command(real_s
     assert "history list" in done.stdout
     (line,) = done.stderr.splitlines()
     assert line.startswith("aurora-analysis: Cannot ")
-    assert "is lost. Make room there, or name another --store." in line
+    assert "are lost. Free some space there, or choose another --store." in line

@@ -22,6 +22,8 @@ import numpy.typing as npt
 import pandas as pd
 import scipy
 
+from aurora_analysis.tables import TrialEvent
+
 Array = npt.NDArray[np.float64]
 
 EQUAL = 1e-9
@@ -45,11 +47,6 @@ EFFECT_COLUMNS = [
 ]
 
 
-LOADED = "trial on a loaded writer"
-IDLE_CLONE = "trial on an idle clone"
-"""Categories of the events by which a trial says whether its writer was loaded as production is."""
-
-
 def randomised(trials: pd.DataFrame) -> pd.DataFrame:
     """The blocks that were drawn at random and took place. Answers: what may be read as an experiment?
 
@@ -68,9 +65,9 @@ def on_idle_clone(trials: pd.DataFrame, events: pd.DataFrame) -> pd.Series:
 
     `events` are all of the cluster's: the last that tells of the load before a block holds for it.
     """
-    said = events[events["category"].isin([LOADED, IDLE_CLONE])].sort_values("time")
+    said = events[events["category"].isin([TrialEvent.LOADED, TrialEvent.IDLE_CLONE])].sort_values("time")
     before = said["time"].searchsorted(trials["time"], side="right") - 1
-    idle = said["message"].where(said["category"] == IDLE_CLONE).to_numpy(dtype=object)
+    idle = said["message"].where(said["category"] == TrialEvent.IDLE_CLONE).to_numpy(dtype=object)
     told = [idle[n] if n >= 0 else None for n in before]
     return pd.Series(told, trials.index, dtype=object)
 

@@ -1,13 +1,12 @@
-"""What the servers say of themselves, now: history list, read views, open transactions.
+"""Read live evidence from a MySQL or MariaDB server: history list, read views, open transactions.
 
-The slow log and Performance Insights both miss an idle transaction that holds a read view; the servers do not.
-Every probe is one statement of `queries/`, read only, tagged, limited in time, and leaves no view behind. A probe
-that is not granted, or a table that this server does not have, is left out and said.
+The slow log and Performance Insights both miss an idle transaction that holds a read view; the server itself does
+not. Every probe is one read-only statement of `queries/`, tagged, with a time limit, and leaves no read view behind. A
+probe that lacks a grant, or whose table this server does not have, is skipped and reported.
 """
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,38 +17,38 @@ import sqlalchemy
 from sqlalchemy import exc
 
 from aurora_analysis import engines
-from aurora_analysis.engines.mysql import flavour
+from aurora_analysis.engines.mysql import flavour, innodb_status
+from aurora_analysis.engines.mysql.innodb_status import EMPTY_STATUS, InnodbStatus, Transaction
 from aurora_analysis.errors import Error
 
 TAG = "/* aurora-analysis */"
-"""Stands before every statement of ours, so that others can leave them out."""
+"""Precedes every statement of ours, so that logs and process lists can exclude them."""
 
-LIMIT_S = 2.0
-"""A probe that takes longer is broken off: it must never be a load itself."""
+STATEMENT_TIMEOUT_S = 2.0
+"""The server cancels a probe that takes longer: a probe must never be a load itself."""
 
 RDS_FOLDER = "/rdsdbbin"
-"""Where RDS and Aurora have their server installed, as its basedir says."""
+"""The `basedir` of servers on RDS and Aurora starts with this folder."""
 
-AURORA_ALONE = {"replicas"}
-"""Where the server is no Aurora, a table of these that is denied is not there: it could not be granted."""
+AURORA_ONLY = {"replicas"}
+"""Probes of Aurora's own tables: on another server, access denied means that the table does not exist."""
 
-DENIED = {1044, 1142, 1143, 1227, 1370}
-ABSENT = {1049, 1109, 1146, 1193}
-LATE = {1317, 1969, 3024}
-"""Error numbers of MySQL and MariaDB: not granted, not there, broken off."""
+ACCESS_DENIED_ERRORS = {1044, 1142, 1143, 1227, 1370}
+MISSING_OBJECT_ERRORS = {1049, 1109, 1146, 1193}
+STATEMENT_TIMEOUT_ERRORS = {1317, 1969, 3024}
+LOGIN_DENIED_ERRORS = {1045, 1130, 1698}
+"""Error numbers of MySQL and MariaDB."""
 
-GROWING = {"slow_log", "statement_digests", "statement_histograms"}
-"""What these look through grows with time: one that was broken off would be so again, and is not asked again."""
-
-REFUSED_AT_THE_DOOR = {1045, 1130, 1698}
+GROWING_TABLES = {"slow_log", "statement_digests", "statement_histograms"}
+"""Probes whose tables grow with time: one that timed out would do so again, so it is not repeated."""
 
 
-class Lost(Exception):
-    """The connection is gone; the next question makes a new one."""
+class ConnectionLost(Exception):
+    """The connection broke; the next query opens a new one."""
 
 
 class Query(NamedTuple):
-    """A statement of `queries/`: what it answers, the grant that it needs, its text."""
+    """One statement of `queries/`: the question it answers, the grant it needs, its text."""
 
     name: str
     answers: str
@@ -57,7 +56,7 @@ class Query(NamedTuple):
     text: str
 
     def with_values(self, values: Mapping[str, Any]) -> sqlalchemy.TextClause:
-        """The tagged statement; a value may be a list."""
+        """Return the tagged statement; values that are lists expand to `IN (...)`."""
         lists = [name for name, value in values.items() if isinstance(value, list)]
         text = sqlalchemy.text(f"{TAG} {self.text}")
         return text.bindparams(*(sqlalchemy.bindparam(name, expanding=True) for name in lists))
@@ -71,55 +70,8 @@ def _query(path: Path) -> Query:
 QUERIES = {path.stem: _query(path) for path in sorted((Path(__file__).parent / "queries").glob("*.sql"))}
 
 
-class Innodb(NamedTuple):
-    """What SHOW ENGINE INNODB STATUS tells of transactions and purge.
-
-    `purge_boundary` is the transaction number up to which purge is allowed: the lowest that an open read view or
-    an open transaction that has written may still need, or the counter where there is none. `views` and `writing`
-    have that number for each connection that holds a view, and for each that has written.
-    """
-
-    history_list_length: int
-    trx_counter: int
-    purge_finished: int
-    purge_boundary: int
-    open_read_views: int
-    active_transactions: int
-    views: dict[int, int]
-    writing: dict[int, int]
-    listed: frozenset[int] = frozenset()
-    """The connections whose transactions the status lists as active."""
-
-
-SNAPSHOT_LEVELS = {"REPEATABLE READ", "SERIALIZABLE"}
-"""At these a transaction keeps the view of its first read; at others each statement has its own."""
-
-
-class Transaction(NamedTuple):
-    """A live transaction as information_schema.innodb_trx shows it; `started_at` [s since 1970]."""
-
-    thread_id: int
-    user: str
-    host: str
-    command: str
-    started_at: float
-    isolation_level: str
-    rows_modified: int
-    query: str | None
-    since: float | None = None
-    """When its session began to do what it does: to run the statement, or to idle [s since 1970, whole]."""
-    client: str | None = None
-
-    @property
-    def view_since(self) -> float:
-        """The earliest that a view of it may be: at READ COMMITTED that of its running statement."""
-        if self.isolation_level in SNAPSHOT_LEVELS:
-            return self.started_at
-        return max(self.started_at, self.since or self.started_at)
-
-
 class Replica(NamedTuple):
-    """The oldest transaction that an instance's views may need, as the writer of an Aurora cluster knows it."""
+    """Oldest transaction that an instance's read views may need, as the writer of an Aurora cluster reports it."""
 
     instance: str
     role: str
@@ -127,115 +79,42 @@ class Replica(NamedTuple):
     replica_lag_ms: float | None
 
 
-class Seen(NamedTuple):
-    """What one instance said at a moment [s since 1970]; None where a probe is missing."""
+class InstanceSample(NamedTuple):
+    """One instance at one moment [s since 1970]; fields are None if their probe was skipped."""
 
     time: float
     instance: str
     role: str
     version: str
     counters: dict[str, int]
-    innodb: Innodb | None
+    innodb: InnodbStatus | None
     transactions: list[Transaction] | None
     replicas: list[Replica]
     server: str = ""
-    """Its host and port: two addresses may lead to one server."""
+    """Host name and port: two addresses may lead to the same server."""
     is_rds: bool = False
-    """Whether Amazon runs it: a session is ended by mysql.rds_kill then."""
+    """Whether Amazon runs it: sessions are then ended with mysql.rds_kill."""
     is_mysql: bool = False
-    """Whether it is MySQL or Aurora: whose number a reader's view has, only the writer of the cluster knows then."""
+    """Whether it is MySQL or Aurora, where only the writer knows the number of a reader's read view."""
 
     clock_ahead_s: float = 0.0
-    """How far its clock, that of its transactions, is ahead of ours."""
+    """Seconds by which the server's clock, used for its transactions, is ahead of ours."""
 
     @property
-    def knows_numbers(self) -> bool:
-        """Whether its own numbers can be told beside those of the writer."""
+    def has_comparable_trx_ids(self) -> bool:
+        """Whether its own transaction numbers can be compared with the writer's."""
         return self.role == "writer" or not self.is_mysql
 
-
-class Holder(NamedTuple):
-    """The session that holds up purge: the lowest transaction number needed, and all that is known of whose it is."""
-
-    instance: str
-    number: int
-    how: str
-    transaction: Transaction | None
-    is_rds: bool = False
-
     @property
-    def kill(self) -> str | None:
-        """The statement that ends the session, for a person to run on its instance; None where it is not known."""
-        if self.transaction is None:
-            return None
-        thread = self.transaction.thread_id
-        return f"CALL mysql.rds_kill({thread});" if self.is_rds else f"KILL {thread};"
-
-
-def innodb(status: str) -> Innodb:
-    """The numbers in the text of SHOW ENGINE INNODB STATUS, of MariaDB 10.5+ or MySQL 5.7+."""
-    transactions = [
-        text for text in status.split("---TRANSACTION ")[1:] if ", ACTIVE" in text.split("\n", 1)[0]
-    ]
-    counter = _number(r"Trx id counter (\d+)", status)
-    views = {
-        _thread(text): _number(r"sees < (\d+)", text) for text in transactions if "Trx read view" in text
-    }
-    writing = {_thread(text): _number(r"(\d+)", text) for text in transactions if "undo log entries" in text}
-    return Innodb(
-        history_list_length=_number(r"History list length (\d+)", status),
-        trx_counter=counter,
-        purge_finished=_number(r"Purge done for trx's n:o < (\d+)", status),
-        purge_boundary=min([counter, *views.values(), *writing.values()]),
-        open_read_views=_number(r"(\d+) read views open", status),
-        active_transactions=len(transactions),
-        views=views,
-        writing=writing,
-        listed=frozenset(map(_thread, transactions)),
-    )
-
-
-NOTHING_TOLD = Innodb(0, 0, 0, 0, 0, 0, {}, {})
-"""The status of an instance that tells nothing of purge."""
-
-
-def of_mysql(said: Innodb, transactions: Iterable[Transaction]) -> Innodb:
-    """The same where the server is MySQL or Aurora, whose status tells less and whose purge waits for less.
-
-    Its status lists transactions that write, and says of these whether they hold a view; of those that only read,
-    which it does not list, a view is held at REPEATABLE READ from the first read on, at READ COMMITTED while a
-    statement runs. An open transaction that has written holds up nothing (tried on 5.7.29 and 9.7.4: the history
-    list stays short). Purge stands where the oldest view holds it, so that is the oldest one's number; the others follow.
-    """
-    holding = [
-        one
-        for one in transactions
-        if one.thread_id in said.views
-        or (one.thread_id not in said.listed and (one.query or one.isolation_level in SNAPSHOT_LEVELS))
-    ]
-    holding.sort(key=lambda one: one.view_since)
-    views = {one.thread_id: said.purge_finished + n for n, one in enumerate(holding)}
-    boundary = min([said.trx_counter, *views.values()])
-    return said._replace(views=views, writing={}, purge_boundary=boundary)
-
-
-def _number(pattern: str, text: str) -> int:
-    found = re.search(pattern, text)
-    if found is None:
-        raise Error(f"The status of InnoDB has no {pattern!r}: MariaDB 10.5+ or MySQL 5.7+ is needed.")
-    return int(found[1])
-
-
-def _thread(text: str) -> int:
-    """The connection of a transaction; 0 where it has none, as after a crash or in a prepared XA transaction."""
-    found = re.search(r"thread id (\d+)", text)
-    return int(found[1]) if found else 0
+    def writes(self) -> int:
+        """Statements that write, since the server started to count."""
+        return sum(count for name, count in self.counters.items() if name.startswith("com_"))
 
 
 def replicas(rows: Iterable[Mapping[str, Any]]) -> list[Replica]:
-    """The rows of mysql.ro_replica_status or aurora_global_db_instance_status; columns differ by version.
+    """Convert rows of mysql.ro_replica_status or information_schema.aurora_global_db_instance_status.
 
-    What lacks a view's number says nothing and is left out.
+    Column names differ by version and in case. Rows without the number of a read view are dropped.
     """
     named = [{str(key).lower(): value for key, value in row.items()} for row in rows]
     return [
@@ -243,145 +122,154 @@ def replicas(rows: Iterable[Mapping[str, Any]]) -> list[Replica]:
             instance=str(row["server_id"]),
             role="writer" if str(row.get("session_id", "")).upper() == "MASTER_SESSION_ID" else "reader",
             oldest_read_view_trx_id=int(row["oldest_read_view_trx_id"]),
-            replica_lag_ms=_lag(row),
+            replica_lag_ms=_lag_ms(row),
         )
         for row in named
         if row.get("server_id") and row.get("oldest_read_view_trx_id")
     ]
 
 
-def _lag(row: Mapping[str, Any]) -> float | None:
+def _lag_ms(row: Mapping[str, Any]) -> float | None:
     lag = row.get("replica_lag_in_msec", row.get("visibility_lag_in_msec"))
     return None if lag is None else float(lag)
 
 
-def holder(seen: Sequence[Seen]) -> Holder | None:
-    """The session that holds up purge, over all instances. Answers: who must end before purge may go on?
-
-    It is the one that needs the lowest transaction number: it holds a read view, or it has written. An older
-    transaction that does neither (a bare BEGIN, READ COMMITTED between statements) is none. A reader that
-    tells of no session is known by what the writer of an Aurora cluster knows of its oldest view. None where
-    nobody holds purge below the writer's counter.
-    """
-    counter = max((one.innodb.trx_counter for one in seen if one.innodb and one.role == "writer"), default=0)
-    known = {replica.instance: replica.oldest_read_view_trx_id for one in seen for replica in one.replicas}
-    found = [
-        Holder(one.instance, known.get(one.instance, number), how, _transaction(one, thread), one.is_rds)
-        for one in seen
-        if one.innodb and (one.knows_numbers or one.instance in known)
-        for how, held in (("holds a read view", one.innodb.views), ("has written", one.innodb.writing))
-        for thread, number in sorted(held.items(), key=lambda item: item[1])[:1]
-    ]
-    tell = {one.instance for one in seen if one.innodb and one.innodb.views}
-    found += [
-        Holder(replica.instance, replica.oldest_read_view_trx_id, "holds a read view", None)
-        for one in seen
-        for replica in one.replicas
-        if replica.instance not in tell and not (replica.role == "writer" and one.innodb)
-    ]
-    return min((one for one in found if one.number < counter), key=lambda one: one.number, default=None)
-
-
-def _transaction(seen: Seen, thread: int) -> Transaction | None:
-    return next((one for one in seen.transactions or () if one.thread_id == thread), None)
-
-
-def boundary(seen: Sequence[Seen]) -> int | None:
-    """Up to which transaction number purge is allowed, over all instances."""
-    numbers = [one.innodb.purge_boundary for one in seen if one.innodb and one.role == "writer"]
-    if not numbers:
-        return None
-    first = holder(seen)
-    return min([*numbers, *([first.number] if first else [])])
-
-
 class Probe:
-    """Asks one instance; connects when first asked, and again after a loss.
+    """Samples one instance; connects on first use, and again after a lost connection.
 
-    `role` is what the caller takes it for; an instance that says of itself that it is read only is a reader.
-    `about` is what it last said of itself. `refused` names the probes that are left out, with what each needs.
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        Connects to the instance; see `url` and `with_tokens`.
+    name : str
+        Name of the instance, used until the server reports its own.
+    role : str
+        Role the caller assumes, "writer" or "reader". An instance that reports to be read only is a reader.
+
+    Attributes
+    ----------
+    variables : dict of str to str
+        The server variables of the last sample.
+    skipped : dict of str to str
+        Probes that are skipped, each with what it needs.
     """
 
     def __init__(self, engine: sqlalchemy.Engine, name: str, role: str) -> None:
         self.engine, self.name, self.role = engine, name, role
-        self.about: dict[str, str] = {}
-        self.refused: dict[str, str] = {}
+        self.variables: dict[str, str] = {}
+        self.skipped: dict[str, str] = {}
         self._absent: set[str] = set()
-        self._is_told = False
+        self._reports_role = False
         self._connection: sqlalchemy.Connection | None = None
 
-    def seen(self) -> Seen:
-        """What the instance says now; `Lost` where it does not answer."""
-        self.about = about = self._variables()
+    def sample(self) -> InstanceSample:
+        """Sample the instance.
+
+        Raises
+        ------
+        ConnectionLost
+            If the server does not answer.
+        Error
+            If the server rejects the login.
+        """
+        self.variables = variables = self._read_variables()
         now = time.time()
-        self._is_told |= about.get("innodb_read_only") == "ON" or "aurora_server_id" in about
+        self._reports_role |= variables.get("innodb_read_only") == "ON" or "aurora_server_id" in variables
         status = self.rows("innodb_status")
-        transactions = self.rows("transactions")
+        rows = self.rows("transactions")
         clients = {row[0]: row[1] for row in self.rows("clients") or ()}
-        known = self._replicas()
-        said, is_mysql = self._innodb(status), flavour.of_version(about.get("version", "")) == "mysql"
-        opened = None if transactions is None else _others(_open(row, clients) for row in transactions)
-        if is_mysql and self._role() == "reader":
-            said = said or NOTHING_TOLD
-        if said and is_mysql:
-            said = of_mysql(said, opened or ())
-        return Seen(
+        from_writer = self._replicas()
+        transactions = None if rows is None else _without_ours(_transaction(row, clients) for row in rows)
+        is_mysql = flavour.of_version(variables.get("version", "")) == "mysql"
+        return InstanceSample(
             time=now,
-            instance=about.get("aurora_server_id") or self.name,
-            role=self._role(),
-            version=about.get("version", ""),
+            instance=variables.get("aurora_server_id") or self.name,
+            role=self._current_role(),
+            version=variables.get("version", ""),
             counters={str(row[0]).lower(): int(row[1]) for row in self.rows("counters") or ()},
-            innodb=said,
-            transactions=opened,
-            replicas=known,
-            server=f"{about.get('hostname', self.name)}:{about.get('port', '')}",
-            clock_ahead_s=float(about.get("timestamp", now)) - now,
+            innodb=self._innodb(status, transactions or (), is_mysql),
+            transactions=transactions,
+            replicas=from_writer,
+            server=f"{variables.get('hostname', self.name)}:{variables.get('port', '')}",
+            clock_ahead_s=float(variables.get("timestamp", now)) - now,
             is_mysql=is_mysql,
-            is_rds=bool(known)
-            or "aurora_version" in about
-            or about.get("basedir", "").startswith(RDS_FOLDER),
+            is_rds=bool(from_writer)
+            or "aurora_version" in variables
+            or variables.get("basedir", "").startswith(RDS_FOLDER),
         )
 
-    def _innodb(self, status: Sequence[Any] | None) -> Innodb | None:
-        """What the status tells; a reader of Aurora has no purge of its own, and may tell nothing of it."""
+    def _innodb(
+        self, rows: Sequence[Any] | None, transactions: Iterable[Transaction], is_mysql: bool
+    ) -> InnodbStatus | None:
+        """InnoDB status; None if it was not granted or cannot be parsed.
+
+        A reader of Aurora has no purge of its own, so its status may lack the numbers of purge.
+        """
+        status = self._parsed(rows)
+        if not is_mysql:
+            return status
+        if status is None and self._current_role() == "reader":
+            status = EMPTY_STATUS
+        return status and innodb_status.complete_mysql_status(status, transactions)
+
+    def _parsed(self, rows: Sequence[Any] | None) -> InnodbStatus | None:
         try:
-            return innodb(status[0][2]) if status else None
+            return innodb_status.parse(rows[0][2]) if rows else None
         except Error as problem:
-            if self._role() == "writer":
-                self.refused["innodb_status"] = str(problem).rstrip(".")
+            if self._current_role() == "writer":
+                self.skipped["innodb_status"] = str(problem).rstrip(".")
             return None
 
-    def _role(self) -> str:
-        """As the instance itself tells, where it ever told: a reader that is promoted may write."""
-        if self.about.get("innodb_read_only") == "ON":
+    def _current_role(self) -> str:
+        """Role as the instance reports it, if it ever did: a reader that is promoted becomes the writer."""
+        if self.variables.get("innodb_read_only") == "ON":
             return "reader"
-        return "writer" if self._is_told else self.role
+        return "writer" if self._reports_role else self.role
 
-    def logged(self, seconds: float) -> Sequence[Any] | None:
-        """The slow log's rows of the last so many seconds, where it is written to a table; else None."""
-        if self.about.get("slow_query_log") != "ON" or "TABLE" not in self.about.get("log_output", ""):
+    def slow_log_rows(self, seconds: float) -> Sequence[Any] | None:
+        """Rows of mysql.slow_log of the last `seconds`; None if the log is off or not written to a table."""
+        is_table = "TABLE" in self.variables.get("log_output", "")
+        if self.variables.get("slow_query_log") != "ON" or not is_table:
             return None
         return self.rows("slow_log", seconds=seconds)
 
     def _is_aurora(self) -> bool:
-        return "aurora_version" in (self.about or self._variables())
+        return "aurora_version" in (self.variables or self._read_variables())
 
-    def _variables(self) -> dict[str, str]:
-        """The server's name, version and role; `aurora_server_id` is there on Aurora alone."""
+    def _read_variables(self) -> dict[str, str]:
+        """The server's name, version and role; only Aurora has `aurora_server_id`."""
         return {str(row[0]).lower(): str(row[1]) for row in self.rows("identity") or ()}
 
     def rows(self, name: str, **values: Any) -> Sequence[Any] | None:
-        """The rows of a query; None where it is not granted, not there, or took too long."""
-        if name in self.refused or name in self._absent:
+        """Run a query of `queries/` and return its rows.
+
+        Parameters
+        ----------
+        name : str
+            Name of the query: its file's name without `.sql`.
+        **values
+            Values for the query's parameters; a list expands to `IN (...)`.
+
+        Returns
+        -------
+        sequence of rows, or None
+            None if a grant or the table is missing, or the query timed out.
+
+        Raises
+        ------
+        ConnectionLost
+            If the server does not answer.
+        """
+        if name in self.skipped or name in self._absent:
             return None
         try:
             return self._connected().execute(QUERIES[name].with_values(values), values).all()
         except exc.DBAPIError as problem:
-            self._note(name, problem)
+            self._handle(name, problem)
             return None
 
     def close(self) -> None:
-        """Leave the server."""
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
         self._connection = None
@@ -392,65 +280,71 @@ class Probe:
 
     def _connected(self) -> sqlalchemy.Connection:
         if self._connection is None:
-            self.refused, self._absent = {}, set()  # it may be another server, or have learnt more
+            # It may be another server now, or have gained a grant or a table.
+            self.skipped, self._absent = {}, set()
             self._connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            for setting in _settings(self._connection):
+            for setting in _session_settings(self._connection):
                 self._connection.execute(sqlalchemy.text(f"{TAG} SET SESSION {setting}"))
         return self._connection
 
-    def _note(self, name: str, problem: exc.DBAPIError) -> None:
+    def _handle(self, name: str, problem: exc.DBAPIError) -> None:
+        """Skip the query, ignore a time-out, or raise, by the number of the error."""
         number = error_number(problem)
-        if number in ABSENT or (number in DENIED and name in AURORA_ALONE and not self._is_aurora()):
+        denied = number in ACCESS_DENIED_ERRORS
+        if number in MISSING_OBJECT_ERRORS or (denied and name in AURORA_ONLY and not self._is_aurora()):
             self._absent.add(name)
-        elif number in DENIED:
-            self.refused[name] = QUERIES[name].needs.format(user=self.engine.url.username)
-        elif number in REFUSED_AT_THE_DOOR and not self.about:
+        elif denied:
+            self.skipped[name] = QUERIES[name].needs.format(user=self.engine.url.username)
+        elif number in LOGIN_DENIED_ERRORS and not self.variables:
             raise Error(
-                f"{self.name} does not let {self.engine.url.username} in: {reason(problem)}."
+                f"{self.name} rejects the login of {self.engine.url.username}: {reason(problem)}."
             ) from None
-        elif number in LATE and name in GROWING:
-            self.refused[name] = f"less than {LIMIT_S:g} s, and took longer"
-        elif number not in LATE:
-            self._forget()
-            raise Lost(reason(problem)) from None
+        elif number in STATEMENT_TIMEOUT_ERRORS and name in GROWING_TABLES:
+            self.skipped[name] = f"less than {STATEMENT_TIMEOUT_S:g} s, and timed out"
+        elif number not in STATEMENT_TIMEOUT_ERRORS:
+            self._discard_connection()
+            raise ConnectionLost(reason(problem)) from None
 
-    def _forget(self) -> None:
-        """Let go of a connection that is gone: there is nothing to say good-bye to."""
+    def _discard_connection(self) -> None:
+        """Drop a broken connection without the closing handshake, which it could not complete."""
         if self._connection is not None and not self._connection.invalidated:
             self._connection.invalidate()
         self.close()
 
 
-def _settings(connection: sqlalchemy.Connection) -> list[str]:
-    """Read only, in the server's own zone (that of trx_started), limited, and out of the slow log."""
+def _session_settings(connection: sqlalchemy.Connection) -> list[str]:
+    """Read only, in the server's own time zone (that of trx_started), time-limited, and not in the slow log."""
     return [
         "TRANSACTION READ ONLY",
         "time_zone = SYSTEM",
         "long_query_time = 3600",
-        time_limit(connection, LIMIT_S),
+        time_limit(connection, STATEMENT_TIMEOUT_S),
     ]
 
 
 def time_limit(connection: sqlalchemy.Connection, seconds: float) -> str:
-    """The setting by which the server itself breaks a statement off."""
+    """Return the session setting with which the server itself cancels a statement after `seconds`.
+
+    MariaDB takes seconds (`max_statement_time`), MySQL milliseconds (`max_execution_time`, SELECT only).
+    """
     if flavour.of_connection(connection) == "mariadb":
         return f"max_statement_time = {max(seconds, 0.001):.3f}"
     return f"max_execution_time = {max(1, round(1000 * seconds))}"
 
 
 def error_number(problem: exc.DBAPIError) -> int:
-    """The server's or the driver's number of an error; 0 where it has none."""
+    """Return the server's or the driver's error number; 0 if the error has none."""
     arguments = getattr(problem.orig, "args", ())
     return arguments[0] if arguments and isinstance(arguments[0], int) else 0
 
 
 def reason(problem: exc.DBAPIError) -> str:
-    """What the server or the driver said, on one line."""
+    """Return the server's or the driver's error message on one line, without a final period."""
     arguments = getattr(problem.orig, "args", ()) or (problem,)
     return " ".join(str(arguments[-1]).split()).rstrip(".")
 
 
-def _open(row: Sequence[Any], clients: Mapping[int, str]) -> Transaction:
+def _transaction(row: Sequence[Any], clients: Mapping[int, str]) -> Transaction:
     thread, user, host, command, started_at, isolation, modified, query, since = row
     return Transaction(
         int(thread),
@@ -466,22 +360,24 @@ def _open(row: Sequence[Any], clients: Mapping[int, str]) -> Transaction:
     )
 
 
-def _others(transactions: Iterable[Transaction]) -> list[Transaction]:
-    """Those that are not ours."""
+def _without_ours(transactions: Iterable[Transaction]) -> list[Transaction]:
     return [one for one in transactions if not (one.query or "").startswith(TAG)]
 
 
-ANY: dict[str, dict[str, Any]] = {
+EXAMPLE_VALUES: dict[str, dict[str, Any]] = {
     "slow_log": {"seconds": 0},
     "statement_digests": {"seconds": 0},
     "statement_histograms": {"schema": "", "digests": [""]},
 }
-"""Values with which a query that takes some answers with next to nothing."""
+"""Parameter values with which a query returns almost nothing: enough to check its grant."""
 
 
 @dataclass(frozen=True)
 class Grant:
-    """A probe on an instance: what it answers, whether it may be asked, and what is missing."""
+    """One probe on one instance: the question it answers, whether it is granted, and what is missing.
+
+    `state` is "ok", "not granted" or "not on this server".
+    """
 
     instance: str
     probe: str
@@ -491,19 +387,19 @@ class Grant:
 
 
 def grants(probe: Probe) -> list[Grant]:
-    """What each probe needs on an instance, and whether it is there. Answers: what may be asked of this server?"""
+    """Run every query once and report which ones lack a grant."""
     found = []
     for query in QUERIES.values():
-        rows = probe.rows(query.name, **ANY.get(query.name, {}))
-        refused = query.name in probe.refused
-        state = "not granted" if refused else "not on this server" if rows is None else "ok"
-        needs = probe.refused.get(query.name, "")
+        rows = probe.rows(query.name, **EXAMPLE_VALUES.get(query.name, {}))
+        skipped = query.name in probe.skipped
+        state = "not granted" if skipped else "not on this server" if rows is None else "ok"
+        needs = probe.skipped.get(query.name, "")
         found.append(Grant(probe.name, query.name, query.answers, state, needs))
     return found
 
 
 def table(found: Sequence[Grant]) -> list[str]:
-    """A line a probe: what it answers, and the statement that would grant it."""
+    """Format one line per probe: its state, and the missing GRANT statement or the question it answers."""
     width = max((len(one.probe) for one in found), default=0)
     return [
         f"{one.instance}  {one.probe:{width}}  {one.state:18}  {one.needs or one.answers}" for one in found
@@ -511,11 +407,24 @@ def table(found: Sequence[Grant]) -> list[str]:
 
 
 def url(text: str, environ: Mapping[str, str]) -> sqlalchemy.URL:
-    """The address of a server, as PyMySQL takes it; a password that it lacks is AURORA_ANALYSIS_PASSWORD."""
+    """Parse a server address for PyMySQL.
+
+    Parameters
+    ----------
+    text : str
+        As in mysql://user@host:3306/.
+    environ : mapping
+        If the address has no password, AURORA_ANALYSIS_PASSWORD is used.
+
+    Raises
+    ------
+    Error
+        If the text is not a URL of MySQL or MariaDB. The message omits the text: it may contain a password.
+    """
     try:
         parsed = sqlalchemy.make_url(text)
     except exc.ArgumentError:
-        raise Error("A server's address is no URL: write it as mysql://user@host:3306/.") from None
+        raise Error("A server address is not a URL: write it as mysql://user@host:3306/.") from None
     engines.of(parsed.get_backend_name())
     return parsed.set(
         drivername="mysql+pymysql", password=parsed.password or environ.get("AURORA_ANALYSIS_PASSWORD")
@@ -523,10 +432,15 @@ def url(text: str, environ: Mapping[str, str]) -> sqlalchemy.URL:
 
 
 def with_tokens(engine: sqlalchemy.Engine, generate: Callable[..., str]) -> None:
-    """Let each new connection log in by an IAM token of its own, valid for 15 minutes.
+    """Log in with a fresh IAM token on each new connection; a token is valid for 15 minutes.
 
-    `generate` is boto3's generate_db_auth_token; it signs, and calls nobody.
-    https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/UsingWithRDS.IAMDBAuth.html
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        Must connect over TLS: the token travels as a clear-text password.
+    generate : callable
+        boto3's `generate_db_auth_token`, which signs locally and makes no request.
+        https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/UsingWithRDS.IAMDBAuth.html
     """
 
     def sign(dialect: Any, record: Any, arguments: Any, parameters: dict[str, Any]) -> None:

@@ -41,7 +41,7 @@ class Tail:
     def sample(self, tick: int, instance: str) -> Logged | None:
         """What came since the last sample; None where there is none, or no such table."""
         last, self._at = self._at, tick
-        rows = None if last is None else self._probe.logged(tick - last + OVERLAP_S)
+        rows = None if last is None else self._probe.slow_log_rows(tick - last + OVERLAP_S)
         if last is None or rows is None:
             return None
         found = entry_frames(entries(dict(row._mapping) for row in rows), Account(), instance=instance)

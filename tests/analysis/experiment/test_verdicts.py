@@ -7,7 +7,7 @@ import pytest
 
 from aurora_analysis.analysis import experiment
 from aurora_analysis.analysis.reader_impact import verdicts
-from aurora_analysis.live import experiment as carrying_out
+from aurora_analysis.tables import TrialEvent
 
 NAMES = ["workload", "metric", "effect_pct", "ci_low_pct", "ci_high_pct", "p", "blocks_on", "blocks_off"]
 SLOWS = pd.DataFrame([("etl", "canary_latency", 40.0, 20.0, 60.0, 0.001, 8, 8)], columns=NAMES)
@@ -79,7 +79,7 @@ def test_the_last_word_on_the_load_before_a_block_holds_for_it():
     events = pd.DataFrame(
         {
             "time": [BLOCKS[0] + pd.Timedelta("30s"), BLOCKS[2] + pd.Timedelta("30s"), BLOCKS[0]],
-            "category": [carrying_out.NOT_LOADED, carrying_out.LOADED, "connection"],
+            "category": [TrialEvent.IDLE_CLONE.value, TrialEvent.LOADED.value, "connection"],
             "message": ["idle", "loaded", "the instance answers again"],
         }
     )

@@ -1,4 +1,4 @@
-"""What the text of SHOW ENGINE INNODB STATUS says of purge."""
+"""Numbers of purge in the text of SHOW ENGINE INNODB STATUS."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aurora_analysis.engines.mysql import live
+from aurora_analysis.engines.mysql import innodb_status, live
 from aurora_analysis.errors import Error
 
 STATUS = """
@@ -43,8 +43,8 @@ def status(*transactions: str, views: int = 0) -> str:
 
 
 def test_the_counters_are_read():
-    """History list, counter, and how far purge is."""
-    seen = live.innodb(status(IDLE))
+    """History list length, transaction counter, and purge progress."""
+    seen = innodb_status.parse(status(IDLE))
     assert (seen.history_list_length, seen.trx_counter, seen.purge_finished) == (100, 224, 25)
     assert (seen.open_read_views, seen.active_transactions) == (0, 0)
 
@@ -58,38 +58,45 @@ def test_the_counters_are_read():
         ((READING, WRITING), 23),
         ((ONLY_BEGUN,), 224),
     ],
-    ids=["nobody", "a view", "a transaction that has written", "both", "a bare BEGIN"],
+    ids=["no transaction", "a view", "a transaction that has written", "both", "a bare BEGIN"],
 )
-def test_purge_may_go_up_to_the_oldest_that_is_needed(transactions, boundary):
-    """A view or an open transaction that has written holds it; a bare BEGIN does not."""
-    assert live.innodb(status(*transactions)).purge_boundary == boundary
+def test_the_purge_boundary_is_the_oldest_number_needed(transactions, boundary):
+    """A view or an open transaction that has written sets it; a bare BEGIN does not."""
+    assert innodb_status.parse(status(*transactions)).purge_boundary == boundary
 
 
 def test_a_view_belongs_to_its_connection():
-    """Who holds it is known by the thread, not by the age of a transaction."""
-    assert live.innodb(status(READING, WRITING, ONLY_BEGUN, views=1)).views == {5: 30}
+    """Views are keyed by connection, not by the age of a transaction."""
+    assert innodb_status.parse(status(READING, WRITING, ONLY_BEGUN, views=1)).views == {5: 30}
 
 
-def test_another_server_is_refused_in_one_line():
-    """What is missing is named."""
+def test_an_unsupported_server_is_rejected_in_one_line():
+    """The message names the versions that are supported."""
     with pytest.raises(Error, match="MariaDB 10.5"):
-        live.innodb("no InnoDB here")
+        innodb_status.parse("no InnoDB here")
 
 
 PAYLOADS = Path(__file__).parents[2] / "payloads"
 
 
 @pytest.mark.parametrize("version", ["5_7_29", "9_7_4"])
-def test_mysql_tells_less_and_its_purge_waits_for_less(version):
-    """Captured: its status is silent on who only reads, and a writer without a view holds nothing up."""
+def test_mysql_status_lacks_readers_and_writers_do_not_block_its_purge(version):
+    """From captured statuses: reading transactions are added, writing ones without a view are not holders."""
     captured = json.loads((PAYLOADS / f"mysql_{version}_transactions.json").read_text())
     threads = captured["threads"]
-    transactions = [live._open(row, {}) for row in sorted(captured["transactions"], key=lambda row: -row[0])]
-    said = live.innodb("\n".join(captured["status"]))
-    assert set(said.writing) == {threads["has written, without a view"], threads["has written, with a view"]}
-    told = live.of_mysql(said, transactions)
+    transactions = [
+        live._transaction(row, {}) for row in sorted(captured["transactions"], key=lambda row: -row[0])
+    ]
+    parsed = innodb_status.parse("\n".join(captured["status"]))
+    assert set(parsed.writing) == {
+        threads["has written, without a view"],
+        threads["has written, with a view"],
+    }
+    completed = innodb_status.complete_mysql_status(parsed, transactions)
     holding = {"an idle snapshot", "a read-only snapshot", "has written, with a view", "a running statement"}
-    assert set(told.views) == {threads[name] for name in holding}
-    assert said.open_read_views == len(told.views)
-    assert told.writing == {}
-    assert told.purge_boundary == told.purge_finished == told.views[threads["an idle snapshot"]]
+    assert set(completed.views) == {threads[name] for name in holding}
+    assert parsed.open_read_views == len(completed.views)
+    assert completed.writing == {}
+    assert (
+        completed.purge_boundary == completed.purge_finished == completed.views[threads["an idle snapshot"]]
+    )

@@ -1,125 +1,32 @@
-"""What the probes read, what they need, and who of those seen holds up purge."""
+"""What the probes read, which grants they need, and how they connect."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import pytest
 import sqlalchemy
 from click.testing import CliRunner
 
 from aurora_analysis.cli import main
-from aurora_analysis.engines.mysql import live
-from aurora_analysis.engines.mysql.live import Innodb, Replica, Seen, Transaction
+from aurora_analysis.engines.mysql import innodb_status, live
+from aurora_analysis.engines.mysql.live import Replica
 from aurora_analysis.errors import Error
-from aurora_analysis.live import status
-from aurora_analysis.live.status import Round
-
-IDLE = Transaction(7, "etl", "10.0.0.7:4711", "Sleep", 1_000.0, "REPEATABLE READ", 0, None)
-OLDER = Transaction(6, "bi", "10.0.0.8:4712", "Sleep", 100.0, "READ COMMITTED", 0, None)
-
-
-def said(
-    instance: str = "db-1",
-    role: str = "writer",
-    *transactions: Transaction,
-    views: dict[int, int] | None = None,
-    writing: dict[int, int] | None = None,
-    replicas: list[Replica] | None = None,
-) -> Seen:
-    held = {**(views or {}), **(writing or {})}
-    innodb = Innodb(50, 900, 400, min([900, *held.values()]), len(views or {}), 2, views or {}, writing or {})
-    return Seen(0.0, instance, role, "8.0", {}, innodb, list(transactions), replicas or [])
-
-
-def test_the_lowest_number_holds_and_not_the_oldest_transaction():
-    """The older one has no view and has written nothing."""
-    found = live.holder([said("db-1", "writer", OLDER, IDLE, views={7: 500})])
-    assert (found.instance, found.number, found.transaction) == ("db-1", 500, IDLE)
-
-
-def test_a_readers_view_holds_up_the_writer():
-    """Numbers are compared across instances, for they share one undo log."""
-    seen = [said("db-1", views={9: 700}), said("db-2", "reader", IDLE, views={7: 500})]
-    assert live.holder(seen).instance == "db-2"
-    assert live.boundary(seen) == 500
-
-
-def test_a_transaction_that_has_written_holds_without_a_view():
-    """Its own number may not be purged past."""
-    assert live.holder([said("db-1", "writer", OLDER, writing={6: 300})]).how == "has written"
-
-
-def test_a_reader_that_is_not_watched_is_named_by_the_writer():
-    """ro_replica_status tells the instance, though not the session."""
-    found = live.holder([said(replicas=[Replica("db-3", "reader", 450, 12.0)])])
-    assert (found.instance, found.number, found.transaction) == ("db-3", 450, None)
-
-
-def test_a_reader_that_tells_of_no_view_is_known_by_the_writer():
-    """Its own status is silent, the writer's table is not; of itself the writer is believed."""
-    known = [Replica("db-1", "writer", 300, None), Replica("db-2", "reader", 450, 12.0)]
-    found = live.holder([said(replicas=known), said("db-2", "reader", IDLE)])
-    assert (found.instance, found.number, found.transaction) == ("db-2", 450, None)
-    named = live.holder([said(replicas=known), said("db-2", "reader", IDLE, views={7: 460})])
-    assert named.transaction == IDLE
-
-
-def test_a_session_that_began_after_purge_stood_is_not_to_blame():
-    """Who stopped purge was not seen; a view that is younger did not."""
-    young = IDLE._replace(started_at=1_030.0)
-    rounds = [
-        Round(at, [said("db-1", "writer", young, views={7: 500})._replace(counters={"uptime": at})])
-        for at in (1_000, 1_010, 1_020, 1_030)
-    ]
-    grown = [
-        replace(one, seen=[one.seen[0]._replace(innodb=one.seen[0].innodb._replace(trx_counter=900 + n))])
-        for n, one in enumerate(rounds)
-    ]
-    now = status.purge(grown)
-    assert (now.state, now.holder.instance, now.holder.transaction) == ("blocked", "db-1", None)
-    assert "a session that was not seen, on db-1" in status.line(now)
-    ahead = [replace(one, seen=[one.seen[0]._replace(clock_ahead_s=30.0)]) for one in grown]
-    assert status.purge(ahead).holder.transaction == young  # by its own clock it is as old
-
-
-def test_a_reader_of_aurora_has_the_number_that_the_writer_knows():
-    """Its own say nothing beside the writer's; where nobody knows it, nobody is blamed."""
-    silent = live.of_mysql(live.NOTHING_TOLD, [OLDER, IDLE])
-    reader = said("db-2", "reader", OLDER, IDLE)._replace(innodb=silent, is_mysql=True)
-    assert live.holder([said(), reader]) is None
-    found = live.holder([said(replicas=[Replica("db-2", "reader", 450, 12.0)]), reader])
-    assert (found.instance, found.number, found.transaction) == ("db-2", 450, IDLE)
 
 
 @pytest.mark.real
-def test_a_writer_whose_status_cannot_be_read_is_left_out_and_said(real_server, monkeypatch):
-    """The watch goes on with the rest."""
+def test_a_status_that_cannot_be_parsed_is_skipped_and_reported(real_server, monkeypatch):
+    """The other probes still answer."""
     probe = live.Probe(real_server.engine(), "db-1", "writer")
-    monkeypatch.setattr(live, "innodb", lambda text: live._number("Purge was done", text))
-    seen = probe.seen()
+    monkeypatch.setattr(innodb_status, "parse", lambda text: innodb_status._number("Purge was done", text))
+    found = probe.sample()
     probe.close()
-    assert seen.innodb is None
-    assert seen.transactions == []
-    assert abs(seen.clock_ahead_s) < 1
-    assert "MySQL 5.7+ is needed" in probe.refused["innodb_status"]
+    assert found.innodb is None
+    assert found.transactions == []
+    assert abs(found.clock_ahead_s) < 1
+    assert "MySQL 5.7+ is needed" in probe.skipped["innodb_status"]
 
 
-@pytest.mark.parametrize(("is_rds", "statement"), [(True, "CALL mysql.rds_kill(7);"), (False, "KILL 7;")])
-def test_the_statement_that_ends_the_holder(is_rds, statement):
-    """RDS and Aurora give nobody the right to KILL, but a procedure."""
-    seen = said("db-1", "writer", IDLE, views={7: 500})._replace(is_rds=is_rds)
-    assert live.holder([seen]).kill == statement
-
-
-def test_nobody_holds_a_purge_that_may_go_up_to_the_counter():
-    """Nor does a view that needs nothing older."""
-    assert live.holder([said()]) is None
-    assert live.holder([said(views={7: 900})]) is None
-
-
-def test_replica_status_is_read_whatever_its_columns_are_called():
-    """Names differ in case and by version; a row without the view's number says nothing."""
+def test_replica_status_is_parsed_in_all_column_namings():
+    """Names differ in case and by version; a row without the number of a view is dropped."""
     rows = [
         {"Server_id": "db-1", "Session_id": "MASTER_SESSION_ID", "Oldest_read_view_trx_id": 900, "Iops": 3},
         {
@@ -143,53 +50,51 @@ def test_replica_status_is_read_whatever_its_columns_are_called():
     ]
 
 
-def test_every_query_says_what_it_answers_and_needs():
+def test_every_query_documents_its_question_and_its_grant():
     """One question a file, read only."""
     for query in live.QUERIES.values():
-        assert query.answers.endswith(("?", ")"))
+        assert query.answers.endswith("?")
         assert query.needs == "nothing" or query.needs.startswith("GRANT ")
         assert query.text.split()[0] in {"SELECT", "SHOW"}
 
 
 def test_a_password_comes_from_the_url_or_the_environment():
-    """And the driver is ours, whatever the URL says."""
+    """The driver is always PyMySQL, whatever the URL names."""
     assert live.url("mysql://me:open@db/", {}).password == "open"
     found = live.url("mysql://me@db/", {"AURORA_ANALYSIS_PASSWORD": "sesame"})
     assert (found.drivername, found.password) == ("mysql+pymysql", "sesame")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("db-1", "is no URL"), ("postgresql://me@db/", "postgresql is not supported yet")]
+    ("text", "message"), [("db-1", "is not a URL"), ("postgresql://me@db/", "postgresql is not supported yet")]
 )
-def test_an_address_that_is_none_is_refused_in_one_line(text, said):
-    """Without the text: it may hold a password."""
-    with pytest.raises(Error, match=said):
+def test_an_invalid_address_is_rejected_without_repeating_it(text, message):
+    """The text may contain a password."""
+    with pytest.raises(Error, match=message):
         live.url(text, {})
 
 
-def test_each_connection_logs_in_by_a_token_of_its_own():
-    """For the host, port and user of the engine; in clear text, which TLS alone may carry."""
+def test_each_connection_logs_in_with_its_own_token():
+    """Signed for the engine's host, port and user; sent in clear text, which requires TLS."""
     engine = sqlalchemy.create_engine("mysql+pymysql://etl@db:3307/")
     live.with_tokens(engine, lambda **about: f"token for {about}")
-    seen: dict[str, object] = {"host": "db", "port": 3307, "user": "etl"}
-    engine.dialect.dispatch.do_connect(engine.dialect, None, (), seen)
-    assert seen["password"] == "token for {'DBHostname': 'db', 'Port': 3307, 'DBUsername': 'etl'}"
-    assert seen["auth_plugin_map"] == {"mysql_clear_password": None}
+    parameters: dict[str, object] = {"host": "db", "port": 3307, "user": "etl"}
+    engine.dialect.dispatch.do_connect(engine.dialect, None, (), parameters)
+    assert parameters["password"] == "token for {'DBHostname': 'db', 'Port': 3307, 'DBUsername': 'etl'}"
+    assert parameters["auth_plugin_map"] == {"mysql_clear_password": None}
 
 
 @pytest.mark.real
-def test_doctor_lists_the_grants_that_are_missing(real_server):
-    """The exact statement, and exit code 1; root lacks none."""
+def test_doctor_lists_missing_grants(real_server):
+    """With the exact GRANT statement and exit code 1; root lacks none."""
     address = f"mysql://{{}}@/?unix_socket={real_server.socket}"
-    refused = CliRunner().invoke(main, ["doctor", "--sql", address.format("nobody")])
-    assert refused.exit_code == 1
-    needed = [
-        line.split("not granted")[-1].strip() for line in refused.output.splitlines() if "GRANT" in line
-    ]
+    denied = CliRunner().invoke(main, ["doctor", "--sql", address.format("nobody")])
+    assert denied.exit_code == 1
+    needed = [line.split("not granted")[-1].strip() for line in denied.output.splitlines() if "GRANT" in line]
     assert needed.count("GRANT PROCESS ON *.* TO nobody") == 2  # for the status, and for open transactions
     assert not any(
         "ro_replica_status" in line for line in needed
-    )  # it is Aurora's, and cannot be granted here
+    )  # Aurora's own table cannot be granted here
     granted = CliRunner().invoke(main, ["doctor", "--sql", address.format("root")])
     assert granted.exit_code == 0, granted.output
     assert "not on this server" in granted.output  # replica status is Aurora's

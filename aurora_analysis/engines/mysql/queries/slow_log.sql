@@ -1,4 +1,4 @@
--- Which statements did the slow log take down lately, where it is a table?
+-- Which statements did the slow log record lately, if it is written to a table?
 -- needs: GRANT SELECT ON mysql.slow_log TO {user}
 SELECT UNIX_TIMESTAMP(start_time) AS started_at, slow_log.*
 FROM mysql.slow_log

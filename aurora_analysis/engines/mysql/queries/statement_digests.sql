@@ -1,4 +1,4 @@
--- How often has each statement run that ran lately, how long did it take in all [ms], and what did it read?
+-- For each statement that ran lately: how many executions, total time [ms], and rows read?
 -- needs: GRANT SELECT ON performance_schema.events_statements_summary_by_digest TO {user}
 SELECT schema_name, digest, digest_text, count_star, sum_timer_wait / 1e9, sum_rows_examined, sum_rows_sent,
        UNIX_TIMESTAMP(first_seen)

@@ -1,0 +1,93 @@
+"""Count statements between samples: performance_schema's totals, and the slow log if it is written to a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from aurora_analysis.engines.mysql import statement_statistics
+from aurora_analysis.engines.mysql.digests import Digests
+from aurora_analysis.engines.mysql.live import Probe
+from aurora_analysis.engines.mysql.slow_log import Frames
+from aurora_analysis.engines.mysql.slow_log_table import Tail
+from aurora_analysis.engines.mysql.statement_statistics import Period, Statistics
+from aurora_analysis.live import samples
+from aurora_analysis.store import Store
+
+
+@dataclass
+class Counts:
+    """Statement counts that are not written yet.
+
+    `counted_s` has the seconds covered so far, by table and instance; it is never reset, because coverage is written
+    for the whole watch.
+    """
+
+    digests: Digests
+    periods: list[Period] = field(default_factory=list)
+    logged: list[Frames] = field(default_factory=list)
+    counted_s: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Rows of `statement_metrics` and `histograms`; a table without rows is left out."""
+        found = {
+            "statement_metrics": statement_statistics.statement_metrics(self.periods, self.digests),
+            "histograms": statement_statistics.latency_histograms(self.periods, self.digests),
+        }
+        return {name: samples.with_times(frame) for name, frame in found.items() if len(frame)}
+
+    def statements(self) -> list[pd.DataFrame]:
+        """Rows of `statements`: those that were counted, then those that were logged."""
+        counted = statement_statistics.statements(self.periods, self.digests)
+        return [samples.statement_rows(counted), *(logged.statements for logged in self.logged)]
+
+    def clear(self) -> None:
+        """Forget what was written."""
+        self.periods, self.logged = [], []
+
+
+class InstanceCounter:
+    """Counts the statements of one instance since the previous call."""
+
+    def __init__(self, probe: Probe) -> None:
+        self.probe = probe
+        self._statistics, self._tail = Statistics(probe), Tail(probe)
+
+    def reset(self) -> None:
+        """Start over: the next count has no previous one, because the instance was lost or replaced."""
+        self._statistics.forget()
+        self._tail.forget()
+
+    def count(self, tick: int, instance: str, counts: Counts) -> bool:
+        """Add what the statements of the instance came to since the previous call.
+
+        Returns
+        -------
+        bool
+            Whether the server reset its totals in between; that period is lost.
+        """
+        period = self._statistics.sample(tick, instance)
+        if period is not None:
+            statement_statistics.learn(period, counts.digests)
+            counts.periods.append(period)
+            counts.counted_s["statement_metrics", instance] += period.end - period.start
+        logged = self._tail.sample(tick, instance)
+        if logged is not None:
+            counts.logged.extend(logged.frames)
+            counts.counted_s["slow_queries", instance] += logged.seconds
+        return self._statistics.began_anew
+
+
+def counts(store: Store | None, cluster: str) -> Counts:
+    """Start counting, with the statement digests that the store already has."""
+    if store is None or cluster not in store.clusters():
+        return Counts(Digests(prefix="server"))
+    return Counts(Digests.of(store.read("statements", cluster=cluster), "server_digest"))
+
+
+def counters(probes: Sequence[Probe]) -> list[InstanceCounter]:
+    """One counter for each instance."""
+    return [InstanceCounter(probe) for probe in probes]

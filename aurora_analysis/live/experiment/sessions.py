@@ -1,0 +1,234 @@
+"""Sessions that a trial runs beside its samples: the query, a load on the writer, and a canary."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import cycle, islice
+
+import sqlalchemy
+from sqlalchemy import exc
+
+from aurora_analysis.engines.mysql import live
+from aurora_analysis.errors import Error
+
+LOCK_ERRORS = {1205, 1213}
+"""A statement of the load that timed out waiting for a lock, or was a deadlock's victim, is skipped."""
+
+STATEMENTS_PER_SESSION = 100.0
+"""The load opens one session for each 100 statements per second."""
+
+
+class WriterLoad:
+    """Runs statements on the writer, again and again, at a constant rate; a context manager.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        Connects to the writer.
+    text : str
+        Statements, separated by `;` at the end of a line.
+    rate : float
+        Statements per second.
+
+    Attributes
+    ----------
+    problem : str
+        Why a session ended; empty while all run.
+
+    Raises
+    ------
+    Error
+        If the text has no statement.
+    """
+
+    def __init__(self, engine: sqlalchemy.Engine, text: str, rate: float) -> None:
+        self._engine = engine
+        self._statements = [one.strip().rstrip(";") for one in text.split(";\n") if one.strip().rstrip(";")]
+        if not self._statements:
+            raise Error(
+                "The file of --writer-load has no statement: separate statements by ; at the end of a line."
+            )
+        count = math.ceil(rate / STATEMENTS_PER_SESSION)
+        self._stopping = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, args=(number, rate / count), daemon=True)
+            for number in range(count)
+        ]
+        self.problem = ""
+
+    def __enter__(self) -> WriterLoad:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(live.STATEMENT_TIMEOUT_S)
+
+    def _run(self, number: int, rate: float) -> None:
+        try:
+            with self._engine.connect() as connection:
+                auto = connection.execution_options(isolation_level="AUTOCOMMIT")
+                due = time.monotonic()
+                for text in islice(cycle(self._statements), number, None):
+                    if self._stopping.wait(max(0.0, due - time.monotonic())):
+                        return
+                    _execute_unless_locked(auto, text)
+                    due = max(due + 1 / rate, time.monotonic() - 1)
+        except exc.DBAPIError as problem:
+            self.problem = f"the writer's load failed: {live.reason(problem)}"
+
+
+def _execute_unless_locked(connection: sqlalchemy.Connection, text: str) -> None:
+    try:
+        connection.exec_driver_sql(text.replace("%", "%%"))
+    except exc.DBAPIError as problem:
+        if live.error_number(problem) not in LOCK_ERRORS:
+            raise
+
+
+class QueryRunner:
+    """Runs the query on the reader for the length of a block's run, again and again, and discards its rows.
+
+    Parameters
+    ----------
+    query_engine : sqlalchemy.Engine
+        Runs the query; its read time-out must exceed a run.
+    query : str
+        The query.
+    instance : str
+        Name of the reader.
+    control_engine : sqlalchemy.Engine, optional
+        Connects to the same server to cancel a run; its time-outs may be short.
+
+    Attributes
+    ----------
+    problem : str
+        Why the query failed; empty if it did not.
+    span : (datetime, datetime), optional
+        When the last run really started and ended.
+    """
+
+    def __init__(
+        self,
+        query_engine: sqlalchemy.Engine,
+        query: str,
+        instance: str,
+        control_engine: sqlalchemy.Engine | None = None,
+    ) -> None:
+        self._query_engine, self._query, self.instance = query_engine, query, instance
+        self._control_engine = control_engine or query_engine
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._connection_id: int | None = None
+        self.problem = ""
+        self.span: tuple[datetime, datetime] | None = None
+
+    def start(self, seconds: float) -> None:
+        """Start a run of `seconds`."""
+        self._stopping.clear()
+        self.span, until = None, time.monotonic() + seconds
+        self._thread = threading.Thread(target=self._run, args=(until,), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the run now: let the server cancel its statement."""
+        self._stopping.set()
+        if self._thread is None or not self._thread.is_alive():
+            return
+        with suppress(exc.DBAPIError), self._control_engine.connect() as other:
+            if self._connection_id is not None:
+                other.exec_driver_sql(f"{live.TAG} KILL QUERY {self._connection_id}")
+        self._thread.join(live.STATEMENT_TIMEOUT_S + 1)
+
+    def _run(self, until: float) -> None:
+        began = datetime.now(UTC)
+        try:
+            with self._query_engine.connect() as connection:
+                self._repeat(connection, until)
+        except exc.DBAPIError as problem:
+            self.problem = f"the query on {self.instance} failed: {live.reason(problem)}"
+        self._connection_id = None
+        self.span = began, datetime.now(UTC)
+
+    def _repeat(self, connection: sqlalchemy.Connection, until: float) -> None:
+        auto = connection.execution_options(isolation_level="AUTOCOMMIT")
+        auto.exec_driver_sql("SET SESSION TRANSACTION READ ONLY")
+        self._connection_id = int(auto.exec_driver_sql("SELECT CONNECTION_ID()").scalar_one())
+        while (left := until - time.monotonic()) > 0.05 and not self._stopping.is_set():
+            auto.exec_driver_sql(f"SET SESSION {live.time_limit(auto, left)}")
+            self._run_once(auto)
+
+    def _run_once(self, connection: sqlalchemy.Connection) -> None:
+        try:
+            streamed = connection.execution_options(stream_results=True)
+            with streamed.execute(sqlalchemy.text(self._query.replace(":", r"\:"))) as rows:
+                for _ in rows:
+                    if self._stopping.is_set():
+                        break
+        except exc.DBAPIError as problem:
+            if live.error_number(problem) not in live.STATEMENT_TIMEOUT_ERRORS:
+                raise
+
+
+class Canary:
+    """A small transaction on a table of its own, timed: the latency of a small write on the writer.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        Connects to the writer.
+    database : str
+        Database in which the table is created.
+
+    Raises
+    ------
+    Error
+        If the table cannot be created.
+    """
+
+    TABLE = "aurora_analysis_canary"
+
+    def __init__(self, engine: sqlalchemy.Engine, database: str) -> None:
+        self._engine = engine
+        self._connection: sqlalchemy.Connection | None = None
+        self._name = f"`{database.replace('`', '``')}`.`{self.TABLE}`"
+        columns = "(id INT PRIMARY KEY, beats BIGINT NOT NULL) ENGINE=InnoDB"
+        try:
+            self._execute(f"CREATE TABLE IF NOT EXISTS {self._name} {columns}")
+            self._execute(f"INSERT IGNORE INTO {self._name} VALUES (1, 0)")
+        except exc.DBAPIError as problem:
+            raise Error(f"Cannot create the canary's table in {database}: {live.reason(problem)}.") from None
+
+    def latency_ms(self) -> float | None:
+        """Read and update the row and return the time that takes [ms]; None if the writer does not answer."""
+        began = time.perf_counter()
+        try:
+            self._execute(f"SELECT beats FROM {self._name} WHERE id = 1")
+            self._execute(f"UPDATE {self._name} SET beats = beats + 1 WHERE id = 1")
+        except exc.DBAPIError:
+            self.close()
+            return None
+        return 1000 * (time.perf_counter() - began)
+
+    def remove(self) -> None:
+        """Drop the table, which is ours, and close the connection."""
+        with suppress(exc.DBAPIError):
+            self._execute(f"DROP TABLE IF EXISTS {self._name}")
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    def _execute(self, text: str) -> None:
+        if self._connection is None:
+            self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        self._connection.exec_driver_sql(f"{live.TAG} {text}")
