@@ -1,7 +1,7 @@
-"""A verdict: what the evidence says of one subject, in one computed sentence with its numbers.
+"""A verdict: the conclusion about one subject, in one computed sentence with its numbers.
 
-A verdict shows itself as text, as HTML and as JSON. The JSON travels inside the executed notebook, from where
-the report reads it back.
+A verdict displays itself as text, as HTML and as JSON. The executed notebook stores the JSON, and the report
+reads it from there.
 """
 
 from __future__ import annotations
@@ -14,23 +14,47 @@ from markupsafe import Markup
 
 MIME_TYPE = "application/vnd.aurora-analysis.finding+json"
 SPARKLINE = "application/vnd.aurora-analysis.sparkline+json"
-"""The kind of a sparkline, which travels likewise."""
+"""MIME type of a sparkline's JSON, which the executed notebook stores in the same way."""
 
 Severity = Literal["act", "watch", "ok", "unknown"]
 SEVERITIES: tuple[Severity, ...] = ("act", "watch", "unknown", "ok")
-"""Most severe first. What is unknown stands above what is fine: it may be either."""
+"""Severities, most severe first. `unknown` ranks above `ok` because it may turn out to be either."""
 
 SYMBOLS: dict[Severity, str] = {"act": "▲", "watch": "◆", "ok": "●", "unknown": "?"}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the evidence says of a subject.
+    """The conclusion about one subject, with the numbers behind it.
 
-    `topic` is the notebook's name, `subject` whom or what it speaks of, `level` the topic's own word,
-    `sentence` the computed conclusion with its number, interval and coverage. `numbers` holds what the sentence
-    was computed from, `evidence` where to look, `action` what to do first. Texts are plain: they are escaped
-    wherever they are shown.
+    All texts are plain: every display escapes them.
+
+    Parameters
+    ----------
+    topic : str
+        Name of the notebook.
+    subject : str
+        Workload, instance, statement or other thing that the verdict is about.
+    level : str
+        The topic's own word for the result, such as `slows` or `blocked`.
+    severity : {"act", "watch", "unknown", "ok"}
+        How urgent the result is.
+    sentence : str
+        The computed conclusion with its number, interval and coverage.
+    numbers : mapping of str to float, int, str or None
+        The figures that the sentence was computed from.
+    evidence : str
+        What supports the conclusion, and where to look.
+    action : str
+        The first thing to do.
+    headline : str
+        What a team lead reads: actor, verb and object, so that it cannot be read the wrong way round
+        ("snowflake blocked purge"). If empty, it is composed from `subject` and `level`.
+
+    Raises
+    ------
+    ValueError
+        If the severity is not one of `SEVERITIES`.
     """
 
     topic: str
@@ -41,17 +65,26 @@ class Verdict:
     numbers: Mapping[str, float | int | str | None] = field(default_factory=dict)
     evidence: str = ""
     action: str = ""
+    headline: str = ""
 
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:
-            raise ValueError(f"severity {self.severity!r} is none of {', '.join(SEVERITIES)}")
+            raise ValueError(f"severity {self.severity!r} is not one of {', '.join(SEVERITIES)}")
+        if not self.headline:
+            object.__setattr__(self, "headline", f"Verdict for {self.subject}: {self.level}")
 
     def to_dict(self) -> dict[str, Any]:
-        """The verdict as plain data, ready for JSON."""
+        """Convert the verdict to plain data, ready for JSON.
+
+        Returns
+        -------
+        dict
+            One entry per field; `Verdict(**data)` restores the verdict.
+        """
         return asdict(self) | {"numbers": dict(self.numbers)}
 
     def __str__(self) -> str:
-        lines = [f"{SYMBOLS[self.severity]} {self.severity} · {self.subject}: {self.level}", self.sentence]
+        lines = [f"{SYMBOLS[self.severity]} {self.severity} · {self.headline}", self.sentence]
         lines += [f"Evidence: {self.evidence}"] * bool(self.evidence)
         lines += [f"What to do: {self.action}"] * bool(self.action)
         return "\n".join(lines)
@@ -61,8 +94,8 @@ class Verdict:
 
     def _html(self) -> str:
         parts = [
-            Markup('<div class="verdict verdict-{}"><p><strong>{} {} · {}: {}</strong></p>').format(
-                self.severity, SYMBOLS[self.severity], self.severity, self.subject, self.level
+            Markup('<div class="verdict verdict-{}"><p><strong>{} {} · {}</strong></p>').format(
+                self.severity, SYMBOLS[self.severity], self.severity, self.headline
             ),
             Markup("<p>{}</p>").format(self.sentence),
         ]
@@ -72,7 +105,13 @@ class Verdict:
 
 
 class Remarks:
-    """Computed sentences that are no verdict: each a line of text, a paragraph of HTML."""
+    """Computed sentences that are not a verdict; each displays as one line of text or one HTML paragraph.
+
+    Parameters
+    ----------
+    *lines : str
+        The sentences, in reading order.
+    """
 
     def __init__(self, *lines: str) -> None:
         self.lines = lines
@@ -86,5 +125,16 @@ class Remarks:
 
 
 def by_severity(verdicts: list[Verdict]) -> list[Verdict]:
-    """The verdicts, most severe first; among equals their order is kept."""
+    """Sort verdicts, most severe first.
+
+    Parameters
+    ----------
+    verdicts : list of Verdict
+        The verdicts to sort.
+
+    Returns
+    -------
+    list of Verdict
+        The same verdicts; equally severe ones keep their order.
+    """
     return sorted(verdicts, key=lambda verdict: SEVERITIES.index(verdict.severity))
