@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from aurora_analysis import histogram
+from aurora_analysis.analysis.series import Array
 from aurora_analysis.analysis.verdict import Severity, Verdict
 from aurora_analysis.window import Window
-
-Array = npt.NDArray[np.float64]
 
 COLUMNS = ["ended_at", "instance", "digest", "query_time_s"]
 """What distributions need of the slow queries."""

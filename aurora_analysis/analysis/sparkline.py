@@ -10,13 +10,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from aurora_analysis.analysis.series import Array
 from aurora_analysis.analysis.verdict import SPARKLINE
 from aurora_analysis.window import Window
-
-Array = npt.NDArray[np.float64]
 
 POINTS = 84
 """Of a line: two hours each in a week. More would be finer than the figure."""

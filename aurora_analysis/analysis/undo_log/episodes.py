@@ -12,19 +12,16 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from aurora_analysis.analysis.series import Array, period_s, stretches, without_gaps
 from aurora_analysis.analysis.sparkline import Sparkline, sparklines
 from aurora_analysis.analysis.undo_log.holders import (
     NONE,
     UNKNOWN,
     committed,
     holders,
-    period_s,
     read_view_start,
-    stretches,
-    without_gaps,
 )
 from aurora_analysis.analysis.verdict import Severity, Verdict
 from aurora_analysis.analysis.workloads.rules import IDLE
@@ -43,8 +40,6 @@ __all__ = [
     "read_view_start",
     "verdicts",
 ]
-
-Array = npt.NDArray[np.float64]
 
 EPISODE_COLUMNS = [
     "start",

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from aurora_analysis.analysis.undo_log.holders import NONE, SHORTEST_RUN, period_s, stretches
+from aurora_analysis.analysis.series import Array, period_s, stretches
+from aurora_analysis.analysis.undo_log.holders import NONE, SHORTEST_RUN
 from aurora_analysis.analysis.verdict import Remarks
-from aurora_analysis.analysis.workloads.rules import Array
 from aurora_analysis.errors import Error
 from aurora_analysis.window import Window, zone
 

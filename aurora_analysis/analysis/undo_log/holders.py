@@ -14,17 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from aurora_analysis.analysis.series import seconds
-
-Array = npt.NDArray[np.float64]
-Booleans = npt.NDArray[np.bool_]
-Integers = npt.NDArray[np.int_]
+from aurora_analysis.analysis.series import GAP, Array, Integers, Mask, period_s, seconds, stretches
 
 NONE, UNKNOWN = -1, -2
 """What a sample may be but held by a known run: by nobody for long, or by somebody unknown."""
@@ -42,8 +37,6 @@ SHORTEST_RUN = 5
 """Shorter runs leave too few samples to be told apart [periods]."""
 OUTLIVES = 1.8
 """How long a transaction may stay open after its statement, in median runs."""
-GAP = 3
-"""Samples further apart leave a gap, across which nothing is inferred [periods]."""
 
 # Costs are in tolerances missed.
 UNKNOWN_COST = 1.5
@@ -172,7 +165,7 @@ class _Samples:
         rate = np.median(np.diff(self.committed) / np.diff(self.x)) * self.per_transaction()
         return JUMP + 2 * self.noise() * self.history / max(rate, 1e-9)
 
-    def falling(self) -> Booleans:
+    def falling(self) -> Mask:
         """Where purge removes entries: by the median slope over five samples."""
         slopes = pd.Series(np.gradient(self.history, self.x)).rolling(5, center=True, min_periods=1).median()
         return (slopes < -0.1 * np.quantile(np.abs(slopes), 0.9)).to_numpy()
@@ -260,7 +253,7 @@ def _busy(samples: _Samples, view_start: Array) -> Iterator[tuple[int, int]]:
     yield from ((a, b) for a, b in stretches(np.where(around, parts, -1)) if around[a])
 
 
-def _cost_of_nobody(x: Array, view_start: Array, falling: Booleans) -> Array:
+def _cost_of_nobody(x: Array, view_start: Array, falling: Mask) -> Array:
     """Nobody is a view that has just begun: the older the implied one, the dearer."""
     cost = np.clip(x - view_start, 0, None) / TOLERANCE
     return np.where(falling, np.minimum(cost, FALLING_COST), cost)
@@ -292,7 +285,7 @@ def _told_young(x: Array, view_start: Array, jump: Array) -> tuple[Array, Array]
     return told, age
 
 
-def _steady(view_start: Array, jump: Array) -> Booleans:
+def _steady(view_start: Array, jump: Array) -> Mask:
     """Where the medians of the four samples before and of the four from here on do not differ by a jump."""
     around = pd.Series(view_start)
     after = around[::-1].rolling(4, min_periods=1).median()[::-1]
@@ -324,26 +317,3 @@ def _mode(values: Array) -> float:
         narrowest = int((values[half - 1 :] - values[: len(values) - half + 1]).argmin())
         values = values[narrowest : narrowest + half]
     return float(np.median(values))
-
-
-def stretches(values: npt.NDArray[Any]) -> Iterator[tuple[int, int]]:
-    """Start and end (exclusive) of each stretch of equal values."""
-    if len(values) == 0:
-        return
-    changes = (np.flatnonzero(values[1:] != values[:-1]) + 1).tolist()
-    yield from zip([0, *changes], [*changes, len(values)])
-
-
-def without_gaps(series: pd.Series) -> Iterator[pd.Series]:
-    """The parts of a series between its gaps."""
-    series = series.dropna().sort_index()
-    if len(series) < 2:
-        return
-    time = seconds(series.index)
-    parts = np.cumsum(np.diff(time, prepend=time[0]) > GAP * period_s(series.index))
-    yield from (series.iloc[first:last] for first, last in stretches(parts))
-
-
-def period_s(times: pd.Index) -> float:
-    """The sampling period [s]: the median distance of samples."""
-    return float(np.median(np.diff(seconds(times))))

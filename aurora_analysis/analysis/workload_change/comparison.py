@@ -28,11 +28,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from aurora_analysis.analysis.series import Array
 from aurora_analysis.analysis.sparkline import Sparkline, sparklines
 from aurora_analysis.analysis.statistics import adjusted
 from aurora_analysis.analysis.verdict import SEVERITIES, Severity, Verdict, by_severity
 from aurora_analysis.analysis.workload_change import matched_hours, weekly_variation
-from aurora_analysis.analysis.workload_change.matched_hours import Array, Sums
+from aurora_analysis.analysis.workload_change.matched_hours import Sums
 from aurora_analysis.analysis.workload_change.weekly_variation import WEEKS_NEEDED, Effect
 from aurora_analysis.tables import METRICS
 from aurora_analysis.window import Window

@@ -8,13 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from aurora_analysis.analysis.series import Array, Integers
 from aurora_analysis.analysis.statistics import jackknife_se
 from aurora_analysis.window import Window, zone
-
-Array = npt.NDArray[np.float64]
 
 DAYS_NEEDED = 3
 """With fewer days that match there is no interval."""
@@ -71,8 +69,8 @@ def _inside(hours: pd.DataFrame, window: Window, timezone: str) -> tuple[pd.Data
 def _sums(
     rows: pd.DataFrame,
     subjects: pd.MultiIndex,
-    day: npt.NDArray[np.int64],
-    hour: npt.NDArray[np.int64],
+    day: Integers,
+    hour: Integers,
     days: int,
 ) -> Sums:
     at = (subjects.get_indexer(pd.MultiIndex.from_frame(rows[subjects.names])), day, hour)

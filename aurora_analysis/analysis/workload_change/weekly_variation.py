@@ -13,19 +13,17 @@ from functools import reduce
 from operator import add
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import special, stats
 
-from aurora_analysis.analysis.workload_change.matched_hours import Array, Sums, log_ratio, row_mean
+from aurora_analysis.analysis.series import Array, Mask
+from aurora_analysis.analysis.workload_change.matched_hours import Sums, log_ratio, row_mean
 
 WEEKS_NEEDED = 5
 """The window and four earlier weeks: with fewer a spread from week to week would only look like one."""
 
 SIBLINGS_NEEDED = 5
 """With fewer others, one or two of them decide what all did."""
-
-Rows = npt.NDArray[np.bool_]
 
 KIN_NEEDED = 3
 """With fewer rows of a kind each stands alone."""
@@ -41,10 +39,10 @@ class Spread:
     variance: Array
     df: Array
 
-    def __getitem__(self, rows: Rows) -> Spread:
+    def __getitem__(self, rows: Mask) -> Spread:
         return Spread(self.variance[rows], self.df[rows])
 
-    def __setitem__(self, rows: Rows, other: Spread) -> None:
+    def __setitem__(self, rows: Mask, other: Spread) -> None:
         self.variance[rows], self.df[rows] = other.variance, other.df
 
 
@@ -80,7 +78,7 @@ class Against:
 
 
 def against_weeks(
-    now: Sums, weeks: Sequence[Sums], baseline: tuple[Sums, float] | None, kinds: Sequence[str], lone: Rows
+    now: Sums, weeks: Sequence[Sums], baseline: tuple[Sums, float] | None, kinds: Sequence[str], lone: Mask
 ) -> Against:
     """Each subject against its ordinary week, or against a baseline that lasted so many weeks.
 

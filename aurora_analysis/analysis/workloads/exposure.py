@@ -15,16 +15,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from aurora_analysis.analysis import workloads
-from aurora_analysis.analysis.series import seconds
-from aurora_analysis.analysis.undo_log.holders import stretches
-from aurora_analysis.analysis.workloads.rules import Array, Rules
+from aurora_analysis.analysis.series import Array, Mask, seconds, stretches
+from aurora_analysis.analysis.workloads.rules import Rules
 from aurora_analysis.window import Window
 
-Mask = npt.NDArray[np.bool_]
 Rule = Mapping[str, Sequence[str]]
 
 DIMENSIONS = {"user": "user", "host": "host", "database": "database", "digest": "sql"}

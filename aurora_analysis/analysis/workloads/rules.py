@@ -12,14 +12,11 @@ from collections.abc import Mapping, Sequence
 from fnmatch import translate
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from aurora_analysis.analysis.series import seconds
+from aurora_analysis.analysis.series import Array, Mask, seconds
 from aurora_analysis.engines.mysql import flavour
 from aurora_analysis.window import Window
-
-Array = npt.NDArray[np.float64]
 
 COLUMNS = ["started_at", "ended_at", "instance", "digest", "user", "host", "database", "tags", "thread_id"]
 """What exposures need of the slow queries."""
@@ -70,12 +67,12 @@ def _values(slow_queries: pd.DataFrame, field: str, instances: pd.DataFrame | No
     return nearest.set_index("index")["custom_endpoints"].reindex(slow_queries.index)
 
 
-def _all_fit(values: Mapping[str, pd.Series], rule: Mapping[str, Sequence[str]]) -> npt.NDArray[np.bool_]:
+def _all_fit(values: Mapping[str, pd.Series], rule: Mapping[str, Sequence[str]]) -> Mask:
     """Which executions fit a rule; what is missing fits nothing."""
     return np.logical_and.reduce([fits(values[field], globs) for field, globs in rule.items()])
 
 
-def fits(values: pd.Series, globs: Sequence[str]) -> npt.NDArray[np.bool_]:
+def fits(values: pd.Series, globs: Sequence[str]) -> Mask:
     """Which values fit one of the globs; of several values in one (`a, b`) one must."""
     pattern = re.compile("|".join(translate(glob) for glob in globs))
     known = {

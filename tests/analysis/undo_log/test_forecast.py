@@ -8,6 +8,7 @@ import pytest
 
 from aurora_analysis import Store, resources
 from aurora_analysis.analysis import workloads
+from aurora_analysis.analysis.series import stretches
 from aurora_analysis.analysis.undo_log import forecast, holders
 from aurora_analysis.errors import Error
 
@@ -98,7 +99,7 @@ def test_each_episode_is_predicted_from_the_others(cluster, holds, missed):
     runs = workloads.exposures(slow, shortest_s=10)
     found = holders.holders(history, holders.committed(commits), runs)
     who = found["run"].fillna(-1).to_numpy(dtype=int)
-    spans = [(a, b) for a, b in holders.stretches(who) if who[a] >= 0 and b - a >= holders.SHORTEST_RUN]
+    spans = [(a, b) for a, b in stretches(who) if who[a] >= 0 and b - a >= holders.SHORTEST_RUN]
     inside = [_predicted(found, commits, *span) for span in spans]
     assert len(spans) == holds
     assert inside.count(False) <= missed
