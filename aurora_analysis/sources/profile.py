@@ -2,7 +2,7 @@
 
 Standard library only: an analyst has it from a raw log in seconds, without a store.
 
-What bounds its memory: the shapes that `fingerprint.Statements` knows; `MOST` digests, of `MOST_TEXT` in all, with
+What bounds its memory: the shapes that `fingerprint.FingerprintCache` knows; `MOST` digests, of `MOST_TEXT` in all, with
 a row of their own, where the others share one row whose totals are exact; and `HELD` query times: quantiles are
 exact, so what is more than that waits in a temporary file.
 """
@@ -24,7 +24,7 @@ from itertools import chain, repeat
 from typing import IO, Any
 
 from aurora_analysis.engines.mysql import slow_log
-from aurora_analysis.engines.mysql.fingerprint import DEFAULT_MODE, SqlMode, Statement, Statements
+from aurora_analysis.engines.mysql.fingerprint import DEFAULT_MODE, FingerprintCache, SqlMode, Statement
 from aurora_analysis.engines.mysql.slow_log import Account, Entry
 from aurora_analysis.sources import log_files
 from aurora_analysis.window import Window
@@ -160,9 +160,9 @@ def _of_part(part: tuple[str, int, int], wanted: Wanted, mode: SqlMode) -> Profi
 
 
 @cache
-def _statements(mode: SqlMode) -> Statements:
+def _statements(mode: SqlMode) -> FingerprintCache:
     """What one process knows of the statements stays from log to log."""
-    return Statements(mode)
+    return FingerprintCache(mode)
 
 
 def _told(chunks: Iterable[bytes], tell: Callable[[int], None]) -> Iterator[bytes]:

@@ -38,7 +38,9 @@ class Digests:
     def add(self, identity: str, text: str) -> None:
         """Learn the digest of a statement's text: the slow log's, where the join key says that it is the same."""
         found = fingerprint.statement(text)
-        key = fingerprint.joined(text, self.by_key, cut_at=WHOLE) or fingerprint.join_key(found.fingerprint)
+        key = fingerprint.matching_key(text, self.by_key, cut_at=WHOLE) or fingerprint.join_key(
+            found.fingerprint
+        )
         self.by_id[identity] = (self.by_key.setdefault(key, found.digest), found.fingerprint)
 
     def digest(self, identity: str) -> str:

@@ -226,7 +226,7 @@ def _sound(sql: bytes, account: Account, mode: SqlMode) -> tuple[bytes, bool]:
     """A statement without the banner or the remains of another entry that follow it; and whether it was cut."""
     sql = _BANNER.sub(b"", sql).rstrip(b"\n")
     remains = _REMAINS.search(sql)
-    if remains and fingerprint.is_closed(sql[: remains.start()], mode):
+    if remains and fingerprint.quotes_are_closed(sql[: remains.start()], mode):
         _account_for_loss(sql[remains.start() :], account)
         sql = sql[: remains.start()]
     kept, marker, _ = sql.partition(MARKER)
@@ -354,7 +354,7 @@ def _length(queue: deque[bytes], mode: SqlMode) -> int:
     for length, piece in enumerate(queue, 1):
         text = text + _SEPARATOR + piece if text else piece
         ended = _ended_by_semicolon(text) or (length < len(queue) and _HEADER.match(queue[length]))
-        if ended and fingerprint.is_closed(text, mode):
+        if ended and fingerprint.quotes_are_closed(text, mode):
             return length
     return 0
 
@@ -391,7 +391,7 @@ class Event(NamedTuple):
 
 def events(entries: Iterable[Entry], mode: SqlMode = DEFAULT_MODE) -> Iterator[Event]:
     """The entries with their values read, their times in UTC and their statements' digests."""
-    statements = fingerprint.Statements(mode)
+    statements = fingerprint.FingerprintCache(mode)
     zoned = False
     for entry in entries:
         zoned = zoned or (entry.time is not None and _ZONED.fullmatch(entry.time) is not None)

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aurora_analysis.engines.mysql.fingerprint import (
+    FingerprintCache,
     SqlMode,
-    Statements,
     digest,
     fingerprint,
     kind,
@@ -92,12 +92,12 @@ POLICY = {
 def test_policy(expected, sql):
     """Each rule of the policy, by example."""
     assert fingerprint(sql) == expected
-    assert Statements()(sql.encode()) == statement(sql)
+    assert FingerprintCache()(sql.encode()) == statement(sql)
 
 
 def test_what_was_seen_before_does_not_matter():
     """A log's statements share what is known of shapes: commands of the protocol, comments and statements alike."""
-    known = Statements()
+    known = FingerprintCache()
     commands = [f"# administrator command: {name};" for name in ("Init DB", "Quit", "Ping")]
     for sql in [*commands, *itertools.chain(*POLICY.values()), *commands]:
         assert known(sql.encode()) == statement(sql)
@@ -132,7 +132,7 @@ def test_a_text_whose_quotes_do_not_balance_keeps_nothing_after_the_first(cut):
     found = statement(cut)
     assert not found.whole
     assert found.fingerprint == "select * from t where a = ?"
-    assert Statements()(cut.encode()) == found
+    assert FingerprintCache()(cut.encode()) == found
 
 
 def test_names_that_no_identifier_can_be_are_replaced():
@@ -193,7 +193,15 @@ def test_digest_is_stable():
 
 
 @pytest.mark.parametrize(
-    "module", ["aurora_analysis.engines.mysql.fingerprint", "aurora_analysis.sources.profile"]
+    "module",
+    [
+        *(
+            f"aurora_analysis.engines.mysql.fingerprint.{name}"
+            for name in ("canonical", "comments", "lexer", "server_digests")
+        ),
+        "aurora_analysis.engines.statement",
+        "aurora_analysis.sources.profile",
+    ],
 )
 def test_examples_in_docstrings_are_true(module):
     """What the docstrings show is what the functions return."""
@@ -213,7 +221,7 @@ def test_one_fingerprint_for_each_template():
     """On the generator's statements: no template is split, no two are merged."""
     r = random.Random(7)
     seen: dict[int, set[str]] = {}
-    known = Statements()
+    known = FingerprintCache()
     for template, (_, shape, table) in enumerate(generator.TEMPLATES):
         for _ in range(12):
             sql = shape(r, table)
@@ -240,7 +248,7 @@ def test_the_quick_way_is_the_lexers(sql, mode):
     assert KNOWN[mode](sql.encode()) == statement(sql, mode)
 
 
-KNOWN = {mode: Statements(mode) for mode in (SqlMode(), SqlMode(False), SqlMode(True, True))}
+KNOWN = {mode: FingerprintCache(mode) for mode in (SqlMode(), SqlMode(False), SqlMode(True, True))}
 
 SECRET = "s3cr3t"
 
@@ -278,12 +286,12 @@ def test_no_fragment_of_a_literal_survives(data, mode):
             assert not re.search("s3c|cr3|3t|73|33|31", found), text
 
 
-KNOWN_SAFE = {SqlMode(a, b): Statements(SqlMode(a, b)) for a in (True, False) for b in (True, False)}
+KNOWN_SAFE = {SqlMode(a, b): FingerprintCache(SqlMode(a, b)) for a in (True, False) for b in (True, False)}
 
 
 def test_what_is_remembered_is_bounded():
     """A log of ever new statements does not grow what is kept of them."""
-    known = Statements()
+    known = FingerprintCache()
     known.SHAPES = 10_000
     for n in range(1000):
         known(f"SELECT c{n} FROM t".encode())

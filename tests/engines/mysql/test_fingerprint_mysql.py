@@ -8,7 +8,13 @@ import pytest
 import slow_log_generator as generator
 from mysql_digests import AGREED_MYSQL, ANSWERS, DIFFERENT_MYSQL, generated, statements
 
-from aurora_analysis.engines.mysql.fingerprint import CUT_AT, DIFFERS_MYSQL, fingerprint, join_key, joined
+from aurora_analysis.engines.mysql.fingerprint import (
+    CUT_AT,
+    DIFFERS_MYSQL,
+    fingerprint,
+    join_key,
+    matching_key,
+)
 
 TOLD = json.loads(ANSWERS.read_text())
 DIGESTS = dict(zip(statements(), TOLD["places"], strict=True))
@@ -26,7 +32,7 @@ def test_the_join_key_finds_a_digest_text_that_was_cut(cut_at):
     """Every one of MySQL's texts finds its statement by the key, and none a wrong one."""
     texts = {TOLD["texts"][DIGESTS[sql]]: join_key(fingerprint(sql)) for sql in generated()}
     keys = set(texts.values())
-    assert [joined(text.encode()[:cut_at].decode(), keys, cut_at=cut_at) for text in texts] == list(
+    assert [matching_key(text.encode()[:cut_at].decode(), keys, cut_at=cut_at) for text in texts] == list(
         texts.values()
     )
 
@@ -35,11 +41,11 @@ def test_hard_texts_join_to_their_own_statement_or_to_none():
     """Texts that end with a list are not cut; a text with a back-tick inside a name, which MySQL does not double, is of none."""
     hard = {sql: TOLD["texts"][DIGESTS[sql]] for pair in AGREED_MYSQL for sql in pair}
     keys = {join_key(fingerprint(sql)) for sql in hard}
-    found = {sql: joined(text, keys) for sql, text in hard.items()}
+    found = {sql: matching_key(text, keys) for sql, text in hard.items()}
     assert {sql for sql, key in found.items() if key not in (join_key(fingerprint(sql)), None)} == set()
     assert sum(key is None for key in found.values()) <= 0.02 * len(found)
-    assert joined("SELECT ?, ...", {"select?+", "select?+froma"}) == "select?+"
-    assert joined("SELECT `a`b` FROM `t`", {"select?", "selectafromt"}) is None
+    assert matching_key("SELECT ?, ...", {"select?+", "select?+froma"}) == "select?+"
+    assert matching_key("SELECT `a`b` FROM `t`", {"select?", "selectafromt"}) is None
 
 
 @pytest.mark.parametrize("pair", AGREED_MYSQL, ids=" | ".join)

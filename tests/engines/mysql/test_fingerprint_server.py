@@ -9,7 +9,7 @@ import pytest
 import slow_log_generator as generator
 from mysql_digests import AGREED, DIFFERENT, generated, observed
 
-from aurora_analysis.engines.mysql.fingerprint import CUT_AT, DIFFERS, fingerprint, join_key, joined
+from aurora_analysis.engines.mysql.fingerprint import CUT_AT, DIFFERS, fingerprint, join_key, matching_key
 from aurora_analysis.lab import server
 
 pytestmark = pytest.mark.real
@@ -62,7 +62,8 @@ def test_the_join_key_finds_a_digest_text_that_was_cut(counted, cut_at):
     keys = {join_key(fingerprint(sql)) for sql, _, _ in counted}
     texts = {text: join_key(fingerprint(sql)) for sql, _, text in counted}
     found = [
-        (joined(text.encode()[:cut_at].decode(), keys, cut_at=cut_at), key) for text, key in texts.items()
+        (matching_key(text.encode()[:cut_at].decode(), keys, cut_at=cut_at), key)
+        for text, key in texts.items()
     ]
     assert all(one in (key, None) for one, key in found)
     assert sum(one == key for one, key in found) >= 0.98 * len(texts)

@@ -1,0 +1,123 @@
+"""The fast path for logs: each shape of a text is lexed once.
+
+A *shape* is what a few passes of `re` make of a text: literals and runs of literals removed, all else kept. Texts of
+one shape have one fingerprint; one fingerprint may have several shapes. Texts that the passes cannot handle safely
+(a stray quote, a quote between back-ticks) are lexed each time.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from aurora_analysis.engines.mysql.fingerprint.canonical import ADMINISTRATOR, statement
+from aurora_analysis.engines.mysql.fingerprint.lexer import DEFAULT_MODE, PLAIN, SqlMode, quoted
+from aurora_analysis.engines.statement import Statement
+
+
+class FingerprintCache:
+    """Fingerprints of a log's statements, by shape.
+
+    It is emptied when it takes more than `SHAPES` bytes, so that a log of ever new statements cannot grow it.
+    """
+
+    SHAPES = 24 * 2**20
+
+    def __init__(self, mode: SqlMode = DEFAULT_MODE) -> None:
+        self._mode = mode
+        self._single, self._strings, self._careful = _strings(mode, "'"), _strings(mode), _careful(mode)
+        self._ticks = (b"`", b'"') if mode.ansi_quotes else (b"`",)
+        self._known: dict[bytes, Statement] = {}
+        self._size = 0
+
+    def __call__(self, sql: bytes) -> Statement:
+        """Return the fingerprint and digest of one statement, given as the log's bytes."""
+        shape = self._shape(sql)
+        known = self._known.get(shape) if shape is not None else None
+        if known is None:
+            known = statement(sql.decode("utf-8", "replace"), self._mode)
+            self._remember(shape, known)
+        return known
+
+    def _shape(self, sql: bytes) -> bytes | None:
+        if b"\x01" in sql or b"\x02" in sql or sql.startswith(_ADMINISTRATOR):
+            return None
+        if b"$" in sql and _DOLLARS.search(sql):
+            return None
+        bare = self._bare(sql)
+        if b"'" in bare or (b'"' in bare and not self._mode.ansi_quotes):
+            return None
+        return _LIST.sub(b"\x02", _NUMBER.sub(b"\x01", _ROWS.sub(b"(\x02)", bare)))
+
+    def _bare(self, sql: bytes) -> bytes:
+        """Return the text without its strings and comments.
+
+        The quick way takes every quote as one that opens or closes a string. It errs only if a quote stands in a
+        comment or in a quoted name. The first such quote leaves the start of its comment or name in the bare text
+        with a string inside; then the careful way looks at every token.
+        """
+        bare = sql
+        if b'"' in sql:
+            bare = self._strings.sub(b"\x01", sql)
+        elif b"'" in sql:
+            bare = self._single.sub(b"\x01", sql)
+        if b"#" in bare or (b"/" in bare and b"/*" in bare) or (b"-" in bare and b"--" in bare):
+            clean = _COMMENT.sub(b" ", bare)
+            if _OPENED.search(clean) or any(clean.count(tick) != bare.count(tick) for tick in self._ticks):
+                return self._careful.sub(_bare_part, sql)
+            bare = clean
+        for tick in self._ticks:
+            if tick in bare and b"\x01" in b"".join(bare.split(tick)[1::2]):
+                return self._careful.sub(_bare_part, sql)
+        return bare
+
+    def _remember(self, shape: bytes | None, known: Statement) -> None:
+        if shape is None:
+            return
+        self._size += len(shape) + len(known.fingerprint) + 200
+        if self._size > self.SHAPES:
+            self._known.clear()
+            self._size = 0
+        self._known[shape] = known
+
+
+_ADMINISTRATOR = ADMINISTRATOR.encode()
+_DOLLARS = re.compile(rb"\$\w*\$")
+
+# The passes that make a shape. \x01 stands for a literal, \x02 for several literals.
+
+_NUMBER = re.compile(
+    rb"[0-9](?<![\w$\x80-\xff][0-9])"
+    rb"(?:(?<=0)[xX][0-9a-fA-F]+|(?<=0)[bB][01]+|[0-9]*\.?[0-9]*(?:[eE][-+]?[0-9]+)?)(?![\w$\x80-\xff])"
+)
+_UNSIGNED = r"0[xX][0-9a-fA-F]++|[0-9]++(?:\.[0-9]*+(?:[eE][-+]?[0-9]++)?|[eE][-+]?[0-9]++)?"
+_ITEM = rf"(?:\x01|{_UNSIGNED}|NULL|null|[-+](?:{_UNSIGNED}))\s*+"
+_ROW = rf"\(\s*+{_ITEM}(?:,\s*+{_ITEM})++\)"
+_ROWS = re.compile(rf"{_ROW}(?:\s*+,\s*+{_ROW})*+".encode())
+_LIST = re.compile(rb"\x01(?:\s*,\s*(?:[-+]?\x01|NULL\b|null\b))+")
+_COMMENT = re.compile(
+    rb"""/\*(?!M?!)[^\x01'"]*?(?:\*/|\Z)|--(?=[\s\x00-\x1f]|\Z)[^\n\x01'"]*(?=\n|\Z)|\#[^\n\x01'"]*(?=\n|\Z)"""
+)
+"""A comment without a quote in it."""
+_OPENED = re.compile(rb"/\*(?!M?!)|--(?=[\s\x00-\x1f]|\Z)|\#")
+
+
+@cache
+def _strings(mode: SqlMode, quotes: str = "'\"") -> re.Pattern[bytes]:
+    """Match strings in these quotes; a pattern that starts with a single character is faster."""
+    quotes = quotes.replace('"', "") if mode.ansi_quotes else quotes
+    return re.compile("|".join(quoted(quote, mode) for quote in quotes).encode(), re.DOTALL)
+
+
+@cache
+def _careful(mode: SqlMode) -> re.Pattern[bytes]:
+    """Match a string, a quoted name (group 1) or a comment (group 2)."""
+    tick, double = quoted("`", PLAIN), quoted('"', PLAIN if mode.ansi_quotes else mode)
+    strings, names = ([], [tick, double]) if mode.ansi_quotes else ([double], [tick])
+    comment = r"/\*(?!M?!)(?:.*?\*/|.*+)|--(?=[\s\x00-\x1f]|\Z)[^\n]*|\#[^\n]*"
+    either = "|".join([quoted("'", mode), *strings, f"({'|'.join(names)})", f"({comment})"])
+    return re.compile(either.encode(), re.DOTALL)
+
+
+def _bare_part(found: re.Match[bytes]) -> bytes:
+    return (b"\x01", found[0], b" ")[found.lastindex or 0]
