@@ -1,7 +1,7 @@
-"""Builds a report: all notebooks for a window of each cluster, their pages, and one index of the findings.
+"""Build a report: run all notebooks for a window of each cluster, write their pages and an index of the findings.
 
-It is built in a folder beside its place and moved there at the end, so that whoever looks sees the earlier report
-or the new one, and never half of one. All notebooks read the store at the same versions, which it records.
+The report is built in a folder beside its destination and moved there at the end, so that a reader sees the earlier
+report or the new one, never half of one. All notebooks read the store at the same recorded versions.
 """
 
 from __future__ import annotations
@@ -13,30 +13,50 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from aurora_analysis import __version__, resources
+from aurora_analysis import __version__, executors, resources
 from aurora_analysis.errors import Error
 from aurora_analysis.report import history, index, record, runner, statements, suite
 from aurora_analysis.store import Store
 from aurora_analysis.window import Window, zone
 
 DAYS = 7
-"""The window where none is named: the newest days that the store holds of a cluster."""
+"""Length of the default window: the newest days that the store holds for a cluster."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a report is to say. What is left empty is the sample, every cluster, the newest week, every notebook.
+    """The options of a report. Defaults: the sample store, all its clusters, the newest seven days, all notebooks.
 
-    `window` is that of all clusters; `windows` are those of single ones, as an earlier report recorded them.
-    `versions` are the tables' versions to read; None is the newest. `keep_going`: a cluster of which nothing can be
-    read is told in the report, and the others still run. `settings` is the file of those that notebooks read.
+    Attributes
+    ----------
+    store
+        Folder or s3:// prefix.
+    clusters
+        Cluster names.
+    window
+        The window of all clusters.
+    windows
+        Windows by cluster, as an earlier report recorded them.
+    notebooks
+        Names of the suite's notebooks, or paths.
+    timezone
+        Time zone for readers; data stay UTC.
+    parameters
+        Notebook parameters as text.
+    versions
+        Table versions to read; None reads the newest.
+    keep_going
+        If True, the report flags a cluster that cannot be read and goes on with the others.
+    settings
+        Settings file that the notebooks read.
     """
 
     store: str = ""
@@ -51,62 +71,128 @@ class Request:
     settings: str = ""
 
 
-def requested(asked: Mapping[str, Any], run: Mapping[str, Any]) -> Request:
-    """The request as asked; where nothing is, as an earlier `run` recorded it, on the versions that it read."""
-    recorded = {
-        name: run[name]
-        for name in ("store", "windows", "notebooks", "timezone", "parameters", "versions")
-        if run
-    }
+@dataclass(frozen=True)
+class Execution:
+    """How a report runs.
+
+    Attributes
+    ----------
+    jobs
+        Notebooks that run at the same time; 0 means one per CPU.
+    timeout_s
+        Time limit for one cell [s].
+    done
+        Called with each outcome as it is finished.
+    executor
+        Opens the executor for a number of jobs.
+    """
+
+    jobs: int = 0
+    timeout_s: float = 600.0
+    done: Callable[[runner.Outcome], None] = lambda outcome: None
+    executor: Callable[[int], AbstractContextManager[Executor]] = executors.processes
+
+
+def requested(options: Mapping[str, Any], run: Mapping[str, Any]) -> Request:
+    """Return the request: the given options, and an earlier `run`'s record for everything not given.
+
+    Parameters
+    ----------
+    options
+        Fields of `Request`; empty values count as not given.
+    run
+        The run that an earlier findings.json recorded, or empty.
+
+    Returns
+    -------
+    Request
+        If there is a `run`, it reads the versions that the run read.
+    """
+    names = ("store", "windows", "notebooks", "timezone", "parameters", "versions")
+    recorded = {name: run[name] for name in names if run}
     clusters = {"clusters": list(run["windows"])} if run else {}
-    return Request(**recorded | clusters | {name: value for name, value in asked.items() if value})
+    return Request(**recorded | clusters | {name: value for name, value in options.items() if value})
 
 
 def report(
-    request: Request,
-    output: Path,
-    *,
-    archived: bool = False,
-    jobs: int | None = None,
-    timeout_s: float = 600.0,
-    now: datetime | None = None,
-    done: Callable[[runner.Outcome], None] = lambda outcome: None,
+    request: Request, output: Path, *, archived: bool = False, execution: Execution | None = None
 ) -> tuple[dict[str, Any], Path]:
-    """Make the report in the folder `output`, or `archived` in a folder of its own there.
+    """Build a report in a folder.
 
-    Returns its record, which is what findings.json holds, and its folder.
+    Parameters
+    ----------
+    request
+        What to report.
+    output
+        The report's folder, or the archive's.
+    archived
+        If True, the report gets a folder of its own inside `output`.
+    execution
+        How to run it.
+
+    Returns
+    -------
+    document : dict
+        The content of findings.json.
+    folder : Path
+        The report's folder.
     """
+    execution = execution or Execution()
     zone(request.timezone)
     store = _opened(request)
     chosen = suite.notebooks(request.notebooks)
     values = suite.checked(chosen, request.parameters)
     clusters = _clusters(request, store)
-    run = _run(request, store, clusters, chosen, now or datetime.now(UTC)) | {"archived": archived}
+    run = _run(request, store, clusters, chosen, datetime.now(UTC)) | {"archived": archived}
     output = _own_folder(output / _place(request, run) if archived else output)
+    readable = [cluster for cluster in clusters if not cluster["error"]]
     with _built(output) as folder:
         tasks = [
-            runner.Task(
-                notebook, folder, _manifest(run, cluster, notebook, values[notebook]), timeout_s=timeout_s
-            )
-            for cluster in clusters
-            if not cluster["error"]
+            _task(notebook, _manifest(run, cluster, notebook, values[notebook]), request, execution)
+            for cluster in readable
             for notebook in chosen
-            if len(chosen) == 1
-            or suite.concerns(notebook, store, cluster["cluster"], Window(cluster["start"], cluster["end"]))
+            if len(chosen) == 1 or _concerns(notebook, store, cluster)
         ]
-        environment = {"AURORA_ANALYSIS_VERSIONS": json.dumps(run["versions"])}
-        if request.settings:
-            environment["AURORA_ANALYSIS_CONFIG"] = str(Path(request.settings).resolve())
-        outcomes = runner.run(tasks, jobs=jobs or os.cpu_count() or 1, environment=environment, done=done)
-        readable = [cluster for cluster in clusters if not cluster["error"]]
+        outcomes = _run_all(tasks, folder, execution)
         statements.write(folder, store, readable, outcomes)
-        told = index.record(run, clusters, outcomes)
-        index.write(folder, told)
-    return told, output
+        document = index.record(run, clusters, outcomes)
+        index.write(folder, document)
+    return document, output
+
+
+def _concerns(notebook: Path, store: Store, cluster: Mapping[str, Any]) -> bool:
+    return suite.concerns(notebook, store, cluster["cluster"], Window(cluster["start"], cluster["end"]))
+
+
+def _task(notebook: Path, manifest: Mapping[str, Any], request: Request, execution: Execution) -> runner.Task:
+    environment = {"AURORA_ANALYSIS_VERSIONS": json.dumps(manifest["versions"])}
+    if request.settings:
+        environment["AURORA_ANALYSIS_CONFIG"] = str(Path(request.settings).resolve())
+    return runner.Task(notebook.stem, notebook.read_bytes(), manifest, execution.timeout_s, environment)
+
+
+def _run_all(tasks: Sequence[runner.Task], folder: Path, execution: Execution) -> list[runner.Outcome]:
+    """Run the tasks, and write each page into the folder as it arrives."""
+
+    def keep(page: runner.Page) -> None:
+        _write(page, folder)
+        execution.done(page.outcome)
+
+    with execution.executor(execution.jobs or os.cpu_count() or 1) as executor:
+        return runner.run(tasks, executor, keep)
+
+
+def _write(page: runner.Page, folder: Path) -> None:
+    """Write a page and its notebook; a worker that ended early has left neither."""
+    if page.html:
+        place = folder / page.outcome.place
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.with_name(f"{place.name}.ipynb").write_bytes(page.notebook)
+        place.with_name(f"{place.name}.html").write_bytes(page.html)
 
 
 def _place(request: Request, run: Mapping[str, Any]) -> str:
-    """The name of the report's folder in an archive: a part of the clusters or notebooks does not replace the whole."""
+    """Name the report's folder in an archive; a report of some clusters or notebooks must not replace the whole week's."""
     parts = [*([] if request.keep_going else request.clusters), *(run["notebooks"] * bool(request.notebooks))]
     return "-".join(
         [history.span(run), *(quote(Path(part).stem, safe="").replace(".", "%2E") for part in parts)]
@@ -114,7 +200,7 @@ def _place(request: Request, run: Mapping[str, Any]) -> str:
 
 
 def _opened(request: Request) -> Store:
-    """The store at fixed versions: what is written while the report runs does not reach it."""
+    """Open the store at fixed versions, so that writes during the report do not change what it reads."""
     newest = Store(request.store)
     location = newest.location if "://" in newest.location else str(Path(newest.location).resolve())
     versions = newest.versions() if request.versions is None else request.versions
@@ -122,19 +208,17 @@ def _opened(request: Request) -> Store:
 
 
 def _clusters(request: Request, store: Store) -> list[dict[str, Any]]:
-    """What the report says of each cluster: its window and what was read of it, or why nothing was."""
+    """Describe each cluster: its window and what the store holds for it, or why it cannot be read."""
     clusters = list(dict.fromkeys(request.clusters)) or store.clusters()
     if not clusters:
-        raise Error(f"The store {store.location} is empty: fetch, ingest or record something first.")
+        raise Error(f"The store {store.location} is empty. Run fetch, ingest or lab record first.")
     return [_cluster_or_error(request, store, cluster) for cluster in clusters]
 
 
 def _cluster_or_error(request: Request, store: Store, cluster: str) -> dict[str, Any]:
     try:
         return _cluster(store, cluster, _window(request, cluster, store.span(cluster)))
-    except (
-        Exception
-    ) as problem:  # a table that cannot be read fails in any way; the others are still reported
+    except Exception as problem:  # a broken table can fail in any way; the other clusters are still reported
         if not request.keep_going:
             raise
         start, end = _bounds(request.window) if request.window else ("", "")
@@ -157,10 +241,11 @@ def _run(
     chosen: Sequence[Path],
     now: datetime,
 ) -> dict[str, Any]:
-    """What was asked for and what was read: enough to run it again."""
+    """Record the request and the versions read: enough to run the report again."""
     return {
         "id": f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
         "store": store.location,
+        "sample": record.is_sample(store.location),
         "versions": {name: n for name, n in store.versions().items() if name not in record.TABLES},
         "windows": {
             cluster["cluster"]: [cluster["start"], cluster["end"]]
@@ -207,6 +292,7 @@ def _manifest(
         "run_id": run["id"],
         "notebook": notebook.stem,
         "cluster": cluster["cluster"],
+        "sample": run["sample"],
         "simulated": cluster["simulated"],
         "compressed": cluster["compressed"],
         "parameters": standard | dict(values),
@@ -215,38 +301,40 @@ def _manifest(
 
 
 def git_sha() -> str:
-    """The commit of the checkout that the package runs from, marked where it was changed; empty where installed."""
+    """Return the checkout's commit, with `-dirty` if it has changes; empty for an installed package."""
     root = resources.PACKAGE.parent
     if not (root / ".git").exists():
         return ""
-    asked = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
 
 
 def _own_folder(output: Path) -> Path:
-    """Where the report goes: a new or empty folder, or that of an earlier report; nothing else is replaced."""
+    """Return the report's folder: new, empty, or an earlier report's; refuse to replace anything else."""
     output = output.resolve()
     if output.is_dir() and any(output.iterdir()):
         try:
             index.recorded(output)
         except Error:
-            raise Error(f"{output} holds something else than a report: name another folder.") from None
+            raise Error(f"{output} contains something other than a report. Choose another folder.") from None
     elif output.exists() and not output.is_dir():
-        raise Error(f"{output} is a file: name a folder.")
+        raise Error(f"{output} is a file. Choose a folder.")
     return output
 
 
 @contextmanager
 def _built(output: Path) -> Iterator[Path]:
-    """A folder beside `output` that takes its place if all goes well, and vanishes if not."""
+    """Open a folder that replaces `output` on success and is removed on failure."""
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
     except OSError as problem:
-        raise Error(f"Cannot write to {output.parent}: {problem.strerror}. Name another --output.") from None
+        raise Error(
+            f"Cannot write to {output.parent}: {problem.strerror}. Choose another --output."
+        ) from None
     try:
         new = beside / "new"
         new.mkdir()
@@ -257,7 +345,7 @@ def _built(output: Path) -> Iterator[Path]:
 
 
 def _put(new: Path, output: Path, beside: Path) -> None:
-    """Move a report to its place and the earlier one out of it; another run may do the same at the same moment."""
+    """Move the earlier report out and the new one in; another run may do the same at the same moment."""
     for attempt in range(ATTEMPTS):
         old = beside / f"old-{attempt}"
         try:
@@ -265,17 +353,17 @@ def _put(new: Path, output: Path, beside: Path) -> None:
                 output.rename(old)
             new.rename(output)
             return
-        except OSError:  # the other run came between our two moves: its report is there now, or has just gone
+        except OSError:  # another run moved between our two moves: try again
             continue
         finally:
             if old.exists() and not output.exists():
                 with suppress(OSError):
                     old.rename(output)
-    raise Error(f"Other reports took the place {output} {ATTEMPTS} times: name another --output.")
+    raise Error(f"Other runs wrote {output} {ATTEMPTS} times in a row. Choose another --output.")
 
 
 ATTEMPTS = 20
-"""How often a report is put into its place again when another came between."""
+"""Number of attempts to move a report into place while other runs write the same folder."""
 
 
 def _bounds(window: Window) -> list[str]:
@@ -283,5 +371,5 @@ def _bounds(window: Window) -> list[str]:
 
 
 def _named(notebook: Path) -> str:
-    """As `--notebook` takes it: by name where it is of the suite."""
+    """Name a notebook as `--notebook` accepts it: a name of the suite, or a path."""
     return notebook.stem if notebook.parent == resources.notebooks() else str(notebook)

@@ -136,7 +136,8 @@ def recorded(path: Path) -> dict[str, Any]:
         raise Error(
             f"{file} is of a newer aurora-analysis (schema {told['schema']}): upgrade aurora-analysis."
         )
-    return told["run"]
+    run: dict[str, Any] = told["run"]
+    return run
 
 
 def exit_code(told: Mapping[str, Any], fail_on: str | None) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 
 from aurora_analysis.errors import Error
 from aurora_analysis.report import build, history, index, record
+from aurora_analysis.report.runner import Outcome
 from aurora_analysis.store import Store
 
 DEFAULT = "report"
@@ -41,40 +42,70 @@ def place(output: str, archive: str, client: Callable[[], Any]) -> Place:
 
 
 def report(
-    request: build.Request, where: Place, *, recorded: bool = False, **how: Any
+    request: build.Request,
+    where: Place,
+    *,
+    recorded: bool = False,
+    jobs: int | None = None,
+    timeout_s: float = 600.0,
+    done: Callable[[Outcome], None] = lambda outcome: None,
 ) -> tuple[dict[str, Any], str]:
-    """Make a report and put it where it goes; returns its record and the address of its front page.
+    """Build a report and publish it.
 
-    `recorded`: its findings go into the store too. The rest of the options is that of `build.report`.
+    Parameters
+    ----------
+    request
+        What to report.
+    where
+        Where to publish it.
+    recorded
+        If True, write the findings into the store, too.
+    jobs
+        Notebooks that run at the same time; None means one per CPU.
+    timeout_s
+        Time limit for one cell [s].
+    done
+        Called with each outcome as it is finished.
+
+    Returns
+    -------
+    document : dict
+        The content of findings.json.
+    address : str
+        Path or s3:// address of index.html.
     """
     if recorded:
         record.check(Store(request.store).location)
-    made = _in_bucket if where.in_bucket else _in_folder
-    told, page = made(request, where, how)
+    publish = _to_bucket if where.in_bucket else _to_folder
+    document, page = publish(request, where, build.Execution(jobs or 0, timeout_s, done))
     if recorded:
-        record.write(Store(told["run"]["store"]), told)
-    return told, page
+        record.write(Store(document["run"]["store"]), document)
+    return document, page
 
 
-def _in_folder(request: build.Request, where: Place, how: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def _to_folder(
+    request: build.Request, where: Place, execution: build.Execution
+) -> tuple[dict[str, Any], str]:
     root = Path(where.address)
-    told, folder = build.report(request, root, archived=where.archived, **how)
+    document, folder = build.report(request, root, archived=where.archived, execution=execution)
     if where.archived:
         history.write(root)
-    return told, str(folder / index.PAGE)
+    return document, str(folder / index.PAGE)
 
 
-def _in_bucket(request: build.Request, where: Place, how: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def _to_bucket(
+    request: build.Request, where: Place, execution: build.Execution
+) -> tuple[dict[str, Any], str]:
     with tempfile.TemporaryDirectory(prefix="aurora-analysis-") as scratch:
         root = Path(scratch) / "report"
         bucket = Bucket.at(where)
-        told, folder = build.report(request, root, archived=where.archived, **how)
+        document, folder = build.report(request, root, archived=where.archived, execution=execution)
         name = f"{folder.name}/" if where.archived else ""
         bucket.replace(folder, name)
         if where.archived:
             bucket.fetch_records(root)
             bucket.put(history.write(root), index.PAGE)
-        return told, f"{where.address}/{name}{index.PAGE}"
+        return document, f"{where.address}/{name}{index.PAGE}"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -25,10 +26,21 @@ TABLES = ("runs", "findings")
 TEXTS = ("notebook", "page", "topic", "subject", "level", "severity", "sentence", "evidence", "action")
 
 
+def is_sample(location: str) -> bool:
+    """Return whether a store's location is the bundled sample."""
+    return "://" not in location and Path(location).resolve() == resources.sample().resolve()
+
+
 def check(location: str) -> None:
-    """The sample is the same for everyone: nothing is recorded in it."""
-    if location == str(resources.sample()):
-        raise Error("The sample is not written to: name a store of your own with --store, or leave --record.")
+    """Refuse to record findings in the bundled sample, which is the same for every user.
+
+    Raises
+    ------
+    Error
+        If `location` is the sample.
+    """
+    if is_sample(location):
+        raise Error("The bundled sample is read-only. Name your own store with --store, or omit --record.")
 
 
 def write(store: Store, told: Mapping[str, Any]) -> None:

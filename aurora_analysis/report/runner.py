@@ -1,20 +1,20 @@
-"""Runs notebooks in a pool of processes: each with its own kernel, a time limit, and a manifest in its metadata.
+"""Run notebooks on an executor: each with its own kernel, a time limit, and a manifest in its metadata.
 
-A notebook that fails or hangs is an outcome like any other: what ran until then is kept.
+A notebook that fails or hangs yields a page like any other: everything that ran before is on it. Workers write nothing
+into the report's folder; pages come back as bytes.
 """
 
 from __future__ import annotations
 
 import copy
 import logging
-import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,33 +27,62 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import remove_error_markers
+from traitlets import Dict as DictTrait
 from traitlets.config import Config
 
 from aurora_analysis.analysis.verdict import MIME_TYPE, SPARKLINE, Verdict
 from aurora_analysis.report import html
 
 MANIFEST = "aurora_analysis"
-"""Where the manifest stands in a notebook's metadata."""
+"""Key of the manifest in a notebook's metadata."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One notebook for one cluster: where its page goes, and the manifest that says all else."""
+    """One notebook to run for one cluster; plain data, so that any process or machine can run it.
 
-    notebook: Path
-    folder: Path
+    Attributes
+    ----------
+    notebook
+        The notebook's name, without suffix.
+    source
+        The notebook file's bytes.
+    manifest
+        What the page records about its run, the parameters included.
+    timeout_s
+        Time limit for one cell [s].
+    environment
+        Environment variables of the kernel, in addition to those of its worker.
+    """
+
+    notebook: str
+    source: bytes
     manifest: Mapping[str, Any]
     timeout_s: float
-
-    @property
-    def place(self) -> str:
-        """Where in the report its page is."""
-        return place(self.manifest["cluster"], self.notebook.stem)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a task. `error` is empty where it ran to its end; findings are verdicts as plain data."""
+    """The result of a task.
+
+    Attributes
+    ----------
+    cluster, notebook
+        What ran.
+    title
+        The notebook's first heading.
+    seconds
+        Run time [s].
+    error
+        What stopped the notebook, in one line; empty if it ran to its end.
+    findings
+        Verdicts as plain data, in the notebook's order.
+    sparklines
+        Sparklines as plain data.
+    parameters
+        The parameters that the notebook got.
+    """
 
     cluster: str
     notebook: str
@@ -66,63 +95,64 @@ class Outcome:
 
     @property
     def place(self) -> str:
-        """Where in the report its page is."""
+        """The page's path in the report, without suffix."""
         return place(self.cluster, self.notebook)
 
 
+@dataclass(frozen=True)
+class Page:
+    """A task's outcome with its files as bytes; both are empty if the worker itself ended early.
+
+    Attributes
+    ----------
+    outcome
+        The result of the task.
+    html
+        The page [UTF-8].
+    notebook
+        The executed notebook [UTF-8 JSON].
+    """
+
+    outcome: Outcome
+    html: bytes = b""
+    notebook: bytes = b""
+
+
 def place(cluster: str, notebook: str) -> str:
-    """The address of a page in its report, without suffix; a cluster's name cannot lead out of the folder."""
+    """Return the path of a page in its report, without suffix; no cluster name can lead out of the folder."""
     folder = quote(cluster, safe="")
     return f"{folder.replace('.', '%2E') if not folder.strip('.') else folder}/{notebook}"
 
 
-def run(
-    tasks: Sequence[Task], *, jobs: int, environment: Mapping[str, str], done: Callable[[Outcome], None]
-) -> list[Outcome]:
-    """Run all tasks, at most `jobs` at a time, and tell of each as it is done; outcomes in the tasks' order."""
-    with tempfile.TemporaryDirectory(prefix="aurora-analysis-") as scratch:
-        pool = ProcessPoolExecutor(
-            jobs,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_settle,
-            initargs=({**environment, "TMPDIR": scratch},),
-        )
-        try:
-            return _run_in(pool, tasks, done)
-        except BaseException:
-            # An interrupted report does not wait for a cell; a kernel ends when its worker has.
-            for worker in multiprocessing.active_children():
-                worker.terminate()
-            raise
-        finally:
-            pool.shutdown(cancel_futures=True)
+def run(tasks: Sequence[Task], executor: Executor, keep: Callable[[Page], None]) -> list[Outcome]:
+    """Run all tasks on an executor and hand each page to `keep` as soon as it is done.
 
+    Parameters
+    ----------
+    tasks
+        What to run; each pair of cluster and notebook at most once.
+    executor
+        Where to run it.
+    keep
+        Called in this process, in order of completion. Pages are not held in memory after the call.
 
-def _run_in(
-    pool: ProcessPoolExecutor, tasks: Sequence[Task], done: Callable[[Outcome], None]
-) -> list[Outcome]:
-    waiting = {pool.submit(execute, task): task for task in tasks}
+    Returns
+    -------
+    list of Outcome
+        In the order of `tasks`.
+    """
+    waiting = {executor.submit(execute, task): task for task in tasks}
     outcomes: dict[str, Outcome] = {}
-    for future in as_completed(waiting):
-        outcome = _outcome(waiting[future], future)
-        outcomes[outcome.place] = outcome
-        done(outcome)
-    return [outcomes[task.place] for task in tasks]
+    for future in as_completed(set(waiting)):
+        page = _page(waiting.pop(future), future)
+        outcomes[page.outcome.place] = page.outcome
+        keep(page)
+    return [outcomes[place(task.manifest["cluster"], task.notebook)] for task in tasks]
 
 
-def _settle(environment: Mapping[str, str]) -> None:
-    """A worker's kernels see this environment; what goes wrong is told by outcomes, not by papermill's log."""
-    os.environ.update({**THRIFTY, **environment})
-    tempfile.tempdir = environment["TMPDIR"]
-    logging.getLogger("papermill").setLevel(logging.CRITICAL)
-
-
-THRIFTY = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
-"""Kernels give back what they freed: a third less memory on millions of rows. The cores have a kernel each already."""
-
-
-def execute(task: Task) -> Outcome:
-    """Run one notebook; keep it with its page, whatever became of it."""
+def execute(task: Task) -> Page:
+    """Run one notebook and return its page, also if the notebook fails."""
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # the outcome reports what goes wrong
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         notebook, error = _executed(task, Path(scratch))
@@ -132,45 +162,56 @@ def execute(task: Task) -> Outcome:
         verdicts, error = [], error or f"a finding is not a verdict: {problem}"
     outcome = Outcome(
         cluster=task.manifest["cluster"],
-        notebook=task.notebook.stem,
-        title=html.title(notebook) or task.notebook.stem,
+        notebook=task.notebook,
+        title=html.title(notebook) or task.notebook,
         seconds=round(time.monotonic() - began, 1),
         error=error,
         findings=[verdict.to_dict() for verdict in verdicts],
-        sparklines=[dict(told) for told in _shown(notebook, SPARKLINE)],
+        sparklines=[dict(shown) for shown in _shown(notebook, SPARKLINE)],
         parameters=task.manifest["parameters"],
     )
-    _keep(task, notebook, outcome)
-    return outcome
+    notebook.metadata[MANIFEST]["error"] = error
+    page = html.page(notebook, outcome.findings)
+    return Page(outcome, page.encode(), f"{nbformat.writes(notebook)}\n".encode())
 
 
 def findings(notebook: nbformat.NotebookNode) -> list[Verdict]:
-    """The verdicts that an executed notebook shows, in its order."""
-    return [Verdict(**told) for told in _shown(notebook, MIME_TYPE)]
+    """Return the verdicts that an executed notebook shows, in its order."""
+    return [Verdict(**shown) for shown in _shown(notebook, MIME_TYPE)]
 
 
 def _shown(notebook: nbformat.NotebookNode, kind: str) -> list[dict[str, Any]]:
-    """What an executed notebook shows of a kind."""
+    """Return the outputs of one MIME type."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     return [output.data[kind] for output in outputs if kind in output.get("data", {})]
 
 
-class Kernel(AsyncKernelManager):
-    """A kernel of this very Python, whatever kernelspecs are installed; its own log is not the report's."""
+THRIFTY = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
+"""Environment of every kernel. Kernels then return freed memory: a third less on millions of rows. One thread of linear
+algebra is enough, because each core already has a kernel."""
+
+
+class Kernel(AsyncKernelManager):  # type: ignore[misc,unused-ignore]  # jupyter_client has no types
+    """A kernel of the running Python, whatever kernelspecs are installed; its own log stays out of the report's."""
+
+    environment = DictTrait(help="Environment variables in addition to this process's.").tag(config=True)
 
     @property
     def kernel_spec(self) -> KernelSpec:
+        """The command that starts the kernel."""
         launch = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         return KernelSpec(argv=launch, display_name="Python 3", language="python")
 
     async def start_kernel(self, **options: Any) -> None:
-        await super().start_kernel(**options, stderr=subprocess.DEVNULL)
+        """Start the kernel with its environment."""
+        environment = {**os.environ, **THRIFTY, **self.environment}
+        await super().start_kernel(**options | {"env": environment}, stderr=subprocess.DEVNULL)
 
 
 def _executed(task: Task, scratch: Path) -> tuple[nbformat.NotebookNode, str]:
-    """The notebook after its run, and in one line what stopped it."""
+    """Return the notebook after its run, and in one line what stopped it."""
     given, ran = scratch / "given.ipynb", scratch / "ran.ipynb"
-    notebook = nbformat.read(task.notebook, as_version=4)
+    notebook = nbformat.reads(task.source.decode("utf-8"), as_version=4)
     notebook.metadata[MANIFEST] = dict(task.manifest)
     nbformat.write(_without_outputs(notebook), given)
     error = ""
@@ -182,29 +223,33 @@ def _executed(task: Task, scratch: Path) -> tuple[nbformat.NotebookNode, str]:
             kernel_name="python3",
             language="python",
             kernel_manager_class=Kernel,
-            config=_private_sockets(scratch),
+            config=_kernel_settings(scratch, task.environment),
             execution_timeout=task.timeout_s,
             progress_bar=False,
         )
     except Exception as problem:  # a notebook may fail in any way; the others still run
-        error = _told(problem, task.timeout_s)
+        error = _reason(problem, task.timeout_s)
     return _tidied(nbformat.read(ran if ran.exists() else given, as_version=4)), error
 
 
-def _private_sockets(scratch: Path) -> Config:
-    """Sockets in a folder that only this user may enter; loopback TCP is open to every user of the machine."""
+def _kernel_settings(scratch: Path, environment: Mapping[str, str]) -> Config:
+    """Return the kernel's environment, and sockets in a folder that only this user may enter.
+
+    Loopback TCP would be open to every user of the machine.
+    """
+    settings = {"Kernel": {"environment": dict(environment)}}
     address = str(scratch / "kernel")
     if os.name == "nt" or len(address) > LONGEST_ADDRESS:
-        return Config()
-    return Config({"KernelManager": {"transport": "ipc", "ip": address}})
+        return Config(settings)
+    return Config(settings | {"KernelManager": {"transport": "ipc", "ip": address}})
 
 
 LONGEST_ADDRESS = 90
-"""A socket's address must fit 104 bytes on macOS, 108 on Linux, with the number that each channel appends."""
+"""Longest socket path [characters]: 104 bytes on macOS and 108 on Linux, minus the number that each channel appends."""
 
 
 def _without_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """A notebook that stops early must not show what an earlier run had found."""
+    """Drop saved outputs: a notebook that stops early must not show an earlier run's findings."""
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -213,40 +258,32 @@ def _without_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def _tidied(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Without papermill's own error cells and the addresses of its scratch files."""
+    """Drop papermill's own error cells and the paths of its scratch files."""
     notebook = remove_error_markers(notebook)
     for name in ("input_path", "output_path"):
         notebook.metadata.get("papermill", {}).pop(name, None)
     return notebook
 
 
-def _told(problem: Exception, timeout_s: float) -> str:
+def _reason(problem: Exception, timeout_s: float) -> str:
+    """Return in one line why a notebook stopped."""
     if isinstance(problem, PapermillExecutionError):
         what = problem.evalue if problem.ename == "Error" else f"{problem.ename}: {problem.evalue}"
         return f"cell [{problem.exec_count}] stopped: {_first_line(what)}"
     if isinstance(problem, CellTimeoutError):
-        return f"a cell ran longer than {timeout_s:g} s: see --timeout"
+        return f"a cell ran longer than {timeout_s:g} s (raise the limit with --timeout)"
     if isinstance(problem, DeadKernelError):
-        return "its kernel died; perhaps the machine is short of memory: try --jobs 1"
+        return "the kernel died, perhaps because the machine is short of memory (try --jobs 1)"
     return _first_line(f"{type(problem).__name__}: {problem}")
 
 
-def _outcome(task: Task, future: Future[Outcome]) -> Outcome:
-    """What a worker returned, or that it could not."""
+def _page(task: Task, future: Future[Page]) -> Page:
+    """Return the page of a finished task; a worker that ended early yields an outcome without files."""
     problem = future.exception()
     if problem is None:
         return future.result()
-    error = f"its process ended: {_first_line(f'{type(problem).__name__}: {problem}')}"
-    return Outcome(task.manifest["cluster"], task.notebook.stem, task.notebook.stem, 0.0, error)
-
-
-def _keep(task: Task, notebook: nbformat.NotebookNode, outcome: Outcome) -> None:
-    notebook.metadata[MANIFEST]["error"] = outcome.error
-    kept = task.folder / f"{task.place}.ipynb"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(notebook, kept)
-    page = html.page(notebook, outcome.findings)
-    (task.folder / f"{task.place}.html").write_text(page, encoding="utf-8")
+    error = f"the worker process ended: {_first_line(f'{type(problem).__name__}: {problem}')}"
+    return Page(Outcome(task.manifest["cluster"], task.notebook, task.notebook, 0.0, error))
 
 
 def _first_line(text: str) -> str:

@@ -76,7 +76,7 @@ def test_one_command_for_all_clusters(store, notebook, tmp_path, monkeypatch):
     [
         (["--all"], "names no cluster"),
         (["--output", "a", "--archive", "b"], "Name one place"),
-        (["--record"], "The sample is not written to"),
+        (["--record"], "The bundled sample is read-only"),
     ],
 )
 def test_what_does_not_fit_costs_one_line(tmp_path, monkeypatch, arguments, says):
@@ -126,7 +126,7 @@ def test_a_place_that_cannot_be_taken_keeps_what_was_there(tmp_path, monkeypatch
     monkeypatch.setattr(
         Path, "rename", lambda self, to: _refused() if self.name == "new" else moved(self, to)
     )
-    with pytest.raises(Error, match="took the place"), build._built(place):
+    with pytest.raises(Error, match="Other runs wrote"), build._built(place):
         pass
     assert [path.name for path in place.iterdir()] == ["earlier"]
 
@@ -218,5 +218,5 @@ def test_prune_keeps_the_versions_of_later_reports(store):
 
 def test_the_sample_is_nobodys_to_write():
     """Where no store is named, nothing is recorded."""
-    with pytest.raises(Error, match="sample is not written"):
+    with pytest.raises(Error, match="sample is read-only"):
         record.check(str(resources.sample()))

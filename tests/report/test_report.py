@@ -127,7 +127,7 @@ def test_what_is_no_report_is_not_replaced(fails_early, tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()
     (photos / "cat.jpg").touch()
-    assert "holds something else than a report" in fails_early("--output", photos)
+    assert "contains something other than a report" in fails_early("--output", photos)
     assert (photos / "cat.jpg").exists()
     assert "is a file" in fails_early("--output", photos / "cat.jpg")
 
@@ -136,7 +136,7 @@ def test_an_empty_store_says_so(notebook, tmp_path):
     """Nothing to report is the user's news, not a report without findings."""
     done = report("--store", tmp_path / "empty", "--notebook", notebook("load"), "--output", tmp_path / "out")
     assert done.exit_code == 2
-    assert "is empty: fetch, ingest or record something first" in done.stderr
+    assert "is empty. Run fetch, ingest or lab record first" in done.stderr
 
 
 def test_the_suite_can_be_copied(tmp_path):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+from concurrent.futures import Executor, Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import nbformat
 import pytest
 
+from aurora_analysis import executors
 from aurora_analysis.report import runner
 
 MANIFEST = {
@@ -31,6 +35,11 @@ MANIFEST = {
     "git_sha": "",
 }
 
+
+def task_of(notebook: Path, timeout_s: float = 60.0, **environment: str) -> runner.Task:
+    return runner.Task(notebook.stem, notebook.read_bytes(), MANIFEST, timeout_s, environment)
+
+
 FINDING = """
 from IPython.display import display
 display({"application/vnd.aurora-analysis.finding+json": {"topic": "load", "subject": "the writer", "level": "busy",
@@ -43,11 +52,9 @@ def executed(notebook, tmp_path):
     """Runs cells as a notebook; returns the outcome, and the page and the notebook that were kept."""
 
     def run(*cells: str, timeout_s: float = 60.0) -> tuple[runner.Outcome, str, nbformat.NotebookNode]:
-        task = runner.Task(notebook("tried", *cells), tmp_path / "out", MANIFEST, timeout_s)
-        outcome = runner.execute(task)
-        place = tmp_path / "out" / outcome.place
-        kept = nbformat.read(place.with_suffix(".ipynb"), as_version=4)
-        return outcome, place.with_suffix(".html").read_text(), kept
+        page = runner.execute(task_of(notebook("tried", *cells), timeout_s))
+        kept = nbformat.reads(page.notebook.decode(), as_version=4)
+        return page.outcome, page.html.decode(), kept
 
     return run
 
@@ -67,7 +74,7 @@ def test_a_hanging_cell_is_stopped(executed):
     """Its kernel too; what was shown before stays."""
     tell = "import os; print('pid', os.getpid())"
     outcome, page, kept = executed(tell, "import time; time.sleep(600)", timeout_s=3)
-    assert outcome.error == "a cell ran longer than 3 s: see --timeout"
+    assert outcome.error == "a cell ran longer than 3 s (raise the limit with --timeout)"
     assert outcome.error in page
     pid = int(kept.cells[3].outputs[0].text.split()[1])
     assert f"pid {pid}" in page
@@ -78,7 +85,7 @@ def test_a_hanging_cell_is_stopped(executed):
 def test_a_killed_kernel_is_an_outcome(executed):
     """As when the machine runs out of memory."""
     outcome, page, _ = executed("print('hello')", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
-    assert outcome.error.startswith("its kernel died")
+    assert outcome.error.startswith("the kernel died")
     assert "hello" in page
 
 
@@ -98,14 +105,13 @@ def test_a_finding_that_is_no_verdict_is_a_failure(executed):
     assert outcome.error.startswith("a finding is not a verdict")
 
 
-def test_an_earlier_runs_outputs_do_not_pass_for_this_ones(notebook, tmp_path):
+def test_an_earlier_runs_outputs_do_not_pass_for_this_ones(notebook):
     """A notebook that stops at once shows nothing of what was saved in it."""
     path = notebook("tried", "raise KeyError", "print('stale')")
     saved = nbformat.read(path, as_version=4)
     saved.cells[3].outputs = [nbformat.v4.new_output("stream", text="an old finding")]
     nbformat.write(saved, path)
-    runner.execute(runner.Task(path, tmp_path / "out", MANIFEST, 60.0))
-    assert "an old finding" not in (tmp_path / "out" / "shop" / "tried.html").read_text()
+    assert b"an old finding" not in runner.execute(task_of(path)).html
 
 
 @pytest.mark.parametrize("cluster", ["..", ".", "a/b", "../../etc"])
@@ -114,3 +120,40 @@ def test_a_clusters_name_cannot_lead_out_of_the_report(cluster):
     out = Path("/report")
     assert os.path.normpath(out / runner.place(cluster, "load")).startswith("/report/")
     assert len(Path(runner.place(cluster, "load")).parts) == 2
+
+
+def test_a_spawned_worker_returns_pages_as_bytes(notebook, tmp_path):
+    """Everything submitted is picklable, the kernel gets its environment, and nothing is written to this folder."""
+    shown = notebook("tried", "import os", "print(os.environ['GREETING'])")
+    tasks = [task_of(shown, GREETING="hello from the task"), other_cluster(task_of(shown, GREETING="again"))]
+    before = sorted(tmp_path.rglob("*"))
+    pages: list[runner.Page] = []
+    with executors.processes(1) as executor:
+        outcomes = runner.run(tasks, executor, pages.append)
+    assert [outcome.error for outcome in outcomes] == ["", ""]
+    assert [outcome.place for outcome in outcomes] == ["shop/tried", "toy/tried"]
+    assert b"hello from the task" in pages[0].html
+    assert nbformat.reads(pages[0].notebook.decode(), as_version=4).metadata["aurora_analysis"]["error"] == ""
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def other_cluster(task: runner.Task) -> runner.Task:
+    return dataclasses.replace(task, manifest=MANIFEST | {"cluster": "toy"})
+
+
+class Broken(Executor):
+    """An executor whose workers die."""
+
+    def submit(self, function, /, *arguments, **options):
+        """Return a future that failed as a killed worker's does."""
+        future: Future = Future()
+        future.set_exception(BrokenProcessPool("terminated abruptly"))
+        return future
+
+
+def test_a_dead_worker_is_an_outcome_without_files(notebook):
+    """Its task is reported as failed; there is no page to write."""
+    pages: list[runner.Page] = []
+    (outcome,) = runner.run([task_of(notebook("tried"))], Broken(), pages.append)
+    assert outcome.error == "the worker process ended: BrokenProcessPool: terminated abruptly"
+    assert (pages[0].html, pages[0].notebook) == (b"", b"")
