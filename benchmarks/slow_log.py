@@ -193,7 +193,7 @@ def mutated(_: Path, count: int = 100_000, seed: int = 1) -> None:
                 json.dumps(slow_log.record(event, with_sql=True))
                 seen += 1
             if n % 100 == 0:
-                list(slow_log.frames([text]))
+                list(slow_log.read_slow_log([text]))
         except Exception:
             print(f"log {n} of seed {seed} raised on {text!r}")
             raise

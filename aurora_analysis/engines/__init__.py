@@ -4,8 +4,8 @@ An engine is a package of plain modules: `settings`, `metrics`, `waits`, `finger
 `cleanup` and so on. `of` maps an engine's name to its package. There is no base class and no registry; the tests in
 `tests/engines/contract/` state what every engine must offer.
 
-What engines share is here too: `statement` (a fingerprint and its digest), `executions` (one logged execution, and
-the account of a log's bytes) and `slow_query_rows` (executions as rows of the store's tables).
+What engines share is here too: `statement` (a fingerprint and its digest), `log_events` (one logged execution, and the
+account of a log's bytes) and `log_tables` (executions as rows of the store's tables).
 """
 
 from __future__ import annotations

@@ -225,7 +225,7 @@ class Recording:
         merge = partial(self.store.merge, cluster=self.cluster, source=self.source)
         merge("statements", frames.statements(recorded))
         with self.load.server.slow_log.open("rb") as log:
-            for batch in slow_log.frames(iter(lambda: log.read(2**20), b""), account=self.log):
+            for batch in slow_log.read_slow_log(iter(lambda: log.read(2**20), b""), account=self.log):
                 rows = self._recorded(batch.slow_queries, recorded)
                 known = batch.statements[batch.statements["digest"].isin(rows["digest"])]
                 merge("slow_queries", rows)

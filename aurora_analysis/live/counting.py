@@ -11,7 +11,7 @@ import pandas as pd
 from aurora_analysis.engines.mysql import statement_statistics
 from aurora_analysis.engines.mysql.digests import Digests
 from aurora_analysis.engines.mysql.live import Probe
-from aurora_analysis.engines.mysql.slow_log import Frames
+from aurora_analysis.engines.mysql.slow_log import LogTables
 from aurora_analysis.engines.mysql.slow_log_table import Tail
 from aurora_analysis.engines.mysql.statement_statistics import Period, Statistics
 from aurora_analysis.live import samples
@@ -28,7 +28,7 @@ class Counts:
 
     digests: Digests
     periods: list[Period] = field(default_factory=list)
-    logged: list[Frames] = field(default_factory=list)
+    logged: list[LogTables] = field(default_factory=list)
     counted_s: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -76,7 +76,7 @@ class InstanceCounter:
             counts.counted_s["statement_metrics", instance] += period.end - period.start
         logged = self._tail.sample(tick, instance)
         if logged is not None:
-            counts.logged.extend(logged.frames)
+            counts.logged.extend(logged.tables)
             counts.counted_s["slow_queries", instance] += logged.seconds
         return self._statistics.began_anew
 

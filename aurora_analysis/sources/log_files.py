@@ -128,7 +128,7 @@ def ingest(
     account = Account()
     span: list[int] = []
     entries = slow_log.entries(chunks(name), account, mode)
-    for told in slow_log.batches(entries, account, instance=instance, mode=mode, batch=batch):
+    for told in slow_log.batches(entries, account, slow_log.Layout(instance, batch), mode=mode):
         _merge(location, "statements", told.statements, cluster)
         _merge(location, "slow_queries", told.slow_queries, cluster)
         ended = told.slow_queries["ended_at"]

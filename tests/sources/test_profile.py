@@ -14,8 +14,7 @@ import pytest
 import slow_log_generator as generator
 
 from aurora_analysis.cli import ORDERS
-from aurora_analysis.engines.mysql import slow_log
-from aurora_analysis.engines.mysql.slow_log import Account
+from aurora_analysis.engines.mysql.slow_log import Account, pieces
 from aurora_analysis.errors import Error
 from aurora_analysis.sources import log_files, profile
 
@@ -211,7 +210,7 @@ def test_lines_are_events_and_have_the_text_only_where_it_is_asked_for(tmp_path)
 
 def test_a_broken_log_is_held_in_bounded_memory(monkeypatch):
     """A statement without an end is kept to its first MiB, and said to be cut; what follows is read."""
-    monkeypatch.setattr(slow_log, "LONGEST_TEXT", 2 * 2**20)
+    monkeypatch.setattr(pieces, "LONGEST_TEXT", 2 * 2**20)
     text = entry("SELECT 1") + entry("SELECT '" + "x" * 5 * 2**20 + "'") + entry("SELECT 2, 3")
     chunks = (text[at : at + 2**18] for at in range(0, len(text), 2**18))
     found = profile.of_log(chunks)
@@ -222,6 +221,6 @@ def test_a_broken_log_is_held_in_bounded_memory(monkeypatch):
 
 def test_no_more_bytes_are_lost_than_there_were(monkeypatch):
     """A file without a line end is let go of piece by piece, and each byte is counted once."""
-    monkeypatch.setattr(slow_log, "LONGEST_TEXT", 2 * 2**20)
+    monkeypatch.setattr(pieces, "LONGEST_TEXT", 2 * 2**20)
     found = profile.of_log([b"x" * 2**20] * 9)
     assert (found.account.bytes, found.account.lost, found.account.lost_bytes) == (9 * 2**20, 1, 9 * 2**20)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aurora_analysis.engines.mysql.live import TAG, Probe
-from aurora_analysis.engines.mysql.slow_log import Account, Entry, Frames, entry_frames
+from aurora_analysis.engines.mysql.slow_log import Account, Entry, Layout, LogTables, to_tables
 
 OVERLAP_S = 2
 """Read again: a statement is taken down a moment after it has ended. Rows that are known merge."""
@@ -24,7 +24,7 @@ class Logged:
     """What the slow log took down in so many seconds."""
 
     seconds: int
-    frames: list[Frames]
+    tables: list[LogTables]
 
 
 class Tail:
@@ -44,7 +44,7 @@ class Tail:
         rows = None if last is None else self._probe.slow_log_rows(tick - last + OVERLAP_S)
         if last is None or rows is None:
             return None
-        found = entry_frames(entries(dict(row._mapping) for row in rows), Account(), instance=instance)
+        found = to_tables(entries(dict(row._mapping) for row in rows), Account(), Layout(instance))
         return Logged(tick - last, list(found))
 
 

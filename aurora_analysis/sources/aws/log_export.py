@@ -169,7 +169,9 @@ def _parts(
     chunks: Iterable[bytes], account: Account, instance: str, window: Window, examples: bool
 ) -> Iterator[Part]:
     """The log's executions that ended in the window, and their statements, batch by batch."""
-    for batch in slow_log.frames(chunks, account=account, instance=instance, examples=examples):
+    for batch in slow_log.read_slow_log(
+        chunks, slow_log.Layout(instance, examples=examples), account=account
+    ):
         ended = batch.slow_queries["ended_at"]
         inside = batch.slow_queries[(ended >= window.start) & (ended < window.end)]
         told = batch.statements[batch.statements["digest"].isin(inside["digest"])]

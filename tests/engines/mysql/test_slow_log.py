@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from aurora_analysis.engines import log_tables
 from aurora_analysis.engines.mysql import slow_log
-from aurora_analysis.engines.mysql.slow_log import MARKER, Account
+from aurora_analysis.engines.mysql.slow_log import MARKER, Account, Layout
 from aurora_analysis.tables import TABLES
 
 SLOW_LOGS = Path(__file__).parents[2] / "slow_logs"
@@ -103,21 +104,21 @@ def mariadb(**fields) -> bytes:
 def test_executions_that_are_otherwise_the_same_are_numbered_across_batches():
     """The ordinal tells equal executions apart, also where a batch ends between them."""
     log = mariadb() + mariadb() + mariadb(query_time="2.500001") + mariadb()
-    frames = slow_log.frames([log], batch=2)
-    assert [frame.slow_queries["ordinal"].tolist() for frame in frames] == [[0, 1], [0, 2]]
+    batches = slow_log.read_slow_log([log], Layout(batch=2))
+    assert [batch.slow_queries["ordinal"].tolist() for batch in batches] == [[0, 1], [0, 2]]
 
 
 def test_a_log_that_repeats_itself_numbers_from_0_again():
     """Files that overlap and were joined merge as if they were read one by one."""
     later = mariadb(timestamp=1795429500)
-    (frames,) = slow_log.frames([mariadb() + later + mariadb()])
-    assert frames.slow_queries["ordinal"].tolist() == [0, 0, 0]
+    (tables,) = slow_log.read_slow_log([mariadb() + later + mariadb()])
+    assert tables.slow_queries["ordinal"].tolist() == [0, 0, 0]
 
 
 def test_what_numbers_equal_executions_is_bounded(monkeypatch):
     """A log of which every entry ended in one second does not grow what is kept of them."""
-    monkeypatch.setattr(slow_log._Seen, "MOST", 100)
-    seen = slow_log._Seen()
+    monkeypatch.setattr(log_tables._Ordinals, "MOST", 100)
+    seen = log_tables._Ordinals()
     events, _ = read(b"".join(mariadb(query_time=f"0.{n:06d}", timestamp=1795429471) for n in range(1, 999)))
     assert {seen.before(event) for event in events} == {0}
     assert len(seen._recent) + len(seen._older) <= 200
@@ -138,10 +139,10 @@ def test_an_empty_use_means_no_database():
     assert [event.database for event in events] == [None, "shop-2", "shop-2", None]
 
 
-def test_frames_have_the_tables_columns_and_types():
+def test_tables_have_the_tables_columns_and_types():
     """What the store writes: UTC to the microsecond, whole counts, null where the log does not tell."""
-    (frames,) = slow_log.frames([mariadb()], instance="lab-reader")
-    rows = frames.slow_queries
+    (tables,) = slow_log.read_slow_log([mariadb()], Layout("lab-reader"))
+    rows = tables.slow_queries
     assert set(rows) == set(TABLES["slow_queries"].column_names()) - {"cluster", "day", "source"}
     assert str(rows["started_at"].dtype) == str(rows["ended_at"].dtype) == "datetime64[us, UTC]"
     (row,) = rows.to_dict("records")
@@ -151,7 +152,7 @@ def test_frames_have_the_tables_columns_and_types():
     )
     assert (row["time_precision_s"], row["thread_id"], row["instance"]) == (1.0, 3, "lab-reader")
     assert row["extras"] == '{"Rows_affected":0,"Bytes_sent":11}'
-    assert frames.statements[["digest", "fingerprint", "join_key", "kind"]].to_numpy().tolist() == [
+    assert tables.statements[["digest", "fingerprint", "join_key", "kind"]].to_numpy().tolist() == [
         ["b9a4c90ce4157373", "select ?", "select?", "select"]
     ]
 
@@ -160,14 +161,14 @@ def test_an_entry_without_any_time_is_lost_to_the_store():
     """No # Time and no SET timestamp: it is counted, not stored."""
     account = Account()
     log = mariadb() + mariadb().replace(b"SET timestamp=1795429471;\n", b"")
-    (frames,) = slow_log.frames([log], account=account)
-    assert (len(frames.slow_queries), account.events, account.lost) == (1, 2, 1)
+    (tables,) = slow_log.read_slow_log([log], account=account)
+    assert (len(tables.slow_queries), account.events, account.lost) == (1, 2, 1)
 
 
 def test_counts_beyond_64_bits_are_the_largest():
     """Servers have logged 2**64 - 1 rows."""
-    (frames,) = slow_log.frames([mariadb(rows=2**64 - 1)])
-    assert frames.slow_queries["rows_sent"].tolist() == [2**63 - 1]
+    (tables,) = slow_log.read_slow_log([mariadb(rows=2**64 - 1)])
+    assert tables.slow_queries["rows_sent"].tolist() == [2**63 - 1]
 
 
 def test_a_time_that_the_calendar_does_not_have_is_none():

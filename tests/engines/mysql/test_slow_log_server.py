@@ -31,8 +31,8 @@ def test_the_times_of_a_statement_are_true_to_their_precision(mariadbd):
         over = time.time()
         _wait_for_the_entry(ours.slow_log)
         account = slow_log.Account()
-        (frames,) = slow_log.frames(log_files.chunks(str(ours.slow_log)), account=account)
-    (row,) = frames.slow_queries.to_dict("records")
+        (tables,) = slow_log.read_slow_log(log_files.chunks(str(ours.slow_log)), account=account)
+    (row,) = tables.slow_queries.to_dict("records")
     assert row["query_time_s"] == pytest.approx(2.5, abs=over - began - 2.5 + 0.1)
     assert abs(row["started_at"].timestamp() - began) <= row["time_precision_s"]
     assert abs(row["ended_at"].timestamp() - over) <= row["time_precision_s"] + (

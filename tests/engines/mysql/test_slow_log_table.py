@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from aurora_analysis.engines.mysql import slow_log_table
-from aurora_analysis.engines.mysql.slow_log import Account, entry_frames
+from aurora_analysis.engines.mysql.slow_log import Account, Layout, to_tables
 
 ROW = {
     "started_at": "1800000000.250000",
@@ -26,7 +26,7 @@ ROW = {
 
 def frame(*rows):
     """Rows of slow_queries, as plain values."""
-    (found,) = entry_frames(slow_log_table.entries(rows), Account(), instance="db-1")
+    (found,) = to_tables(slow_log_table.entries(rows), Account(), Layout("db-1"))
     return found.slow_queries.to_dict("records")
 
 

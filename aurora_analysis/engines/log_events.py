@@ -1,0 +1,126 @@
+"""One logged execution, and what became of a log's bytes: the same for every engine."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from aurora_analysis.engines.statement import Statement
+
+
+@dataclass
+class Account:
+    """What became of a log's bytes: nothing is lost silently.
+
+    Attributes
+    ----------
+    bytes : int
+        Bytes read.
+    events : int
+        Executions read.
+    cut : int
+        Entries that were read but whose text ends early.
+    repaired : int
+        Header lines that lost nothing but a marker inside them.
+    lost : int
+        Entries of which only remains were found.
+    lost_bytes : int
+        Bytes that belong to no entry.
+    quoted : int
+        Lines that look like headers but were text inside a statement.
+    """
+
+    bytes: int = 0
+    events: int = 0
+    cut: int = 0
+    repaired: int = 0
+    lost: int = 0
+    lost_bytes: int = 0
+    quoted: int = 0
+
+    def __add__(self, other: Account) -> Account:
+        return Account(*(getattr(self, f.name) + getattr(other, f.name) for f in dataclasses.fields(self)))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every byte was read as the server wrote it."""
+        return not any(self._damages().values())
+
+    @property
+    def damage(self) -> int:
+        """Number of entries that may be damaged [entries]."""
+        return self.cut + self.lost + self.quoted
+
+    def add_loss(self, size: int) -> None:
+        """Count an entry of which only remains of this size are left [bytes]."""
+        self.lost += 1
+        self.lost_bytes += size
+
+    def __str__(self) -> str:
+        parts = [f"{self.events:,} events of {self.bytes:,} bytes"]
+        parts += [f"{count:,} {name}" for name, count in self._damages().items() if count]
+        return ", ".join(parts)
+
+    def _damages(self) -> dict[str, int]:
+        return {
+            "repaired": self.repaired,
+            "cut": self.cut,
+            "lost": self.lost,
+            "bytes unread": self.lost_bytes,
+            "headers inside a text": self.quoted,
+        }
+
+
+class Event(NamedTuple):
+    """One execution. Times are in microseconds since 1970 (UTC); None if the log does not give them."""
+
+    started_us: int | None
+    ended_us: int | None
+    time_precision_s: float | None
+    user: str
+    host: str
+    database: str | None
+    thread_id: int
+    query_time_s: float
+    lock_time_s: float
+    rows_sent: int
+    rows_examined: int
+    extras: dict[str, Any]
+    tags: dict[str, str]
+    statement: Statement
+    sql: bytes
+    cut: bool
+
+
+FIGURES = Event._fields[2:11]
+
+
+def record(event: Event, *, with_sql: bool = False) -> dict[str, Any]:
+    """Return an event as plain values, for one line of JSON.
+
+    Parameters
+    ----------
+    event : Event
+        The execution.
+    with_sql : bool
+        Include the statement's text, with its literals, as `sql`.
+    """
+    values: dict[str, Any] = {"started_at": _iso(event.started_us), "ended_at": _iso(event.ended_us)}
+    values |= {name: getattr(event, name) for name in FIGURES}
+    values |= {"digest": event.statement.digest, "fingerprint": event.statement.fingerprint}
+    values |= {"tags": event.tags, "extras": event.extras} | ({"cut": True} if event.cut else {})
+    return values | ({"sql": decoded(event.sql)} if with_sql else {})
+
+
+def decoded(value: bytes) -> str:
+    """Return a log's bytes as text; what is not UTF-8 becomes U+FFFD."""
+    return value.decode("utf-8", "replace")
+
+
+def _iso(us: int | None) -> str | None:
+    if us is None:
+        return None
+    second = datetime.fromtimestamp(us // 1_000_000, UTC)
+    return f"{second:%Y-%m-%dT%H:%M:%S}.{us % 1_000_000:06d}Z"

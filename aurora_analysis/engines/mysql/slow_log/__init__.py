@@ -1,0 +1,41 @@
+"""The slow log of the MySQL family: text → entries → events → tables, with every byte accounted for.
+
+Modules: `grammar` (header lines), `pieces` (chunks → whole entries), `scanner` (entries, the hot loop), `values`
+(events with UTC times) and `reading` (the store's tables). What is the same for every engine is in
+`engines.log_events` and `engines.log_tables`.
+
+The format is documented in the MySQL reference manual, "The Slow Query Log", and in MariaDB's "Slow Query Log
+Overview". Easy mistakes:
+
+- A `# Time` with a zone is when the entry was logged: the end. `SET timestamp` is the end in MySQL 5.x and the
+  *start* since MySQL 8.0.14. So the end is taken from `# Time` if that has a zone, and otherwise from
+  `SET timestamp`, to a second. In MariaDB (tried with 10.11.19 and 11.8.9) both are the start: the end is
+  Query_time later. MySQL 5.6.24 and 9.7.4 were tried too.
+- The server writes `use db;` only if the database differs from that of the previous entry: it is the log's state.
+- A statement may contain lines that look like headers. A header inside an open quote is text.
+"""
+
+from aurora_analysis.engines.log_events import Account, Event, record
+from aurora_analysis.engines.log_tables import Batch, Columns, Layout, LogTables
+from aurora_analysis.engines.mysql.slow_log.grammar import MARKER
+from aurora_analysis.engines.mysql.slow_log.reading import batches, read_slow_log, to_tables
+from aurora_analysis.engines.mysql.slow_log.scanner import Entry, entries
+from aurora_analysis.engines.mysql.slow_log.values import ended, events
+
+__all__ = [
+    "MARKER",
+    "Account",
+    "Batch",
+    "Columns",
+    "Entry",
+    "Event",
+    "Layout",
+    "LogTables",
+    "batches",
+    "ended",
+    "entries",
+    "events",
+    "read_slow_log",
+    "record",
+    "to_tables",
+]

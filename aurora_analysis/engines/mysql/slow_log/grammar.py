@@ -1,0 +1,44 @@
+"""The grammar of a slow log's entry: its header lines, and what else a server writes between entries."""
+
+from __future__ import annotations
+
+import re
+
+MARKER = b" [Your log message was truncated]"
+"""What the RDS file API writes in place of the rest of a line that it cut (aws-sdk-js#1463)."""
+
+SEPARATOR = b"\n# User@Host: "
+TIME = b"\n# Time: "
+
+HEADER = re.compile(
+    rb"""
+    ([^\[\n]{,255}+)\[([^\]\n]{,255}+)\]\ @\ *([^\[\n]{,255}?)\ *\[([^\]\n]{,255})\](?:\s+Id:\s*(\d{1,18}))?[^\n]*\n
+    (?:\#\ (?:Thread_id:\ (\d{1,18})\ +)?Schema:\ ([^\n\[]*?(?:\n[^\#\n\[][^\n\[]*?)?)(?:\ \ (QC_hit:)?[^\n\[]*)?\n)? # Percona; MariaDB
+    \#\ Query_time:\ (\d{1,9}+\.?+\d*+)\s++Lock_time:\ (\d{1,9}+\.?+\d*+)\s++Rows_sent:\ (\d++)\s++Rows_examined:\ (\d++)
+    ([^\n]*+(?:\n|\Z)(?:\#(?!\ administrator\ command)[^\n]*+(?:\n|\Z))*+)                       # more fields
+    (?:use\ ([^\n]*?|[^\n\[]{,255}\n(?!SET\ )[^\n\[]{,255}?);(?:\n|\Z))?                           # a name may have a line end
+    (?:SET\ [^\n;]*?timestamp=(\d{1,10})(?:\.\d+)?;(?:\n|\Z))?
+    """,
+    re.VERBOSE,
+)
+SCHEMA = re.compile(rb" Schema: ([^\n]*?)(?: Rows_affected:|\n|\Z)")
+"""The schema as Percona Server writes it under log_slow_extra: among the figures."""
+
+BANNER = re.compile(
+    rb"(?:\A|(?<=\n))[^\n]*, Version: [^\n]*started with:\n[^\n]*\nTime[ \t]+Id[ \t]+Command[ \t]+Argument[^\n]*(?:\n|\Z)"
+)
+"""The lines that a server writes when it starts or opens the log."""
+
+REMAINS = re.compile(rb"(?<=;)(?:\n#[^\n]*)*?\n# (?:User@Host|Query_time|Time): ")
+"""The start of another entry behind the end of a statement."""
+
+HEADER_LINE = re.compile(rb"#( +[\w@]+: .*)?|use [^;]+;|SET [^;]*timestamp=\d+;", re.DOTALL)
+
+
+def before_time(piece: bytes) -> tuple[bytes, bytes | None]:
+    """Split off the `# Time` line at the end of a piece, which belongs to the next entry; and return that time."""
+    at = piece.rfind(TIME)
+    if at < 0:
+        return piece, None
+    time = piece[at + len(TIME) :].rstrip()
+    return (piece, None) if b"\n" in time else (piece[:at], time)

@@ -1,0 +1,135 @@
+"""Chunks of bytes → the texts of whole entries, whatever the size of the chunks."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+from aurora_analysis.engines.log_events import Account
+from aurora_analysis.engines.mysql.fingerprint import SqlMode, quotes_are_closed
+from aurora_analysis.engines.mysql.slow_log.grammar import (
+    BANNER,
+    HEADER,
+    HEADER_LINE,
+    MARKER,
+    SEPARATOR,
+    before_time,
+)
+
+LONGEST_TEXT = 8 * 2**20
+"""Longest statement [bytes]; of a longer one its first MiB is kept. It bounds what a broken log makes us hold."""
+
+LONGEST_QUOTE = 16
+"""A quote still open after this many headers, or after LONGEST_TEXT, was cut: then the headers are headers."""
+
+
+def pieces(chunks: Iterable[bytes], account: Account) -> Iterator[bytes]:
+    """Yield what precedes the first header, then each entry, from its user on."""
+    pending, started = b"\n", False
+    for chunk in _lines_ended_alike(chunks, account):
+        *whole, last = _repaired(pending + chunk, account).split(SEPARATOR)
+        yield from whole[started:]
+        started = started or bool(whole)
+        pending = _bounded(SEPARATOR + last if started else last, account)
+    *whole, last = _repaired(pending + b"\n", account).split(SEPARATOR)
+    yield from [*whole, last][started:]
+
+
+def _lines_ended_alike(chunks: Iterable[bytes], account: Account) -> Iterator[bytes]:
+    """Yield the chunks, with LF in place of CRLF if the log's first line ends in CRLF."""
+    chunks = iter(chunks)
+    start = b""
+    while b"\n" not in start and len(start) < LONGEST_TEXT and (chunk := next(chunks, b"")):
+        start += chunk
+    account.bytes += len(start)
+    rest = _counted(chunks, account)
+    crlf = start.partition(b"\n")[0].endswith(b"\r")
+    return _lf(chain([start], rest)) if crlf else chain([start], rest)
+
+
+def _counted(chunks: Iterable[bytes], account: Account) -> Iterator[bytes]:
+    for chunk in chunks:
+        account.bytes += len(chunk)
+        yield chunk
+
+
+def _lf(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    held = b""
+    for chunk in chunks:
+        text = held + chunk
+        held = b"\r" if text.endswith(b"\r") else b""
+        yield text[: len(text) - len(held)].replace(b"\r\n", b"\n")
+    yield held
+
+
+def _bounded(pending: bytes, account: Account) -> bytes:
+    """Return the incomplete entry; one longer than LONGEST_TEXT is cut, with the marker."""
+    if len(pending) <= LONGEST_TEXT:
+        return pending
+    start, end = pending[: 2**20], pending[-len(SEPARATOR) :]
+    account.lost_bytes += len(pending) - len(start) - len(MARKER) - len(end)
+    return start + MARKER + end
+
+
+def _repaired(text: bytes, account: Account) -> bytes:
+    """Remove the markers inside header lines, which are complete without them."""
+    if MARKER not in text:
+        return text
+    *lines, last = text.split(b"\n")
+    return b"\n".join([*(_repaired_line(line, account) for line in lines), last])
+
+
+def _repaired_line(line: bytes, account: Account) -> bytes:
+    if MARKER not in line:
+        return line
+    without = line.replace(MARKER, b"")
+    if not HEADER_LINE.fullmatch(without):
+        return line
+    account.repaired += 1
+    return without
+
+
+def whole_entries(
+    found: Iterable[bytes], account: Account, mode: SqlMode
+) -> Iterator[tuple[bytes, bytes | None]]:
+    """Yield each entry's text with the time of the next; a header inside a quote does not end an entry."""
+    queue: deque[bytes] = deque()
+    for piece in found:
+        text, time = before_time(piece)
+        odd = text.count(b"'") & 1 or text.count(b'"') & 1
+        if not queue and text[-1:] == b";" and not (odd and (_is_odd(text, b"'") or _is_odd(text, b'"'))):
+            yield text, time
+            continue
+        queue.append(piece)
+        while queue and (length := _length(queue, mode)):
+            yield _taken(queue, length, account)
+    while queue:
+        yield _taken(queue, _length(queue, mode) or 1, account)
+
+
+def _is_odd(text: bytes, quote: bytes) -> bool:
+    """Return whether a quote may be open: their number is odd, and that of escaped ones is even."""
+    return text.count(quote) & 1 == 1 and text.count(b"\\" + quote) & 1 == 0
+
+
+def _taken(queue: deque[bytes], length: int, account: Account) -> tuple[bytes, bytes | None]:
+    account.quoted += length - 1
+    return before_time(SEPARATOR.join([queue.popleft() for _ in range(length)]))
+
+
+def _length(queue: deque[bytes], mode: SqlMode) -> int:
+    """Return how many pieces form the entry at the head of the queue; 0 if one more is needed."""
+    if MARKER in queue[0] or len(queue) > LONGEST_QUOTE or sum(map(len, queue)) > LONGEST_TEXT:
+        return 1
+    text = b""
+    for length, piece in enumerate(queue, 1):
+        text = text + SEPARATOR + piece if text else piece
+        ended = _ended_by_semicolon(text) or (length < len(queue) and HEADER.match(queue[length]))
+        if ended and quotes_are_closed(text, mode):
+            return length
+    return 0
+
+
+def _ended_by_semicolon(text: bytes) -> bool:
+    return BANNER.sub(b"", before_time(text)[0]).rstrip(b"\n").endswith(b";")

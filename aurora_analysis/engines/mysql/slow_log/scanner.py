@@ -1,0 +1,150 @@
+"""The hot loop: bytes → one `Entry` of bytes per execution.
+
+It needs only the standard library. A compiled twin (`_scanner.c`) may replace `entries`, together with the shapes of
+`fingerprint.cache`, without a change elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from aurora_analysis.engines.log_events import Account
+from aurora_analysis.engines.mysql.fingerprint import DEFAULT_MODE, SqlMode, quotes_are_closed
+from aurora_analysis.engines.mysql.slow_log.grammar import (
+    BANNER,
+    HEADER,
+    MARKER,
+    REMAINS,
+    SCHEMA,
+    before_time,
+)
+from aurora_analysis.engines.mysql.slow_log.pieces import pieces, whole_entries
+
+
+class Entry(NamedTuple):
+    """One logged execution, as bytes of the log. `time` is None if the entry has no `# Time` of its own."""
+
+    time: bytes | None
+    user: bytes
+    host: bytes
+    thread_id: bytes | None
+    query_time: bytes
+    lock_time: bytes
+    rows_sent: bytes
+    rows_examined: bytes
+    more: bytes
+    database: bytes | None
+    timestamp: bytes | None
+    timestamp_is_start: bool
+    sql: bytes
+    cut: bool
+
+
+def entries(chunks: Iterable[bytes], account: Account, mode: SqlMode = DEFAULT_MODE) -> Iterator[Entry]:
+    """Yield every execution of a log.
+
+    Parameters
+    ----------
+    chunks : iterable of bytes
+        The log, in chunks of any size. It is read as a stream, in bounded memory.
+    account : Account
+        Filled while the log is read, complete at the end.
+    mode : SqlMode
+        The server's sql_mode.
+    """
+    found_pieces = pieces(chunks, account)
+    time, database = _leading(next(found_pieces), account), None
+    for text, following in whole_entries(found_pieces, account, mode):
+        found = HEADER.match(text)
+        if found is None:
+            account.add_loss(len(text))
+        else:
+            entry = _entry(found, text, time, database, account, mode)
+            database = entry.database
+            yield entry
+        time = following
+
+
+def _leading(piece: bytes, account: Account) -> bytes | None:
+    """Return the first entry's time; before its header are banners, or the rest of a lost entry."""
+    text, time = before_time(piece)
+    rest = BANNER.sub(b"", text.lstrip(b"\n")).strip()
+    if rest:
+        account.add_loss(len(rest))
+    return time
+
+
+def _entry(
+    found: re.Match[bytes],
+    text: bytes,
+    time: bytes | None,
+    database: bytes | None,
+    account: Account,
+    mode: SqlMode,
+) -> Entry:
+    (
+        user,
+        login,
+        host,
+        address,
+        id_,
+        thread_id,
+        schema,
+        mariadb,
+        query,
+        lock,
+        sent,
+        examined,
+        more,
+        use,
+        at,
+    ) = found.groups()
+    sql = text[found.end() :]
+    cut = False
+    if sql[-1:] != b";" or MARKER in sql or (b"\n" in sql and (b"\n# " in sql or b"started with:" in sql)):
+        sql, cut = _sound(sql, account, mode)
+    if len(more) > 1:
+        if b"# Query_time: " in more:
+            account.add_loss(len(more))
+        if schema is None and b" Schema: " in more:
+            schema = SCHEMA.findall(more)[0]
+    account.events += 1
+    database = schema if schema is not None else use if use is not None else database
+    return _made(
+        Entry,
+        (
+            time,
+            user or login,
+            host or address,
+            id_ or thread_id,
+            query,
+            lock,
+            sent,
+            examined,
+            more,
+            database,
+            at,
+            mariadb is not None,
+            sql,
+            cut,
+        ),
+    )
+
+
+_made = tuple.__new__
+"""Makes an entry without a check of its length: there are millions."""
+
+
+def _sound(sql: bytes, account: Account, mode: SqlMode) -> tuple[bytes, bool]:
+    """Return a statement without a banner or remains of another entry behind it, and whether it was cut."""
+    sql = BANNER.sub(b"", sql).rstrip(b"\n")
+    remains = REMAINS.search(sql)
+    if remains and quotes_are_closed(sql[: remains.start()], mode):
+        account.add_loss(len(sql[remains.start() :]))
+        sql = sql[: remains.start()]
+    kept, marker, _ = sql.partition(MARKER)
+    cut = bool(marker) or not (kept.endswith(b";") or not kept)
+    account.cut += cut
+    return kept, cut
