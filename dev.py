@@ -101,7 +101,7 @@ def test(arguments: Sequence[str]) -> int:
     set_up()
     if arguments:
         return run("-m", "pytest", *arguments)
-    verified = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=120"]
+    verified = ["-p", "nbval", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=120"]
     parallel = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]
     # The cores have a worker each: threads would wait for them.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -1,4 +1,7 @@
-"""What the tests share: real components, found or loudly missed."""
+"""Fixtures that the tests share: real components, which are skipped or required, never faked.
+
+A browser and the lab are imported by the fixtures that use them: importing both costs every test file about 2 s of CPU.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +11,23 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import live_server
 import pytest
-from playwright.sync_api import Browser, Route, sync_playwright
 
-from aurora_analysis.lab import server
-from aurora_analysis.lab.server import Server
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Route
 
-# A shell that starts us in the background makes us deaf to Ctrl-C, and so are the programs that we start.
+    from aurora_analysis.lab.server import Server
+
+# A shell that starts pytest in the background makes it, and every program that it starts, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 
 
 def real_component(name: str, *programs: str) -> str:
-    """The path of the first program that is installed; else skip, or fail where everything is required."""
+    """Return the path of the first installed program; otherwise skip, or fail if AURORA_ANALYSIS_REQUIRE_ALL is set."""
     found = next(filter(None, (shutil.which(program, path=_path()) for program in programs)), None)
     if found:
         return found
@@ -39,26 +43,30 @@ def _path() -> str:
 
 @pytest.fixture(scope="session")
 def mariadbd() -> str:
-    """The server program."""
+    """Path of the database server program."""
     return real_component("mariadb-server", "mariadbd", "mysqld")
 
 
 @pytest.fixture(scope="module")
 def real_server(mariadbd: str) -> Iterator[Server]:
-    """A running server with performance_schema, and a table that can be written to."""
+    """A running server with performance_schema and a writable table."""
+    import live_server
+
+    from aurora_analysis.lab import server
+
     with server.running({"performance_schema": True}) as ours:
         yield live_server.prepare(ours)
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """The browser program."""
+    """Path of the browser program."""
     return real_component("chromium", "chromium", "chromium-browser")
 
 
 @pytest.fixture(autouse=True)
 def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user's settings do not reach the tests."""
+    """Keep the user's settings away from the tests."""
     for name in [name for name in os.environ if name.startswith("AURORA_ANALYSIS_")]:
         if name != "AURORA_ANALYSIS_REQUIRE_ALL":
             monkeypatch.delenv(name)
@@ -67,12 +75,12 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 RUNS = (
     "script, iframe, object, embed, form, svg:not([aria-hidden=true]), svg :not(polyline, line, path, circle)"
 )
-"""What may run, or ask for something; the small figures of our own are hidden drawings of lines."""
+"""Selector of elements that may run code or send a request. Our sparklines are hidden drawings of lines, and pass."""
 
 
 @dataclass
 class Visit:
-    """What a browser saw of a page: its title, its complaints, what it asked of others, and elements that run."""
+    """What a browser observed on a page: title, console complaints, outgoing requests, active elements, width [px]."""
 
     title: str = ""
     complaints: list[str] = field(default_factory=list)
@@ -83,7 +91,12 @@ class Visit:
 
 @pytest.fixture(scope="module")
 def chromium_browser(chromium: str) -> Iterator[Browser]:
-    """A headless browser that speaks to nobody by itself. Not for the session: its event loop stays in the way."""
+    """A headless browser that sends no request of its own.
+
+    One per module, not per session: its event loop would get in the way of other tests.
+    """
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(
             executable_path=chromium,
@@ -104,7 +117,7 @@ def chromium_browser(chromium: str) -> Iterator[Browser]:
 
 @pytest.fixture
 def browser(chromium_browser: Browser) -> Callable[..., Visit]:
-    """Opens a file as a reader does and tells what happened; a request to any host is refused and recorded."""
+    """Open a file as a reader does and return a `Visit`; requests to any host are blocked and recorded."""
 
     def visit(path: Path, width: int = 1200) -> Visit:
         seen = Visit()

@@ -1,4 +1,4 @@
-"""The suite in JupyterLab, in a real browser: an analyst opens a notebook, runs all cells, and none fails."""
+"""The suite in JupyterLab, in a real browser: an analyst opens a notebook and runs all cells; none fails."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Page
 
 from aurora_analysis.report import suite
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 NAMES = [path.stem for path in suite.notebooks()]
 TOKEN = "only-for-this-test"
 
 QUIET = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
-"""Without it JupyterLab asks a host for news."""
+"""Without this setting JupyterLab requests news from a host."""
 
 CELLS = """
   const panel = window.jupyterapp.shell.currentWidget;
@@ -48,7 +51,7 @@ READY = """path => {
 
 @pytest.fixture(scope="module")
 def jupyterlab(tmp_path_factory) -> Iterator[str]:
-    """The address of a JupyterLab whose folder holds a copy of the suite."""
+    """Address of a JupyterLab server that serves a copy of the suite."""
     folder = tmp_path_factory.mktemp("jupyterlab")
     suite.copy(folder / "notebooks")
     settings = folder / "config" / "labconfig" / "default_setting_overrides.json"
@@ -77,17 +80,20 @@ def jupyterlab(tmp_path_factory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def asked() -> list[str]:
-    """The addresses that the page asked, other than JupyterLab's."""
+def foreign_requests() -> list[str]:
+    """Addresses that the page requested, other than JupyterLab's."""
     return []
 
 
 @pytest.fixture(scope="module")
-def lab(jupyterlab, chromium_browser, asked) -> Iterator[Page]:
-    """JupyterLab in the browser, which knows no other host."""
+def lab(jupyterlab, chromium_browser, foreign_requests) -> Iterator[Page]:
+    """JupyterLab in the browser, which records requests to other hosts."""
     page = chromium_browser.new_page()
     ours = (jupyterlab, jupyterlab.replace("http", "ws"), "data:", "blob:")
-    page.on("request", lambda request: None if request.url.startswith(ours) else asked.append(request.url))
+    page.on(
+        "request",
+        lambda request: None if request.url.startswith(ours) else foreign_requests.append(request.url),
+    )
     page.goto(f"{jupyterlab}/lab?reset&token={TOKEN}")
     page.wait_for_function("() => window.jupyterapp", timeout=60_000)
     page.evaluate("() => window.jupyterapp.restored.then(() => true)")
@@ -97,8 +103,8 @@ def lab(jupyterlab, chromium_browser, asked) -> Iterator[Page]:
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", NAMES)
-def test_all_cells_run(name, lab, asked):
-    """Every code cell gets its number, none an error, and no other host is asked."""
+def test_all_cells_run(name, lab, foreign_requests):
+    """Every code cell gets its number, none fails, and no other host gets a request."""
     lab.evaluate(OPEN, f"{name}.ipynb")
     lab.wait_for_function(READY, arg=f"{name}.ipynb", timeout=60_000)
     lab.evaluate(CLEAR)
@@ -106,11 +112,11 @@ def test_all_cells_run(name, lab, asked):
     lab.wait_for_function(RAN, timeout=120_000)
     assert lab.evaluate(ERRORS) == []
     assert lab.evaluate(COUNTS) == list(range(1, 1 + len(lab.evaluate(COUNTS))))
-    assert asked == []
+    assert foreign_requests == []
 
 
 def _port(log: Path, server: subprocess.Popen) -> str:
-    """The port that the server chose, read from its log."""
+    """Return the port that the server chose, from its log."""
     until = time.monotonic() + 60
     while time.monotonic() < until and server.poll() is None:
         if found := re.search(r"http://127\.0\.0\.1:(\d+)/lab", log.read_text()):
