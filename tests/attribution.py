@@ -1,4 +1,4 @@
-"""How well the holders named agree with a planted truth, by growth of the history list. For tests, not the package."""
+"""Agreement of the attributed holders with a planted truth, weighted by history list growth. For tests only."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from aurora_analysis.analysis.undo_log import holders
 
 
 def truth(trials: pd.DataFrame, runs: pd.DataFrame, within_s: float = 10.0) -> pd.DataFrame:
-    """The views that were planted: `start, end, run`, the run's label missing where no log tells of it.
+    """Planted views: `start, end, run`; the run's label is missing if the view is in no log.
 
-    `trials` are rows of the table trials, `runs` the exposures; a run is a view's where workload and start agree.
+    `trials` are rows of the table trials, `runs` the exposures; a run belongs to a view if workload and start agree.
     """
     views = trials[trials["holds_view"].astype(bool) & trials["started_at"].notna()].sort_values("started_at")
     known = runs.rename_axis("run").reset_index().sort_values("start")[["run", "workload", "start"]]
@@ -29,23 +29,23 @@ def truth(trials: pd.DataFrame, runs: pd.DataFrame, within_s: float = 10.0) -> p
     return found.drop(columns="start").rename(columns={"started_at": "start", "ended_at": "end"})
 
 
-def agreement(held: pd.DataFrame, views: pd.DataFrame, period_s: float) -> dict[str, float]:
-    """Precision and recall of the holders named, and recall of `unknown`, by growth of the history list.
+def agreement(oldest_view: pd.DataFrame, views: pd.DataFrame, period_s: float) -> dict[str, float]:
+    """Precision and recall of the attributed holders, and recall of `unknown`, weighted by history list growth.
 
-    `held` is the frame of `undo_log.holders`, `views` the `truth`. Judged is where the history list grows under a
-    view at least five samples old: before that nobody can tell.
+    `oldest_view` is the result of `undo_log.attribute_oldest_view`, `views` that of `truth`. Only growth under a view at
+    least five samples old counts: a younger view cannot be identified.
     """
-    whose, since = _oldest(held.index, views)
-    age = (held.index - since).total_seconds() / period_s
-    smooth = held["length"].rolling(3, center=True, min_periods=1).median()
+    whose, since = _oldest(oldest_view.index, views)
+    age = (oldest_view.index - since).total_seconds() / period_s
+    smooth = oldest_view["length"].rolling(3, center=True, min_periods=1).median()
     growth = np.where(age >= 5, np.clip(np.gradient(smooth), 0, None), 0)
-    named = held["run"].to_numpy(dtype=float, na_value=np.nan)
+    named = oldest_view["run"].to_numpy(dtype=float, na_value=np.nan)
     logged, unlogged = np.isfinite(whose), np.isnan(whose) & since.notna()
     right = growth[named == whose].sum()
     return {
         "precision": right / growth[np.isfinite(named)].sum(),
         "recall": right / growth[logged].sum(),
-        "unknown recall": growth[unlogged & (held["state"] == "unknown")].sum()
+        "unknown recall": growth[unlogged & (oldest_view["state"] == "unknown")].sum()
         / max(growth[unlogged].sum(), 1),
     }
 
@@ -63,23 +63,23 @@ SHORTEST_RUN_S = 5.0
 
 
 def judged(store: Store) -> dict[str, float]:
-    """How well the holders named agree with the recorded truth, by growth mass."""
+    """Agreement of the attributed holders with the recorded truth."""
     held, runs = attributed(store)
     return agreement(held, truth(store.read("trials", cluster="lab"), runs), period_s=1.0)
 
 
 def attributed(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What the notebook computes: who held purge at each second, of which runs."""
+    """The notebook's attribution of each second, and the runs it chose from."""
     window = store.span("lab")
     history = store.metric("history_list_length", window, cluster="lab")
     committed = holders.committed(store.metric("commit_throughput", window, cluster="lab"))
     slow = store.read("slow_queries", window, cluster="lab", overlapping=True)
     runs = workloads.exposures(slow, shortest_s=SHORTEST_RUN_S)
-    return holders.holders(history, committed, runs), runs
+    return holders.attribute_oldest_view(history, committed, runs), runs
 
 
 def harmless_share(store: Store) -> float:
-    """The share of the growth that is put down to workloads that truly hold no view."""
+    """Share of the growth attributed to workloads that hold no view."""
     held, runs = attributed(store)
     trials = store.read("trials", cluster="lab")
     harmless = trials.loc[~trials["holds_view"].astype(bool), "workload"].unique()
@@ -88,13 +88,13 @@ def harmless_share(store: Store) -> float:
 
 
 def by_state(held: pd.DataFrame) -> dict[str, float]:
-    """The share of the growth while purge was held that is known, and that is unknown."""
+    """Shares of the growth under a view that are `held` and `unknown`."""
     growth = held[held["state"] != "none"].groupby("state")["growth"].sum()
     return (growth / growth.sum()).to_dict()
 
 
 def with_samples(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The same with the transactions that were seen live: who held purge, and of which runs."""
+    """The same as `attributed`, with the transactions of the live samples."""
     window = store.span("lab")
     held, runs = attributed(store)
     live = store.read("open_transactions", window, cluster="lab")
@@ -103,10 +103,10 @@ def with_samples(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
     known = workloads.with_seen(runs, seen[lasted >= SHORTEST_RUN_S])
     history = store.metric("history_list_length", window, cluster="lab")
     committed = holders.committed(store.metric("commit_throughput", window, cluster="lab"))
-    return holders.holders(history, committed, known), known
+    return holders.attribute_oldest_view(history, committed, known), known
 
 
 def unknown_shares(store: Store) -> tuple[float, float]:
-    """The share of the growth under a holder that is nobody's: by the logs alone, and with what was seen live."""
+    """Unknown share of the growth under a view: from logs alone, and with live samples."""
     by_log, with_live = attributed(store)[0], with_samples(store)[0]
     return by_state(by_log).get("unknown", 0.0), by_state(with_live).get("unknown", 0.0)

@@ -51,7 +51,7 @@ def test_the_lab_names_the_extracts_and_not_their_control():
     assert set(found) == {"snowflake on lab-reader", "airflow on lab-reader"}
     assert {one.level for one in found.values()} == {"blocked"}
     assert "of 2 different ones" in found["snowflake on lab-reader"].sentence
-    assert found["airflow on lab-reader"].evidence.startswith("seen live")
+    assert found["airflow on lab-reader"].evidence.startswith("Live samples")
 
 
 def test_without_samples_the_labs_idle_session_is_unknown(copied):

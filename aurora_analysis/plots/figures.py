@@ -78,7 +78,7 @@ def _around_the_highest(series: pd.Series, episodes: pd.DataFrame) -> pd.Series:
 def read_view_age(
     held: pd.DataFrame, runs: pd.DataFrame, *, timezone: str = "UTC", ax: Axes | None = None
 ) -> Axes:
-    """The age of the oldest read view over time [s or min], by who held it (`read_views.holders` over `runs`)."""
+    """The age of the oldest read view over time [s or min], by who held it (`undo_log.attribute_oldest_view` over `runs`)."""
     ax = ax or _axes(height=2.8)
     age = (held.index.to_series() - held["since"]).dt.total_seconds()
     unit, seconds = ("min", 60) if age.max() > 600 else ("s", 1)

@@ -72,7 +72,7 @@ def growth(
     """How much the history list grew while each workload's read view was the oldest [transactions].
 
     Answers: whose read views held up purge, and how much does an hour of them cost? `held` is
-    `read_views.holders(…)` over `runs`, the exposures. One row a workload, most growth first; `(unknown)` are
+    `undo_log.attribute_oldest_view(…)` over `runs`, the exposures. One row a workload, most growth first; `(unknown)` are
     sessions that no log tells of. `share_pct` is of all growth while purge was held. The interval of
     `per_exposed_hour` is a jackknife over days, as the effect's.
     """

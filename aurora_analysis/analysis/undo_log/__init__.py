@@ -1,24 +1,44 @@
+"""Did undo history grow faster than purge, why, and which session held the read view?
+
+- `episodes`  when the history list grew, whether purge was blocked or outrun, and by which span
+- `holders`   which read view was the oldest at each sample
+- `forecast`  how long the history list gets if a query holds its view for hours
+- `verdicts`  one verdict per blocker
+"""
+
 from aurora_analysis.analysis.undo_log.episodes import (
     around_highest,
     at_a_glance,
-    by_holder,
-    episode_holders,
+    blocking_spans,
+    episode_blockers,
+    growth_by_blocker,
     growth_episodes,
-    holds,
+    notable_growth,
     purge_state,
-    verdicts,
 )
-from aurora_analysis.analysis.undo_log.holders import committed, holders
+from aurora_analysis.analysis.undo_log.forecast import AssumedQuery, Reach, reach
+from aurora_analysis.analysis.undo_log.holders import (
+    attribute_oldest_view,
+    committed,
+    read_view_start,
+)
+from aurora_analysis.analysis.undo_log.verdicts import Thresholds, verdicts
 
 __all__ = [
+    "AssumedQuery",
+    "Reach",
+    "Thresholds",
     "around_highest",
     "at_a_glance",
-    "by_holder",
+    "attribute_oldest_view",
+    "blocking_spans",
     "committed",
-    "episode_holders",
+    "episode_blockers",
+    "growth_by_blocker",
     "growth_episodes",
-    "holders",
-    "holds",
+    "notable_growth",
     "purge_state",
+    "reach",
+    "read_view_start",
     "verdicts",
 ]

@@ -1,45 +1,23 @@
-"""Did undo history grow faster than purge, why, and which session held the read view?
+"""Episodes in which the history list grew: their bounds, the state of purge, and the spans that a read view blocked.
 
-InnoDB keeps the old versions of rows for as long as any read view may need them. The history list counts the
-committed transactions whose undo waits for purge; purge may go up to the start of the oldest open read view, on
-the writer or on any Aurora reader, for they share one undo log. `read_views` infers whose view that was.
+InnoDB keeps the old versions of rows for as long as any read view may need them. The history list length counts the
+committed transactions whose undo waits for purge (CloudWatch: RollbackSegmentHistoryListLength). Purge may advance to
+the start of the oldest open read view on the writer or on any Aurora reader, because they share one undo log.
+`holders` infers which session held that view.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from aurora_analysis.analysis.series import Array, period_s, stretches, without_gaps
 from aurora_analysis.analysis.sparkline import Sparkline, sparklines
-from aurora_analysis.analysis.undo_log.holders import (
-    NONE,
-    UNKNOWN,
-    committed,
-    holders,
-    read_view_start,
-)
-from aurora_analysis.analysis.verdict import Severity, Verdict
-from aurora_analysis.analysis.workloads.rules import IDLE
+from aurora_analysis.analysis.undo_log.holders import NONE, UNKNOWN
 from aurora_analysis.window import Window
-
-__all__ = [
-    "around_highest",
-    "by_holder",
-    "committed",
-    "episode_holders",
-    "growth_episodes",
-    "holders",
-    "holds",
-    "notable_growth",
-    "purge_state",
-    "read_view_start",
-    "verdicts",
-]
 
 EPISODE_COLUMNS = [
     "start",
@@ -55,12 +33,22 @@ EPISODE_COLUMNS = [
 
 
 def growth_episodes(history: pd.Series, *, least: float | None = None) -> pd.DataFrame:
-    """The spans in which the history list grew, and drained again. Answers: when, how far, how fast?
+    """Find the spans in which the history list grew and drained again.
 
-    `history` is the history list over time [transactions]. An episode rises by at least `least` above the trough
-    before it, and ends where nine tenths of the rise are gone, at a gap, or with the data. `start` and `end`
-    (exclusive) bound it; `growth_per_s` and `drain_per_s` are mean rates [transactions/s] up to and from the peak;
-    `complete` is False where a gap or the window cuts it.
+    Parameters
+    ----------
+    history : Series
+        History list length over time (UTC) [transactions].
+    least : float, optional
+        Smallest rise above the preceding trough that counts as an episode [transactions]. Default: `notable_growth`.
+
+    Returns
+    -------
+    DataFrame
+        One row per episode, in order of time. `start` and `end` (exclusive) bound it; `peak_at` is when it was longest;
+        `start_length`, `peak_length` and `end_length` are history list lengths [transactions]; `growth_per_s` and
+        `drain_per_s` are mean rates up to and from the peak [transactions/s]; `complete` is False if a gap or the window
+        cuts the episode. An episode ends when nine tenths of the rise are gone, at a gap, or with the data.
     """
     threshold = notable_growth(history) if least is None else least
     rows = [
@@ -70,14 +58,42 @@ def growth_episodes(history: pd.Series, *, least: float | None = None) -> pd.Dat
 
 
 def at_a_glance(history: pd.Series, window: Window) -> list[Sparkline]:
-    """The history list over the window, as a sparkline."""
+    """Draw the history list over the window as a sparkline.
+
+    Parameters
+    ----------
+    history : Series
+        History list length over time (UTC) [transactions].
+    window : Window
+        The window to draw.
+
+    Returns
+    -------
+    list of Sparkline
+        One sparkline; none if there are too few samples.
+    """
     named = {"seat": "writer", "measure": "history list length"}
     rows = history.rename("value").rename_axis("time").reset_index().assign(**named)
     return sparklines("undo_log", rows, {named["measure"]: "transactions"}, window)
 
 
 def around_highest(history: pd.Series, window: Window, *, hours: float = 24.0) -> Window:
-    """The part of the window around its longest history list: so many hours, or all of a shorter window."""
+    """Cut the part of the window around its longest history list.
+
+    Parameters
+    ----------
+    history : Series
+        History list length over time (UTC) [transactions].
+    window : Window
+        The window to cut from.
+    hours : float, default 24
+        Length of the part [h].
+
+    Returns
+    -------
+    Window
+        A part of that length inside the window, or the whole window if it is shorter.
+    """
     length = timedelta(hours=hours)
     if window.duration <= length or history.dropna().empty:
         return Window(window.start, min(window.end, window.start + length))
@@ -92,7 +108,22 @@ def notable_growth(
     times_base: float = 10.0,  # purge keeps within a few times its base; ten times is no ordinary wave
     always: float = 100_000.0,  # "generally acceptable": Amazon Aurora user guide, major version upgrades
 ) -> float:
-    """The rise that makes an episode [transactions]: relative to this system's base and noise, at most `always`."""
+    """Choose the smallest rise that makes an episode [transactions].
+
+    Parameters
+    ----------
+    history : Series
+        History list length over time (UTC) [transactions].
+    times_base : float, default 10
+        The rise as a multiple of `base`.
+    always : float, default 100,000
+        Upper limit of the result [transactions].
+
+    Returns
+    -------
+    float
+        `times_base` times the base, or 20 times the median step if that is larger, at most `always`.
+    """
     if history.empty:
         return always
     noise = 20 * float(history.diff().abs().median())
@@ -100,7 +131,18 @@ def notable_growth(
 
 
 def base(history: pd.Series) -> float:
-    """The history list of a purge that keeps up: its lower decile [transactions]."""
+    """Estimate the history list while purge keeps up: the lower decile [transactions].
+
+    Parameters
+    ----------
+    history : Series
+        History list length over time [transactions].
+
+    Returns
+    -------
+    float
+        The lower decile [transactions].
+    """
     return float(history.quantile(0.1))
 
 
@@ -126,7 +168,7 @@ def _episode(part: pd.Series, start: int, peak: int, end: int) -> tuple[object, 
 
 
 def _spans(lengths: Array, least: float) -> Iterator[tuple[int, int, int]]:
-    """Start, peak and end of each rise of at least `least`; the end is where a tenth of it is left."""
+    """Yield start, peak and end of each rise of at least `least`; a tenth of the rise is left at the end."""
     trough, at = 0, 0
     while at < len(lengths):
         if lengths[at] < lengths[trough]:
@@ -141,7 +183,7 @@ def _spans(lengths: Array, least: float) -> Iterator[tuple[int, int, int]]:
 
 
 def _onset(lengths: Array, trough: int, at: int, least: float) -> int:
-    """Where the rise to `at` began: the last low before it, not a lower one hours earlier."""
+    """Find where the rise to `at` began: the last low before it, not a lower one hours earlier."""
     low = trough + int(np.flatnonzero(lengths[trough:at] <= lengths[trough] + least / 2)[-1])
     while low > trough and lengths[low - 1] < lengths[low]:
         low -= 1
@@ -162,13 +204,26 @@ PURGE_COLUMNS = ["start", "end", "state", "still_share", "backlog"]
 
 
 def purge_state(boundary: pd.Series, finished: pd.Series, episodes: pd.DataFrame) -> pd.DataFrame:
-    """Whether purge was `blocked` or `outrun` in each episode. Answers: was it not allowed, or too slow?
+    """Classify purge in each episode as `blocked` or `outrun`.
 
-    Blocked: the boundary (up to which purge is allowed) stands still for at least half of the growth. Outrun: it
-    moves, and purge trails it. `still_share` is the share of the samples at which it stood still [0 to 1],
-    `backlog` the most that purge trailed it during the growth [transaction numbers]. Both are series of
-    transaction numbers (CloudWatch PurgeBoundary and PurgeFinishedPoint); where they are missing the state is
-    `unknown`.
+    Blocked: the boundary, up to which purge is allowed, stands still for at least half of the growth. Outrun: the
+    boundary moves, and purge trails it.
+
+    Parameters
+    ----------
+    boundary : Series
+        Transaction number up to which purge is allowed, over time (CloudWatch: PurgeBoundary).
+    finished : Series
+        Transaction number up to which purge has finished, over time (CloudWatch: PurgeFinishedPoint).
+    episodes : DataFrame
+        Result of `growth_episodes`.
+
+    Returns
+    -------
+    DataFrame
+        One row per episode: `start`, `end`, `state` (`blocked`, `outrun`, or `unknown` without a boundary),
+        `still_share`, the share of samples at which the boundary stood still [0 to 1], and `backlog`, the farthest that
+        purge trailed the boundary during the growth [transaction numbers].
     """
     typical = _typical_advance(boundary)
     rows = [
@@ -187,12 +242,12 @@ def _purge(boundary: pd.Series, backlog: pd.Series, typical: float) -> tuple[str
 
 
 def _typical_advance(boundary: pd.Series) -> float:
-    """By how much the boundary moves from sample to sample when nothing holds it; 0 where it never moved."""
+    """Median step of the boundary between samples when nothing holds it; 0 if it never moved."""
     steps = boundary.diff()
     return float(steps[steps > 0].median()) if (steps > 0).any() else 0.0
 
 
-HOLD_COLUMNS = [
+SPAN_COLUMNS = [
     "start",
     "end",
     "state",
@@ -206,39 +261,51 @@ HOLD_COLUMNS = [
 ]
 
 
-def holds(held: pd.DataFrame, runs: pd.DataFrame, purge: pd.DataFrame) -> pd.DataFrame:
-    """The spans in which one view held purge, episode by episode. Answers: who held it from when to when?
+def blocking_spans(oldest_view: pd.DataFrame, runs: pd.DataFrame, purge: pd.DataFrame) -> pd.DataFrame:
+    """Find the spans in which one read view blocked purge, episode by episode.
 
-    `held` is the frame of `holders`, `runs` what was given to it (`workload, instance, digest, thread_id`), `purge`
-    the frame of `purge_state`. `state` is `held`, `unknown`, or `outrun` where the boundary moved, so that no view
-    held it; `since` is the run's start, or the implied one where no run is known; `growth` and `peak_length` are in
-    transactions.
+    Parameters
+    ----------
+    oldest_view : DataFrame
+        Result of `attribute_oldest_view`.
+    runs : DataFrame
+        The runs given to `attribute_oldest_view`, with `workload, instance, digest, thread_id, start`.
+    purge : DataFrame
+        Result of `purge_state`.
+
+    Returns
+    -------
+    DataFrame
+        One row per span: `start`, `end` (exclusive), `workload, instance, digest, thread_id` of the run, and
+        `state`: `held`, `unknown`, or `outrun` if the boundary moved, so that no view blocked purge. `since` is the
+        run's start, or the implied start of the view if no run is identified; `growth` and `peak_length` are in
+        transactions.
     """
-    spans = pd.DataFrame(_spans_held(held), columns=SPAN_COLUMNS)
+    spans = pd.DataFrame(_attributed_spans(oldest_view), columns=ATTRIBUTED_COLUMNS)
     inside = _state_of_purge(spans, purge)
     spans = spans.assign(state=spans["state"].mask(inside == "outrun", "outrun"))[inside.notna()]
     run = spans["run"].mask(spans["state"] != "held").astype("Int64")
     columns = ["workload", "instance", "digest", "thread_id", "start"]
     known = runs[columns].astype({"thread_id": "Int64"}).rename(columns={"start": "began"}).reindex(run)
     spans = spans.join(known.set_index(spans.index))
-    return spans.assign(since=spans["began"].fillna(spans["since"]))[HOLD_COLUMNS].reset_index(drop=True)
+    return spans.assign(since=spans["began"].fillna(spans["since"]))[SPAN_COLUMNS].reset_index(drop=True)
 
 
-SPAN_COLUMNS = ["start", "end", "state", "run", "since", "growth", "peak_length"]
+ATTRIBUTED_COLUMNS = ["start", "end", "state", "run", "since", "growth", "peak_length"]
 
 
-def _spans_held(held: pd.DataFrame) -> Iterator[tuple[object, ...]]:
-    who = held["run"].fillna(UNKNOWN).to_numpy(dtype=int)
-    for first, last in stretches(np.where(held["state"] == "none", NONE, who)):
-        span = held.iloc[first:last]
+def _attributed_spans(oldest_view: pd.DataFrame) -> Iterator[tuple[object, ...]]:
+    run = oldest_view["run"].fillna(UNKNOWN).to_numpy(dtype=int)
+    for first, last in stretches(np.where(oldest_view["state"] == "none", NONE, run)):
+        span = oldest_view.iloc[first:last]
         if span["state"].iloc[0] != "none":
-            end = span.index[-1] + pd.Timedelta(seconds=period_s(held.index))
-            told = span["state"].iloc[0], span["run"].iloc[0], span["since"].median()
-            yield span.index[0], end, *told, span["growth"].sum(), span["length"].max()
+            end = span.index[-1] + pd.Timedelta(seconds=period_s(oldest_view.index))
+            view = span["state"].iloc[0], span["run"].iloc[0], span["since"].median()
+            yield span.index[0], end, *view, span["growth"].sum(), span["length"].max()
 
 
 def _state_of_purge(spans: pd.DataFrame, purge: pd.DataFrame) -> pd.Series:
-    """The state of purge in the episode that a span's middle lies in; missing outside of all."""
+    """State of purge in the episode that contains a span's middle; missing outside all episodes."""
     state = pd.Series(pd.NA, index=spans.index, dtype=object)
     for start, end, name in purge[["start", "end", "state"]].itertuples(index=False):
         state = state.mask(_inside(spans, start, end), name)
@@ -250,7 +317,7 @@ def _inside(spans: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.S
     return (middle >= start) & (middle < end)
 
 
-HOLDER_COLUMNS = [
+BLOCKER_COLUMNS = [
     "state",
     "workload",
     "instance",
@@ -266,24 +333,33 @@ HOLDER_COLUMNS = [
 ]
 
 
-def by_holder(spans: pd.DataFrame) -> pd.DataFrame:
-    """How much of the growth each holder held, most first. Answers: which session, statement and instance was it?
+def growth_by_blocker(spans: pd.DataFrame) -> pd.DataFrame:
+    """Sum the growth that each blocker caused, largest first.
 
-    `spans` is the frame of `holds`. One row a workload and instance, and one for what is unknown or outrun; `share` is
-    of all growth in episodes [0 to 1], `digest`, `thread_id` and `since` are those of the span that grew most, and
-    `statements` are the different ones that held.
+    Parameters
+    ----------
+    spans : DataFrame
+        Result of `blocking_spans`.
+
+    Returns
+    -------
+    DataFrame
+        One row per workload and instance, and one each for unknown and outrun: `growth` [transactions], `share` of
+        all growth in episodes [0 to 1], number of `spans`, `held_s` (their total length [s]), `peak_length`
+        [transactions], and the number of different `statements`. `digest`, `thread_id` and `since` are those of the
+        span with the most growth.
     """
     total = spans["growth"].sum()
     rows = [
-        (*name, *_held_by_one(mine), mine["growth"].sum() / total if total > 0 else 0.0)
-        for name, mine in spans.groupby(HOLDER_COLUMNS[:3], dropna=False)
+        (*name, *_blocked_by_one(own), own["growth"].sum() / total if total > 0 else 0.0)
+        for name, own in spans.groupby(BLOCKER_COLUMNS[:3], dropna=False)
     ]
-    return pd.DataFrame(rows, columns=HOLDER_COLUMNS).sort_values(
+    return pd.DataFrame(rows, columns=BLOCKER_COLUMNS).sort_values(
         "growth", ascending=False, ignore_index=True
     )
 
 
-def _held_by_one(spans: pd.DataFrame) -> tuple[object, ...]:
+def _blocked_by_one(spans: pd.DataFrame) -> tuple[object, ...]:
     most = spans.sort_values("growth").iloc[-1]
     return (
         most["digest"],
@@ -297,11 +373,21 @@ def _held_by_one(spans: pd.DataFrame) -> tuple[object, ...]:
     )
 
 
-def episode_holders(episodes: pd.DataFrame, spans: pd.DataFrame) -> pd.DataFrame:
-    """The holder of most of each episode's growth, beside the episode. Answers: whose episode was it?
+def episode_blockers(episodes: pd.DataFrame, spans: pd.DataFrame) -> pd.DataFrame:
+    """Name the blocker of most of each episode's growth.
 
-    Adds `state, workload, instance, thread_id, since` of the span that grew most and `share`, its part of the
-    episode's growth [0 to 1]; missing where nothing could be told.
+    Parameters
+    ----------
+    episodes : DataFrame
+        Result of `growth_episodes`.
+    spans : DataFrame
+        Result of `blocking_spans`.
+
+    Returns
+    -------
+    DataFrame
+        The episodes with `state, workload, instance, thread_id, since` of the span with the most growth, and `share`, its
+        part of the episode's growth [0 to 1]; missing if no span lies in the episode.
     """
     columns = ["state", "workload", "instance", "thread_id", "since", "share"]
     bounds = episodes[["start", "end"]].itertuples(index=False)
@@ -315,161 +401,3 @@ def _most(spans: pd.DataFrame) -> tuple[object, ...]:
         return (pd.NA, pd.NA, pd.NA, pd.NA, pd.NaT, np.nan)
     most = spans.sort_values("growth").iloc[-1]
     return (*most[["state", "workload", "instance", "thread_id", "since"]], most["growth"] / total)
-
-
-ACTIONS = {
-    "held": (
-        "Shorten its statements or its transaction; on a reader, set aurora_read_replica_read_committed in its "
-        "session, or extract from a clone or a snapshot export instead."
-    ),
-    "idle": "Let its client commit before it idles (autocommit on), or end transactions that idle for long.",
-    "unknown": (
-        "While it lasts, ask every instance for its open transactions (information_schema.innodb_trx); look for "
-        "clients that turn autocommit off and then idle."
-    ),
-    "outrun": "Look at purge itself: innodb_purge_threads, and what writes so much at that time.",
-}
-
-
-def verdicts(
-    window: Window,
-    history: pd.Series,
-    episodes: pd.DataFrame,
-    spans: pd.DataFrame,
-    *,
-    watch: float = 100_000.0,  # "generally acceptable" up to here: Aurora user guide, major version upgrades
-    act: float = 1_000_000.0,  # the upgrade precheck warns from here: Aurora user guide, upgrade prechecks
-    coverage_needed: float = 0.8,  # the project's rule: below, the rest of the window may have been otherwise
-    share_needed: float = 0.05,  # a holder of less growth that stayed below `watch` is not worth a line
-) -> list[Verdict]:
-    """One verdict a holder, most growth first; `blocked`, `outrun`, `unknown`, or one `healthy`.
-
-    `history` is the history list over the window, `episodes` the frame of `growth_episodes`, `spans` that of `holds`.
-    A system whose history list is short takes notice earlier: an episode is always worth watching where its peak
-    is ten times the base.
-    """
-    coverage = (
-        window.coverage(pd.DatetimeIndex(history.index), period_s(history.index)) if len(history) > 1 else 0.0
-    )
-    found = by_holder(spans)
-    told = found[(found["share"] >= share_needed) | (found["peak_length"] >= watch)]
-    verdicts = [_verdict(row, base(history), coverage, watch, act) for row in told.to_dict("records")]
-    if len(episodes) and not verdicts:
-        verdicts.append(_untold(episodes, coverage))
-    if coverage < coverage_needed:
-        verdicts.append(_uncovered(coverage, coverage_needed))
-    return verdicts or [_healthy(history, coverage)]
-
-
-def _verdict(row: dict[Hashable, Any], base: float, coverage: float, watch: float, act: float) -> Verdict:
-    grown = (
-        f"the history list grew by {row['growth']:,.0f} transactions, {row['share']:.0%} of its growth, "
-        f"up to {row['peak_length']:,.0f}"
-    )
-    lasted = f"{_times(row['spans'])}, {_duration(row['held_s'])} in all"
-    numbers = {
-        "growth": round(row["growth"]),
-        "growth_share": round(row["share"], 4),
-        "peak_length": round(row["peak_length"]),
-        "spans": row["spans"],
-        "held_s": round(row["held_s"]),
-        "coverage": round(coverage, 4),
-    }
-    subject, level, severity, sentence = _wording(
-        row, grown, lasted, _severity(row["peak_length"], base, watch, act)
-    )
-    sentence += f" {coverage:.0%} of the window was observed."
-    evidence = "inferred: when the oldest read view must have begun, beside the starts of what is known"
-    if row["digest"] == IDLE:
-        evidence = "seen live: its transaction was open, with a view or a write, while no statement of it ran"
-    action = ACTIONS["idle" if row["digest"] == IDLE else row["state"]]
-    return Verdict("undo_log", subject, level, severity, sentence, numbers, evidence, action)
-
-
-def _wording(
-    row: dict[Hashable, Any], grown: str, lasted: str, severity: Severity
-) -> tuple[str, str, Severity, str]:
-    """Subject, level, severity and sentence of a holder."""
-    since = f"{row['since']:%Y-%m-%d %H:%M:%S} UTC"
-    if row["state"] == "outrun":
-        sentence = f"Purge was allowed to go on but could not keep up {lasted}: {grown}."
-        return "purge", "outrun", severity, sentence
-    if row["state"] == "unknown":
-        sentence = (
-            f"Nothing known explains why purge fell behind {lasted}, while {grown}. If a read view held it, the "
-            f"one that cost most began at about {since}: an idle transaction is the usual cause."
-        )
-        return "sessions in no log", "unknown", "unknown", sentence
-    what = "no statement: it was idle" if row["digest"] == IDLE else f"statement {row['digest']}"
-    others = f" (of {row['statements']} different ones)" if row["statements"] > 1 else ""
-    sentence = (
-        f"{row['workload']} on {row['instance']} held the oldest read view {lasted}, while {grown}. The run that "
-        f"cost most: thread {row['thread_id']:.0f}, {what}{others}, since {since}."
-    )
-    return f"{row['workload']} on {row['instance']}", "blocked", severity, sentence
-
-
-def _severity(peak: float, base: float, watch: float, act: float) -> Severity:
-    if peak >= act:
-        return "act"
-    return "watch" if peak >= watch or peak >= 10 * base else "ok"
-
-
-def _untold(episodes: pd.DataFrame, coverage: float) -> Verdict:
-    sentence = (
-        f"The history list grew {_times(len(episodes))}, up to {episodes['peak_length'].max():,.0f} transactions; who "
-        "held purge cannot be told without a count of the writer's transactions."
-    )
-    action = "Fetch CommitThroughput, or sample the transaction counter, for this window."
-    numbers = {"episodes": len(episodes), "coverage": round(coverage, 4)}
-    return Verdict(
-        "undo_log", "purge", "unknown", "unknown", sentence, numbers, "the table of episodes", action
-    )
-
-
-def _uncovered(coverage: float, needed: float) -> Verdict:
-    sentence = (
-        f"Only {coverage:.0%} of the window has a history list length ({needed:.0%} is needed): the rest of it may "
-        "have been otherwise."
-    )
-    action = "Fetch the history list length for the whole window; the coverage table shows what is missing."
-    numbers = {"coverage": round(coverage, 4)}
-    return Verdict(
-        "undo_log", "coverage", "unknown", "unknown", sentence, numbers, "the coverage table", action
-    )
-
-
-def _healthy(history: pd.Series, coverage: float) -> Verdict:
-    sentence = (
-        f"Purge kept up: the history list stayed between {history.min():,.0f} and {history.max():,.0f} transactions. "
-        f"{coverage:.0%} of the window was observed."
-    )
-    numbers = {"longest": round(float(history.max())), "coverage": round(coverage, 4)}
-    return Verdict(
-        "undo_log",
-        "purge",
-        "healthy",
-        "ok",
-        sentence,
-        numbers,
-        "the history list over time",
-        "Nothing to do.",
-    )
-
-
-def _times(count: int) -> str:
-    return {1: "once", 2: "twice"}.get(count, f"{count} times")
-
-
-def _duration(seconds: float) -> str:
-    """A length of time as people say it.
-
-    >>> _duration(45), _duration(11_400)
-    ('45 s', '3 h 10 min')
-    """
-    minutes, hours = round(seconds / 60), round(seconds / 3600)
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if minutes < 120:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"

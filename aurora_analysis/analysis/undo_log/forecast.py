@@ -1,9 +1,9 @@
-"""What would a query do that nobody has run yet? From an assumed length and hour, and what earlier views cost.
+"""Forecast the history list if a query held its read view for hours, from earlier views and the write rate.
 
-While a view is held the history list grows by the transactions that the writer commits, times the entries that each
-leaves. Both are known from the window: the rate at that hour of other days, the entries from every span in which a
-known view held purge. Their spread from day to day and from span to span is the answer's interval: it is a
-prediction of one run, not the mean of many.
+While a view is held, the history list grows by the transactions that the writer commits, times the history entries
+that each leaves. The window supplies both: the commit rate at that hour of other days, and the entries per transaction
+of every span in which an identified view held purge. Their variation between days and between spans gives the
+interval, which is a prediction interval for one run, not a confidence interval for a mean.
 """
 
 from __future__ import annotations
@@ -24,83 +24,161 @@ from aurora_analysis.window import Window, zone
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 SAME_DAYS_NEEDED = 4
-"""With fewer of the same weekday all weekdays, or all days of the weekend, tell the rate at that hour."""
+"""With fewer days of the same weekday, all weekdays or all weekend days estimate the rate at that hour."""
 
 KNOWN_NEEDED = 0.9
-"""A span of the day tells its rate where so much of it was observed."""
+"""A span of the day counts if at least this share of it was observed [0 to 1]."""
+
+
+@dataclass(frozen=True)
+class AssumedQuery:
+    """A query that has not run yet: when it would start and how long it would hold its read view.
+
+    Parameters
+    ----------
+    hours : float
+        How long the query holds its read view [h].
+    weekday : str
+        English name of the weekday, or its first letters.
+    hour : float
+        Start in local time; 14.5 is 14:30 [h].
+    timezone : str
+        Time zone of weekday and hour.
+    """
+
+    hours: float
+    weekday: str = "Tuesday"
+    hour: float = 14.0
+    timezone: str = "UTC"
+
+    def __str__(self) -> str:
+        clock = f"{int(self.hour):02d}:{round(60 * (self.hour % 1)):02d} {self.timezone}"
+        return f"A query that holds its read view for {self.hours:g} h from {self.weekday} {clock}"
 
 
 @dataclass(frozen=True)
 class Reach:
-    """How long the history list gets [transactions], and what that rests on. Missing (NaN) where too little is known."""
+    """The forecast length of the history list, and the observations behind it. NaN if there are too few.
 
+    Parameters
+    ----------
+    query : AssumedQuery
+        The query that the forecast is for.
+    length, low, high : float
+        Forecast history list length and its prediction interval [transactions].
+    per_transaction : float
+        History entries per transaction (geometric mean).
+    blocking_spans : int
+        Number of spans that `per_transaction` rests on.
+    commits_per_s : float
+        Commit rate while the query runs (geometric mean) [1/s].
+    rates : int
+        Number of spans that `commits_per_s` rests on.
+    rates_of : str
+        Description of those spans.
+    """
+
+    query: AssumedQuery
     length: float
     low: float
     high: float
     per_transaction: float
-    holds: int
+    blocking_spans: int
     commits_per_s: float
     rates: int
     rates_of: str
 
-    def told(self, hours: float, weekday: str, hour: float, timezone: str = "UTC") -> Remarks:
-        """The answer with its number, interval and assumptions."""
-        clock = f"{int(hour):02d}:{round(60 * (hour % 1)):02d} {timezone}"
-        what = f"A query that holds its read view for {hours:g} h from {weekday} {clock}"
+    def summary(self) -> Remarks:
+        """State the forecast with its number, interval and assumptions.
+
+        Returns
+        -------
+        Remarks
+            One sentence for the forecast, or why there is none.
+        """
         if not np.isfinite(self.length):
             return Remarks(
-                f"{what} cannot be judged from this window: the write rate is known of {self.rates} {self.rates_of}, and a "
-                f"known view held purge in {self.holds} spans; two of each are needed."
+                f"{self.query} cannot be judged from this window. It needs at least two write rates and two spans in "
+                f"which an identified view held purge; the window has {self.rates} write rates ({self.rates_of}) and "
+                f"{self.blocking_spans} such spans."
             )
         return Remarks(
-            f"{what} lets the history list reach {_round(self.length)} transactions (95 % of such runs: "
-            f"{_round(self.low)} to {_round(self.high)}): the writer then commits {self.commits_per_s:,.0f} a second "
-            f"({self.rates} {self.rates_of}), and each leaves {self.per_transaction:.2f} entries ({self.holds} spans in "
-            "which a known view held purge). It assumes that no older view is open, and that purge keeps up otherwise."
+            f"{self.query} lets the history list reach {_round(self.length)} transactions (95 % of such runs: "
+            f"{_round(self.low)} to {_round(self.high)}). The writer then commits {self.commits_per_s:,.0f} transactions "
+            f"per second ({self.rates} {self.rates_of}), and each leaves {self.per_transaction:.2f} history entries "
+            f"({self.blocking_spans} spans in which an identified view held purge). The forecast assumes that no older "
+            "view is open, and that purge otherwise keeps up."
         )
 
 
 def reach(
-    held: pd.DataFrame,
-    commit_throughput: pd.Series,
-    *,
-    hours: float,
-    weekday: str = "Tuesday",
-    hour: float = 14.0,
-    timezone: str = "UTC",
-    confidence: float = 0.95,
+    oldest_view: pd.DataFrame, commit_throughput: pd.Series, query: AssumedQuery, *, confidence: float = 0.95
 ) -> Reach:
-    """How long the history list gets if a view is held for `hours` from that hour. Answers: may we run it then?
+    """Forecast the history list length at the end of an assumed query.
 
-    The interval is a t prediction interval on logarithms, which are the right scale for a product of rates.
-    `held` is the frame of `read_views.holders`, `commit_throughput` the writer's commits a second over the window.
+    The interval is a t prediction interval on logarithms, the right scale for a product of rates.
+
+    Parameters
+    ----------
+    oldest_view : DataFrame
+        Result of `attribute_oldest_view`.
+    commit_throughput : Series
+        The writer's commits per second over the window (UTC) [1/s].
+    query : AssumedQuery
+        The query to forecast for.
+    confidence : float, default 0.95
+        Coverage of the prediction interval [0 to 1].
+
+    Returns
+    -------
+    Reach
+        The forecast; its numbers are NaN with fewer than two spans or two rates.
+
+    Raises
+    ------
+    Error
+        If the weekday is not a weekday's name.
     """
-    entries = np.log(per_transaction(held, commit_throughput))
-    rates, rates_of = _rates(commit_throughput, hours, weekday, hour, timezone)
-    base = float(held["length"].quantile(0.1)) if len(held) else np.nan
-    grown, spread, df = _predicted(entries, np.log(rates))
-    growth = np.exp(grown) * hours * 3600
-    far = np.exp(stats.t.ppf((1 + confidence) / 2, df) * spread) if df > 0 else np.nan
+    entries = np.log(per_transaction(oldest_view, commit_throughput))
+    rates, rates_of = _rates(commit_throughput, query)
+    base = float(oldest_view["length"].quantile(0.1)) if len(oldest_view) else np.nan
+    grown, error, df = _predicted(entries, np.log(rates))
+    growth = np.exp(grown) * query.hours * 3600
+    factor = np.exp(stats.t.ppf((1 + confidence) / 2, df) * error) if df > 0 else np.nan
     return Reach(
+        query=query,
         length=base + growth,
-        low=base + growth / far,
-        high=base + growth * far,
+        low=base + growth / factor,
+        high=base + growth * factor,
         per_transaction=float(np.exp(entries.mean())) if len(entries) else np.nan,
-        holds=len(entries),
+        blocking_spans=len(entries),
         commits_per_s=float(np.exp(np.log(rates).mean())) if len(rates) else np.nan,
         rates=len(rates),
         rates_of=rates_of,
     )
 
 
-def per_transaction(held: pd.DataFrame, commit_throughput: pd.Series) -> Array:
-    """The history entries that a transaction left, in each span in which one known view held purge."""
-    who = held["run"].fillna(NONE).to_numpy(dtype=int)
+def per_transaction(oldest_view: pd.DataFrame, commit_throughput: pd.Series) -> Array:
+    """Estimate the history entries per transaction, in each span in which one identified view held purge.
+
+    Parameters
+    ----------
+    oldest_view : DataFrame
+        Result of `attribute_oldest_view`.
+    commit_throughput : Series
+        The writer's commits per second over time (UTC) [1/s].
+
+    Returns
+    -------
+    ndarray, shape (spans,)
+        History entries per transaction.
+    """
+    run = oldest_view["run"].fillna(NONE).to_numpy(dtype=int)
     known = commit_throughput.dropna().sort_index()
     found = []
-    for first, last in stretches(who):
-        span = held.iloc[max(first - 1, 0) : last]
-        if who[first] >= 0 and last - first >= SHORTEST_RUN:
+    for first, last in stretches(run):
+        span = oldest_view.iloc[max(first - 1, 0) : last]
+        if run[first] >= 0 and last - first >= SHORTEST_RUN:
             lowest = np.flatnonzero(span["length"] == span["length"].min())[-1]
             rise = span["length"].iloc[lowest:]
             grown = rise.max() - rise.iloc[0]
@@ -112,7 +190,7 @@ def per_transaction(held: pd.DataFrame, commit_throughput: pd.Series) -> Array:
 
 
 def _predicted(entries: Array, rates: Array) -> tuple[float, float, float]:
-    """The mean of the sum of one more of each, its standard deviation, its degrees of freedom (Welch-Satterthwaite)."""
+    """Mean, standard deviation and degrees of freedom (Welch-Satterthwaite) of the sum of one more value of each."""
     if min(len(entries), len(rates)) < 2:
         return np.nan, np.nan, 0.0
     parts = [(values.var(ddof=1) * (1 + 1 / len(values)), len(values) - 1) for values in (entries, rates)]
@@ -121,35 +199,30 @@ def _predicted(entries: Array, rates: Array) -> tuple[float, float, float]:
     return float(entries.mean() + rates.mean()), float(np.sqrt(variance)), float(df)
 
 
-def _rates(
-    throughput: pd.Series, hours: float, weekday: str, hour: float, timezone: str
-) -> tuple[Array, str]:
-    """The mean commits a second of comparable spans, and what those are: the same hour of days of the same kind."""
-    known = throughput.dropna().sort_index()
-    if len(known) < 2:
+def _rates(throughput: pd.Series, query: AssumedQuery) -> tuple[Array, str]:
+    """Mean commits per second of comparable spans, and their description: the same hour on days of the same kind."""
+    observed = throughput.dropna().sort_index()
+    if len(observed) < 2:
         return np.array([]), "spans of that length"
-    window = Window(known.index[0].to_pydatetime(), known.index[-1].to_pydatetime())
-    length = timedelta(hours=hours)
+    window = Window(observed.index[0].to_pydatetime(), observed.index[-1].to_pydatetime())
+    length = timedelta(hours=query.hours)
     if window.duration < timedelta(days=2):
         spans = [window.start + n * length for n in range(int(window.duration / length))]
-        return _means(
-            known, pd.DatetimeIndex(spans, tz="UTC"), length
-        ), "spans of that length, at whatever hour"
-    local = zone(timezone)
-    dates = pd.date_range(
-        window.start.astimezone(local).date(), window.end.astimezone(local).date(), freq="D"
-    )
-    starts = (dates + pd.Timedelta(hours=hour)).tz_localize(
+        rates = _means(observed, pd.DatetimeIndex(spans, tz="UTC"), length)
+        return rates, "spans of that length, at any hour"
+    local = zone(query.timezone)
+    first, last = (edge.astimezone(local).date() for edge in (window.start, window.end))
+    dates = pd.date_range(first, last, freq="D")
+    starts = (dates + pd.Timedelta(hours=query.hour)).tz_localize(
         local, ambiguous=True, nonexistent="shift_forward"
     )
-    wanted = _weekday(weekday)
-    same = _means(known, starts[dates.day_of_week == wanted], length)
+    weekday = _weekday(query.weekday)
+    same = _means(observed, starts[dates.day_of_week == weekday], length)
     if len(same) >= SAME_DAYS_NEEDED:
-        return same, f"{WEEKDAYS[wanted]}s at that hour"
-    alike = (dates.day_of_week >= 5) == (wanted >= 5)
-    return _means(
-        known, starts[alike], length
-    ), f"{'weekend days' if wanted >= 5 else 'weekdays'} at that hour"
+        return same, f"{WEEKDAYS[weekday]}s at that hour"
+    same_kind = (dates.day_of_week >= 5) == (weekday >= 5)
+    days = "weekend days" if weekday >= 5 else "weekdays"
+    return _means(observed, starts[same_kind], length), f"{days} at that hour"
 
 
 def _weekday(name: str) -> int:
@@ -157,17 +230,17 @@ def _weekday(name: str) -> int:
         n for n, day in enumerate(WEEKDAYS) if day.lower().startswith(name.strip().lower()) and name.strip()
     ]
     if len(found) != 1:
-        raise Error(f"There is no weekday {name!r}: name one as in Tuesday.")
+        raise Error(f"There is no weekday {name!r}; give one in English, such as Tuesday.")
     return found[0]
 
 
-def _means(known: pd.Series, starts: pd.DatetimeIndex, length: timedelta) -> Array:
-    """The mean of each span that was observed nearly whole."""
-    spans = [known[start : start + length - timedelta(microseconds=1)] for start in starts]
-    needed = KNOWN_NEEDED * length.total_seconds() / period_s(known.index)
+def _means(observed: pd.Series, starts: pd.DatetimeIndex, length: timedelta) -> Array:
+    """Mean of each span that was observed almost completely."""
+    spans = [observed[start : start + length - timedelta(microseconds=1)] for start in starts]
+    needed = KNOWN_NEEDED * length.total_seconds() / period_s(observed.index)
     return np.array([span.mean() for span in spans if len(span) >= needed and span.mean() > 0])
 
 
 def _round(length: float) -> str:
-    """Three digits are more than a prediction knows."""
+    """Round to three digits; a prediction is not more precise."""
     return f"{float(f'{length:.3g}'):,.0f}"

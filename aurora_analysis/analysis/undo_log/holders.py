@@ -1,13 +1,14 @@
-"""Who held purge: the read view that the history list implies, matched with the statements known.
+"""Attribute purge delay to sessions by matching the implied start of the oldest read view with logged statements.
 
-While a view is open, an identity ties the history list to the view's start:
+While a view is open, an identity ties the history list length to the view's start:
 
     history − base = transactions committed since the view's start × history entries per transaction
 
-so that each sample of the history list implies when the view that holds purge began. That time stands still
-while one view holds purge, and jumps to the next-oldest when it ends. It is matched with the starts of the
-statements known, sample after sample, along the cheapest path (Viterbi). What fits none is `unknown`: a session
-that no log tells of. The matching sees times, and which runs are of one digest; no user, text or name.
+Each sample of the history list therefore implies when the view that holds purge began. That time stands still while
+one view holds purge, and jumps to the next-oldest view when it ends. The module matches it with the starts of logged
+and sampled statements, sample by sample, along the cheapest path (Viterbi). A view that fits no statement is
+`unknown`: a session that appears in no log. The matching uses only times, and which runs share a digest; it ignores
+user, text and name.
 """
 
 from __future__ import annotations
@@ -22,37 +23,48 @@ import pandas as pd
 from aurora_analysis.analysis.series import GAP, Array, Integers, Mask, period_s, seconds, stretches
 
 NONE, UNKNOWN = -1, -2
-"""What a sample may be but held by a known run: by nobody for long, or by somebody unknown."""
+"""Labels of a sample without an identified run: only short views are open, or an unidentified session holds purge."""
 
-# Lengths of time are in sampling periods, so that samples of a second and of a minute are read alike.
+# Lengths of time are in sampling periods, so that one-second and one-minute samples are treated alike.
 TOLERANCE = 1.5
-"""By how much the implied start may miss a run's start [periods]."""
+"""Largest plain difference between the implied start and a run's start [periods]."""
 TOLERANCE_OF_AGE = 0.15
-"""… and in addition for each period of the view's age when it was told: the entries per transaction drift."""
+"""Additional difference per period of the view's age at the estimate: the entries per transaction drift."""
 JUMP = 3.0
-"""From which step on the implied start has jumped; below, one view goes on holding [periods]."""
+"""A step of the implied start from which another view holds purge; below, the same view continues [periods]."""
 YOUNG = 10
-"""How many samples at the start of a hold tell the view's start: the entries per transaction had no time to drift."""
+"""Number of first samples of a hold that estimate the view's start, before the entries per transaction drift."""
 SHORTEST_RUN = 5
-"""Shorter runs leave too few samples to be told apart [periods]."""
+"""Shorter runs span too few samples to be distinguished [periods]."""
 OUTLIVES = 1.8
 """How long a transaction may stay open after its statement, in median runs."""
 
-# Costs are in tolerances missed.
+# Costs are in units of the tolerance.
 UNKNOWN_COST = 1.5
-"""A run that misses by more is a worse explanation than nobody known."""
+"""A run whose start differs by more is a worse explanation than an unidentified session."""
 ENDED_COST = 0.6
 """A statement that has ended explains less well: its transaction would have to be open and idle."""
 UNLIKELY_COST = 1.0
-"""A statement whose other runs hold no view is not the likelier holder of two that began together."""
+"""Handicap of a statement whose other runs held no view, if two runs began together."""
 FALLING_COST = 0.75
-"""Where the history list falls, purge is at work and no view holds it there."""
+"""Upper limit of the cost of no holder while the history list falls: purge is working, so no view holds it."""
 SWITCH_COST = 6.0
-"""Holders do not change with every sample."""
+"""Cost of a change of holder, because holders do not change with every sample."""
 
 
 def committed(throughput: pd.Series) -> pd.Series:
-    """Transactions committed since the first sample, from commits a second; a gap counts at the rates around it."""
+    """Integrate commit throughput to transactions committed since the first sample.
+
+    Parameters
+    ----------
+    throughput : Series
+        Commits per second over time (CloudWatch: CommitThroughput) [1/s].
+
+    Returns
+    -------
+    Series
+        Running count of transactions, same index. Across a gap the rates at its edges apply.
+    """
     rates, time = throughput.to_numpy(dtype=float), seconds(throughput.index)
     steps = np.diff(time) * (rates[1:] + rates[:-1]) / 2
     counts = np.concatenate([[0.0], np.cumsum(steps)])[: len(rates)]
@@ -62,12 +74,23 @@ def committed(throughput: pd.Series) -> pd.Series:
 def read_view_start(
     history: pd.Series, transactions: pd.Series, *, per_transaction: float | None = None
 ) -> pd.Series:
-    """The implied start of the oldest read view (UTC) at each sample of the history list.
+    """Infer the start of the oldest read view at each sample of the history list.
 
-    Answers: since when is purge held? It stands still while one view holds purge, and follows the clock while
-    none does. `transactions` is a running count of the writer's transactions, on any scale: `committed(…)`, or
-    the server's own counter. `per_transaction` are the history entries for one of them; by default the most
-    common growth.
+    It stands still while one view holds purge, and follows the clock while no view does.
+
+    Parameters
+    ----------
+    history : Series
+        History list length over time (UTC) [transactions].
+    transactions : Series
+        Running count of the writer's transactions, with any origin: `committed(…)` or the server's own counter.
+    per_transaction : float, optional
+        History entries per transaction. Default: the most common growth.
+
+    Returns
+    -------
+    Series
+        Implied start (UTC) by time of the sample; empty if there are too few samples.
     """
     samples = _samples(history, transactions)
     if samples is None:
@@ -77,46 +100,59 @@ def read_view_start(
     return pd.Series(samples.clock(start), index=samples.times, name="since")
 
 
-def holders(
+def attribute_oldest_view(
     history: pd.Series,
     transactions: pd.Series,
     runs: pd.DataFrame,
     *,
     per_transaction: float | None = None,
 ) -> pd.DataFrame:
-    """Who held purge at each sample of the history list. Answers: whose read view was the oldest?
+    """Attribute the oldest read view to a run, at each sample of the history list.
 
-    `runs` are the statements known, of readers and writer: any frame with `start` and `end` (UTC), such as
-    `workloads.exposures(…)`. One row a sample: `state` is `none`, `unknown` or `held`; `run` the row's label in
-    `runs`, missing unless held; `since` the implied start of the view; `length` the history list, and `growth` what
-    it grew by while it was held so [transactions].
+    Parameters
+    ----------
+    history : Series
+        History list length over time (UTC) [transactions].
+    transactions : Series
+        Running count of the writer's transactions, with any origin: `committed(…)` or the server's own counter.
+    runs : DataFrame
+        Logged or sampled statements of readers and writer, with `start` and `end` (UTC) and optionally `digest`, such
+        as `workloads.exposures(…)`.
+    per_transaction : float, optional
+        History entries per transaction. Default: the most common growth.
+
+    Returns
+    -------
+    DataFrame
+        One row per sample: `state` is `none`, `unknown` or `held`; `run` is the row's label in `runs`, missing unless
+        held; `since` is the implied start of the view; `length` is the history list length, and `growth` its rise
+        while this run held purge [transactions].
     """
     samples = _samples(history, transactions)
     if samples is None:
-        return _told(
-            history[:0], np.array([], dtype=int), runs.index, pd.DatetimeIndex([], tz="UTC"), np.array([])
-        )
-    known = _runs(runs, samples)
+        no_times, no_labels = pd.DatetimeIndex([], tz="UTC"), np.array([], dtype=int)
+        return _by_sample(history[:0], no_labels, runs.index, no_times, np.array([]))
+    candidates = _runs(runs, samples)
     start = samples.view_start(per_transaction or samples.per_transaction())
-    who = _attributed(samples, start, known)
-    who = _attributed(samples, start, known.judged(who))
+    label = _attributed(samples, start, candidates)
+    label = _attributed(samples, start, candidates.reweighted(label))
     length = pd.Series(samples.history, samples.times)
-    return _told(length, who, known.labels, samples.clock(start), samples.growth(who))
+    return _by_sample(length, label, candidates.labels, samples.clock(start), samples.growth(label))
 
 
-def _told(
-    length: pd.Series, who: Integers, labels: pd.Index, since: pd.DatetimeIndex, growth: Array
+def _by_sample(
+    length: pd.Series, label: Integers, labels: pd.Index, since: pd.DatetimeIndex, growth: Array
 ) -> pd.DataFrame:
     run = pd.Series(pd.NA, index=length.index, dtype="Int64")
-    run[who >= 0] = labels.to_numpy()[who[who >= 0]]
-    state = np.select([who >= 0, who == UNKNOWN], ["held", "unknown"], "none").astype(object)
+    run[label >= 0] = labels.to_numpy()[label[label >= 0]]
+    state = np.select([label >= 0, label == UNKNOWN], ["held", "unknown"], "none").astype(object)
     columns = {"state": state, "run": run, "since": since, "length": length, "growth": growth}
     return pd.DataFrame(columns, index=length.index)
 
 
 @dataclass(frozen=True)
 class _Samples:
-    """The history list and the transactions at the same samples; `x` is their time in periods since the first."""
+    """History list and transactions at the same samples; `x` is the time in periods since the first sample."""
 
     times: pd.DatetimeIndex
     x: Array
@@ -126,7 +162,7 @@ class _Samples:
 
     @property
     def base(self) -> float:
-        """The history list of a purge that keeps up."""
+        """History list while purge keeps up [transactions]."""
         return float(np.quantile(self.history, 0.1))
 
     def periods(self, times: pd.Series) -> Array:
@@ -137,45 +173,45 @@ class _Samples:
         return (self.times[0] + offsets).as_unit("us")
 
     def view_start(self, per_transaction: float) -> Array:
-        """The implied start of the oldest view at each sample; before the first sample at the mean rate."""
+        """Implied start of the oldest view at each sample; the mean rate applies before the first sample."""
         counted = self.committed - np.clip(self.history - self.base, 0, None) / per_transaction
         rate = (self.committed[-1] - self.committed[0]) / max(self.x[-1], 1)
         before = (counted - self.committed[0]) / max(rate, 1e-9)
         return np.where(before < 0, before, np.interp(counted, self.committed, self.x))
 
     def per_transaction(self) -> float:
-        """The most common growth per transaction, over five samples whose noise lets it be told."""
+        """Most common growth per transaction, from five-sample steps that exceed the noise."""
         before, after = self.history[:-SHORTEST_RUN], self.history[SHORTEST_RUN:]
         grown, counted = after - before, self.committed[SHORTEST_RUN:] - self.committed[:-SHORTEST_RUN]
         together = (self.x[SHORTEST_RUN:] - self.x[:-SHORTEST_RUN]) < GAP * SHORTEST_RUN
-        told = together & (counted > 0) & (grown > 5 * self.noise() * np.hypot(before, after))
-        told &= after > 10 * self.base
-        return float(np.exp(_mode(np.log(grown[told] / counted[told])))) if told.any() else 1.0
+        usable = together & (counted > 0) & (grown > 5 * self.noise() * np.hypot(before, after))
+        usable &= after > 10 * self.base
+        return float(np.exp(_mode(np.log(grown[usable] / counted[usable])))) if usable.any() else 1.0
 
     def noise(self) -> float:
-        """The relative noise of a long history list, from how far samples are off the line of their neighbours."""
+        """Relative noise of a long history list: how far samples lie off the line between their neighbours."""
         middle, around = self.history[1:-1], (self.history[:-2] + self.history[2:]) / 2
         long = middle > 10 * self.base
         if not long.any():
             return 0.0
-        return float(np.median(np.abs(middle - around)[long] / middle[long])) / (0.6745 * np.sqrt(1.5))
+        return float(np.median(np.abs(middle - around)[long] / middle[long]) / (0.6745 * np.sqrt(1.5)))
 
     def jump(self) -> Array:
-        """From which step on the implied start has jumped, at each sample: more where noise makes it waver."""
+        """Smallest step that counts as a jump of the implied start, at each sample; noise raises it."""
         rate = np.median(np.diff(self.committed) / np.diff(self.x)) * self.per_transaction()
         return JUMP + 2 * self.noise() * self.history / max(rate, 1e-9)
 
     def falling(self) -> Mask:
-        """Where purge removes entries: by the median slope over five samples."""
+        """Flag samples at which purge removes entries, by the median slope over five samples."""
         slopes = pd.Series(np.gradient(self.history, self.x)).rolling(5, center=True, min_periods=1).median()
-        return (slopes < -0.1 * np.quantile(np.abs(slopes), 0.9)).to_numpy()
+        return np.asarray(slopes < -0.1 * np.quantile(np.abs(slopes), 0.9))
 
-    def growth(self, who: Integers) -> Array:
-        """What the history list rose by in each span of one holder, spread over it by transactions."""
-        growth = np.zeros(len(who))
+    def growth(self, label: Integers) -> Array:
+        """Rise of the history list in each span of one holder, distributed over its samples by transactions."""
+        growth = np.zeros(len(label))
         counted = np.diff(self.committed, prepend=self.committed[0]) + 1e-9
-        for first, last in stretches(who):
-            if who[first] != NONE:
+        for first, last in stretches(label):
+            if label[first] != NONE:
                 lengths = self.history[max(first - 1, 0) : last]
                 rise = lengths[lengths.argmin() :].max() - lengths.min()
                 growth[first:last] = rise * counted[first:last] / counted[first:last].sum()
@@ -183,7 +219,7 @@ class _Samples:
 
 
 def _samples(history: pd.Series, transactions: pd.Series) -> _Samples | None:
-    """None where there is too little to infer from."""
+    """Align the two series; None if there are too few samples."""
     history, transactions = history.dropna().sort_index(), transactions.dropna().sort_index()
     if min(len(history), len(transactions)) < 2 * SHORTEST_RUN:
         return None
@@ -195,7 +231,7 @@ def _samples(history: pd.Series, transactions: pd.Series) -> _Samples | None:
 
 @dataclass(frozen=True)
 class _Runs:
-    """The statements long enough to be told apart, in periods since the first sample."""
+    """Statements long enough to be distinguished; times in periods since the first sample."""
 
     labels: pd.Index
     digests: npt.NDArray[np.object_]
@@ -205,12 +241,12 @@ class _Runs:
 
     @property
     def outlived(self) -> Array:
-        """Until when each one's transaction may have stayed open."""
+        """Latest end of each statement's transaction."""
         return self.end + OUTLIVES * (np.median(self.end - self.start) if len(self.start) else 0)
 
-    def judged(self, who: Integers) -> _Runs:
-        """The same runs, each dearer the fewer of its statement's runs held purge at a first reading."""
-        held = pd.Series(np.bincount(who[who >= 0], minlength=len(self.start)) >= SHORTEST_RUN)
+    def reweighted(self, label: Integers) -> _Runs:
+        """Raise the cost of runs whose statement's other runs held purge rarely in the first pass."""
+        held = pd.Series(np.bincount(label[label >= 0], minlength=len(self.start)) >= SHORTEST_RUN)
         by_digest = held.groupby(self.digests)
         share = (by_digest.transform("sum") + 1) / (by_digest.transform("size") + 2)
         return replace(self, unlikely=UNLIKELY_COST * (share.max() - share).to_numpy(dtype=float))
@@ -226,75 +262,75 @@ def _runs(runs: pd.DataFrame, samples: _Samples) -> _Runs:
     return _Runs(runs.index[kept], digests[kept], start[kept], end[kept], np.zeros(kept.sum()))
 
 
-def _attributed(samples: _Samples, view_start: Array, known: _Runs) -> Integers:
-    """The cheapest explanation of each sample: a run's position, NONE or UNKNOWN."""
-    who = np.full(len(view_start), NONE)
+def _attributed(samples: _Samples, view_start: Array, runs: _Runs) -> Integers:
+    """Cheapest explanation of each sample: a run's position, NONE or UNKNOWN."""
+    label = np.full(len(view_start), NONE)
     falling, jump = samples.falling(), samples.jump()
     for first, last in _busy(samples, view_start):
         part = slice(first, last)
         x, start = samples.x[part], view_start[part]
-        candidates = known.near(x[0], x[-1])
+        candidates = runs.near(x[0], x[-1])
         costs = np.column_stack(
             [
-                _cost_of_nobody(x, start, falling[part]),
+                _cost_of_no_holder(x, start, falling[part]),
                 np.full(last - first, UNKNOWN_COST),
-                _costs_of_runs(x, *_told_young(x, start, jump[part]), known, candidates),
+                _costs_of_runs(x, *_early_estimates(x, start, jump[part]), runs, candidates),
             ]
         )
-        who[part] = np.concatenate([[NONE, UNKNOWN], candidates])[_cheapest_path(costs)]
-    return who
+        label[part] = np.concatenate([[NONE, UNKNOWN], candidates])[_cheapest_path(costs)]
+    return label
 
 
 def _busy(samples: _Samples, view_start: Array) -> Iterator[tuple[int, int]]:
-    """The stretches in which nobody is not the plain answer, with some samples around; gaps part them."""
+    """Yield stretches with a view old enough to have a holder, with a margin; gaps separate stretches."""
     old = samples.x - view_start > TOLERANCE * UNKNOWN_COST
     around = np.convolve(old, np.ones(2 * SHORTEST_RUN + 1), mode="same") > 0
     parts = np.cumsum(np.diff(samples.x, prepend=samples.x[0]) > GAP)
     yield from ((a, b) for a, b in stretches(np.where(around, parts, -1)) if around[a])
 
 
-def _cost_of_nobody(x: Array, view_start: Array, falling: Mask) -> Array:
-    """Nobody is a view that has just begun: the older the implied one, the dearer."""
+def _cost_of_no_holder(x: Array, view_start: Array, falling: Mask) -> Array:
+    """Cost of no holder: it implies a view that has just begun, so an older view costs more."""
     cost = np.clip(x - view_start, 0, None) / TOLERANCE
     return np.where(falling, np.minimum(cost, FALLING_COST), cost)
 
 
-def _costs_of_runs(x: Array, told: Array, age: Array, known: _Runs, candidates: Integers) -> Array:
-    """What each candidate costs at each sample; infinite before it began and long after it ended."""
-    start, end, outlived = (values[candidates] for values in (known.start, known.end, known.outlived))
-    missed = np.abs(told[:, None] - start) / (TOLERANCE + TOLERANCE_OF_AGE * age)[:, None]
-    costs = missed + ENDED_COST * (x[:, None] > end + 1) + known.unlikely[candidates]
+def _costs_of_runs(x: Array, since: Array, age: Array, runs: _Runs, candidates: Integers) -> Array:
+    """Cost of each candidate at each sample; infinite before its start and long after its end."""
+    start, end, outlived = (values[candidates] for values in (runs.start, runs.end, runs.outlived))
+    missed = np.abs(since[:, None] - start) / (TOLERANCE + TOLERANCE_OF_AGE * age)[:, None]
+    costs = missed + ENDED_COST * (x[:, None] > end + 1) + runs.unlikely[candidates]
     possible = (x[:, None] >= start - 1) & (x[:, None] <= outlived)
     return np.where(possible, costs, np.inf)
 
 
-def _told_young(x: Array, view_start: Array, jump: Array) -> tuple[Array, Array]:
-    """The implied start as each hold's first samples tell it, and the view's age at those [periods].
+def _early_estimates(x: Array, view_start: Array, jump: Array) -> tuple[Array, Array]:
+    """Implied start estimated from each hold's first samples, and the view's age at those [periods].
 
-    The longer a view is held, the more its implied start drifts; as long as it does not jump, one view holds.
+    The implied start drifts the longer a view is held; one view holds for as long as the start does not jump.
     """
-    told, age = view_start.copy(), np.clip(x - view_start, 0, None)
+    since, age = view_start.copy(), np.clip(x - view_start, 0, None)
     steady = _steady(view_start, jump)
     for first, last in stretches(steady):
         if steady[first]:
             hold, young = slice(first, last), slice(first, min(first + YOUNG, last))
             start, at = np.median(view_start[young]), np.median(age[young])
             near = np.abs(view_start[hold] - start) <= jump[hold] + TOLERANCE_OF_AGE * age[hold]
-            told[hold] = np.where(near, start, told[hold])
+            since[hold] = np.where(near, start, since[hold])
             age[hold] = np.where(near, at, age[hold])
-    return told, age
+    return since, age
 
 
 def _steady(view_start: Array, jump: Array) -> Mask:
-    """Where the medians of the four samples before and of the four from here on do not differ by a jump."""
+    """Flag samples whose four predecessors and four successors have medians that differ by less than a jump."""
     around = pd.Series(view_start)
     after = around[::-1].rolling(4, min_periods=1).median()[::-1]
     before = around.shift(1).rolling(4, min_periods=1).median().fillna(after)
-    return ((after - before).abs() < jump).to_numpy()
+    return np.asarray((after - before).abs() < jump)
 
 
 def _cheapest_path(costs: Array) -> Integers:
-    """The column of each row on the path that costs least, changes of column included (Viterbi 1967)."""
+    """Column of each row on the cheapest path, including the cost of changing columns (Viterbi 1967)."""
     came_from = np.empty(costs.shape, dtype=int)
     total = costs[0]
     for n in range(1, len(costs)):
@@ -310,7 +346,7 @@ def _cheapest_path(costs: Array) -> Integers:
 
 
 def _mode(values: Array) -> float:
-    """The half-sample mode: the middle of the densest part (Bickel & Frühwirth 2006)."""
+    """Half-sample mode: the middle of the densest part (Bickel & Frühwirth 2006)."""
     values = np.sort(values)
     while len(values) > 3:
         half = (len(values) + 1) // 2

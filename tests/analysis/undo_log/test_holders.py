@@ -1,4 +1,4 @@
-"""Who held purge, told from the history list and the times of the statements known."""
+"""Attribution of the oldest read view, from the history list and the times of logged statements."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ def by_hand(
 
 
 def statements(*spans: tuple[float, float], period_s: float = 60) -> pd.DataFrame:
-    """Statements known, from period to period."""
+    """Logged statements, from period to period."""
     return pd.DataFrame(
         {"start": [at(start, period_s) for start, _ in spans], "end": [at(end, period_s) for _, end in spans]}
     )
 
 
-def runs_at(held: pd.DataFrame, *samples: int) -> list[object]:
-    """The run at these samples, or what else the state is."""
+def runs_at(oldest_view: pd.DataFrame, *samples: int) -> list[object]:
+    """The run at these samples, or the state if there is none."""
     return [
         one["run"] if one["state"] == "held" else one["state"]
-        for _, one in held.iloc[list(samples)].iterrows()
+        for _, one in oldest_view.iloc[list(samples)].iterrows()
     ]
 
 
 def test_the_implied_start_stands_still_while_one_view_holds():
-    """A view from 10:20 to 10:50: at 10:25, 10:35 and 10:45 the history list says 10:20, and then the time itself."""
+    """A view from 10:20 to 10:50: at 10:25, 10:35 and 10:45 the history list implies 10:20, and afterwards the time itself."""
     since = holders.read_view_start(*by_hand((20, 50)))
     assert [since.iloc[n].round("s") for n in (25, 35, 45)] == [at(20)] * 3
     assert since.iloc[70] == at(70)
@@ -56,34 +56,36 @@ def test_the_implied_start_stands_still_while_one_view_holds():
 
 @pytest.mark.parametrize("period_s", [1, 60])
 def test_the_holder_is_the_one_that_began_then(period_s):
-    """Two statements overlap; the older holds, then the younger, at a second as at a minute."""
+    """Two statements overlap; the older holds, then the younger; one-second and one-minute samples agree."""
     history, transactions = by_hand((20, 50), (35, 80), period_s=period_s)
-    held = holders.holders(history, transactions, statements((20, 50), (35, 80), period_s=period_s))
+    held = holders.attribute_oldest_view(
+        history, transactions, statements((20, 50), (35, 80), period_s=period_s)
+    )
     assert runs_at(held, 5, 30, 45, 55, 75, 100) == ["none", 0, 0, 1, 1, "none"]
 
 
 def test_growth_is_what_the_history_list_rose_by():
-    """Thirty minutes at a hundred commits a minute, and nothing while nobody holds."""
-    held = holders.holders(*by_hand((20, 50)), statements((20, 50)))
+    """Thirty minutes at a hundred commits a minute, and nothing while no view holds purge."""
+    held = holders.attribute_oldest_view(*by_hand((20, 50)), statements((20, 50)))
     assert held.loc[held["state"] == "held", "growth"].sum() == pytest.approx(2900, rel=0.01)
     assert held.loc[held["state"] == "none", "growth"].sum() == 0
 
 
 def test_a_view_that_no_statement_explains_is_unknown():
-    """The only statements known began ten minutes after the view did, or long before."""
-    held = holders.holders(*by_hand((40, 90)), statements((50, 90), (5, 41)))
+    """The only logged statements began ten minutes after the view, or long before."""
+    held = holders.attribute_oldest_view(*by_hand((40, 90)), statements((50, 90), (5, 41)))
     assert runs_at(held, 45, 60, 85) == ["unknown"] * 3
 
 
 def test_a_transaction_may_outlive_its_statement():
     """The statement ended at 10:40, the view at 10:55."""
-    held = holders.holders(*by_hand((20, 55)), statements((20, 40)))
+    held = holders.attribute_oldest_view(*by_hand((20, 55)), statements((20, 40)))
     assert runs_at(held, 30, 45, 53) == [0, 0, 0]
 
 
 def test_a_statement_as_long_that_holds_no_view_is_not_named():
-    """It runs by itself, and beside one that does hold."""
-    held = holders.holders(*by_hand((60, 100)), statements((10, 50), (60, 100), (65, 100)))
+    """It runs alone, and beside one that does hold a view."""
+    held = holders.attribute_oldest_view(*by_hand((60, 100)), statements((10, 50), (60, 100), (65, 100)))
     assert set(held["run"].dropna()) == {1}
 
 
@@ -92,26 +94,28 @@ def test_of_two_that_began_together_the_usual_holder_is_named():
     spans = [(10, 30), (60, 80), (110, 130), (160, 180), (60.5, 80.5), (35, 55), (85, 105), (135, 155)]
     runs = statements(*spans).assign(digest=["extract"] * 4 + ["report"] * 4)
     history, transactions = by_hand((10, 30), (60.4, 80), (110, 130), (160, 180), samples=200)
-    held = holders.holders(history, transactions, runs)
+    held = holders.attribute_oldest_view(history, transactions, runs)
     assert set(held["run"].dropna()) == {0, 1, 2, 3}
 
 
 def test_a_gap_parts_the_holders_on_its_sides():
-    """The view ended, and another began, while nobody looked."""
+    """The view ended, and another began, inside the gap."""
     history, transactions = by_hand((20, 60), (90, 140), samples=160)
     seen = np.r_[0:50, 100:160]
-    held = holders.holders(history.iloc[seen], transactions.iloc[seen], statements((20, 60), (90, 140)))
+    held = holders.attribute_oldest_view(
+        history.iloc[seen], transactions.iloc[seen], statements((20, 60), (90, 140))
+    )
     assert list(held.index) == list(history.index[seen])
     assert runs_at(held, 30, 45, 52, 80) == [0, 0, 1, 1]
 
 
-def test_names_and_texts_do_not_matter():
+def test_the_attribution_ignores_names_and_texts():
     """With every user, instance and digest renamed, the same runs are named."""
     tables = shop.tables(5, Window("2026-11-02", "2026-11-05"))
     runs = workloads.exposures(tables["slow_queries"])
     renamed = runs.assign(workload="x", instance="y", thread_id=0, digest=runs["digest"].str[::-1])
     history, transactions = series(tables)
-    first, second = (holders.holders(history, transactions, one) for one in (runs, renamed))
+    first, second = (holders.attribute_oldest_view(history, transactions, one) for one in (runs, renamed))
     assert first["run"].notna().sum() > 300
     pd.testing.assert_frame_equal(first, second)
 
@@ -120,22 +124,24 @@ def test_the_order_of_the_statements_does_not_matter():
     """The same runs, listed the other way round."""
     history, transactions = by_hand((20, 50), (35, 80))
     runs = statements((20, 50), (35, 80), (5, 15))
-    backwards = holders.holders(history, transactions, runs[::-1])
-    pd.testing.assert_frame_equal(holders.holders(history, transactions, runs), backwards)
+    backwards = holders.attribute_oldest_view(history, transactions, runs[::-1])
+    pd.testing.assert_frame_equal(holders.attribute_oldest_view(history, transactions, runs), backwards)
 
 
 @pytest.mark.parametrize("samples", [0, 3])
-def test_too_little_tells_nothing(samples):
-    """No row, and no exception."""
+def test_too_few_samples_give_an_empty_frame(samples):
+    """No exception."""
     history, transactions = by_hand((20, 50))
-    nothing = holders.holders(history.iloc[:samples], transactions.iloc[:samples], statements((20, 50)))
+    nothing = holders.attribute_oldest_view(
+        history.iloc[:samples], transactions.iloc[:samples], statements((20, 50))
+    )
     assert nothing.empty
     assert holders.read_view_start(history.iloc[:samples], transactions.iloc[:samples]).empty
 
 
 def test_without_statements_all_is_unknown():
     """An empty slow log explains nothing."""
-    held = holders.holders(*by_hand((20, 50)), statements((20, 50)).iloc[:0])
+    held = holders.attribute_oldest_view(*by_hand((20, 50)), statements((20, 50)).iloc[:0])
     assert runs_at(held, 30, 45) == ["unknown"] * 2
 
 
@@ -165,7 +171,7 @@ def planted(
     noise: float = 0.0,
     drift: float = 0.0,
 ) -> dict[str, float]:
-    """The agreement over a week of the simulated writer with random views, as hard as asked for."""
+    """The agreement over a week of the simulated writer with random views, with the given difficulty."""
     week, rng = Window("2026-11-02", "2026-11-09"), np.random.default_rng([seed, 99])
     count, own = rng.poisson(a_day * 7), writers * 7
     length = np.r_[np.clip(rng.lognormal(np.log(25), 0.6, count), 5, 240), rng.uniform(15, 60, own)]
@@ -182,7 +188,7 @@ def planted(
     history = pd.Series(shop.significant(course.history * wavering), times)[seen]
     transactions = holders.committed(pd.Series(course.commits / 60, times)[seen])
     runs = pd.DataFrame({"start": plan.times(views["start"]), "end": plan.times(views["end"])})[logged]
-    held = holders.holders(history, transactions, runs)
+    held = holders.attribute_oldest_view(history, transactions, runs)
     ends = plan.times(views["view_end"])
     planned = pd.DataFrame(
         {"start": plan.times(views["start"]), "end": ends, "run": views.index.where(logged)}
@@ -196,12 +202,12 @@ SETTINGS = {
     "drifting": ({"a_day": 8, "unlogged": 0.1, "outliving": 0.15, "writers": 1, "drift": 0.15}, (0.95, 0.90)),
     "hard": ({"a_day": 25, "unlogged": 0.25, "outliving": 0.3, "writers": 3, "noise": 0.06}, (0.92, 0.90)),
 }
-"""How hard it is, and the mean precision and recall that are asked for."""
+"""The difficulty of each setting, and the mean precision and recall required."""
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_random_views_are_attributed(name):
-    """Over four weeks of each setting, on seeds that nothing was tuned on."""
+    """Over four weeks of each setting, with seeds that were not used for tuning."""
     setting, (precision, recall) = SETTINGS[name]
     mean = pd.DataFrame([planted(seed, **setting) for seed in range(1000, 1004)]).mean()
     assert mean["precision"] >= precision, mean
@@ -214,7 +220,7 @@ def test_the_simulated_shop_is_attributed(seed):
     """snowflake, finance and deploy are found where they hold, the idle session is unknown, tableau is not blamed."""
     tables = shop.tables(seed, Window("2026-11-02", "2026-11-08"))
     runs = workloads.exposures(tables["slow_queries"])
-    held = holders.holders(*series(tables), runs)
+    held = holders.attribute_oldest_view(*series(tables), runs)
     result = agreement(held, truth(tables["trials"], runs), 60)
     assert min(result["precision"], result["recall"]) >= 0.95, result
     assert result["unknown recall"] >= 0.75, result
