@@ -64,7 +64,25 @@ def main() -> None:
     """Does that query on the Aurora reader slow the writer, by how much, and how sure are we?"""
 
 
-STORE_HELP = "Folder or s3:// prefix [default: AURORA_ANALYSIS_STORE, else the sample]."
+STORE_HELP = (
+    "Store to read: folder or s3:// prefix "
+    "[default: AURORA_ANALYSIS_STORE, else `store` in the settings file, else the bundled sample]."
+)
+WRITE_HELP = "Store to write: folder or s3:// prefix [default: AURORA_ANALYSIS_STORE, else `store` in the settings file]."
+
+
+class _Name(click.ParamType):
+    """A name that is not empty: an unset shell variable would otherwise name a cluster of no name."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not str(value).strip():
+            self.fail("the name is empty. Is a shell variable unset?", param, ctx)
+        return str(value)
+
+
+NAME = _Name()
 
 WINDOW = [
     click.option("--week", default="", help="An ISO week, as in 2026-W46, Monday 00:00 in --timezone."),
@@ -113,7 +131,9 @@ def _windowed(command: Callable[..., None]) -> Callable[..., None]:
 
 @main.command()
 @click.option("--store", "location", default="", help=STORE_HELP)
-@click.option("--cluster", "clusters", multiple=True, help="Repeat for several [default: all of the store].")
+@click.option(
+    "--cluster", "clusters", type=NAME, multiple=True, help="Repeat for several [default: all of the store]."
+)
 @click.option(
     "--all", "every", is_flag=True, help="Every cluster of the settings; one that is broken stops no other."
 )
@@ -169,7 +189,7 @@ def report(
 
     read = config.load(settings)
     asked = {
-        "store": location or (read.store if every else ""),
+        "store": location if earlier else _store_to_read(location, settings),
         "clusters": _every(clusters, read) if every else clusters,
         "window": span.window(),
         "notebooks": notebooks,
@@ -217,12 +237,12 @@ def notebooks(folder: Path, force: bool) -> None:
 
 
 @main.command()
-@click.option("--cluster", required=True, help="Its name in the store; [clusters.NAME] of the settings file.")
 @click.option(
-    "--store", "location", default="", help="Folder or s3:// prefix [default: AURORA_ANALYSIS_STORE]."
+    "--cluster", type=NAME, required=True, help="Its name in the store; [clusters.NAME] of the settings file."
 )
+@click.option("--store", "location", default="", help=WRITE_HELP)
 @_windowed
-@click.option("--instance", "instances", multiple=True, help="Repeat for several [default: all].")
+@click.option("--instance", "instances", type=NAME, multiple=True, help="Repeat for several [default: all].")
 @click.option("--source", "sources", multiple=True, help="Repeat for several [default: all].")
 @click.option("--dry-run", is_flag=True, help="Count the calls and what they cost; bring nothing.")
 @click.option(
@@ -261,7 +281,7 @@ def fetch(
     where = read.cluster(cluster, region=region, profile=profile)
     named = fetching.named(sources)
     wanted = fetching.Wanted(where, asked, _now(pretended), named, instances, read.fetch.examples)
-    opened = Store(_named_store(location or read.store))
+    opened = Store(_store_to_write(location, settings))
     rates = fetching.rates(read.rates)
     clients = _clients(where, rates, read.fetch.threads)
     work = fetching.prepare(clients, opened, wanted)
@@ -278,7 +298,7 @@ def fetch(
 
 
 @main.command()
-@click.option("--cluster", default="", help="Its name in the settings file, or its identifier.")
+@click.option("--cluster", type=NAME, help="Its name in the settings file, or its identifier.")
 @click.option(
     "--config", "settings", default="", help="Settings [default: aurora-analysis.toml, if it is there]."
 )
@@ -293,7 +313,7 @@ def fetch(
     help="Ask a server what live evidence it grants; repeat.",
 )
 def doctor(
-    cluster: str, settings: str, region: str, profile: str, pretended: str, servers: tuple[str, ...]
+    cluster: str | None, settings: str, region: str, profile: str, pretended: str, servers: tuple[str, ...]
 ) -> None:
     """What of a cluster is reachable, permitted and enabled, and the exact fix of each gap.
 
@@ -387,14 +407,27 @@ def _now(pretended: str) -> datetime:
     return Window(pretended, "9999-01-01").start if pretended else datetime.now(UTC)
 
 
-def _named_store(location: str) -> str:
-    """A fetch never writes into the sample."""
-    named = location or os.environ.get("AURORA_ANALYSIS_STORE", "")
-    if not named:
-        raise Error(
-            "Name a store to write into: --store FOLDER, or AURORA_ANALYSIS_STORE, or `store` in the settings."
-        )
-    return named
+def _store_to_read(flag: str, settings: str = "") -> str:
+    """The store that a command reads; standard error says when it is the sample, because nothing names a store."""
+    from aurora_analysis.store import location
+
+    found = location.resolve(flag, settings=settings)
+    if found.is_default:
+        click.echo(SAMPLE_OPENED, err=True)
+    return found.place
+
+
+SAMPLE_OPENED = (
+    "No store is named (--store, AURORA_ANALYSIS_STORE, `store` in aurora-analysis.toml): opening the bundled sample, "
+    "which holds simulated and recorded clusters."
+)
+
+
+def _store_to_write(flag: str, settings: str = "") -> str:
+    """The store that a command writes; never the sample."""
+    from aurora_analysis.store import location
+
+    return location.writable(flag, settings=settings).place
 
 
 def _clients(where: Cluster, rates: Mapping[str, Rate], threads: int) -> dict[str, Any]:
@@ -563,17 +596,15 @@ def fingerprint_command(mode: SqlMode) -> None:
 
 @main.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
-@click.option("--cluster", required=True, help="The cluster's name in the store.")
-@click.option("--instance", required=True, help="The instance that wrote the log.")
-@click.option(
-    "--store", "location", default="", help="Folder or s3:// prefix [default: AURORA_ANALYSIS_STORE]."
-)
+@click.option("--cluster", type=NAME, required=True, help="The cluster's name in the store.")
+@click.option("--instance", type=NAME, required=True, help="The instance that wrote the log.")
+@click.option("--store", "location", default="", help=WRITE_HELP)
 @_sql_mode
 def ingest(files: tuple[str, ...], cluster: str, instance: str, location: str, mode: SqlMode) -> None:
     """Slow logs of one instance → store: plain, gzipped, or - for standard input. Logs that overlap merge."""
     from aurora_analysis.sources import log_files
 
-    store = _named_store(location)
+    store = _store_to_write(location)
     for name in files:
         account = log_files.ingest(name, store, cluster=cluster, instance=instance, mode=mode)
         click.echo(f"{name}: {account}", err=True)
@@ -606,14 +637,14 @@ def lab() -> None:
 
 
 @lab.command("record")
-@click.option("--store", "location", required=True, help="Folder or s3:// prefix to record into.")
+@click.option("--store", "location", default="", help=WRITE_HELP)
 @click.option("--minutes", type=click.FloatRange(min=0.5), default=30, show_default=True)
 @click.option("--days", type=click.IntRange(min=2), help="Record so many compressed days instead.")
 @click.option(
     "--day-length", type=_Length(), default="4m", show_default=True, help="Real time of such a day."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the trial's draw and of the load.")
-@click.option("--cluster", default="lab", show_default=True)
+@click.option("--cluster", type=NAME, default="lab", show_default=True)
 @click.option(
     "--block-s", type=float, default=75, show_default=True, help="Length of a block of the trial [s]."
 )
@@ -635,7 +666,7 @@ def lab_record(
     from aurora_analysis.lab.record import record
     from aurora_analysis.store import Store
 
-    store = Store(location)
+    store = Store(_store_to_write(location))
 
     def progress(line: str) -> None:
         click.echo(line, err=True)
@@ -648,16 +679,16 @@ def lab_record(
         recorded = compressed.run(
             store, days=days, day_length_s=day_length, seed=seed, cluster=cluster, progress=progress
         )
-    click.echo(f"recorded {recorded} as cluster {cluster} of {location}")
+    click.echo(f"recorded {recorded} as cluster {cluster} of {store.location}")
 
 
 @lab.command("trial")
-@click.option("--store", "location", required=True, help="Folder or s3:// prefix to write into.")
+@click.option("--store", "location", default="", help=WRITE_HELP)
 @click.option("--minutes", type=click.FloatRange(min=1), default=10, show_default=True)
 @click.option("--run", "run_s", type=_Length(), default="15s", show_default=True, help="Of a block's run.")
 @click.option("--washout", "wait_s", type=_Length(), default="10s", show_default=True, help="After each run.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
-@click.option("--cluster", default="trial", show_default=True)
+@click.option("--cluster", type=NAME, default="trial", show_default=True)
 def lab_trial(location: str, minutes: float, run_s: float, wait_s: float, seed: int, cluster: str) -> None:
     """Start a private InnoDB server with a queue, and try on it a query that holds a read view: see `experiment`."""
     from aurora_analysis.lab import server
@@ -668,22 +699,23 @@ def lab_trial(location: str, minutes: float, run_s: float, wait_s: float, seed: 
     options = ours.options(
         ours.HOLDS_A_VIEW, minutes=minutes, run_s=run_s, washout_s=wait_s, seed=seed, cluster=cluster
     )
+    store = Store(_store_to_write(location))
     with server.running({"performance_schema": True}) as started:
         ours.prepare(started)
-        _run_trial(options, Servers([started.engine()]), Store(location))
+        _run_trial(options, Servers([started.engine()]), store)
 
 
 @lab.command()
 @click.option("--seed", default=1, show_default=True, help="The same seed gives the same fortnight.")
-@click.option("--store", "location", required=True, help="Folder or s3:// prefix.")
+@click.option("--store", "location", default="", help=WRITE_HELP)
 def simulate(seed: int, location: str) -> None:
     """Write the simulated fortnight of cluster `shop`: a writer, two readers, and what is planted."""
     from aurora_analysis.lab import shop
     from aurora_analysis.store import Store
 
-    opened = Store(location)
+    opened = Store(_store_to_write(location))
     shop.write(opened, seed)
-    click.echo(f"{shop.CLUSTER} (simulated, seed {seed}): {opened.span(shop.CLUSTER)} in {location}")
+    click.echo(f"{shop.CLUSTER} (simulated, seed {seed}): {opened.span(shop.CLUSTER)} in {opened.location}")
 
 
 @main.group("baseline")
@@ -691,7 +723,7 @@ def baseline_group() -> None:
     """Windows that are kept under a name, for later ones to be compared with."""
 
 
-CLUSTER = click.option("--cluster", required=True, help="The cluster's name in the store.")
+CLUSTER = click.option("--cluster", type=NAME, required=True, help="The cluster's name in the store.")
 STORE = click.option("--store", "location", default="", help=STORE_HELP)
 
 
@@ -714,7 +746,7 @@ def baseline_save(
     kept = span.window()
     if kept is None:
         raise Error("Name the window to keep: --week, or --last-week, or --start with --end.")
-    baseline.save(Store(_named_store(location)), name, kept, cluster=cluster, note=note)
+    baseline.save(Store(_store_to_write(location)), name, kept, cluster=cluster, note=note)
     click.echo(f"{name}: {kept}")
 
 
@@ -725,7 +757,7 @@ def baseline_list(cluster: str, location: str) -> None:
     """The baselines of a cluster, oldest window first."""
     from aurora_analysis.store import Store, baseline
 
-    for row in baseline.saved(Store(location), cluster=cluster).to_dict("records"):
+    for row in baseline.saved(Store(_store_to_read(location)), cluster=cluster).to_dict("records"):
         click.echo(f"{row['name']}: {Window(row['start'], row['end'])}  {row['note'] or ''}".rstrip())
 
 
@@ -737,7 +769,7 @@ def baseline_show(name: str, cluster: str, location: str) -> None:
     """The window that NAME keeps, and what the store has of it."""
     from aurora_analysis.store import Store, baseline
 
-    opened = Store(location)
+    opened = Store(_store_to_read(location))
     kept = baseline.window(opened, name, cluster=cluster)
     click.echo(f"{name}: {kept}")
     rows = opened.coverage(kept, cluster=cluster)
@@ -752,7 +784,7 @@ def baseline_drop(name: str, cluster: str, location: str) -> None:
     """Forget NAME; its window's data stay."""
     from aurora_analysis.store import Store, baseline
 
-    baseline.drop(Store(_named_store(location)), name, cluster=cluster)
+    baseline.drop(Store(_store_to_write(location)), name, cluster=cluster)
 
 
 SERVERS = [
@@ -778,10 +810,8 @@ def _servers(command: Callable[..., None]) -> Callable[..., None]:
 
 @main.command()
 @_servers
-@click.option("--cluster", default="live", show_default=True, help="Its name in the store.")
-@click.option(
-    "--store", "location", default="", help="Folder or s3:// prefix [default: AURORA_ANALYSIS_STORE]."
-)
+@click.option("--cluster", type=NAME, default="live", show_default=True, help="Its name in the store.")
+@click.option("--store", "location", default="", help=WRITE_HELP)
 @click.option("--every", type=_Length(), default="5s", show_default=True)
 @click.option("--for", "lasting", type=_Length(), default="1h", show_default=True)
 def watch(
@@ -805,7 +835,7 @@ def watch(
 
     if every < 1:
         raise Error("--every is below a second: a server is asked once a second at most.")
-    opened = Store(_named_store(location))
+    opened = Store(_store_to_write(location))
     engines = [_engine(url, iam=iam, ca=ca, region=region) for url in (writer, *readers)]
     names = [f"{cluster}-writer", *(f"{cluster}-reader-{n}" for n in range(1, len(readers) + 1))]
     roles = ["writer", *("reader" for _ in readers)]
@@ -850,10 +880,8 @@ def watch(
 @click.option(
     "--rate", type=click.FloatRange(min=0.1), default=50.0, show_default=True, help="Of these [1/s]."
 )
-@click.option("--cluster", default="trial", show_default=True, help="Its name in the store.")
-@click.option(
-    "--store", "location", default="", help="Folder or s3:// prefix [default: AURORA_ANALYSIS_STORE]."
-)
+@click.option("--cluster", type=NAME, default="trial", show_default=True, help="Its name in the store.")
+@click.option("--store", "location", default="", help=WRITE_HELP)
 def experiment(**given: Any) -> None:
     """A randomised on/off trial of a query on a reader: what does it do to the writer?
 
@@ -890,7 +918,7 @@ def experiment(**given: Any) -> None:
         control=[_engine(url, **named) for url in servers],
         query=[_engine(url, **named, patience_s=options.run_s) for url in servers],
     )
-    _run_trial(options, engines, Store(_named_store(given["location"])), only_plan=given["only_plan"])
+    _run_trial(options, engines, Store(_store_to_write(given["location"])), only_plan=given["only_plan"])
 
 
 def _run_trial(options: TrialOptions, servers: Servers, opened: Store, *, only_plan: bool = False) -> None:
@@ -950,7 +978,7 @@ def coverage(location: str) -> None:
     """What was fetched, recorded or ingested, and what was lost."""
     from aurora_analysis.store import Store
 
-    opened = Store(location)
+    opened = Store(_store_to_read(location))
     for cluster in opened.clusters():
         span = opened.span(cluster)
         rows = opened.coverage(span, cluster=cluster)
@@ -963,16 +991,16 @@ def coverage(location: str) -> None:
 
 
 @store.command()
-@click.option("--store", "location", required=True, help="Folder or s3:// prefix.")
+@click.option("--store", "location", default="", help=WRITE_HELP)
 def compact(location: str) -> None:
     """Rewrite the tables into few files; versions that no recorded report names are forgotten."""
     from aurora_analysis.store import Store
 
-    Store(location).compact()
+    Store(_store_to_write(location)).compact()
 
 
 @store.command()
-@click.option("--store", "location", required=True, help="Folder or s3:// prefix.")
+@click.option("--store", "location", default="", help=WRITE_HELP)
 @click.option("--keep-days", type=click.IntRange(min=1), default=400, show_default=True)
 def prune(location: str, keep_days: int) -> None:
     """Forget observations that are older, but for the windows of baselines and what newer recorded reports read."""
@@ -981,5 +1009,5 @@ def prune(location: str, keep_days: int) -> None:
     from aurora_analysis.store import Store
 
     before = (datetime.now(UTC) - timedelta(days=keep_days)).date()
-    for table, rows in Store(location).prune(before).items():
+    for table, rows in Store(_store_to_write(location)).prune(before).items():
         click.echo(f"{table}: {rows} rows from before {before}")

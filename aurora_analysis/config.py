@@ -190,13 +190,21 @@ def _read(content: dict[str, Any], environ: Mapping[str, str], origin: str) -> C
     }
     clusters = _table(content.get("clusters", {}), origin, "clusters")
     return Config(
-        store=environ.get(f"{PREFIX}STORE", "") or _value("", content.get("store", ""), origin, "store"),
+        store=environ.get(f"{PREFIX}STORE", "") or _store(content.get("store", ""), origin),
         clusters={name: _cluster(name, table, origin) for name, table in clusters.items()},
         objectives=_objectives(content.get("objectives", {}), origin),
         groups=_groups(content, origin),
         origin=origin,
         **sections,
     )
+
+
+def _store(content: Any, origin: str) -> str:
+    """The store; a relative path is relative to the settings file's folder, wherever the command runs."""
+    place: str = _value("", content, origin, "store")
+    if not place or "://" in place:
+        return place
+    return os.path.normpath(Path(origin).absolute().parent / Path(place).expanduser())
 
 
 Section = TypeVar("Section")

@@ -28,9 +28,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from aurora_analysis import Store, resources
+from aurora_analysis import Store
 from aurora_analysis.lab import server
 from aurora_analysis.lab.server import Server
+from aurora_analysis.store import location
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
@@ -313,7 +314,7 @@ COMMITTED = "SELECT variable_value FROM information_schema.global_status WHERE v
 
 def unknown(chosen: argparse.Namespace) -> bool:
     """Whose growth it is, from logs alone, and with the transactions that were seen live."""
-    told, with_samples = attribution.unknown_shares(Store(resources.sample()))
+    told, with_samples = attribution.unknown_shares(Store(location.sample()))
     print(
         f"history list growth of the committed recording that is nobody's: {100 * told:.2f} % by the logs alone, "
         f"{100 * with_samples:.2f} % with live samples"

@@ -10,7 +10,8 @@ import pytest
 from cells import verdicts
 from fetching import assert_same, endpoint, fetch
 
-from aurora_analysis import Store, Window, resources
+from aurora_analysis import Store, Window
+from aurora_analysis.store import location
 
 FORTNIGHT = Window("2026-11-02", "2026-11-16")
 NOW = datetime(2026, 11, 16, 2, tzinfo=UTC)
@@ -20,7 +21,7 @@ BROUGHT = ("cloudwatch", "performance-insights", "slow-log")
 @pytest.fixture(scope="module")
 def shop() -> dict[str, pd.DataFrame]:
     """Cluster `shop` of the sample, table by table."""
-    sample = Store(resources.sample())
+    sample = Store(location.sample())
     return {table: sample.read(table, cluster="shop") for table in sample.versions()}
 
 
@@ -52,7 +53,7 @@ def test_the_gap_is_a_gap(fetched):
 def test_the_notebooks_say_the_same_of_it(fetched, topic):
     """The verdicts of the sample's `shop`, word for word."""
     week = {"cluster": "shop", "start": "2026-11-09", "end": "2026-11-16"}
-    told = [one.to_dict() for one in verdicts(topic, store=str(resources.sample()), **week)]
+    told = [one.to_dict() for one in verdicts(topic, store=str(location.sample()), **week)]
     found = [one.to_dict() for one in verdicts(topic, store=str(fetched), **week)]
     assert {one["level"] for one in told} - {"unknown"}
     assert found == told

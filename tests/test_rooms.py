@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "aurora_analysis"
 
-SHARED = {"errors", "window", "tables", "resources", "histogram", "engines", "config", "statement_labels"}
+SHARED = {"errors", "window", "tables", "histogram", "engines", "config", "statement_labels"}
 """Rooms that every other may use."""
 
 MAY_USE = {
@@ -19,8 +19,8 @@ MAY_USE = {
     "sources": SHARED | {"sources", "store", "fetch.chunks"},
     "fetch": SHARED | {"fetch", "sources", "store"},
     "live": SHARED | {"live", "sources", "store"},
-    "analysis": SHARED - {"resources", "config"} | {"analysis", "store.observations"},
-    "plots": SHARED - {"resources", "config"} | {"plots"},
+    "analysis": SHARED - {"config"} | {"analysis", "store.observations"},
+    "plots": SHARED - {"config"} | {"plots"},
     "executors": set(),
     "report": SHARED | {"report", "store", "analysis.verdict", "executors"},
     "lab": SHARED | {"lab", "store", "sources", "live"},

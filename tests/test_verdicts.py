@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from cells import NOTEBOOKS, verdicts
 
-from aurora_analysis import Store, Window, resources
+from aurora_analysis import Store, Window
 from aurora_analysis.report import runner
+from aurora_analysis.store import location
 
 TOPICS = ("undo_log", "reader_impact", "latency", "experiment")
 
@@ -19,7 +20,7 @@ TOPICS = ("undo_log", "reader_impact", "latency", "experiment")
 @pytest.fixture(scope="module")
 def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample, to be written to."""
-    return Path(shutil.copytree(resources.sample(), tmp_path_factory.mktemp("sample") / "store"))
+    return Path(shutil.copytree(location.sample(), tmp_path_factory.mktemp("sample") / "store"))
 
 
 @pytest.mark.parametrize("cluster", ["lab", "shop"])

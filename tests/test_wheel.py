@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from aurora_analysis import resources
+from aurora_analysis.report import suite
 
 ROOT = Path(__file__).parent.parent
-SUITE = sorted(path.stem for path in resources.notebooks().glob("*.ipynb"))
+SUITE = sorted(path.stem for path in suite.folder().glob("*.ipynb"))
 PAGES = {(cluster, stem) for cluster in ("lab", "shop", "trial") for stem in SUITE} - {("shop", "experiment")}
 """No trial was carried out on shop: what is planted there was not drawn."""
 

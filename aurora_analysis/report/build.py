@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from aurora_analysis import __version__, executors, resources
+from aurora_analysis import __version__, executors
 from aurora_analysis.errors import Error
 from aurora_analysis.report import history, index, record, runner, statements, suite
-from aurora_analysis.store import Store
+from aurora_analysis.store import Store, location
 from aurora_analysis.window import Window, zone
 
 DAYS = 7
@@ -165,7 +165,10 @@ def _concerns(notebook: Path, store: Store, cluster: Mapping[str, Any]) -> bool:
 
 
 def _task(notebook: Path, manifest: Mapping[str, Any], request: Request, execution: Execution) -> runner.Task:
-    environment = {"AURORA_ANALYSIS_VERSIONS": json.dumps(manifest["versions"])}
+    environment = {
+        "AURORA_ANALYSIS_STORE": manifest["parameters"]["store"],
+        "AURORA_ANALYSIS_VERSIONS": json.dumps(manifest["versions"]),
+    }
     if request.settings:
         environment["AURORA_ANALYSIS_CONFIG"] = str(Path(request.settings).resolve())
     return runner.Task(notebook.stem, notebook.read_bytes(), manifest, execution.timeout_s, environment)
@@ -202,9 +205,9 @@ def _place(request: Request, run: Mapping[str, Any]) -> str:
 def _opened(request: Request) -> Store:
     """Open the store at fixed versions, so that writes during the report do not change what it reads."""
     newest = Store(request.store)
-    location = newest.location if "://" in newest.location else str(Path(newest.location).resolve())
+    place = newest.location if "://" in newest.location else str(Path(newest.location).resolve())
     versions = newest.versions() if request.versions is None else request.versions
-    return Store(location, versions=versions)
+    return Store(place, versions=versions)
 
 
 def _clusters(request: Request, store: Store) -> list[dict[str, Any]]:
@@ -245,7 +248,7 @@ def _run(
     return {
         "id": f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
         "store": store.location,
-        "sample": record.is_sample(store.location),
+        "sample": location.is_sample(store.location),
         "versions": {name: n for name, n in store.versions().items() if name not in record.TABLES},
         "windows": {
             cluster["cluster"]: [cluster["start"], cluster["end"]]
@@ -302,7 +305,7 @@ def _manifest(
 
 def git_sha() -> str:
     """Return the checkout's commit, with `-dirty` if it has changes; empty for an installed package."""
-    root = resources.PACKAGE.parent
+    root = suite.PACKAGE.parent
     if not (root / ".git").exists():
         return ""
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
@@ -372,4 +375,4 @@ def _bounds(window: Window) -> list[str]:
 
 def _named(notebook: Path) -> str:
     """Name a notebook as `--notebook` accepts it: a name of the suite, or a path."""
-    return notebook.stem if notebook.parent == resources.notebooks() else str(notebook)
+    return notebook.stem if notebook.parent == suite.folder() else str(notebook)

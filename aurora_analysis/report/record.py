@@ -8,16 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from deltalake.exceptions import DeltaError
 
-from aurora_analysis import resources
 from aurora_analysis.analysis.verdict import SEVERITIES
 from aurora_analysis.errors import Error
-from aurora_analysis.store import Store
+from aurora_analysis.store import Store, location
 from aurora_analysis.window import Window
 
 TABLES = ("runs", "findings")
@@ -26,20 +24,15 @@ TABLES = ("runs", "findings")
 TEXTS = ("notebook", "page", "topic", "subject", "level", "severity", "sentence", "evidence", "action")
 
 
-def is_sample(location: str) -> bool:
-    """Return whether a store's location is the bundled sample."""
-    return "://" not in location and Path(location).resolve() == resources.sample().resolve()
-
-
-def check(location: str) -> None:
+def check(place: str) -> None:
     """Refuse to record findings in the bundled sample, which is the same for every user.
 
     Raises
     ------
     Error
-        If `location` is the sample.
+        If `place` is the sample.
     """
-    if is_sample(location):
+    if location.is_sample(place):
         raise Error("The bundled sample is read-only. Name your own store with --store, or omit --record.")
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import papermill
 
-from aurora_analysis import resources
 from aurora_analysis.errors import Error
 from aurora_analysis.store import Store
 from aurora_analysis.window import Window
@@ -32,11 +31,20 @@ class Parameter:
     meaning: str
 
 
+PACKAGE = Path(__file__).parents[1]
+
+
+def folder() -> Path:
+    """Return the folder of the suite's notebooks: beside the package in a checkout, inside it when installed."""
+    installed = PACKAGE / "notebooks"
+    return installed if installed.is_dir() else PACKAGE.parent / "notebooks"
+
+
 def notebooks(names: Sequence[str] = ()) -> list[Path]:
     """The notebooks of these names: of the suite, or files of the analyst's own. No names: the whole suite."""
-    suite = {path.stem: path for path in sorted(resources.notebooks().glob("*.ipynb"))}
+    suite = {path.stem: path for path in sorted(folder().glob("*.ipynb"))}
     if not names and not suite:
-        raise Error(f"There is no notebook in {resources.notebooks()}: install aurora-analysis anew.")
+        raise Error(f"There is no notebook in {folder()}: install aurora-analysis anew.")
     chosen = [_notebook(name, suite) for name in dict.fromkeys(names)] or list(suite.values())
     doubled = _doubled([path.stem for path in chosen])
     if doubled:

@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import DeltaTable, write_deltalake
 
-from aurora_analysis import resources
 from aurora_analysis.errors import Error
 from aurora_analysis.store import delta as delta_tables
+from aurora_analysis.store import location as locations
 from aurora_analysis.tables import TABLES, Column, Table
 from aurora_analysis.window import Window
 
@@ -50,7 +50,8 @@ ARROW_TYPES = {
 class Store:
     """A store of Aurora observations.
 
-    `location` is a folder or an s3:// prefix; empty means AURORA_ANALYSIS_STORE, else the sample.
+    `location` is a folder or an s3:// prefix; empty means the one that `store.location.resolve` finds:
+    AURORA_ANALYSIS_STORE, `store` in the settings file, or the bundled sample.
     `versions` pins tables to versions, as a mapping or as its JSON: reading then sees exactly those; empty means
     AURORA_ANALYSIS_VERSIONS, by which a report shows all its notebooks the same store, else the newest.
     """
@@ -58,7 +59,7 @@ class Store:
     def __init__(
         self, location: str | os.PathLike[str] = "", *, versions: Mapping[str, int] | str = ""
     ) -> None:
-        self.location = str(location or os.environ.get("AURORA_ANALYSIS_STORE") or resources.sample())
+        self.location = locations.resolve(location).place
         self._pinned = _pins(os.environ.get("AURORA_ANALYSIS_VERSIONS", "") if versions == "" else versions)
 
     def __repr__(self) -> str:

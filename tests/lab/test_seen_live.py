@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from attribution import attributed, by_state, with_samples
 
-from aurora_analysis import Store, resources
+from aurora_analysis import Store
+from aurora_analysis.store import location
 
 
 def test_samples_shrink_the_unknown_class_of_the_committed_recording():
     """From some 6 % of the growth to none: the idle session was seen, and the logged runs stay theirs."""
-    store = Store(resources.sample())
+    store = Store(location.sample())
     by_log, _ = attributed(store)
     found, known = with_samples(store)
     assert by_state(by_log)["unknown"] > 0.04

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from aurora_analysis import Store, Window, resources
+from aurora_analysis import Store, Window
 from aurora_analysis.cli import main
 from aurora_analysis.errors import Error
 from aurora_analysis.report import build, history, index, record
+from aurora_analysis.store import location
 
 LOAD = """
 from aurora_analysis import Store, Window
@@ -219,4 +220,4 @@ def test_prune_keeps_the_versions_of_later_reports(store):
 def test_the_sample_is_nobodys_to_write():
     """Where no store is named, nothing is recorded."""
     with pytest.raises(Error, match="sample is read-only"):
-        record.check(str(resources.sample()))
+        record.check(str(location.sample()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from aurora_analysis import resources
 from aurora_analysis.errors import Error
 from aurora_analysis.report import suite
 
@@ -14,7 +13,7 @@ def small_suite(tmp_path, monkeypatch, notebook):
     """A suite of two notebooks."""
     notebook("load")
     notebook("locks")
-    monkeypatch.setattr(resources, "notebooks", lambda: tmp_path)
+    monkeypatch.setattr(suite, "folder", lambda: tmp_path)
     return tmp_path
 
 

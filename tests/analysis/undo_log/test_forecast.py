@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aurora_analysis import Store, resources
+from aurora_analysis import Store
 from aurora_analysis.analysis import workloads
 from aurora_analysis.analysis.series import stretches
 from aurora_analysis.analysis.undo_log import forecast, holders
 from aurora_analysis.analysis.undo_log.forecast import AssumedQuery
 from aurora_analysis.errors import Error
+from aurora_analysis.store import location
 
 START = pd.Timestamp("2026-11-02", tz="UTC")  # a Monday
 MINUTES = pd.date_range(START, periods=14 * 1440, freq="min")
@@ -90,7 +91,7 @@ def test_each_episode_is_predicted_from_the_others(cluster, holds, missed):
 
     Some of shop's spans began while another view was open, which the forecast excludes.
     """
-    store = Store(resources.sample())
+    store = Store(location.sample())
     window = store.span(cluster)
     slow = store.read("slow_queries", window, cluster=cluster, overlapping=True)
     history = store.metric("history_list_length", window, cluster=cluster)

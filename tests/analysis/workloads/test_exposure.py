@@ -5,10 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from aurora_analysis import Store, Window, resources
+from aurora_analysis import Store, Window
 from aurora_analysis.analysis import workloads
 from aurora_analysis.analysis.reader_impact import verdicts
 from aurora_analysis.analysis.workloads import exposure, writer_jobs
+from aurora_analysis.store import location
 
 HOUR = Window("2026-11-09T10:00", "2026-11-09T11:00")
 
@@ -219,7 +220,7 @@ def test_a_job_by_the_clock_follows_local_time():
 @pytest.fixture(scope="module")
 def shop() -> dict[str, pd.DataFrame]:
     """The simulated fortnight, as it was logged and as Performance Insights would list it."""
-    store = Store(resources.sample())
+    store = Store(location.sample())
     window = store.span("shop")
     names = ["slow_queries", "db_load", "coverage", "instances"]
     tables = {name: store.read(name, window, cluster="shop") for name in names}

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from aurora_analysis.cli import _share_read, main
 from aurora_analysis.store import Store
 
-GALLERY = Path(__file__).parent / "slow_logs"
+GALLERY = Path(__file__).parent.parent / "slow_logs"
 AURORA = GALLERY / "aurora_mysql_3.log"
 
 
@@ -166,7 +166,7 @@ def test_ingest_needs_a_store_to_write_into():
     """The sample is not written."""
     done = typed("ingest", "--cluster", "shop", "--instance", "shop-1", AURORA)
     assert done.exit_code == 2
-    assert "Name a store" in done.output
+    assert "No store to write into: pass --store" in done.output
 
 
 def test_digest_and_fingerprint_import_neither_pandas_nor_delta():
