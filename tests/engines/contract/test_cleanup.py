@@ -1,0 +1,20 @@
+"""Cleanup (purge, vacuum): who holds it back."""
+
+from __future__ import annotations
+
+
+def test_the_holder_is_the_session_with_the_oldest_view(engine):
+    """It is named with its instance, and with the statement that ends it."""
+    cleanup = engine.module("cleanup")
+    samples = engine.blocked_by(4711)
+    found = cleanup.holder(samples)
+    assert (found.instance, found.transaction.thread_id) == (samples[0].instance, 4711)
+    assert "4711" in found.kill
+    assert cleanup.boundary(samples) == found.number
+
+
+def test_nobody_holds_where_nothing_was_sampled(engine):
+    """An instance that did not answer blames no session, and gives no boundary."""
+    cleanup = engine.module("cleanup")
+    assert cleanup.holder([]) is None and cleanup.boundary([]) is None
+    assert cleanup.state([], []) == "unknown"

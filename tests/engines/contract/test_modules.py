@@ -1,0 +1,37 @@
+"""Every engine has the same modules, with the same functions."""
+
+from __future__ import annotations
+
+import pkgutil
+
+import pytest
+from engine_cases import CASES
+
+from aurora_analysis import engines
+
+MODULES = {
+    "fingerprint": {"statement", "fingerprint", "join_key", "matching_key", "split", "tags", "digest", "kind", "FingerprintCache"},
+    "log": {"entries", "events", "ended", "record", "batches", "to_tables", "Account", "Event", "Layout", "LogTables"},
+    "statement_statistics": {"Statistics", "statement_metrics", "latency_histograms", "statements"},
+    "live": {"QUERIES", "TAG", "STATEMENT_TIMEOUT_S", "Probe", "ConnectionLost", "InstanceSample", "time_limit", "grants"},
+    "cleanup": {"holder", "boundary", "state"},
+}  # fmt: skip
+"""Module → names that other parts of the package use. The log's module has a name per engine: `slow_log`, `log`."""
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_module_has_the_names_that_others_use(engine, name):
+    """A caller that changes engines changes no name."""
+    module = engine.reader if name == "log" else engine.module(name)
+    assert MODULES[name] <= set(dir(module))
+
+
+def test_every_name_of_the_engine_leads_to_its_package(engine):
+    """RDS, SQLAlchemy and the store have names of their own."""
+    assert {engines.of(name) for name in engine.names} == {engines.of(engine.names[0])}
+
+
+def test_every_engine_package_has_a_case(engine):
+    """An engine that can be named is held by this suite."""
+    packages = {module.name for module in pkgutil.iter_modules(engines.__path__) if module.ispkg}
+    assert packages == set(engines.PACKAGES.values()) == {case.name for case in CASES}
