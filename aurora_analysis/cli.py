@@ -538,13 +538,13 @@ def digest(
 ) -> None:
     """A ranked profile of slow logs: plain, gzipped, or - for standard input."""
     from aurora_analysis.engines.mysql.slow_log import Account
-    from aurora_analysis.sources import log_files, profile
+    from aurora_analysis.sources import log_files, profile, profile_page
 
-    wanted = profile.wanted(since, until, user)
+    selection = profile.parse_selection(since, until, user)
     total = sum(log_files.size(name) or 0 for name in files)
     if form == "jsonl":
         account = Account()
-        lines = profile.lines(files, account, wanted=wanted, mode=mode, with_sql=with_sql)
+        lines = profile.lines(files, account, selection=selection, mode=mode, with_sql=with_sql)
         for line in itertools.islice(lines, limit):
             click.echo(line)
         log_files.check(account, *files)
@@ -552,17 +552,17 @@ def digest(
             click.echo(f"# {account}", err=True)
         return
     with tempfile.TemporaryFile() as overflow:
-        found = profile.of_files(
+        found = profile.profile_files(
             files,
             overflow,
             processes=processes or profile.processes_for(total),
-            wanted=wanted,
+            selection=selection,
             mode=mode,
-            tell=_share_read(total),
+            progress=_share_read(total),
         )
         log_files.check(found.account, *files)
         told = profile.summary(found, order_by=order_by, limit=limit or (20 if form == "text" else None))
-    click.echo(json.dumps(told, ensure_ascii=False) if form == "json" else profile.text(told))
+    click.echo(json.dumps(told, ensure_ascii=False) if form == "json" else profile_page.text(told))
 
 
 def _share_read(total: int) -> Callable[[int], None]:

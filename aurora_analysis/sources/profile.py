@@ -1,10 +1,10 @@
-"""A ranked profile of a slow log: which statements took the time, and how their times are distributed.
+"""Rank the statements of slow logs: which took the time, and how their times are distributed.
 
-Standard library only: an analyst has it from a raw log in seconds, without a store.
+It needs only the standard library and no store, so that an answer from a raw log takes seconds.
 
-What bounds its memory: the shapes that `fingerprint.FingerprintCache` knows; `MOST` digests, of `MOST_TEXT` in all, with
-a row of their own, where the others share one row whose totals are exact; and `HELD` query times: quantiles are
-exact, so what is more than that waits in a temporary file.
+Memory is bounded by three limits. `FingerprintCache` limits the shapes. At most `MOST` digests, with `MOST_TEXT`
+characters in all, have a row of their own; all others share one row whose totals are exact. At most `HELD` query times
+stay in memory; the rest wait in a temporary file, because quantiles are exact.
 """
 
 from __future__ import annotations
@@ -30,30 +30,31 @@ from aurora_analysis.sources import log_files
 from aurora_analysis.window import Window
 
 MOST, MOST_TEXT = 20_000, 16 * 2**20
-"""How many digests have a row of their own, and how long their fingerprints are in all [characters]."""
+"""Maximum number of digests with a row of their own, and of their fingerprints' length in all [characters]."""
 
 OTHER = Statement("other", "(all further statements)", True)
 
 CLIENTS, MOST_CLIENTS = 100, 100_000
-"""How many clients (user and host) a row tells apart, and all rows; the others are counted together."""
+"""Maximum number of clients (user and host) that one row, and all rows, count separately."""
 
 OTHER_CLIENTS = (b"(others)", b"(others)")
 
 HELD = 2_000_000
-"""How many query times are held in memory, 8 bytes each; as many are when those on disk are read back."""
+"""Maximum number of query times in memory, 8 bytes each; the same again when those on disk are read back."""
 
 SHARES = (0.5, 0.95, 0.99)
+"""The quantiles of a row."""
 
 PART = 64 * 2**20
-"""How much of a big log one process takes at a time [bytes]."""
+"""Size of the parts of a big log that processes take one by one [bytes]."""
 
 
 @dataclass(slots=True)
 class Row:
     """The executions of one digest.
 
-    `times` are the query times [s] that are in memory. The others are in the profile's file, in sorted `runs`: where
-    each begins [bytes] and how many it has, in turns; `spilled_s` is their sum.
+    `times` are the query times in memory [s]. The others are in the profile's file, as sorted runs: `runs` holds the
+    start [bytes] and the length [times] of each, one after the other; `spilled_s` is their sum.
     """
 
     statement: Statement
@@ -67,16 +68,16 @@ class Row:
 
     @property
     def calls(self) -> int:
-        """How many executions there were."""
+        """Number of executions."""
         return sum(self.runs[1::2]) + len(self.times)
 
 
 @dataclass
 class Profile:
-    """The rows by digest, the time of the first and the last entry, and what became of the log's bytes.
+    """The rows by digest, the times of the first and the last entry, and the account of the log's bytes.
 
-    `text` and `clients` are how much the rows' fingerprints and clients take; `file`, if any, has the query times
-    that were too many for memory.
+    `text` is the length of all fingerprints [characters] and `clients` the number of clients counted separately.
+    `file` takes the query times beyond `HELD`; without one, all stay in memory.
     """
 
     rows: dict[str, Row] = field(default_factory=dict)
@@ -89,21 +90,27 @@ class Profile:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which executions count: those that ended from `since` to `until` [us since 1970, UTC], of one user."""
+class Selection:
+    """The executions to count: those that ended in [`since_us`, `until_us`) [us since 1970, UTC], of one user."""
 
     since_us: int | None = None
     until_us: int | None = None
     user: str | None = None
 
 
-ALL = Wanted()
+ALL = Selection()
 
 
-def wanted(since: str = "", until: str = "", user: str = "") -> Wanted:
-    """What the user asked for; empty is no bound."""
+def parse_selection(since: str = "", until: str = "", user: str = "") -> Selection:
+    """Return the selection that a user wrote; an empty text sets no limit.
+
+    Raises
+    ------
+    Error
+        If a text is not a time.
+    """
     span = Window(since or "0001-01-01", until or "9999-12-31")
-    return Wanted(
+    return Selection(
         int(span.start.timestamp()) * 1_000_000 if since else None,
         int(span.end.timestamp()) * 1_000_000 if until else None,
         user or None,
@@ -111,24 +118,36 @@ def wanted(since: str = "", until: str = "", user: str = "") -> Wanted:
 
 
 def processes_for(size: int) -> int:
-    """How many processes pay: one below 256 MB, where starting them costs what they save."""
+    """Return the number of processes for a log of this size [bytes]: one below 256 MB, where a start costs more."""
     return 1 if size < 256_000_000 else min(4, os.cpu_count() or 1)
 
 
-def of_files(
+def profile_files(
     names: Sequence[str],
     overflow: IO[bytes],
     *,
     processes: int = 1,
-    wanted: Wanted = ALL,
+    selection: Selection = ALL,
     mode: SqlMode = DEFAULT_MODE,
-    tell: Callable[[int], None] = lambda _: None,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> Profile:
-    """The profile of several files; `tell` hears how many bytes were read since it heard last.
+    """Profile several files as one log.
 
-    `overflow`, an empty temporary file, takes the query times that are too many for memory; the profile needs it.
-    Several processes take the plain files in parts, each of which begins where an entry does; what is packed or
-    comes from a pipe has no parts.
+    Parameters
+    ----------
+    names : sequence of str
+        Files, plain or gzipped; `-` is standard input.
+    overflow : file
+        An empty temporary file for the query times beyond `HELD`; it must stay open as long as the profile.
+    processes : int
+        Number of processes. They read plain files in parts that begin at an entry. Gzipped files and pipes have no
+        parts and are read by this process.
+    selection : Selection
+        The executions to count.
+    mode : SqlMode
+        The server's sql_mode.
+    progress : callable
+        Called with the number of bytes read since the last call.
     """
     profile = Profile(file=overflow)
     sizes = {name: log_files.size(name) for name in names} if processes > 1 else {}
@@ -137,17 +156,17 @@ def of_files(
         from concurrent.futures import ProcessPoolExecutor
 
         with ProcessPoolExecutor(processes, initializer=_ended_by_ctrl_c) as pool:
-            for part in pool.map(_of_part, parts, repeat(wanted), repeat(mode)):
+            for part in pool.map(_of_part, parts, repeat(selection), repeat(mode)):
                 add(profile, part)
-                tell(part.account.bytes)
+                progress(part.account.bytes)
     for name in names:
         if sizes.get(name) is None:
-            read(profile, _told(log_files.chunks(name), tell), wanted=wanted, mode=mode)
+            read(profile, _reported(log_files.chunks(name), progress), selection=selection, mode=mode)
     return profile
 
 
 def _ended_by_ctrl_c() -> None:
-    """Without a word: it is for the parent to say."""
+    """End a worker at Ctrl-C without a traceback; the parent reports it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -155,34 +174,36 @@ def _parts(name: str, size: int) -> list[tuple[int, int]]:
     return log_files.ranges(name, math.ceil(size / PART))
 
 
-def _of_part(part: tuple[str, int, int], wanted: Wanted, mode: SqlMode) -> Profile:
-    return of_log(log_files.chunks(*part), wanted=wanted, mode=mode)
+def _of_part(part: tuple[str, int, int], selection: Selection, mode: SqlMode) -> Profile:
+    return profile_log(log_files.chunks(*part), selection=selection, mode=mode)
 
 
 @cache
 def _statements(mode: SqlMode) -> FingerprintCache:
-    """What one process knows of the statements stays from log to log."""
+    """Return the process's fingerprint cache, which serves all of its logs."""
     return FingerprintCache(mode)
 
 
-def _told(chunks: Iterable[bytes], tell: Callable[[int], None]) -> Iterator[bytes]:
+def _reported(chunks: Iterable[bytes], progress: Callable[[int], None]) -> Iterator[bytes]:
     for chunk in chunks:
         yield chunk
-        tell(len(chunk))
+        progress(len(chunk))
 
 
-def of_log(chunks: Iterable[bytes], *, wanted: Wanted = ALL, mode: SqlMode = DEFAULT_MODE) -> Profile:
-    """The profile of one log."""
+def profile_log(
+    chunks: Iterable[bytes], *, selection: Selection = ALL, mode: SqlMode = DEFAULT_MODE
+) -> Profile:
+    """Profile one log, with all query times in memory."""
     profile = Profile()
-    read(profile, chunks, wanted=wanted, mode=mode)
+    read(profile, chunks, selection=selection, mode=mode)
     return profile
 
 
 def read(
-    profile: Profile, chunks: Iterable[bytes], *, wanted: Wanted = ALL, mode: SqlMode = DEFAULT_MODE
+    profile: Profile, chunks: Iterable[bytes], *, selection: Selection = ALL, mode: SqlMode = DEFAULT_MODE
 ) -> None:
-    """Take in the executions of a log."""
-    entries = selected(slow_log.entries(_held(chunks, profile), profile.account, mode), wanted)
+    """Add the executions of a log to the profile."""
+    entries = selected(slow_log.entries(_held(chunks, profile), profile.account, mode), selection)
     statements, rows = _statements(mode), profile.rows
     entry = first = next(entries, None)
     for entry in chain([first] if first else [], entries):
@@ -203,7 +224,7 @@ def read(
 
 
 def add(profile: Profile, other: Profile) -> None:
-    """Take in another profile, of another log or part of one; its query times are in memory."""
+    """Add another profile, of another log or part; its query times must be in memory."""
     for digest, row in other.rows.items():
         ours = profile.rows.get(digest) or _row(profile, row.statement)
         ours.times.extend(row.times)
@@ -217,20 +238,22 @@ def add(profile: Profile, other: Profile) -> None:
     _spill_surplus(profile)
 
 
-def selected(entries: Iterator[Entry], wanted: Wanted = ALL) -> Iterator[Entry]:
-    """The entries that are wanted; one that tells no time is not, where a time is asked for."""
-    return entries if wanted == ALL else (entry for entry in entries if _is_wanted(entry, wanted))
+def selected(entries: Iterator[Entry], selection: Selection = ALL) -> Iterator[Entry]:
+    """Filter the entries; one without a time is dropped if the selection limits the time."""
+    return entries if selection == ALL else (entry for entry in entries if _is_selected(entry, selection))
 
 
-def _is_wanted(entry: Entry, wanted: Wanted) -> bool:
-    if wanted.user is not None and entry.user != wanted.user.encode():
+def _is_selected(entry: Entry, selection: Selection) -> bool:
+    if selection.user is not None and entry.user != selection.user.encode():
         return False
-    if wanted.since_us is None and wanted.until_us is None:
+    if selection.since_us is None and selection.until_us is None:
         return True
     ended_us, _ = slow_log.ended(entry, False)
     if ended_us is None:
         return False
-    return (wanted.since_us or 0) <= ended_us and (wanted.until_us is None or ended_us < wanted.until_us)
+    return (selection.since_us or 0) <= ended_us and (
+        selection.until_us is None or ended_us < selection.until_us
+    )
 
 
 def _widen(profile: Profile, first_us: int | None, last_us: int | None) -> None:
@@ -239,7 +262,7 @@ def _widen(profile: Profile, first_us: int | None, last_us: int | None) -> None:
 
 
 def _row(profile: Profile, statement: Statement) -> Row:
-    """The row of a new digest; the common one where there are too many."""
+    """Return the row of a new digest, or the common row if there are too many."""
     if len(profile.rows) >= MOST or profile.text > MOST_TEXT:
         statement = OTHER
     profile.text += len(statement.fingerprint)
@@ -258,7 +281,7 @@ def _count(profile: Profile, row: Row, client: tuple[bytes, bytes], calls: int) 
 
 
 def _held(chunks: Iterable[bytes], profile: Profile) -> Iterator[bytes]:
-    """The chunks; before each, what became too much of the profile goes to its file."""
+    """Pass the chunks on; before each, move surplus query times to the profile's file."""
     for chunk in chunks:
         _spill_surplus(profile)
         yield chunk
@@ -276,7 +299,7 @@ def _spill_surplus(profile: Profile) -> None:
 
 
 def _at(row: Row, ranks: Sequence[int], file: IO[bytes] | None) -> list[float]:
-    """The query times at these ranks, the smallest being 0."""
+    """Return the query times at these ranks; rank 0 is the smallest."""
     runs = list(zip(row.runs[::2], row.runs[1::2]))
     if row.calls > HELD and file is not None:
         _sort(row.times)
@@ -289,7 +312,7 @@ def _at(row: Row, ranks: Sequence[int], file: IO[bytes] | None) -> list[float]:
 
 
 def _run(file: IO[bytes], start: int, count: int, block: int = 8192) -> Iterator[float]:
-    """A sorted run of the file, a block at a time."""
+    """Read a sorted run of the file, a block at a time."""
     for done in range(0, count, block):
         file.seek(start + 8 * done)
         times = array("d")
@@ -298,7 +321,7 @@ def _run(file: IO[bytes], start: int, count: int, block: int = 8192) -> Iterator
 
 
 def _sort(times: array[float]) -> None:
-    """In place. A million of them as Python floats would take 32 MB."""
+    """Sort in place; a million times as Python floats would take 32 MB."""
     if len(times) < 200_000:
         times[:] = array("d", sorted(times))
         return
@@ -317,11 +340,21 @@ ORDERS = {
     "examined": "rows_examined",
     "sent": "rows_sent",
 }
-"""What a profile may be ranked by, the largest first."""
+"""Order → the column to rank by, largest first."""
 
 
 def summary(profile: Profile, *, order_by: str = "time", limit: int | None = None) -> dict[str, Any]:
-    """The profile as plain values: `events`, `sums`, the ranked `profile`, `coverage`."""
+    """Return the profile as plain values: `events`, `sums`, the ranked `profile`, `coverage`.
+
+    Parameters
+    ----------
+    profile : Profile
+        The profile.
+    order_by : str
+        A key of `ORDERS`.
+    limit : int, optional
+        Maximum number of ranked statements; sums still cover all of them.
+    """
     rows = [_summary(row, profile.file) for row in profile.rows.values()]
     total_s = math.fsum(row["response_time_s"] for row in rows)
     rows.sort(key=lambda row: (-row[ORDERS[order_by]], row["digest"]))
@@ -366,7 +399,7 @@ def _summary(row: Row, file: IO[bytes] | None) -> dict[str, Any]:
 
 
 def _by(clients: dict[tuple[bytes, bytes], int], part: int) -> dict[str, int]:
-    """Calls by user (0) or host (1), the most frequent first."""
+    """Return the calls by user (part 0) or host (part 1), most frequent first."""
     calls: Counter[str] = Counter()
     for client, count in clients.items():
         calls[client[part].decode("utf-8", "replace")] += count
@@ -383,73 +416,12 @@ def lines(
     names: Sequence[str],
     account: Account,
     *,
-    wanted: Wanted = ALL,
+    selection: Selection = ALL,
     mode: SqlMode = DEFAULT_MODE,
     with_sql: bool = False,
 ) -> Iterator[str]:
-    """One execution a line, as JSON; `account` is complete at the end."""
+    """Yield one execution per line, as JSON; `account` is complete at the end."""
     for name in names:
         entries = slow_log.entries(log_files.chunks(name), account, mode)
-        for event in slow_log.events(selected(entries, wanted), mode):
+        for event in slow_log.events(selected(entries, selection), mode):
             yield json.dumps(slow_log.record(event, with_sql=with_sql), ensure_ascii=False)
-
-
-def text(told: dict[str, Any]) -> str:
-    """A summary as a page for the terminal: the ranked statements, then each one's text and clients."""
-    head = _HEAD.format(
-        **told,
-        span=", {first_ended_at} to {last_ended_at}".format(**told) if told["events"] else "",
-        time=_seconds(told["sums"]["query_time_s"]),
-        size=told["coverage"]["bytes"] / 1e6,
-        account=Account(**told["coverage"]),
-    )
-    rows = [_ROW.format(**row, **_human(row)) for row in told["profile"]]
-    return "\n".join([head, _COLUMNS, *rows, "", *map(_details, told["profile"])])
-
-
-_HEAD = """\
-# {events:,} executions of {digests:,} statements{span}: {time} in all
-# {account}
-"""
-_COLUMNS = """\
-# Rank Digest           Response time       Calls   R/Call      p50      p95      p99      max  Rows exam.  Rows sent
-# ==== ================ ============== ========== ======== ======== ======== ======== ======== =========== =========="""
-_ROW = (
-    "{rank:6d} {digest:16} {total:>7} {share:6.1%} {calls:10,d} {mean:>8} {p50:>8} {p95:>8} {p99:>8} {max:>8}"
-    " {rows_examined:11,d} {rows_sent:10,d}"
-)
-
-
-def _human(row: dict[str, Any]) -> dict[str, str]:
-    times = {name.removesuffix("_s"): _seconds(row[name]) for name in row if name.endswith("_s")}
-    return {"total": times["response_time"], **times}
-
-
-def _details(row: dict[str, Any]) -> str:
-    return (
-        f"# {row['rank']} {row['digest']}  users: {_most(row['users'])}  hosts: {_most(row['hosts'])}\n"
-        f"{row['fingerprint'] or '(no statement)'}\n"
-    )
-
-
-def _most(calls: dict[str, int], count: int = 3) -> str:
-    named = [f"{_printable(name) or '(none)'} {number:,}" for name, number in list(calls.items())[:count]]
-    return ", ".join(named + [f"{len(calls) - count} more"] * (len(calls) > count))
-
-
-def _printable(name: str) -> str:
-    """The name without what a terminal would act on; a fingerprint has no such characters."""
-    return "".join(one if one.isprintable() else "?" for one in name)
-
-
-def _seconds(value: float) -> str:
-    """A duration at three significant digits.
-
-    >>> _seconds(0.01234), _seconds(98.7), _seconds(1234.5)
-    ('12.3ms', '98.7s', '1234s')
-    """
-    for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if value >= size:
-            digits = max(0, 2 - math.floor(math.log10(value / size)))
-            return f"{value / size:.{digits}f}{unit}"
-    return f"{value * 1e6:.0f}us"

@@ -16,7 +16,7 @@ import slow_log_generator as generator
 from aurora_analysis.cli import ORDERS
 from aurora_analysis.engines.mysql.slow_log import Account, pieces
 from aurora_analysis.errors import Error
-from aurora_analysis.sources import log_files, profile
+from aurora_analysis.sources import log_files, profile, profile_page
 
 
 def entry(
@@ -30,15 +30,15 @@ def entry(
     ).encode()
 
 
-def told(*entries: bytes, **how) -> dict:
+def summary(*entries: bytes, **how) -> dict:
     """The summary of a log of these entries."""
-    return profile.summary(profile.of_log([b"".join(entries)]), **how)
+    return profile.summary(profile.profile_log([b"".join(entries)]), **how)
 
 
-def told_of_files(*names: str, **how) -> dict:
+def summary_of_files(*names: str, **how) -> dict:
     """The summary of files."""
     with tempfile.TemporaryFile() as overflow:
-        return profile.summary(profile.of_files(names, overflow, **how))
+        return profile.summary(profile.profile_files(names, overflow, **how))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def generated(tmp_path_factory):
 def test_every_count_and_sum_is_the_truth(generated):
     """Events, four sums, and as many statements as templates were drawn, each with its calls."""
     log, truth = generated
-    found = told_of_files(log)
+    found = summary_of_files(log)
     assert found["events"] == truth.events
     assert found["sums"] == {
         "query_time_s": truth.query_time_us / 1e6,
@@ -66,13 +66,13 @@ def test_every_count_and_sum_is_the_truth(generated):
     assert sum(row["share"] for row in found["profile"]) == pytest.approx(1)
 
 
-def test_parts_in_several_processes_tell_the_same(generated, monkeypatch):
+def test_parts_in_several_processes_give_the_same_profile(generated, monkeypatch):
     """A file in parts is the file."""
     log, _ = generated
     monkeypatch.setattr(profile, "PART", 400_000)
     read: list[int] = []
-    parts = told_of_files(log, processes=2, tell=read.append)
-    assert parts == told_of_files(log)
+    parts = summary_of_files(log, processes=2, progress=read.append)
+    assert parts == summary_of_files(log)
     assert sum(read) == os.path.getsize(log)
     assert len(read) == 8
 
@@ -80,7 +80,7 @@ def test_parts_in_several_processes_tell_the_same(generated, monkeypatch):
 def test_quantiles_are_exact():
     """The nearest rank of the real query times, in the order they came or any other."""
     times = [math.sin(n) ** 2 * 3 + 1e-6 for n in range(199)]
-    (row,) = told(*(entry("SELECT 1", time) for time in times))["profile"]
+    (row,) = summary(*(entry("SELECT 1", time) for time in times))["profile"]
     ordered = sorted(round(time, 6) for time in times)
     assert (row["p50_s"], row["p95_s"], row["p99_s"], row["max_s"]) == tuple(
         ordered[n] for n in (99, 189, 197, 198)
@@ -93,12 +93,12 @@ def test_quantiles_are_exact():
 def test_quantiles_are_exact_where_the_times_do_not_fit_in_memory(generated, monkeypatch, held, processes):
     """Those beyond HELD wait in a file: rows that fit are read back, larger ones are merged from their runs."""
     log, _ = generated
-    expected = told_of_files(log)
+    expected = summary_of_files(log)
     monkeypatch.setattr(profile, "HELD", held)
     monkeypatch.setattr(log_files, "CHUNK", 50_000)
     monkeypatch.setattr(profile, "PART", 400_000)
     with tempfile.TemporaryFile() as overflow:
-        found = profile.of_files([log], overflow, processes=processes)
+        found = profile.profile_files([log], overflow, processes=processes)
         assert overflow.tell() > 0.8 * 8 * expected["events"]
         assert profile.summary(found) == expected
 
@@ -115,7 +115,7 @@ def test_it_ranks_by_what_is_asked_for():
     """Each order, the largest first; the command offers the same ones."""
     entries = [entry("SELECT a FROM t", 3.0), *[entry("SELECT b FROM t", 1.5)] * 3]
     first = {
-        order: told(*entries, order_by=order)["profile"][0]["fingerprint"][7] for order in profile.ORDERS
+        order: summary(*entries, order_by=order)["profile"][0]["fingerprint"][7] for order in profile.ORDERS
     }
     assert first == {
         "time": "b",
@@ -128,30 +128,33 @@ def test_it_ranks_by_what_is_asked_for():
         "sent": "b",
     }
     assert tuple(profile.ORDERS) == ORDERS
-    assert len(told(*entries, limit=1)["profile"]) == 1
-    assert told(*entries, limit=1)["digests"] == 2
+    assert len(summary(*entries, limit=1)["profile"]) == 1
+    assert summary(*entries, limit=1)["digests"] == 2
 
 
-def test_only_what_is_wanted_counts():
+def test_only_the_selection_counts():
     """A span is half-open and in UTC; a user is one name."""
     log = b"".join(entry("SELECT 1", second=n, user="bi" if n % 2 else "web") for n in range(10))
-    wanted = profile.wanted("2026-11-23T10:00:03", "2026-11-23T12:00:07+02:00", "bi")
-    found = profile.summary(profile.of_log([log], wanted=wanted))
+    chosen = profile.parse_selection("2026-11-23T10:00:03", "2026-11-23T12:00:07+02:00", "bi")
+    found = profile.summary(profile.profile_log([log], selection=chosen))
     assert (found["events"], found["profile"][0]["users"]) == (2, {"bi": 2})
     assert (found["first_ended_at"], found["last_ended_at"]) == (
         "2026-11-23T10:00:03Z",
         "2026-11-23T10:00:05Z",
     )
-    assert profile.summary(profile.of_log([log], wanted=profile.wanted("2026-11-24")))["events"] == 0
+    assert (
+        profile.summary(profile.profile_log([log], selection=profile.parse_selection("2026-11-24")))["events"]
+        == 0
+    )
     with pytest.raises(Error, match="is no time"):
-        profile.wanted("yesterday")
+        profile.parse_selection("yesterday")
 
 
 @pytest.mark.parametrize(("name", "most"), [("MOST", 3), ("MOST_TEXT", 35)])
 def test_more_statements_than_rows_share_one_and_the_totals_stay(monkeypatch, name, most):
     """What has no row of its own is counted with the others, and said to be."""
     monkeypatch.setattr(profile, name, most)
-    found = told(*(entry(f"SELECT c{n} FROM t") for n in range(10)))
+    found = summary(*(entry(f"SELECT c{n} FROM t") for n in range(10)))
     assert (found["events"], found["digests"]) == (10, 4)
     assert {row["digest"]: row["calls"] for row in found["profile"]}["other"] == 7
     assert found["sums"]["rows_examined"] == 300
@@ -161,20 +164,22 @@ def test_more_statements_than_rows_share_one_and_the_totals_stay(monkeypatch, na
 def test_more_clients_than_are_told_apart_are_counted_together(monkeypatch, name):
     """A row keeps so many clients, and so do all rows; calls are not lost."""
     monkeypatch.setattr(profile, name, 2)
-    (row,) = told(*(entry("SELECT 1", host=f"10.0.0.{n}") for n in range(5)))["profile"]
+    (row,) = summary(*(entry("SELECT 1", host=f"10.0.0.{n}") for n in range(5)))["profile"]
     assert row["hosts"] == {"(others)": 3, "10.0.0.0": 1, "10.0.0.1": 1}
 
 
 def test_an_empty_log_has_an_empty_profile():
     """Nothing in, nothing out, and no division by it."""
-    found = told(b"")
+    found = summary(b"")
     assert (found["events"], found["profile"], found["first_ended_at"]) == (0, [], None)
-    assert "0 executions" in profile.text(found)
+    assert "0 executions" in profile_page.text(found)
 
 
 def test_the_page_shows_ranks_times_and_clients():
     """What a reader of pt-query-digest looks for."""
-    page = profile.text(told(entry("SELECT a FROM t WHERE b = 'secret'", 12.5), entry("COMMIT", 0.0005)))
+    page = profile_page.text(
+        summary(entry("SELECT a FROM t WHERE b = 'secret'", 12.5), entry("COMMIT", 0.0005))
+    )
     assert "# 2 executions of 2 statements" in page
     rank, digest, total, share, calls, mean, p50, *_ = page.splitlines()[5].split()
     assert (rank, total, share, calls, mean, p50) == ("1", "12.5s", "100.0%", "1", "12.5s", "12.5s")
@@ -213,7 +218,7 @@ def test_a_broken_log_is_held_in_bounded_memory(monkeypatch):
     monkeypatch.setattr(pieces, "LONGEST_TEXT", 2 * 2**20)
     text = entry("SELECT 1") + entry("SELECT '" + "x" * 5 * 2**20 + "'") + entry("SELECT 2, 3")
     chunks = (text[at : at + 2**18] for at in range(0, len(text), 2**18))
-    found = profile.of_log(chunks)
+    found = profile.profile_log(chunks)
     assert found.account.events == 3
     assert found.account.cut == 1
     assert found.account.lost_bytes > 3 * 2**20
@@ -222,5 +227,5 @@ def test_a_broken_log_is_held_in_bounded_memory(monkeypatch):
 def test_no_more_bytes_are_lost_than_there_were(monkeypatch):
     """A file without a line end is let go of piece by piece, and each byte is counted once."""
     monkeypatch.setattr(pieces, "LONGEST_TEXT", 2 * 2**20)
-    found = profile.of_log([b"x" * 2**20] * 9)
+    found = profile.profile_log([b"x" * 2**20] * 9)
     assert (found.account.bytes, found.account.lost, found.account.lost_bytes) == (9 * 2**20, 1, 9 * 2**20)

@@ -200,7 +200,8 @@ def test_digest_is_stable():
             for name in ("canonical", "comments", "lexer", "server_digests")
         ),
         "aurora_analysis.engines.statement",
-        "aurora_analysis.sources.profile",
+        "aurora_analysis.engines.mysql.slow_log.reading",
+        "aurora_analysis.sources.profile_page",
     ],
 )
 def test_examples_in_docstrings_are_true(module):
