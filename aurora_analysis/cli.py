@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from aurora_analysis.config import Cluster, Config
     from aurora_analysis.engines.mysql.fingerprint import SqlMode
-    from aurora_analysis.fetch.chunks import Outcome as Done
-    from aurora_analysis.fetch.chunks import Rate
-    from aurora_analysis.fetch.plan import Work
+    from aurora_analysis.fetch.plan import Plan
+    from aurora_analysis.fetch.rates import Rate
+    from aurora_analysis.fetch.run import Outcome as Done
     from aurora_analysis.live.experiment import Servers, TrialOptions
     from aurora_analysis.live.status import PurgeStatus
     from aurora_analysis.report.runner import Outcome
@@ -269,9 +269,8 @@ def fetch(
 
     Exit code 1: something could not be had; a line and `store coverage` say what, and the next fetch asks again.
     """
-    from aurora_analysis import config
-    from aurora_analysis.fetch import chunks
-    from aurora_analysis.fetch import plan as fetching
+    from aurora_analysis import config, executors
+    from aurora_analysis.fetch import plan, rates, run, summary
     from aurora_analysis.store import Store
 
     asked = span.window(_now(pretended))
@@ -279,22 +278,22 @@ def fetch(
         raise Error("Name a window: --last-week, or --week, or --start with --end.")
     read = config.load(settings)
     where = read.cluster(cluster, region=region, profile=profile)
-    named = fetching.named(sources)
-    wanted = fetching.Wanted(where, asked, _now(pretended), named, instances, read.fetch.examples)
+    named = plan.source_names(sources)
+    options = plan.FetchOptions(where, asked, _now(pretended), named, instances, read.fetch.examples)
     opened = Store(_store_to_write(location, settings))
-    rates = fetching.rates(read.rates)
-    clients = _clients(where, rates, read.fetch.threads)
-    work = fetching.prepare(clients, opened, wanted)
-    for line in fetching.foretold(work, read.rates, read.prices):
+    limits = rates.by_service(read.rates)
+    clients = _clients(where, limits, read.fetch.threads)
+    planned = plan.plan(clients, opened, options)
+    for line in summary.forecast(planned, limits, read.prices):
         click.echo(line, err=not dry_run)
     if dry_run:
         return
-    threads = chunks.threads(rates, read.fetch.threads)
     _give_back_memory()
-    outcomes = fetching.bring(work, clients, opened, threads=threads, tell=_progress(work))
-    for line in fetching.summary(work, outcomes, rates):
+    with executors.threads(rates.workers(limits, read.fetch.threads)) as pools:
+        outcomes = run.fetch(planned, clients, opened, pools, _progress(planned))
+    for line in summary.summary(planned, outcomes, limits):
         click.echo(line)
-    sys.exit(fetching.failed(work, outcomes))
+    sys.exit(bool(summary.failures(planned, outcomes)))
 
 
 @main.command()
@@ -326,12 +325,12 @@ def doctor(
         raise Error("Name what to look at: --cluster NAME, or --sql URL for the grants of a server.")
     from aurora_analysis import config
     from aurora_analysis.fetch import doctor as diagnosing
-    from aurora_analysis.fetch import plan as fetching
+    from aurora_analysis.fetch import rates, survey
 
     read = config.load(settings)
     where = read.cluster(cluster, region=region, profile=profile)
-    clients = _clients(where, fetching.rates(read.rates), read.fetch.threads)
-    found = fetching.described(clients, where.identifier)
+    clients = _clients(where, rates.by_service(read.rates), read.fetch.threads)
+    found = survey.describe(clients, where.identifier)
     checks = diagnosing.checks(found, diagnosing.probe(clients, found, _now(pretended)))
     click.echo("\n".join(diagnosing.table(checks)))
     sys.exit(any(check.state in {"gap", "refused"} for check in checks))
@@ -436,7 +435,7 @@ def _clients(where: Cluster, rates: Mapping[str, Rate], threads: int) -> dict[st
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
-    from aurora_analysis.fetch.chunks import limit, quicken
+    from aurora_analysis.fetch.rates import limit_rate, skip_json_shaping
 
     retries = {"mode": "standard", "max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", "8"))}
     how = Config(
@@ -449,12 +448,14 @@ def _clients(where: Cluster, rates: Mapping[str, Rate], threads: int) -> dict[st
         raise Error(
             f"{str(problem).rstrip('.')}: name --region and --profile, or set them up for boto3."
         ) from None
-    return {service: quicken(limit(client, rates[service])) for service, client in made.items()}
+    return {
+        service: skip_json_shaping(limit_rate(client, rates[service])) for service, client in made.items()
+    }
 
 
-def _progress(work: Work) -> Callable[[Done], None]:
+def _progress(plan: Plan) -> Callable[[Done], None]:
     """One line a source, on stderr: redrawn as it grows on a terminal, told once where there is none."""
-    counts = work.counts()
+    counts = plan.counts()
     done = dict.fromkeys(counts, 0)
     drawn = False
 

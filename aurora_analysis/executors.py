@@ -10,8 +10,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 
 
@@ -47,6 +47,28 @@ def processes(jobs: int) -> Iterator[Executor]:
                 worker.terminate()
             raise
         finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def threads(workers: Mapping[str, int]) -> Iterator[dict[str, Executor]]:
+    """Run work in local threads: one pool for each service. If the block raises, queued work is dropped.
+
+    Parameters
+    ----------
+    workers
+        Service → number of threads.
+
+    Yields
+    ------
+    dict of str to Executor
+        Service → its pool.
+    """
+    pools = {name: ThreadPoolExecutor(number, name) for name, number in workers.items()}
+    try:
+        yield dict(pools)
+    finally:
+        for pool in pools.values():
             pool.shutdown(cancel_futures=True)
 
 

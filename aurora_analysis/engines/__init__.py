@@ -46,3 +46,26 @@ def of(name: str) -> ModuleType:
     if name not in PACKAGES:
         raise Error(f"{name or 'An unnamed engine'} is not supported: aurora-analysis reads {SUPPORTED}.")
     return importlib.import_module(f"{__name__}.{PACKAGES[name]}")
+
+
+def module(engine: str, name: str) -> ModuleType:
+    """Import one module of an engine's package.
+
+    Parameters
+    ----------
+    engine : str
+        The engine's name, as `of` takes it.
+    name : str
+        A module that every engine has, such as `metrics` or `settings`.
+
+    Raises
+    ------
+    Error
+        If the engine is not supported.
+
+    Examples
+    --------
+    >>> module("aurora-mysql", "metrics").__name__
+    'aurora_analysis.engines.mysql.metrics'
+    """
+    return importlib.import_module(f"{of(engine).__name__}.{name}")

@@ -1,57 +1,56 @@
-"""The fetch: chunks planned as data, brought concurrently within each service's rate, committed one by one.
+"""Chunks: the units of a fetch, as plain data that another thread, process or machine can run.
 
-A chunk is what is committed as a whole: one source's window of one instance (or of all of them). Its coverage
-is written last, so that a killed fetch loses at most the chunks in flight, and the next one asks only for
-what coverage does not mark as done.
+A chunk is one source's window of one instance, or of the whole cluster, and is committed as a whole. Its coverage is
+written last: a killed fetch loses at most the chunks in flight, and the next fetch requests only what coverage does
+not mark as done.
+
+Every source module has the same two functions: `chunks(topology, have, window, now)` plans the chunks that are
+missing, and `fetch(chunk, context)` requests the data of one chunk.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import pandas as pd
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    CredentialRetrievalError,
-    EndpointConnectionError,
-    NoCredentialsError,
-    NoRegionError,
-    ParamValidationError,
-    PartialCredentialsError,
-    SSOError,
-    TokenRetrievalError,
-)
 
-from aurora_analysis.errors import Error, NotEnabled
-from aurora_analysis.store import Store
-from aurora_analysis.tables import TABLES
+from aurora_analysis.engines.mysql.digests import Digests
 from aurora_analysis.window import Window
 
-LATE = timedelta(minutes=15)
-"""Metrics this young may still change: they are fetched, and never marked complete."""
+SETTLING_TIME = timedelta(minutes=15)
+"""Metrics younger than this may still change: they are fetched, and never marked complete."""
 
-LATE_LOGS = timedelta(minutes=60)
-"""Log events this young may still arrive."""
+LOG_SETTLING_TIME = timedelta(minutes=60)
+"""Log events may arrive this late: younger ones are fetched, and never marked complete."""
 
 Clients = Mapping[str, Any]
-"""boto3's clients by service: pi, cloudwatch, logs, rds."""
+"""boto3 clients by service name: pi, cloudwatch, logs, rds."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Part:
-    """What a chunk brought for one table, and how much of what was expected that is.
+    """Rows that a chunk fetched for one table, and their coverage.
 
-    `received` is None where asking failed: the next fetch asks again. A part without a unit is one of many of
-    its table; another one counts them all.
+    Attributes
+    ----------
+    table : str
+        The table that the rows belong to.
+    frame : DataFrame, optional
+        The rows; None where there are none to write.
+    expected, received, lost : float
+        Counts in `unit`. `received` is None if the request failed: the next fetch repeats it. Zero is an answer.
+    unit : str
+        Unit of the counts. An empty unit marks a partial batch; a separate part carries the table's totals.
+    note : str
+        A line for the coverage table.
+    instance : str, optional
+        The instance that the rows and counts belong to; None for the whole cluster.
     """
 
     table: str
@@ -65,96 +64,105 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Chunk:
-    """One source's window of one instance, or of the cluster, and how to bring it.
+class Unavailable:
+    """Arguments of a chunk that cannot be fetched, with the line that explains why and what to do."""
 
-    `calls` is how many calls of the service it plans for; `late` how young data may be to be marked complete.
+    reason: str
+
+
+@dataclass(frozen=True)
+class NoLongerKept:
+    """Arguments of a chunk whose data the service has deleted: its coverage is known without a request."""
+
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One source's window of one instance or of the cluster: what is fetched and committed as a whole.
+
+    A chunk is data only, so that it can be pickled and run in another process.
+
+    Attributes
+    ----------
+    source : str
+        Name of the source, as the store records it.
+    service : str
+        boto3's name of the service whose rate the chunk's calls count against.
+    instance : str or None
+        The instance; None for the whole cluster.
+    window : Window
+        The time that the chunk covers.
+    arguments : Unavailable, NoLongerKept, or a frozen dataclass of the source
+        What to fetch. The type of the arguments is the chunk's kind.
+    calls : int
+        Calls of the service that the chunk will make at most, for the forecast.
+    tables : tuple of str
+        Tables whose coverage records a failure of the chunk.
+    settling_time : timedelta
+        Data younger than this are not marked complete.
+    cost : float
+        Billed units, for the forecast: CloudWatch metrics requested, Performance Insights calls.
     """
 
     source: str
     service: str
     instance: str | None
     window: Window
-    calls: int
-    bring: Callable[[Clients], Iterable[Part]] = field(repr=False, compare=False)
+    arguments: object
+    calls: int = 0
     tables: tuple[str, ...] = ("metrics",)
-    late: timedelta = LATE
+    settling_time: timedelta = SETTLING_TIME
     cost: float = 0.0
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A chunk that is through: what coverage says of it, and in one line why it failed, if it did."""
+@dataclass
+class Context:
+    """State that the chunks of one run share. Threads may share it; another process makes its own.
 
-    chunk: Chunk
-    parts: tuple[Part, ...] = ()
-    failure: str = ""
-
-
-class Rate:
-    """A token bucket: `take` returns when the service may be called again. Counts what was taken."""
-
-    def __init__(self, per_second: float) -> None:
-        self.per_second = per_second
-        self.taken = 0
-        self._next = 0.0
-        self._lock = threading.Lock()
-
-    def take(self, **_: object) -> None:
-        """Wait for a token; calls that were not made do not add up to a burst."""
-        with self._lock:
-            moment = max(self._next, time.monotonic())
-            self._next = moment + 1 / self.per_second
-            self.taken += 1
-        time.sleep(max(0.0, moment - time.monotonic()))
-
-
-CALL_S = 0.2
-"""A call and the reading of its answer take about so long: that many calls in flight fill the rate."""
-
-
-def threads(rates: Mapping[str, Rate], most: int) -> dict[str, int]:
-    """Service → the threads that fill its rate, `most` at most: every further one holds memory and saves no time.
-
-    Two at least: while one commits, the other asks.
+    Attributes
+    ----------
+    clients : mapping of str to boto3 client
+        One client per service.
+    digests : Digests
+        Digests of the statements that Performance Insights knows by ids of its own; chunks add to them.
+    examples : bool
+        Whether to keep one execution of each statement with its literals.
     """
-    return {
-        service: min(most, max(2, math.ceil(rate.per_second * CALL_S))) for service, rate in rates.items()
-    }
+
+    clients: Clients
+    digests: Digests = field(default_factory=Digests)
+    examples: bool = False
+    _answers: dict[str, object] = field(default_factory=dict, repr=False)
+    _locks: dict[str, threading.Lock] = field(default_factory=dict, repr=False)
+
+    def once(self, key: str, request: Callable[[], T]) -> T:
+        """Return the answer to a request that only the first chunk to need it makes. A failure is not kept."""
+        with self._locks.setdefault(key, threading.Lock()):
+            if key not in self._answers:
+                self._answers[key] = request()
+            return cast("T", self._answers[key])
 
 
-def limit(client: Any, rate: Rate) -> Any:
-    """The client, every HTTP request of which (retries included) takes a token first."""
-    client.meta.events.register("before-send", rate.take)
-    return client
+@dataclass(frozen=True, eq=False)
+class Have:
+    """What the store already holds of a cluster.
 
-
-def quicken(client: Any) -> Any:
-    """The client, whose JSON answers are read as they are: numbers for times.
-
-    botocore takes 15 us to shape a point and its datetime, which at 350 points a series is more than the
-    service's rate allows for. Other formats are left to it.
+    Attributes
+    ----------
+    coverage : DataFrame
+        Table `coverage` of the cluster.
     """
-    client.meta.events.register("before-parse", _read_json)
-    return client
 
+    coverage: pd.DataFrame
 
-def _read_json(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
-    if response_dict["status_code"] == 200 and "json" in response_dict["headers"].get("content-type", ""):
-        customized_response_dict.update(json.loads(response_dict["body"]))
-        response_dict["body"] = b"{}"
-
-
-# What is missing
-
-
-def missing(coverage: pd.DataFrame, source: str, instance: str | None, window: Window) -> list[Window]:
-    """The parts of the window that no earlier fetch marked as done for every table, in order."""
-    rows = coverage[coverage["source"] == source]
-    rows = rows[rows["instance"].isna() if instance is None else rows["instance"] == instance]
-    failed = set(rows[rows["received"].isna()][["time", "end"]].itertuples(index=False, name=None))
-    spans = sorted(set(rows[["time", "end"]].itertuples(index=False, name=None)) - failed)
-    return _gaps([(start.to_pydatetime(), end.to_pydatetime()) for start, end in spans], window)
+    def missing(self, source: str, instance: str | None, window: Window) -> list[Window]:
+        """Return the parts of a window that coverage does not mark as done for every table, in order."""
+        rows = self.coverage[self.coverage["source"] == source]
+        rows = rows[rows["instance"].isna() if instance is None else rows["instance"] == instance]
+        failed = set(rows[rows["received"].isna()][["time", "end"]].itertuples(index=False, name=None))
+        spans = sorted(set(rows[["time", "end"]].itertuples(index=False, name=None)) - failed)
+        return _gaps([(start.to_pydatetime(), end.to_pydatetime()) for start, end in spans], window)
 
 
 def _gaps(spans: Sequence[tuple[datetime, datetime]], window: Window) -> list[Window]:
@@ -169,13 +177,16 @@ def _gaps(spans: Sequence[tuple[datetime, datetime]], window: Window) -> list[Wi
     return [Window(start, end) for start, end in gaps if start < end]
 
 
+# Windows
+
+
 def by_day(windows: Iterable[Window]) -> list[Window]:
-    """The windows, cut at each UTC midnight."""
+    """Cut windows at each UTC midnight."""
     return [piece for window in windows for piece in split(window, timedelta(days=1))]
 
 
 def split(window: Window, step: timedelta) -> list[Window]:
-    """The window in pieces of at most `step`, cut where whole steps since midnight end."""
+    """Cut a window into pieces of at most `step`, at whole steps since midnight."""
     midnight = window.start.replace(hour=0, minute=0, second=0, microsecond=0)
     cut = midnight + step * ((window.start - midnight) // step + 1)
     pieces, start = [], window.start
@@ -185,111 +196,31 @@ def split(window: Window, step: timedelta) -> list[Window]:
     return pieces
 
 
-# Running
+def united(windows: Iterable[Window]) -> list[Window]:
+    """Merge windows that overlap or touch."""
+    merged: list[Window] = []
+    for window in sorted(windows, key=lambda each: each.start):
+        if merged and window.start <= merged[-1].end:
+            merged[-1] = Window(merged[-1].start, max(merged[-1].end, window.end))
+        else:
+            merged.append(window)
+    return merged
 
 
-def run(
-    chunks: Sequence[Chunk],
-    clients: Clients,
-    store: Store,
-    *,
-    cluster: str,
-    now: datetime,
-    threads: Mapping[str, int],
-    tell: Callable[[Outcome], object] = lambda outcome: None,
-) -> list[Outcome]:
-    """Bring every chunk and commit it with its coverage; `tell` hears of each as it is through, in any order.
-
-    `threads` is how many chunks of a service are in flight at once.
-    A chunk that fails leaves a coverage row that says why; what would fail in the same way is not tried.
-    """
-    hopeless: dict[object, str] = {}
-    committing = {table: threading.Lock() for table in TABLES}  # two commits of a table would only conflict
-
-    def keep(part: Part, chunk: Chunk) -> Part:
-        with committing[part.table]:
-            return _written(store, part, chunk, cluster)
-
-    def work(chunk: Chunk) -> Outcome:
-        outcome = _brought(chunk, clients, hopeless, keep)
-        with committing["coverage"]:
-            _cover(store, outcome, cluster=cluster, now=now)
-        return outcome
-
-    services = {chunk.service for chunk in chunks}
-    pools = {service: ThreadPoolExecutor(threads[service], service) for service in services}
-    try:
-        futures = [pools[chunk.service].submit(work, chunk) for chunk in chunks]
-        for done in as_completed(futures):
-            tell(done.result())
-        return [future.result() for future in futures]
-    finally:
-        for pool in pools.values():
-            pool.shutdown(cancel_futures=True)
-
-
-def _brought(
-    chunk: Chunk, clients: Clients, hopeless: dict[object, str], keep: Callable[[Part, Chunk], Part]
-) -> Outcome:
-    known = hopeless.get("all") or hopeless.get((chunk.source, chunk.instance))
-    if known:
-        return _failed(chunk, known)
-    try:
-        return Outcome(chunk, tuple(keep(part, chunk) for part in chunk.bring(clients)))
-    except Exception as problem:  # one source's trouble, of whatever kind, is not another's
-        line = explained(problem)
-        if is_credentials(problem):
-            hopeless["all"] = line
-        elif code(problem) in DENIED or isinstance(problem, NotEnabled):
-            hopeless[chunk.source, chunk.instance] = line
-        return _failed(chunk, line)
-
-
-def _failed(chunk: Chunk, line: str) -> Outcome:
-    parts = (Part(table, received=None, note=line, instance=chunk.instance) for table in chunk.tables)
-    return Outcome(chunk, tuple(parts), line)
-
-
-def _cover(store: Store, outcome: Outcome, *, cluster: str, now: datetime) -> None:
-    """Write a chunk's coverage: the mark that it is through."""
-    chunk = outcome.chunk
-    store.write(
-        "coverage",
-        coverage_rows(outcome, now - chunk.late),
-        chunk.window,
-        cluster=cluster,
-        source=chunk.source,
-        instance=chunk.instance,
-    )
-
-
-def _written(store: Store, part: Part, chunk: Chunk, cluster: str) -> Part:
-    """Write what a part brought, and let go of it."""
-    if part.frame is None:
-        return part
-    if TABLES[part.table].identity:
-        store.merge(part.table, part.frame, cluster=cluster, source=chunk.source)
-    else:
-        whose = part.instance or chunk.instance
-        store.write(
-            part.table, part.frame, chunk.window, cluster=cluster, source=chunk.source, instance=whose
-        )
-    return replace(part, frame=None)
-
+# Coverage
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 COVERAGE = ["time", "end", "instance", "table", "expected", "received", "lost", "unit", "note"]
 
 
-def coverage_rows(outcome: Outcome, complete_until: datetime) -> pd.DataFrame:
-    """Coverage's rows of a chunk: what is younger than `complete_until` is not marked complete.
+def coverage_rows(parts: Iterable[Part], window: Window, complete_until: datetime) -> pd.DataFrame:
+    """Return the coverage rows of a window's parts; nothing after `complete_until` is marked complete.
 
-    Nor is a part of five minutes: the volume's metrics have that period, and are asked for whole.
+    The end is rounded down to five minutes: the volume's metrics have that period, and are requested whole.
     """
     whole = complete_until - (complete_until - _EPOCH) % timedelta(minutes=5)
-    start, end = outcome.chunk.window.start, min(outcome.chunk.window.end, whole)
-    counted = [part for part in outcome.parts if part.unit]
-    rows = [_coverage_row(part, start, end) for part in counted] if start < end else []
+    start, end = window.start, min(window.end, whole)
+    rows = [_coverage_row(part, start, end) for part in parts if part.unit] if start < end else []
     frame = pd.DataFrame(rows, columns=COVERAGE)
     kinds = dict.fromkeys(("time", "end"), "datetime64[us, UTC]") | dict.fromkeys(
         ("expected", "received", "lost"), "float64"
@@ -300,85 +231,3 @@ def coverage_rows(outcome: Outcome, complete_until: datetime) -> pd.DataFrame:
 def _coverage_row(part: Part, start: datetime, end: datetime) -> list[object]:
     counts = [part.expected, part.received, None if part.received is None else part.lost]
     return [start, end, part.instance, part.table, *counts, part.unit, part.note]
-
-
-# What went wrong, in one line
-
-DENIED = {
-    "AccessDenied",
-    "AccessDeniedException",
-    "NotAuthorizedException",
-    "UnauthorizedOperation",
-    "AuthorizationError",
-}
-CREDENTIALS = {
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "RequestExpired",
-    "InvalidClientTokenId",
-    "UnrecognizedClientException",
-    "InvalidSignatureException",
-    "SignatureDoesNotMatch",
-}
-THROTTLED = {
-    "Throttling",
-    "ThrottlingException",
-    "ThrottledException",
-    "RequestLimitExceeded",
-    "TooManyRequestsException",
-    "RequestThrottled",
-}
-
-
-NOT_SIGNED = (NoCredentialsError, NoRegionError, PartialCredentialsError, CredentialRetrievalError)
-NOT_SIGNED_IN = (SSOError, TokenRetrievalError)
-"""boto3 has no credentials to sign a call with, or its single sign-on has expired."""
-
-
-def code(problem: BaseException) -> str:
-    """The service's name for the error, or nothing."""
-    return str(problem.response["Error"].get("Code", "")) if isinstance(problem, ClientError) else ""
-
-
-def is_credentials(problem: BaseException) -> bool:
-    """Whether nothing else will work either."""
-    return code(problem) in CREDENTIALS or isinstance(problem, (*NOT_SIGNED, *NOT_SIGNED_IN))
-
-
-def explained(problem: BaseException) -> str:
-    """One line: the culprit, and the next step. Never the request, which is signed."""
-    if isinstance(problem, Error):
-        return str(problem)
-    if isinstance(problem, ClientError):
-        return _refused(problem)
-    if isinstance(problem, NOT_SIGNED):
-        return (
-            f"{_line(problem)}: set up boto3's credentials and region (aws configure, AWS_PROFILE, a role)."
-        )
-    if isinstance(problem, NOT_SIGNED_IN):
-        return f"{_line(problem)}: sign in again (aws sso login), and run it again."
-    if isinstance(problem, EndpointConnectionError):
-        return f"{_line(problem)}: check the region and the network."
-    if isinstance(problem, ParamValidationError):
-        return f"This boto3 does not take the request: {_line(problem)}"
-    if isinstance(problem, BotoCoreError):
-        return f"{_line(problem)}: run it again."
-    return f"The answer could not be read ({type(problem).__name__}: {_line(problem)}): please report it."
-
-
-def _refused(problem: ClientError) -> str:
-    name, action = code(problem), problem.operation_name
-    said = str(problem.response["Error"].get("Message", "")).strip().split("\n")[0]
-    if name in DENIED:
-        return f"{action} is not permitted: allow it as deploy/iam-policy.json does."
-    if name in CREDENTIALS:
-        return f"The credentials are not valid ({name}): renew them, and run it again."
-    if name in THROTTLED:
-        return (
-            f"{action} was throttled to the end of its retries: lower its rate in [rates], and run it again."
-        )
-    return f"{action} failed ({name}: {said}): run it again, or look at aurora-analysis doctor."
-
-
-def _line(problem: BaseException) -> str:
-    return next(iter(str(problem).splitlines()), type(problem).__name__).rstrip(".")

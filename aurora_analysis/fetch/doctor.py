@@ -1,11 +1,10 @@
-"""What of a cluster is reachable, permitted and enabled, and the exact fix of each gap.
+"""Doctor: check what of a cluster is reachable, permitted and enabled, and state the exact fix of each gap.
 
-`probe` asks every service once, in the smallest way; `checks` thinks.
+`probe` makes the smallest request of each kind that a fetch makes; `checks` evaluates the answers.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,42 +12,28 @@ from typing import Any, Literal, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aurora_analysis.fetch.chunks import Clients, explained
-from aurora_analysis.sources.aws import cloudwatch, enhanced_monitoring, log_export, rds
-from aurora_analysis.sources.aws.performance_insights import LOAD
-from aurora_analysis.sources.aws.rds import Instance, Topology, number
+from aurora_analysis import engines
+from aurora_analysis.engines.parameter_check import ParameterCheck
+from aurora_analysis.fetch.chunks import Clients
+from aurora_analysis.sources.aws import cloudwatch, enhanced_monitoring, log_export
+from aurora_analysis.sources.aws.errors import explained
+from aurora_analysis.sources.aws.performance_insights_series import LOAD
+from aurora_analysis.sources.aws.rds import Instance, Topology
 
 State = Literal["ok", "gap", "refused", "unknown"]
 
-PURGE_SINCE = {2: (2, 11), 3: (3, 8)}
-"""Major version → the version since which Aurora publishes PurgeBoundary and its kin."""
-
-AGE_SINCE = {3: (3, 8)}
-"""Major version → the version since which Aurora publishes TransactionAgeMaximum."""
-
 
 class Fix(NamedTuple):
-    """How a gap is closed: in the console's words, on the command line, and in CloudFormation."""
+    """How to close a gap: in the console, on the command line, and in CloudFormation."""
 
     console: str
     cli: str
     cloudformation: str
 
-    def said(self, instance: str, cluster: str) -> str:
-        """The fix of one instance, in one line."""
+    def line(self, instance: str, cluster: str) -> str:
+        """Return the fix for one instance as one line."""
         cli = self.cli.format(instance=instance, cluster=cluster)
         return f"console: {self.console}; CLI: aws {cli}; CloudFormation: {self.cloudformation}"
-
-
-def _parameter(name: str, value: str) -> Fix:
-    return Fix(
-        f"Parameter groups > the DB parameter group of {{instance}} > {name} = {value}".replace(
-            "{instance}", "the instance"
-        ),
-        "rds modify-db-parameter-group --db-parameter-group-name GROUP --parameters "
-        f"ParameterName={name},ParameterValue={value},ApplyMethod=immediate",
-        f"AWS::RDS::DBParameterGroup Parameters: {{{name}: '{value}'}}",
-    )
 
 
 FIXES = {
@@ -69,17 +54,23 @@ FIXES = {
         "--cloudwatch-logs-export-configuration EnableLogTypes=slowquery",
         "AWS::RDS::DBCluster EnableCloudwatchLogsExports: [slowquery]",
     ),
-    "slow_query_log": _parameter("slow_query_log", "1"),
-    "log_output": _parameter("log_output", "FILE"),
-    "long_query_time": _parameter("long_query_time", "1"),
-    "innodb_monitor_enable": _parameter("innodb_monitor_enable", "all"),
 }
-"""What is lacking → how to get it."""
+"""Service → how to turn it on."""
+
+
+def parameter_fix(name: str, value: str) -> Fix:
+    """Return how to set a parameter of an instance's parameter group."""
+    return Fix(
+        f"Parameter groups > the DB parameter group of the instance > {name} = {value}",
+        "rds modify-db-parameter-group --db-parameter-group-name GROUP --parameters "
+        f"ParameterName={name},ParameterValue={value},ApplyMethod=immediate",
+        f"AWS::RDS::DBParameterGroup Parameters: {{{name}: '{value}'}}",
+    )
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at: what was found, and how to fix it where it is a gap."""
+    """One check: its subject, its state, what was found, and how to fix a gap."""
 
     instance: str
     what: str
@@ -90,10 +81,20 @@ class Check:
 
 @dataclass(frozen=True)
 class Probes:
-    """What the services answered. `refused`: (what, instance) → one line; `metrics`: instance → CloudWatch's names.
+    """The answers of the services.
 
-    `exported` are the instances with a slow-log stream, `os_streams` the resource ids with an Enhanced Monitoring
-    one; `answered` are the (what, instance) that were permitted.
+    Attributes
+    ----------
+    refused : mapping of (request, instance) to str
+        One line for each refused request.
+    answered : frozenset of (request, instance)
+        The requests that were permitted.
+    metrics : mapping of str to frozenset of str
+        CloudWatch's metric names of each instance.
+    exported : frozenset of str
+        Instances with a stream of the exported slow log.
+    os_streams : frozenset of str
+        Resource ids with a stream of Enhanced Monitoring.
     """
 
     refused: Mapping[tuple[str, str], str] = field(default_factory=dict)
@@ -107,12 +108,12 @@ class Probes:
 
 
 def probe(clients: Clients, found: Topology, now: datetime) -> Probes:
-    """Ask each service for each instance what a fetch would ask, as little of it as there is."""
+    """Make the smallest request of each kind that a fetch makes, for each instance."""
     refused: dict[tuple[str, str], str] = {}
     answers: dict[tuple[str, str], Any] = {}
-    for what, instance, ask in _questions(clients, found, now):
+    for what, instance, request in _requests(clients, found, now):
         try:
-            answers[what, instance] = ask()
+            answers[what, instance] = request()
         except (ClientError, BotoCoreError) as problem:
             refused[what, instance] = explained(problem)
     return Probes(
@@ -124,23 +125,27 @@ def probe(clients: Clients, found: Topology, now: datetime) -> Probes:
     )
 
 
-Question = tuple[str, str, Callable[[], Any]]
+Request = tuple[str, str, Callable[[], Any]]
+"""(Name of the request, instance or empty for the cluster, how to make it)."""
 
 
-def _questions(clients: Clients, found: Topology, now: datetime) -> Iterator[Question]:
-    """(What, instance or empty for the cluster, how to ask it)."""
+def _requests(clients: Clients, found: Topology, now: datetime) -> Iterator[Request]:
     hour = {"StartTime": now - timedelta(hours=1), "EndTime": now}
     yield "rds:DescribeEvents", "", lambda: clients["rds"].describe_events(**hour, MaxRecords=20)
     yield "logs:DescribeLogStreams", "", lambda: log_export.streams(clients["logs"], found.cluster)
     for each in found.instances:
-        yield from _instance_questions(clients, found, each, hour)
+        yield from _instance_requests(clients, found, each, hour)
 
 
-def _instance_questions(
+def _instance_requests(
     clients: Clients, found: Topology, each: Instance, hour: Mapping[str, datetime]
-) -> Iterator[Question]:
+) -> Iterator[Request]:
     yield "cloudwatch:ListMetrics", each.name, lambda: _names(clients["cloudwatch"], each.name)
-    yield "cloudwatch:GetMetricData", each.name, lambda: _one_metric(clients["cloudwatch"], each.name, hour)
+    yield (
+        "cloudwatch:GetMetricData",
+        each.name,
+        lambda: _one_metric(clients["cloudwatch"], found, each.name, hour),
+    )
     if each.pi_retention_days:
         yield "pi:GetResourceMetrics", each.name, lambda: _load(clients["pi"], each.resource_id, hour)
     if each.monitoring_interval_s:
@@ -158,9 +163,10 @@ def _names(client: Any, instance: str) -> frozenset[str]:
     return frozenset(row["MetricName"] for page in pages for row in page["Metrics"])
 
 
-def _one_metric(client: Any, instance: str, hour: Mapping[str, datetime]) -> Any:
-    query = cloudwatch.request(cloudwatch.Query("CPUUtilization", instance, "Average", 300), "", "q0")
-    return client.get_metric_data(MetricDataQueries=[query], **hour)
+def _one_metric(client: Any, found: Topology, instance: str, hour: Mapping[str, datetime]) -> Any:
+    metric = engines.module(found.engine, "metrics").INSTANCE_METRICS["CPUUtilization"]
+    query = cloudwatch.Query("CPUUtilization", metric, instance, "Average", 300)
+    return client.get_metric_data(MetricDataQueries=[cloudwatch.request(query, "", "q0")], **hour)
 
 
 def _load(client: Any, resource_id: str, hour: Mapping[str, datetime]) -> Any:
@@ -192,10 +198,10 @@ def _log_files(client: Any, instance: str) -> Any:
 
 
 def checks(found: Topology, probes: Probes) -> list[Check]:
-    """Everything that was looked at, gaps with their fixes: the cluster's first."""
+    """Evaluate the answers: the cluster's checks first, then each instance's, then refused requests."""
     listed = [
-        *_of_cluster(found, probes),
-        *(check for each in found.instances for check in _of(each, found, probes)),
+        *_cluster_checks(found, probes),
+        *(check for each in found.instances for check in _instance_checks(each, found, probes)),
     ]
     refused = [
         Check(name or found.cluster, what, "refused", line, line)
@@ -204,12 +210,12 @@ def checks(found: Topology, probes: Probes) -> list[Check]:
     return listed + refused
 
 
-def _of_cluster(found: Topology, probes: Probes) -> Iterator[Check]:
+def _cluster_checks(found: Topology, probes: Probes) -> Iterator[Check]:
     yield Check(found.cluster, "engine", "ok", f"Aurora MySQL {found.engine_version}")
     if "slowquery" in found.log_exports:
         yield Check(found.cluster, "slow log export", "ok", "to CloudWatch Logs")
     else:
-        fix = FIXES["slow log export"].said("", found.cluster)
+        fix = FIXES["slow log export"].line("", found.cluster)
         yield Check(found.cluster, "slow log export", "gap", "off: RDS keeps the files for 24 hours", fix)
     actions = sorted({what for what, _ in probes.answered} - {what for what, _ in probes.refused})
     yield Check(found.cluster, "permitted", "ok", ", ".join(actions))
@@ -217,104 +223,71 @@ def _of_cluster(found: Topology, probes: Probes) -> Iterator[Check]:
         yield Check(found.cluster, "permission", "refused", note, "allow it as deploy/iam-policy.json does")
 
 
-def _of(each: Instance, found: Topology, probes: Probes) -> Iterator[Check]:
+def _instance_checks(each: Instance, found: Topology, probes: Probes) -> Iterator[Check]:
+    settings = engines.module(found.engine, "settings")
     yield _service(each, found, "performance insights", each.pi_retention_days, "keeps {} days")
     yield _service(each, found, "enhanced monitoring", each.monitoring_interval_s, "every {} s")
-    yield from _slow_log(each, found)
+    yield from (_parameter(each, found, check) for check in settings.SLOW_LOG_CHECKS)
     yield from _streams(each, found, probes)
-    yield _set(
-        each,
-        found,
-        "innodb_monitor_enable",
-        lambda value: value == "all",
-        "without it ActiveTransactions is not published",
-    )
-    yield from _purge_metrics(each, found, probes)
+    yield from (_parameter(each, found, check) for check in settings.METRIC_CHECKS)
+    yield from _writer_metrics(each, found, probes)
 
 
-def _service(each: Instance, found: Topology, what: str, value: int, said: str) -> Check:
+def _service(each: Instance, found: Topology, what: str, value: int, enabled: str) -> Check:
     if value:
-        return Check(each.name, what, "ok", said.format(value))
-    return Check(each.name, what, "gap", "off", FIXES[what].said(each.name, found.cluster))
+        return Check(each.name, what, "ok", enabled.format(value))
+    return Check(each.name, what, "gap", "off", FIXES[what].line(each.name, found.cluster))
 
 
-def _slow_log(each: Instance, found: Topology) -> Iterator[Check]:
-    yield _set(each, found, "slow_query_log", lambda value: value.lower() in rds.ON, "nothing is logged")
-    yield _set(each, found, "log_output", lambda value: value.upper() == "FILE", "only FILE can be fetched")
-    yield _set(
-        each,
-        found,
-        "long_query_time",
-        lambda value: (number(value) or 0) < SLOW_DEFAULT_S,
-        "shorter statements are not seen",
-    )
+def _parameter(each: Instance, found: Topology, check: ParameterCheck) -> Check:
+    value = each.parameters.get(check.name)
+    if value is None and found.notes:
+        return Check(each.name, check.name, "unknown", "the parameters may not be read")
+    if value is not None and check.is_good(value):
+        return Check(each.name, check.name, "ok", value)
+    fix = parameter_fix(check.name, check.recommended).line(each.name, found.cluster)
+    return Check(each.name, check.name, "gap", f"{value or 'not set'}: {check.consequence}", fix)
 
 
 def _streams(each: Instance, found: Topology, probes: Probes) -> Iterator[Check]:
-    """What is switched on and has not arrived."""
+    """Yield the services that are on and have not delivered anything yet."""
     if "slowquery" in found.log_exports and each.name not in probes.exported:
         yield Check(each.name, "slow log stream", "unknown", "nothing has reached CloudWatch Logs yet")
-    asked = ("RDSOSMetrics", each.name) in probes.answered
-    if asked and each.resource_id not in probes.os_streams:
+    answered = ("RDSOSMetrics", each.name) in probes.answered
+    if answered and each.resource_id not in probes.os_streams:
         yield Check(each.name, "monitoring stream", "unknown", "nothing has reached RDSOSMetrics yet")
 
 
-SLOW_DEFAULT_S = 10
-"""MySQL's default long_query_time: a log that begins there tells little of latency."""
-
-
-def _set(each: Instance, found: Topology, name: str, good: Callable[[str], bool], otherwise: str) -> Check:
-    value = each.parameters.get(name)
-    if value is None and found.notes:
-        return Check(each.name, name, "unknown", "the parameters may not be read")
-    if value is not None and good(value):
-        return Check(each.name, name, "ok", value)
-    return Check(
-        each.name,
-        name,
-        "gap",
-        f"{value or 'not set'}: {otherwise}",
-        FIXES[name].said(each.name, found.cluster),
-    )
-
-
-def _purge_metrics(each: Instance, found: Topology, probes: Probes) -> Iterator[Check]:
-    """The metrics of purge, which only newer versions publish, and only the writer for certain."""
+def _writer_metrics(each: Instance, found: Topology, probes: Probes) -> Iterator[Check]:
+    """Check the metrics that only newer versions publish, and that only the writer is certain to publish."""
     if not each.is_writer or each.name not in probes.metrics:
         return
-    for name, since in (("PurgeBoundary", PURGE_SINCE), ("TransactionAgeMaximum", AGE_SINCE)):
+    metrics = engines.module(found.engine, "metrics")
+    for name, since in metrics.PUBLISHED_SINCE.items():
         if name in probes.metrics[each.name]:
             yield Check(each.name, name, "ok", "published")
         else:
-            yield Check(each.name, name, *_why_absent(each.engine_version, since))
+            yield Check(each.name, name, *_why_absent(metrics.aurora_version(each.engine_version), since))
 
 
-def _why_absent(version: str, since: Mapping[int, tuple[int, int]]) -> tuple[State, str, str]:
-    found = version_of(version)
+Version = tuple[int, int]
+
+
+def _why_absent(found: Version | None, since: Mapping[int, Version]) -> tuple[State, str, str]:
     needed = since.get(found[0]) if found else None
     if found and needed is None:
         return "gap", f"not in Aurora MySQL {found[0]}", f"upgrade to {_text(min(since.values()))} or later"
     if found and needed and found < needed:
         return "gap", f"not in {_text(found)}", f"upgrade to {_text(needed)} or later"
-    return "unknown", "not published in the last two weeks", "look again when the writer has had load"
+    return "unknown", "not published in the last two weeks", "check again when the writer has had load"
 
 
-def version_of(text: str) -> tuple[int, int] | None:
-    """Aurora MySQL's own version.
-
-    >>> version_of("8.0.mysql_aurora.3.08.1")
-    (3, 8)
-    """
-    found = re.search(r"aurora\.(\d+)\.(\d+)", text)
-    return (int(found[1]), int(found[2])) if found else None
-
-
-def _text(version: tuple[int, int]) -> str:
+def _text(version: Version) -> str:
     return f"{version[0]}.{version[1]:02}"
 
 
 def table(found: list[Check]) -> list[str]:
-    """The checks as lines of one table, and below it the fix of each gap."""
+    """Return the checks as lines of one table, followed by the fix of each gap."""
     rows = [
         ("instance", "what", "state", "found"),
         *((each.instance, each.what, each.state, each.found) for each in found),

@@ -1,21 +1,25 @@
-"""The fetch's machinery: what is missing, how fast, what a failure leaves, and that nothing half-done is marked."""
+"""Chunks: what is missing, how windows are cut, what is marked complete, and that a chunk is plain data."""
 
 from __future__ import annotations
 
-import time
+import multiprocessing
+import pickle
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import boto3
 import pandas as pd
-import pytest
-from botocore.exceptions import ClientError, NoCredentialsError, UnauthorizedSSOTokenError
+from botocore.config import Config
+from fetching import NOON, endpoint
 
 from aurora_analysis import Store, Window
-from aurora_analysis.errors import Error
-from aurora_analysis.fetch import chunks
-from aurora_analysis.fetch.chunks import Chunk, Outcome, Part, Rate
+from aurora_analysis.config import Cluster
+from aurora_analysis.fetch import chunks, survey
+from aurora_analysis.fetch.chunks import Context, Have, Part
+from aurora_analysis.fetch.plan import FetchOptions, missing
+from aurora_analysis.fetch.run import fetch_chunk
 
 DAY = Window("2026-11-09", "2026-11-10")
-NOW = datetime(2026, 11, 12, tzinfo=UTC)
 
 
 def covered(*spans: tuple[str, str, float | None]) -> pd.DataFrame:
@@ -29,7 +33,7 @@ def covered(*spans: tuple[str, str, float | None]) -> pd.DataFrame:
 
 
 def gaps(coverage: pd.DataFrame) -> list[str]:
-    return [f"{gap.start:%H}-{gap.end:%H}" for gap in chunks.missing(coverage, "s", "a", DAY)]
+    return [f"{gap.start:%H}-{gap.end:%H}" for gap in Have(coverage).missing("s", "a", DAY)]
 
 
 def test_nothing_known_is_all_missing():
@@ -68,123 +72,43 @@ def test_windows_are_cut_at_midnight():
     ]
 
 
-def test_a_rate_is_kept_and_pauses_are_no_credit():
-    """Ten tokens at 100 a second take nine gaps of 10 ms, also after a pause."""
-    rate = Rate(100)
-    rate.take()
-    time.sleep(0.05)
-    started = time.monotonic()
-    for _ in range(10):
-        rate.take()
-    assert time.monotonic() - started >= 0.09
-    assert rate.taken == 11
-
-
-def test_threads_fill_the_rate_and_no_more():
-    """Five calls a second need one call of 0.2 s in flight, twenty need four."""
-    assert chunks.threads({"logs": Rate(5), "pi": Rate(20), "x": Rate(500)}, 6) == {
-        "logs": 2,
-        "pi": 4,
-        "x": 6,
-    }
-
-
-def history(window: Window) -> pd.DataFrame:
-    times = pd.date_range(window.start, window.end, freq="h", inclusive="left", unit="us")
-    return pd.DataFrame(
-        {"time": times, "period_s": 3600.0, "name": "connections", "statistic": "average", "value": 1.0}
-    )
-
-
-def chunk(bring, instance: str = "a", source: str = "s", window: Window = DAY) -> Chunk:
-    return Chunk(source, "pi", instance, window, 1, bring)
-
-
-def refused(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": "User x is not authorized"}}, "GetResourceMetrics")
-
-
-def run(store: Store, *chunks: Chunk, now: datetime = NOW) -> list[Outcome]:
-    return chunks.run(chunks, {}, store, cluster="shop", now=now, threads={"pi": 2})
-
-
-def test_one_chunks_failure_is_not_anothers(tmp_path):
-    """A refusal, an unreadable answer and a whole chunk: the whole one is there, the others say why not."""
-
-    def denied(clients):
-        raise refused("NotAuthorizedException")
-
-    def strange(clients):
-        return [{}["Keys"]]
-
-    def whole(clients):
-        return [Part("metrics", history(DAY), 24, 24, unit="hours", instance="c")]
-
-    store = Store(tmp_path)
-    run(store, chunk(denied, "a"), chunk(strange, "b"), chunk(whole, "c"))
-    coverage = store.coverage(DAY, cluster="shop").set_index("instance")
-    assert coverage["received"].isna().to_dict() == {"a": True, "b": True, "c": False}
-    assert (
-        coverage.loc["a", "note"]
-        == "GetResourceMetrics is not permitted: allow it as deploy/iam-policy.json does."
-    )
-    assert "could not be read (KeyError: 'Keys')" in coverage.loc["b", "note"]
-    assert len(store.read("metrics", DAY, cluster="shop")) == 24
-
-
-def test_what_is_refused_is_not_asked_again(tmp_path):
-    """The first refusal of a source's instance speaks for its other chunks; bad credentials for all."""
-    asked = []
-
-    def expired(clients):
-        asked.append(1)
-        raise refused("ExpiredTokenException")
-
-    days = chunks.by_day([Window("2026-11-01", "2026-11-08")])
-    outcomes = chunks.run(
-        [chunk(expired, f"db-{day.start:%d}", window=day) for day in days],
-        {},
-        Store(tmp_path),
-        cluster="shop",
-        now=NOW,
-        threads={"pi": 1},
-    )
-    assert len(asked) == 1
-    assert {outcome.failure for outcome in outcomes} == {
-        "The credentials are not valid (ExpiredTokenException): renew them, and run it again."
-    }
-
-
 def test_what_is_young_is_never_marked_complete():
     """A chunk up to now is covered up to 15 minutes before, in whole five minutes; one that is all younger, not at all."""
     now = datetime(2026, 11, 9, 12, 4, tzinfo=UTC)
     part = Part("metrics", None, 720, 720, instance="a")
-    until_noon = chunk(lambda clients: [], window=Window("2026-11-09", "2026-11-09T12:00"))
-    rows = chunks.coverage_rows(Outcome(until_noon, (part,)), now - chunks.LATE)
+    until_noon = Window("2026-11-09", "2026-11-09T12:00")
+    rows = chunks.coverage_rows([part], until_noon, now - chunks.SETTLING_TIME)
     assert rows["end"].tolist() == [pd.Timestamp("2026-11-09T11:45", tz="UTC")]
-    young = chunk(lambda clients: [], window=Window("2026-11-09T11:45", "2026-11-09T12:00"))
-    assert chunks.coverage_rows(Outcome(young, (part,)), now - chunks.LATE).empty
+    young = Window("2026-11-09T11:45", "2026-11-09T12:00")
+    assert chunks.coverage_rows([part], young, now - chunks.SETTLING_TIME).empty
 
 
-@pytest.mark.parametrize(
-    ("problem", "said"),
-    [
-        (refused("AccessDenied"), "GetResourceMetrics is not permitted"),
-        (refused("ThrottlingException"), r"throttled to the end of its retries: lower its rate in \[rates\]"),
-        (
-            refused("InvalidArgumentException"),
-            r"GetResourceMetrics failed \(InvalidArgumentException: User x",
-        ),
-        (NoCredentialsError(), "Unable to locate credentials: set up boto3's credentials"),
-        (UnauthorizedSSOTokenError(), r"corresponding profile: sign in again \(aws sso login\)"),
-        (Error("Do this."), "Do this."),
-        (ZeroDivisionError("two\nlines"), r"could not be read \(ZeroDivisionError: two\)"),
-    ],
-)
-def test_a_problem_is_one_line(problem, said):
-    """The culprit and the next step, never a stack of lines."""
-    import re
+def loopback(url: str) -> dict[str, object]:
+    """Return plain boto3 clients of a loopback endpoint."""
+    known = {"region_name": "eu-central-1", "aws_access_key_id": "AKIAEXAMPLE", "aws_secret_access_key": "x"}
+    config = Config(retries={"mode": "standard", "max_attempts": 8})
+    services = ("pi", "rds", "cloudwatch", "logs")
+    return {name: boto3.client(name, endpoint_url=url, config=config, **known) for name in services}
 
-    line = chunks.explained(problem)
-    assert re.search(said, line)
-    assert "\n" not in line
+
+def fetch_pickled(pickled: bytes, url: str) -> list[tuple[str, int]]:
+    """Unpickle a chunk and fetch it: the table and the rows of each part that has any."""
+    parts = fetch_chunk(pickle.loads(pickled), Context(loopback(url)))
+    return [(part.table, len(part.frame)) for part in parts if part.frame is not None]
+
+
+def test_every_chunk_runs_in_another_process(tmp_path):
+    """Each chunk of a plan is pickled, and fetched by a process that shares nothing with this one."""
+    with endpoint() as aws:
+        now = aws.now.astimezone(UTC)
+        known = Store(tmp_path).read("instances", cluster="shop")
+        surveyed = survey.survey(loopback(aws.url), known, "shop", NOON, now)
+        nothing = Have(pd.DataFrame(columns=["time", "end", "source", "instance", "received"]))
+        options = FetchOptions(Cluster("shop", "shop"), NOON, now, instances=("shop-1",))
+        planned = missing(surveyed.topology, nothing, options)
+        here = [fetch_pickled(pickle.dumps(chunk), aws.url) for chunk in planned]
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            there = [pool.submit(fetch_pickled, pickle.dumps(chunk), aws.url) for chunk in planned]
+            assert [each.result() for each in there] == here
+    assert {chunk.source for chunk in planned} == set(options.sources)
+    assert all(rows > 0 for parts in here for _, rows in parts)

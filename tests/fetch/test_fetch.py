@@ -17,8 +17,8 @@ from click.testing import CliRunner
 from fetching import DAY, KEPT, NOON, NOW, SECRET, assert_same, coverage, day, endpoint, environment, fetch
 
 from aurora_analysis import Store, Window, cli, config
-from aurora_analysis.fetch.chunks import Outcome
-from aurora_analysis.fetch.plan import Wanted, Work, failing, join_statements
+from aurora_analysis.fetch.plan import FetchOptions, Plan, unavailable
+from aurora_analysis.fetch.run import Outcome, join_statements
 from aurora_analysis.sources.aws import log_export, performance_insights
 
 HALF = Window("2026-11-09T11:30", "2026-11-09T12:30")
@@ -127,7 +127,7 @@ def test_expired_credentials_are_one_line(tmp_path):
         result = fetch(aws, tmp_path, window=HALF)
         assert len(aws.calls) == 1
     assert result.exit_code == 1
-    line = "The credentials are not valid (ExpiredTokenException): renew them, and run it again."
+    line = "The credentials are not valid (ExpiredTokenException): renew them, then rerun the command."
     every = "cloudwatch, performance insights, enhanced monitoring, slow log"
     assert [said for said in result.output.splitlines() if "credentials" in said] == [f"{every}: {line}"]
     assert len(refusals(Store(tmp_path))) == 4
@@ -140,7 +140,7 @@ def test_a_window_that_has_not_begun_asks_nobody(tmp_path):
         result = fetch(aws, tmp_path, window=Window(NOW + timedelta(days=1), NOW + timedelta(days=2)))
         assert not aws.calls
     assert (result.exit_code, result.output.count("\n")) == (2, 1)
-    assert "has not begun: name one that lies in the past." in result.output
+    assert "has not begun: choose one in the past." in result.output
 
 
 def test_where_rds_may_not_be_asked_the_store_remembers(tmp_path):
@@ -156,7 +156,7 @@ def test_where_rds_may_not_be_asked_the_store_remembers(tmp_path):
         fresh = fetch(aws, tmp_path / "fresh", window=later)
     assert_same(Store(tmp_path), later, None, "metrics")
     assert fresh.exit_code == 2
-    assert "Without it nothing is known of shop." in fresh.output
+    assert "The store has no instances of shop to use instead." in fresh.output
 
 
 def test_what_is_no_longer_kept_is_said_once(tmp_path):
@@ -259,7 +259,9 @@ def test_a_dry_run_counts_and_brings_nothing(tmp_path):
         result = fetch(aws, tmp_path / "store", "--dry-run")
         assert not [call for call in aws.calls if call.service == "pi"]
     assert result.exit_code == 0
-    assert "pi: up to 45 calls, 0 s at 1000 a second (an assumption: AWS publishes no limit)" in result.output
+    assert (
+        "pi: up to 45 calls, 0 s at 1000 per second (an assumption: AWS publishes no limit)" in result.output
+    )
     assert "cost: 0.00 USD for 93 CloudWatch metrics" in result.output
     assert not (tmp_path / "store").exists()
 
@@ -343,9 +345,9 @@ def test_a_statement_that_the_slow_log_told_second_gets_its_digest(tmp_path):
 
 def test_progress_is_one_line_a_source_redrawn_on_a_terminal(capsys, monkeypatch):
     """Two sources are two lines, whatever is through; the cursor goes up to draw them again."""
-    wanted = Wanted(config.Cluster("shop", "shop"), HALF, NOW)
-    chunks = [failing(source, None, HALF, "") for source in ("a", "a", "b")]
-    tell = cli._progress(Work(wanted, None, tuple(chunks)))
+    options = FetchOptions(config.Cluster("shop", "shop"), HALF, NOW)
+    chunks = [unavailable(source, None, HALF, "") for source in ("a", "a", "b")]
+    tell = cli._progress(Plan(options, None, tuple(chunks)))
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     for chunk in chunks:
         tell(Outcome(chunk))

@@ -1,7 +1,7 @@
-"""CloudWatch's metrics of the instances and of the cluster, in as few GetMetricData calls as there can be.
+"""CloudWatch metrics of the instances and the cluster, in as few GetMetricData calls as possible.
 
-Timestamps are starts of periods. A value is the mean of a minute: say "p95 of minute means", never "query p95".
-How fine CloudWatch still is depends on the age; asked too fine, it answers with nothing and no error.
+Timestamps are the starts of periods. A value is the mean of a minute: say "p95 of minute means", never "query p95".
+CloudWatch keeps coarser periods for older data; a request for too fine a period gets no data and no error.
 https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/Aurora.AuroraMonitoring.Metrics.html
 """
 
@@ -9,111 +9,66 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from aurora_analysis.fetch.chunks import Chunk, Clients, Part, by_day, missing
+from aurora_analysis import engines
+from aurora_analysis.engines.vendor_metric import VendorMetric
+from aurora_analysis.fetch.chunks import Chunk, Context, Have, NoLongerKept, Part, by_day, united
+from aurora_analysis.sources.aws.frames import inside, repeated, times
 from aurora_analysis.sources.aws.rds import Topology
 from aurora_analysis.window import Window
 
 SOURCE = "cloudwatch"
 NAMESPACE = "AWS/RDS"
 
-QUERIES_A_CALL = 500
-POINTS_A_PAGE = 100_800
+QUERIES_PER_CALL = 500
+POINTS_PER_PAGE = 100_800
 
 ATTEMPTS = 4
-"""How often a query is asked that fails inside an answer."""
+"""How often to request a query that fails inside a successful answer."""
 
 MARGIN = timedelta(hours=1)
-"""Data this close to the end of an age are asked for as if they were past it: the fetch itself takes time."""
+"""Data this close to an age limit are requested as if they were past it, because the fetch itself takes time."""
 
 AGES = ((timedelta(days=15), 60), (timedelta(days=63), 300), (timedelta(days=455), 3600))
-"""(how old at most, the finest period then [s])."""
-
-
-class Metric(NamedTuple):
-    """Our name of a vendor's metric, the factor to our unit, and the statistics asked for."""
-
-    name: str
-    factor: float = 1.0
-    statistics: tuple[str, ...] = ("Average",)
-
-
-OF_INSTANCE = {
-    "RollbackSegmentHistoryListLength": Metric("history_list_length"),
-    "PurgeBoundary": Metric("purge_boundary"),
-    "PurgeFinishedPoint": Metric("purge_finished"),
-    "TruncateFinishedPoint": Metric("undo_truncated"),
-    "TransactionAgeMaximum": Metric("oldest_transaction_age", 1.0, ("Maximum",)),
-    "ActiveTransactions": Metric("active_transactions"),
-    "BlockedTransactions": Metric("blocked_transactions"),
-    "CommitLatency": Metric("commit_latency"),
-    "CommitThroughput": Metric("commit_throughput"),
-    "DMLLatency": Metric("dml_latency"),
-    "DMLThroughput": Metric("dml_throughput"),
-    "InsertLatency": Metric("insert_latency"),
-    "UpdateLatency": Metric("update_latency"),
-    "DeleteLatency": Metric("delete_latency"),
-    "SelectLatency": Metric("select_latency"),
-    "SelectThroughput": Metric("select_throughput"),
-    "DDLLatency": Metric("ddl_latency"),
-    "Queries": Metric("query_throughput"),
-    "RowLockTime": Metric("row_lock_time"),
-    "Deadlocks": Metric("deadlocks"),
-    "BufferCacheHitRatio": Metric("buffer_cache_hit_ratio"),
-    "DatabaseConnections": Metric("connections"),
-    "CPUUtilization": Metric("cpu_utilization"),
-    "FreeableMemory": Metric("freeable_memory"),
-    "EngineUptime": Metric("uptime"),
-    "StorageNetworkThroughput": Metric("storage_throughput"),
-    "NetworkTransmitThroughput": Metric("network_transmit"),
-    "AuroraReplicaLag": Metric("replica_lag"),
-    "AuroraReplicaLagMaximum": Metric("replica_lag_maximum"),
-    "DBLoad": Metric("db_load"),
-}
-"""CloudWatch's metrics of an instance. What it does not publish stays absent."""
-
-OF_CLUSTER = {
-    "VolumeReadIOPs": Metric("volume_reads", 1.0, ("Sum",)),
-    "VolumeWriteIOPs": Metric("volume_writes", 1.0, ("Sum",)),
-    "VolumeBytesUsed": Metric("volume_bytes"),
-}
-"""CloudWatch's metrics of the shared volume, which it counts every five minutes."""
+"""(maximum age, finest period that CloudWatch keeps of data that old [s])."""
 
 VOLUME_PERIOD_S = 300
-
-ROLES = {"AuroraReplicaLagMaximum": True, "AuroraReplicaLag": False}
-"""Whether who emits the metric is the writer."""
+"""CloudWatch publishes the volume's metrics every five minutes."""
 
 STATISTICS = {"Average": "average", "Sum": "sum", "Maximum": "maximum", "SampleCount": "sample_count"}
 
 
 @dataclass(frozen=True)
 class Query:
-    """One series of one metric: of an instance, or (None) of the cluster."""
+    """One series of one metric, of an instance or (`instance` is None) of the cluster."""
 
     vendor: str
+    metric: VendorMetric
     instance: str | None
     statistic: str
     period_s: int
 
-    @property
-    def metric(self) -> Metric:
-        """What we make of it."""
-        return (OF_CLUSTER if self.instance is None else OF_INSTANCE)[self.vendor]
+
+@dataclass(frozen=True)
+class MetricArguments:
+    """All metrics of these instances and of the cluster, at one period."""
+
+    cluster: str
+    engine: str
+    names: tuple[str, ...]
+    period_s: int
 
 
 def finest_period(start: datetime, now: datetime) -> int | None:
-    """The finest period that CloudWatch still keeps of data this old [s]; None where it keeps nothing.
+    """Return the finest period that CloudWatch keeps of data this old [s]; None if it keeps nothing.
 
     >>> finest_period(datetime(2026, 9, 1), datetime(2026, 11, 1))
     300
@@ -122,75 +77,75 @@ def finest_period(start: datetime, now: datetime) -> int | None:
     return next((period for oldest, period in AGES if age <= oldest), None)
 
 
-def queries(instances: Sequence[str], period_s: int) -> list[Query]:
-    """Every series of the instances and of the cluster at a period.
+def queries(engine: str, instances: Sequence[str], period_s: int) -> list[Query]:
+    """Return a query for every series of the instances and of the cluster.
 
-    RDS sends one sample a minute, so a mean of a minute weighs one; means of longer periods come with their
-    sample counts.
+    RDS sends one sample a minute, so each minute mean has weight one. Latency means of longer periods come with
+    their sample counts, by which an analysis weights them.
     """
-    weighed = period_s > 60
+    metrics = engines.module(engine, "metrics")
+    of_instance: Mapping[str, VendorMetric] = metrics.INSTANCE_METRICS
+    of_cluster: Mapping[str, VendorMetric] = metrics.CLUSTER_METRICS
+    weighted = period_s > 60
     found = [
-        Query(vendor, instance, statistic, period_s)
+        Query(vendor, metric, instance, statistic, period_s)
         for instance in instances
-        for vendor, metric in OF_INSTANCE.items()
-        for statistic in metric.statistics + (("SampleCount",) if weighed and _is_latency(metric) else ())
+        for vendor, metric in of_instance.items()
+        for statistic in metric.statistics + (("SampleCount",) if weighted and _is_latency(metric) else ())
     ]
-    volume = max(period_s, VOLUME_PERIOD_S)
+    volume_s = max(period_s, VOLUME_PERIOD_S)
     return found + [
-        Query(vendor, None, each, volume) for vendor in OF_CLUSTER for each in OF_CLUSTER[vendor].statistics
+        Query(vendor, metric, None, statistic, volume_s)
+        for vendor, metric in of_cluster.items()
+        for statistic in metric.statistics
     ]
 
 
-def _is_latency(metric: Metric) -> bool:
+def _is_latency(metric: VendorMetric) -> bool:
     return metric.name.endswith("_latency")
 
 
-# The plan
+# Plan
 
 
-def chunks(topology: Topology, coverage: pd.DataFrame, window: Window, now: datetime) -> list[Chunk]:
-    """A chunk for each day of which any instance or the cluster lacks something: all are asked together."""
-    names = [each.name for each in topology.instances]
-    lacking = [gap for name in [None, *names] for gap in missing(coverage, SOURCE, name, window)]
-    return [_chunk(topology.cluster, names, piece, now) for piece in by_day(_united(lacking))]
+def chunks(topology: Topology, have: Have, window: Window, now: datetime) -> list[Chunk]:
+    """Plan one chunk for each day of which an instance or the cluster lacks anything: they share their calls."""
+    names = tuple(each.name for each in topology.instances)
+    lacking = [gap for name in (None, *names) for gap in have.missing(SOURCE, name, window)]
+    return [_chunk(topology, names, piece, now) for piece in by_day(united(lacking))]
 
 
-def _united(windows: Iterable[Window]) -> list[Window]:
-    united: list[Window] = []
-    for window in sorted(windows, key=lambda each: each.start):
-        if united and window.start <= united[-1].end:
-            united[-1] = Window(united[-1].start, max(united[-1].end, window.end))
-        else:
-            united.append(window)
-    return united
+def _chunk(topology: Topology, names: tuple[str, ...], window: Window, now: datetime) -> Chunk:
+    period_s = finest_period(window.start, now)
+    if period_s is None:
+        return Chunk(SOURCE, "cloudwatch", None, window, _no_longer_kept(names, window))
+    planned = queries(topology.engine, names, period_s)
+    points = sum(window.duration.total_seconds() / each.period_s for each in planned)
+    calls = max(math.ceil(len(planned) / QUERIES_PER_CALL), math.ceil(points / POINTS_PER_PAGE))
+    arguments = MetricArguments(topology.cluster, topology.engine, names, period_s)
+    return Chunk(SOURCE, "cloudwatch", None, window, arguments, calls, cost=float(len(planned)))
 
 
-def _chunk(cluster: str, names: Sequence[str], window: Window, now: datetime) -> Chunk:
-    period = finest_period(window.start, now)
-    asked = queries(names, period) if period else []
-    points = sum(window.duration.total_seconds() / each.period_s for each in asked)
-    bring = partial(fetch, cluster=cluster, names=tuple(names), window=window, period_s=period)
-    calls = max(math.ceil(len(asked) / QUERIES_A_CALL), math.ceil(points / POINTS_A_PAGE))
-    return Chunk(SOURCE, "cloudwatch", None, window, calls, bring, cost=float(len(asked)))
+def _no_longer_kept(names: Sequence[str], window: Window) -> NoLongerKept:
+    note = f"beyond the {AGES[-1][0].days} days that CloudWatch keeps"
+    minutes = window.duration.total_seconds() / 60
+    parts = (
+        Part("metrics", None, minutes, 0, unit="minutes", note=note, instance=name) for name in (None, *names)
+    )
+    return NoLongerKept(tuple(parts))
 
 
 # Fetch
 
 
-def fetch(
-    clients: Clients, *, cluster: str, names: Sequence[str], window: Window, period_s: int | None
-) -> list[Part]:
-    """All metrics of a window, and per instance in how many of its periods there was anything."""
-    if period_s is None:
-        note = f"beyond the {AGES[-1][0].days} days that CloudWatch keeps"
-        minutes = window.duration.total_seconds() / 60
-        return [
-            Part("metrics", None, minutes, 0, unit="minutes", note=note, instance=name)
-            for name in [None, *names]
-        ]
-    asked = dict(enumerate(queries(names, period_s)))
-    frame, refused = _frame(clients["cloudwatch"], cluster, asked, window)
-    lost = Counter(query.instance for query in refused)
+def fetch(chunk: Chunk, context: Context) -> list[Part]:
+    """Fetch all metrics of a window, and count for each instance the periods with any value."""
+    arguments, window = chunk.arguments, chunk.window
+    assert isinstance(arguments, MetricArguments)
+    names, period_s = arguments.names, arguments.period_s
+    planned = dict(enumerate(queries(arguments.engine, names, period_s)))
+    frame, failed = _frame(context.clients["cloudwatch"], arguments.cluster, planned, window)
+    lost = Counter(query.instance for query in failed)
     return [
         Part("metrics", frame, instance=None, **_received(frame, None, window, period_s, lost[None])),
         *(
@@ -201,23 +156,23 @@ def fetch(
 
 
 def _frame(
-    client: Any, cluster: str, asked: Mapping[int, Query], window: Window
+    client: Any, cluster: str, planned: Mapping[int, Query], window: Window
 ) -> tuple[pd.DataFrame, list[Query]]:
-    """The rows of all queries, and the queries that CloudWatch failed at to the end.
+    """Return the rows of all queries, and the queries that failed in every attempt.
 
-    A query may fail in an answer that succeeds: it is asked for again.
+    A query may fail inside a successful answer; it is requested again.
     """
     frames = []
     for _ in range(ATTEMPTS):
         failed: set[int] = set()
-        for page in pages(client, cluster, asked, window):
+        for page in pages(client, cluster, planned, window):
             failed |= {_number(result) for result in page.get("MetricDataResults", []) if _failed(result)}
-            frames.append(parse(page, asked))
-        asked = {number: asked[number] for number in failed}
-        if not asked:
+            frames.append(parse(page, planned))
+        planned = {number: planned[number] for number in failed}
+        if not planned:
             break
-    frame = _inside(pd.concat(frames, ignore_index=True), window)
-    return frame.drop_duplicates(["time", "instance", "name", "statistic"]), list(asked.values())
+    frame = inside(pd.concat(frames, ignore_index=True), window)
+    return frame.drop_duplicates(["time", "instance", "name", "statistic"]), list(planned.values())
 
 
 def _failed(result: Mapping[str, Any]) -> bool:
@@ -228,34 +183,30 @@ def _number(result: Mapping[str, Any]) -> int:
     return int(result["Id"][1:])
 
 
-def _inside(frame: pd.DataFrame, window: Window) -> pd.DataFrame:
-    return frame[(frame["time"] >= window.start) & (frame["time"] < window.end)]
-
-
 def _received(
     frame: pd.DataFrame, name: str | None, window: Window, period_s: int, failed: int
 ) -> dict[str, Any]:
-    """Periods in which CloudWatch had anything of the instance."""
+    """Count the periods for which CloudWatch has any value of the instance."""
     rows = frame[frame["instance"].isna() if name is None else frame["instance"] == name]
     period_s = max(period_s, VOLUME_PERIOD_S) if name is None else period_s
-    note = "" if len(rows) else "CloudWatch knows nothing of it"
+    note = "" if len(rows) else "CloudWatch has no data of it"
     return {
         "expected": math.ceil(window.duration.total_seconds() / period_s),
         "received": None if failed else rows["time"].nunique(),
         "unit": f"periods of {period_s} s",
-        "note": f"CloudWatch failed at {failed} of its metrics" if failed else note,
+        "note": f"CloudWatch failed to return {failed} of its metrics" if failed else note,
     }
 
 
 def pages(
-    client: Any, cluster: str, asked: Mapping[int, Query], window: Window
+    client: Any, cluster: str, planned: Mapping[int, Query], window: Window
 ) -> Iterator[Mapping[str, Any]]:
-    """GetMetricData's answers to all queries, page by page; `Id` is q and the query's number."""
-    numbers = list(asked)
-    for first in range(0, len(numbers), QUERIES_A_CALL):
+    """Request all queries, and yield GetMetricData's answers page by page. A query's `Id` is q and its number."""
+    numbers = list(planned)
+    for first in range(0, len(numbers), QUERIES_PER_CALL):
         yield from client.get_paginator("get_metric_data").paginate(
             MetricDataQueries=[
-                request(asked[n], cluster, f"q{n}") for n in numbers[first : first + QUERIES_A_CALL]
+                request(planned[n], cluster, f"q{n}") for n in numbers[first : first + QUERIES_PER_CALL]
             ],
             StartTime=window.start,
             EndTime=window.end,
@@ -264,7 +215,7 @@ def pages(
 
 
 def request(query: Query, cluster: str, name: str) -> dict[str, Any]:
-    """GetMetricData's words for a query."""
+    """Return a query as GetMetricData takes it."""
     dimension = (
         {"Name": "DBClusterIdentifier", "Value": cluster}
         if query.instance is None
@@ -278,10 +229,10 @@ def request(query: Query, cluster: str, name: str) -> dict[str, Any]:
     }
 
 
-def parse(page: Mapping[str, Any], asked: Mapping[int, Query]) -> pd.DataFrame:
-    """Table `metrics` of a page of GetMetricData: what has no value has no row."""
+def parse(page: Mapping[str, Any], planned: Mapping[int, Query]) -> pd.DataFrame:
+    """Convert a page of GetMetricData to rows of table `metrics`. Missing values give no rows."""
     results = [each for each in page.get("MetricDataResults", []) if each.get("Values") and not _failed(each)]
-    found = [(asked[_number(result)], result) for result in results]
+    found = [(planned[_number(result)], result) for result in results]
     counts = [len(result["Values"]) for _, result in found]
     values = [np.asarray(result["Values"], dtype=float) * query.metric.factor for query, result in found]
     return pd.DataFrame(
@@ -296,39 +247,33 @@ def parse(page: Mapping[str, Any], asked: Mapping[int, Query]) -> pd.DataFrame:
     )
 
 
-def repeated(labels: Sequence[str | None], counts: Sequence[int] | npt.NDArray[np.int64]) -> pd.Categorical:
-    """A column of few words, each repeated."""
-    words = sorted({label for label in labels if label is not None})
-    code = {None: -1} | {word: n for n, word in enumerate(words)}
-    codes = [code[label] for label in labels]
-    return pd.Categorical.from_codes(
-        np.repeat(np.array(codes, dtype=int), counts), pd.Index(words, dtype="str")
-    )
+# Roles
 
 
-def times(moments: Sequence[float | datetime] | npt.NDArray[np.float64]) -> pd.DatetimeIndex:
-    """The moments of an answer: boto3 gives seconds since 1970 as our clients read them, datetimes as others do."""
-    if len(moments) and isinstance(moments[0], datetime):
-        moments = [each.timestamp() for each in moments]  # type: ignore[union-attr]
-    micros = np.round(np.asarray(moments, dtype=float) * 1e6).astype("int64")
-    return pd.DatetimeIndex(micros.view("datetime64[us]")).tz_localize("UTC")
+def presence(client: Any, topology: Topology, window: Window, now: datetime) -> pd.DataFrame:
+    """Find when each instance published the metric that only a writer, or only a reader, publishes.
 
+    Days of the same period share a request.
 
-# Who was the writer
-
-
-def presence(client: Any, names: Sequence[str], window: Window, now: datetime) -> pd.DataFrame:
-    """When each instance emitted what only a writer, or only a reader, does: time, instance, writer.
-
-    Days of one period are asked for together.
+    Returns
+    -------
+    DataFrame
+        Columns time, instance, and writer (bool: whether the metric was the writer's).
     """
     days = groupby(by_day([window]), lambda day: finest_period(day.start, now))
-    frames = [_presence(client, names, _united(group)[0], period) for period, group in days if period]
+    frames = [_presence(client, topology, united(group)[0], period) for period, group in days if period]
     none = pd.DataFrame({"time": times([]), "instance": [], "writer": np.empty(0, dtype=bool)})
     return pd.concat(frames, ignore_index=True) if frames else none
 
 
-def _presence(client: Any, names: Sequence[str], window: Window, period_s: int) -> pd.DataFrame:
-    asked = [Query(vendor, name, "Average", period_s) for name in names for vendor in ROLES]
-    frame, _ = _frame(client, "", dict(enumerate(asked)), window)
-    return frame.assign(writer=frame["name"] == "replica_lag_maximum")[["time", "instance", "writer"]]
+def _presence(client: Any, topology: Topology, window: Window, period_s: int) -> pd.DataFrame:
+    metrics = engines.module(topology.engine, "metrics")
+    of_instance: Mapping[str, VendorMetric] = metrics.INSTANCE_METRICS
+    planned = [
+        Query(vendor, of_instance[vendor], each.name, "Average", period_s)
+        for each in topology.instances
+        for vendor in (metrics.WRITER_METRIC, metrics.READER_METRIC)
+    ]
+    frame, _ = _frame(client, "", dict(enumerate(planned)), window)
+    of_writer = frame["name"] == of_instance[metrics.WRITER_METRIC].name
+    return frame.assign(writer=of_writer)[["time", "instance", "writer"]]

@@ -1,6 +1,6 @@
-"""Enhanced Monitoring: what the operating system says, second by second, as means of a minute.
+"""Enhanced Monitoring: operating-system metrics, published every few seconds, as means of a minute.
 
-Each event of the log group RDSOSMetrics is one JSON document; an instance's stream is named by its resource id.
+Each event of the log group RDSOSMetrics is one JSON document. An instance's stream is named by its resource id.
 https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/USER_Monitoring-Available-OS-Metrics.html
 """
 
@@ -9,37 +9,43 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from aurora_analysis.errors import NotEnabled
-from aurora_analysis.fetch.chunks import Chunk, Clients, Part, missing, split
-from aurora_analysis.sources.aws.cloudwatch import times
+from aurora_analysis.fetch.chunks import Chunk, Context, Have, Part, Unavailable, split
+from aurora_analysis.sources.aws.frames import inside, times
 from aurora_analysis.sources.aws.rds import Instance, Topology
 from aurora_analysis.window import Window
 
 SOURCE = "enhanced monitoring"
 GROUP = "RDSOSMetrics"
 KEPT_DAYS = 30
-"""How long the group keeps its events unless somebody changed it [days]."""
+"""Default retention of the log group [days]."""
 
 PERIOD_S = 60
-OFTEN_S = 10
-"""Documents that come more often than this are brought three hours at a time, others two days: they are held until then."""
+FREQUENT_S = 10
+"""Documents published more often than this [s] are fetched three hours at a time, others two days at a time.
+
+A chunk's documents are held in memory until its minutes are averaged.
+"""
+
+EVENT_BYTES = 3000
+PAGE_BYTES = 2**20
+PAGE_EVENTS = 10_000
 
 KIB = 1024.0
 
 Document = Mapping[str, Any]
 
 
-def _in(section: str, key: str, factor: float = 1.0) -> Callable[[Document], float | None]:
-    return lambda document: _times(document.get(section, {}).get(key), factor)
+def _field(section: str, key: str, factor: float = 1.0) -> Callable[[Document], float | None]:
+    return lambda document: _scaled(document.get(section, {}).get(key), factor)
 
 
-def _times(value: Any, factor: float) -> float | None:
+def _scaled(value: Any, factor: float) -> float | None:
     return None if value is None else float(value) * factor
 
 
@@ -52,23 +58,26 @@ def _sum(values: Sequence[float]) -> float | None:
 
 
 def _disk(key: str) -> Callable[[Document], float | None]:
-    """A figure of whichever element of diskIO has it: the shared storage's has no `device`, the local volume's other keys."""
+    """Read a figure from the element of diskIO that has it.
+
+    The shared storage's element has no `device`; the local volume's element has other keys.
+    """
     return lambda document: next((float(row[key]) for row in document.get("diskIO", []) if key in row), None)
 
 
-def _local(key: str) -> Callable[[Document], float | None]:
+def _file_system(key: str) -> Callable[[Document], float | None]:
     return lambda document: next((float(row[key]) for row in document.get("fileSys", []) if key in row), None)
 
 
 METRICS: dict[str, Callable[[Document], float | None]] = {
-    "os_cpu": _in("cpuUtilization", "total"),
-    "os_cpu_wait": _in("cpuUtilization", "wait"),
-    "os_load": _in("loadAverageMinute", "one"),
-    "os_memory_free": _in("memory", "free", KIB),
-    "os_memory_cached": _in("memory", "cached", KIB),
-    "os_swap_free": _in("swap", "free", KIB),
-    "os_tasks_running": _in("tasks", "running"),
-    "os_tasks_blocked": _in("tasks", "blocked"),
+    "os_cpu": _field("cpuUtilization", "total"),
+    "os_cpu_wait": _field("cpuUtilization", "wait"),
+    "os_load": _field("loadAverageMinute", "one"),
+    "os_memory_free": _field("memory", "free", KIB),
+    "os_memory_cached": _field("memory", "cached", KIB),
+    "os_swap_free": _field("swap", "free", KIB),
+    "os_tasks_running": _field("tasks", "running"),
+    "os_tasks_blocked": _field("tasks", "blocked"),
     "os_network_receive": _summed("network", "rx"),
     "os_network_transmit": _summed("network", "tx"),
     "os_storage_read_latency": _disk("readLatency"),
@@ -78,77 +87,76 @@ METRICS: dict[str, Callable[[Document], float | None]] = {
     "os_storage_queue": _disk("diskQueueDepth"),
     "os_local_await": _disk("await"),
     "os_local_iops": _disk("tps"),
-    "os_local_used": _local("usedPercent"),
+    "os_local_used": _file_system("usedPercent"),
 }
-"""Our metric → where a document has it; None where it does not."""
+"""Our metric → the function that reads it from a document; None if the document lacks it."""
 
 
-# The plan
+@dataclass(frozen=True)
+class DocumentArguments:
+    """The documents of one instance. An interval of 0 means that the number of documents is unknown."""
+
+    resource_id: str
+    interval_s: int
+    expected: float
 
 
-def chunks(topology: Topology, coverage: pd.DataFrame, window: Window, now: datetime) -> list[Chunk]:
-    """A chunk for each instance and two days; an instance without the service is one chunk that says so."""
+# Plan
+
+
+def chunks(topology: Topology, have: Have, window: Window, now: datetime) -> list[Chunk]:
+    """Plan a chunk for each instance and two days; an instance without the service gets one chunk that explains it."""
     return [
         chunk
         for each in topology.by_resource()
-        for gap in missing(coverage, SOURCE, each.name, window)
+        for gap in have.missing(SOURCE, each.name, window)
         for chunk in _chunks(each, gap)
     ]
 
 
 def _chunks(instance: Instance, window: Window) -> list[Chunk]:
-    if said := _unavailable(instance):
-        return [_saying(instance, window, said)]
-    often = instance.monitoring_interval_s and instance.monitoring_interval_s < OFTEN_S
-    return [
-        _chunk(instance, piece) for piece in split(window, timedelta(hours=3) if often else timedelta(days=2))
-    ]
+    if reason := _unavailable(instance):
+        return [Chunk(SOURCE, "logs", instance.name, window, Unavailable(f"{reason}."))]
+    frequent = instance.monitoring_interval_s and instance.monitoring_interval_s < FREQUENT_S
+    step = timedelta(hours=3) if frequent else timedelta(days=2)
+    return [_chunk(instance, piece) for piece in split(window, step)]
 
 
 def _unavailable(instance: Instance) -> str:
     if not instance.resource_id:
         return f"{instance.name} is no longer in the cluster, and the store does not know its resource id"
     if not instance.monitoring_interval_s and not instance.gone:
-        return (
-            f"Enhanced Monitoring is off for {instance.name}: aurora-analysis doctor says how to turn it on"
-        )
+        return f"Enhanced Monitoring is off for {instance.name}: run aurora-analysis doctor to see how to turn it on"
     return ""
 
 
-def _saying(instance: Instance, window: Window, said: str) -> Chunk:
-    def bring(clients: Clients) -> Sequence[Part]:
-        raise NotEnabled(f"{said}.")
-
-    return Chunk(SOURCE, "logs", instance.name, window, 0, bring)
-
-
-EVENT_BYTES = 3000
-PAGE_BYTES = 2**20
-PAGE_EVENTS = 10_000
-
-
 def _chunk(instance: Instance, window: Window) -> Chunk:
-    events = window.duration.total_seconds() / (instance.monitoring_interval_s or PERIOD_S)
+    interval_s = instance.monitoring_interval_s
+    events = window.duration.total_seconds() / (interval_s or PERIOD_S)
     calls = max(1, math.ceil(events * EVENT_BYTES / PAGE_BYTES), math.ceil(events / PAGE_EVENTS))
-    bring = partial(fetch, instance=instance, window=window, expected=events)
-    return Chunk(SOURCE, "logs", instance.name, window, calls, bring)
+    arguments = DocumentArguments(instance.resource_id, interval_s, events)
+    return Chunk(SOURCE, "logs", instance.name, window, arguments, calls)
 
 
 # Fetch
 
 
-def fetch(clients: Clients, *, instance: Instance, window: Window, expected: float) -> list[Part]:
-    """An instance's documents as means of a minute."""
-    found = events(clients["logs"], GROUP, instance.resource_id, window)
-    frame, read, broken = parse((event["message"] for event in found), window)
-    note = "" if read else f"{GROUP} has nothing of it; it keeps {KEPT_DAYS} days by default"
-    if not instance.monitoring_interval_s:
-        expected = float(read + broken)
-    return [Part("metrics", frame, expected, read, broken, "documents", note, instance.name)]
+def fetch(chunk: Chunk, context: Context) -> list[Part]:
+    """Fetch an instance's documents as means of a minute."""
+    arguments = chunk.arguments
+    assert isinstance(arguments, DocumentArguments)
+    found = events(context.clients["logs"], GROUP, arguments.resource_id, chunk.window)
+    frame, read, broken = parse((event["message"] for event in found), chunk.window)
+    note = "" if read else f"{GROUP} has no document of it; it keeps {KEPT_DAYS} days by default"
+    expected = arguments.expected if arguments.interval_s else float(read + broken)
+    return [Part("metrics", frame, expected, read, broken, "documents", note, chunk.instance)]
 
 
 def events(logs: Any, group: str, stream: str, window: Window) -> Iterator[Mapping[str, Any]]:
-    """The events of one stream in a window; pages may be empty and go on. Both ends of a request are inclusive."""
+    """Yield the events of one log stream in a window.
+
+    A page may be empty and still lead to another. Both ends of a request are inclusive.
+    """
     pages = logs.get_paginator("filter_log_events").paginate(
         logGroupName=group,
         logStreamNames=[stream],
@@ -163,14 +171,24 @@ def _milliseconds(moment: datetime) -> int:
 
 
 def parse(messages: Iterable[str], window: Window) -> tuple[pd.DataFrame, int, int]:
-    """Table `metrics` of the documents (means of a minute), how many were read, and how many could not be."""
+    """Average the documents of each minute.
+
+    Returns
+    -------
+    DataFrame
+        Rows of table `metrics`.
+    int
+        Number of documents read.
+    int
+        Number of documents that could not be read.
+    """
     rows = [_row(message) for message in messages]
     kept = [row for row in rows if row is not None]
     frame = pd.DataFrame(kept, columns=["time", *METRICS]).astype(dict.fromkeys(METRICS, "float64"))
     frame = frame.assign(time=times(frame["time"].to_numpy(dtype=float)).floor("min"))
     means = frame.groupby("time").mean().reset_index().melt("time", var_name="name").dropna(subset=["value"])
-    means = means[(means["time"] >= window.start) & (means["time"] < window.end)]
-    return means.assign(period_s=float(PERIOD_S), statistic="average"), len(kept), len(rows) - len(kept)
+    means = inside(means, window).assign(period_s=float(PERIOD_S), statistic="average")
+    return means, len(kept), len(rows) - len(kept)
 
 
 def _row(message: str) -> list[float | None] | None:

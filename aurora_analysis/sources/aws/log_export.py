@@ -1,7 +1,7 @@
-"""The slow logs of a cluster's instances: from CloudWatch Logs where they are exported, else from RDS's files.
+"""Slow logs of a cluster's instances: from CloudWatch Logs if they are exported, otherwise from RDS's log files.
 
-RDS keeps files for a day, in hourly pieces. What its portions are known to do is undone here: they overlap,
-they cut lines, they refuse binary bytes, and the current file is rotated away while it is read.
+RDS keeps log files for a day, one an hour, and returns them in portions with known faults, which this module repairs:
+portions overlap, lines are cut, binary bytes are refused, and the current file is rotated while it is read.
 https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DownloadDBLogFilePortion.html
 """
 
@@ -11,178 +11,208 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import IO, Any, NamedTuple
 
-import pandas as pd
 from botocore.exceptions import ClientError
 
+from aurora_analysis import engines
 from aurora_analysis.engines.mysql import slow_log
 from aurora_analysis.engines.mysql.slow_log import Account
-from aurora_analysis.errors import NotEnabled
-from aurora_analysis.fetch.chunks import LATE_LOGS, Chunk, Clients, Part, by_day, missing
+from aurora_analysis.fetch.chunks import (
+    LOG_SETTLING_TIME,
+    Chunk,
+    Context,
+    Have,
+    NoLongerKept,
+    Part,
+    Unavailable,
+    by_day,
+)
+from aurora_analysis.sources.aws import errors
 from aurora_analysis.sources.aws.enhanced_monitoring import events
+from aurora_analysis.sources.aws.frames import inside
 from aurora_analysis.sources.aws.rds import Instance, Topology
 from aurora_analysis.window import Window
 
 SOURCE = "slow log"
 
+TABLES = ("slow_queries",)
+
 FILES_KEPT = timedelta(hours=24)
-"""How long RDS keeps slow-log files, if local storage lets it."""
+"""How long RDS keeps slow-log files, if local storage has room."""
 
 LINES = 10_000
-"""The most lines of a portion; a portion whose lines are cut is read again with fewer."""
+"""Maximum number of lines of a portion. A portion with cut lines is read again with fewer."""
 
 SEAM_BYTES = 2**17
-"""How much of a portion is compared with the next."""
+"""How much of a portion's end is compared with the start of the next [bytes]."""
 
 SEAM_LEAST = 32
-"""A shorter repetition is chance, not an overlap [bytes]."""
+"""A shorter repetition is coincidence, not an overlap [bytes]."""
 
 IN_MEMORY_BYTES = 2**24
+"""A log file larger than this [bytes] is kept on disk while it is read."""
 
 BINARY = "contains binary data"
+"""Part of the message by which RDS refuses a portion that is not text."""
+
+
+@dataclass(frozen=True)
+class ExportedLog:
+    """The exported slow log of one instance, in CloudWatch Logs."""
+
+    cluster: str
+
+
+@dataclass(frozen=True)
+class LogFiles:
+    """The slow-log files of one instance that RDS still keeps."""
 
 
 def group(cluster: str) -> str:
-    """The log group of a cluster's exported slow logs; a stream is an instance."""
+    """Return the log group of a cluster's exported slow logs. Each stream is an instance."""
     return f"/aws/rds/cluster/{cluster}/slowquery"
 
 
 def streams(logs: Any, cluster: str) -> list[str] | None:
-    """The instances whose slow logs are in CloudWatch Logs; None where the group does not exist."""
+    """List the instances whose slow logs are in CloudWatch Logs; None if the group does not exist."""
     try:
         pages = logs.get_paginator("describe_log_streams").paginate(logGroupName=group(cluster))
         return [row["logStreamName"] for page in pages for row in page["logStreams"]]
     except ClientError as problem:
-        if problem.response["Error"]["Code"] == "ResourceNotFoundException":
+        if errors.code(problem) == "ResourceNotFoundException":
             return None
         raise
 
 
-# The plan
+# Plan
 
 
-def chunks(
-    topology: Topology,
-    exported: Sequence[str],
-    coverage: pd.DataFrame,
-    window: Window,
-    now: datetime,
-    *,
-    examples: bool = False,
-) -> list[Chunk]:
-    """A chunk for each instance and day of exported logs, or for each instance's files."""
+def chunks(topology: Topology, have: Have, window: Window, now: datetime) -> list[Chunk]:
+    """Plan a chunk for each instance and day of exported logs, or one for the files of each instance."""
     return [
         chunk
         for each in topology.instances
-        for gap in missing(coverage, SOURCE, each.name, window)
-        for chunk in _chunks(each, topology.cluster, exported, gap, now, examples)
+        for gap in have.missing(SOURCE, each.name, window)
+        for chunk in _chunks(each, topology, gap, now)
     ]
 
 
-def _chunks(
-    instance: Instance,
-    cluster: str,
-    exported: Sequence[str],
-    window: Window,
-    now: datetime,
-    examples: bool,
-) -> list[Chunk]:
-    if instance.name in exported:
-        return [_exported(instance.name, cluster, day, examples) for day in by_day([window])]
-    if said := _unavailable(instance):
-        return [_saying(instance.name, window, said)]
+def _chunks(instance: Instance, topology: Topology, window: Window, now: datetime) -> list[Chunk]:
+    if instance.name in topology.exported:
+        return [_exported(instance.name, topology.cluster, day) for day in by_day([window])]
+    if reason := _unavailable(instance, topology.engine):
+        return [_chunk(instance.name, window, "logs", Unavailable(f"{reason}."))]
     since = now - FILES_KEPT
     planned = []
     if window.start < since:
-        planned.append(_gone(instance.name, Window(window.start, min(since, window.end))))
+        planned.append(_no_longer_kept(instance.name, Window(window.start, min(since, window.end))))
     if window.end > since:
-        planned.append(_files(instance.name, Window(max(window.start, since), window.end), examples))
+        planned.append(_files(instance.name, Window(max(window.start, since), window.end)))
     return planned
 
 
-def _unavailable(instance: Instance) -> str:
+def _unavailable(instance: Instance, engine: str) -> str:
     if instance.gone:
         return f"{instance.name} is no longer in the cluster, and its slow log was not exported"
-    if instance.parameters.get("slow_query_log", "").lower() in {"0", "off"}:
-        return f"The slow log is off for {instance.name}: set slow_query_log = 1 in its parameter group"
-    output = instance.parameters.get("log_output", "FILE").upper()
-    if output != "FILE":
-        return (
-            f"The slow log of {instance.name} goes to {output}: set log_output = FILE in its parameter group"
-        )
+    if obstacle := engines.module(engine, "settings").slow_log_obstacle(instance.parameters):
+        problem, remedy = obstacle
+        return f"The slow log of {instance.name} {problem}: set {remedy} in its parameter group"
     return ""
 
 
-def _saying(instance: str, window: Window, said: str) -> Chunk:
-    def bring(clients: Clients) -> Sequence[Part]:
-        raise NotEnabled(f"{said}.")
+def _chunk(instance: str, window: Window, service: str, arguments: object, calls: int = 0) -> Chunk:
+    return Chunk(
+        SOURCE,
+        service,
+        instance,
+        window,
+        arguments,
+        calls,
+        tables=TABLES,
+        settling_time=LOG_SETTLING_TIME,
+    )
 
-    return Chunk(SOURCE, "logs", instance, window, 0, bring, tables=("slow_queries",), late=LATE_LOGS)
 
-
-def _gone(instance: str, window: Window) -> Chunk:
-    note = "nothing of it is in CloudWatch Logs, and RDS keeps slow-log files for 24 hours"
+def _no_longer_kept(instance: str, window: Window) -> Chunk:
+    note = "CloudWatch Logs has none of it, and RDS keeps slow-log files for 24 hours"
     part = Part("slow_queries", None, math.nan, 0, unit="bytes", note=note, instance=instance)
-    return Chunk(SOURCE, "logs", instance, window, 0, lambda clients: [part], tables=("slow_queries",))
+    return _chunk(instance, window, "logs", NoLongerKept((part,)))
 
 
-def _exported(instance: str, cluster: str, window: Window, examples: bool) -> Chunk:
-    bring = partial(fetch_exported, cluster=cluster, instance=instance, window=window, examples=examples)
-    return Chunk(SOURCE, "logs", instance, window, 1, bring, tables=("slow_queries",), late=LATE_LOGS)
+def _exported(instance: str, cluster: str, window: Window) -> Chunk:
+    return _chunk(instance, window, "logs", ExportedLog(cluster), calls=1)
 
 
-def _files(instance: str, window: Window, examples: bool) -> Chunk:
+def _files(instance: str, window: Window) -> Chunk:
     calls = 2 + 2 * len(range(math.ceil(window.duration / timedelta(hours=1))))
-    bring = partial(fetch_files, instance=instance, window=window, examples=examples)
-    return Chunk(SOURCE, "rds", instance, window, calls, bring, tables=("slow_queries",), late=LATE_LOGS)
+    return _chunk(instance, window, "rds", LogFiles(), calls)
+
+
+# Fetch
+
+
+def fetch(chunk: Chunk, context: Context) -> Iterator[Part]:
+    """Fetch an instance's slow log: from CloudWatch Logs, or from its files."""
+    assert chunk.instance is not None
+    log = Log(chunk.instance, chunk.window, context.examples)
+    match chunk.arguments:
+        case ExportedLog(cluster):
+            return fetch_exported(context.clients["logs"], cluster, log)
+        case LogFiles():
+            return fetch_files(context.clients["rds"], log)
+        case other:
+            raise TypeError(f"{SOURCE} has no chunk of {other!r}")
+
+
+@dataclass(frozen=True)
+class Log:
+    """Whose slow log to read, for which window, and whether to keep one execution's text of each statement."""
+
+    instance: str
+    window: Window
+    examples: bool = False
 
 
 # From CloudWatch Logs
 
 
-def fetch_exported(
-    clients: Clients, *, cluster: str, instance: str, window: Window, examples: bool = False
-) -> Iterator[Part]:
-    """A day of an instance's exported slow log; an event is an entry, or a banner.
+def fetch_exported(logs: Any, cluster: str, log: Log) -> Iterator[Part]:
+    """Read a window of an instance's exported slow log. An event is an entry, or a banner of the server.
 
-    It is read from the beginning of the hour, where the file was rotated: the default database is the log's state,
-    and is said only where it changes.
+    Reading begins at the start of the hour, where the file was rotated: the default database is state of the log,
+    and an entry names it only if it changes.
     """
     account = Account()
-    hour = window.start.replace(minute=0, second=0, microsecond=0)
-    found = events(clients["logs"], group(cluster), instance, Window(hour, window.end))
-    lines = (_line(event["message"]) for event in found)
-    yield from _parts(lines, account, instance, window, examples)
-    yield _counted(account, instance, 0, f"from CloudWatch Logs: {account}")
+    hour = log.window.start.replace(minute=0, second=0, microsecond=0)
+    found = events(logs, group(cluster), log.instance, Window(hour, log.window.end))
+    yield from _parts((_line(event["message"]) for event in found), account, log)
+    yield _counted(account, log.instance, 0, f"from CloudWatch Logs: {account}")
 
 
 def _line(message: str) -> bytes:
     return message.encode("utf-8", "surrogatepass") + (b"" if message.endswith("\n") else b"\n")
 
 
-def _parts(
-    chunks: Iterable[bytes], account: Account, instance: str, window: Window, examples: bool
-) -> Iterator[Part]:
-    """The log's executions that ended in the window, and their statements, batch by batch."""
+def _parts(text: Iterable[bytes], account: Account, log: Log) -> Iterator[Part]:
+    """Yield the executions that ended in the window, and their statements, batch by batch."""
     for batch in slow_log.read_slow_log(
-        chunks, slow_log.Layout(instance, examples=examples), account=account
+        text, slow_log.Layout(log.instance, examples=log.examples), account=account
     ):
-        ended = batch.slow_queries["ended_at"]
-        inside = batch.slow_queries[(ended >= window.start) & (ended < window.end)]
-        told = batch.statements[batch.statements["digest"].isin(inside["digest"])]
-        yield Part("statements", told, unit="")
-        yield Part("slow_queries", inside, unit="")
-        if examples:
-            yield Part("examples", batch.examples[batch.examples["digest"].isin(inside["digest"])], unit="")
+        ended = inside(batch.slow_queries, log.window, "ended_at")
+        statements = batch.statements[batch.statements["digest"].isin(ended["digest"])]
+        yield Part("statements", statements, unit="")
+        yield Part("slow_queries", ended, unit="")
+        if log.examples:
+            yield Part("examples", batch.examples[batch.examples["digest"].isin(ended["digest"])], unit="")
 
 
 def _counted(account: Account, instance: str, withheld: int, note: str) -> Part:
-    """What the log's coverage is, in bytes."""
+    """Return the coverage of the log [bytes]; `withheld` bytes were listed by RDS and not returned."""
     whole, lost = account.bytes + withheld, account.lost_bytes + withheld
     return Part("slow_queries", None, whole, whole - lost, lost, "bytes", note, instance)
 
@@ -191,7 +221,7 @@ def _counted(account: Account, instance: str, withheld: int, note: str) -> Part:
 
 
 class LogFile(NamedTuple):
-    """A log file as RDS lists it; `written` is when last, `size` its bytes."""
+    """A log file as RDS lists it: when it was last written, and its size [bytes]."""
 
     name: str
     written: datetime
@@ -199,35 +229,35 @@ class LogFile(NamedTuple):
 
     @property
     def is_current(self) -> bool:
-        """Whether the server still writes to it: a rotated file bears its hour."""
+        """Whether the server still writes to the file: the name of a rotated file ends in its hour."""
         return not re.search(r"\.\d{4}-\d\d-\d\d\.\d\d$|\.\d+$", self.name)
 
 
 HEAD = b"# Time: "
-"""An entry of Aurora's log begins with such a line."""
+"""First bytes of an entry of Aurora's slow log."""
 
 
 class Download:
-    """What RDS gave of a file: its bytes, and where in them each portion begins."""
+    """The bytes of a log file that RDS returned, and the start of each portion in them."""
 
     def __init__(self) -> None:
         self._content: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 (closed by `close`)
         self._starts: list[int] = []
 
     def close(self) -> None:
-        """Let go of the bytes."""
+        """Free the bytes."""
         self._content.close()
 
     def add(self, portion: bytes) -> None:
-        """Take the next portion."""
+        """Append the next portion."""
         self._starts.append(self._content.tell())
         self._content.write(portion)
 
-    def chunks(self, size: int) -> Iterator[bytes]:
-        """The content of a file of that size, portion by portion.
+    def portions(self, size: int) -> Iterator[bytes]:
+        """Yield the content of a file of `size` bytes, portion by portion.
 
-        Where RDS gave less, lines may be missing before and after a portion, and what looks like one entry be two:
-        what comes before a portion's first entry is left out, and its last.
+        If RDS returned fewer bytes, lines may be missing around a portion, and two halves of different entries may
+        look like one. Each portion then loses the text before its first entry, and its last entry.
         """
         length = self._content.seek(0, os.SEEK_END)
         for start, end in zip(self._starts, [*self._starts[1:], length]):
@@ -237,34 +267,35 @@ class Download:
 
 
 def _inner(portion: bytes) -> bytes:
-    """The entries of a portion that begin in it and are followed by another."""
+    """Return the entries of a portion that begin in it and are followed by another."""
     text = b"\n" + portion
     first, last = text.find(b"\n" + HEAD), text.rfind(b"\n" + HEAD)
     return text[first + 1 : last + 1]
 
 
-def fetch_files(clients: Clients, *, instance: str, window: Window, examples: bool = False) -> Iterator[Part]:
-    """The slow-log files of an instance; each is a log of its own, and what two of them share merges.
+def fetch_files(rds: Any, log: Log) -> Iterator[Part]:
+    """Read the slow-log files of an instance. The store merges executions that two files share.
 
-    What RDS lists of a file and does not give is lost: lines that portions skip, and what follows binary bytes.
+    Bytes that RDS lists and does not return are counted as lost: lines that portions skip, and everything after
+    binary bytes.
     """
     account, withheld = Account(), 0
-    for file, content in _contents(clients["rds"], instance, window):
+    for file, content in _contents(rds, log.instance, log.window):
         with closing(content):
             one = Account()
-            yield from _parts(content.chunks(file.size), one, instance, window, examples)
+            yield from _parts(content.portions(file.size), one, log)
         account, withheld = account + one, withheld + max(0, file.size - one.bytes)
-    note = f"from RDS's files, as CloudWatch Logs has none: {account}"
-    yield _counted(
-        account, instance, withheld, note + (f", {withheld:,} bytes not given" if withheld else "")
-    )
+    note = f"from RDS's files, because CloudWatch Logs has none: {account}"
+    if withheld:
+        note += f", {withheld:,} bytes not returned"
+    yield _counted(account, log.instance, withheld, note)
 
 
 def _contents(rds: Any, instance: str, window: Window) -> Iterator[tuple[LogFile, Download]]:
-    """Every file and its content. Rotated files come first, the current one last.
+    """Yield every file and its content: rotated files first, the current file last.
 
-    Where a rotation came between, what was read of the current file is dropped: it is read again under its
-    new name, and the new current file after it.
+    If the server rotates the log meanwhile, the content of the current file is dropped; the file is read again under
+    its new name, and then the new current file.
     """
     done: set[str] = set()
     while True:
@@ -281,7 +312,7 @@ def _contents(rds: Any, instance: str, window: Window) -> Iterator[tuple[LogFile
 
 
 def files(rds: Any, instance: str, window: Window) -> list[LogFile]:
-    """The slow-log files that may hold entries of the window, oldest first."""
+    """List the slow-log files that may hold entries of the window, oldest first."""
     pages = rds.get_paginator("describe_db_log_files").paginate(
         DBInstanceIdentifier=instance,
         FilenameContains="slowquery",
@@ -300,7 +331,7 @@ def files(rds: Any, instance: str, window: Window) -> list[LogFile]:
 
 
 def _content(rds: Any, instance: str, file: LogFile) -> Download:
-    """The file's content, as far as RDS gives it."""
+    """Download a file's content, as far as RDS returns it."""
     content = Download()
     try:
         for portion in portions(rds, instance, file.name):
@@ -313,16 +344,16 @@ def _content(rds: Any, instance: str, file: LogFile) -> Download:
 
 
 def _is_withheld(problem: ClientError) -> bool:
-    """Whether RDS refuses bytes that are not text, or the file is gone by now."""
-    error = problem.response["Error"]
-    return BINARY in error.get("Message", "") or error["Code"] in {
+    """Return whether RDS refuses bytes that are not text, or the file has been deleted meanwhile."""
+    message = problem.response["Error"].get("Message", "")
+    return BINARY in message or errors.code(problem) in {
         "DBLogFileNotFoundFault",
         "DBLogFileNotFound",
     }
 
 
 def portions(rds: Any, instance: str, name: str) -> Iterator[bytes]:
-    """A file's text from its start, portion by portion, without what portions repeat at their seams."""
+    """Yield a file's text from its start, portion by portion, without the bytes that a portion repeats."""
     marker, before, more = "0", b"", True
     while more:
         text, following, more = _portion(rds, instance, name, marker)
@@ -333,7 +364,7 @@ def portions(rds: Any, instance: str, name: str) -> Iterator[bytes]:
 
 
 def _portion(rds: Any, instance: str, name: str, marker: str) -> tuple[bytes, str, bool]:
-    """A portion from a marker on. Where a line of it was cut, it is asked for again with fewer lines."""
+    """Request the portion at a marker. If a line of it was cut, request it again with fewer lines."""
     lines = LINES
     while True:
         answer = rds.download_db_log_file_portion(
@@ -346,7 +377,7 @@ def _portion(rds: Any, instance: str, name: str, marker: str) -> tuple[bytes, st
 
 
 def overlap(before: bytes, text: bytes) -> int:
-    """How many bytes at the text's start repeat the end of what came before: the longest such run.
+    """Return how many bytes at the start of `text` repeat the end of `before`: the longest such run.
 
     >>> overlap(b"one\\ntwo\\n" + 32 * b"-", 32 * b"-" + b"three")
     32

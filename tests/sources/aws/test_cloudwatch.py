@@ -10,14 +10,17 @@ from aws_endpoint import Cluster, Endpoint
 from fetching import clients
 
 from aurora_analysis import Window
+from aurora_analysis.engines.mysql.metrics import CLUSTER_METRICS, INSTANCE_METRICS
+from aurora_analysis.fetch.chunks import Chunk, Context, Have, Part
+from aurora_analysis.fetch.run import fetch_chunk
 from aurora_analysis.sources.aws import cloudwatch
-from aurora_analysis.sources.aws.cloudwatch import Query
+from aurora_analysis.sources.aws.cloudwatch import MetricArguments, Query
 from aurora_analysis.sources.aws.rds import Instance, Topology
 from aurora_analysis.tables import METRICS
 
 NOW = datetime(2026, 11, 10, 2, tzinfo=UTC)
 HOUR = Window("2026-11-09T00:00", "2026-11-09T01:00")
-NOTHING = pd.DataFrame(columns=["time", "end", "source", "instance", "received"])
+NOTHING = Have(pd.DataFrame(columns=["time", "end", "source", "instance", "received"]))
 
 
 def cluster(*names: str) -> Topology:
@@ -34,13 +37,13 @@ def test_the_period_follows_the_age(days, period):
 
 def test_every_metric_is_in_the_glossary():
     """A vendor's name becomes a word that tables.py explains."""
-    told = {*cloudwatch.OF_INSTANCE.values(), *cloudwatch.OF_CLUSTER.values()}
-    assert {metric.name for metric in told} <= set(METRICS)
+    ours = {*INSTANCE_METRICS.values(), *CLUSTER_METRICS.values()}
+    assert {metric.name for metric in ours} <= set(METRICS)
 
 
 def test_a_long_periods_mean_comes_with_its_weight():
     """A minute is one sample; means of an hour are weighed by theirs. The volume counts every five minutes."""
-    fine, coarse = cloudwatch.queries(["a"], 60), cloudwatch.queries(["a"], 3600)
+    fine, coarse = (cloudwatch.queries("aurora-mysql", ["a"], period_s) for period_s in (60, 3600))
     assert not [query for query in fine if query.statistic == "SampleCount"]
     weighed = {query.metric.name for query in coarse if query.statistic == "SampleCount"}
     assert weighed == {name for name in weighed if name.endswith("_latency")} != set()
@@ -63,12 +66,15 @@ def test_one_instances_gap_asks_for_all_and_only_then():
         "source": "cloudwatch",
         "received": 1.0,
     }
-    known = pd.DataFrame([row | {"instance": None}, row | {"instance": "a"}])
-    assert cloudwatch.chunks(cluster("a"), known, day, NOW) == []
-    assert len(cloudwatch.chunks(cluster("a", "b"), known, day, NOW)) == 1
+    have = Have(pd.DataFrame([row | {"instance": None}, row | {"instance": "a"}]))
+    assert cloudwatch.chunks(cluster("a"), have, day, NOW) == []
+    assert len(cloudwatch.chunks(cluster("a", "b"), have, day, NOW)) == 1
 
 
-ASKED = {0: Query("CommitLatency", "a", "Average", 60), 1: Query("VolumeReadIOPs", None, "Sum", 300)}
+PLANNED = {
+    0: Query("CommitLatency", INSTANCE_METRICS["CommitLatency"], "a", "Average", 60),
+    1: Query("VolumeReadIOPs", CLUSTER_METRICS["VolumeReadIOPs"], None, "Sum", 300),
+}
 
 
 def result(number: int, *values: float, status: str = "Complete") -> dict[str, object]:
@@ -79,7 +85,7 @@ def result(number: int, *values: float, status: str = "Complete") -> dict[str, o
 def test_a_page_is_read():
     """Names, instances and statistics become ours; what has no value has no row."""
     page = {"MetricDataResults": [result(0, 2.1, 0.0), result(1), result(0, 9.9, status="InternalError")]}
-    frame = cloudwatch.parse(page, ASKED)
+    frame = cloudwatch.parse(page, PLANNED)
     assert frame["value"].tolist() == [2.1, 0.0]
     assert frame.iloc[0][["instance", "name", "statistic", "period_s"]].tolist() == [
         "a",
@@ -92,7 +98,7 @@ def test_a_page_is_read():
 
 def test_the_clusters_metrics_have_no_instance():
     """The volume is the cluster's."""
-    frame = cloudwatch.parse({"MetricDataResults": [result(1, 7.0)]}, ASKED)
+    frame = cloudwatch.parse({"MetricDataResults": [result(1, 7.0)]}, PLANNED)
     assert frame["instance"].isna().all()
     assert frame[["name", "statistic"]].to_numpy().tolist() == [["volume_reads", "sum"]]
 
@@ -108,9 +114,9 @@ def endpoint(*misbehaving: str, now: datetime = NOW) -> Endpoint:
     )
 
 
-def fetched(aws: Endpoint, names: tuple[str, ...] = ("a",), **how: object) -> list[cloudwatch.Part]:
-    asked = {"cluster": "shop", "names": names, "window": HOUR, "period_s": 60} | how
-    return cloudwatch.fetch(clients(aws), **asked)  # type: ignore[arg-type]
+def fetched(aws: Endpoint, names: tuple[str, ...] = ("a",), period_s: int = 60) -> list[Part]:
+    arguments = MetricArguments("shop", "aurora-mysql", names, period_s)
+    return cloudwatch.fetch(Chunk("cloudwatch", "cloudwatch", None, HOUR, arguments), Context(clients(aws)))
 
 
 def test_what_is_not_there_stays_away():
@@ -118,7 +124,7 @@ def test_what_is_not_there_stays_away():
     with endpoint() as aws:
         _, a, b = fetched(aws, ("a", "b"))
     assert (a.expected, a.received, a.note) == (60, 30, "")
-    assert (b.received, b.note) == (0, "CloudWatch knows nothing of it")
+    assert (b.received, b.note) == (0, "CloudWatch has no data of it")
 
 
 def test_asked_too_fine_it_would_say_nothing():
@@ -145,12 +151,12 @@ def test_a_query_that_always_fails_is_no_answer(monkeypatch):
     with endpoint("internal_errors") as aws:
         part = fetched(aws)[1]
     assert part.received is None
-    assert part.note.startswith("CloudWatch failed at")
+    assert part.note.startswith("CloudWatch failed to return")
 
 
 def test_beyond_all_ages_nothing_is_asked():
     """Two years ago: said for the cluster and each instance, without a call."""
     [day] = cloudwatch.chunks(cluster("a"), NOTHING, Window("2024-11-08", "2024-11-09"), NOW)
-    parts = list(day.bring({}))
+    parts = list(fetch_chunk(day, Context({})))
     assert day.calls == 0
     assert {part.note for part in parts} == {"beyond the 455 days that CloudWatch keeps"}

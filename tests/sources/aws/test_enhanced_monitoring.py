@@ -11,7 +11,10 @@ from fetching import DAY, KEPT, NOON, clients, endpoint
 
 from aurora_analysis import Window
 from aurora_analysis.errors import NotEnabled
+from aurora_analysis.fetch.chunks import Chunk, Context, Have
+from aurora_analysis.fetch.run import fetch_chunk
 from aurora_analysis.sources.aws import enhanced_monitoring
+from aurora_analysis.sources.aws.enhanced_monitoring import DocumentArguments
 from aurora_analysis.sources.aws.rds import Instance, Topology
 from aurora_analysis.tables import METRICS
 
@@ -75,16 +78,16 @@ def test_a_broken_document_is_counted():
     assert metrics["os_cpu"] == [0.0]
 
 
-def planned(instance: Instance, window: Window = DAY) -> list[enhanced_monitoring.Chunk]:
-    coverage = pd.DataFrame(columns=["time", "end", "source", "instance", "received"])
-    return enhanced_monitoring.chunks(Topology("shop", "", (), "", (instance,)), coverage, window, NOW)
+def planned(instance: Instance, window: Window = DAY) -> list[Chunk]:
+    have = Have(pd.DataFrame(columns=["time", "end", "source", "instance", "received"]))
+    return enhanced_monitoring.chunks(Topology("shop", "", (), "", (instance,)), have, window, NOW)
 
 
 def test_what_is_off_says_so():
     """One line with the instance."""
     [only] = planned(Instance("a", "db-A"))
     with pytest.raises(NotEnabled, match="Enhanced Monitoring is off for a"):
-        only.bring({})
+        fetch_chunk(only, Context({}))
 
 
 def test_a_document_a_second_is_brought_in_smaller_chunks():
@@ -98,8 +101,8 @@ def test_the_stream_of_an_instance_is_read_by_its_resource_id(misbehaviour):
     """Two hours of a document a minute, but the minute of the failover; pages may be empty and go on."""
     with endpoint(*misbehaviour) as aws:
         name = aws.cluster.resource_id("shop-1")
-        instance = Instance("shop-1", name, monitoring_interval_s=60)
-        [part] = enhanced_monitoring.fetch(clients(aws), instance=instance, window=NOON, expected=120)
+        chunk = Chunk("enhanced monitoring", "logs", "shop-1", NOON, DocumentArguments(name, 60, 120))
+        [part] = enhanced_monitoring.fetch(chunk, Context(clients(aws)))
     assert (part.received, part.lost) == (119, 0)
     assert set(KEPT) == {"shop-1", "shop-2", "shop-3"}
     assert part.frame["time"].nunique() == 119

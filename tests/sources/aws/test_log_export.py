@@ -11,8 +11,10 @@ from fetching import clients, day, endpoint, inside
 
 from aurora_analysis import Window
 from aurora_analysis.errors import NotEnabled
+from aurora_analysis.fetch.chunks import Chunk, Context, Have, Part
+from aurora_analysis.fetch.run import fetch_chunk
 from aurora_analysis.sources.aws import log_export
-from aurora_analysis.sources.aws.log_export import LogFile, overlap
+from aurora_analysis.sources.aws.log_export import Log, LogFile, overlap
 from aurora_analysis.sources.aws.rds import Instance, Topology
 
 NOW = datetime(2026, 11, 9, 20, 30, tzinfo=UTC)
@@ -21,7 +23,7 @@ HOURS = Window("2026-11-09T16:00", "2026-11-09T20:30")
 NAME = "shop-3"
 
 
-def executions(parts: list[log_export.Part]) -> pd.DataFrame:
+def executions(parts: list[Part]) -> pd.DataFrame:
     """What the parts bring, merged as the store merges them: by what tells two executions apart."""
     frames = [part.frame for part in parts if part.table == "slow_queries" and part.frame is not None]
     keys = ["ended_at", "thread_id", "query_time_s", "digest", "ordinal"]
@@ -33,7 +35,7 @@ def truth(window: Window = HOURS) -> pd.DataFrame:
     return rows[rows["instance"] == NAME].sort_values("ended_at", ignore_index=True)
 
 
-def same(parts: list[log_export.Part], window: Window = HOURS) -> bool:
+def same(parts: list[Part], window: Window = HOURS) -> bool:
     columns = ["ended_at", "digest", "user", "query_time_s", "rows_examined"]
     order = ["ended_at", "digest"]
     found = executions(parts)[columns].sort_values(order, ignore_index=True)
@@ -41,8 +43,8 @@ def same(parts: list[log_export.Part], window: Window = HOURS) -> bool:
     return found.astype(str).equals(told.astype(str))
 
 
-def from_files(aws: Endpoint, window: Window = HOURS) -> list[log_export.Part]:
-    return list(log_export.fetch_files(clients(aws), instance=NAME, window=window))
+def from_files(aws: Endpoint, window: Window = HOURS) -> list[Part]:
+    return list(log_export.fetch_files(clients(aws)["rds"], Log(NAME, window)))
 
 
 def files_endpoint(*misbehaving: str, portion_bytes: int = 800) -> Endpoint:
@@ -70,7 +72,7 @@ def test_a_file_that_is_refused_as_binary_is_lost_and_said():
     last = parts[-1]
     assert last.lost > 0
     assert last.received + last.lost == last.expected
-    assert "bytes not given" in last.note
+    assert "bytes not returned" in last.note
     assert 0 < len(truth(window)) - len(executions(parts)) < len(truth(window)) / 10
 
 
@@ -88,7 +90,7 @@ def test_lines_that_are_skipped_are_counted():
 def test_exported_logs_come_event_by_event(misbehaviour):
     """An event is an entry or a banner; pages may be empty and go on."""
     with endpoint(*misbehaviour, now=NOW) as aws:
-        parts = list(log_export.fetch_exported(clients(aws), cluster="shop", instance=NAME, window=HOURS))
+        parts = list(log_export.fetch_exported(clients(aws)["logs"], "shop", Log(NAME, HOURS)))
     assert same(parts)
     assert parts[-1].note.startswith("from CloudWatch Logs: ")
     assert parts[-1].lost == 0
@@ -116,9 +118,9 @@ def test_a_rotated_file_bears_its_hour(name, current):
     assert LogFile(name, NOW, 1).is_current is current
 
 
-def planned(instance: Instance, window: Window, exported: tuple[str, ...] = ()) -> list[log_export.Chunk]:
-    coverage = pd.DataFrame(columns=["time", "end", "source", "instance", "received"])
-    return log_export.chunks(Topology("shop", "", (), "", (instance,)), exported, coverage, window, NOW)
+def planned(instance: Instance, window: Window, exported: tuple[str, ...] = ()) -> list[Chunk]:
+    have = Have(pd.DataFrame(columns=["time", "end", "source", "instance", "received"]))
+    return log_export.chunks(Topology("shop", "", (), "", (instance,), exported=exported), have, window, NOW)
 
 
 def test_exported_logs_go_before_files():
@@ -127,21 +129,21 @@ def test_exported_logs_go_before_files():
     assert {chunk.service for chunk in planned(Instance(NAME), week, (NAME,))} == {"logs"}
     gone, files = planned(Instance(NAME), week)
     assert (gone.calls, files.service, f"{files.window.start:%d %H:%M}") == (0, "rds", "08 20:30")
-    assert "RDS keeps slow-log files for 24 hours" in next(iter(gone.bring({}))).note
+    assert "RDS keeps slow-log files for 24 hours" in next(iter(fetch_chunk(gone, Context({})))).note
 
 
 @pytest.mark.parametrize(
     ("parameters", "said"),
     [
-        ({"slow_query_log": "0"}, "The slow log is off for shop-3: set slow_query_log = 1"),
-        ({"log_output": "TABLE"}, "The slow log of shop-3 goes to TABLE: set log_output = FILE"),
+        ({"slow_query_log": "0"}, "The slow log of shop-3 is off: set slow_query_log = 1"),
+        ({"log_output": "TABLE"}, "The slow log of shop-3 is written to TABLE: set log_output = FILE"),
     ],
 )
 def test_a_log_that_is_not_written_says_how_to_get_it(parameters, said):
     """One line with the parameter."""
     [only] = planned(Instance(NAME, parameters=parameters), HOURS)
     with pytest.raises(NotEnabled, match=said):
-        list(only.bring({}))
+        list(fetch_chunk(only, Context({})))
 
 
 def test_a_group_that_does_not_exist_is_none():

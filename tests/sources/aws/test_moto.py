@@ -16,8 +16,13 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from aurora_analysis import Window
+from aurora_analysis.fetch.chunks import Chunk, Context
 from aurora_analysis.sources.aws import cloudwatch, enhanced_monitoring, log_export
 from aurora_analysis.sources.aws import rds as topology
+from aurora_analysis.sources.aws.cloudwatch import MetricArguments
+from aurora_analysis.sources.aws.enhanced_monitoring import DocumentArguments
+from aurora_analysis.sources.aws.log_export import Log
+from aurora_analysis.sources.aws.rds import Instance, Topology
 
 MINUTES = Window("2026-11-09T00:00", "2026-11-09T00:10")
 NAMES = ("shop-1", "shop-2")
@@ -84,7 +89,7 @@ def test_events_are_told(clients, cluster):
     """moto tells when an instance was made, by its own clock."""
     found = topology.parse(cluster, clients["rds"].describe_db_instances()["DBInstances"], [])
     ever = Window("2020-01-01", "2100-01-01")
-    told = topology.events(topology.fetch_events(clients["rds"], found, ever), ever)
+    told = topology.events(topology.request_events(clients["rds"], found, ever), ever)
     assert set(told["instance"].dropna()) == set(NAMES)
     assert set(told["category"]) >= {"creation"}
 
@@ -102,7 +107,10 @@ def test_metrics_come_back(clients):
         for minute in range(10)
     ]
     clients["cloudwatch"].put_metric_data(Namespace="AWS/RDS", MetricData=put)
-    parts = cloudwatch.fetch(clients, cluster="shop", names=NAMES, window=MINUTES, period_s=60)
+    chunk = Chunk(
+        "cloudwatch", "cloudwatch", None, MINUTES, MetricArguments("shop", "aurora-mysql", NAMES, 60)
+    )
+    parts = cloudwatch.fetch(chunk, Context(clients))
     frame = next(part.frame for part in parts if part.frame is not None)
     found = frame.pivot_table(index="time", columns="instance", values="value", observed=True)
     assert found["shop-1"].tolist() == [10.0 + minute for minute in range(10)]
@@ -123,7 +131,8 @@ def test_the_writer_is_seen_by_what_only_a_writer_emits(clients):
         for name, metric in zip(NAMES, ("AuroraReplicaLagMaximum", "AuroraReplicaLag"))
     ]
     clients["cloudwatch"].put_metric_data(Namespace="AWS/RDS", MetricData=put)
-    seen = cloudwatch.presence(clients["cloudwatch"], NAMES, MINUTES, MINUTES.end)
+    shop = Topology("shop", "", (), "", tuple(Instance(name) for name in NAMES))
+    seen = cloudwatch.presence(clients["cloudwatch"], shop, MINUTES, MINUTES.end)
     assert dict(zip(seen["instance"], seen["writer"])) == {"shop-1": True, "shop-2": False}
 
 
@@ -147,7 +156,7 @@ def test_an_exported_slow_log_is_read(clients, today):
     """Events of one stream are one log; a group that is not there is no error."""
     messages = [ENTRY.format(minute=minute) for minute in range(5)]
     put_events(clients["logs"], log_export.group("shop"), "shop-1", messages)
-    parts = list(log_export.fetch_exported(clients, cluster="shop", instance="shop-1", window=MINUTES))
+    parts = list(log_export.fetch_exported(clients["logs"], "shop", Log("shop-1", MINUTES)))
     rows = next(part.frame for part in parts if part.table == "slow_queries" and part.frame is not None)
     assert rows["ended_at"].dt.minute.tolist() == [0, 1, 2, 3, 4]
     assert rows["digest"].nunique() == 1
@@ -163,8 +172,8 @@ def test_enhanced_monitoring_is_read(clients, today):
         for minute in range(4)
     ]
     put_events(clients["logs"], "RDSOSMetrics", "db-A", [*documents, "{"])
-    one = topology.Instance("shop-1", "db-A", monitoring_interval_s=60)
-    parts = enhanced_monitoring.fetch(clients, instance=one, window=MINUTES, expected=10.0)
+    chunk = Chunk("enhanced monitoring", "logs", "shop-1", MINUTES, DocumentArguments("db-A", 60, 10.0))
+    parts = enhanced_monitoring.fetch(chunk, Context(clients))
     cpu = parts[0].frame.query("name == 'os_cpu'")
     assert cpu["value"].tolist() == [10.0, 11.0, 12.0, 13.0]
     assert [parts[0].received, parts[0].lost] == [4, 1]

@@ -12,9 +12,15 @@ from fetching import clients
 
 from aurora_analysis import Window
 from aurora_analysis.engines.mysql import fingerprint
+from aurora_analysis.engines.mysql.digests import Digests
+from aurora_analysis.engines.mysql.metrics import STATEMENT_STATISTICS
 from aurora_analysis.errors import NotEnabled
+from aurora_analysis.fetch.chunks import Chunk, Context, Have, Part
+from aurora_analysis.fetch.run import fetch_chunk
 from aurora_analysis.sources.aws import performance_insights as pi
-from aurora_analysis.sources.aws.performance_insights import Digests, Line, Offered, Source
+from aurora_analysis.sources.aws import performance_insights_series as series
+from aurora_analysis.sources.aws.performance_insights import LoadArguments
+from aurora_analysis.sources.aws.performance_insights_series import Offer, Series
 from aurora_analysis.sources.aws.rds import Instance, Topology
 
 DAY = Window("2026-11-09", "2026-11-10")
@@ -22,19 +28,19 @@ HOUR = Window("2026-11-09T00:00", "2026-11-09T01:00")
 NOW = datetime(2026, 11, 10, 2, tzinfo=UTC)
 
 
-def line(member: dict[str, str], *values: float | None, metric: str = pi.LOAD) -> Line:
+def line(member: dict[str, str], *values: float | None, metric: str = series.LOAD) -> Series:
     """A series of minutes from midnight."""
     seconds = DAY.start.timestamp() + 60.0 * np.arange(len(values))
-    return Line(metric, member, seconds, np.array(values, dtype=float))
+    return Series(metric, member, seconds, np.array(values, dtype=float))
 
 
 def wait(name: str) -> dict[str, str]:
     return {"db.wait_event.name": name, "db.wait_event.type": name.split("/")[0]}
 
 
-def load(*lines: Line, digests: Digests | None = None) -> dict[tuple[str, str], list[float]]:
+def load(*lines: Series, digests: Digests | None = None) -> dict[tuple[str, str], list[float]]:
     """(dimension, member) → active sessions by minute."""
-    frame = pi.parse_load([lines], digests or Digests())
+    frame = series.db_load([lines], digests or Digests())
     groups = frame.groupby(["dimension", "member"], observed=True)["active_sessions"]
     return {(str(key[0]), str(key[1])): values.tolist() for key, values in groups}  # type: ignore[index]
 
@@ -49,7 +55,7 @@ def test_a_page_is_read():
             }
         ]
     }
-    [found] = pi.lines(page)
+    [found] = series.parse(page)
     assert found.member == wait("CPU")
     assert found.seconds.tolist() == [1540774800.0, 1540774860.0]
     assert found.numbers[0] == 1.69
@@ -67,7 +73,7 @@ def test_wait_names_lose_the_prefix_that_the_manual_drops():
     assert set(found) == {("wait_event", "io/aurora_redo_log_flush"), ("wait_event", "cpu")}
 
 
-def users(count: int, each: float) -> list[Line]:
+def users(count: int, each: float) -> list[Series]:
     return [line({"db.user.name": f"u{n:02}"}, each) for n in range(count)]
 
 
@@ -112,32 +118,32 @@ def test_a_statement_without_text_keeps_the_services_id():
     assert load(line({}, 1), line(sql("A"), 1)) == {("sql", "pi:A"): [1.0]}
 
 
-OFFERED = Offered(
+OFFER = Offer(
     (
         "db.SQL.Innodb_rows_read",
         "db.Users.Threads_running",
         "os.cpuUtilization.total",
-        *(f"db.sql_tokenized.stats.{end}" for end in pi.STATISTICS),
+        *(f"db.sql_tokenized.stats.{end}" for end in STATEMENT_STATISTICS),
     )
 )
 
 
 def test_counters_are_found_by_the_services_own_spelling():
     """The list decides how a counter is written, and whether there is one."""
-    assert pi.counter_queries(OFFERED) == [
+    assert pi.counter_queries(OFFER) == [
         {"Metric": "db.SQL.Innodb_rows_read.avg"},
         {"Metric": "db.Users.Threads_running.avg"},
     ]
-    found = pi.parse_counters([line({}, 5, None, metric="db.SQL.Innodb_rows_read.avg")], OFFERED)
+    found = series.metrics([line({}, 5, None, metric="db.SQL.Innodb_rows_read.avg")], OFFER)
     assert found[["name", "value"]].to_numpy().tolist() == [["rows_read", 5.0]]
 
 
-def statistics(*lines: Line, digests: Digests) -> list[object]:
-    frame = pi.parse_statistics(lines, OFFERED, digests)
+def statistics(*lines: Series, digests: Digests) -> list[object]:
+    frame = series.statement_metrics(lines, OFFER, digests)
     return frame[["calls", "mean_latency_ms", "rows_examined"]].to_numpy().tolist()
 
 
-def stat(pi_id: str, end: str, value: float) -> Line:
+def stat(pi_id: str, end: str, value: float) -> Series:
     return line(sql(pi_id), value, metric=f"db.sql_tokenized.stats.{end}.avg")
 
 
@@ -175,17 +181,16 @@ def topology(**more: object) -> Topology:
     return Topology("shop", "", (), "", (Instance(**one),))  # type: ignore[arg-type]
 
 
-def planned(window: Window, **more: object) -> list[pi.Chunk]:
-    coverage = pd.DataFrame(columns=["time", "end", "source", "instance", "received"])
-    statements = pd.DataFrame(columns=["digest", "fingerprint", "join_key", "pi_id"])
-    return pi.chunks(topology(**more), statements, coverage, window, NOW)
+def planned(window: Window, **more: object) -> list[Chunk]:
+    have = Have(pd.DataFrame(columns=["time", "end", "source", "instance", "received"]))
+    return pi.chunks(topology(**more), have, window, NOW)
 
 
 def test_what_is_no_longer_kept_is_said_and_not_asked():
     """Of ten days, seven are kept: the rest is one chunk without a call, whose coverage says so."""
     first, *days = planned(Window("2026-10-31", "2026-11-10"))
     assert (first.calls, f"{first.window.end:%d %H:%M}") == (0, "03 02:05")
-    [part] = first.bring({})
+    [part] = fetch_chunk(first, Context({}))
     assert (part.received, part.note) == (0, "beyond the 7 days that Performance Insights keeps")
     assert len(days) == 7
     assert all(day.calls > 0 for day in days)
@@ -195,7 +200,7 @@ def test_what_is_off_says_how_to_turn_it_on():
     """One line with the instance and the next step."""
     [only] = planned(DAY, pi_retention_days=0)
     with pytest.raises(NotEnabled, match="Performance Insights is off for a: turn it on"):
-        only.bring({})
+        fetch_chunk(only, Context({}))
 
 
 def test_an_instance_that_is_gone_is_asked_where_its_id_is_known():
@@ -204,7 +209,7 @@ def test_an_instance_that_is_gone_is_asked_where_its_id_is_known():
     with pytest.raises(
         NotEnabled, match="a is no longer in the cluster, and the store does not know its resource id"
     ):
-        planned(DAY, gone=True, resource_id="")[0].bring({})
+        fetch_chunk(planned(DAY, gone=True, resource_id="")[0], Context({}))
 
 
 # Against the endpoint: one instance, 30 statements that swap ranks at noon
@@ -248,18 +253,22 @@ def endpoint(*misbehaving: str, load: pd.DataFrame, statements: pd.DataFrame) ->
     return Endpoint(Cluster("shop", frames), NOW, misbehaving=misbehaving)
 
 
-def fetched(aws: Endpoint, window: Window = DAY) -> tuple[pd.DataFrame, list[pi.Part]]:
+def chunk(window: Window) -> Chunk:
+    return Chunk(pi.SOURCE, "pi", "a", window, LoadArguments("db-A", "aurora-mysql"))
+
+
+def fetched(aws: Endpoint, window: Window = DAY) -> tuple[pd.DataFrame, list[Part]]:
     """The load by statement, named by its table t00, t01, …, minute by minute; and all parts."""
-    source = Source("db-A", Digests())
-    parts = list(pi.fetch(clients(aws), source=source, instance="a", window=window))
-    named = {digest: text.split("from ")[1][:3] for digest, text in source.digests.by_id.values()}
+    context = Context(clients(aws))
+    parts = pi.fetch(chunk(window), context)
+    named = {digest: text.split("from ")[1][:3] for digest, text in context.digests.by_id.values()}
     rows = parts[0].frame.query("dimension == 'sql'")
     rows = rows.assign(member=rows["member"].astype("str").replace(named))
     return rows.pivot(index="time", columns="member", values="active_sessions"), parts
 
 
 @pytest.fixture(scope="module")
-def swapped() -> tuple[pd.DataFrame, list[pi.Part]]:
+def swapped() -> tuple[pd.DataFrame, list[Part]]:
     """A day in which the last five of 30 become the first at noon."""
     forward = range(30)
     with endpoint(load=busy(forward, forward[::-1]), statements=texts(30)) as aws:
@@ -334,7 +343,7 @@ def test_a_policy_that_hides_sql_hides_nothing_else():
         [busy(range(3), range(3)), busy(range(1), range(1)).assign(dimension="user", member="app")]
     )
     with endpoint("hides_sql", load=load, statements=texts(3)) as aws:
-        parts = list(pi.fetch(clients(aws), source=Source("db-A", Digests()), instance="a", window=HOUR))
+        parts = pi.fetch(chunk(HOUR), Context(clients(aws)))
     assert set(parts[0].frame["dimension"]) == {"user"}
     assert parts[0].note == "not permitted or not offered: db load by sql"
     assert str(parts[1].frame["first_seen"].dtype) == "datetime64[us, UTC]", "the store takes no other times"

@@ -1,0 +1,101 @@
+"""CloudWatch and Performance Insights names of Aurora MySQL's metrics, and our names for them.
+
+https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/Aurora.AuroraMonitoring.Metrics.html
+https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/USER_PerfInsights_Counters.html
+"""
+
+from __future__ import annotations
+
+import re
+
+from aurora_analysis.engines.vendor_metric import StatementStatistic, VendorMetric
+
+# CloudWatch
+
+INSTANCE_METRICS = {
+    "RollbackSegmentHistoryListLength": VendorMetric("history_list_length"),
+    "PurgeBoundary": VendorMetric("purge_boundary"),
+    "PurgeFinishedPoint": VendorMetric("purge_finished"),
+    "TruncateFinishedPoint": VendorMetric("undo_truncated"),
+    "TransactionAgeMaximum": VendorMetric("oldest_transaction_age", 1.0, ("Maximum",)),
+    "ActiveTransactions": VendorMetric("active_transactions"),
+    "BlockedTransactions": VendorMetric("blocked_transactions"),
+    "CommitLatency": VendorMetric("commit_latency"),
+    "CommitThroughput": VendorMetric("commit_throughput"),
+    "DMLLatency": VendorMetric("dml_latency"),
+    "DMLThroughput": VendorMetric("dml_throughput"),
+    "InsertLatency": VendorMetric("insert_latency"),
+    "UpdateLatency": VendorMetric("update_latency"),
+    "DeleteLatency": VendorMetric("delete_latency"),
+    "SelectLatency": VendorMetric("select_latency"),
+    "SelectThroughput": VendorMetric("select_throughput"),
+    "DDLLatency": VendorMetric("ddl_latency"),
+    "Queries": VendorMetric("query_throughput"),
+    "RowLockTime": VendorMetric("row_lock_time"),
+    "Deadlocks": VendorMetric("deadlocks"),
+    "BufferCacheHitRatio": VendorMetric("buffer_cache_hit_ratio"),
+    "DatabaseConnections": VendorMetric("connections"),
+    "CPUUtilization": VendorMetric("cpu_utilization"),
+    "FreeableMemory": VendorMetric("freeable_memory"),
+    "EngineUptime": VendorMetric("uptime"),
+    "StorageNetworkThroughput": VendorMetric("storage_throughput"),
+    "NetworkTransmitThroughput": VendorMetric("network_transmit"),
+    "AuroraReplicaLag": VendorMetric("replica_lag"),
+    "AuroraReplicaLagMaximum": VendorMetric("replica_lag_maximum"),
+    "DBLoad": VendorMetric("db_load"),
+}
+"""CloudWatch's metrics of an instance. A metric that CloudWatch does not publish stays absent."""
+
+CLUSTER_METRICS = {
+    "VolumeReadIOPs": VendorMetric("volume_reads", 1.0, ("Sum",)),
+    "VolumeWriteIOPs": VendorMetric("volume_writes", 1.0, ("Sum",)),
+    "VolumeBytesUsed": VendorMetric("volume_bytes"),
+}
+"""CloudWatch's metrics of the cluster's shared volume, published every five minutes."""
+
+WRITER_METRIC = "AuroraReplicaLagMaximum"
+"""Only the writer publishes this metric."""
+
+READER_METRIC = "AuroraReplicaLag"
+"""Only readers publish this metric."""
+
+PUBLISHED_SINCE = {
+    "PurgeBoundary": {2: (2, 11), 3: (3, 8)},
+    "TransactionAgeMaximum": {3: (3, 8)},
+}
+"""Writer metric → major version of Aurora MySQL → the first version that publishes it."""
+
+
+def aurora_version(text: str) -> tuple[int, int] | None:
+    """Return Aurora MySQL's own version (major, minor), or None if the text has none.
+
+    >>> aurora_version("8.0.mysql_aurora.3.08.1")
+    (3, 8)
+    """
+    found = re.search(r"aurora\.(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+# Performance Insights
+
+STATEMENT_STATISTICS = {
+    "count_star_per_sec": StatementStatistic("calls", 60.0),
+    "sum_timer_wait_per_call": StatementStatistic("mean_latency_ms"),
+    "sum_rows_examined_per_sec": StatementStatistic("rows_examined", 60.0),
+    "sum_rows_sent_per_sec": StatementStatistic("rows_sent", 60.0),
+}
+"""Last part of a statistic's name → our column. A rate per second becomes the total of a period of 60 s."""
+
+COUNTERS = {
+    "db.sql.innodb_rows_read": "rows_read",
+    "db.sql.innodb_rows_changed": "rows_changed",
+    "db.sql.slow_queries": "slow_query_throughput",
+    "db.users.threads_running": "threads_running",
+    "db.cache.innodb_buffer_pool_reads": "buffer_pool_reads",
+    "db.locks.innodb_row_lock_waits": "row_lock_waits",
+    "db.temp.created_tmp_disk_tables": "temporary_disk_tables",
+}
+"""Performance Insights counter in lower case → our metric. CloudWatch has none of these counters.
+
+Requests use the service's own spelling, which its list of available metrics gives.
+"""

@@ -1,0 +1,235 @@
+"""Performance Insights' answers as series, and series as rows of our tables. No request is made here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from aurora_analysis import engines
+from aurora_analysis.engines.mysql import fingerprint
+from aurora_analysis.engines.mysql.digests import Digests
+from aurora_analysis.engines.vendor_metric import StatementStatistic
+from aurora_analysis.sources.aws.frames import repeated, times
+
+PERIOD_S = 60
+
+LIMIT = 25
+"""Maximum number of members of a dimension, and of entries of a page, that the service returns."""
+
+OTHER = "(other)"
+"""The member that stands for all members that an answer does not list."""
+
+UNKNOWN = "(unknown)"
+
+LOAD = "db.load.avg"
+
+DIMENSIONS = {
+    "sql": ("db.sql_tokenized", "db.sql_tokenized.id"),
+    "user": ("db.user", "db.user.name"),
+    "host": ("db.host", "db.host.name"),
+    "wait_event": ("db.wait_event", "db.wait_event.name"),
+    "database": ("db", "db.name"),
+}
+"""Our dimension → the service's group, and the dimension in the group that names a member."""
+
+SQL_GROUP, SQL_ID = DIMENSIONS["sql"]
+SQL_TEXT = f"{SQL_GROUP}.statement"
+
+
+class Series(NamedTuple):
+    """One series of an answer.
+
+    Attributes
+    ----------
+    metric : str
+        The service's name of the metric.
+    member : mapping
+        The dimensions of the member; empty for the total.
+    seconds : array
+        Start of each point's period [s since 1970].
+    numbers : array
+        Value of each point; NaN if the point has no value.
+    """
+
+    metric: str
+    member: Mapping[str, str]
+    seconds: npt.NDArray[np.float64]
+    numbers: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What the service offers for an instance: names of metrics, and dimensions that the caller may request."""
+
+    metrics: tuple[str, ...] = ()
+    dimensions: tuple[str, ...] = tuple(DIMENSIONS)
+    notes: tuple[str, ...] = ()
+    engine: str = "aurora-mysql"
+
+    def statistics(self) -> dict[str, StatementStatistic]:
+        """Map the service's name of each statement statistic on offer to our column."""
+        known = engines.module(self.engine, "metrics").STATEMENT_STATISTICS
+        columns = {f"{SQL_GROUP}.stats.{end}".lower(): column for end, column in known.items()}
+        return {name: columns[name.lower()] for name in self.metrics if name.lower() in columns}
+
+    def counters(self) -> dict[str, str]:
+        """Map the service's name of each counter on offer to our name."""
+        known = engines.module(self.engine, "metrics").COUNTERS
+        return {name: known[name.lower()] for name in self.metrics if name.lower() in known}
+
+    def absent_counters(self) -> list[str]:
+        """List our names of the counters that the service does not offer."""
+        known = engines.module(self.engine, "metrics").COUNTERS
+        return sorted(set(known.values()) - set(self.counters().values()))
+
+
+def parse(page: Mapping[str, Any]) -> list[Series]:
+    """Read the series of one page of GetResourceMetrics."""
+    return [
+        Series(
+            entry["Key"]["Metric"],
+            entry["Key"].get("Dimensions") or {},
+            np.asarray(seconds([point["Timestamp"] for point in entry["DataPoints"]]), dtype=float),
+            np.array([_value(point) for point in entry["DataPoints"]], dtype=float),
+        )
+        for entry in page.get("MetricList", [])
+    ]
+
+
+def _value(point: Mapping[str, Any]) -> float:
+    """Return NaN for an empty bucket: missing is not zero."""
+    value = point.get("Value")
+    return float("nan") if value is None else value
+
+
+def seconds(moments: Sequence[float | datetime]) -> list[float]:
+    """Convert times of an answer to seconds since 1970."""
+    return [each if isinstance(each, int | float) else each.timestamp() for each in moments]
+
+
+def member_name(dimension: str, member: Mapping[str, str], digests: Digests) -> str:
+    """Return our name of a member: a digest, or the service's name without the prefix `wait/`, as its manual has it."""
+    word = member[DIMENSIONS[dimension][1]]
+    if dimension == "sql":
+        return digests.digest(word)
+    if dimension == "wait_event":
+        return "cpu" if word == "CPU" else word.removeprefix("wait/")
+    return word or UNKNOWN
+
+
+def total_load(answer: Sequence[Series]) -> Series | None:
+    """Return the series of the total load of an answer."""
+    return next((series for series in answer if not series.member and series.metric == LOAD), None)
+
+
+def minutes_with_a_total(answer: Sequence[Series]) -> int:
+    """Count the minutes for which an answer has the total load."""
+    total = total_load(answer)
+    return 0 if total is None else int(np.isfinite(total.numbers).sum())
+
+
+def db_load(answers: Iterable[Sequence[Series]], digests: Digests) -> pd.DataFrame:
+    """Convert answers to rows of table `db_load`. In each answer, `(other)` is the total minus all listed members."""
+    named = [(label, series) for answer in answers for label, series in _named(answer, digests)]
+    return _long(named, ("dimension", "member"), "active_sessions").assign(period_s=float(PERIOD_S))
+
+
+def _named(answer: Sequence[Series], digests: Digests) -> Iterator[tuple[tuple[str, str], Series]]:
+    """Yield the dimension and our name of every listed member, and `(other)` of each dimension that is full."""
+    total = total_load(answer)
+    for dimension, (_, key) in DIMENSIONS.items():
+        listed = [series for series in answer if key in series.member]
+        yield from (((dimension, member_name(dimension, each.member, digests)), each) for each in listed)
+        if total is not None and len(listed) >= LIMIT:
+            yield (dimension, OTHER), _other(total, listed)
+
+
+def _other(total: Series, listed: Sequence[Series]) -> Series:
+    """Subtract the listed members from the total; rounding of averages must not make the rest negative."""
+    left = total.numbers.copy()
+    for each in listed:
+        _, here, there = np.intersect1d(total.seconds, each.seconds, assume_unique=True, return_indices=True)
+        left[here] -= np.nan_to_num(each.numbers[there])
+    return total._replace(numbers=left.clip(min=0.0))
+
+
+def _long(named: Sequence[tuple[tuple[str, ...], Series]], labels: Sequence[str], value: str) -> pd.DataFrame:
+    """Make a row for each point with a value. Series of the same name add up."""
+    counts = [len(series.seconds) for _, series in named]
+    frame = pd.DataFrame(
+        {
+            "time": times(_joined([series.seconds for _, series in named])),
+            **{label: repeated([name[n] for name, _ in named], counts) for n, label in enumerate(labels)},
+            value: _joined([series.numbers for _, series in named]),
+        }
+    )
+    frame = frame[frame[value].notna()]
+    keys = ["time", *labels]
+    if frame.duplicated(keys).any():
+        frame = frame.groupby(keys, observed=True, as_index=False).sum()
+    return frame
+
+
+def _joined(parts: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def statement_metrics(found: Sequence[Series], offer: Offer, digests: Digests) -> pd.DataFrame:
+    """Convert series of statement statistics to rows of table `statement_metrics`."""
+    found = [series for series in found if SQL_ID in series.member]
+    ids = sorted({series.member[SQL_ID] for series in found})
+    moments = np.unique(_joined([series.seconds for series in found]))
+    columns = engines.module(offer.engine, "metrics").STATEMENT_STATISTICS.values()
+    table = {column: np.full((len(ids), len(moments)), np.nan) for column, _ in columns}
+    known, row = offer.statistics(), {pi_id: n for n, pi_id in enumerate(ids)}
+    for series in found:
+        column, factor = known[series.metric.removesuffix(".avg")]
+        at = np.searchsorted(moments, series.seconds)
+        table[column][row[series.member[SQL_ID]], at] = series.numbers * factor
+    which, when = np.nonzero(~np.isnan(list(table.values())).all(axis=0))
+    names = repeated([digests.digest(pi_id) for pi_id in ids], np.bincount(which, minlength=len(ids)))
+    keys = {"time": times(moments[when]), "digest": names}
+    wide = pd.DataFrame(keys | {column: values[which, when] for column, values in table.items()})
+    return _by_digest(wide).assign(period_s=float(PERIOD_S))
+
+
+def _by_digest(wide: pd.DataFrame) -> pd.DataFrame:
+    """Merge statements of one digest: totals add up, and the latency is weighted by calls."""
+    if not wide.duplicated(["time", "digest"]).any():
+        return wide
+    weighted = wide.assign(mean_latency_ms=wide["mean_latency_ms"] * wide["calls"])
+    summed = weighted.groupby(["time", "digest"], observed=True).sum(min_count=1).reset_index()
+    return summed.assign(mean_latency_ms=summed["mean_latency_ms"] / summed["calls"])
+
+
+def metrics(found: Sequence[Series], offer: Offer) -> pd.DataFrame:
+    """Convert series of counters to rows of table `metrics`."""
+    names = offer.counters()
+    named = [((names[series.metric.removesuffix(".avg")],), series) for series in found]
+    return _long(named, ("name",), "value").assign(period_s=float(PERIOD_S), statistic="average")
+
+
+def statements(load: pd.DataFrame, digests: Digests) -> pd.DataFrame:
+    """Return rows of table `statements` for the digests with load. The text is a fingerprint, without literals."""
+    busy = load[(load["dimension"] == "sql") & (load["active_sessions"] > 0) & (load["member"] != OTHER)]
+    spans = busy.assign(member=busy["member"].astype("str")).groupby("member")["time"].agg(["min", "max"])
+    known = {digest: (pi_id, text) for pi_id, (digest, text) in dict(digests.by_id).items()}
+    spans = spans[spans.index.isin(list(known))]
+    texts = [known[digest][1] for digest in spans.index]
+    return pd.DataFrame(
+        {
+            "digest": spans.index.to_numpy(),
+            "fingerprint": texts,
+            "join_key": [fingerprint.join_key(text) for text in texts],
+            "pi_id": [known[digest][0] for digest in spans.index],
+            "kind": [fingerprint.kind(text) for text in texts],
+            "first_seen": spans["min"].array,
+            "last_seen": spans["max"].array,
+        }
+    )

@@ -1,0 +1,87 @@
+"""A run of chunks: a failure stays with its chunk, and a refused request is not repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from botocore.exceptions import ClientError
+
+from aurora_analysis import Store, Window, executors
+from aurora_analysis.fetch import plan, run
+from aurora_analysis.fetch.chunks import Chunk, Context, Part, by_day
+from aurora_analysis.fetch.run import Outcome, Target
+
+DAY = Window("2026-11-09", "2026-11-10")
+NOW = datetime(2026, 11, 12, tzinfo=UTC)
+
+
+def refused(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "User x is not authorized"}}, "GetResourceMetrics")
+
+
+def history(window: Window) -> pd.DataFrame:
+    times = pd.date_range(window.start, window.end, freq="h", inclusive="left", unit="us")
+    return pd.DataFrame(
+        {"time": times, "period_s": 3600.0, "name": "connections", "statistic": "average", "value": 1.0}
+    )
+
+
+def chunk(fetch: Callable[[], object], instance: str = "a", window: Window = DAY) -> Chunk:
+    """A chunk of a source whose `fetch` calls the arguments."""
+    return Chunk("s", "pi", instance, window, fetch, 1)
+
+
+@pytest.fixture(autouse=True)
+def source(monkeypatch):
+    """The source s, which fetches whatever its chunk's arguments return."""
+    monkeypatch.setitem(plan.SOURCES, "s", SimpleNamespace(fetch=lambda chunk, context: chunk.arguments()))
+
+
+def finished(store: Store, *chunks: Chunk, now: datetime = NOW, threads: int = 2) -> list[Outcome]:
+    with executors.threads({"pi": threads}) as pools:
+        return run.run(chunks, Context({}), Target(store, "shop", now), pools)
+
+
+def test_one_chunks_failure_is_not_anothers(tmp_path):
+    """A refusal, an unreadable answer and a whole chunk: the whole one is there, the others say why not."""
+
+    def denied():
+        raise refused("NotAuthorizedException")
+
+    def strange():
+        return [{}["Keys"]]
+
+    def whole():
+        return [Part("metrics", history(DAY), 24, 24, unit="hours", instance="c")]
+
+    store = Store(tmp_path)
+    finished(store, chunk(denied, "a"), chunk(strange, "b"), chunk(whole, "c"))
+    coverage = store.coverage(DAY, cluster="shop").set_index("instance")
+    assert coverage["received"].isna().to_dict() == {"a": True, "b": True, "c": False}
+    assert (
+        coverage.loc["a", "note"]
+        == "GetResourceMetrics is not permitted: allow it as deploy/iam-policy.json does."
+    )
+    assert "could not be read (KeyError: 'Keys')" in coverage.loc["b", "note"]
+    assert len(store.read("metrics", DAY, cluster="shop")) == 24
+
+
+def test_what_is_refused_is_not_requests_again(tmp_path):
+    """The first refusal of a source's instance speaks for its other chunks; bad credentials for all."""
+    requests = []
+
+    def expired():
+        requests.append(1)
+        raise refused("ExpiredTokenException")
+
+    days = by_day([Window("2026-11-01", "2026-11-08")])
+    planned = [chunk(expired, f"db-{day.start:%d}", window=day) for day in days]
+    outcomes = finished(Store(tmp_path), *planned, threads=1)
+    assert len(requests) == 1
+    assert {outcome.failure for outcome in outcomes} == {
+        "The credentials are not valid (ExpiredTokenException): renew them, then rerun the command."
+    }

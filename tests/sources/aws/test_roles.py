@@ -1,0 +1,129 @@
+"""Who was the writer when: from events, from CloudWatch, and from RDS's present state."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pandas as pd
+import pytest
+
+from aurora_analysis import Window
+from aurora_analysis.sources.aws import roles
+from aurora_analysis.sources.aws.rds import Instance, Topology
+from aurora_analysis.sources.aws.roles import Change
+
+WINDOW = Window("2026-11-01", "2026-11-15")
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+SINCE = datetime(2026, 11, 6, tzinfo=UTC)
+"""RDS remembers 14 days before now."""
+
+
+def at(day: int, hour: int = 0, minute: int = 0) -> datetime:
+    return datetime(2026, 11, day, hour, minute, tzinfo=UTC)
+
+
+def writers(
+    told: list[Change], seen: list[Change], now: str, window: Window = WINDOW
+) -> list[tuple[int, str | None]]:
+    """The day of each change, and the writer from then on."""
+    changes = roles.writers(told, seen, Change(NOW, now), window, SINCE)
+    return [(change.time.day, change.writer) for change in changes]
+
+
+def test_without_a_failover_the_writer_of_now_always_was():
+    """Nothing told since RDS remembers: whoever writes now wrote then; before that, whom CloudWatch saw."""
+    assert writers([], [Change(at(1), "a")], "a") == [(1, "a")]
+
+
+def test_a_failover_after_the_window_is_undone():
+    """b writes now since the 18th: in the window it was whom CloudWatch saw."""
+    assert writers([Change(at(18), "b")], [Change(at(1), "a")], "b") == [(1, "a")]
+
+
+def test_a_failover_in_the_window_changes_the_writer():
+    """From the 10th on it is b; who was before, CloudWatch tells; between started and completed nobody is."""
+    told = [Change(at(10), None), Change(at(10, 0, 1), "b")]
+    assert writers(told, [Change(at(1), "a"), Change(at(10), "b")], "b") == [(1, "a"), (10, None), (10, "b")]
+
+
+def test_beyond_the_events_cloudwatch_tells_alone():
+    """Failovers of the 2nd and the 4th were before RDS remembers; a is the writer again since."""
+    seen = [Change(at(1), "a"), Change(at(2), "b"), Change(at(4), "a")]
+    assert writers([], seen, "a") == [(1, "a"), (2, "b"), (4, "a")]
+
+
+def test_where_nothing_tells_nobody_is_the_writer():
+    """A failover is told, but who wrote before it is not: unknown, not guessed."""
+    assert writers([Change(at(10), "b")], [], "b") == [(1, None), (10, "b")]
+
+
+def test_two_failovers_need_no_cloudwatch_in_between():
+    """After a told failover the writer is known, without any sight of it."""
+    assert writers([Change(at(8), "b"), Change(at(12), "a")], [], "a")[1:] == [(8, "b"), (12, "a")]
+
+
+def test_cloudwatch_sees_a_writer_by_what_only_a_writer_emits():
+    """In the hour of the failover both did: nobody is the writer in it."""
+    hours = pd.to_datetime(
+        ["2026-11-02T00:00Z", "2026-11-02T01:00Z", "2026-11-02T01:00Z", "2026-11-02T02:00Z"]
+    )
+    presence = pd.DataFrame({"time": hours, "instance": ["a", "a", "b", "b"], "writer": True})
+    reader = presence.assign(writer=False, instance="c")
+    seen = roles.writers_in_cloudwatch(pd.concat([presence, reader]))
+    assert [(change.time.hour, change.writer) for change in seen] == [(0, "a"), (1, None), (2, "b")]
+
+
+@pytest.mark.parametrize(
+    ("message", "writer"),
+    [
+        ("Completed failover to DB instance: shop-2.", "shop-2"),
+        ("Completed failover to DB instance: shop-2", "shop-2"),
+        ("Started cross AZ failover to DB instance: shop-2.", None),
+        ("Started same AZ failover to DB instance: shop-2.", None),
+        ("Promoting previous primary again: shop-1.", "shop-1"),
+    ],
+)
+def test_events_tell_failovers_by_their_text(message, writer):
+    """The API has no event ids: the text is matched, with or without its period."""
+    rows = pd.DataFrame({"time": [pd.Timestamp("2026-11-10", tz="UTC")], "message": [message]})
+    assert roles.failovers(rows) == [Change(at(10), writer)]
+
+
+def test_other_events_are_no_failover():
+    """A failed one changes nothing."""
+    message = "Cluster failover failed, check the health of your cluster instances and try again."
+    assert roles.failovers(pd.DataFrame({"time": [at(10)], "message": [message]})) == []
+
+
+CHANGES = [Change(at(1), "a"), Change(at(10), None), Change(at(10, 0, 1), "b")]
+
+
+def test_only_the_two_in_doubt_have_no_role_in_between():
+    """c was a reader all along."""
+    found = {name: roles.role_at(name, CHANGES, at(10)) for name in "abc"}
+    assert found == {"a": None, "b": None, "c": "reader"}
+    assert roles.role_at("b", CHANGES, at(11)) == "writer"
+    assert roles.role_at("a", CHANGES, at(11)) == "reader"
+
+
+def test_an_instance_has_no_role_before_it_was_made():
+    """c came on the 5th: its rows begin there."""
+    cluster = Topology(
+        "shop", "", (), "", (Instance("c", created_at=at(5)), Instance("late", created_at=at(20)))
+    )
+    frame = roles.instances(cluster, CHANGES, WINDOW)
+    assert frame[["time", "instance", "role"]].to_numpy().tolist() == [[pd.Timestamp(at(5)), "c", "reader"]]
+
+
+def test_what_is_gone_is_found_by_what_it_left():
+    """The store knows x and its resource id, a log stream tells of y, an event of z; a is still there."""
+    rows = {"time": [at(1), at(1)], "instance": ["a", "x"], "resource_id": ["db-A", "db-X"], "role": "reader"}
+    known = pd.DataFrame(rows | {"pi_retention_days": 31.0, "monitoring_interval_s": None})
+    told = [{"Message": "Completed failover to DB instance: z."}]
+    cluster = Topology("shop", "", (), "", (Instance("a"),))
+    gone = roles.former(cluster, known, told, ["a", "y"])
+    assert [(each.name, each.resource_id, each.gone) for each in gone] == [
+        ("x", "db-X", True),
+        ("y", "", True),
+        ("z", "", True),
+    ]
