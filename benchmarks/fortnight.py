@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -143,11 +144,13 @@ def _drawn(
 def _estimate(store: Store, cluster: str, window: Window, placebos: int) -> pd.DataFrame:
     """What ordinary days say, to one who does not know the draw."""
     slow = store.read("slow_queries", window, cluster=cluster, overlapping=True)
-    load = store.read("db_load", window, cluster=cluster, **exposure.ASKED)
-    seen = (store.coverage(window, cluster=cluster), store.instances(window, cluster=cluster), window)
+    load = store.read("db_load", window, cluster=cluster, **exposure.DB_LOAD)
+    instances = store.instances(window, cluster=cluster)
+    tables = exposure.Tables(slow, load, store.coverage(window, cluster=cluster), instances, window)
     on_writer = store.roles(slow, cluster=cluster, time="started_at") == "writer"
-    readers = exposure.exposure(slow[~on_writer], load, *seen, shortest_s=SHORTEST_RUN_S)
-    jobs = writer_jobs.jobs(slow[on_writer], load[:0], *seen, shortest_s=SHORTEST_RUN_S)
+    writers = replace(tables, slow_queries=slow[on_writer], db_load=load[:0])
+    readers = exposure.exposure(replace(tables, slow_queries=slow[~on_writer]), shortest_s=SHORTEST_RUN_S)
+    jobs = writer_jobs.jobs(writers, shortest_s=SHORTEST_RUN_S)
     metrics = store.metrics(verdicts.INPUTS, window, cluster=cluster)
     roles = store.writers(window, cluster=cluster)
     return verdicts.OrdinaryDays(metrics, readers, jobs, roles=roles).estimates(placebos=placebos)

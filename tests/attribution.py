@@ -98,9 +98,9 @@ def with_samples(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
     window = store.span("lab")
     held, runs = attributed(store)
     live = store.read("open_transactions", window, cluster="lab")
-    seen = workloads.seen_holding(live, instances=store.instances(window, cluster="lab"))
+    seen = workloads.live_runs(live, instances=store.instances(window, cluster="lab"))
     lasted = (seen["end"] - seen["start"]).dt.total_seconds()
-    known = workloads.with_seen(runs, seen[lasted >= SHORTEST_RUN_S])
+    known = workloads.with_live_runs(runs, seen[lasted >= SHORTEST_RUN_S])
     history = store.metric("history_list_length", window, cluster="lab")
     committed = holders.committed(store.metric("commit_throughput", window, cluster="lab"))
     return holders.attribute_oldest_view(history, committed, known), known

@@ -296,7 +296,7 @@ def _not_known(name: str, exposure: Exposure | None) -> str:
     blind = exposure.unknown[exposure.unknown["workload"] == name]
     hours = (blind["end"] - blind["start"]).dt.total_seconds().sum() / 3600
     told = f" Of {hours:,.1f} hours nobody knows whether it was open: they are left out." if hours else ""
-    untold = exposure.untold()
+    untold = exposure.unobserved()
     return told + (f" Nothing tells what ran on {', '.join(untold)}." if untold else "")
 
 

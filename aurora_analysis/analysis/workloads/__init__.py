@@ -1,27 +1,41 @@
+"""Which workloads ran, when was each open, and how well can we see them?
+
+- `rules`        names the workload of each execution, and measures exposure
+- `exposure`     decides when each workload was open: from the slow log, else from db load, else unknown
+- `writer_jobs`  finds the writer's own jobs
+"""
+
+from aurora_analysis.analysis.workloads.exposure import Exposure, Tables
 from aurora_analysis.analysis.workloads.rules import (
     COLUMNS,
     EXPOSURE_COLUMNS,
     IDLE,
+    Rules,
     exposed_hours,
     exposure_share,
     exposures,
-    fits,
-    inside,
-    named,
-    seen_holding,
-    with_seen,
+    live_runs,
+    matches_globs,
+    overlapping,
+    with_live_runs,
+    workload_names,
 )
+from aurora_analysis.analysis.workloads.writer_jobs import jobs
 
 __all__ = [
     "COLUMNS",
     "EXPOSURE_COLUMNS",
     "IDLE",
+    "Exposure",
+    "Rules",
+    "Tables",
     "exposed_hours",
     "exposure_share",
     "exposures",
-    "fits",
-    "inside",
-    "named",
-    "seen_holding",
-    "with_seen",
+    "jobs",
+    "live_runs",
+    "matches_globs",
+    "overlapping",
+    "with_live_runs",
+    "workload_names",
 ]

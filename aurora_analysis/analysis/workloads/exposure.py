@@ -1,143 +1,258 @@
-"""From where it is known when a workload was open: the slow log, else the db load, else nobody knows.
+"""Decide when each workload was open: from the slow log, else from db load, else unknown.
 
-The slow log tells of single executions. Where it is missing, Performance Insights tells how many sessions of a user,
-host, database or digest were active; of each only the busiest are listed, and what is not listed may have been open
-unless the rest of the load is next to nothing. Many short statements make as many active sessions as a long one: whose
-load was as high where the log tells that nothing of his was open, of him the load does not tell. A minute of which
-neither tells is `unknown`: it is no minute without the workload.
+The slow log records single executions. Where it is missing, Performance Insights records how many sessions of a user,
+host, database or digest were active, but lists only the busiest members; an unlisted member may have been open unless
+the rest of the load is close to zero. Db load cannot tell one long statement from many short ones; it is ignored for a
+workload whose load is equally high while its log shows nothing open. A minute that neither source covers is `unknown`,
+which is not the same as a minute without the workload.
 """
 
 from __future__ import annotations
 
 import glob
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
-from aurora_analysis.analysis import workloads
 from aurora_analysis.analysis.series import Array, Mask, seconds, stretches
+from aurora_analysis.analysis.workloads import rules as workloads
 from aurora_analysis.analysis.workloads.rules import Rules
 from aurora_analysis.window import Window
 
 Rule = Mapping[str, Sequence[str]]
 
 DIMENSIONS = {"user": "user", "host": "host", "database": "database", "digest": "sql"}
-"""What a rule may ask of the db load, which tells of one dimension at a time; `instance` may stand beside it."""
+"""Rule field → db load dimension. A rule may use one of these, because db load has one dimension per row, and
+`instance` in addition."""
 
-ASKED: dict[str, Any] = {
+DB_LOAD: dict[str, Any] = {
     "where": {"dimension": [*DIMENSIONS.values()]},
     "columns": ["period_s", "instance", "dimension", "member", "active_sessions"],
 }
-"""What is needed of `db_load`, as the store is asked for it."""
+"""Arguments with which to read the rows of db_load that this module needs."""
 
 REST = "(other)"
-"""The member that stands for all that are not listed."""
+"""The db load member that sums all unlisted members."""
 
 OPEN_SESSIONS = 0.5
-"""A workload counts as open in a period in which it had at least so many sessions active on average."""
+"""A workload counts as open in a period in which it had at least this many active sessions on average."""
 
 UNLISTED_SESSIONS = 0.1
-"""Who is not listed was not open where all of these together had fewer sessions than this."""
+"""If all unlisted members together have fewer sessions than this, an unlisted workload counts as idle."""
 
 MOSTLY = 0.5
-"""The load of a workload tells of open statements if, where the log tells as well, one was open in at least this share
-of the minutes in which the load says so."""
+"""A workload's load counts as open statements if the log, where it exists too, shows one open in at least this share of
+the minutes that the load calls open [0 to 1]."""
 
 LOST_MOST = 0.01
-"""A log that lost more than this share of its bytes does not tell that nothing ran."""
+"""A log that lost a larger share of its bytes cannot show that nothing ran [0 to 1]."""
 
 ROTATION = pd.Timedelta("24h")
-"""Files that were ingested are covered from their first entry to their last, and rotate every day at the latest: what
-is shorter between two of them was quiet."""
+"""Ingested files are covered from their first entry to their last, and rotate at least daily: a shorter hole between two
+files was quiet."""
 
 SPAN_COLUMNS = ["workload", "start", "end"]
 
 SOURCE_COLUMNS = ["instance", "reader_hours", "log", "load", "unknown"]
 
 
+class Observed(Protocol):
+    """The part of `Observations` that `Tables.read` uses."""
+
+    @property
+    def window(self) -> Window: ...
+    @property
+    def coverage(self) -> pd.DataFrame: ...
+    @property
+    def instances(self) -> pd.DataFrame: ...
+    def table(
+        self,
+        name: str,
+        *,
+        columns: Sequence[str] = (),
+        where: Mapping[str, Any] | None = None,
+        at_least: Mapping[str, float] | None = None,
+        overlapping: bool = False,
+    ) -> pd.DataFrame: ...
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of one window that exposure is computed from.
+
+    Parameters
+    ----------
+    slow_queries : DataFrame
+        Rows of slow_queries that overlap the window, with `workloads.COLUMNS`; `on_readers` and `on_writer` also need
+        `role`.
+    db_load : DataFrame
+        Rows of db_load, read with `DB_LOAD`; `on_writer` also needs `role`.
+    coverage : DataFrame
+        Rows of coverage.
+    instances : DataFrame
+        Rows of instances.
+    window : Window
+        The window.
+    """
+
+    slow_queries: pd.DataFrame
+    db_load: pd.DataFrame
+    coverage: pd.DataFrame
+    instances: pd.DataFrame
+    window: Window
+
+    @classmethod
+    def read(cls, data: Observed, *, shortest_s: float = 0.0) -> Tables:
+        """Read the tables of one window of one cluster.
+
+        Parameters
+        ----------
+        data : Observations
+            Result of `observe`.
+        shortest_s : float, default 0
+            Leave out shorter executions [s].
+
+        Returns
+        -------
+        Tables
+            The tables, with a column `role`.
+        """
+        slow_queries = data.table(
+            "slow_queries",
+            columns=workloads.COLUMNS,
+            at_least={"query_time_s": shortest_s} if shortest_s > 0 else None,
+            overlapping=True,
+        )
+        return cls(slow_queries, data.table("db_load", **DB_LOAD), data.coverage, data.instances, data.window)
+
+    def on_readers(self) -> Tables:
+        """Leave out the writer's executions; load is kept whole, because `exposure` selects each reader's minutes.
+
+        Returns
+        -------
+        Tables
+            The tables for `exposure(…, role="reader")`.
+        """
+        return replace(self, slow_queries=self.slow_queries[self.slow_queries["role"] != "writer"])
+
+    def on_writer(self) -> Tables:
+        """Keep only the writer's executions and load.
+
+        Returns
+        -------
+        Tables
+            The tables for `writer_jobs.jobs`.
+        """
+        mine = {name: getattr(self, name) for name in ("slow_queries", "db_load")}
+        return replace(self, **{name: rows[rows["role"] == "writer"] for name, rows in mine.items()})
+
+
 @dataclass(frozen=True)
 class Exposure:
-    """When each workload was open: `runs` (as `workloads.exposures`), and `unknown`, the spans of which nobody knows.
+    """When each workload was open, when that is unknown, and which source says so.
 
-    `sources` has one row a reader: for how many hours of the window it was one, and in which share of them its log,
-    else its load, else neither tells what ran [0 to 1].
+    Parameters
+    ----------
+    runs : DataFrame
+        `workload, instance, digest, thread_id, start, end` (UTC), as `workloads.exposures` returns them. Runs inferred
+        from db load have no digest and no thread.
+    unknown : DataFrame
+        `workload, start, end` (UTC): spans in which no source shows whether the workload was open.
+    sources : DataFrame
+        One row per reader: `instance`, `reader_hours` (how long it was a reader in the window [h]), and the shares of
+        these hours that are covered by its `log`, else by its `load`, else `unknown` [0 to 1].
     """
 
     runs: pd.DataFrame
     unknown: pd.DataFrame
     sources: pd.DataFrame
 
-    def untold(self) -> list[str]:
-        """The readers of which nothing is known at all, neither by log nor by load."""
+    def unobserved(self) -> list[str]:
+        """List the readers that neither log nor load covers at any time.
+
+        Returns
+        -------
+        list of str
+            Instance names.
+        """
         return list(self.sources.loc[self.sources["unknown"] == 1, "instance"])
 
 
 def exposure(
-    slow_queries: pd.DataFrame,
-    db_load: pd.DataFrame,
-    coverage: pd.DataFrame,
-    instances: pd.DataFrame,
-    window: Window,
-    rules: Rules | None = None,
-    *,
-    shortest_s: float = 0.0,
-    role: str = "reader",
+    tables: Tables, rules: Rules | None = None, *, shortest_s: float = 0.0, role: str = "reader"
 ) -> Exposure:
-    """When each workload was open on the readers, and when nobody knows. Answers: when did whose statement run?
+    """Decide when each workload was open on the readers, and when that is unknown.
 
-    All are tables of the store, of one window: `slow_queries` of the readers, `db_load`, `coverage`, `instances`. A
-    reader of which nothing is known at all makes no minute unknown: `untold` names it. `role` may be the writer.
+    A reader that no source covers makes no minute unknown; `Exposure.unobserved` lists it.
+
+    Parameters
+    ----------
+    tables : Tables
+        The tables of the window; for readers, `tables.on_readers()`.
+    rules : mapping, optional
+        Workload → rules. Default: by user, or by digest where the log has no user.
+    shortest_s : float, default 0
+        Leave out shorter executions [s].
+    role : {"reader", "writer"}
+        The role of the instances to look at.
+
+    Returns
+    -------
+    Exposure
+        Runs, unknown spans and sources.
     """
-    logged = workloads.exposures(slow_queries, rules, instances=instances, shortest_s=shortest_s)
-    minutes = _minutes(coverage, window)
+    logged = workloads.exposures(
+        tables.slow_queries, rules, instances=tables.instances, shortest_s=shortest_s
+    )
+    minutes = _minutes(tables.coverage, tables.window)
     readers = [
-        _reader(str(name), seen, role, coverage, db_load, minutes)
-        for name, seen in instances.groupby("instance")
+        _reader(str(name), rows, role, tables, minutes) for name, rows in tables.instances.groupby("instance")
     ]
-    told = [reader for reader in readers if (reader.logged | reader.loaded).any()]
+    observed = [reader for reader in readers if (reader.logged | reader.loaded).any()]
     by_log = dict(iter(logged.groupby(["workload", "instance"])))
     sessions = {
         name: [
             (reader, reader.sessions(alternatives, _open(by_log.get((name, reader.instance)), minutes)))
-            for reader in told
+            for reader in observed
         ]
-        for name, alternatives in _alternatives(rules, logged, told).items()
+        for name, alternatives in _alternatives(rules, logged, observed).items()
     }
-    runs = [_runs(name, *known, minutes) for name, readers_of in sessions.items() for known in readers_of]
+    runs = [_runs(name, *one, minutes) for name, by_reader in sessions.items() for one in by_reader]
     whole = _together([logged, *runs])
     unknown = [_unknown(name, sessions[name], minutes) for name in sorted({*whole["workload"]})]
+    no_span = _spans(minutes[:0] == 0, minutes).assign(workload="")[SPAN_COLUMNS]
     return Exposure(
         whole,
-        _together([_spans(minutes[:0] == 0, minutes).assign(workload="")[SPAN_COLUMNS], *unknown]),
-        pd.DataFrame([reader.told() for reader in readers if reader.reads.any()], columns=SOURCE_COLUMNS),
+        _together([no_span, *unknown]),
+        pd.DataFrame([reader.source() for reader in readers if reader.reads.any()], columns=SOURCE_COLUMNS),
     )
 
 
 def _minutes(coverage: pd.DataFrame, window: Window) -> pd.DatetimeIndex:
-    """The minutes of the window of which anything was ever asked."""
-    asked = [(coverage["time"].min(), coverage["end"].max())] if len(coverage) else []
-    bounds = [window.intersection(Window(*(edge.to_pydatetime() for edge in span))) for span in asked]
-    known = next(filter(None, bounds), window)
+    """Minutes of the window between the first and the last coverage of any table."""
+    covered = [(coverage["time"].min(), coverage["end"].max())] if len(coverage) else []
+    bounds = [window.intersection(Window(*(edge.to_pydatetime() for edge in span))) for span in covered]
+    part = next(filter(None, bounds), window)
     return pd.date_range(
-        pd.Timestamp(known.start).floor("min"), known.end, freq="min", inclusive="left"
+        pd.Timestamp(part.start).floor("min"), part.end, freq="min", inclusive="left"
     ).as_unit("us")
 
 
 def _together(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """All rows by start; the first frame tells the columns where there is none."""
+    """Concatenate the rows, ordered by start; without rows, the empty first frame."""
     kept = [frame for frame in frames if len(frame)]
     return pd.concat(kept).sort_values("start", kind="stable", ignore_index=True) if kept else frames[0]
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """What is known of an instance, minute by minute: whether it reads, whether its log tells what ran.
+    """An instance minute by minute: whether it has the role, and whether its log is complete.
 
-    `members` has the active sessions of each member by dimension; NaN is not listed, or not observed. `rest` is what
-    the members of a dimension leave of the whole load.
+    `members` holds the active sessions of each member by dimension; NaN means not listed or not observed. `rest` is the
+    part of the whole load that no listed member of a dimension accounts for.
     """
 
     instance: str
@@ -148,59 +263,57 @@ class _Reader:
 
     @property
     def loaded(self) -> Mask:
-        """The minutes of which, beyond the log, the load tells."""
+        """Minutes that only the load covers."""
         observed = [np.isfinite(rest) for rest in self.rest.values()]
-        return np.logical_or.reduce([np.zeros_like(self.reads), *observed]) & self.reads & ~self.logged
+        return np.asarray(
+            np.logical_or.reduce([np.zeros_like(self.reads), *observed]) & self.reads & ~self.logged
+        )
 
     def sessions(self, alternatives: Sequence[Rule], open_by_log: Mask) -> Array:
-        """The active sessions of a workload beyond the log; NaN where nobody knows whether it was open."""
+        """Active sessions of a workload in minutes without a log; NaN if it is unknown whether it was open."""
         found = np.stack([self._sessions(rule) for rule in alternatives])
         most = np.max(np.nan_to_num(found), axis=0)
         busy = most >= OPEN_SESSIONS
-        both_tell = busy & self.reads & self.logged
-        long = (both_tell & open_by_log).sum() >= MOSTLY * both_tell.sum()
+        both_cover = busy & self.reads & self.logged
+        long = (both_cover & open_by_log).sum() >= MOSTLY * both_cover.sum()
         known = np.where(busy, long, np.isfinite(found).all(axis=0))
         return np.where(self.reads & ~self.logged, np.where(known, most, np.nan), 0.0)
 
     def _sessions(self, rule: Rule) -> Array:
         fields = [name for name in rule if name != "instance"]
         dimension = DIMENSIONS.get(fields[0]) if len(fields) == 1 else None
-        if "instance" in rule and not workloads.fits(pd.Series([self.instance]), rule["instance"])[0]:
+        if (
+            "instance" in rule
+            and not workloads.matches_globs(pd.Series([self.instance]), rule["instance"])[0]
+        ):
             return np.zeros(len(self.reads))
         if dimension not in self.members:
             return np.full(len(self.reads), np.nan)
         listed = self.members[dimension]
-        mine = listed.loc[:, workloads.fits(listed.columns.to_series(), rule[fields[0]])]
+        mine = listed.loc[:, workloads.matches_globs(listed.columns.to_series(), rule[fields[0]])]
         summed = mine.sum(axis=1, min_count=1).to_numpy()
         nothing = np.isnan(summed) & (self.rest[dimension] < UNLISTED_SESSIONS)
         return np.where(nothing, 0.0, summed)
 
-    def told(self) -> tuple[object, ...]:
+    def source(self) -> tuple[object, ...]:
         shares = [(mask & self.reads).sum() / self.reads.sum() for mask in (self.logged, self.loaded)]
         return (self.instance, self.reads.sum() / 60, *shares, 1 - sum(shares))
 
 
-def _reader(
-    name: str,
-    seen: pd.DataFrame,
-    role: str,
-    coverage: pd.DataFrame,
-    db_load: pd.DataFrame,
-    minutes: pd.DatetimeIndex,
-) -> _Reader:
-    ordered = seen.sort_values("time", kind="stable")
+def _reader(name: str, states: pd.DataFrame, role: str, tables: Tables, minutes: pd.DatetimeIndex) -> _Reader:
+    ordered = states.sort_values("time", kind="stable")
     term = np.clip(ordered["time"].searchsorted(minutes, side="right") - 1, 0, None)
     logs_all = ordered["slow_query_log"].ne(False) & ~(ordered["log_slow_rate_limit"] > 1)
     logs_all &= ordered["log_output"].isna() | ordered["log_output"].str.contains("FILE")
     reads = ordered["role"].eq(role).to_numpy(dtype=bool)[term]
-    logged = _logged(coverage, name, minutes) & logs_all.to_numpy(dtype=bool)[term]
+    logged = _logged(tables.coverage, name, minutes) & logs_all.to_numpy(dtype=bool)[term]
     if not (reads & ~logged).any():
         return _Reader(name, reads, logged)
-    return _Reader(name, reads, logged, *_load(db_load[db_load["instance"] == name], minutes))
+    return _Reader(name, reads, logged, *_load(tables.db_load[tables.db_load["instance"] == name], minutes))
 
 
 def _logged(coverage: pd.DataFrame, instance: str, minutes: pd.DatetimeIndex) -> Mask:
-    """The minutes that a slow log of the instance covers."""
+    """Minutes that the instance's slow log covers."""
     mine = coverage["instance"].isna() | (coverage["instance"] == instance)
     whole = coverage["received"].notna() & ~(coverage["lost"] > LOST_MOST * coverage["expected"])
     spans = coverage[mine & whole & (coverage["table"] == "slow_queries")].sort_values("time")
@@ -216,7 +329,7 @@ def _logged(coverage: pd.DataFrame, instance: str, minutes: pd.DatetimeIndex) ->
 def _load(
     db_load: pd.DataFrame, minutes: pd.DatetimeIndex
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Array]]:
-    """The active sessions of each dimension's members by minute, and what they leave of the whole load."""
+    """Active sessions of each dimension's members by minute, and the rest of the whole load."""
     if db_load.empty:
         return {}, {}
     totals = db_load.groupby(["time", "dimension"])["active_sessions"].sum().groupby("time").max()
@@ -235,10 +348,10 @@ def _load(
 
 
 def _alternatives(
-    rules: Rules | None, logged: pd.DataFrame, told: Iterable[_Reader]
+    rules: Rules | None, logged: pd.DataFrame, observed: Iterable[_Reader]
 ) -> dict[str, Sequence[Rule]]:
-    """The rules by which the load is asked: the settings' own, else that of a user, else that of a digest."""
-    users = {str(name) for reader in told for name in reader.members.get("user", pd.DataFrame()).columns}
+    """Rules that select each workload's load: those of the settings, else by user, else by digest."""
+    users = {str(name) for reader in observed for name in reader.members.get("user", pd.DataFrame()).columns}
     digests = {*logged["digest"]}
     names = {*logged["workload"]} | (set() if rules else users)
     own = {
@@ -249,30 +362,30 @@ def _alternatives(
 
 
 def _open(runs: pd.DataFrame | None, minutes: pd.DatetimeIndex) -> Mask:
-    """The minutes in which one of a workload's runs was open."""
+    """Minutes in which one of a workload's runs was open."""
     if runs is None:
         return np.zeros(len(minutes), dtype=bool)
     return np.asarray(workloads.exposure_share(runs, minutes, 60).to_numpy().any(axis=1))
 
 
 def _runs(workload: str, reader: _Reader, sessions: Array, minutes: pd.DatetimeIndex) -> pd.DataFrame:
-    """The spans in which the load says that the workload was open on a reader."""
+    """Spans in which the load shows the workload open on a reader."""
     spans = _spans(np.nan_to_num(sessions) >= OPEN_SESSIONS, minutes)
-    nobody = pd.array([pd.NA] * len(spans), dtype="Int64")
-    told = {"workload": workload, "instance": reader.instance, "digest": None, "thread_id": nobody}
-    return spans.assign(**told)[workloads.EXPOSURE_COLUMNS]
+    no_thread = pd.array([pd.NA] * len(spans), dtype="Int64")
+    columns = {"workload": workload, "instance": reader.instance, "digest": None, "thread_id": no_thread}
+    return spans.assign(**columns)[workloads.EXPOSURE_COLUMNS]
 
 
 def _unknown(
-    workload: str, known: Sequence[tuple[_Reader, Array]], minutes: pd.DatetimeIndex
+    workload: str, by_reader: Sequence[tuple[_Reader, Array]], minutes: pd.DatetimeIndex
 ) -> pd.DataFrame:
-    """The spans in which nobody knows of some reader whether the workload was open on it."""
-    blind = np.logical_or.reduce([np.isnan(sessions) for _, sessions in known])
+    """Spans in which it is unknown for at least one reader whether the workload was open."""
+    blind = np.logical_or.reduce([np.isnan(sessions) for _, sessions in by_reader])
     return _spans(blind, minutes).assign(workload=workload)[SPAN_COLUMNS]
 
 
 def _spans(mask: Mask, minutes: pd.DatetimeIndex) -> pd.DataFrame:
-    """The stretches of minutes that the mask keeps, as `start, end` (UTC)."""
+    """Stretches of minutes that the mask keeps, as `start, end` (UTC)."""
     bounds = [(first, last) for first, last in stretches(mask) if mask[first]]
     ends = minutes + pd.Timedelta("1min")
     return pd.DataFrame(

@@ -1,7 +1,8 @@
-"""Which workloads ran, and when each had a statement open: its exposure.
+"""Name the workload of each execution by rules, and measure its exposure: when it had a statement open.
 
-A workload is a named group of sessions. The settings name it by rules, and a statement that belongs to none is its
-own, by its digest. Without rules it is a user; where the log tells no user, it is the statement's digest.
+A workload is a named group of sessions. The settings define it by rules; a statement that matches no rule forms a
+workload of its own, named by its digest. Without rules each user is a workload, and a statement without a user is
+named by its digest.
 """
 
 from __future__ import annotations
@@ -19,37 +20,52 @@ from aurora_analysis.engines.mysql import flavour
 from aurora_analysis.window import Window
 
 COLUMNS = ["started_at", "ended_at", "instance", "digest", "user", "host", "database", "tags", "thread_id"]
-"""What exposures need of the slow queries."""
+"""Columns of the table slow_queries that `exposures` needs."""
 
 EXPOSURE_COLUMNS = ["workload", "instance", "digest", "thread_id", "start", "end"]
-
+"""Columns of a frame of runs."""
 
 Rules = Mapping[str, Sequence[Mapping[str, Sequence[str]]]]
-"""Workload → its rules, of which one must fit: field → globs, as `config.groups` reads them. The first workload counts."""
+"""Workload → its rules, each a mapping of field → globs, as `config.groups` reads them.
+
+One rule must match in all of its fields; the first workload that matches counts.
+"""
 
 
-def named(
+def workload_names(
     slow_queries: pd.DataFrame, rules: Rules | None = None, instances: pd.DataFrame | None = None
 ) -> pd.Series:
-    """The workload of each execution. Answers: whose was it?
+    """Name the workload of each execution.
 
-    `instances` (as the store gives them) are needed where a rule asks for an endpoint: what ran on an instance to
-    which that custom endpoint may lead fits, for no log tells by which endpoint it came.
+    Parameters
+    ----------
+    slow_queries : DataFrame
+        Executions: rows of the table slow_queries, or of open_transactions.
+    rules : mapping, optional
+        Workload → rules. Default: by user, or by digest where the log has no user.
+    instances : DataFrame, optional
+        Rows of the table instances. Needed for rules on `endpoint`: every execution on an instance that the custom
+        endpoint may lead to matches, because no log records the endpoint of a connection.
+
+    Returns
+    -------
+    Series of str
+        The workload, aligned with `slow_queries`.
     """
     digest, user = slow_queries["digest"], slow_queries["user"]
     if not rules:
         return user.where(user.notna() & (user != ""), digest).rename("workload")
-    asked = {field for alternatives in rules.values() for rule in alternatives for field in rule}
-    values = {field: _values(slow_queries, field, instances) for field in sorted(asked)}
+    fields = {field for alternatives in rules.values() for rule in alternatives for field in rule}
+    values = {field: _values(slow_queries, field, instances) for field in sorted(fields)}
     name = digest.astype(object)
     for workload in reversed([*rules]):
-        fits = [_all_fit(values, rule) for rule in rules[workload]]
-        name = name.mask(np.logical_or.reduce(fits), workload)
+        matches = [_all_match(values, rule) for rule in rules[workload]]
+        name = name.mask(np.logical_or.reduce(matches), workload)
     return name.rename("workload")
 
 
 def _values(slow_queries: pd.DataFrame, field: str, instances: pd.DataFrame | None) -> pd.Series:
-    """What a rule's field means for each execution; several values are parted by a comma and a space."""
+    """Values of a rule's field for each execution; several values are separated by a comma and a space."""
     column = field.split(".")[0]
     if column != "endpoint" and column not in slow_queries:
         return pd.Series(None, index=slow_queries.index, dtype=object)
@@ -67,13 +83,28 @@ def _values(slow_queries: pd.DataFrame, field: str, instances: pd.DataFrame | No
     return nearest.set_index("index")["custom_endpoints"].reindex(slow_queries.index)
 
 
-def _all_fit(values: Mapping[str, pd.Series], rule: Mapping[str, Sequence[str]]) -> Mask:
-    """Which executions fit a rule; what is missing fits nothing."""
-    return np.logical_and.reduce([fits(values[field], globs) for field, globs in rule.items()])
+def _all_match(values: Mapping[str, pd.Series], rule: Mapping[str, Sequence[str]]) -> Mask:
+    """Flag executions that match a rule; a missing value matches nothing."""
+    return np.asarray(
+        np.logical_and.reduce([matches_globs(values[field], globs) for field, globs in rule.items()])
+    )
 
 
-def fits(values: pd.Series, globs: Sequence[str]) -> Mask:
-    """Which values fit one of the globs; of several values in one (`a, b`) one must."""
+def matches_globs(values: pd.Series, globs: Sequence[str]) -> Mask:
+    """Flag values that match one of the globs.
+
+    Parameters
+    ----------
+    values : Series
+        Text values; a value may list several, separated by a comma and a space, of which one must match.
+    globs : sequence of str
+        Case-sensitive patterns (`fnmatch`).
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        False for missing values.
+    """
     pattern = re.compile("|".join(translate(glob) for glob in globs))
     known = {
         value: any(pattern.match(one) for one in str(value).split(", ")) for value in values.dropna().unique()
@@ -88,15 +119,29 @@ def exposures(
     instances: pd.DataFrame | None = None,
     shortest_s: float = 0.0,
 ) -> pd.DataFrame:
-    """The runs of each workload: one row an execution of at least `shortest_s`, by start.
+    """List the runs of each workload, one row per execution, ordered by start.
 
-    Answers: when did whose statement run, and where? `workload, instance, digest, thread_id, start, end` (UTC).
+    Parameters
+    ----------
+    slow_queries : DataFrame
+        Rows of the table slow_queries, with `COLUMNS`.
+    rules : mapping, optional
+        Workload → rules. Default: by user, or by digest where the log has no user.
+    instances : DataFrame, optional
+        Rows of the table instances, for rules on `endpoint`.
+    shortest_s : float, default 0
+        Leave out shorter executions [s].
+
+    Returns
+    -------
+    DataFrame
+        `workload, instance, digest, thread_id, start, end` (UTC).
     """
     lasted = (slow_queries["ended_at"] - slow_queries["started_at"]).dt.total_seconds()
     long = slow_queries[lasted >= shortest_s]
     long = long.astype(dict.fromkeys(long.select_dtypes("category"), str))
     return (
-        long.assign(workload=named(long, rules, instances))
+        long.assign(workload=workload_names(long, rules, instances))
         .rename(columns={"started_at": "start", "ended_at": "end"})[EXPOSURE_COLUMNS]
         .sort_values(["start", "end", "instance", "thread_id"], kind="stable")
         .reset_index(drop=True)
@@ -104,23 +149,38 @@ def exposures(
 
 
 IDLE = "(no statement)"
-"""Stands for the digest of a transaction that holds a view, or has written, while no statement of it runs."""
+"""Digest of a transaction that holds a view, or has written, while it runs no statement."""
 
 
-def seen_holding(
+def live_runs(
     open_transactions: pd.DataFrame,
     rules: Rules | None = None,
     *,
     instances: pd.DataFrame | None = None,
     shortest_s: float = 0.0,
 ) -> pd.DataFrame:
-    """The transactions that were seen live to hold a read view, as runs like `exposures`.
+    """List the transactions that held a read view in live samples, as runs like `exposures`.
 
-    Answers: who could have held up purge, also where no log tells of it? One that has written counts too where
-    `instances` (as the store gives them) say MariaDB: there it holds up purge without a view (tried on 10.11), on
-    MySQL, and so on Aurora, it does not (tried on 5.7.29 and 9.7.4). One row a stretch of samples in which a
-    transaction did so. At READ COMMITTED a view lasts for a statement only, so such a stretch begins where it was first
-    seen; else it begins with the transaction. Rules that ask for a tag or a database fit none: no sample tells.
+    They include sessions that appear in no log. On MariaDB a transaction that has written counts too: there it holds up
+    purge without a view (verified on 10.11). On MySQL, and so on Aurora, it does not (verified on 5.7.29 and 9.7.4).
+
+    Parameters
+    ----------
+    open_transactions : DataFrame
+        Rows of the table open_transactions.
+    rules : mapping, optional
+        Workload → rules. Rules on a tag or a database match nothing, because samples record neither.
+    instances : DataFrame, optional
+        Rows of the table instances; their `engine_version` identifies MariaDB.
+    shortest_s : float, default 0
+        Leave out shorter runs [s].
+
+    Returns
+    -------
+    DataFrame
+        `workload, instance, digest, thread_id, start, end` (UTC), one row per stretch of samples in which a transaction
+        held a view. At READ COMMITTED a view lasts for one statement, so a stretch begins with its first sample;
+        otherwise it begins with the transaction.
     """
     wrote = (open_transactions["rows_modified"] > 0) & _is_mariadb(instances)
     holding = open_transactions["has_read_view"].eq(True) | wrote
@@ -129,7 +189,7 @@ def seen_holding(
         open_transactions.assign(
             digest=open_transactions["digest"].fillna(IDLE), holding=holding, wrote=wrote
         )
-        .pipe(lambda frame: frame.assign(workload=named(frame, rules)))
+        .pipe(lambda frame: frame.assign(workload=workload_names(frame, rules)))
         .sort_values([*names, "time"], kind="stable")
     )
     changes = (rows["holding"] != rows.groupby(names)["holding"].shift()).cumsum().rename("stretch")
@@ -157,22 +217,46 @@ def _is_mariadb(instances: pd.DataFrame | None) -> bool:
     return any(flavour.of_version(version) == "mariadb" for version in versions)
 
 
-def with_seen(runs: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
-    """The runs that logs tell of, and those that were seen live and are in no log.
+def with_live_runs(runs: pd.DataFrame, live: pd.DataFrame) -> pd.DataFrame:
+    """Add the runs of live samples that are in no log.
 
-    A transaction of the same connection that was open at the same time as a logged run is that run.
+    A sampled transaction that overlaps a logged run of the same connection is that run.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Logged runs, as `exposures` returns them.
+    live : DataFrame
+        Runs of live samples, as `live_runs` returns them.
+
+    Returns
+    -------
+    DataFrame
+        All logged runs, then the live runs that are in no log.
     """
-    both = seen.reset_index().merge(runs, on=["instance", "thread_id"], suffixes=("", "_logged"))
+    both = live.reset_index().merge(runs, on=["instance", "thread_id"], suffixes=("", "_logged"))
     logged = both[(both["start"] < both["end_logged"]) & (both["end"] > both["start_logged"])]["index"]
-    unlogged = seen[~seen.index.isin(logged)]
+    unlogged = live[~live.index.isin(logged)]
     parts = [part for part in (runs, unlogged) if len(part)]
     return pd.concat(parts, ignore_index=True) if parts else runs
 
 
 def exposure_share(runs: pd.DataFrame, times: pd.DatetimeIndex, period_s: float) -> pd.DataFrame:
-    """The share of each period in which a workload had at least one statement open [0 to 1].
+    """Measure the share of each period in which a workload had at least one statement open [0 to 1].
 
-    One row a period (index: its start, UTC), one column a workload; runs at the same time count once.
+    Parameters
+    ----------
+    runs : DataFrame
+        Runs with `workload, start, end` (UTC).
+    times : DatetimeIndex
+        Start of each period (UTC).
+    period_s : float
+        Length of a period [s].
+
+    Returns
+    -------
+    DataFrame, shape (periods, workloads)
+        Simultaneous runs count once.
     """
     start = seconds(times)
     shares = {
@@ -183,7 +267,20 @@ def exposure_share(runs: pd.DataFrame, times: pd.DatetimeIndex, period_s: float)
 
 
 def exposed_hours(runs: pd.DataFrame, window: Window) -> pd.Series:
-    """How long each workload had a statement open inside the window [hours], by workload."""
+    """Measure how long each workload had a statement open inside the window [h].
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Runs with `workload, start, end` (UTC).
+    window : Window
+        The window to measure in.
+
+    Returns
+    -------
+    Series of float
+        Hours by workload; simultaneous runs count once.
+    """
     edges = seconds(pd.DatetimeIndex([window.start, window.end]))
     hours = {
         workload: np.diff(_open_until(mine, edges))[0] / 3600 for workload, mine in runs.groupby("workload")
@@ -191,13 +288,26 @@ def exposed_hours(runs: pd.DataFrame, window: Window) -> pd.Series:
     return pd.Series(hours, name="exposed_hours", dtype=float).rename_axis("workload")
 
 
-def inside(runs: pd.DataFrame, window: Window) -> pd.DataFrame:
-    """The runs of which some part lies in the window."""
+def overlapping(runs: pd.DataFrame, window: Window) -> pd.DataFrame:
+    """Select the runs that overlap the window.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Runs with `start` and `end` (UTC).
+    window : Window
+        The window.
+
+    Returns
+    -------
+    DataFrame
+        The selected rows, unchanged.
+    """
     return runs[(runs["end"] > window.start) & (runs["start"] < window.end)]
 
 
 def _open_until(runs: pd.DataFrame, moments: Array) -> Array:
-    """For how long up to each moment at least one of the runs was open [s]."""
+    """Time up to each moment in which at least one run was open [s]."""
     starts, ends = _merged(seconds(runs["start"]), seconds(runs["end"]))
     knots = np.column_stack([starts, ends]).ravel()
     lasted = ends - starts
@@ -206,7 +316,7 @@ def _open_until(runs: pd.DataFrame, moments: Array) -> Array:
 
 
 def _merged(starts: Array, ends: Array) -> tuple[Array, Array]:
-    """Overlapping runs as one."""
+    """Merge overlapping runs."""
     order = np.argsort(starts, kind="stable")
     starts, reached = starts[order], np.maximum.accumulate(ends[order])
     first = np.concatenate([[True], starts[1:] > reached[:-1]])

@@ -1,4 +1,4 @@
-"""The log where there is one, else the load, else nobody knows: what is not listed is not nothing."""
+"""Exposure comes from the log, else from db load, else it is unknown; an unlisted member is not idle."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def covered(start: float, end: float, **columns) -> pd.DataFrame:
     return pd.DataFrame([row | columns])
 
 
-def asked(*log: pd.DataFrame, until: float = 60) -> pd.DataFrame:
-    """Coverage of a window of which metrics were fetched whole, and the log as told."""
+def fetched(*log: pd.DataFrame, until: float = 60) -> pd.DataFrame:
+    """Coverage of a window with complete metrics and the given log."""
     return pd.concat([covered(0, until, table="metrics"), *log], ignore_index=True)
 
 
 def instances(*names: str, **columns) -> pd.DataFrame:
-    """Readers as the store tells of them."""
+    """Readers as the table instances lists them."""
     settings = {
         "slow_query_log": None,
         "log_slow_rate_limit": None,
@@ -80,10 +80,12 @@ def minutes(spans: pd.DataFrame, name: str) -> list[tuple[float, float]]:
     return list(zip(*(list(offset) for offset in offsets)))
 
 
-def test_where_the_log_tells_the_load_is_not_asked():
-    """The log says that etl ran for ten minutes; the load of many short statements is not one open statement."""
+def test_the_log_takes_precedence_over_the_load():
+    """The log shows etl for ten minutes; the load of many short statements is not one open statement."""
     found = exposure.exposure(
-        queries(("etl", 5, 15)), listed({"etl": {30: 3.0}}), covered(0, 60), instances("db-2"), HOUR
+        exposure.Tables(
+            queries(("etl", 5, 15)), listed({"etl": {30: 3.0}}), covered(0, 60), instances("db-2"), HOUR
+        )
     )
     assert minutes(found.runs, "etl") == [(5, 15)]
     assert found.unknown.empty
@@ -91,39 +93,49 @@ def test_where_the_log_tells_the_load_is_not_asked():
 
 
 @pytest.mark.parametrize("log", [queries(), queries(("app", 5, 6))])
-def test_a_load_of_short_statements_tells_of_no_run(log):
-    """Where the log ends, app is as active as in the minutes of which the log tells that he had nothing open."""
+def test_a_load_of_short_statements_makes_no_run(log):
+    """After the log ends, app is as active as in the logged minutes in which it had nothing open."""
     users = {"app": dict.fromkeys(range(60), 2.0), "etl": {10: 1.0, 11: 1.0, 45: 1.0}}
     ran = pd.concat([log, queries(("etl", 10, 12))], ignore_index=True)
-    found = exposure.exposure(ran, listed(users), asked(covered(0, 30)), instances("db-2"), HOUR)
+    found = exposure.exposure(
+        exposure.Tables(ran, listed(users), fetched(covered(0, 30)), instances("db-2"), HOUR)
+    )
     assert minutes(found.runs, "app") == minutes(workloads.exposures(log), "app")
     assert minutes(found.unknown, "app") == ([(30, 60)] if len(log) else [])
     assert minutes(found.runs, "etl") == [(10, 12), (45, 46)]
     assert minutes(found.unknown, "etl") == []
 
 
-def test_without_a_log_the_load_tells():
-    """Open is half a session; what is not listed was not open where the rest is next to nothing."""
+def test_without_a_log_the_load_decides():
+    """Half a session counts as open; an unlisted member was idle where the rest is close to zero."""
     users = {"etl": {10: 1.0, 11: 0.9, 12: 0.3, 40: 1.0}, "app": dict.fromkeys(range(60), 0.2)}
-    found = exposure.exposure(queries(), listed(users), NO_COVERAGE, instances("db-2"), HOUR)
+    found = exposure.exposure(exposure.Tables(queries(), listed(users), NO_COVERAGE, instances("db-2"), HOUR))
     assert minutes(found.runs, "etl") == [(10, 12), (40, 41)]
     assert set(found.runs["workload"]) == {"etl"}
     assert found.unknown.empty
 
 
-def test_what_is_not_listed_is_unknown_where_others_are_not_listed_either():
-    """Two sessions of nobody knows whom: etl may have been one of them."""
+def test_an_unlisted_workload_is_unknown_beside_other_unlisted_load():
+    """Two sessions are unlisted: etl may have been one of them."""
     users = {"etl": {10: 1.0, 11: 0.9, 30: 0.1}}
-    found = exposure.exposure(queries(), listed(users, rest=2.0), NO_COVERAGE, instances("db-2"), HOUR)
+    found = exposure.exposure(
+        exposure.Tables(queries(), listed(users, rest=2.0), NO_COVERAGE, instances("db-2"), HOUR)
+    )
     assert minutes(found.runs, "etl") == [(10, 12)]
     assert minutes(found.unknown, "etl") == [(0, 10), (12, 30), (31, 60)]
 
 
-def test_what_no_source_observed_is_unknown():
-    """The log covers half an hour, the load ten minutes more, of the rest nobody knows."""
+def test_minutes_without_a_source_are_unknown():
+    """The log covers half an hour, the load ten minutes more; the rest is unknown."""
     seen = listed({"etl": {32: 1.0}})
     found = exposure.exposure(
-        queries(("etl", 5, 15)), seen[seen["time"] < at(40)], asked(covered(0, 30)), instances("db-2"), HOUR
+        exposure.Tables(
+            queries(("etl", 5, 15)),
+            seen[seen["time"] < at(40)],
+            fetched(covered(0, 30)),
+            instances("db-2"),
+            HOUR,
+        )
     )
     assert minutes(found.runs, "etl") == [(5, 15), (32, 33)]
     assert minutes(found.unknown, "etl") == [(40, 60)]
@@ -144,10 +156,12 @@ def test_what_no_source_observed_is_unknown():
         (covered(0, 60, instance="db-3"), {}),
     ],
 )
-def test_a_log_that_was_off_sampled_or_lost_tells_nothing(coverage, settings):
-    """An empty log of a server that logs nothing is no hour without the workload."""
+def test_a_log_that_was_off_sampled_or_lost_does_not_count(coverage, settings):
+    """An empty log of a server that logs nothing does not prove an hour without the workload."""
     found = exposure.exposure(
-        queries(("etl", 5, 15)), listed({"etl": {40: 1.0}}), coverage, instances("db-2", **settings), HOUR
+        exposure.Tables(
+            queries(("etl", 5, 15)), listed({"etl": {40: 1.0}}), coverage, instances("db-2", **settings), HOUR
+        )
     )
     assert minutes(found.runs, "etl") == [(5, 15), (40, 41)]
     assert found.sources["log"].item() == 0
@@ -157,64 +171,47 @@ def test_ingested_files_leave_no_hole_where_the_log_was_quiet():
     """A file's coverage ends with its last entry; a day without any file is a hole."""
     days = Window("2026-11-09T10:00", "2026-11-12T10:00")
     files = [covered(start, start + 60, source="slow_log a.log") for start in (0, 8 * 60, 50 * 60)]
-    rotated = asked(*files, until=72 * 60)
-    found = exposure.exposure(queries(("etl", 5, 15)), load(), rotated, instances("db-2"), days)
+    rotated = fetched(*files, until=72 * 60)
+    found = exposure.exposure(
+        exposure.Tables(queries(("etl", 5, 15)), load(), rotated, instances("db-2"), days)
+    )
     assert minutes(found.unknown, "etl") == [(9 * 60, 50 * 60), (51 * 60, 72 * 60)]
 
 
-def test_what_was_never_asked_for_is_no_part_of_the_window():
+def test_minutes_that_were_never_fetched_are_not_unknown():
     """A lookback of a fortnight in a store of one hour has an hour, not a fortnight of unknown minutes."""
     fortnight = Window("2026-11-01", "2026-11-15")
     found = exposure.exposure(
-        queries(("etl", 5, 15)), load(), asked(covered(0, 60)), instances("db-2"), fortnight
+        exposure.Tables(
+            queries(("etl", 5, 15)), load(), fetched(covered(0, 60)), instances("db-2"), fortnight
+        )
     )
     assert found.sources["reader_hours"].item() == 1
     assert found.unknown.empty
 
 
-def test_a_reader_of_which_nothing_is_known_is_named():
-    """It makes no minute of the others unknown, but the verdict says so."""
+def test_a_reader_without_any_source_is_listed():
+    """It makes no minute of the other readers unknown, but the verdict names it."""
     found = exposure.exposure(
-        queries(("etl", 5, 15)), load(), covered(0, 60), instances("db-2", "db-3"), HOUR
+        exposure.Tables(queries(("etl", 5, 15)), load(), covered(0, 60), instances("db-2", "db-3"), HOUR)
     )
     assert found.unknown.empty
-    assert found.untold() == ["db-3"]
+    assert found.unobserved() == ["db-3"]
 
 
 RULES = {"extracts": [{"user": ["sf_*"], "instance": ["db-2"]}], "tagged": [{"tags.app": ["dbt"]}]}
 
 
-def test_a_rule_is_asked_of_the_load_where_it_can_be():
-    """By user, host, database or digest; the load knows no tag, so of that one nobody knows."""
+def test_a_rule_selects_load_where_the_load_has_its_field():
+    """By user, host, database or digest; load has no tags, so a tagged workload is unknown."""
     ran = queries(("sf_1", 5, 15), ("etl", 5, 15)).assign(tags=[None, '{"app": "dbt"}'])
     users = {"sf_1": {40: 0.4}, "sf_2": {40: 0.4}, "app": {40: 9.0}}
-    told = asked(covered(0, 30))
-    found = exposure.exposure(ran, listed(users), told, instances("db-2"), HOUR, RULES)
+    coverage = fetched(covered(0, 30))
+    found = exposure.exposure(exposure.Tables(ran, listed(users), coverage, instances("db-2"), HOUR), RULES)
     assert minutes(found.runs, "extracts") == [(5, 15), (40, 41)]
     assert minutes(found.runs, "tagged") == [(5, 15)]
     assert minutes(found.unknown, "tagged") == [(30, 60)]
     assert set(found.runs["workload"]) == {"extracts", "tagged"}
-
-
-def test_digests_that_come_in_bursts_are_jobs():
-    """Three bursts; what runs all the time, or happened once, is none."""
-    rows = [(n, "sql", "purge-batch", 2.0) for n in (0, 1, 20, 21, 40)]
-    rows += [(n, "sql", "insert", 3.0 if n in (0, 1, 20) else 1.0) for n in range(60)] + [
-        (9, "sql", "once", 9.0)
-    ]
-    found = writer_jobs.bursts(load(*rows))
-    assert minutes(found, "purge-batch") == [(0, 2), (20, 22), (40, 41)]
-    assert set(found["workload"]) == {"purge-batch"}
-
-
-def test_a_job_by_the_clock_follows_local_time():
-    """02:00 in Berlin is 00:00 UTC before the clocks change, and 01:00 after."""
-    from aurora_analysis import config
-
-    daily = config.groups("[jobs.backup]\ndaily = '02:00'\nminutes = 40").daily
-    found = writer_jobs.by_clock(daily, Window("2026-10-24", "2026-10-27"), "Europe/Berlin")
-    assert [f"{start:%d %H:%M}" for start in found["start"]] == ["24 00:00", "25 00:00", "26 01:00"]
-    assert set((found["end"] - found["start"]).dt.total_seconds()) == {2400.0}
 
 
 @pytest.fixture(scope="module")
@@ -238,28 +235,29 @@ def shop() -> dict[str, pd.DataFrame]:
     }
 
 
-def test_an_hour_that_the_log_does_not_tell_makes_no_workload(shop):
+def test_an_hour_without_a_log_adds_no_workload(shop):
     """As a fetch leaves the last hour: app and dashboard, whose short statements never stop, stay what they are."""
     log = shop["coverage"]["table"] == "slow_queries"
     cut = shop["coverage"].copy()
     last = pd.Timestamp(shop["window"].end) - pd.Timedelta("1h")
     cut.loc[log, "end"] = cut.loc[log, "end"].clip(upper=last)
-    told = [
+    found = [
         exposure.exposure(
-            shop["on_readers"], shop["db_load"], coverage, shop["instances"], shop["window"], shortest_s=10
+            exposure.Tables(shop["on_readers"], shop["db_load"], coverage, shop["instances"], shop["window"]),
+            shortest_s=10,
         )
         for coverage in (shop["coverage"], cut)
     ]
-    assert (told[1].sources["log"] < 1).sum() == 2
-    assert {*told[1].runs["workload"]} == {*told[0].runs["workload"]}
+    assert (found[1].sources["log"] < 1).sum() == 2
+    assert {*found[1].runs["workload"]} == {*found[0].runs["workload"]}
 
 
 def test_without_any_slow_log_the_verdicts_stay(shop):
-    """Of load alone, in periods of five minutes: the culprit slows, the harmless one does not, the tied one cannot tell."""
+    """From load alone, in five-minute periods: the culprit slows, the harmless one does not, the tied one cannot tell."""
     unlogged = shop["coverage"][shop["coverage"]["table"] != "slow_queries"]
-    told = (shop["db_load"], unlogged, shop["instances"], shop["window"])
-    found = exposure.exposure(shop["on_readers"][:0], *told)
-    jobs = writer_jobs.jobs(shop["on_writer"][:0], shop["writers_load"], *told[1:])
+    window = (shop["db_load"], unlogged, shop["instances"], shop["window"])
+    found = exposure.exposure(exposure.Tables(shop["on_readers"][:0], *window))
+    jobs = writer_jobs.jobs(exposure.Tables(shop["on_writer"][:0], shop["writers_load"], *window[1:]))
     effects = verdicts.OrdinaryDays(shop["metrics"], found, jobs, roles=shop["roles"]).estimates()
     commit = effects[effects["metric"] == "commit_latency"].set_index("workload")
     assert commit.loc["snowflake", "level"] == "slows"
@@ -271,7 +269,7 @@ def test_without_any_slow_log_the_verdicts_stay(shop):
 
 
 def test_the_minutes_around_the_failover_do_not_count(shop):
-    """The series follows the role, from shop-1 to shop-2, and what the failover did to latency is masked."""
+    """The series follows the role, from shop-1 to shop-2, and the minutes around the failover are masked."""
     logged = workloads.exposures(shop["on_readers"], shortest_s=10)
     only = exposure.Exposure(logged, logged[:0], pd.DataFrame())
     jobs = workloads.exposures(shop["on_writer"], shortest_s=10)
@@ -290,11 +288,11 @@ def test_the_minutes_around_the_failover_do_not_count(shop):
 
 
 def test_load_and_log_agree_on_the_extracts(shop):
-    """Where both tell, the load's runs overlap the log's by nearly all of their time."""
+    """Where both sources exist, their runs overlap almost completely."""
     logged = workloads.exposures(shop["on_readers"], shortest_s=10)
     unlogged = shop["coverage"][shop["coverage"]["table"] != "slow_queries"]
     loaded = exposure.exposure(
-        shop["on_readers"][:0], shop["db_load"], unlogged, shop["instances"], shop["window"]
+        exposure.Tables(shop["on_readers"][:0], shop["db_load"], unlogged, shop["instances"], shop["window"])
     ).runs
     minutes_of = pd.date_range(shop["window"].start, shop["window"].end, freq="min", unit="us")
     shares = [workloads.exposure_share(runs, minutes_of, 60)["snowflake"] for runs in (logged, loaded)]

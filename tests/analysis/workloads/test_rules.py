@@ -1,4 +1,4 @@
-"""Slow queries become workloads, and their exposure."""
+"""Rules name workloads, and runs become exposure."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def queries(*rows: tuple[str | None, str, str]) -> pd.DataFrame:
 
 
 def test_a_workload_is_the_user_or_else_the_digest():
-    """Where the log tells no user the digest names the workload."""
-    named = workloads.named(
+    """Without a user in the log, the digest names the workload."""
+    named = workloads.workload_names(
         queries(("etl", "10:00", "10:05"), (None, "10:00", "10:05"), ("", "10:00", "10:05"))
     )
     assert list(named) == ["etl", "00ff00ff00ff00ff", "00ff00ff00ff00ff"]
@@ -61,10 +61,10 @@ def executions(**columns) -> pd.DataFrame:
         ({"user": ["etl", "etl"], "host": ["a", "b"]}, {"user": ["etl"], "host": ["b"]}, [1]),
     ],
 )
-def test_a_rule_takes_what_fits_all_of_its_fields(columns, rule, taken):
-    """By glob, the case counts, and what is missing fits nothing; what no rule takes is its own digest."""
+def test_a_rule_matches_in_all_of_its_fields(columns, rule, taken):
+    """Globs are case-sensitive, a missing value matches nothing, and an unmatched statement is its own digest."""
     rows = executions(**columns)
-    named = workloads.named(rows, {"mine": [rule]})
+    named = workloads.workload_names(rows, {"mine": [rule]})
     assert list(named[named == "mine"].index) == taken
     assert set(named[named != "mine"]) <= set(rows["digest"])
 
@@ -72,12 +72,12 @@ def test_a_rule_takes_what_fits_all_of_its_fields(columns, rule, taken):
 def test_the_first_workload_counts_and_one_of_its_rules_is_enough():
     """In the order of the settings."""
     rules = {"etl": [{"user": ["a"]}, {"host": ["h"]}], "rest": [{"user": ["*"]}]}
-    named = workloads.named(executions(user=["a", "b", "b"], host=["x", "h", "x"]), rules)
+    named = workloads.workload_names(executions(user=["a", "b", "b"], host=["x", "h", "x"]), rules)
     assert list(named) == ["etl", "etl", "rest"]
 
 
 def test_an_endpoint_stands_for_the_instances_it_may_lead_to():
-    """As each was seen next to the execution's start; without the instances nothing fits."""
+    """By the state nearest to the execution's start; without the table instances nothing matches."""
     rows = executions(instance=["db-2", "db-3"])
     seen = pd.DataFrame(
         {
@@ -87,12 +87,12 @@ def test_an_endpoint_stands_for_the_instances_it_may_lead_to():
         }
     )
     rules = {"extracts": [{"endpoint": ["report*"]}]}
-    assert list(workloads.named(rows, rules, seen)) == ["d", "extracts"]
-    assert list(workloads.named(rows, rules)) == ["d", "d"]
+    assert list(workloads.workload_names(rows, rules, seen)) == ["d", "extracts"]
+    assert list(workloads.workload_names(rows, rules)) == ["d", "d"]
 
 
 def test_runs_are_ordered_by_start_and_may_be_cut_at_a_length():
-    """An execution shorter than asked for is left out."""
+    """Executions shorter than `shortest_s` are left out."""
     log = queries(("etl", "11:00", "11:20"), ("etl", "10:00", "10:10"), ("bi", "10:30", "10:31"))
     runs = workloads.exposures(log, shortest_s=300)
     assert list(runs["start"]) == [at("10:00"), at("11:00")]
@@ -135,7 +135,7 @@ def test_no_slow_queries_are_no_exposure():
     assert workloads.exposed_hours(runs, Window("2026-11-09", "2026-11-10")).empty
 
 
-def seen_at(second: int, thread: int, **columns) -> dict[str, object]:
+def sample(second: int, thread: int, **columns) -> dict[str, object]:
     """A sample of an idle REPEATABLE READ transaction that holds a view since 11:00."""
     start = pd.Timestamp("2026-11-23T11:00", tz="UTC")
     usual = {
@@ -152,30 +152,30 @@ def seen_at(second: int, thread: int, **columns) -> dict[str, object]:
     return usual | columns
 
 
-def test_an_idle_transaction_that_was_seen_is_a_run():
-    """It began with the transaction, not when it was first seen; a bare BEGIN is none."""
-    rows = [seen_at(n, 7) for n in (4, 6, 8)] + [seen_at(n, 6, has_read_view=False) for n in (4, 6, 8)]
-    found = workloads.seen_holding(pd.DataFrame(rows))
+def test_an_idle_transaction_in_live_samples_is_a_run():
+    """It begins with the transaction, not with its first sample; a bare BEGIN is not a run."""
+    rows = [sample(n, 7) for n in (4, 6, 8)] + [sample(n, 6, has_read_view=False) for n in (4, 6, 8)]
+    found = workloads.live_runs(pd.DataFrame(rows))
     assert found[["workload", "thread_id", "digest"]].to_numpy().tolist() == [["etl", 7, workloads.IDLE]]
     assert (found["end"] - found["start"]).dt.total_seconds().tolist() == [8.0]
 
 
-def test_rules_name_what_was_seen_and_short_ones_are_left_out():
-    """By user or host; a rule that asks for a tag fits none."""
-    rows = [seen_at(n, 7, user="af_1") for n in (4, 6, 8)] + [seen_at(n, 6) for n in (0, 1)]
+def test_rules_name_live_runs_and_short_ones_are_left_out():
+    """By user or host; a rule on a tag matches nothing."""
+    rows = [sample(n, 7, user="af_1") for n in (4, 6, 8)] + [sample(n, 6) for n in (0, 1)]
     rules = {"tagged": [{"tags.app": ["*"]}], "airflow": [{"user": ["af_*"]}]}
-    found = workloads.seen_holding(pd.DataFrame(rows), rules, shortest_s=5)
+    found = workloads.live_runs(pd.DataFrame(rows), rules, shortest_s=5)
     assert list(found["workload"]) == ["airflow"]
 
 
 def test_a_view_of_read_committed_lasts_for_its_statement():
-    """Each stretch of samples with a view is a run of its own, from when it was first seen."""
+    """Each stretch of samples with a view is a separate run, from its first sample."""
     views = {0: True, 2: True, 4: False, 6: True}
     rows = [
-        seen_at(n, 7, isolation_level="READ COMMITTED", has_read_view=view, digest="d")
+        sample(n, 7, isolation_level="READ COMMITTED", has_read_view=view, digest="d")
         for n, view in views.items()
     ]
-    found = workloads.seen_holding(pd.DataFrame(rows))
+    found = workloads.live_runs(pd.DataFrame(rows))
     assert (found["end"] - found["start"]).dt.total_seconds().tolist() == [2.0, 0.0]
 
 
@@ -183,27 +183,27 @@ def test_a_view_of_read_committed_lasts_for_its_statement():
     ("version", "seconds"), [("10.11.19-MariaDB", [6.0]), ("8.0.mysql_aurora.3.08.0", []), (None, [])]
 )
 def test_a_transaction_that_has_written_is_a_run_without_a_view_on_mariadb(version, seconds):
-    """From its beginning, at every isolation level; MySQL and Aurora purge past it."""
+    """The run begins with the transaction at every isolation level; MySQL and Aurora purge past it."""
     rows = [
-        seen_at(n, 7, isolation_level="READ COMMITTED", has_read_view=False, rows_modified=1) for n in (4, 6)
+        sample(n, 7, isolation_level="READ COMMITTED", has_read_view=False, rows_modified=1) for n in (4, 6)
     ]
     instances = pd.DataFrame({"engine_version": pd.Series([version], dtype=str)})
-    found = workloads.seen_holding(pd.DataFrame(rows), instances=instances)
+    found = workloads.live_runs(pd.DataFrame(rows), instances=instances)
     assert (found["end"] - found["start"]).dt.total_seconds().tolist() == seconds
 
 
-def test_what_the_log_tells_of_is_not_counted_twice():
+def test_a_logged_run_is_not_counted_twice():
     """The same connection at the same time is the logged run; another time is not."""
-    seen = workloads.seen_holding(pd.DataFrame([seen_at(n, thread) for n in (4, 6) for thread in (7, 8)]))
-    logged = seen[seen["thread_id"] == 7].assign(digest="logged")
-    found = workloads.with_seen(logged, seen)
+    live = workloads.live_runs(pd.DataFrame([sample(n, thread) for n in (4, 6) for thread in (7, 8)]))
+    logged = live[live["thread_id"] == 7].assign(digest="logged")
+    found = workloads.with_live_runs(logged, live)
     assert sorted(found["digest"]) == [workloads.IDLE, "logged"]
     later = logged.assign(start=logged["start"] + pd.Timedelta("1h"), end=logged["end"] + pd.Timedelta("1h"))
-    assert len(workloads.with_seen(later, seen)) == 3
+    assert len(workloads.with_live_runs(later, live)) == 3
 
 
 def test_without_samples_the_log_stands_alone():
-    """Nothing was seen, nothing is added."""
-    none = pd.DataFrame([seen_at(0, 7)])[:0]
-    logged = workloads.seen_holding(pd.DataFrame([seen_at(4, 7)]))
-    assert workloads.with_seen(logged, workloads.seen_holding(none)).equals(logged)
+    """No samples add no runs."""
+    none = pd.DataFrame([sample(0, 7)])[:0]
+    logged = workloads.live_runs(pd.DataFrame([sample(4, 7)]))
+    assert workloads.with_live_runs(logged, workloads.live_runs(none)).equals(logged)
