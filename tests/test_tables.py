@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aurora_analysis import tables
-from aurora_analysis.store.store import ARROW_TYPES
+from aurora_analysis.store.frames import ARROW_TYPES
 
 README = Path(__file__).parent.parent / "README.md"
 

@@ -110,13 +110,13 @@ def plan(clients: Clients, store: Store, options: FetchOptions) -> Plan:
     name, window = options.cluster.name, options.window
     if window.start >= options.now.replace(second=0, microsecond=0):
         raise Error(f"The window {window} has not begun: choose one in the past.")
-    known = store.read("instances", cluster=name)
+    known = store.read("instances", cluster=name, missing_ok=True)
     try:
         found = survey(clients, known, options.cluster.identifier, window, options.now)
     except CredentialsRefused as problem:
         failed = tuple(unavailable(each, None, window, str(problem)) for each in options.sources)
         return Plan(options, None, failed)
-    have = Have(store.read("coverage", cluster=name))
+    have = Have(store.read("coverage", cluster=name, missing_ok=True))
     return Plan(options, found, tuple(missing(found.topology, have, options)))
 
 

@@ -103,7 +103,7 @@ def fetch(
     cluster, window = options.cluster.name, options.window
     if plan.survey is not None:
         survey.write(store, plan.survey, window, options.now, cluster=cluster)
-    digests = Digests.of(store.read("statements", cluster=cluster), "pi_id")
+    digests = Digests.of(store.read("statements", cluster=cluster, missing_ok=True), "pi_id")
     context = Context(clients, digests, options.examples)
     outcomes = run(plan.chunks, context, Target(store, cluster, options.now), executors, progress)
     join_statements(store, window, cluster=cluster)
@@ -210,10 +210,10 @@ def join_statements(store: Store, window: Window, *, cluster: str) -> None:
 
     The two sources spell a statement differently. If the join keys agree, it is the same statement.
     """
-    same = same_statements(store.read("statements", cluster=cluster))
+    same = same_statements(store.read("statements", cluster=cluster, missing_ok=True))
     where = {"source": performance_insights.SOURCE}
     for table, column in (("db_load", "member"), ("statement_metrics", "digest")) if same else ():
-        rows = store.read(table, window, cluster=cluster, where=where)
+        rows = store.read(table, window, cluster=cluster, where=where, missing_ok=True)
         if rows[column].isin(list(same)).any():
             renamed = rows.assign(**{column: rows[column].replace(same)}).drop(
                 columns=["cluster", "day", "source"]

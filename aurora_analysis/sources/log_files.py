@@ -169,6 +169,4 @@ def _cover(
     source = f"{SOURCE} {name}"
     window = Window(delta.moment(first), delta.moment(end))
     rows = delta.rows(TABLES["coverage"], row, cluster=cluster, source=source)
-    delta.replace(
-        location, TABLES["coverage"], rows, window, cluster=cluster, source=source, instance=instance
-    )
+    delta.replace(location, TABLES["coverage"], rows, delta.Slice(window, cluster, source, instance))

@@ -1,7 +1,7 @@
-"""One Delta table of a store: opened or made, merged into, replaced in part; each change is one atomic commit.
+"""Open, create, merge into and partly replace one Delta table of a store; each change is one atomic commit.
 
-It needs neither pandas nor pyarrow: rows are Arrow's, by the small library that delta-rs itself brings, so that
-`ingest` runs in little memory. `store.py` reads, and writes what comes as frames.
+This module imports neither pandas nor pyarrow: it builds Arrow rows with arro3, the small library that delta-rs
+depends on, so that `ingest` needs little memory. `store.py` reads tables, and writes pandas frames.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -21,20 +22,44 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from aurora_analysis.errors import Error
+from aurora_analysis.store.names import check_not_empty
+from aurora_analysis.store.uri import storage_options, table_uri
 from aurora_analysis.tables import SCHEMA_VERSION, Table, Type
 from aurora_analysis.window import Window
 
 KEEP_DAYS = 400
-"""How long Delta keeps old versions [days]: a report can be run again on what it read for so long."""
+"""How long Delta keeps old versions [days]: for that long, a report can be rerun on the versions that it read."""
 
 ATTEMPTS = 30
-"""How often a commit is tried again when another writer was faster."""
+"""Most tries of one commit; a try fails if another writer commits first."""
 
 FULL_OR_GONE = (OSError, DeltaError)
-"""A disk that is full is either, depending on who notices."""
+"""The errors of a full disk, depending on which library notices it."""
 
 ALONE = CommitProperties(max_commit_retries=0)
-"""A commit that fails where anybody has committed since the table was opened: what was looked up still holds."""
+"""A commit that fails if anyone has committed since the table was opened, so that what we looked up still holds."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The rows that one write replaces: those of a source, cluster and window.
+
+    Parameters
+    ----------
+    window : Window
+        Half-open span of the table's time column (UTC).
+    cluster : str
+    source : str
+        The value of the column `source`.
+    instance : str, optional
+        Replace this instance's rows only. Default: the rows of all instances, and of the cluster.
+    """
+
+    window: Window
+    cluster: str
+    source: str
+    instance: str | None = None
+
 
 TYPES: dict[Type, arrow.DataType] = {
     "timestamp": arrow.DataType.timestamp("us", tz="UTC"),
@@ -45,11 +70,28 @@ TYPES: dict[Type, arrow.DataType] = {
 }
 
 Columns = Mapping[str, Sequence[Any]]
-"""Rows as plain values, column by column; times in microseconds since 1970 (UTC)."""
+"""Rows as lists of plain values, one per column; times in microseconds since 1970 (UTC)."""
 
 
 def rows(spec: Table, columns: Columns, *, cluster: str, source: str) -> arrow.Table:
-    """Plain columns as rows of a table; a column that is not there is null."""
+    """Return Arrow rows of a table, built from plain columns; missing columns become null.
+
+    Parameters
+    ----------
+    spec : Table
+    columns : mapping of str to sequence
+        Plain values by column; times in microseconds since 1970 (UTC).
+    cluster, source : str
+        Values of the columns of these names.
+
+    Raises
+    ------
+    Error
+        If the cluster's name, or a value of `instance`, is empty.
+    """
+    check_not_empty(cluster)
+    for name in set(columns.get("instance", ())):
+        check_not_empty(cluster, name)
     count = len(columns[spec.time])
     days = [_day(us) for us in columns[spec.time]]
     whole = {"cluster": [cluster] * count, "day": days, "source": [source] * count, **columns}
@@ -68,12 +110,12 @@ def _schema(spec: Table) -> arrow.Schema:
 
 
 def _values(rows: arrow.Table | arrow.RecordBatch, columns: Sequence[str]) -> Iterable[tuple[Any, ...]]:
-    """The rows of some columns as plain values."""
+    """Return rows as tuples of plain values."""
     return zip(*(_plain(rows, column) for column in columns))
 
 
 def _plain(rows: arrow.Table | arrow.RecordBatch, column: str) -> list[Any]:
-    """A column's values; times in microseconds since 1970 (UTC)."""
+    """Return a column's values; times in microseconds since 1970 (UTC)."""
     values = rows[column]
     is_time = values.type == TYPES["timestamp"]
     return list((values.cast(arrow.DataType.int64()) if is_time else values).to_pylist())
@@ -83,7 +125,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def moment(us: int) -> datetime:
-    """A time in microseconds since 1970 as a datetime."""
+    """Return the datetime (UTC) of a time in microseconds since 1970."""
     return _EPOCH + timedelta(microseconds=us)
 
 
@@ -97,9 +139,29 @@ def _day_since_1970(number: int) -> str:
 
 
 def opened(location: str, spec: Table, version: int | None = None) -> DeltaTable | None:
-    """The table at a version, or the newest; None where it was never made."""
+    """Open a table at a version (default: the newest).
+
+    Parameters
+    ----------
+    location : str
+        The store's folder or s3:// prefix.
+    spec : Table
+    version : int, optional
+
+    Returns
+    -------
+    DeltaTable or None
+        None if the table was never created.
+
+    Raises
+    ------
+    Error
+        If it cannot be opened, or was written by a newer schema than this package reads.
+    """
     try:
-        table = DeltaTable(_uri(location, spec), version=version, storage_options=_storage_options(location))
+        table = DeltaTable(
+            table_uri(location, spec.name), version=version, storage_options=storage_options(location)
+        )
     except TableNotFoundError:
         return None
     except DeltaError as problem:
@@ -110,32 +172,44 @@ def opened(location: str, spec: Table, version: int | None = None) -> DeltaTable
 
 
 def commit(location: str, spec: Table, change: Callable[[DeltaTable], bool]) -> int | None:
-    """Change the table, which is made where there is none, and return its new version.
+    """Change a table and return its new version; create the table first if it does not exist.
 
-    `change` says whether it has changed anything: None is returned where it has not. It is called again, with the
-    table as it is then, where another writer was faster.
+    Parameters
+    ----------
+    location : str
+        The store's folder or s3:// prefix.
+    spec : Table
+    change : callable
+        Takes the table, and returns whether it committed anything. If another writer commits first, it is
+        called again with the table as it is then.
+
+    Returns
+    -------
+    int or None
+        None if `change` committed nothing.
+
+    Raises
+    ------
+    Error
+        If the table cannot be written, or other writers were faster `ATTEMPTS` times.
     """
     for attempt in range(ATTEMPTS):
         try:
-            table = opened(location, spec) or _made(location, spec)
+            table = opened(location, spec) or _create(location, spec)
             return table.version() if change(table) else None
         except CommitFailedError:
             time.sleep(random.uniform(0, 0.02 * 2 ** min(attempt, 6)))
         except FULL_OR_GONE as problem:
             raise Error(f"Cannot write {spec.name} into {location}: {_last_line(problem)}") from None
     raise Error(
-        f"Could not write {spec.name} in {location}: other writers were faster {ATTEMPTS} times. Try again."
+        f"Could not write {spec.name} in {location}: other writers committed first {ATTEMPTS} times. Try again."
     )
 
 
-def _uri(location: str, spec: Table) -> str:
-    return f"{location.rstrip('/')}/{spec.name}"
-
-
-def _made(location: str, spec: Table) -> DeltaTable:
+def _create(location: str, spec: Table) -> DeltaTable:
     _make_folder(location)
     return DeltaTable.create(
-        _uri(location, spec),
+        table_uri(location, spec.name),
         _schema(spec),
         mode="ignore",
         partition_by=["cluster", "day"],
@@ -145,58 +219,90 @@ def _made(location: str, spec: Table) -> DeltaTable:
             "delta.logRetentionDuration": f"interval {KEEP_DAYS} days",
             "delta.deletedFileRetentionDuration": f"interval {KEEP_DAYS} days",
         },
-        storage_options=_storage_options(location),
+        storage_options=storage_options(location),
     )
 
 
-def replace(
-    location: str,
-    spec: Table,
-    content: arrow.Table,
-    window: Window,
-    *,
-    cluster: str,
-    source: str,
-    instance: str,
-) -> int | None:
-    """Put a few rows in the place of what a source says of an instance in a window; None where it says just that.
+def replace(location: str, spec: Table, content: arrow.Table, replaced: Slice) -> int | None:
+    """Replace a slice of a table by a few rows; commit nothing if the slice already holds exactly those.
 
-    `Store.write` is for many.
+    For few rows, compared in plain Python. `Store.write` takes many.
+
+    Parameters
+    ----------
+    location : str
+        The store's folder or s3:// prefix.
+    spec : Table
+    content : arro3.core.Table
+        The new rows, as from `rows`.
+    replaced : Slice
+
+    Returns
+    -------
+    int or None
+        The table's new version; None without a commit.
+
+    Raises
+    ------
+    Error
+        If the cluster's or the instance's name is empty, or the table cannot be written.
     """
+    check_not_empty(replaced.cluster, replaced.instance)
     names = spec.column_names()
-    replaced = predicate(spec, cluster, source, instance, window)
+    where = predicate(spec, replaced)
 
     def put(table: DeltaTable) -> bool:
-        there = table.scan(predicate=replaced).read_all()
-        if sorted(_values(there, names), key=repr) == sorted(_values(content, names), key=repr):
+        found = table.scan(predicate=where).read_all()
+        if sorted(_values(found, names), key=repr) == sorted(_values(content, names), key=repr):
             return False
-        write_deltalake(table, content, mode="overwrite", predicate=replaced)
+        write_deltalake(table, content, mode="overwrite", predicate=where)
         return True
 
     return commit(location, spec, put)
 
 
-def predicate(spec: Table, cluster: str, source: str, instance: str | None, window: Window) -> str:
-    """What a source says of a cluster (or one instance) in a window, as SQL."""
-    days = ", ".join(quoted(day.isoformat()) for day in window.days())
-    parts = [f"cluster = {quoted(cluster)}", f"day IN ({days})", f"source = {quoted(source)}"]
-    if instance is not None:
-        parts.append(f"instance = {quoted(instance)}")
-    parts += [f"{spec.time} >= '{window.start.isoformat()}'", f"{spec.time} < '{window.end.isoformat()}'"]
-    return " AND ".join(parts)
+def predicate(spec: Table, rows: Slice) -> str:
+    """Return the SQL predicate of a slice's rows; it names the days, so that other files are not opened."""
+    days = ", ".join(quoted(day.isoformat()) for day in rows.window.days())
+    parts = [f"cluster = {quoted(rows.cluster)}", f"day IN ({days})", f"source = {quoted(rows.source)}"]
+    if rows.instance is not None:
+        parts.append(f"instance = {quoted(rows.instance)}")
+    start, end = rows.window.start.isoformat(), rows.window.end.isoformat()
+    return " AND ".join([*parts, f"{spec.time} >= '{start}'", f"{spec.time} < '{end}'"])
 
 
 def quoted(text: str) -> str:
-    """A text as SQL."""
+    """Return a text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def merge(location: str, spec: Table, content: ArrowStreamExportable) -> int | None:
-    """Add the rows whose identity is not there yet; what is there learns. None where all was known.
+    """Add rows whose identity is new, and update rows of a known identity (`_UPDATES`).
 
-    Where the identity fixes the time, only the files of the days and times at hand are read. Where it does not
-    (statements), new rows are appended, and only the files of the known ones are merged: delta-rs holds all that
-    a merge might touch in memory, and there may be a million statements.
+    If the identity includes the time, only files of the rows' days and times are read. If it does not (statements),
+    new rows are appended, and a merge touches only the files of known rows: delta-rs holds everything that a merge
+    might touch in memory, and there may be a million statements.
+
+    Parameters
+    ----------
+    location : str
+        The store's folder or s3:// prefix.
+    spec : Table
+        A table with an identity.
+    content : Arrow stream
+        The rows, in the table's columns.
+
+    Returns
+    -------
+    int or None
+        The table's new version; None if nothing was new.
+
+    Raises
+    ------
+    Error
+        If the table cannot be written.
+    ValueError
+        If a row lacks a column of the identity.
     """
     whole = arrow.Table.from_arrow(content)
     if whole.num_rows == 0:
@@ -210,17 +316,18 @@ def merge(location: str, spec: Table, content: ArrowStreamExportable) -> int | N
         fresh = [place for place in range(batch.num_rows) if place not in known]
         if fresh:
             write_deltalake(table, _taken(batch, fresh), mode="append", commit_properties=ALONE)
-        learns = bool(known) and spec.name in _LEARNT
-        learnt = learns and _merged(table, spec, _taken(batch, known), known.values())
-        return bool(fresh) or learnt
+        may_update = bool(known) and spec.name in _UPDATES
+        updated = may_update and _merged(table, spec, _taken(batch, known), known.values())
+        return bool(fresh) or updated
 
     return commit(location, spec, add)
 
 
 def _first_of_each(batch: arrow.RecordBatch, spec: Table) -> arrow.RecordBatch:
+    """Return the rows without duplicates: the first row of each identity."""
     missing = [name for name in spec.identity if batch[name].null_count]
     if missing:
-        raise ValueError(f"rows of {spec.name} lack {', '.join(missing)}, which tells them apart")
+        raise ValueError(f"rows of {spec.name} lack {', '.join(missing)}, which is part of their identity")
     firsts: dict[tuple[Any, ...], int] = {}
     for place, identity in enumerate(_values(batch, spec.identity)):
         firsts.setdefault(identity, place)
@@ -232,7 +339,7 @@ def _taken(batch: arrow.RecordBatch, places: Iterable[int]) -> arrow.RecordBatch
 
 
 def _known(table: DeltaTable, spec: Table, batch: arrow.RecordBatch) -> dict[int, int]:
-    """Which of the rows the table has, by their place; and the time that it has for each."""
+    """Return the rows that the table already has: position in the batch → the time in the table [µs]."""
     wanted = {identity: place for place, identity in enumerate(_values(batch, spec.identity))}
     mine = f"cluster = {quoted(_plain(batch, 'cluster')[0])}"
     return {
@@ -244,19 +351,19 @@ def _known(table: DeltaTable, spec: Table, batch: arrow.RecordBatch) -> dict[int
 
 
 def _merged(table: DeltaTable, spec: Table, batch: arrow.RecordBatch, times: Iterable[int]) -> bool:
-    """Merge the rows with those that the table has of these times; says whether anything came of it."""
+    """Merge rows with the table's rows of these times, and return whether that changed anything."""
     same = [f"old.{name} = new.{name}" for name in spec.identity]
     merger = table.merge(
         batch, " AND ".join([*same, *_near(spec, times)]), source_alias="new", target_alias="old"
     )
-    if spec.name in _LEARNT:
-        merger = merger.when_matched_update(*_LEARNT[spec.name])
+    if spec.name in _UPDATES:
+        merger = merger.when_matched_update(*_UPDATES[spec.name])
     done = merger.when_not_matched_insert_all().execute()
     return bool(done["num_target_rows_inserted"] or done["num_target_rows_updated"])
 
 
 def _near(spec: Table, times: Iterable[int]) -> list[str]:
-    """What the rows of these times have in common, so that other files need not be looked at."""
+    """Return predicates that the rows of these times share, so that delta-rs skips other files."""
     times = sorted(times)
     days = ", ".join(map(quoted, sorted({_day(us) for us in times})))
     first, last = (moment(us).isoformat() for us in (times[0], times[-1]))
@@ -277,13 +384,13 @@ _IS_WIDER = (
     "OR (old.server_digest IS NULL AND new.server_digest IS NOT NULL)"
 )
 
-_KNOWS_DATABASE = "old.database IS NULL AND new.database IS NOT NULL"
-_LEARNT = {
+_HAS_DATABASE = "old.database IS NULL AND new.database IS NOT NULL"
+_UPDATES = {
     "statements": (_WIDER, _IS_WIDER),
-    # A log that begins within another does not know the database that the other had named before.
-    "slow_queries": ({"database": "new.database"}, _KNOWS_DATABASE),
+    # A log that starts in the middle of another lacks the database that the other named earlier.
+    "slow_queries": ({"database": "new.database"}, _HAS_DATABASE),
 }
-"""What a row that is known learns from one of the same identity: table → (columns, when)."""
+"""How a row is updated from a new one of the same identity: table → (columns, condition)."""
 
 
 def _check_schema(delta: DeltaTable, spec: Table, location: str) -> None:
@@ -296,11 +403,6 @@ def _check_schema(delta: DeltaTable, spec: Table, location: str) -> None:
         )
 
 
-def _storage_options(location: str) -> dict[str, str] | None:
-    """Conditional puts make commits on S3 atomic without a lock table."""
-    return {"aws_conditional_put": "etag"} if location.startswith("s3://") else None
-
-
 def _make_folder(location: str) -> None:
     if "://" in location:
         return
@@ -308,7 +410,7 @@ def _make_folder(location: str) -> None:
         Path(location).mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise Error(
-            f"Cannot make the store {location}: {problem.strerror}. Name a folder that you may write."
+            f"Cannot create the store {location}: {problem.strerror}. Name a folder that you may write to."
         ) from None
 
 
@@ -317,6 +419,6 @@ def _first_line(problem: Exception) -> str:
 
 
 def _last_line(problem: Exception) -> str:
-    """The innermost cause, where an error is told as a tree of them."""
+    """Return the innermost cause of an error that is printed as a tree."""
     lines = re.sub(r"\x1b\[[0-9;]*m", "", str(problem)).strip().split("\n")
     return lines[-1].strip(" ↳") or type(problem).__name__

@@ -11,23 +11,28 @@ from typing import Any
 
 import pandas as pd
 
+from aurora_analysis.store import baseline, metrics, roles
+from aurora_analysis.store.reading import Value
 from aurora_analysis.store.store import Store
 from aurora_analysis.tables import TABLES
 from aurora_analysis.window import Window
 
 ROLE_AT = {"slow_queries": "started_at"}
-"""The time at which a row's role is looked up, where it is not the table's own time."""
+"""The time at which a row's role is looked up, if it is not the table's own time.
+
+An execution holds its read view where it started, also if it ended after a failover.
+"""
 
 
 class Observations:
-    """What a store holds of one cluster in one window.
+    """The rows that a store has of one cluster in one window.
 
     Parameters
     ----------
     store : Store
         The store to read.
     window : Window
-        Half-open span of time, UTC.
+        Half-open span of time (UTC).
     cluster : str
         The cluster's name in the store.
     """
@@ -41,103 +46,192 @@ class Observations:
     def __repr__(self) -> str:
         return f"Observations({self.store!r}, {self.window!r}, {self.cluster!r})"
 
+    # Other windows of the same cluster
+
     def over(self, window: Window) -> Observations:
-        """Return the same cluster's observations over another window."""
-        return Observations(self.store, window, self.cluster)
+        """Return the same cluster's observations in another window."""
+        other = Observations(self.store, window, self.cluster)
+        other.__dict__["_instances"] = self._instances
+        return other
 
     def at_least(self, days: int) -> Observations:
         """Return observations that reach back at least `days` from the window's end."""
         return self.over(self.window.at_least(days))
 
     def previous(self) -> Observations:
-        """Return the observations of the window of the same length that ends where this one starts."""
+        """Return the observations in the window of the same length that ends where this one starts."""
         return self.over(self.window.previous())
+
+    def against(self, named: str = "") -> Observations:
+        """Return the observations in the window to compare with; see `baseline.against`.
+
+        Parameters
+        ----------
+        named : str, optional
+            A baseline's name, or a window as start/end (UTC). Default: the window before.
+        """
+        return self.over(baseline.against(self.store, named, self.window, cluster=self.cluster))
+
+    @cached_property
+    def span(self) -> Window:
+        """The time from the first to the last moment that the store has coverage for."""
+        return self.store.span(self.cluster)
+
+    # Roles and coverage
+
+    @cached_property
+    def _instances(self) -> pd.DataFrame:
+        """All rows of the table `instances`, of all times."""
+        return self.store.read("instances", cluster=self.cluster)
 
     @cached_property
     def instances(self) -> pd.DataFrame:
-        """Each instance as seen in the window, and as it stood when the window began."""
-        return self.store.instances(self.window, cluster=self.cluster)
-
-    @cached_property
-    def coverage(self) -> pd.DataFrame:
-        """What each fetch, recording or ingest that touches the window got."""
-        return self.store.coverage(self.window, cluster=self.cluster)
+        """Each instance as observed in the window, and as it was when the window began."""
+        return roles.seen_in(self._instances, self.window)
 
     @cached_property
     def writers(self) -> pd.DataFrame:
-        """One row per term of a writer: `start`, `end`, `writer` (UTC)."""
-        return self.store.writers(self.window, cluster=self.cluster)
+        """One row per term of a writer: `start`, `end` (UTC), `writer`."""
+        return roles.terms(self.instances, self.window)
+
+    @cached_property
+    def coverage(self) -> pd.DataFrame:
+        """What each fetch, recording or ingest that touches the window received."""
+        return self.store.coverage(self.window, cluster=self.cluster)
+
+    # Rows
 
     def table(
         self,
         name: str,
         *,
         columns: Sequence[str] = (),
-        where: Mapping[str, Any] | None = None,
+        where: Mapping[str, Value] | None = None,
         at_least: Mapping[str, float] | None = None,
         overlapping: bool = False,
     ) -> pd.DataFrame:
-        """Return the window's rows of a table, read once, with a column `role` if the table has instances.
+        """Return the window's rows of a table, with a column `role` if they have instances and times.
+
+        The rows are read once; the same call again returns them from memory.
 
         Parameters
         ----------
         name : str
             A table of `tables.TABLES`.
         columns : sequence of str, optional
-            Read these alone (beside the time and, for the role, the instance). Default: all.
-        where, at_least : mapping, optional
-            Keep rows whose columns equal, or reach, these values.
+            Read only the time and these, texts as categories. Default: all columns.
+        where : mapping of str to value or list, optional
+            Keep rows whose columns have this value, or one of these.
+        at_least : mapping of str to float, optional
+            Keep rows whose columns reach these values.
         overlapping : bool, default False
             slow_queries only: take every execution that ran in the window, also one that ended after it.
 
         Returns
         -------
         pandas.DataFrame
-            Rows ordered by time; `role` is writer, reader, or missing.
+            Rows ordered by time; `role` is writer, reader, or missing, at the time of `ROLE_AT`.
         """
-        how: dict[str, Any] = {
+        query: dict[str, Any] = {
             "columns": tuple(columns),
             "where": where,
             "at_least": at_least,
             "overlapping": overlapping,
         }
-        key = (name, repr(how))
+        key = (name, repr(query))
         if key not in self._read:
-            found = self.store.read(name, self.window, cluster=self.cluster, **how)
+            found = self.store.read(name, self.window, cluster=self.cluster, **query)
             self._read[key] = self._with_role(found, name)
         return self._read[key].copy(deep=False)
 
     def days(
         self, name: str, *, columns: Sequence[str] = (), overlapping: bool = False
     ) -> Iterator[pd.DataFrame]:
-        """Yield the window's rows day by day, with roles: for sums over more rows than fit in memory."""
-        how: dict[str, Any] = {"columns": columns, "overlapping": overlapping}
-        for rows in self.store.days(name, self.window, cluster=self.cluster, **how):
+        """Yield the rows of `table` one day at a time, for sums over more rows than fit in memory.
+
+        Parameters
+        ----------
+        name : str
+        columns : sequence of str, optional
+        overlapping : bool, default False
+
+        Yields
+        ------
+        pandas.DataFrame
+        """
+        query: dict[str, Any] = {"columns": columns, "overlapping": overlapping}
+        for rows in self.store.days(name, self.window, cluster=self.cluster, **query):
             yield self._with_role(rows, name)
 
+    def all_times(self, name: str) -> pd.DataFrame:
+        """Return a table's rows of this cluster at all times, also outside the window."""
+        return self.store.read(name, cluster=self.cluster)
+
     def metric(self, name: str, *, instance: str | None = None, statistic: str = "average") -> pd.Series:
-        """Return a metric over time (index: start of the period, UTC); without an instance, the writer's."""
-        how: dict[str, Any] = {"instance": instance, "statistic": statistic}
-        return self.store.metric(name, self.window, cluster=self.cluster, **how)
+        """Return a metric over time.
+
+        Parameters
+        ----------
+        name : str
+            A metric of `tables.METRICS`, which has its unit.
+        instance : str, optional
+            Default: the writer, whichever instance that was at the time.
+        statistic : str, default "average"
+
+        Returns
+        -------
+        pandas.Series
+            Values by start of the period (UTC); gaps are absent.
+
+        Raises
+        ------
+        Error
+            If there is no such metric.
+        """
+        only: dict[str, Value] = {"name": name, "statistic": statistic}
+        rows = self.table("metrics", columns=["instance", "value"], where=only)
+        if rows.empty:
+            metrics.check_names([name])
+        mine = rows["role"] == "writer" if instance is None else rows["instance"] == instance
+        return metrics.series(rows[mine], name)
 
     def metrics(self, names: Iterable[str]) -> pd.DataFrame:
-        """Return several of the writer's metrics, one column each; metrics without a value are left out."""
-        return self.store.metrics(names, self.window, cluster=self.cluster)
+        """Return several metrics of the writer over time.
+
+        Parameters
+        ----------
+        names : iterable of str
+            Metrics of `tables.METRICS`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Averages, one column per metric (those without values are left out), by start of the period (UTC).
+
+        Raises
+        ------
+        Error
+            If there is no such metric.
+        """
+        wanted = [*names]
+        only: dict[str, Value] = {"name": wanted, "statistic": "average"}
+        rows = self.table("metrics", columns=["instance", "name", "value"], where=only)
+        return metrics.columns(rows[rows["role"] == "writer"], wanted)
 
     @cached_property
     def fingerprints(self) -> pd.DataFrame:
-        """Each digest's text: `digest`, `fingerprint`."""
-        return self.store.read("statements", cluster=self.cluster)[["digest", "fingerprint"]]
+        """Each statement's text: `digest`, `fingerprint`."""
+        return self.all_times("statements")[["digest", "fingerprint"]]
 
     def _with_role(self, rows: pd.DataFrame, name: str) -> pd.DataFrame:
         time = ROLE_AT.get(name, TABLES[name].time)
         if "instance" not in rows or "role" in rows or time not in rows:
             return rows
-        return rows.assign(role=self.store.roles(rows, cluster=self.cluster, time=time))
+        return rows.assign(role=roles.of(rows, self._instances, time=time))
 
 
 def observe(store: Store, window: Window, cluster: str) -> Observations:
-    """Return what a store holds of one cluster in one window.
+    """Return the observations of one cluster in one window.
 
     Parameters
     ----------
@@ -162,5 +256,5 @@ def observe(store: Store, window: Window, cluster: str) -> Observations:
     >>> data.metric("commit_latency").size > 9000
     True
     """
-    store.span(cluster)  # raises an error that names the clusters there are
+    store.span(cluster)  # raises an error that lists the clusters
     return Observations(store, window, cluster)

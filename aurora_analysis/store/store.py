@@ -1,8 +1,8 @@
-"""The store: a folder (or an s3:// prefix) of Delta Lake tables, one window of one cluster at a time.
+"""The store: a folder (or an s3:// prefix) of Delta Lake tables.
 
-Every write is one atomic commit. A writer that is killed leaves the earlier content whole; two writers of
-different windows do not disturb each other; content that is already there makes no commit. The same tables
-open in DuckDB, Spark, Athena, Trino and Dask.
+Every write is one atomic commit: a writer that is killed leaves the earlier content whole, writers of different
+windows do not disturb each other, and content that is already stored makes no commit. DuckDB, Spark, Athena,
+Trino and Dask open the same tables.
 """
 
 from __future__ import annotations
@@ -13,47 +13,40 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.dataset as ds
 from deltalake import DeltaTable, write_deltalake
 
 from aurora_analysis.errors import Error
 from aurora_analysis.store import delta as delta_tables
+from aurora_analysis.store import frames, metrics, reading, roles, upkeep
 from aurora_analysis.store import location as locations
-from aurora_analysis.tables import TABLES, Column, Table
+from aurora_analysis.store.names import unknown
+from aurora_analysis.tables import TABLES, Table
 from aurora_analysis.window import Window
-
-PRUNED = (
-    "metrics",
-    "db_load",
-    "statement_metrics",
-    "histograms",
-    "slow_queries",
-    "examples",
-    "open_transactions",
-    "read_views",
-    "coverage",
-)
-"""The tables that grow with time, and what says how much of them there was."""
-
-ARROW_TYPES = {
-    "timestamp": pa.timestamp("us", "UTC"),
-    "text": pa.string(),
-    "real": pa.float64(),
-    "integer": pa.int64(),
-    "boolean": pa.bool_(),
-}
 
 
 class Store:
-    """A store of Aurora observations.
+    """A store of a database's observations.
 
-    `location` is a folder or an s3:// prefix; empty means the one that `store.location.resolve` finds:
-    AURORA_ANALYSIS_STORE, `store` in the settings file, or the bundled sample.
-    `versions` pins tables to versions, as a mapping or as its JSON: reading then sees exactly those; empty means
-    AURORA_ANALYSIS_VERSIONS, by which a report shows all its notebooks the same store, else the newest.
+    Parameters
+    ----------
+    location : str or path, optional
+        A folder or an s3:// prefix. Default: the one that `store.location.resolve` finds:
+        AURORA_ANALYSIS_STORE, `store` in the settings file, or the bundled sample.
+    versions : mapping of str to int, or its JSON, optional
+        Read these versions of the tables; a table that is not named does not exist. Default:
+        AURORA_ANALYSIS_VERSIONS, by which all notebooks of a report read the same store, else the newest.
+
+    Raises
+    ------
+    Error
+        If `versions` is not such a mapping.
+
+    Examples
+    --------
+    >>> from aurora_analysis import Store, Window
+    >>> store = Store()
+    >>> history = store.metric("history_list_length", Window("2026-11-09", "2026-11-16"), cluster="shop")
     """
 
     def __init__(
@@ -61,6 +54,7 @@ class Store:
     ) -> None:
         self.location = locations.resolve(location).place
         self._pinned = _pins(os.environ.get("AURORA_ANALYSIS_VERSIONS", "") if versions == "" else versions)
+        self._known: set[str] = set()
 
     def __repr__(self) -> str:
         return f"Store({self.location!r})"
@@ -75,40 +69,86 @@ class Store:
         cluster: str,
         instance: str | None = None,
         overlapping: bool = False,
-        where: Mapping[str, str | float | list[str]] | None = None,
+        where: Mapping[str, reading.Value] | None = None,
         at_least: Mapping[str, float] | None = None,
         columns: Sequence[str] = (),
+        missing_ok: bool = False,
     ) -> pd.DataFrame:
-        """The rows of a table in a window, ordered by time.
+        """Return a table's rows in a window, ordered by time.
 
-        `where` keeps rows whose columns have these values, or one of several; `at_least` those that reach these.
-        `overlapping` (slow_queries) takes every execution that ran in the window, also one that ended after it.
-        `columns` reads these alone, texts as categories: of millions of rows a small part. A table that was never
-        written is empty.
+        The keywords are those of a query, each independent of the others; hence so many.
+
+        Parameters
+        ----------
+        table : str
+            A table of `tables.TABLES`.
+        window : Window, optional
+            Default: all times.
+        cluster : str
+        instance : str, optional
+            Default: all instances, and the cluster's own rows.
+        overlapping : bool, default False
+            slow_queries only: take every execution that ran in the window, also one that ended after it.
+        where : mapping of str to value or list, optional
+            Keep rows whose columns have this value, or one of these.
+        at_least : mapping of str to float, optional
+            Keep rows whose columns reach these values.
+        columns : sequence of str, optional
+            Read only the time and these, texts as categories: for millions of rows, a small part of the memory.
+            Default: all columns.
+        missing_ok : bool, default False
+            Return no rows, instead of raising, if the store has no such cluster: for callers that look before
+            they write a cluster's first rows.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Without rows, but with all columns, if the table was never written.
+
+        Raises
+        ------
+        Error
+            If the store has clusters but not this one (unless `missing_ok`). A store without any cluster has no
+            rows, and does not raise.
+        ValueError
+            If there is no such table.
         """
         spec = _table(table)
+        query = reading.Query(cluster, window, instance, overlapping, where or {}, at_least or {})
+        found = self._rows(spec, query, list(columns))
+        if found.empty and not missing_ok:
+            self._check_cluster(cluster)
+        return found
+
+    def _rows(self, spec: Table, query: reading.Query, columns: list[str]) -> pd.DataFrame:
         named = list(dict.fromkeys([spec.time, *columns])) if columns else None
-        delta = self._open(spec)
+        delta = self.open(spec)
         if delta is None:
-            empty = _schema(spec).empty_table().to_pandas()
-            return empty[named] if named else empty
-        wanted = _rows_of(spec, cluster, instance, window, overlapping)
-        for column, value in (where or {}).items():
-            wanted &= ds.field(column).isin(value if isinstance(value, list) else [value])
-        for column, least in (at_least or {}).items():
-            wanted &= ds.field(column) >= least
-        files = _files(delta, cluster, None if overlapping else window, _texts(spec, columns))
-        found = files.to_table(filter=wanted, columns=named, fragment_readahead=1)  # less memory, as fast
-        found = _without_null_categories(found)
-        return _ordered(found.to_pandas(split_blocks=True, self_destruct=True), spec)
+            return frames.empty(spec, named)
+        texts = [column.name for column in spec.columns if column.name in columns and column.type == "text"]
+        return frames.to_frame(reading.rows(delta, spec, query, named, texts), spec)
 
     def days(
-        self, table: str, window: Window, *, overlapping: bool = False, **how: Any
+        self, table: str, window: Window, *, overlapping: bool = False, **query: Any
     ) -> Iterator[pd.DataFrame]:
-        """The rows that `read` would give, day by day: for what adds up, where all at once would be much."""
+        """Yield the rows that `read` returns, one day at a time: for sums over more rows than fit in memory.
+
+        Parameters
+        ----------
+        table : str
+        window : Window
+        overlapping : bool, default False
+            See `read`; on the last day, executions that ended after the window are included.
+        **query
+            The other keywords of `read`.
+
+        Yields
+        ------
+        pandas.DataFrame
+        """
         days = window.by_day()
         for day in days:
-            yield self.read(table, day, overlapping=overlapping and day == days[-1], **how)
+            yield self.read(table, day, overlapping=overlapping and day == days[-1], **query)
 
     def metric(
         self,
@@ -119,84 +159,182 @@ class Store:
         instance: str | None = None,
         statistic: str = "average",
     ) -> pd.Series:
-        """A metric over time (index: start of the period, UTC; gaps are absent). Answers: how did it move?
+        """Return a metric over time.
 
-        Without an instance it is the writer's, whichever instance was the writer at the time.
+        Parameters
+        ----------
+        name : str
+            A metric of `tables.METRICS`, which has its unit.
+        window : Window
+        cluster : str
+        instance : str, optional
+            Default: the writer, whichever instance that was at the time.
+        statistic : str, default "average"
+
+        Returns
+        -------
+        pandas.Series
+            Values by start of the period (UTC); gaps are absent. Empty if a metric has no values.
+
+        Raises
+        ------
+        Error
+            If the store has no such cluster, or there is no such metric.
         """
-        only = {"name": name, "statistic": statistic}
+        only: dict[str, reading.Value] = {"name": name, "statistic": statistic}
         columns = ["instance", "value"]
         rows = self.read("metrics", window, cluster=cluster, instance=instance, where=only, columns=columns)
+        if rows.empty:
+            metrics.check_names([name])
         if instance is None:
             rows = rows[self.roles(rows, cluster=cluster) == "writer"]
-        return rows.set_index("time")["value"].rename(name)
+        return metrics.series(rows, name)
 
     def metrics(self, names: Iterable[str], window: Window, *, cluster: str) -> pd.DataFrame:
-        """Several of the writer's metrics, one column each; those without a value are left out."""
+        """Return several metrics of the writer over time.
+
+        Parameters
+        ----------
+        names : iterable of str
+            Metrics of `tables.METRICS`.
+        window : Window
+        cluster : str
+
+        Returns
+        -------
+        pandas.DataFrame
+            Averages, one column per metric (those without values are left out), by start of the period (UTC).
+
+        Raises
+        ------
+        Error
+            If the store has no such cluster, or there is no such metric.
+        """
         wanted, columns = [*names], ["instance", "name", "value"]
-        only: dict[str, Any] = {"name": wanted, "statistic": "average"}
+        only: dict[str, reading.Value] = {"name": wanted, "statistic": "average"}
         rows = self.read("metrics", window, cluster=cluster, where=only, columns=columns)
-        rows = rows[self.roles(rows, cluster=cluster) == "writer"].astype({"name": str})
-        found = rows.pivot(index="time", columns="name", values="value").dropna(axis=1, how="all")
-        return found[[name for name in wanted if name in found]].rename_axis(columns=None)
+        return metrics.columns(rows[self.roles(rows, cluster=cluster) == "writer"], wanted)
 
     def roles(self, rows: pd.DataFrame, *, cluster: str, time: str = "time") -> pd.Series:
-        """The role (writer, reader, or missing) of each row's instance at the row's time."""
-        instances = self.read("instances", cluster=cluster)[["time", "instance", "role"]]
-        if rows.empty or instances.empty:
-            return pd.Series(None, index=rows.index, name="role", dtype=str)
-        roles = np.full(len(rows), np.nan, object)
-        for instance, seen in instances.groupby("instance"):
-            mine = (rows["instance"] == instance).to_numpy()
-            last = seen["time"].searchsorted(rows[time][mine], side="right") - 1
-            roles[mine] = np.where(last >= 0, seen["role"].to_numpy(object)[last], np.nan)
-        return pd.Series(roles, index=rows.index, name="role", dtype=str)
+        """Return the role of each row's instance at the row's time.
+
+        Parameters
+        ----------
+        rows : pandas.DataFrame
+            With `instance` and a column of times (UTC).
+        cluster : str
+        time : str, default "time"
+            The column of times.
+
+        Returns
+        -------
+        pandas.Series
+            "writer", "reader", or missing if the role is unknown; aligned with `rows`.
+        """
+        return roles.of(rows, self.read("instances", cluster=cluster), time=time)
 
     def writers(self, window: Window, *, cluster: str) -> pd.DataFrame:
-        """Which instance was the writer, and when: one row a term, `start, end, writer` (UTC), inside the window."""
-        seen = self.instances(window, cluster=cluster)
-        terms = seen[seen["role"] == "writer"].drop_duplicates(["time", "instance"])
-        start = terms["time"].where(terms["time"] > window.start, window.start)
-        end = start.shift(-1).fillna(pd.Timestamp(window.end))
-        return pd.DataFrame({"start": start, "end": end, "writer": terms["instance"]}).reset_index(drop=True)
+        """Return which instance was the writer, and when.
+
+        Parameters
+        ----------
+        window : Window
+        cluster : str
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per term of a writer, inside the window: `start`, `end` (UTC), `writer`.
+        """
+        return roles.terms(self.instances(window, cluster=cluster), window)
 
     def instances(self, window: Window, *, cluster: str) -> pd.DataFrame:
-        """Each instance as it was seen in the window, and as it stood when the window began."""
-        seen = self.read("instances", cluster=cluster)
-        before = seen[seen["time"] <= window.start].groupby("instance").tail(1)
-        inside = seen[(seen["time"] > window.start) & (seen["time"] < window.end)]
-        return pd.concat([before, inside]).sort_values(["time", "instance"], ignore_index=True)
+        """Return each instance as observed in the window, and as it was when the window began.
+
+        Parameters
+        ----------
+        window : Window
+        cluster : str
+
+        Returns
+        -------
+        pandas.DataFrame
+            Rows of the table `instances`, ordered by time and instance.
+        """
+        return roles.seen_in(self.read("instances", cluster=cluster), window)
 
     def clusters(self) -> list[str]:
-        """The clusters that the store knows, by name."""
-        delta = self._open(TABLES["coverage"])
-        if delta is None:
-            return []
-        column = delta.to_pyarrow_dataset().to_table(columns=["cluster"])["cluster"]
-        return sorted(column.unique().to_pylist())
+        """Return the names of the clusters that were fetched, recorded or ingested, sorted."""
+        delta = self.open(TABLES["coverage"])
+        return [] if delta is None else sorted(reading.clusters(delta))
 
     def span(self, cluster: str) -> Window:
-        """From the first to the last moment that anything was fetched, recorded or ingested for a cluster."""
+        """Return the time from the first to the last moment that coverage has for a cluster.
+
+        Parameters
+        ----------
+        cluster : str
+
+        Returns
+        -------
+        Window
+
+        Raises
+        ------
+        Error
+            If the store has no such cluster.
+        """
         rows = self.read("coverage", cluster=cluster)
         if rows.empty:
-            known = ", ".join(self.clusters()) or "none"
-            raise Error(
-                f"The store {self.location} has no cluster {cluster!r} (it has: {known}): fetch or ingest it first."
-            )
+            raise Error(self._unknown_cluster(cluster, self.clusters()))
         return Window(rows["time"].min().to_pydatetime(), rows["end"].max().to_pydatetime())
 
-    def coverage(self, window: Window, *, cluster: str) -> pd.DataFrame:
-        """What each fetch, recording or ingest that touches the window got."""
-        rows = self.read("coverage", cluster=cluster)
+    def coverage(self, window: Window, *, cluster: str, missing_ok: bool = False) -> pd.DataFrame:
+        """Return what each fetch, recording or ingest that touches the window received.
+
+        Parameters
+        ----------
+        window : Window
+        cluster : str
+        missing_ok : bool, default False
+            See `read`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Rows of the table `coverage`.
+        """
+        rows = self.read("coverage", cluster=cluster, missing_ok=missing_ok)
         return rows[(rows["time"] < window.end) & (rows["end"] > window.start)].reset_index(drop=True)
 
     def versions(self) -> dict[str, int]:
-        """The version of every table that exists."""
-        opened = {name: self._open(spec) for name, spec in TABLES.items()}
+        """Return the version of every table that exists, by table."""
+        opened = {name: self.open(spec) for name, spec in TABLES.items()}
         return {name: delta.version() for name, delta in opened.items() if delta is not None}
 
     def at(self, versions: Mapping[str, int]) -> Store:
-        """The same store as it was at these versions; a table that is not named did not exist."""
+        """Return the same store at these versions; a table that is not named does not exist there."""
         return Store(self.location, versions=versions)
+
+    def open(self, spec: Table) -> DeltaTable | None:
+        """Open a table at the store's version of it; None if it does not exist."""
+        if self._pinned is not None and spec.name not in self._pinned:
+            return None
+        version = None if self._pinned is None else self._pinned[spec.name]
+        return delta_tables.opened(self.location, spec, version)
+
+    def _check_cluster(self, cluster: str) -> None:
+        """Raise if the store has clusters, in any table, but not this one."""
+        if cluster in self._known:
+            return
+        opened = [self.open(spec) for spec in TABLES.values()]
+        self._known = set().union(*(reading.clusters(delta) for delta in opened if delta is not None))
+        if self._known and cluster not in self._known:
+            raise Error(self._unknown_cluster(cluster, self._known))
+
+    def _unknown_cluster(self, cluster: str, known: Iterable[str]) -> str:
+        what = unknown("cluster", cluster, known, "fetch or ingest it first.")
+        return f"The store {self.location} has {what}"
 
     # Writing
 
@@ -210,102 +348,81 @@ class Store:
         source: str,
         instance: str | None = None,
     ) -> int | None:
-        """Replace exactly what a source says of a cluster (or one instance) in a window; returns the new version.
+        """Replace the rows of a source, cluster and window (or of one instance in it), in one commit.
 
-        Returns None, and commits nothing, where the store already holds just that. Columns that the frame lacks
-        are null; a column that the table does not have, or a row outside the window, is an error.
+        Parameters
+        ----------
+        table : str
+        frame : pandas.DataFrame
+            Columns of the table; missing columns become null. No rows: the window is emptied.
+        window : Window
+        cluster : str
+        source : str
+            The value of the column `source`.
+        instance : str, optional
+            Replace this instance's rows only.
+
+        Returns
+        -------
+        int or None
+            The table's new version; None, without a commit, if the store already has exactly these rows.
+
+        Raises
+        ------
+        Error
+            If the name of the cluster or of an instance is empty, or the store cannot be written.
+        ValueError
+            If the table has no such column, or a row lies outside the window.
         """
         spec = _table(table)
-        content = _conform(frame, spec, cluster, source, instance)
-        _check_inside(content, spec, window)
+        content = frames.to_arrow(frame, spec, cluster=cluster, source=source, instance=instance)
+        frames.check_inside(content, spec, window)
         self._check_writable()
-        replaced = delta_tables.predicate(spec, cluster, source, instance, window)
+        replaced = delta_tables.Slice(window, cluster, source, instance)
+        where = delta_tables.predicate(spec, replaced)
 
         def replace(delta: DeltaTable) -> bool:
-            if self._holds(delta, spec, content, cluster, source, instance, window):
+            if reading.holds(delta, spec, content, replaced):
                 return False
-            write_deltalake(delta, content, mode="overwrite", predicate=replaced)
+            write_deltalake(delta, content, mode="overwrite", predicate=where)
             return True
 
         return delta_tables.commit(self.location, spec, replace)
 
     def merge(self, table: str, frame: pd.DataFrame, *, cluster: str, source: str) -> int | None:
-        """Add the rows whose identity is not there yet; returns the new version, None where all were there.
+        """Add the rows whose identity is new, for tables whose sources overlap (slow_queries, statements).
 
-        For tables with an identity (slow_queries, statements), whose sources overlap. A statement that is known
-        keeps its first source; the span in which it was seen widens, and it gains the ids that it lacked.
+        A statement keeps its first source; the span from `first_seen` to `last_seen` widens, and missing ids are
+        filled in.
+
+        Parameters
+        ----------
+        table : str
+            A table with an identity.
+        frame : pandas.DataFrame
+            Columns of the table; missing columns become null.
+        cluster : str
+        source : str
+            The value of the column `source`.
+
+        Returns
+        -------
+        int or None
+            The table's new version; None if nothing was new.
+
+        Raises
+        ------
+        Error
+            If the name of the cluster or of an instance is empty, or the store cannot be written.
+        ValueError
+            If the table has no identity or no such column, or a row lacks part of its identity.
         """
         spec = _table(table)
         if not spec.identity:
-            raise ValueError(f"table {table} has no identity: write a window of it")
+            raise ValueError(f"table {table} has no identity: use write, which replaces a window")
         self._check_writable()
-        return delta_tables.merge(self.location, spec, _conform(frame, spec, cluster, source, None))
-
-    def compact(self) -> None:
-        """Rewrite every table into few files and forget old versions, but for those that recorded reports read.
-
-        A report that was not recorded in the store cannot be run again afterwards.
-        """
-        for spec in TABLES.values():
-            delta = self._open(spec)
-            if delta is not None:
-                delta.optimize.compact()
-                self._forget(delta, spec)
-
-    def prune(self, before: date) -> dict[str, int]:
-        """Forget the observations of the days before a day (UTC); returns the rows that went, by table.
-
-        The windows of baselines stay, and so do the versions that recorded reports of later windows read; roles,
-        events, statements, runs and findings stay, for they are few. A fetch that reaches past the day stays told.
-        """
-        gone = {}
-        for name in PRUNED:
-            delta = self._open(TABLES[name])
-            if delta is not None:
-                done = delta.delete(self._older(name, before))
-                gone[name] = int(done["num_deleted_rows"])
-                self._forget(delta, TABLES[name], before)
-        return gone
-
-    def _older(self, table: str, before: date) -> str:
-        """The rows of a table before a day that no baseline keeps, as a predicate."""
-        older = [f"day < '{before}'"]
-        if table == "coverage":
-            older.append(f"\"end\" <= '{before}T00:00:00Z'")
-        for cluster in self.clusters():
-            kept = self.read("baselines", cluster=cluster)
-            windows = [Window(start, end) for start, end in zip(kept["time"], kept["end"])]
-            days = {f"'{day}'" for window in windows for day in window.days()}
-            if days:
-                older.append(
-                    f"NOT (cluster = {delta_tables.quoted(cluster)} AND day IN ({', '.join(sorted(days))}))"
-                )
-        return " AND ".join(older)
-
-    def _forget(self, delta: DeltaTable, spec: Table, before: date = date.min) -> None:
-        """Remove the files that neither the newest version needs nor one that a recorded report read."""
-        named = {version for version in self._named(spec, before) if version <= delta.version()}
-        delta.vacuum(
-            retention_hours=0,
-            enforce_retention_duration=False,
-            dry_run=False,
-            keep_versions=sorted(named) or None,
-        )
-
-    def _named(self, spec: Table, before: date) -> set[int]:
-        """The versions of a table that reports of windows which end after a day have read."""
-        delta = self._open(TABLES["runs"])
-        if delta is None:
-            return set()
-        runs = delta.to_pyarrow_dataset().to_table(columns=["end", "versions"]).to_pylist()
-        read = [json.loads(run["versions"]) for run in runs if run["end"].date() > before]
-        return {versions[spec.name] for versions in read if spec.name in versions}
-
-    def _open(self, spec: Table) -> DeltaTable | None:
-        if self._pinned is not None and spec.name not in self._pinned:
-            return None
-        version = None if self._pinned is None else self._pinned[spec.name]
-        return delta_tables.opened(self.location, spec, version)
+        content = frames.to_arrow(frame, spec, cluster=cluster, source=source)
+        return delta_tables.merge(self.location, spec, content)
 
     def _check_writable(self) -> None:
         if self._pinned is not None:
@@ -313,151 +430,37 @@ class Store:
                 f"The store {self.location} is opened at fixed versions: open it without them to write."
             )
 
-    def _holds(
-        self,
-        delta: DeltaTable,
-        spec: Table,
-        content: pa.Table,
-        cluster: str,
-        source: str,
-        instance: str | None,
-        window: Window,
-    ) -> bool:
-        wanted = _rows_of(spec, cluster, instance, window) & (ds.field("source") == source)
-        files = _files(delta, cluster, window)
-        if files.count_rows(filter=wanted) != content.num_rows:
-            return False
-        there = files.to_table(filter=wanted).select(content.column_names).cast(content.schema)
-        return _sorted(there).equals(_sorted(content))
+    # Upkeep
+
+    def compact(self) -> None:
+        """Rewrite every table into few files, and delete versions that no recorded report has read.
+
+        A report that was not recorded in the store cannot be rerun afterwards.
+        """
+        upkeep.compact(self)
+
+    def prune(self, before: date) -> dict[str, int]:
+        """Delete the observations of days before a day (UTC).
+
+        Kept are the windows of baselines, the versions that recorded reports of later windows read, and the small
+        tables: roles, events, statements, runs and findings. So is the coverage of a fetch that reaches past the day.
+
+        Parameters
+        ----------
+        before : datetime.date
+
+        Returns
+        -------
+        dict of str to int
+            Deleted rows by table.
+        """
+        return upkeep.prune(self, before)
 
 
 def _table(name: str) -> Table:
     if name not in TABLES:
-        raise ValueError(f"there is no table {name!r}; tables.py has {', '.join(TABLES)}")
+        raise ValueError(f"tables.py has {unknown('table', name, TABLES, 'name one of these.')}")
     return TABLES[name]
-
-
-def _schema(spec: Table) -> pa.Schema:
-    return pa.schema([pa.field(column.name, ARROW_TYPES[column.type]) for column in spec.columns])
-
-
-def _texts(spec: Table, columns: Sequence[str]) -> list[str]:
-    return [column.name for column in spec.columns if column.name in columns and column.type == "text"]
-
-
-def _without_null_categories(found: pa.Table) -> pa.Table:
-    """A column of nulls comes with a null among its categories, which pandas has none of."""
-    for n, column in enumerate(found.columns):
-        chunks = column.chunks if pa.types.is_dictionary(column.type) else []
-        if any(chunk.dictionary.null_count for chunk in chunks):
-            encoded = column.cast(pa.string()).dictionary_encode()
-            found = found.set_column(n, found.field(n).name, encoded)
-    return found
-
-
-def _ordered(frame: pd.DataFrame, spec: Table) -> pd.DataFrame:
-    """Time first, then what tells rows apart, so that equal content reads equal; only rows of one time need the latter."""
-    frame = frame.assign(**{str(name): _by_name(frame[name]) for name in frame.select_dtypes("category")})
-    times = pd.DatetimeIndex(frame[spec.time]).asi8
-    places = times.argsort(kind="stable")
-    times = times[places]
-    same = times[1:] == times[:-1]
-    tied = np.append(same, False) | np.append(False, same)
-    if tied.any():
-        rows = frame.iloc[places[tied]][[name for name in _order(spec) if name in frame]]
-        rows.index = places[tied]
-        places[tied] = rows.sort_values(list(rows.columns), kind="stable").index
-    return frame.take(places).reset_index(drop=True)
-
-
-def _by_name(values: pd.Series) -> pd.Series:
-    """Categories in the order of their names, in which they then sort."""
-    return values.cat.reorder_categories(sorted(values.cat.categories))
-
-
-def _order(spec: Table) -> list[str]:
-    """What tells rows apart, time first."""
-    kinds = {"integer", "text"}
-    others = [
-        column.name
-        for column in spec.columns
-        if column.type in kinds and column.name not in {"cluster", "day"}
-    ]
-    return [spec.time, *others]
-
-
-def _conform(frame: pd.DataFrame, spec: Table, cluster: str, source: str, instance: str | None) -> pa.Table:
-    unknown = set(frame.columns) - set(spec.column_names())
-    if unknown:
-        raise ValueError(f"table {spec.name} has no column {', '.join(sorted(unknown))}")
-    full = frame.assign(cluster=cluster, source=source, day=_day(frame[spec.time]))
-    if instance is not None:
-        full = full.assign(instance=instance)
-    arrays = [_array(full, column) for column in spec.columns]
-    return pa.Table.from_arrays(arrays, schema=_schema(spec))
-
-
-def _day(times: pd.Series) -> pd.Categorical:
-    """The UTC day of each time: there are few days, and to write one takes longer than to find it."""
-    codes, days = pd.factorize(times.dt.floor("D"))
-    return pd.Categorical.from_codes(codes, days.strftime("%Y-%m-%d"))
-
-
-def _array(frame: pd.DataFrame, column: Column) -> pa.Array:
-    kind = ARROW_TYPES[column.type]
-    if column.name not in frame:
-        return pa.nulls(len(frame), kind)
-    values = frame[column.name]
-    try:
-        if isinstance(values.dtype, pd.CategoricalDtype):
-            return pa.Array.from_pandas(values).cast(kind)
-        return pa.Array.from_pandas(values, type=kind)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as problem:
-        raise ValueError(f"column {column.name} does not hold {column.type} values: {problem}") from problem
-
-
-def _check_inside(content: pa.Table, spec: Table, window: Window) -> None:
-    if content.num_rows == 0:
-        return
-    times = content[spec.time].to_pandas()
-    if times.isna().any() or times.min() < window.start or times.max() >= window.end:
-        raise ValueError(
-            f"rows of {spec.name} from {times.min()} to {times.max()} are not all inside {window}"
-        )
-
-
-def _rows_of(
-    spec: Table, cluster: str, instance: str | None, window: Window | None, overlapping: bool = False
-) -> ds.Expression:
-    wanted = ds.field("cluster") == cluster
-    if instance is not None:
-        wanted &= ds.field("instance") == instance
-    if window is None:
-        return wanted
-    wanted &= ds.field(spec.time) >= pa.scalar(window.start, ARROW_TYPES["timestamp"])
-    if overlapping:
-        return wanted & (ds.field("started_at") < pa.scalar(window.end, ARROW_TYPES["timestamp"]))
-    days = pa.array([day.isoformat() for day in window.days()])
-    return (
-        wanted
-        & ds.field("day").isin(days)
-        & (ds.field(spec.time) < pa.scalar(window.end, ARROW_TYPES["timestamp"]))
-    )
-
-
-def _files(
-    delta: DeltaTable, cluster: str, window: Window | None, categories: Iterable[str] = ()
-) -> ds.Dataset:
-    """The files that may hold rows of a cluster and window: to open all of them takes longer the more there are."""
-    partitions: list[tuple[str, str, str | list[str]]] = [("cluster", "=", cluster)]
-    if window is not None:
-        partitions.append(("day", "in", [day.isoformat() for day in window.days()]))
-    how = ds.ParquetReadOptions(dictionary_columns=set(categories))
-    return delta.to_pyarrow_dataset(file_pruning_predicate=partitions, parquet_read_options=how)
-
-
-def _sorted(content: pa.Table) -> pa.Table:
-    return content.combine_chunks().sort_by([(name, "ascending") for name in content.column_names])
 
 
 def _pins(versions: Mapping[str, int] | str) -> dict[str, int] | None:
@@ -467,4 +470,6 @@ def _pins(versions: Mapping[str, int] | str) -> dict[str, int] | None:
         named = json.loads(versions) if isinstance(versions, str) else versions
         return {_table(name).name: int(version) for name, version in named.items()}
     except (ValueError, TypeError, AttributeError):
-        raise Error(f'{versions!r} names no table versions: give JSON such as {{"metrics": 12}}.') from None
+        raise Error(
+            f'{versions!r} is not a set of table versions: give JSON such as {{"metrics": 12}}.'
+        ) from None

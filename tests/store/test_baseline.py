@@ -16,12 +16,13 @@ WEEK = Window("2026-11-09", "2026-11-16")
 
 @pytest.fixture
 def store(tmp_path) -> Store:
-    """A store that knows three weeks of cluster shop."""
+    """A store with three weeks of the clusters shop and other."""
     opened = Store(tmp_path)
     span = Window("2026-10-26", "2026-11-16")
     row = pd.DataFrame({"time": [span.start], "end": [span.end], "table": ["metrics"], "note": ["all there"]})
     row = row.astype({"time": "datetime64[us, UTC]", "end": "datetime64[us, UTC]"})
-    opened.write("coverage", row, span, cluster="shop", source="test")
+    for cluster in ("shop", "other"):
+        opened.write("coverage", row, span, cluster=cluster, source="test")
     return opened
 
 
@@ -53,8 +54,8 @@ def test_a_dropped_name_is_gone(store):
 @pytest.mark.parametrize(
     ("name", "window", "said"),
     [
-        ("a/b", WEEK, "'a/b' is no name for a baseline"),
-        ("good", Window("2025-01-06", "2025-01-13"), "The store has nothing of shop from 2025-01-06"),
+        ("a/b", WEEK, "'a/b' cannot name a baseline"),
+        ("good", Window("2025-01-06", "2025-01-13"), "The store has no data of shop from 2025-01-06"),
     ],
 )
 def test_what_cannot_be_kept_is_refused(store, name, window, said):

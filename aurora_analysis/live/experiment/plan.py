@@ -120,7 +120,7 @@ def unfinished_trial(store: Store, options: TrialOptions, now: datetime) -> tupl
         Rows of `trials`, and the first block that is left.
     """
     where = {"source": SOURCE, "workload": options.workload}
-    rows = store.read("trials", cluster=options.cluster, where=where)
+    rows = store.read("trials", cluster=options.cluster, where=where, missing_ok=True)
     rows = rows[rows["trial"] == rows["trial"].iloc[-1]].reset_index(drop=True) if len(rows) else rows
     if rows.empty or rows["end"].iloc[-1] < now - CONTINUE_WITHIN:
         return None

@@ -1,0 +1,58 @@
+"""Series of metrics from rows of the table `metrics`, and the check of a metric's name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from aurora_analysis.errors import Error
+from aurora_analysis.store.names import unknown
+from aurora_analysis.tables import METRICS
+
+
+def series(rows: pd.DataFrame, name: str) -> pd.Series:
+    """Return the values of one metric's rows by time (UTC).
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        `time` and `value`.
+    name : str
+        The metric; the series gets this name.
+    """
+    return rows.set_index("time")["value"].rename(name)
+
+
+def columns(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return one column per metric, by time (UTC); metrics without values are left out.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        `time`, `name` and `value`, of one instance at each time.
+    names : sequence of str
+        The metrics, in the order of the columns.
+
+    Raises
+    ------
+    Error
+        If a metric without values is not in the glossary.
+    """
+    found = rows.astype({"name": str}).pivot(index="time", columns="name", values="value")
+    found = found.dropna(axis=1, how="all")
+    check_names(name for name in names if name not in found)
+    return found[[name for name in names if name in found]].rename_axis(columns=None)
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise if a name is not a metric of the glossary; call it for names without any value.
+
+    Raises
+    ------
+    Error
+        With the names of all metrics, and the one that was probably meant.
+    """
+    for name in names:
+        if name not in METRICS:
+            raise Error(f"The glossary has {unknown('metric', name, METRICS, 'name one of these.')}")

@@ -1,0 +1,44 @@
+"""Check names: no empty cluster or instance, and errors for unknown names that list the known ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from aurora_analysis.errors import Error
+
+LISTED = 80
+"""Most names that an error lists: all metrics fit."""
+
+
+def check_not_empty(cluster: str, instance: str | None = None) -> None:
+    """Refuse an empty cluster or instance name; None is allowed for rows of the whole cluster.
+
+    Delta stores an empty partition value as null, so such rows could never be read by name again.
+
+    Raises
+    ------
+    Error
+        If a name is empty or blank.
+    """
+    for kind, name in (("cluster", cluster), ("instance", instance)):
+        if name is not None and not name.strip():
+            raise Error(
+                f"The {kind} name is empty: name the {kind} (is the shell variable that holds it set?)."
+            )
+
+
+def unknown(kind: str, name: str, known: Iterable[str], otherwise: str) -> str:
+    """Return the end of an error message for an unknown name, with the known ones and the next step.
+
+    >>> unknown("cluster", "shopp", ["lab", "shop"], "fetch it first.")
+    "no cluster 'shopp' (it has: lab, shop): did you mean 'shop'?"
+    >>> unknown("cluster", "crm", ["lab", "shop"], "fetch it first.")
+    "no cluster 'crm' (it has: lab, shop): fetch it first."
+    """
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1)
+    more = f", and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    listed = f"{', '.join(names[:LISTED]) or 'none'}{more}"
+    next_step = f"did you mean {close[0]!r}?" if close else otherwise
+    return f"no {kind} {name!r} (it has: {listed}): {next_step}"

@@ -1,0 +1,71 @@
+"""Who was writer and who reader, and when: failover moves the writer, so roles are rows with a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from aurora_analysis.window import Window
+
+
+def of(rows: pd.DataFrame, instances: pd.DataFrame, *, time: str = "time") -> pd.Series:
+    """Return the role of each row's instance at the row's time.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        With `instance` and a column of times (UTC).
+    instances : pandas.DataFrame
+        Rows of the table `instances`, ordered by time; a role holds until the instance's next row.
+    time : str, default "time"
+
+    Returns
+    -------
+    pandas.Series
+        "writer", "reader", or missing; aligned with `rows`.
+    """
+    if rows.empty or instances.empty:
+        return pd.Series(None, index=rows.index, name="role", dtype=str)
+    found = np.full(len(rows), np.nan, object)
+    for instance, seen in instances.groupby("instance"):
+        mine = (rows["instance"] == instance).to_numpy()
+        last = seen["time"].searchsorted(rows[time][mine], side="right") - 1
+        found[mine] = np.where(last >= 0, seen["role"].to_numpy(object)[last], np.nan)
+    return pd.Series(found, index=rows.index, name="role", dtype=str)
+
+
+def seen_in(instances: pd.DataFrame, window: Window) -> pd.DataFrame:
+    """Return each instance as observed in a window, and as it was when the window began.
+
+    Parameters
+    ----------
+    instances : pandas.DataFrame
+        All rows of the table `instances`, ordered by time.
+    window : Window
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    before = instances[instances["time"] <= window.start].groupby("instance").tail(1)
+    inside = instances[(instances["time"] > window.start) & (instances["time"] < window.end)]
+    return pd.concat([before, inside]).sort_values(["time", "instance"], ignore_index=True)
+
+
+def terms(seen: pd.DataFrame, window: Window) -> pd.DataFrame:
+    """Return each writer's term inside a window: `start`, `end` (UTC), `writer`.
+
+    Parameters
+    ----------
+    seen : pandas.DataFrame
+        As from `seen_in`.
+    window : Window
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    terms = seen[seen["role"] == "writer"].drop_duplicates(["time", "instance"])
+    start = terms["time"].where(terms["time"] > window.start, window.start)
+    end = start.shift(-1).fillna(pd.Timestamp(window.end))
+    return pd.DataFrame({"start": start, "end": end, "writer": terms["instance"]}).reset_index(drop=True)

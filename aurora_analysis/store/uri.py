@@ -1,0 +1,42 @@
+"""Addresses of Delta tables as delta-rs wants them: S3 prefixes, plain folders, and folders with awkward names."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+AWKWARD = re.compile(r"%[0-9A-Fa-f]{2}|[\[\]^|\\]")
+"""What delta-rs 1.6 cannot have in a local path.
+
+It decodes percent sequences once too often (Jenkins names the workspace of branch feature/x `feature%2Fx`), and
+panics at the other characters. No way of quoting helps, because it resolves and quotes every local path itself.
+"""
+
+
+def table_uri(location: str, table: str) -> str:
+    """Return the address of a store's table.
+
+    Parameters
+    ----------
+    location : str
+        A folder or an s3:// prefix.
+    table : str
+        The table's name.
+    """
+    return f"fs://local/{table}" if _is_awkward(location) else f"{location.rstrip('/')}/{table}"
+
+
+def storage_options(location: str) -> dict[str, str] | None:
+    """Return the options that go with the store's table addresses; None if there are none.
+
+    On S3, conditional puts make commits atomic without a lock table. An awkward folder is opened as the root of
+    OpenDAL's file system, so that its name is in no address. OpenDAL creates a commit's file exclusively but does
+    not write it under another name first: a reader at that very moment may fail, and may simply try again.
+    """
+    if location.startswith("s3://"):
+        return {"aws_conditional_put": "etag"}
+    return {"opendal.root": str(Path(location).resolve())} if _is_awkward(location) else None
+
+
+def _is_awkward(location: str) -> bool:
+    return "://" not in location and AWKWARD.search(str(Path(location).resolve())) is not None
