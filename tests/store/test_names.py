@@ -1,0 +1,138 @@
+"""Names of clusters, instances, metrics and tables: empty ones are refused, misspelt ones are corrected."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+
+from aurora_analysis import Store, Window, observe
+from aurora_analysis.errors import Error
+from aurora_analysis.store import delta, frames
+from aurora_analysis.tables import TABLES
+
+DAY = Window("2026-11-09", "2026-11-10")
+START = pd.DatetimeIndex([DAY.start]).as_unit("us")
+END = pd.DatetimeIndex([DAY.end]).as_unit("us")
+COVERED = pd.DataFrame({"time": START, "end": END, "table": "metrics"})
+HISTORY = pd.DataFrame(
+    {
+        "time": START,
+        "period_s": 60.0,
+        "instance": "db-1",
+        "name": "history_list_length",
+        "statistic": "average",
+        "value": 1.0,
+    }
+)
+STATEMENT = pd.DataFrame({"digest": ["d1"], "first_seen": START, "last_seen": START})
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    """A store with the clusters lab and shop."""
+    opened = Store(tmp_path / "store")
+    for cluster in ("lab", "shop"):
+        opened.write("coverage", COVERED, DAY, cluster=cluster, source="test")
+    opened.write("metrics", HISTORY, DAY, cluster="shop", source="test")
+    return opened
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_cluster_is_refused_at_every_write(tmp_path, name):
+    """An unset shell variable must not leave rows that belong to nobody."""
+    store, spec = Store(tmp_path), TABLES["statements"]
+    with pytest.raises(Error, match="The cluster name is empty"):
+        store.write("metrics", HISTORY, DAY, cluster=name, source="test")
+    with pytest.raises(Error, match="The cluster name is empty"):
+        store.merge("statements", STATEMENT, cluster=name, source="test")
+    with pytest.raises(Error, match="The cluster name is empty"):
+        delta.rows(spec, {"first_seen": [0]}, cluster=name, source="test")
+    rows = delta.rows(spec, {"first_seen": [0]}, cluster="shop", source="test")
+    with pytest.raises(Error, match="The cluster name is empty"):
+        delta.replace(str(tmp_path), spec, rows, delta.Slice(DAY, name, "test"))
+    assert store.versions() == {}
+
+
+def test_an_empty_instance_is_refused_at_every_write(tmp_path):
+    """Also in a column of the frame; null stays allowed, for the cluster's own rows."""
+    store, spec = Store(tmp_path), TABLES["slow_queries"]
+    with pytest.raises(Error, match="The instance name is empty"):
+        store.write("metrics", HISTORY, DAY, cluster="shop", source="test", instance="")
+    with pytest.raises(Error, match="The instance name is empty"):
+        store.write("metrics", HISTORY.assign(instance=""), DAY, cluster="shop", source="test")
+    with pytest.raises(Error, match="The instance name is empty"):
+        delta.rows(spec, {"ended_at": [0], "instance": [""]}, cluster="shop", source="test")
+    with pytest.raises(Error, match="The instance name is empty"):
+        delta.replace(str(tmp_path), spec, pa.table({}), delta.Slice(DAY, "shop", "test", ""))
+    store.write("metrics", HISTORY.assign(instance=None), DAY, cluster="shop", source="test")
+    assert len(store.read("metrics", DAY, cluster="shop")) == 1
+
+
+def test_rows_of_an_empty_cluster_are_ignored(store):
+    """Earlier releases wrote them: Delta keeps the empty name as a null partition."""
+    for name, frame in {"coverage": COVERED, "metrics": HISTORY}.items():
+        spec = TABLES[name]
+        rows = frames.to_arrow(frame, spec, cluster="x", source="test")
+        rows = rows.set_column(0, "cluster", pa.array([""] * len(rows)))
+        write_deltalake(f"{store.location}/{name}", rows, mode="append")
+    assert store.clusters() == ["lab", "shop"]
+    assert len(store.coverage(DAY, cluster="shop")) == 1
+    assert store.span("lab") == DAY
+    assert store.read("metrics", DAY, cluster="shop")["cluster"].tolist() == ["shop"]
+    assert observe(store, DAY, "shop").metric("history_list_length", instance="db-1").tolist() == [1.0]
+    assert store.write("metrics", HISTORY, DAY, cluster="shop", source="test") is None
+    store.compact()
+    store.prune(pd.Timestamp("2026-11-10").date())
+    assert store.clusters() == []
+
+
+def test_a_misspelt_cluster_names_what_there_is(store):
+    """An empty frame would be taken for a cluster without data."""
+    wanted = r"no cluster 'shopp' \(it has: lab, shop\): did you mean 'shop'\?"
+    for read in (
+        lambda: store.read("metrics", cluster="shopp"),
+        lambda: store.read("slow_queries", DAY, cluster="shopp"),
+        lambda: store.metric("history_list_length", DAY, cluster="shopp"),
+        lambda: store.coverage(DAY, cluster="shopp"),
+        lambda: store.span("shopp"),
+        lambda: observe(store, DAY, "shopp"),
+    ):
+        with pytest.raises(Error, match=wanted):
+            read()
+
+
+def test_looking_before_the_first_write_is_allowed(store, tmp_path):
+    """A new store has no clusters to confuse a name with; another one's callers say missing_ok."""
+    assert Store(tmp_path / "new").read("metrics", DAY, cluster="shop").empty
+    assert store.read("metrics", DAY, cluster="new", missing_ok=True).empty
+    assert store.coverage(DAY, cluster="new", missing_ok=True).empty
+
+
+def test_a_cluster_without_coverage_is_known_by_its_rows(store):
+    """A read that finds nothing in one table does not deny a cluster that another table has."""
+    store.write("trials", COVERED[["time", "end"]], DAY, cluster="trial", source="test")
+    assert store.read("metrics", DAY, cluster="trial").empty
+
+
+def test_a_misspelt_metric_names_the_metrics(store):
+    """A metric of the glossary without values is an empty series, and no error."""
+    assert store.metric("commit_latency", DAY, cluster="shop").empty
+    assert observe(store, DAY, "shop").metric("commit_latency").empty
+    assert store.metrics(["commit_latency"], DAY, cluster="shop").empty
+    wanted = "no metric 'history_list' .*did you mean 'history_list_length'"
+    with pytest.raises(Error, match=wanted):
+        store.metric("history_list", DAY, cluster="shop")
+    with pytest.raises(Error, match=wanted):
+        store.metrics(["commit_latency", "history_list"], DAY, cluster="shop")
+    with pytest.raises(Error, match=wanted):
+        observe(store, DAY, "shop").metric("history_list")
+    with pytest.raises(Error, match=wanted):
+        observe(store, DAY, "shop").metrics(["history_list"])
+
+
+def test_a_misspelt_table_names_the_tables(store):
+    """The caller's mistake, hence a ValueError."""
+    with pytest.raises(ValueError, match=r"no table 'metric' .*did you mean 'metrics'"):
+        store.read("metric", cluster="shop")
