@@ -1,15 +1,15 @@
-"""The report: notebooks run for a window of each cluster, their pages, and one index of what they found.
+"""The report: run notebooks for a window of each cluster, and publish their pages with one index of findings.
 
-- `suite`   which notebooks there are, and the parameters that each declares
-- `runner`  runs them in a pool of processes; a failure is an outcome
-- `html`    an executed notebook as a page that runs nothing
-- `tiles`   sparklines as small multiples
-- `statements` the page of what stands behind each short id
-- `index`   the front page, and the same as findings.json
-- `build`   all of it, into a folder that appears at once
-- `history` the page of many reports in one folder
-- `record`  the findings as rows of the store
-- `publish` where a report goes: a folder, a bucket, an archive
+- `suite`      lists the notebooks and their parameters
+- `runner`     runs them on an executor; a failure is an outcome
+- `html`       turns an executed notebook into a page without scripts or requests
+- `tiles`      draws sparklines as small multiples
+- `statements` writes the page that explains each statement's short id
+- `index`      writes the front page and findings.json
+- `build`      builds the whole report in a folder that appears at once
+- `history`    writes the page over all reports of an archive
+- `record`     writes the findings into the store
+- `publish`    puts a report into a folder, a bucket or an archive
 
-Workers import `runner`, `html` and `tiles` only: nothing is imported here.
+This module imports nothing: workers import only `runner`, `html` and `tiles`.
 """

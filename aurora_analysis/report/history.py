@@ -1,4 +1,4 @@
-"""The archive: a folder of reports, and the page of them all. How has it gone, cluster by cluster, week by week?"""
+"""The archive's page. Answers: how did each cluster develop from week to week?"""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from aurora_analysis.report import html, index
 from aurora_analysis.window import Window
 
 FAILED = "failed"
-"""What stands for a severity where a notebook did not finish, or came to no finding."""
+"""Used in place of a severity if a notebook failed or produced no finding."""
 
 
 def span(run: Mapping[str, Any]) -> str:
-    """The name of what a run is about: its ISO week where it is one, as in 2026-W46; else the days, first to last."""
+    """Name a run's window: its ISO week if it is one, such as 2026-W46; otherwise first and last day."""
     windows = [Window(*bounds) for bounds in run["windows"].values()]
     if not windows:
         return f"failed-{run['id'][:8]}"
@@ -36,7 +36,7 @@ def span(run: Mapping[str, Any]) -> str:
 
 
 def write(root: Path) -> Path:
-    """The page of all reports in a folder; written anew where another run put its own there meanwhile."""
+    """Write the page of all reports in a folder; repeat if another run added a report meanwhile."""
     while True:
         found = records(root)
         text = page(found)
@@ -46,12 +46,12 @@ def write(root: Path) -> Path:
 
 
 def records(root: Path) -> dict[str, dict[str, Any]]:
-    """What the findings.json of each report in the folder says, by the report's folder."""
+    """Read the findings.json of each report in an archive, by the report's folder."""
     return read({path.parent.name: path for path in sorted(root.glob(f"*/{index.NAME}"))})
 
 
 def read(files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
-    """The records that can be read; another file, or one that is just being replaced, is none."""
+    """Read all records; skip files of other programs and files that are being replaced."""
     found = {}
     for folder, path in files.items():
         try:
@@ -63,48 +63,56 @@ def read(files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
 
 
 def weeks(found: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Each window of each cluster, newest first: the severity of each notebook there, from its newest run.
+    """Return one row per window and cluster, newest first, with each notebook's severity in its newest run.
 
-    `topics` maps a notebook to its severity, or to `failed`; `hrefs` to its page.
+    Parameters
+    ----------
+    found
+        Contents of findings.json by report folder.
+
+    Returns
+    -------
+    list of dict
+        `topics` maps a notebook to its severity or `failed`; `hrefs` maps it to its page.
     """
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for folder, told in sorted(found.items(), key=lambda item: item[1]["run"]["id"]):
-        for cluster in told["clusters"]:
+    for folder, document in sorted(found.items(), key=lambda item: item[1]["run"]["id"]):
+        for cluster in document["clusters"]:
             if cluster["start"]:
                 key = (cluster["end"], cluster["start"], cluster["cluster"])
-                _add(rows.setdefault(key, _row(cluster, told)), folder, cluster, told)
+                _add(rows.setdefault(key, _row(cluster, document)), folder, cluster, document)
     return [rows[key] for key in sorted(rows, reverse=True)]
 
 
-def _row(cluster: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+def _row(cluster: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
     bounds = {name: cluster[name] for name in ("cluster", "start", "end", "simulated")}
     bounds["compressed"] = cluster.get("compressed", "")
-    return {**bounds, "timezone": told["run"]["timezone"], "topics": {}, "hrefs": {}, "titles": {}}
+    return {**bounds, "timezone": document["run"]["timezone"], "topics": {}, "hrefs": {}, "titles": {}}
 
 
-def _add(row: dict[str, Any], folder: str, cluster: Mapping[str, Any], told: Mapping[str, Any]) -> None:
-    """What a later run says of a notebook takes the place of what an earlier one said."""
+def _add(row: dict[str, Any], folder: str, cluster: Mapping[str, Any], document: Mapping[str, Any]) -> None:
+    """Add a run to a row; a later run of a notebook replaces an earlier one."""
     row |= {
         "href": quote(f"{folder}/{index.PAGE}"),
-        "run": told["run"]["id"],
+        "run": document["run"]["id"],
         "error": cluster.get("error", ""),
     }
-    for notebook in told["notebooks"]:
+    for notebook in document["notebooks"]:
         if notebook["cluster"] == row["cluster"]:
             name = notebook["notebook"]
-            row["topics"][name] = _severity(notebook, told["findings"])
+            row["topics"][name] = _severity(notebook, document["findings"])
             row["titles"][name] = notebook["title"]
             row["hrefs"][name] = f"{quote(folder)}/{quote(notebook['page'])}"
 
 
 def _severity(notebook: Mapping[str, Any], findings: Iterable[Mapping[str, Any]]) -> str:
     key = (notebook["cluster"], notebook["notebook"])
-    told = [one["severity"] for one in findings if (one["cluster"], one["notebook"]) == key]
-    return FAILED if notebook["status"] == "failed" else min(told, key=SEVERITIES.index, default=FAILED)
+    severities = [one["severity"] for one in findings if (one["cluster"], one["notebook"]) == key]
+    return FAILED if notebook["status"] == "failed" else min(severities, key=SEVERITIES.index, default=FAILED)
 
 
 def trends(rows: Sequence[Mapping[str, Any]], cluster: str) -> list[dict[str, Any]]:
-    """How each topic of a cluster has gone, oldest first, and in a word how its newest window differs from the one before."""
+    """Return each topic's severities, oldest first, and one word for the change in the newest window."""
     own = [row for row in reversed(rows) if row["cluster"] == cluster]
     names = sorted({name for row in own for name in row["topics"]})
     return [_trend(name, own) for name in names]
@@ -120,7 +128,7 @@ RANKS = {"ok": 0, "watch": 1, "act": 2}
 
 
 def word(severities: Sequence[str]) -> str:
-    """The newest against the one before it: better, worse, as before, new; unknown where either is not known."""
+    """Compare the newest severity with the previous one: better, worse, as before, new, not run or unknown."""
     newest, before = severities[-1], next(iter(severities[-2:-1]), "")
     if not newest:
         return "not run"
@@ -133,11 +141,11 @@ def word(severities: Sequence[str]) -> str:
 
 
 STEP, HEIGHT = 14, 24
-"""Of a sparkline: the width that a window takes, and its height [px]."""
+"""Width of one window in a sparkline, and the sparkline's height [px]."""
 
 
 def sparkline(severities: Sequence[str]) -> Markup:
-    """Severity by window, oldest left: the higher the worse; hollow on the ground where it is not known."""
+    """Draw severity by window, oldest left; higher is worse; a hollow ring at the bottom means unknown."""
     spoken = ", ".join(severity or "not run" for severity in severities)
     drawn = Markup("").join(_point(n, severity) for n, severity in enumerate(severities) if severity)
     return Markup(
@@ -146,7 +154,7 @@ def sparkline(severities: Sequence[str]) -> Markup:
 
 
 def _line(severities: Sequence[str]) -> Markup:
-    """Joins windows that follow each other and are both known."""
+    """Draw lines between consecutive windows that both have a severity."""
     known = [(n, RANKS.get(severity)) for n, severity in enumerate(severities)]
     pairs = [(one, two) for one, two in zip(known, known[1:]) if one[1] is not None and two[1] is not None]
     path = " ".join(f"M{_x(one[0])} {_y(one[1])}L{_x(two[0])} {_y(two[1])}" for one, two in pairs)
@@ -168,7 +176,7 @@ def _y(rank: int | None) -> int:
 
 
 def page(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """The page of all windows and clusters, newest first."""
+    """Render the page of all windows and clusters, newest first."""
     rows = weeks(found)
     clusters = sorted({row["cluster"] for row in rows})
     return html.render(
@@ -185,7 +193,7 @@ def _shown(rows: Sequence[Mapping[str, Any]], cluster: str) -> dict[str, Any]:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Whoever looks sees the earlier page or the new one."""
+    """Replace a file at once: a reader sees the earlier page or the new one."""
     handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)

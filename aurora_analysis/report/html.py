@@ -1,8 +1,8 @@
-"""Pages: an executed notebook as one self-contained HTML file that runs nothing and asks nobody.
+"""Render an executed notebook as one self-contained HTML file without scripts or requests.
 
-Text from the store (statements, user names, comments) may hold HTML. Three walls stand before it: Jinja escapes
-what our templates show, nh3 cleans what a notebook shows, and the page's Content-Security-Policy forbids
-scripts and requests altogether.
+Text from the store (statements, user names, comments) may contain HTML. Three layers keep it from running: Jinja escapes
+what the templates show, nh3 cleans what a notebook shows, and the page's Content-Security-Policy forbids scripts and
+requests.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from aurora_analysis.window import Window, zone
 TEMPLATES = Path(__file__).parent / "templates"
 
 SHOWN = ("text/html", "image/png", "image/jpeg", "text/markdown", "text/latex", "text/plain")
-"""What is shown of an output, the best first. Never script, SVG or widgets."""
+"""MIME types that a page may show, the preferred first. Scripts, SVG and widgets are never shown."""
 
 TAGS = nh3.ALLOWED_TAGS - {"area", "article", "aside", "footer", "header", "hgroup", "map", "nav"}
 ATTRIBUTES = {
@@ -39,11 +39,11 @@ ATTRIBUTES = {
     "td": {"colspan", "rowspan"},
     "th": {"colspan", "rowspan", "scope"},
 }
-"""No style, and no class but pandas' own: what a notebook shows must not pass for a part of the page."""
+"""Allowed attributes. No style and no class except pandas' own: notebook output must not pass for the report's own text."""
 
 
 def page(notebook: nbformat.NotebookNode, findings: Sequence[Mapping[str, Any]]) -> str:
-    """A notebook's page: its verdicts, its cells with the code folded, and how it was made."""
+    """Render a notebook's page: its verdicts, its cells with folded code, and how it was made."""
     manifest = notebook.metadata["aurora_analysis"]
     contents: list[Heading] = []
     return render(
@@ -58,19 +58,19 @@ def page(notebook: nbformat.NotebookNode, findings: Sequence[Mapping[str, Any]])
 
 
 def render(template: str, **values: Any) -> str:
-    """One of our templates; everything that is not Markup is escaped."""
+    """Render one of the templates; everything except Markup is escaped."""
     return _environment().get_template(template).render(**values)
 
 
 def title(notebook: nbformat.NotebookNode) -> str:
-    """The notebook's first heading: the question that it asks."""
+    """Return the notebook's first heading, which is its question."""
     prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     found = re.search(r"^# +(.+?) *$", "\n".join(prose), re.MULTILINE)
     return re.sub(r"[`*_]", "", found[1]) if found else ""
 
 
 def window_text(parameters: Mapping[str, Any]) -> str:
-    """The window in the reader's time zone, and in UTC where that is another."""
+    """Format the window in the reader's time zone, followed by UTC if that differs."""
     window, timezone = Window(parameters["start"], parameters["end"]), parameters["timezone"]
     if timezone == "UTC":
         return str(window)
@@ -79,7 +79,7 @@ def window_text(parameters: Mapping[str, Any]) -> str:
 
 
 def clean(fragment: str) -> str:
-    """HTML of a notebook without anything that runs, asks, or leaves its place."""
+    """Remove everything from a notebook's HTML that runs, sends requests or moves out of its place."""
     return nh3.clean(
         fragment,
         tags=TAGS,
@@ -93,7 +93,7 @@ def clean(fragment: str) -> str:
 
 
 def aligned(fragment: str) -> str:
-    """A table whose numbers stand right, and whose dates and names stay on one line, column by column."""
+    """Align a table's numbers right, column by column, and keep dates and names on one line."""
     if "<table" not in fragment or "rowspan" in fragment or "colspan" in fragment:
         return fragment
     columns: dict[int, list[str]] = {}
@@ -110,9 +110,9 @@ NUMBER = re.compile(
     r"\s*((([-+−±≤≥~]|&lt;|&gt;)\s*)?\d[\d.,]*(e[-+]?\d+)?\s*%?|inf|-inf|nan|NaN|NaT|None|–|-)?\s*"
 )
 EMPTY_HEADER = re.compile(r"<th([^>]*)>\s*</th>")
-"""The corner of a frame: a header without a word is none."""
+"""The empty corner of a DataFrame's table, which must not be a header cell."""
 SHORT = 28
-"""A text of so many characters at most is not broken into lines: a time with its zone has 25."""
+"""Longest text that stays on one line [characters]; a time with its zone has 25."""
 
 
 def _kind(texts: Sequence[str]) -> str:
@@ -129,18 +129,19 @@ def _with_kinds(row: str, kinds: Mapping[int, str]) -> str:
 
 
 def figure_text(heading: str, findings: Sequence[Mapping[str, Any]]) -> str:
-    """What stands for a figure where it cannot be seen: where it belongs, and what was found, the worst first."""
-    worst = sorted(findings, key=lambda finding: SEVERITIES.index(finding["severity"]))[:TOLD]
-    told = [f"{finding['subject']}: {finding['level']}. {finding['sentence']}" for finding in worst]
-    return " ".join([f"Figure: {heading or 'of this page'}.", *told])
+    """Return a figure's alternative text: its section and the most severe findings."""
+    worst = sorted(findings, key=lambda finding: SEVERITIES.index(finding["severity"]))[:FINDINGS_PER_FIGURE]
+    texts = [f"{finding['headline']}. {finding['sentence']}" for finding in worst]
+    place = heading or "on this page"
+    return " ".join([f"Figure: {place if place.endswith('?') else f'{place}.'}", *texts])
 
 
-TOLD = 2
-"""So many findings are told with each figure; the others stand on the page."""
+FINDINGS_PER_FIGURE = 2
+"""Findings in a figure's alternative text; the page has all of them."""
 
 
 def _attribute(tag: str, name: str, value: str) -> str | None:
-    """Images only from the page itself; a link never to data."""
+    """Allow images only if embedded, and never a link to a data: address."""
     is_data = value.strip().lower().startswith("data:")
     if (tag, name) == ("img", "src"):
         return value if value.strip().lower().startswith("data:image/") else None
@@ -148,7 +149,7 @@ def _attribute(tag: str, name: str, value: str) -> str | None:
 
 
 class Heading(NamedTuple):
-    """A heading below the page's title."""
+    """A heading below the page's title: its level, its anchor and its text."""
 
     level: int
     anchor: str
@@ -156,7 +157,7 @@ class Heading(NamedTuple):
 
 
 def _cell(cell: nbformat.NotebookNode, contents: list[Heading]) -> dict[str, Any]:
-    """A cell as the template shows it; its headings are added to the contents."""
+    """Prepare a cell for the template, and add its headings to the contents."""
     if cell.cell_type == "markdown":
         return {
             "prose": _anchored(_prose(cell.source), contents),
@@ -180,11 +181,11 @@ def _cell(cell: nbformat.NotebookNode, contents: list[Heading]) -> dict[str, Any
 
 
 PARAMETER_TAGS = {"parameters", "injected-parameters"}
-"""Of cells whose code is not shown: the table of how the page was made tells the parameters."""
+"""Tags of cells whose code is hidden, because the page lists the parameters at its end."""
 
 
 def _output(output: nbformat.NotebookNode) -> dict[str, Any]:
-    """The best form of an output that a page may show: its kind, and its content as text or clean HTML."""
+    """Return the preferred form of an output: its MIME type, and its content as text or clean HTML."""
     if output.output_type == "stream":
         return {"kind": output.name, "content": _terminal(output.text)}
     if output.output_type == "error":
@@ -204,7 +205,7 @@ def _table(fragment: str) -> Markup:
 
 
 def without_numbers(fragment: str) -> str:
-    """A frame without its row numbers, which count and tell nothing."""
+    """Remove a DataFrame's row numbers if they only count."""
     first = [HEAD.match(row) for row in ROW.findall(fragment)]
     numbers = [one[2].strip() if one else None for one in first]
     if not numbers or numbers != ["", *map(str, range(len(numbers) - 1))]:
@@ -216,14 +217,14 @@ HEAD = re.compile(r"\s*<th([^>]*)>(.*?)</th>", re.DOTALL)
 
 
 def linked(shown: Markup, folder: str = "") -> Markup:
-    """The same with each digest as its short id, in its colour, a link to the cluster's page of statements."""
+    """Replace each digest by its short id, in its colour, linked to the cluster's page of statements."""
     return Markup(
         TEXT.sub(lambda text: statement_labels.DIGEST.sub(partial(_link, folder=folder), text[0]), shown)
     )
 
 
 TEXT = re.compile(r"(?:^|(?<=>))[^<>]+")
-"""What stands between tags: an attribute keeps its digest."""
+"""Text between tags; digests in attributes stay."""
 
 
 def _link(digest: re.Match[str], folder: str) -> str:
@@ -235,7 +236,7 @@ def _link(digest: re.Match[str], folder: str) -> str:
 
 
 def _with_links(text: str, folder: str = "") -> Markup:
-    """A text, escaped, with its digests as links."""
+    """Escape a text and link its digests."""
     return linked(escape(text), folder)
 
 
@@ -252,11 +253,11 @@ SHOW: dict[str, Callable[[str], str]] = {
     "text/markdown": _prose,
     "text/plain": _terminal,
 }
-"""How an output is shown, where not as the text that it is, escaped."""
+"""Renderers by MIME type; all other types are shown as escaped text."""
 
 
 def _anchored(prose: Markup, contents: list[Heading]) -> Markup:
-    """Each heading gets an anchor of its own; the title is left out, for the page's head has it."""
+    """Give each heading an anchor, and drop the title, which the page's head shows."""
 
     def anchored(heading: re.Match[str]) -> str:
         level, inner = int(heading[1]), heading[2]

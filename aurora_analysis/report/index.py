@@ -1,4 +1,4 @@
-"""The report's front page: the verdicts of all notebooks and clusters, most severe first, and the same as data."""
+"""Write the front page and findings.json: all verdicts of all clusters, most severe first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from aurora_analysis.report.runner import Outcome, place
 from aurora_analysis.window import Window
 
 SCHEMA = 1
-"""Raised when a field of findings.json changes its meaning."""
+"""Version of findings.json; increased when a field changes its meaning."""
 
 NOTHING: dict[str, Any] = {
     "simulated": "",
@@ -29,10 +29,10 @@ NOTHING: dict[str, Any] = {
     "instances": [],
     "failovers": [],
 }
-"""What is told of a cluster that could not be read."""
+"""The empty description of a cluster that could not be read."""
 
 LEADING = 5
-"""So many findings stand in full before the others, where they ask for something."""
+"""Number of `act` and `watch` findings shown in full; the page lists the others below."""
 
 KIND = "aurora-analysis report"
 NAME = "findings.json"
@@ -42,11 +42,23 @@ PAGE = "index.html"
 def record(
     run: Mapping[str, Any], clusters: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]
 ) -> dict[str, Any]:
-    """What findings.json holds: the run, what its clusters' data covered, its notebooks, and their findings.
+    """Return the content of findings.json.
 
-    `run` says what was asked for and what was read (`--versions` repeats it); findings stand most severe first.
+    Parameters
+    ----------
+    run
+        The request and the table versions read, which `--versions` reruns.
+    clusters
+        Each cluster's window, coverage and instances.
+    outcomes
+        The outcome of each notebook.
+
+    Returns
+    -------
+    dict
+        `run`, `clusters`, `notebooks` and `findings`, most severe first.
     """
-    found = [_finding(outcome, n, told) for outcome in outcomes for n, told in enumerate(outcome.findings, 1)]
+    found = [_finding(outcome, n, one) for outcome in outcomes for n, one in enumerate(outcome.findings, 1)]
     return {
         "kind": KIND,
         "schema": SCHEMA,
@@ -57,18 +69,18 @@ def record(
     }
 
 
-def write(folder: Path, told: Mapping[str, Any]) -> None:
-    """index.html and findings.json, into the folder where the pages are."""
-    text = json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False)
+def write(folder: Path, document: Mapping[str, Any]) -> None:
+    """Write index.html and findings.json into the folder of the pages."""
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / NAME).write_text(text + "\n", encoding="utf-8")
-    (folder / PAGE).write_text(page(told, folder), encoding="utf-8")
+    (folder / PAGE).write_text(page(document, folder), encoding="utf-8")
 
 
-def page(told: Mapping[str, Any], folder: Path) -> str:
-    """index.html of a record; it links the pages that are there."""
-    clusters = {cluster["cluster"]: cluster for cluster in told["clusters"]}
+def page(document: Mapping[str, Any], folder: Path) -> str:
+    """Render index.html; it links the pages that exist in the folder."""
+    clusters = {cluster["cluster"]: cluster for cluster in document["clusters"]}
     titles = {
-        (notebook["cluster"], notebook["notebook"]): notebook["title"] for notebook in told["notebooks"]
+        (notebook["cluster"], notebook["notebook"]): notebook["title"] for notebook in document["notebooks"]
     }
     findings = [
         finding
@@ -79,81 +91,110 @@ def page(told: Mapping[str, Any], folder: Path) -> str:
             "href": quote(finding["page"], safe="/#"),
             "folder": _folder(finding["cluster"]),
         }
-        for finding in told["findings"]
+        for finding in document["findings"]
     ]
     severities = Counter(finding["severity"] for finding in findings)
     leading = _leading(findings)
     return html.render(
         "index.html.j2",
-        run=told["run"],
-        clusters=[_shown_cluster(cluster, told) for cluster in told["clusters"]],
+        run=document["run"],
+        clusters=[_shown_cluster(cluster, document) for cluster in document["clusters"]],
         leading=leading,
         others=[finding for finding in findings if finding not in leading and finding["level"] != "unknown"],
-        untold=_untold(findings),
+        unknown=_unknown(findings),
         counts=[(severity, severities[severity]) for severity in SEVERITIES if severities[severity]],
-        pages=[_shown_page(notebook, told["findings"], folder) for notebook in told["notebooks"]],
-        statements=[(name, quote(href)) for name, href in _statements(told) if (folder / href).exists()],
+        pages=[_shown_page(notebook, document["findings"], folder) for notebook in document["notebooks"]],
+        statements=[(name, quote(href)) for name, href in _statements(document) if (folder / href).exists()],
     )
 
 
 def _leading(findings: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The findings that stand in full: what asks for something, most severe first, and each subject once."""
-    asking = [finding for finding in findings if finding["severity"] in ("act", "watch")]
-    first = {(one["cluster"], one["subject"], one["level"]): one for one in reversed(asking)}.values()
-    return [one for one in asking if any(one is other for other in first)][:LEADING]
+    """Choose the findings to show in full: `act` and `watch`, most severe first, each subject and level once."""
+    urgent = [finding for finding in findings if finding["severity"] in ("act", "watch")]
+    first = {(one["cluster"], one["subject"], one["level"]): one for one in reversed(urgent)}.values()
+    return [one for one in urgent if any(one is other for other in first)][:LEADING]
 
 
-def _untold(findings: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """By cluster, what came to no finding for want of data: one line each, lest they bury what was found."""
-    untold: dict[str, list[dict[str, Any]]] = {}
+def _unknown(findings: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Group the findings without enough data by cluster: one line per cluster, so that they do not bury the others."""
+    unknown: dict[str, list[dict[str, Any]]] = {}
     for finding in findings:
         if finding["level"] == "unknown":
-            untold.setdefault(finding["cluster"], []).append(finding)
-    return untold
+            unknown.setdefault(finding["cluster"], []).append(finding)
+    return unknown
 
 
-def _statements(told: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(one["cluster"], f"{place(one['cluster'], 'statements')}.html") for one in told["clusters"]]
+def _statements(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(one["cluster"], f"{place(one['cluster'], 'statements')}.html") for one in document["clusters"]]
 
 
 def _folder(cluster: str) -> str:
-    """The address of a cluster's pages."""
+    """Return the address of a cluster's pages."""
     return quote(place(cluster, ""))
 
 
 def recorded(path: Path) -> dict[str, Any]:
-    """The run that a report's findings.json (or its folder) records, to be run again."""
+    """Return the run that a findings.json, or the one in a folder, records.
+
+    Raises
+    ------
+    Error
+        If the file is missing, belongs to another program, or was written by a newer version.
+    """
     file = path / NAME if path.is_dir() else path
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
+        document = json.loads(file.read_text(encoding="utf-8"))
     except OSError as problem:
-        raise Error(f"Cannot read {file}: {problem.strerror}. Name the findings.json of a report.") from None
+        raise Error(f"Cannot read {file}: {problem.strerror}. Pass the findings.json of a report.") from None
     except ValueError:
-        told = None
-    if not isinstance(told, dict) or told.get("kind") != KIND:
-        raise Error(f"{file} is not of a report: name the findings.json of one.")
-    if told["schema"] > SCHEMA:
+        document = None
+    if not isinstance(document, dict) or document.get("kind") != KIND:
+        raise Error(f"{file} was not written by a report. Pass the findings.json of a report.")
+    if document["schema"] > SCHEMA:
         raise Error(
-            f"{file} is of a newer aurora-analysis (schema {told['schema']}): upgrade aurora-analysis."
+            f"{file} was written by a newer aurora-analysis (schema {document['schema']}). Upgrade aurora-analysis."
         )
-    run: dict[str, Any] = told["run"]
+    run: dict[str, Any] = document["run"]
     return run
 
 
-def exit_code(told: Mapping[str, Any], fail_on: str | None) -> int:
-    """1 where a notebook did not finish or a cluster could not be read, 3 where a finding is as severe as `fail_on`."""
-    failed = [one["error"] for one in [*told["clusters"], *told["notebooks"]] if one.get("error")]
+def exit_code(document: Mapping[str, Any], fail_on: str | None) -> int:
+    """Return the command's exit code.
+
+    Parameters
+    ----------
+    document
+        The content of findings.json.
+    fail_on
+        Severity from which findings raise an alarm.
+
+    Returns
+    -------
+    int
+        1 if a notebook or a cluster failed; 3 if a finding is at least as severe as `fail_on`; otherwise 0.
+    """
+    failed = [one["error"] for one in [*document["clusters"], *document["notebooks"]] if one.get("error")]
     if failed:
         return 1
     alarming = SEVERITIES[: SEVERITIES.index(fail_on) + 1] if fail_on else ()
-    return 3 if any(finding["severity"] in alarming for finding in told["findings"]) else 0
+    return 3 if any(finding["severity"] in alarming for finding in document["findings"]) else 0
 
 
 def coverage(rows: pd.DataFrame, window: Window) -> list[dict[str, Any]]:
-    """What the store got of each table, source and instance in a window. Answers: what is missing?
+    """Sum up the coverage of each table, source and instance in a window. Answers: what is missing?
 
-    `rows` are the store's coverage rows that touch the window. `covered` is the share of the window that was
-    asked for [0 to 1]; expected, received and lost are sums over those fetches, null where none tells.
+    Parameters
+    ----------
+    rows
+        The store's coverage rows that overlap the window.
+    window
+        The window of the report.
+
+    Returns
+    -------
+    list of dict
+        `covered` is the fraction of the window that was fetched [0 to 1]; `expected`, `received` and `lost` are sums over
+        the fetches, null if no fetch counted them.
     """
     groups = rows.fillna({"instance": ""}).groupby(["table", "source", "instance"], sort=True)
     return [
@@ -171,10 +212,18 @@ def coverage(rows: pd.DataFrame, window: Window) -> list[dict[str, Any]]:
 
 
 def instances(seen: pd.DataFrame) -> list[dict[str, Any]]:
-    """Each instance as it was seen in a window (`Store.instances`); what changed stands with an arrow.
+    """Describe each instance in a window; a value that changed is shown with an arrow.
 
-    `long_query_time_s` was in force: below it the slow log is silent. `pi_retention_days` is how far back
-    Performance Insights could still be asked.
+    Parameters
+    ----------
+    seen
+        The observations of `Store.instances`.
+
+    Returns
+    -------
+    list of dict
+        One entry per instance with the facts of `FACTS`. The slow log has no statement below `long_query_time_s`;
+        Performance Insights keeps `pi_retention_days` of history.
     """
     return [
         {"instance": instance, **{name: _changes(group[name]) for name in FACTS}}
@@ -183,11 +232,11 @@ def instances(seen: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 FACTS = ("role", "instance_class", "engine_version", "long_query_time_s", "pi_retention_days")
-"""What the page tells of an instance."""
+"""Columns of the page's table of instances."""
 
 
 def failovers(terms: pd.DataFrame) -> list[dict[str, str]]:
-    """When the writer became another (`Store.writers`): `time` (UTC), `before` and `after`."""
+    """List the changes of the writer in `Store.writers`: `time` (UTC), `before` and `after`."""
     return [
         {"time": f"{start:%Y-%m-%dT%H:%M:%SZ}", "before": before, "after": after}
         for start, before, after in zip(terms["start"], terms["writer"].shift(), terms["writer"])
@@ -196,28 +245,28 @@ def failovers(terms: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def _changes(values: pd.Series) -> str:
-    """The values in their order, repetitions left out; empty where none is known."""
-    told = [f"{value:g}" if isinstance(value, float) else str(value) for value in values.dropna()]
-    return " → ".join(text for text, before in zip(told, ["", *told]) if text != before)
+    """Join the values in their order without repetitions; empty if there is none."""
+    texts = [f"{value:g}" if isinstance(value, float) else str(value) for value in values.dropna()]
+    return " → ".join(text for text, before in zip(texts, ["", *texts]) if text != before)
 
 
 def simulated(coverage: pd.DataFrame, instances: pd.DataFrame) -> str:
-    """Who says that data were generated, in its own words; empty where all were observed.
+    """Return the sources that mark data as simulated; empty if all data were observed.
 
-    Where they were fetched from a simulated cluster, its engine's version says so, and no source.
+    For data fetched from a simulated cluster, the engine's version has the mark instead of the source.
     """
-    told = pd.concat([coverage["source"], instances["engine_version"]]).dropna().astype(str)
-    return _joined(told[told.str.startswith("simulated")]) or ""
+    marks = pd.concat([coverage["source"], instances["engine_version"]]).dropna().astype(str)
+    return _joined(marks[marks.str.startswith("simulated")]) or ""
 
 
 def compressed(rows: pd.DataFrame) -> str:
-    """How much faster than it is told time really went, in the recorder's own words; empty where it did not."""
+    """Return the recorder's note about compressed time; empty for data in real time."""
     notes = rows["note"][rows["source"] == "compressed"].str.split("; ").str[-1]
     return _joined(notes) or ""
 
 
 def _covered(group: pd.DataFrame, window: Window) -> float:
-    """The share of the window that the rows' spans cover together, overlaps counted once."""
+    """Return the fraction of the window that the rows cover together, overlaps counted once."""
     covered, reached = timedelta(0), window.start
     for start, end in sorted(zip(group["time"], group["end"])):
         covered += max(min(end, window.end) - max(start, reached), timedelta(0))
@@ -234,9 +283,9 @@ def _joined(texts: pd.Series) -> str | None:
     return "; ".join(texts.dropna().unique()) or None
 
 
-def _finding(outcome: Outcome, number: int, told: Mapping[str, Any]) -> dict[str, Any]:
+def _finding(outcome: Outcome, number: int, finding: Mapping[str, Any]) -> dict[str, Any]:
     page = f"{outcome.place}.html#finding-{number}"
-    return {"cluster": outcome.cluster, "notebook": outcome.notebook, "page": page, **told}
+    return {"cluster": outcome.cluster, "notebook": outcome.notebook, "page": page, **finding}
 
 
 def _notebook(outcome: Outcome) -> dict[str, Any]:
@@ -253,13 +302,13 @@ def _notebook(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _shown_cluster(cluster: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
-    window = {"start": cluster["start"], "end": cluster["end"], "timezone": told["run"]["timezone"]}
+def _shown_cluster(cluster: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    window = {"start": cluster["start"], "end": cluster["end"], "timezone": document["run"]["timezone"]}
     name = cluster["cluster"]
-    lines = [line for one in told["notebooks"] if one["cluster"] == name for line in one["sparklines"]]
+    lines = [line for one in document["notebooks"] if one["cluster"] == name for line in one["sparklines"]]
     rows = [row | _shown_row(row) for row in cluster["coverage"]]
     text = html.window_text(window) if cluster["start"] else "window unknown"
-    shown = {"seats": tiles.rows(lines), "folder": _folder(name)}
+    shown = {"roles": tiles.rows(lines), "folder": _folder(name)}
     return {**cluster, "window_text": text, "coverage": rows, **shown}
 
 
@@ -279,7 +328,7 @@ def _shown_page(
     notebook: Mapping[str, Any], findings: Sequence[Mapping[str, Any]], folder: Path
 ) -> dict[str, Any]:
     key = (notebook["cluster"], notebook["notebook"])
-    severities = [told["severity"] for told in findings if (told["cluster"], told["notebook"]) == key]
+    severities = [one["severity"] for one in findings if (one["cluster"], one["notebook"]) == key]
     there = (folder / notebook["page"]).exists()
     href = quote(notebook["page"]) if there else ""
     return {
@@ -291,7 +340,7 @@ def _shown_page(
 
 
 def _percent(share: float) -> str:
-    """Rounded down, so that 100 % is said only of all."""
+    """Format a fraction, rounded down so that only a complete window shows 100 %."""
     return f"{math.floor(1000 * share) / 10:g} %"
 
 

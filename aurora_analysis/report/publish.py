@@ -1,6 +1,6 @@
-"""Where a report goes: a folder, or a prefix of an S3 bucket; alone, or into an archive beside earlier ones.
+"""Publish a report to a folder or an S3 prefix, alone or in an archive of reports.
 
-A folder appears at once. A bucket knows no such thing: there the pages come first and the front page last.
+A folder appears at once. S3 has no such operation: there the pages are uploaded first and the front page last.
 """
 
 from __future__ import annotations
@@ -22,7 +22,17 @@ DEFAULT = "report"
 
 @dataclass(frozen=True)
 class Place:
-    """A folder or an s3:// prefix; `archived` is one of many reports there. `client` makes boto3's, for S3."""
+    """Where a report goes.
+
+    Attributes
+    ----------
+    address
+        Folder or s3:// prefix.
+    archived
+        Whether it is an archive of many reports.
+    client
+        Creates boto3's S3 client; called only for an s3:// address.
+    """
 
     address: str
     archived: bool
@@ -30,14 +40,20 @@ class Place:
 
     @property
     def in_bucket(self) -> bool:
-        """Whether it is on S3."""
+        """Whether the address is on S3."""
         return self.address.startswith("s3://")
 
 
 def place(output: str, archive: str, client: Callable[[], Any]) -> Place:
-    """Where the options put a report."""
+    """Return where the command's options put a report.
+
+    Raises
+    ------
+    Error
+        If both options are given.
+    """
     if output and archive:
-        raise Error("Name one place: --output of the one report, or --archive of many.")
+        raise Error("Use either --output (one report) or --archive (many reports), not both.")
     return Place((archive or output or DEFAULT).rstrip("/"), bool(archive), client)
 
 
@@ -110,7 +126,7 @@ def _to_bucket(
 
 @dataclass(frozen=True)
 class Bucket:
-    """A prefix of an S3 bucket, through boto3's client."""
+    """A prefix of an S3 bucket and the boto3 client to reach it."""
 
     client: Any
     bucket: str
@@ -118,16 +134,16 @@ class Bucket:
 
     @classmethod
     def at(cls, where: Place) -> Bucket:
-        """The bucket and prefix of an address s3://bucket/prefix."""
+        """Return the bucket and prefix of s3://bucket/prefix."""
         bucket, _, prefix = where.address.removeprefix("s3://").partition("/")
         return cls(where.client(), bucket, f"{prefix}/" if prefix else "")
 
     def replace(self, folder: Path, name: str) -> None:
-        """Put a report under a name, in the place of an earlier one; nothing else is replaced."""
+        """Upload a report and remove files of the earlier one; refuse to replace anything else."""
         there = set(self.names(name))
         if there and f"{name}{index.NAME}" not in there:
             raise Error(
-                f"s3://{self.bucket}/{self.prefix}{name} holds something else than a report: name another."
+                f"s3://{self.bucket}/{self.prefix}{name} contains something other than a report. Choose another prefix."
             )
         pages = [path for path in folder.rglob("*") if path.is_file()]
         files = {f"{name}{path.relative_to(folder).as_posix()}": path for path in pages}
@@ -138,7 +154,7 @@ class Bucket:
             self.client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
 
     def fetch_records(self, root: Path) -> None:
-        """What the findings.json of every report here says, into folders of the same names."""
+        """Download the findings.json of every report into folders of the same names."""
         for key in self.names(""):
             folder, _, name = key.partition("/")
             if name == index.NAME:
@@ -146,14 +162,14 @@ class Bucket:
                 self.client.download_file(self.bucket, self.prefix + key, str(root / key))
 
     def put(self, path: Path, name: str) -> None:
-        """Put a file under a name, as what it is."""
+        """Upload a file with its content type."""
         kind = mimetypes.guess_type(path.name)[0] or "application/json"
         charset = "; charset=utf-8" if kind.startswith("text/") else ""
-        told = {"ContentType": f"{kind}{charset}"}
-        self.client.upload_file(str(path), self.bucket, self.prefix + name, ExtraArgs=told)
+        content = {"ContentType": f"{kind}{charset}"}
+        self.client.upload_file(str(path), self.bucket, self.prefix + name, ExtraArgs=content)
 
     def names(self, under: str) -> Iterator[str]:
-        """The names that begin with this one."""
+        """Yield the names that begin with `under`."""
         pages = self.client.get_paginator("list_objects_v2")
         for found in pages.paginate(Bucket=self.bucket, Prefix=self.prefix + under):
             for item in found.get("Contents", []):

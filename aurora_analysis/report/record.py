@@ -1,6 +1,6 @@
-"""The findings in the store: what findings.json says, as rows of the tables `runs` and `findings`.
+"""Record a report's findings in the store, as rows of the tables `runs` and `findings`.
 
-A notebook's run for a window of a cluster replaces the earlier one: a week that is reported again is there once.
+A notebook's run for one window of one cluster replaces the earlier run, so that a repeated week is stored once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aurora_analysis.store import Store, location
 from aurora_analysis.window import Window
 
 TABLES = ("runs", "findings")
-"""What a report writes and never reads: of these it names no versions."""
+"""Tables that a report writes and never reads; its record names no versions for them."""
 
 TEXTS = ("notebook", "page", "topic", "subject", "level", "severity", "sentence", "evidence", "action")
 
@@ -36,26 +36,34 @@ def check(place: str) -> None:
         raise Error("The bundled sample is read-only. Name your own store with --store, or omit --record.")
 
 
-def write(store: Store, told: Mapping[str, Any]) -> None:
-    """What a report's findings.json says of each notebook, into the store; the run last, as the mark of the whole."""
+def write(store: Store, document: Mapping[str, Any]) -> None:
+    """Write each notebook's findings of a findings.json; its run comes last and marks them as complete.
+
+    Raises
+    ------
+    Error
+        If the store cannot be written; the report itself exists by then.
+    """
     try:
-        for notebook in told["notebooks"]:
-            _write(store, told, notebook)
+        for notebook in document["notebooks"]:
+            _write(store, document, notebook)
     except (DeltaError, OSError) as problem:
         reason = next(iter(str(problem).splitlines()), type(problem).__name__)
-        raise Error(f"The report is made, but {store.location} takes no findings: {reason}") from problem
+        raise Error(
+            f"The report is complete, but its findings could not be written to {store.location}: {reason}"
+        ) from problem
 
 
-def _write(store: Store, told: Mapping[str, Any], notebook: Mapping[str, Any]) -> None:
+def _write(store: Store, document: Mapping[str, Any], notebook: Mapping[str, Any]) -> None:
     cluster = notebook["cluster"]
-    window = Window(*told["run"]["windows"][cluster])
+    window = Window(*document["run"]["windows"][cluster])
     key = (cluster, notebook["notebook"])
-    found = [one for one in told["findings"] if (one["cluster"], one["notebook"]) == key]
+    found = [one for one in document["findings"] if (one["cluster"], one["notebook"]) == key]
     moment = Window(window.start, window.start + timedelta(microseconds=1))
     source = f"report {notebook['notebook']} until {window.end:%Y-%m-%dT%H:%M:%SZ}"
     severities = [one["severity"] for one in found]
-    runs = [_run(told["run"], notebook, severities)]
-    for table, rows in (("findings", [_finding(one, told["run"]) for one in found]), ("runs", runs)):
+    runs = [_run(document["run"], notebook, severities)]
+    for table, rows in (("findings", [_finding(one, document["run"]) for one in found]), ("runs", runs)):
         store.write(table, _timed(rows, window), moment, cluster=cluster, source=source)
 
 

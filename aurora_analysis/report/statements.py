@@ -1,4 +1,4 @@
-"""The page of a cluster's statements: what stands behind each short id, and which pages speak of it."""
+"""Write a cluster's page of statements: the text behind each short id, and the pages that mention it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LINK = re.compile(rf'href="{NAME}\.html#([0-9a-f]{{16}})"')
 def write(
     folder: Path, store: Store, clusters: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]
 ) -> None:
-    """A page for each cluster, of the statements that its other pages name."""
+    """Write one page per cluster with the statements that its other pages mention."""
     for cluster in clusters:
         named = mentions(folder, [one for one in outcomes if one.cluster == cluster["cluster"]])
         if named:
@@ -32,7 +32,7 @@ def write(
 
 
 def mentions(folder: Path, outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
-    """Each digest that the pages link, with those pages; those that more pages name come first."""
+    """Return the pages that link each digest; digests on more pages come first."""
     found: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         page = folder / f"{outcome.place}.html"
@@ -44,5 +44,8 @@ def mentions(folder: Path, outcomes: Sequence[Outcome]) -> dict[str, list[Outcom
 
 def _rows(named: Mapping[str, Sequence[Outcome]], known: pd.DataFrame) -> list[dict[str, Any]]:
     mine = known[known["digest"].isin([*named])].drop_duplicates("digest").set_index("digest")
-    told = mine[["fingerprint", "kind", "first_seen", "last_seen"]].to_dict("index")
-    return [{"digest": digest, "pages": pages, "told": told.get(digest)} for digest, pages in named.items()]
+    statements = mine[["fingerprint", "kind", "first_seen", "last_seen"]].to_dict("index")
+    return [
+        {"digest": digest, "pages": pages, "statement": statements.get(digest)}
+        for digest, pages in named.items()
+    ]

@@ -1,4 +1,4 @@
-"""The suite: which notebooks there are, what each asks for, and a copy of them for an analyst."""
+"""The suite: list notebooks, read and check their parameters, and copy them for an analyst."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from aurora_analysis.store import Store
 from aurora_analysis.window import Window
 
 STANDARD = ("store", "cluster", "start", "end", "timezone")
-"""Parameters that every notebook has, all text; the report fills them in."""
+"""Text parameters that every notebook must declare; the report sets them."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter that a notebook declares: `name: type = default  # meaning`."""
+    """A parameter declared in a notebook as `name: type = default  # meaning`."""
 
     name: str
     type: str
@@ -32,6 +32,7 @@ class Parameter:
 
 
 PACKAGE = Path(__file__).parents[1]
+"""The installed package, or the package in a checkout."""
 
 
 def folder() -> Path:
@@ -41,19 +42,37 @@ def folder() -> Path:
 
 
 def notebooks(names: Sequence[str] = ()) -> list[Path]:
-    """The notebooks of these names: of the suite, or files of the analyst's own. No names: the whole suite."""
+    """Find notebooks by the suite's names or by path.
+
+    Parameters
+    ----------
+    names
+        Names or paths; none selects the whole suite.
+
+    Returns
+    -------
+    list of Path
+        Each notebook once, in the order of `names`.
+
+    Raises
+    ------
+    Error
+        If a notebook does not exist, or two have the same name.
+    """
     suite = {path.stem: path for path in sorted(folder().glob("*.ipynb"))}
     if not names and not suite:
-        raise Error(f"There is no notebook in {folder()}: install aurora-analysis anew.")
+        raise Error(f"{folder()} contains no notebook. Reinstall aurora-analysis.")
     chosen = [_notebook(name, suite) for name in dict.fromkeys(names)] or list(suite.values())
     doubled = _doubled([path.stem for path in chosen])
     if doubled:
-        raise Error(f"Two notebooks are named {doubled!r}: rename one, the name is that of its page.")
+        raise Error(
+            f"Two notebooks are named {doubled!r}. Rename one, because the page takes the notebook's name."
+        )
     return chosen
 
 
 def concerns(notebook: Path, store: Store, cluster: str, window: Window) -> bool:
-    """Whether a notebook has something to say of a cluster: `experiment` of trials alone, all others always."""
+    """Return whether a notebook applies to a cluster: `experiment` needs a trial, all others always apply."""
     if notebook.stem != "experiment":
         return True
     trials = store.read("trials", window, cluster=cluster)
@@ -61,23 +80,44 @@ def concerns(notebook: Path, store: Store, cluster: str, window: Window) -> bool
 
 
 def parameters(notebook: Path) -> dict[str, Parameter]:
-    """What a notebook lets its reader choose: the annotated names of its cell tagged `parameters`."""
-    # papermill warns of what is checked here, and again on every run.
+    """Return a notebook's parameters by name: the annotated names in its cell tagged `parameters`.
+
+    Raises
+    ------
+    Error
+        If the file is not a notebook.
+    """
+    # papermill would repeat on every run a warning about what is checked here.
     logging.getLogger("papermill").setLevel(logging.ERROR)
     try:
         found = papermill.inspect_notebook(str(notebook))
-    except Exception as problem:  # whatever a file that is no notebook makes nbformat raise
+    except Exception as problem:  # nbformat raises many types for a file that is not a notebook
         raise Error(f"Cannot read the notebook {notebook}: {_first_line(problem)}") from problem
     return {
-        name: Parameter(name, told["inferred_type_name"], told["default"], told["help"])
-        for name, told in found.items()
+        name: Parameter(name, one["inferred_type_name"], one["default"], one["help"])
+        for name, one in found.items()
     }
 
 
 def checked(chosen: Sequence[Path], given: Mapping[str, str]) -> dict[Path, dict[str, Any]]:
-    """The values that each notebook is to get of those given as text, by the types that it declares.
+    """Convert parameter values to the types that each notebook declares, before anything runs.
 
-    A name that no notebook declares, or a value of another type, is an error before anything runs.
+    Parameters
+    ----------
+    chosen
+        The notebooks to run.
+    given
+        Parameter values as text.
+
+    Returns
+    -------
+    dict of Path to dict
+        The typed values of the parameters that each notebook declares.
+
+    Raises
+    ------
+    Error
+        If no notebook declares a name, or a value does not fit its type.
     """
     declared = {notebook: parameters(notebook) for notebook in chosen}
     for notebook, known in declared.items():
@@ -91,19 +131,37 @@ def checked(chosen: Sequence[Path], given: Mapping[str, str]) -> dict[Path, dict
 
 
 def copy(folder: Path, *, force: bool = False) -> list[Path]:
-    """Copy the suite into a folder; a notebook there that differs is kept unless forced, by an error."""
+    """Copy the suite into a folder.
+
+    Parameters
+    ----------
+    folder
+        Created if missing.
+    force
+        If True, overwrite notebooks that differ.
+
+    Returns
+    -------
+    list of Path
+        The copies.
+
+    Raises
+    ------
+    Error
+        If a notebook there differs and `force` is False, or the folder cannot be written.
+    """
     pairs = [(notebook, folder / notebook.name) for notebook in notebooks()]
     changed = [target.name for source, target in pairs if target.exists() and not _same(source, target)]
     if changed and not force:
         raise Error(
-            f"{', '.join(changed)} in {folder} would be overwritten: name another folder, or use --force."
+            f"{', '.join(changed)} in {folder} would be overwritten. Choose another folder, or pass --force."
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return [Path(shutil.copyfile(source, target)) for source, target in pairs]
     except OSError as problem:
         raise Error(
-            f"Cannot write to {folder}: {problem.strerror}. Name a folder that you may write."
+            f"Cannot write to {folder}: {problem.strerror}. Choose a folder that you can write to."
         ) from None
 
 
@@ -113,7 +171,7 @@ def _notebook(name: str, suite: Mapping[str, Path]) -> Path:
     if name.endswith(".ipynb") and Path(name).is_file():
         return Path(name).resolve()
     raise Error(
-        f"There is no notebook {name!r}{_similar(name, suite)}: name one of {', '.join(suite)}, or a file .ipynb."
+        f"No notebook is named {name!r}{_similar(name, suite)}. Use one of {', '.join(suite)}, or the path of an .ipynb file."
     )
 
 
@@ -125,32 +183,34 @@ def _check_standard(notebook: Path, known: Mapping[str, Parameter]) -> None:
     missing = [name for name in STANDARD if name not in known or known[name].type != "str"]
     if missing:
         raise Error(
-            f"The notebook {notebook.name} has no text parameter {', '.join(missing)}: "
-            f'write `{missing[0]}: str = ""  # …` into its cell tagged parameters.'
+            f"{notebook.name} lacks the text parameter {', '.join(missing)}. "
+            f'Add `{missing[0]}: str = ""  # …` to its cell tagged "parameters".'
         )
 
 
 def _check_known(name: str, declared: Mapping[Path, Mapping[str, Parameter]]) -> None:
     if name in STANDARD:
-        raise Error(f"The parameter {name} has an option of its own: use it instead of -p.")
+        raise Error(f"{name} has its own option: use --{name} instead of -p.")
     others = sorted({one for known in declared.values() for one in known} - set(STANDARD))
     if name not in others:
-        told = ", ".join(others) or "none"
-        raise Error(f"No notebook has a parameter {name!r}{_similar(name, others)}: there are {told}.")
+        alone = len(declared) == 1
+        lacks = f"{next(iter(declared)).name} has no parameter" if alone else "No notebook has a parameter"
+        has = "it has" if alone else "they have"
+        raise Error(f"{lacks} {name!r}{_similar(name, others)}; {has}: {', '.join(others) or 'none'}.")
 
 
 def _typed(parameter: Parameter, text: str, notebook: Path) -> Any:
     read = READERS.get(parameter.type)
     if read is None:
         raise Error(
-            f"{parameter.name} of {notebook.name} is a {parameter.type}, which -p cannot give: "
-            f"it gives {', '.join(READERS)}."
+            f"{parameter.name} of {notebook.name} has the type {parameter.type}, which -p cannot set. "
+            f"It can set {', '.join(READERS)}."
         )
     try:
         return read(text)
     except (ValueError, KeyError):
         raise Error(
-            f"{parameter.name}={text} does not fit {notebook.name}: give a value of type {parameter.type}"
+            f"{parameter.name}={text} does not fit {notebook.name}. It takes a value of type {parameter.type}"
             f" ({parameter.meaning or 'as in ' + parameter.default})."
         ) from None
 
@@ -168,7 +228,7 @@ READERS: dict[str, Callable[[str], Any]] = {
     "float": _finite,
     "bool": lambda text: {"true": True, "false": False}[text.lower()],
 }
-"""How a value is read from text, by the type that the notebook declares."""
+"""Converters from text, by the type that the notebook declares."""
 
 
 def _same(one: Path, other: Path) -> bool:

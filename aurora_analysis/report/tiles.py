@@ -1,4 +1,4 @@
-"""Small multiples: each seat's measures as inline SVG, beside the weeks before, with a link to the page that tells more."""
+"""Sparklines as small multiples in inline SVG: one row per role, each with its earlier weeks and a link to its page."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ from typing import Any
 from markupsafe import Markup
 
 WIDTH, HEIGHT = 168, 40
-"""Of a figure [px], which then takes the room that there is."""
+"""Size of the drawing [px]; the page stretches it to the available width."""
 
 Course = Sequence[float | None]
 
 
-def rows(told: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The tiles of each seat, the writer first; a tile is a sparkline with its figure, its numbers and its words."""
-    seats = list(
-        dict.fromkeys(sorted((one["seat"] for one in told), key=lambda seat: (seat != "writer", seat)))
-    )
-    return [(seat, [_tile(one) for one in told if one["seat"] == seat]) for seat in seats]
+def rows(sparklines: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return the tiles of each role, the writer first; a tile is a sparkline with its drawing, numbers and text."""
+    named = {one["seat"] for one in sparklines}
+    roles = sorted(named, key=lambda role: (role != "writer", role))
+    return [(role, [_tile(one) for one in sparklines if one["seat"] == role]) for role in roles]
 
 
 def _tile(one: Mapping[str, Any]) -> dict[str, Any]:
     one = {**one, **{name: _course(one[name]) for name in ("course", "low", "high")}}
     change = "" if one["change_pct"] is None else f"{one['change_pct']:+.0f} %"
     number = f"{figure(one['mean'])} {one['unit']}"
-    against = f", {change} against the window before" if change else ""
+    against = f", {change} from the previous window" if change else ""
     spoken = f"{one['seat']}, {one['measure']}: {number} on average{against}. Open the page."
     return {**one, "svg": drawn(one), "number": number, "change": change, "spoken": spoken}
 
@@ -36,12 +35,12 @@ def _course(text: str) -> list[float | None]:
 
 
 def figure(value: float | None) -> str:
-    """A number in three digits, as people write it."""
+    """Format a number with three significant digits."""
     return "unknown" if value is None else f"{float(f'{value:.3g}'):,.10g}"
 
 
 def drawn(one: Mapping[str, Any]) -> Markup:
-    """The line of a sparkline, the band of the weeks before behind it, and the limit where it is near; from zero up."""
+    """Draw a sparkline from zero up, over the band of earlier weeks, with the limit if it is near the values."""
     known = [value for course in (one["course"], one["high"]) for value in course if value is not None]
     limit = one["limit"] if one["limit"] and one["limit"] <= 2.5 * max(known, default=0) else None
     top = max([*known, limit or 0.0]) or 1.0
@@ -55,15 +54,15 @@ def drawn(one: Mapping[str, Any]) -> Markup:
     )
 
 
-def _path(name: str, told: str) -> Markup:
-    return Markup('<path class="{}" d="{}"/>').format(name, told)
+def _path(name: str, commands: str) -> Markup:
+    return Markup('<path class="{}" d="{}"/>').format(name, commands)
 
 
 Point = tuple[float, float]
 
 
 def _stretches(*courses: Course) -> Iterator[list[list[Point]]]:
-    """The spans in which all courses are known, as points of each: what is missing is a gap."""
+    """Yield the spans in which all courses have values, as points of each; missing values stay a gap."""
     step = WIDTH / max(len(courses[0]) - 1, 1)
     whole = [(n * step, values) for n, values in enumerate(zip(*courses))]
     for is_known, span in groupby(whole, key=lambda point: None not in point[1]):
@@ -73,7 +72,7 @@ def _stretches(*courses: Course) -> Iterator[list[list[Point]]]:
 
 
 def _line(points: Sequence[Point], top: float) -> str:
-    """A lone point is a dash as wide as its part."""
+    """Return the path of a line; a lone point becomes a dash as wide as its part."""
     if len(points) == 1:
         return f"M{points[0][0] - 1:.0f} {_y(points[0][1], top)}h2"
     return "M" + "L".join(f"{x:.0f} {_y(value, top)}" for x, value in points)

@@ -1,4 +1,4 @@
-"""Every page for everyone: axe-core finds nothing in chromium, on a desktop and on a phone."""
+"""Accessibility: axe-core finds no violation in Chromium, at desktop and phone width."""
 
 from __future__ import annotations
 
@@ -107,20 +107,21 @@ def _notebook() -> nbformat.NotebookNode:
 @pytest.mark.parametrize(
     "name", ["index.html", "2026-W46/index.html", "2026-W46/shop/load.html", "2026-W46/shop/statements.html"]
 )
-def test_nothing_stands_in_the_way(chromium_browser, archive, name, width):
-    """WCAG 2.2 A and AA, and what axe-core holds good: contrast, names, order, keyboard; no page wider than its screen."""
+def test_pages_are_accessible(chromium_browser, archive, name, width):
+    """WCAG 2.2 A and AA and axe-core's best practices: contrast, names, order, keyboard; no page wider than its screen."""
     page = chromium_browser.new_page(viewport={"width": width, "height": 900})
     page.goto((archive / name).as_uri())
     found = Axe().run(page).response
-    told = [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]]
+    violations = [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]]
     fits = page.evaluate("document.documentElement.scrollWidth") <= width
     page.close()
-    assert told == []
+    assert violations == []
     assert fits
-    assert len(found["passes"]) >= 20, "axe-core looked"
+    assert len(found["passes"]) >= 20, "axe-core ran"
 
 
-def test_a_figure_tells_what_was_found():
-    """Its text is computed: where it belongs, and the two worst findings."""
-    told = html.figure_text("When?", list(reversed(VERDICTS)))
-    assert told == "Figure: When?. one act: so. It was so. one watch: so. It was so."
+def test_a_figure_has_an_alternative_text():
+    """It is computed: the section, and the two most severe findings."""
+    text = html.figure_text("When?", list(reversed(VERDICTS)))
+    assert text == "Figure: When? Verdict for one act: so. It was so. Verdict for one watch: so. It was so."
+    assert html.figure_text("Load", []) == "Figure: Load."

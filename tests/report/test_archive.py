@@ -1,4 +1,4 @@
-"""One scheduled command for all clusters: what is broken is told, what is repeated is there once."""
+"""One scheduled command for all clusters: failures are reported, and a repeated week is stored once."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def rows(store: Store, table: str, cluster: str) -> list[dict]:
 
 
 def test_one_command_for_all_clusters(store, notebook, tmp_path, monkeypatch):
-    """A cluster that the store lacks is told; the others are reported, kept, recorded, and raise the alarm."""
+    """A cluster missing from the store is flagged; the others are reported, recorded, and raise the alarm."""
     settings = tmp_path / "aurora-analysis.toml"
     settings.write_text(
         f"store = {json.dumps(store.location)}\n[clusters.shop]\n[clusters.gone]\n[clusters.toy]\n"
@@ -76,11 +76,11 @@ def test_one_command_for_all_clusters(store, notebook, tmp_path, monkeypatch):
     ("arguments", "says"),
     [
         (["--all"], "names no cluster"),
-        (["--output", "a", "--archive", "b"], "Name one place"),
+        (["--output", "a", "--archive", "b"], "Use either --output"),
         (["--record"], "The bundled sample is read-only"),
     ],
 )
-def test_what_does_not_fit_costs_one_line(tmp_path, monkeypatch, arguments, says):
+def test_contradicting_options_are_refused_in_one_line(tmp_path, monkeypatch, arguments, says):
     """Exit code 2, before anything runs."""
     monkeypatch.chdir(tmp_path)
     done = report(*arguments)
@@ -89,7 +89,7 @@ def test_what_does_not_fit_costs_one_line(tmp_path, monkeypatch, arguments, says
 
 
 def test_a_table_that_cannot_be_read_stops_no_other_cluster(store):
-    """A lost file of one cluster's: its reason in one line; without `keep_going` it is an error."""
+    """A cluster with a lost file is flagged with the reason in one line; without `keep_going` it is an error."""
     (lost,) = (Path(store.location) / "coverage" / "cluster=toy").rglob("*.parquet")
     lost.unlink()
     request = build.Request(store.location, clusters=["toy", "shop"], keep_going=True)
@@ -100,7 +100,7 @@ def test_a_table_that_cannot_be_read_stops_no_other_cluster(store):
 
 
 def test_two_reports_at_once_leave_one_whole(tmp_path):
-    """Each of six puts its folder into the same place ten times: what is there at the end is all of one."""
+    """Six threads write the same folder ten times each; all files that remain come from one of them."""
     place = tmp_path / "report"
 
     def put(name: str) -> None:
@@ -119,7 +119,7 @@ def test_two_reports_at_once_leave_one_whole(tmp_path):
 
 
 def test_a_place_that_cannot_be_taken_keeps_what_was_there(tmp_path, monkeypatch):
-    """Where the new report cannot move in, the earlier one moves back."""
+    """If the new report cannot be moved into place, the earlier one is restored."""
     place = tmp_path / "report"
     place.mkdir()
     (place / "earlier").touch()
@@ -137,7 +137,7 @@ def _refused() -> None:
 
 
 def test_reports_at_once_are_all_on_the_page(tmp_path):
-    """A report that appears while the page is written is on it too."""
+    """A report that appears while the page is being written is on it."""
     writing, added = history.page, []
 
     def page(found):
@@ -162,7 +162,7 @@ def _report(folder: Path) -> None:
 
 
 def test_versions_leave_out_what_reports_write(store, notebook):
-    """A report that is recorded changes no version that the next one names."""
+    """Recording a report changes no version that the next report names."""
     record.write(store, _told(store))
     assert "runs" in store.versions()
     opened = build._opened(build.Request(store.location))
@@ -181,7 +181,7 @@ def _told(store: Store) -> dict:
 
 
 def test_a_recorded_report_survives_compaction(store, refill):
-    """The versions that it read are spared; those that nobody names are forgotten."""
+    """Compaction keeps the versions that a recorded report read, and deletes versions that no report names."""
     record.write(store, _told(store))
     read = store.versions()["metrics"]
     for value in (1.0, 2.0):
@@ -193,7 +193,7 @@ def test_a_recorded_report_survives_compaction(store, refill):
 
 
 def test_prune_spares_baselines_and_what_reports_read(store, refill):
-    """Old days go, with what said that they were there; a baseline's stay, and so does what a later report read."""
+    """Old days and their coverage are deleted; baselines and versions that a later report read are kept."""
     from aurora_analysis.store import baseline
 
     baseline.save(store, "calm", Window("2026-11-09", "2026-11-10"), cluster="shop")
@@ -207,7 +207,7 @@ def test_prune_spares_baselines_and_what_reports_read(store, refill):
 
 
 def test_prune_keeps_the_versions_of_later_reports(store):
-    """A report of a window that ends after the day can be run again on what it read."""
+    """A report whose window ends after the pruned day can be rerun on its versions."""
     told = _told(store)
     told["run"]["windows"] = {"shop": ["2026-11-09", "2026-11-11"]}
     record.write(store, told)
@@ -217,7 +217,7 @@ def test_prune_keeps_the_versions_of_later_reports(store):
     assert store.read("metrics", cluster="toy").empty
 
 
-def test_the_sample_is_nobodys_to_write():
-    """Where no store is named, nothing is recorded."""
+def test_findings_are_not_recorded_in_the_sample():
+    """If no store is named, nothing is recorded."""
     with pytest.raises(Error, match="sample is read-only"):
         record.check(str(location.sample()))

@@ -91,7 +91,7 @@ def test_the_page_is_made_of_what_can_be_read(tmp_path):
     for folder, text in {"photos": "{}", "cut": '{"kind": "aurora'}.items():
         (tmp_path / folder).mkdir()
         (tmp_path / folder / index.NAME).write_text(text)
-    assert "no report here yet" in history.write(tmp_path).read_text()
+    assert "archive has no report yet" in history.write(tmp_path).read_text()
     (tmp_path / "2026-W46").mkdir()
     index.write(tmp_path / "2026-W46", told("2026-W46", "1", ("load", "watch")) | PAGE)
     page = history.write(tmp_path).read_text()

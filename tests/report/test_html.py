@@ -85,7 +85,7 @@ def test_a_page_shows_what_its_notebook_showed():
         "<em>grows</em>",
         '<details class="code"><summary>Code</summary>',
         '<article class="verdict act" id="finding-1">',
-        '<a href="#finding-1">the writer: busy</a>',
+        '<a href="#finding-1">Verdict for the writer: busy</a>',
         'src="data:image/png;base64,iVBORw0KGgo=" alt="Figure: When.',
         "metrics=3",
     ):
@@ -118,6 +118,13 @@ def test_simulated_data_are_said_to_be():
     """On every page of such a cluster."""
     assert "Simulated data." in page_of(executed(simulated="simulated, seed 1"))
     assert "Simulated data." not in page_of(executed())
+
+
+def test_every_page_about_the_sample_says_so():
+    """A page can be passed on without its index."""
+    notice = "This report is about the bundled sample, not about your clusters."
+    assert notice in page_of(executed(sample=True))
+    assert notice not in page_of(executed(sample=False))
 
 
 def test_a_failure_is_a_red_box():

@@ -1,4 +1,4 @@
-"""The front page: the worst first, what was missing beside it, and the same as data."""
+"""The front page: most severe findings first, gaps in the data, and the same as JSON."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def test_the_most_severe_stands_first():
     assert told["findings"][1]["page"] == "shop/a.html#finding-2"
 
 
-def test_what_no_data_tell_of_is_one_line_a_cluster(tmp_path):
-    """It is counted and linked, and does not stand between what was found; an inconclusive finding does."""
+def test_findings_without_data_are_one_line_per_cluster(tmp_path):
+    """They are counted and linked below the other findings; an inconclusive finding keeps its own line."""
     outcomes = [outcome("a", "unknown", "unknown"), outcome("b", "unknown")]
     for finding in outcomes[0].findings:
         finding["level"] = "unknown"
@@ -72,7 +72,7 @@ def test_what_no_data_tell_of_is_one_line_a_cluster(tmp_path):
     lines = (
         (tmp_path / "index.html").read_text().split('<ul class="gist"')[1].split("</ul>")[0].split("<li>")[1:]
     )
-    assert ["for want of data" in line for line in lines] == [False, True]
+    assert ["Not enough data" in line for line in lines] == [False, True]
     assert [f"shop/a.html#finding-{n}" in lines[1] for n in (1, 2)] == [True, True]
 
 
@@ -112,11 +112,11 @@ def test_compressed_clusters_are_marked(tmp_path):
     told = index.record(RUN, [cluster() | {"compressed": said}], [outcome("a", "ok")])
     page = index.page(told, tmp_path)
     assert page.count('<span class="chip">compressed</span>') == 2, "the head and the finding"
-    assert f"stretched ({said})" in page
+    assert f"with a compressed clock ({said})" in page
 
 
 def test_overlapping_fetches_are_counted_once():
-    """0 to 12, 6 to 18: three quarters of the day were asked for, however often."""
+    """Fetches of 0 to 12 and 6 to 18 hours cover three quarters of the day."""
     rows = pd.DataFrame(
         [
             fetched("2026-11-09T06:00", "2026-11-09T18:00", note="late"),
@@ -135,7 +135,7 @@ def test_coverage_outside_the_window_does_not_count():
 
 
 def test_what_was_not_counted_is_null():
-    """Nobody said how much was received: that is not zero."""
+    """An uncounted fetch is null, not zero."""
     (row,) = index.coverage(pd.DataFrame([fetched("2026-11-09", "2026-11-10", received=None)]), DAY)
     assert row["received"] is None
 
@@ -160,8 +160,8 @@ def test_a_report_records_how_to_run_it_again(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{}", "is not of a report"),
-        ("hello", "is not of a report"),
+        ("{}", "was not written by a report"),
+        ("hello", "was not written by a report"),
         ('{"kind": "aurora-analysis report", "schema": 99}', "newer aurora-analysis"),
     ],
 )
@@ -175,27 +175,28 @@ def test_another_file_is_refused(tmp_path, text, says):
         index.recorded(tmp_path / "nowhere.json")
 
 
-def test_the_worst_five_stand_in_full(tmp_path):
-    """The sixth that asks for something, and what asks for nothing, are named below with a link each."""
+def test_the_five_most_urgent_findings_are_shown_in_full(tmp_path):
+    """The sixth urgent finding and the `ok` one are listed below with a link each."""
     told = index.record(RUN, [cluster()], [outcome("a", *["watch"] * 6, "ok")])
     page = index.page(told, tmp_path)
     assert page.count('<article class="verdict watch"') == 5
-    assert [f"#finding-{n}" in page.split("Also found")[1] for n in (5, 6, 7)] == [False, True, True]
+    assert [f"#finding-{n}" in page.split("Other findings")[1] for n in (5, 6, 7)] == [False, True, True]
     assert "No material change" not in page
 
 
-def test_nothing_to_do_is_said(tmp_path):
-    """A calm week says so first; what is unknown is not called fine."""
+def test_a_calm_week_says_that_nothing_needs_action(tmp_path):
+    """A calm week says so first; unknown findings are not called `ok`."""
     calm = index.page(index.record(RUN, [cluster()], [outcome("a", "ok")]), tmp_path)
     assert "No material change" in calm
-    assert "what is unknown stands below" not in calm
-    assert "what is unknown stands below" in index.page(
+    assert "Nothing needs action." in calm
+    assert "Unknowns are listed below." not in calm
+    assert "Unknowns are listed below." in index.page(
         index.record(RUN, [cluster()], [outcome("a", "ok", "unknown")]), tmp_path
     )
 
 
-def test_a_cluster_that_cannot_be_read_is_told(tmp_path):
-    """In red, with the reason; the exit code is that of a failure."""
+def test_a_cluster_that_cannot_be_read_is_flagged(tmp_path):
+    """In red, with the reason; the exit code is 1."""
     broken = (
         cluster("toy") | index.NOTHING | {"error": "The store has no cluster 'toy'.", "start": "", "end": ""}
     )
@@ -216,12 +217,12 @@ def test_a_cluster_that_cannot_be_read_is_told(tmp_path):
     ],
 )
 def test_the_exit_code_is_an_alarm(severity, fail_on, code):
-    """As severe as was asked, or more; what is unknown is no alarm."""
+    """Findings at or above the given severity raise it; unknown findings do not."""
     assert index.exit_code(index.record(RUN, [cluster()], [outcome("a", severity)]), fail_on) == code
 
 
-def test_instances_tell_what_was_in_force(tmp_path):
-    """Roles and settings in their order, a change with an arrow; the failover between."""
+def test_instances_show_the_settings_in_force(tmp_path):
+    """Roles and settings appear in their order, a change with an arrow, and the failover between."""
     seen = pd.DataFrame(
         {
             "instance": ["shop-1", "shop-2", "shop-1", "shop-2"],
@@ -247,12 +248,35 @@ def test_instances_tell_what_was_in_force(tmp_path):
     page = index.page(
         index.record(RUN, [cluster() | {"instances": [one, two], "failovers": [failover]}], []), tmp_path
     )
-    assert "the writer shop-1 gave way to shop-2 at 2026-11-09T10:51:20Z" in page
+    assert "shop-2 replaced shop-1 as the writer at 2026-11-09T10:51:20Z" in page
 
 
 def test_a_cluster_that_was_fetched_from_a_simulation_is_simulated():
-    """Its sources are AWS's services; the engine says what it is."""
+    """Its sources are AWS services; only the engine version marks it."""
     coverage = pd.DataFrame({"source": ["cloudwatch", "rds"]})
     engines = pd.DataFrame({"engine_version": ["simulated", None, "simulated"]})
     assert index.simulated(coverage, engines) == "simulated"
     assert index.simulated(coverage, engines.assign(engine_version="8.0.mysql_aurora.3.08.0")) == ""
+
+
+def test_a_report_about_the_sample_says_so_first(tmp_path):
+    """Above every finding; a report about the user's own store has no such notice."""
+    page = index.page(index.record(RUN | {"sample": True}, [cluster()], [outcome("a", "act")]), tmp_path)
+    notice = "This report is about the bundled sample, not about your clusters."
+    assert page.index(notice) < page.index('<h2 id="findings">')
+    assert notice not in index.page(index.record(RUN | {"sample": False}, [cluster()], []), tmp_path)
+    assert notice not in index.page(index.record(RUN, [cluster()], []), tmp_path), (
+        "recorded by an older version"
+    )
+
+
+def test_a_heading_is_the_verdicts_headline(tmp_path):
+    """So that it cannot be read the wrong way round, in the card and in the list."""
+    found = [
+        Verdict("load", "snowflake", "blocked", severity, "So.", headline="snowflake blocked purge").to_dict()
+        for severity in ("act", "ok")
+    ]
+    page = index.page(index.record(RUN, [cluster()], [Outcome("shop", "a", "A?", 1.0, "", found)]), tmp_path)
+    assert "<h3>snowflake blocked purge</h3>" in page
+    assert ">snowflake blocked purge</a>" in page
+    assert "snowflake: blocked" not in page

@@ -59,7 +59,7 @@ def test_store_and_archive_in_a_bucket(s3, tmp_path):
     front = s3.get_object(Bucket="kept", Key="reports/index.html")
     assert front["ContentType"] == "text/html; charset=utf-8"
     assert b"2026-W46/index.html" in front["Body"].read()
-    with pytest.raises(Error, match="something else than a report"):
+    with pytest.raises(Error, match="something other than a report"):
         publish.Bucket(s3, "kept", "").replace(folder, "store/")
 
 

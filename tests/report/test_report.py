@@ -1,4 +1,4 @@
-"""The command, with real kernels: what fails is kept and said, what was read can be read again."""
+"""The command on real kernels: failures are reported, and an earlier report can be rerun."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def findings(folder: Path) -> list[dict]:
     return told(folder)["findings"]
 
 
-def test_a_failure_is_said_and_the_others_still_run(store, notebook, tmp_path):
+def test_a_failing_notebook_is_flagged_and_the_others_still_run(store, notebook, tmp_path):
     """Exit code 1, a red box in the index, and what the failing and the other notebook found."""
     broken = notebook("broken", LOAD, "raise KeyError('db-7')", "print('never')")
     named = ["--notebook", broken, "--notebook", notebook("load", LOAD)]
@@ -103,10 +103,10 @@ def fails_early(store, notebook, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["-p", "limt=3"], r"No notebook has a parameter 'limt' \(did you mean limit\?\)"),
+        (["-p", "limt=3"], r"load.ipynb has no parameter 'limt' \(did you mean limit\?\)"),
         (["-p", "limit=high"], "limit=high does not fit load.ipynb"),
         (["-p", "limit"], "write -p NAME=VALUE"),
-        (["--notebook", "lod"], "There is no notebook 'lod'"),
+        (["--notebook", "lod"], "No notebook is named 'lod'"),
         (["--cluster", "shoop"], r"no cluster 'shoop' \(it has: shop, toy\)"),
         (["--week", "2026-W46", "--last-week"], "Name one window"),
         (["--week", "2026-W99"], "no week '2026-W99'"),
@@ -122,8 +122,8 @@ def test_wrong_input_costs_one_line(fails_early, tmp_path, arguments, says):
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_no_report_is_not_replaced(fails_early, tmp_path):
-    """A folder of something else, and a file, stay what they are."""
+def test_only_an_earlier_report_is_replaced(fails_early, tmp_path):
+    """Another folder or a file stays unchanged."""
     photos = tmp_path / "photos"
     photos.mkdir()
     (photos / "cat.jpg").touch()

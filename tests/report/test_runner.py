@@ -1,4 +1,4 @@
-"""One notebook with a real kernel: whatever becomes of it, its page is there and says so."""
+"""One notebook on a real kernel: however it ends, there is a page that says so."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ display({"application/vnd.aurora-analysis.finding+json": {"topic": "load", "subj
 
 @pytest.fixture
 def executed(notebook, tmp_path):
-    """Runs cells as a notebook; returns the outcome, and the page and the notebook that were kept."""
+    """Run cells as a notebook; return the outcome, the page and the executed notebook."""
 
     def run(*cells: str, timeout_s: float = 60.0) -> tuple[runner.Outcome, str, nbformat.NotebookNode]:
         page = runner.execute(task_of(notebook("tried", *cells), timeout_s))
@@ -60,18 +60,18 @@ def executed(notebook, tmp_path):
 
 
 def test_parameters_reach_the_notebook_and_findings_come_back(executed):
-    """And the manifest travels with it, without a scratch address of this machine."""
+    """The manifest is in the executed notebook, without a scratch path of this machine."""
     outcome, page, kept = executed(FINDING)
     assert outcome.error == ""
     assert outcome.title == "Is tried well?"
     assert [finding["sentence"] for finding in outcome.findings] == ["The limit is 3.0, of shop."]
-    assert '<a href="#finding-1">the writer: busy</a>' in page
+    assert '<a href="#finding-1">Verdict for the writer: busy</a>' in page
     assert kept.metadata["aurora_analysis"] == MANIFEST | {"error": ""}
     assert "given.ipynb" not in json.dumps(kept)
 
 
 def test_a_hanging_cell_is_stopped(executed):
-    """Its kernel too; what was shown before stays."""
+    """Its kernel ends, too; earlier output stays on the page."""
     tell = "import os; print('pid', os.getpid())"
     outcome, page, kept = executed(tell, "import time; time.sleep(600)", timeout_s=3)
     assert outcome.error == "a cell ran longer than 3 s (raise the limit with --timeout)"
@@ -83,14 +83,14 @@ def test_a_hanging_cell_is_stopped(executed):
 
 
 def test_a_killed_kernel_is_an_outcome(executed):
-    """As when the machine runs out of memory."""
+    """As if the machine ran out of memory."""
     outcome, page, _ = executed("print('hello')", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     assert outcome.error.startswith("the kernel died")
     assert "hello" in page
 
 
 def test_an_error_of_ours_is_its_one_line(executed):
-    """The words of an Error are for people; its class is not."""
+    """An `Error` is shown by its message, without the name of its class."""
     stop = "from aurora_analysis.errors import Error\nraise Error('Turn it on.')"
     outcome, page, _ = executed(FINDING, stop)
     assert outcome.error == "cell [4] stopped: Turn it on."
@@ -99,14 +99,14 @@ def test_an_error_of_ours_is_its_one_line(executed):
 
 
 def test_a_finding_that_is_no_verdict_is_a_failure(executed):
-    """Half a finding is not shown as a finding."""
+    """An incomplete finding is not shown as a finding."""
     outcome, _, _ = executed(FINDING.replace('"severity": "act", ', ""))
     assert outcome.findings == []
     assert outcome.error.startswith("a finding is not a verdict")
 
 
 def test_an_earlier_runs_outputs_do_not_pass_for_this_ones(notebook):
-    """A notebook that stops at once shows nothing of what was saved in it."""
+    """A notebook that stops at once shows none of its saved outputs."""
     path = notebook("tried", "raise KeyError", "print('stale')")
     saved = nbformat.read(path, as_version=4)
     saved.cells[3].outputs = [nbformat.v4.new_output("stream", text="an old finding")]
@@ -116,7 +116,7 @@ def test_an_earlier_runs_outputs_do_not_pass_for_this_ones(notebook):
 
 @pytest.mark.parametrize("cluster", ["..", ".", "a/b", "../../etc"])
 def test_a_clusters_name_cannot_lead_out_of_the_report(cluster):
-    """Names come from a store that others may write."""
+    """Names come from a store that others can write to."""
     out = Path("/report")
     assert os.path.normpath(out / runner.place(cluster, "load")).startswith("/report/")
     assert len(Path(runner.place(cluster, "load")).parts) == 2

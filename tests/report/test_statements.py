@@ -1,4 +1,4 @@
-"""A digest is the same everywhere: short id, colour, and a link to what stands behind it."""
+"""A digest looks the same everywhere: short id, colour, and a link to its statement."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_digest_becomes_a_link_in_its_colour():
 
 
 def test_a_figure_gives_it_the_same_colour():
-    """And its line style tells it from others of that colour."""
+    """Its line style differs from others of that colour."""
     from aurora_analysis.plots import figures
 
     twins = [f"{int(DIGEST[:8], 16) + 10 * n:08x}{'a' * 8}" for n in range(3)]
@@ -35,8 +35,8 @@ def test_a_figure_gives_it_the_same_colour():
     assert len({str(look["linestyle"]) for look in looks.values()}) == 3
 
 
-def test_the_page_of_statements_has_all_that_pages_name(store, tmp_path):
-    """With their text, escaped; one that the store does not know is said to be unknown."""
+def test_the_page_of_statements_has_all_that_pages_mention(store, tmp_path):
+    """With their text, escaped; the page says which ones the store has no text for."""
     seen = pd.to_datetime(["2026-11-09T01:00:00Z"]).as_unit("us")
     row = {"digest": [DIGEST], "fingerprint": ["select '<b>'"], "kind": ["select"]}
     store.merge(
@@ -55,5 +55,5 @@ def test_the_page_of_statements_has_all_that_pages_name(store, tmp_path):
     told = (tmp_path / "shop/statements.html").read_text()
     assert told.index(f'id="{DIGEST}"') < told.index(f'id="{other}"')
     assert "select &#39;&lt;b&gt;&#39;" in told
-    assert "The store knows no text of it" in told
+    assert "The store has no text for this statement" in told
     assert told.count('<a href="db_load.html">') == 2

@@ -1,4 +1,4 @@
-"""Which notebooks there are, what they ask for, and what a wrong parameter costs: one line, before anything runs."""
+"""Notebooks and their parameters: a wrong one is refused in one line, before anything runs."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ def test_no_name_is_the_whole_suite(small_suite):
 
 
 def test_a_notebook_of_the_analysts_own(small_suite, notebook, tmp_path):
-    """A file is as good as a name, and may be asked for twice."""
+    """A path works like a name; repeated notebooks are chosen once."""
     own = notebook("own")
     assert suite.notebooks(["load", str(own), "load"]) == [tmp_path / "load.ipynb", own]
 
 
-def test_a_misspelt_notebook_is_told_its_name(small_suite):
+def test_a_misspelt_notebook_gets_a_suggestion(small_suite):
     """The next step is in the message."""
-    with pytest.raises(Error, match=r"no notebook 'lod' \(did you mean load\?\): name one of load, locks"):
+    with pytest.raises(
+        Error,
+        match=r"No notebook is named 'lod' \(did you mean load\?\). Use one of load, locks, or the path",
+    ):
         suite.notebooks(["lod"])
 
 
@@ -57,25 +60,25 @@ STANDARD_CELL = "".join(f'{name}: str = ""  # text\n' for name in suite.STANDARD
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"limt": "3"}, r"No notebook has a parameter 'limt' \(did you mean limit\?\): there are limit"),
+        ({"limt": "3"}, r"load.ipynb has no parameter 'limt' \(did you mean limit\?\); it has: limit\."),
         (
             {"limit": "abc"},
-            r"limit=abc does not fit load.ipynb: give a value of type float \(act above this\)",
+            r"limit=abc does not fit load.ipynb. It takes a value of type float \(act above this\)",
         ),
         ({"limit": "nan"}, "limit=nan does not fit"),
-        ({"start": "2026-11-01"}, "start has an option of its own"),
+        ({"start": "2026-11-01"}, "start has its own option: use --start"),
     ],
 )
 def test_a_wrong_parameter_is_refused(notebook, given, says):
-    """A name that none declares, a value of another type, and what has an option of its own."""
+    """An undeclared name, a value of another type, and a name with its own option."""
     with pytest.raises(Error, match=says):
         suite.checked([notebook("load")], given)
 
 
 def test_a_notebook_must_take_the_window(notebook):
-    """A notebook that could not be told its cluster would silently show another."""
+    """A notebook without a parameter for its cluster would silently show another one."""
     lacking = STANDARD_CELL.replace("cluster: str", "cluster: int")
-    with pytest.raises(Error, match="no text parameter cluster: write"):
+    with pytest.raises(Error, match="lacks the text parameter cluster. Add"):
         suite.checked([notebook("load", parameters=lacking)], {})
 
 
@@ -88,7 +91,7 @@ def test_a_file_that_is_no_notebook(tmp_path):
 
 
 def test_copying_keeps_what_was_changed(small_suite, tmp_path):
-    """Twice is fine; a notebook that the analyst changed is overwritten only by force."""
+    """Copying twice works; a notebook that the analyst changed is overwritten only with `force`."""
     folder = tmp_path / "mine"
     assert [path.name for path in suite.copy(folder)] == ["load.ipynb", "locks.ipynb"]
     suite.copy(folder)

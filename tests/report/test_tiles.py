@@ -1,4 +1,4 @@
-"""Small multiples: one tile a measure, by seat; a line that breaks at gaps; words for who cannot see it."""
+"""Small multiples: one tile per role and measure, lines that break at gaps, and text for screen readers."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def test_a_limit_far_above_is_left_out():
     assert 'class="limit"' not in tiles.rows([LOAD | {"limit": 96.0}])[0][1][0]["svg"]
 
 
-def test_a_tile_tells_its_numbers_in_words():
-    """Who hears the page hears what the figure shows."""
-    ((seat, (tile,)),) = tiles.rows([LOAD])
-    assert seat == "writer"
+def test_a_tile_has_its_numbers_as_text():
+    """A screen reader reads what the drawing shows."""
+    ((role, (tile,)),) = tiles.rows([LOAD])
+    assert role == "writer"
     assert tile["spoken"] == (
-        "writer, active sessions: 2.25 sessions on average, -4 % against the window before. Open the page."
+        "writer, active sessions: 2.25 sessions on average, -4 % from the previous window. Open the page."
     )
 
 
-def test_seats_are_rows_the_writer_first():
-    """Whatever the order in which notebooks told of them."""
-    told = [LOAD | {"seat": seat} for seat in ("shop-3", "shop-1", "writer", "shop-3")]
-    assert [(seat, len(row)) for seat, row in tiles.rows(told)] == [
+def test_roles_are_rows_the_writer_first():
+    """In any order of the notebooks."""
+    shuffled = [LOAD | {"seat": role} for role in ("shop-3", "shop-1", "writer", "shop-3")]
+    assert [(role, len(row)) for role, row in tiles.rows(shuffled)] == [
         ("writer", 1),
         ("shop-1", 1),
         ("shop-3", 2),
