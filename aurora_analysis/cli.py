@@ -664,7 +664,7 @@ def lab_record(
     ends it early and keeps what was recorded.
     """
     from aurora_analysis.lab import compressed
-    from aurora_analysis.lab.record import record
+    from aurora_analysis.lab.record import RecordingOptions, record
     from aurora_analysis.store import Store
 
     store = Store(_store_to_write(location))
@@ -673,9 +673,8 @@ def lab_record(
         click.echo(line, err=True)
 
     if days is None:
-        recorded = record(
-            store, duration_s=60 * minutes, seed=seed, cluster=cluster, block_s=block_s, progress=progress
-        )
+        options = RecordingOptions(60 * minutes, seed, cluster=cluster, block_s=block_s)
+        recorded = record(store, options, progress=progress)
     else:
         recorded = compressed.run(
             store, days=days, day_length_s=day_length, seed=seed, cluster=cluster, progress=progress

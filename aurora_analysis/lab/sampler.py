@@ -1,4 +1,4 @@
-"""Samples of a server's InnoDB at a steady pace: how far purge is, who holds it, and how busy the server is."""
+"""Sample a server's InnoDB at a steady pace: progress of purge, read views, open transactions, CPU."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from aurora_analysis.errors import Error
 from aurora_analysis.lab.server import Server
 
 LATEST = 0.5
-"""A sample that is taken later than this share of a period after its moment is left out: a gap stays a gap."""
+"""A sample that is late by more than this share of a period is dropped: a gap stays a gap."""
 
 TRANSACTIONS_EVERY_S = 2
-"""Open transactions are sampled every two seconds."""
+"""Interval between samples of open transactions."""
 
 
-class Sample(NamedTuple):
-    """What was seen at a moment [s since 1970]; `transactions` is None where they were not asked for."""
+class InnodbSample(NamedTuple):
+    """InnoDB at one moment [s since 1970]; `transactions` is None if they were not sampled."""
 
     time: float
     innodb: InnodbStatus
@@ -35,11 +35,11 @@ class Sample(NamedTuple):
 
 
 class Sampler:
-    """Takes the samples on a thread and a connection of its own, which holds no view between them."""
+    """Samples in a thread of its own; its connection holds no read view between samples."""
 
     def __init__(self, server: Server, start: float, period_s: float = 1.0) -> None:
         self._server, self._start, self._period_s = server, start, period_s
-        self._taken: list[Sample] = []
+        self._taken: list[InnodbSample] = []
         self._stop = threading.Event()
         self._problem: Exception | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -54,8 +54,14 @@ class Sampler:
         self._stop.set()
         self._thread.join()
 
-    def taken(self) -> list[Sample]:
-        """The samples since the last call."""
+    def taken(self) -> list[InnodbSample]:
+        """Return the samples since the previous call.
+
+        Raises
+        ------
+        Error
+            If the sampler's connection failed.
+        """
         if self._problem is not None:
             raise Error(f"The lab's sampler failed: {self._problem}")
         found = self._taken[:]
@@ -85,25 +91,25 @@ class Sampler:
 
 def _sample(
     connection: Connection[Any], moment: float, cpu_pct: float | None, with_transactions: bool
-) -> Sample:
+) -> InnodbSample:
     with connection.cursor() as cursor:
         cursor.execute(QUERIES["innodb_status"].text)
-        seen = innodb_status.parse(cursor.fetchone()[2])
+        status = innodb_status.parse(cursor.fetchone()[2])
         if not with_transactions:
-            return Sample(moment, seen, cpu_pct, None)
+            return InnodbSample(moment, status, cpu_pct, None)
         cursor.execute(QUERIES["transactions"].text)
-        return Sample(moment, seen, cpu_pct, [Transaction(*row) for row in cursor.fetchall()])
+        return InnodbSample(moment, status, cpu_pct, [Transaction(*row) for row in cursor.fetchall()])
 
 
 class _Cpu:
-    """The CPU time of a process between two calls, as a share of all cores; None where there is no /proc."""
+    """CPU time of a process between two calls, as a share of all cores."""
 
     def __init__(self, pid: int) -> None:
         self._stat = Path(f"/proc/{pid}/stat")
         self._last: tuple[float, float] | None = None
 
     def percent(self) -> float | None:
-        """CPU in use since the last call [%]."""
+        """CPU used since the previous call [%]; None at the first call, and on systems without /proc."""
         if not self._stat.exists():
             return None
         fields = self._stat.read_text().rpartition(")")[2].split()

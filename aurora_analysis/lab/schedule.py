@@ -1,15 +1,17 @@
-"""When the lab's reader sessions run, and how much load its writer gets: all drawn before anything starts.
+"""Plan a recording: when the reader's sessions run, and how much load the writer gets.
 
-A recording is a warm-up, then blocks of a randomised trial, then one block in which an idle session holds a
-read view. In each block of the trial the extract and the control are on or off independently of each other,
-and each is on in exactly half of the blocks (complete randomisation). The run's place inside its block is
-drawn whether it is on or off, so that on- and off-blocks are compared over the same kind of window.
+A recording is a warm-up, then the blocks of a randomised trial, then one block in which an idle session holds a read
+view. In each block of the trial the extract and the control are on or off independently of each other, and each is on in
+exactly half of the blocks (complete randomisation). The position of a run inside its block is drawn whether it is on or
+off, so that blocks with and without it are compared over the same kind of window. Everything is drawn before anything
+starts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,33 +26,38 @@ USERS = {
     "dashboard": "dashboard",
     "idle": "airflow",
 }
-"""Role → the user it connects as. Other names for the same roles make the same lab."""
+"""Role → user. Other names for the same roles give the same lab."""
 
 HOLDS_VIEW = {"extract": True, "control": False, "idle": True}
-"""The planted truth: whether a run holds a read view open."""
+"""Whether a run of the role holds a read view: the planted truth."""
 
 RUN_SHARE = (0.54, 0.66)
-"""How long a run is, as a share of its block: 40 to 50 s of 75 s."""
+"""Shortest and longest run, as a share of its block: 40 to 50 s of 75 s."""
 
 DRAIN_SHARE = 0.14
-"""What is left of a block after its runs, so that purge has caught up when the next begins: 10 s of 75 s."""
+"""Share of a block after its runs, in which purge catches up before the next block: 10 s of 75 s."""
 
 APART_S = 3.0
-"""By how much the extract's and the control's starts in a block differ at least: three samples."""
+"""Minimum difference between the starts of extract and control in a block: three samples."""
 
 SHORTEST_BLOCK_S = 15.0
 WARM_UP_SHARE = 0.25
 
 WAVE_S = 420.0
-"""The period of the load's slow wave: not a multiple of a block."""
+"""Period of the load's slow wave: not a multiple of a block."""
 
 
 def draw(
     start: datetime, duration_s: float, *, seed: int, block_s: float, users: Mapping[str, str] = USERS
 ) -> pd.DataFrame:
-    """The plan of a recording as rows of the table `trials`; nothing has begun yet.
+    """Draw the plan of a recording as rows of `trials`, before anything begins.
 
-    Answers: when will which workload run? As many blocks as fit, their number even, then the idle session's.
+    It has as many blocks as fit, rounded down to an even number, then the idle session's block.
+
+    Raises
+    ------
+    Error
+        If a block is too short for runs that can be distinguished, or the duration for a trial.
     """
     first = start + timedelta(seconds=WARM_UP_SHARE * block_s)
     count = int((start + timedelta(seconds=duration_s) - first).total_seconds() // block_s - 1) // 2 * 2
@@ -59,12 +66,12 @@ def draw(
     halves = np.repeat([True, False], count // 2)
     on = {role: rng.permutation(halves) for role in ("extract", "control")}
     rows = [
-        _row("lab", block, users[role], bool(on[role][block]), 0.5, HOLDS_VIEW[role], run)
+        _row(Assignment("lab", block, users[role], bool(on[role][block]), 0.5, HOLDS_VIEW[role]), run)
         for block in range(count)
         for role, run in _runs(rng, first + timedelta(seconds=block * block_s), block_s).items()
     ]
     idle = _runs(rng, first + timedelta(seconds=count * block_s), block_s)["extract"]
-    rows.append(_row("idle", 0, users["idle"], True, 1.0, HOLDS_VIEW["idle"], idle))
+    rows.append(_row(Assignment("idle", 0, users["idle"], True, 1.0, HOLDS_VIEW["idle"]), idle))
     unknown = pd.Series(pd.NaT, index=range(len(rows)), dtype="datetime64[us, UTC]")
     return pd.DataFrame(rows).assign(started_at=unknown, ended_at=unknown)
 
@@ -72,18 +79,18 @@ def draw(
 def _check(block_s: float, count: int, duration_s: float) -> None:
     if block_s < SHORTEST_BLOCK_S:
         raise Error(
-            f"Blocks of {block_s:g} s are too short for runs that can be told apart: use at least {SHORTEST_BLOCK_S:g} s."
+            f"Blocks of {block_s:g} s are too short to distinguish runs: use at least {SHORTEST_BLOCK_S:g} s."
         )
     if count < 2:
         needed = (3 + WARM_UP_SHARE) * block_s / 60
         raise Error(
-            f"{duration_s / 60:g} minutes hold no trial with blocks of {block_s:g} s: "
-            f"record at least {np.ceil(needed * 10) / 10:g} minutes, or make the blocks shorter."
+            f"{duration_s / 60:g} minutes are too short for a trial with blocks of {block_s:g} s: "
+            f"record at least {np.ceil(needed * 10) / 10:g} minutes, or use shorter blocks."
         )
 
 
 def _runs(rng: np.random.Generator, block: datetime, block_s: float) -> dict[str, tuple[datetime, datetime]]:
-    """Where the runs of a block lie, whether or not they will be on."""
+    """Draw start and end of the runs of a block, whether or not they take place."""
     while True:
         lengths = rng.uniform(*RUN_SHARE, size=2) * block_s
         starts = rng.uniform(0, 1, size=2) * (block_s * (1 - DRAIN_SHARE) - lengths)
@@ -93,29 +100,24 @@ def _runs(rng: np.random.Generator, block: datetime, block_s: float) -> dict[str
     return {"extract": (moments[0], moments[2]), "control": (moments[1], moments[3])}
 
 
-def _row(
-    trial: str,
-    block: int,
-    workload: str,
-    assigned: bool,
-    on_share: float,
-    holds_view: bool,
-    run: tuple[datetime, datetime],
-) -> dict[str, object]:
-    return {
-        "time": pd.Timestamp(run[0]).as_unit("us"),
-        "end": pd.Timestamp(run[1]).as_unit("us"),
-        "trial": trial,
-        "block": block,
-        "workload": workload,
-        "assigned": assigned,
-        "on_share": on_share,
-        "holds_view": holds_view,
-    }
+class Assignment(NamedTuple):
+    """A block of a trial, and whether it was assigned a run of the workload."""
+
+    trial: str
+    block: int
+    workload: str
+    assigned: bool
+    on_share: float
+    holds_view: bool
+
+
+def _row(one: Assignment, run: tuple[datetime, datetime]) -> dict[str, object]:
+    start, end = (pd.Timestamp(moment).as_unit("us") for moment in run)
+    return {"time": start, "end": end, **one._asdict()}
 
 
 def planned_rate(seconds: int, *, seed: int, mean: float) -> npt.NDArray[np.float64]:
-    """The load asked for in each second [1/s]: a slow wave, and noise that changes every ten seconds."""
+    """Planned load of each second [1/s]: a slow wave, and noise that changes every ten seconds."""
     rng = np.random.default_rng([seed, 1])
     steps = rng.normal(0, 0.06, size=seconds // 10 + 1)
     noise = np.zeros(len(steps))
@@ -126,10 +128,10 @@ def planned_rate(seconds: int, *, seed: int, mean: float) -> npt.NDArray[np.floa
 
 
 def arrivals(rate: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """When the statements of one session are due [s since the start]: a Poisson process at that rate.
+    """Draw when the statements of one session are due [s since the start]: a Poisson process.
 
-    They are due whether or not the last one is done (an open loop), so that a slow server does not lower the load
-    that is asked of it.
+    `rate` is their rate in each second [1/s]. Arrivals are an open loop, independent of whether the previous statement
+    has finished, so that a slow server does not lower its own load.
     """
     counts = rng.poisson(rate)
     return np.sort(np.repeat(np.arange(len(rate)), counts) + rng.uniform(size=counts.sum()))

@@ -1,7 +1,7 @@
-"""A private MariaDB or MySQL server: its own folder, socket and port, and an end that does not depend on us.
+"""Run a private MariaDB or MySQL server with its own folder, socket and port, which always ends with us.
 
-It stands in for a cluster: on one InnoDB server the sessions of other users share the undo log with the
-writer, as an Aurora reader does.
+It stands in for a cluster: on one InnoDB server the sessions of other users share the undo log with the writer, as an
+Aurora reader does.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ from aurora_analysis.errors import Error, NotEnabled
 
 PROGRAMS = ("mariadbd", "mysqld")
 PLACES = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/usr/local/mysql/bin")
-"""Where servers are installed beside the PATH."""
+"""Folders besides PATH in which servers are installed."""
 
 DEFAULTS: dict[str, object] = {
     "skip_log_bin": True,
     "skip_name_resolve": True,
-    "innodb_flush_log_at_trx_commit": 2,  # a commit does not wait for this machine's disk, which others share
+    "innodb_flush_log_at_trx_commit": 2,  # a commit does not wait for the disk, which other processes share
     "innodb_fast_shutdown": 2,  # the folder is thrown away
     "innodb_buffer_pool_size": "128M",
     "max_connections": 50,
 }
 START_S = 60.0
-"""How long a server may take to start; it takes 1 to 2 s on a free machine."""
+"""Time limit for the start; it takes 1 to 2 s on a free machine."""
 
 STOP_S = 15.0
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that runs: where its files are, and how to reach it."""
+    """A running server: its folder, port and process."""
 
     folder: Path
     port: int
@@ -59,22 +59,22 @@ class Server:
 
     @property
     def socket(self) -> Path:
-        """The socket it listens on; its port is bound on 127.0.0.1 only."""
+        """Path of its Unix socket; its port is bound to 127.0.0.1 only."""
         return self.folder / "sock"
 
     @property
     def slow_log(self) -> Path:
-        """The server's slow log; there is none before the first slow statement, or while it is off."""
+        """Path of its slow log, which exists from the first slow statement on."""
         return self.folder / "slow.log"
 
     def connect(self, user: str = "root", **settings: Any) -> Connection[Any]:
-        """A connection of its own, autocommitting, for where timing matters."""
+        """Open a PyMySQL connection with autocommit, for code whose timing matters."""
         return pymysql.connect(
             **{"unix_socket": str(self.socket), "user": user, "autocommit": True, **settings}
         )
 
     def engine(self, user: str = "root", database: str | None = None) -> sqlalchemy.Engine:
-        """An engine, for everything else."""
+        """Create a SQLAlchemy engine, for everything else."""
         url = sqlalchemy.URL.create(
             "mysql+pymysql", user, database=database, query={"unix_socket": str(self.socket)}
         )
@@ -85,9 +85,21 @@ class Server:
 def running(
     options: Mapping[str, object] | None = None, *, environment: Mapping[str, str] | None = None
 ) -> Iterator[Server]:
-    """Start a server on a new folder; it ends with the block, on an exception, a signal, or when we are killed.
+    """Start a server in a new folder; it ends with the block, after an exception or signal, and if we are killed.
 
-    `options` are the server's own (`{"long_query_time": 0.01}`), `environment` its variables (`{"TZ": …}`).
+    Parameters
+    ----------
+    options : mapping
+        Server options, as in `{"long_query_time": 0.01}`.
+    environment : mapping
+        Environment variables, as in `{"TZ": "Asia/Kolkata"}`.
+
+    Raises
+    ------
+    NotEnabled
+        If no server is installed.
+    Error
+        If the server does not start; the message has the last line of its log.
     """
     with ExitStack() as undo:
         undo.enter_context(_terminable())
@@ -104,7 +116,7 @@ def started(
     port: int | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
-    """Start a server on a folder that has data, as after it was killed; it ends with the block."""
+    """Start a server in a folder that has data, as after a crash; it ends with the block."""
     chosen = port or _free_port()
     variables = {**os.environ, **(environment or {})}
     process = _start(find(), folder, chosen, {**DEFAULTS, **(options or {})}, variables)
@@ -115,7 +127,13 @@ def started(
 
 
 def find() -> str:
-    """The path of the server program; `NotEnabled` where none is installed."""
+    """Return the path of the server program.
+
+    Raises
+    ------
+    NotEnabled
+        If none is installed.
+    """
     path = os.pathsep.join([os.environ.get("PATH", ""), *PLACES])
     found = next(filter(None, (shutil.which(name, path=path) for name in PROGRAMS)), None)
     if found is None:
@@ -132,12 +150,12 @@ def _initialise(program: str, folder: Path, environment: Mapping[str, str]) -> N
         command = [installer, *data, "--auth-root-authentication-method=normal", "--skip-test-db"]
     else:
         command = [program, *data, "--initialize-insecure"]
-    for _ in range(2):  # on a busy machine it was seen to abort, and to succeed when asked again
+    for _ in range(2):  # on a busy machine it sometimes aborts, and succeeds when repeated
         shutil.rmtree(folder / "data", ignore_errors=True)
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         if not done.returncode:
             return
-    raise Error(f"{command[0]} could not make a data folder in {folder}: {_last_line(done.stderr)}")
+    raise Error(f"{command[0]} could not create a data folder in {folder}: {_last_line(done.stderr)}")
 
 
 def _start(
@@ -158,7 +176,7 @@ def _start(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=environment,
-        start_new_session=True,  # Ctrl-C is for us: we end it when its last rows are read
+        start_new_session=True,  # Ctrl-C must not reach it: we stop it after reading its last rows
         preexec_fn=_die_with_parent(),  # noqa: PLW1509  (one system call, loaded before the fork)
     )
 
@@ -169,20 +187,20 @@ def _argument(name: str, value: object) -> str:
 
 
 def _answer(process: subprocess.Popen[bytes], folder: Path) -> str:
-    """The version, as soon as the server answers."""
+    """Wait until the server answers, and return its version."""
     deadline = time.monotonic() + START_S
     while process.poll() is None and time.monotonic() < deadline:
         if _listens(folder / "sock"):
             with pymysql.connect(unix_socket=str(folder / "sock"), user="root") as connection:
-                return str(connection.get_server_info())
+                return str(connection.server_version)
         time.sleep(0.05)
     log = folder / "error.log"
-    said = _last_line(log.read_text(errors="replace")) if log.exists() else "it wrote no log"
-    raise Error(f"The lab's server did not start: {said}")
+    reason = _last_line(log.read_text(errors="replace")) if log.exists() else "it wrote no log"
+    raise Error(f"The lab's server did not start: {reason}")
 
 
 def _listens(path: Path) -> bool:
-    """Whether someone answers there; a client that fails to connect would leave its socket open."""
+    """Whether the socket accepts connections; a PyMySQL client that fails to connect leaks its socket."""
     with socket.socket(socket.AF_UNIX) as one:
         return one.connect_ex(str(path)) == 0
 
@@ -198,7 +216,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM unwinds the stack like Ctrl-C does, so that folders are removed too."""
+    """Let SIGTERM unwind the stack as Ctrl-C does, so that folders are removed too."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -210,15 +228,18 @@ def _terminable() -> Iterator[None]:
 
 
 def _die_with_parent() -> Callable[[], None] | None:
-    """On Linux the kernel kills the child when we are gone, however we went: prctl(2), PR_SET_PDEATHSIG."""
+    """Return a function that lets the Linux kernel kill the child when we end, even by SIGKILL.
+
+    See prctl(2), PR_SET_PDEATHSIG.
+    """
     if not sys.platform.startswith("linux"):
         return None
     return functools.partial(ctypes.CDLL(None).prctl, 1, signal.SIGKILL)
 
 
 def _is_mariadb(program: str) -> bool:
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
-    return flavour.of_version(said) == "mariadb"
+    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    return flavour.of_version(version) == "mariadb"
 
 
 def _as_root() -> list[str]:
@@ -232,4 +253,4 @@ def _free_port() -> int:
 
 
 def _last_line(text: str) -> str:
-    return next(reversed(text.strip().splitlines()), "it said nothing")
+    return next(reversed(text.strip().splitlines()), "it printed nothing")

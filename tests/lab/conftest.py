@@ -1,4 +1,7 @@
-"""One short recording of a real server, shared by every test that looks at one."""
+"""One short recording of a real server, shared by all tests that need one.
+
+Recordings run in real time: a failure on a machine that was too slow is a skip that says so.
+"""
 
 from __future__ import annotations
 
@@ -6,41 +9,41 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
+from machine import Meter, _measured, meter, pytest_pyfunc_call
 
-from aurora_analysis.lab.record import record
-from aurora_analysis.lab.schedule import USERS
 from aurora_analysis.store import Store
 
-SWAPPED = {**USERS, "extract": "bi", "control": "snowflake", "idle": "night_job"}
-"""The names mean nothing here: `bi` holds a view and `snowflake` does not."""
+__all__ = ["_measured", "meter", "pytest_pyfunc_call"]
 
 FAR_FROM_UTC = {"TZ": "Asia/Kolkata"}
-"""The server's zone, half an hour off every whole hour."""
+"""The server's time zone, half an hour off every whole hour."""
 
 SEED, DURATION_S, BLOCK_S = 5, 86, 16
 
 
 @pytest.fixture(scope="session")
-def begun(mariadbd: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Store]]:
-    """A lab of 86 s with four blocks and an idle session, on a server in another zone, while it is being recorded."""
+def begun(mariadbd: str, meter: Meter, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Store]]:
+    """A recording of 86 s, with four blocks and an idle session, that is still running; its server is not on UTC."""
+    from aurora_analysis.lab.record import RecordingOptions, record
+    from aurora_analysis.lab.schedule import USERS
+
     store = Store(tmp_path_factory.mktemp("lab"))
+    # User names are no evidence: here `bi` holds a view and `snowflake` does not.
+    swapped = {**USERS, "extract": "bi", "control": "snowflake", "idle": "night_job"}
+    options = RecordingOptions(DURATION_S, SEED, block_s=BLOCK_S, users=swapped, environment=FAR_FROM_UTC)
 
     def recorded() -> Store:
-        record(
-            store,
-            duration_s=DURATION_S,
-            seed=SEED,
-            block_s=BLOCK_S,
-            users=SWAPPED,
-            environment=FAR_FROM_UTC,
-        )
+        record(store, options)
+        meter.end("begun")
         return store
 
+    meter.begin("begun")
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(recorded)
 
 
 @pytest.fixture(scope="session")
-def short_recording(begun: Future[Store]) -> Store:
-    """Its store, when it is done."""
-    return begun.result()
+def short_recording(begun: Future[Store], meter: Meter) -> Store:
+    """The store of the recording, once it is finished."""
+    with meter.explaining("begun"):
+        return begun.result()

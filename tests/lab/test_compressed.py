@@ -1,10 +1,11 @@
-"""Days of a real server, recorded in minutes: the plan, and what is told of it."""
+"""Days of a real server, recorded in minutes: the plan, and the rows that are stored."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import pytest
+from machine import Meter
 
 from aurora_analysis.lab import compressed
 from aurora_analysis.lab.workload import Clock
@@ -18,10 +19,13 @@ MINUTE = pd.Timedelta("1min")
 
 
 @pytest.fixture(scope="module")
-def recording(mariadbd: str, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """The store of two days of four seconds each."""
+def recording(mariadbd: str, meter: Meter, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store with two days of four seconds each."""
     store = Store(tmp_path_factory.mktemp("compressed"))
-    compressed.run(store, days=DAYS, day_length_s=DAY_S, seed=3)
+    meter.begin("recording")
+    with meter.explaining():
+        compressed.run(store, days=DAYS, day_length_s=DAY_S, seed=3)
+    meter.end("recording")
     return store
 
 
@@ -31,7 +35,7 @@ def plan() -> pd.DataFrame:
 
 
 def test_each_hour_of_the_day_is_a_trial_of_its_own(plan):
-    """As many of its slots are on as its share says; both workloads have one in each slot."""
+    """The share of its slots with a run is fixed; both workloads have a row for each slot."""
     drawn = plan[plan["on_share"] < 1].groupby(["trial", "workload"])
     assert (drawn["assigned"].mean() == drawn["on_share"].first()).all()
     assert drawn.size().eq(14).all()
@@ -40,7 +44,7 @@ def test_each_hour_of_the_day_is_a_trial_of_its_own(plan):
 
 
 def test_a_run_leaves_its_slot_in_time_for_the_next(plan):
-    """So that what a run did to the writer is over when the next slot's run may begin."""
+    """The effect of a run on the writer is over before the next slot begins."""
     drawn = plan[plan["on_share"] < 1]
     slot = drawn["time"].dt.floor("4h")
     assert (drawn["end"] - drawn["time"]).between(110 * MINUTE, 170 * MINUTE).all()
@@ -48,7 +52,7 @@ def test_a_run_leaves_its_slot_in_time_for_the_next(plan):
 
 
 def test_the_tied_workload_always_runs_with_the_nightly_job(plan):
-    """On every day, from the same moment to the same moment: no trial."""
+    """Every day, with the same start and end: no trial."""
     nightly = plan[plan["trial"] == "nightly"]
     assert nightly["on_share"].eq(1).all()
     job, tied = (nightly[nightly["workload"] == name] for name in ("app", "finance"))
@@ -58,7 +62,7 @@ def test_the_tied_workload_always_runs_with_the_nightly_job(plan):
 
 
 def test_the_load_has_a_day_and_a_weekend():
-    """More by day than by night, less at the weekend, about RATE in the mean."""
+    """Higher by day than at night, lower at the weekend, RATE on average."""
     times = pd.date_range(FORTNIGHT.start, FORTNIGHT.end, freq="min", inclusive="left")
     rate = pd.Series(compressed.planned_rate(FORTNIGHT, 1), times)
     by_hour = rate.groupby(rate.index.hour).mean()
@@ -67,17 +71,17 @@ def test_the_load_has_a_day_and_a_weekend():
     assert rate.mean() == pytest.approx(compressed.RATE, rel=0.2)
 
 
-def test_a_clock_tells_stretched_time():
-    """A second after the beginning is six minutes after midnight, and back."""
-    clock = Clock(began=1000.5, told=86_400.0, factor=360)
-    assert clock.tell(1001.5) == 86_400 + 360
-    assert clock.real(clock.tell(1234.25)) == 1234.25
-    assert Clock().tell(17.5) == 17.5
+def test_a_clock_stretches_time():
+    """One second after the start is six minutes after midnight, and back."""
+    clock = Clock(real_start=1000.5, recorded_start=86_400.0, factor=360)
+    assert clock.recorded(1001.5) == 86_400 + 360
+    assert clock.real(clock.recorded(1234.25)) == 1234.25
+    assert Clock().recorded(17.5) == 17.5
 
 
 @pytest.mark.real
-def test_days_are_told_minute_by_minute(recording):
-    """Two whole days up to a midnight; every minute has its planned rate, most have a sample."""
+def test_days_are_recorded_minute_by_minute(recording):
+    """Two whole days up to midnight; every minute has its planned rate, and many have a sample."""
     span = recording.span("lab")
     assert span.duration == pd.Timedelta(days=DAYS)
     assert span.end.hour == span.end.minute == 0
@@ -90,8 +94,8 @@ def test_days_are_told_minute_by_minute(recording):
 
 
 @pytest.mark.real
-def test_runs_are_told_as_they_were_planned(recording):
-    """On time, but for what a busy machine stalls; the slow log's runs have their client's times."""
+def test_runs_take_place_as_planned(recording):
+    """They start on time, and slow queries of runs have their client's times."""
     trials = recording.read("trials", cluster="lab")
     ran = trials[trials["assigned"].astype(bool)]
     assert ran["started_at"].notna().all()
@@ -107,10 +111,10 @@ def test_runs_are_told_as_they_were_planned(recording):
 
 
 @pytest.mark.real
-def test_whoever_looks_is_told_that_time_is_compressed(recording):
-    """Each row's source, the coverage, and the server's version say so."""
-    said = f"time compressed {FACTOR:g} times: a day is {DAY_S:g} s of a real server"
+def test_a_recording_is_marked_as_compressed(recording):
+    """In the source of each row, in the coverage, and in the server's version."""
+    note = f"time compressed {FACTOR:g} times: a day is {DAY_S:g} s of a real server"
     for name in ("metrics", "slow_queries", "trials", "statements", "instances", "coverage"):
         assert set(recording.read(name, cluster="lab")["source"]) == {"compressed"}, name
-    assert recording.read("coverage", cluster="lab")["note"].str.endswith(said).all()
-    assert recording.read("instances", cluster="lab")["engine_version"].str.endswith(said).all()
+    assert recording.read("coverage", cluster="lab")["note"].str.endswith(note).all()
+    assert recording.read("instances", cluster="lab")["engine_version"].str.endswith(note).all()

@@ -1,4 +1,4 @@
-"""A short recording of a real server says what really happened."""
+"""A short recording of a real server contains what really happened."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aurora_analysis.tables import METRICS, TABLES
 pytestmark = pytest.mark.real
 
 HOLDER, CONTROL, IDLE = "bi", "snowflake", "night_job"
-"""Names of the extract, the control and the idle session in `short_recording`: two are swapped."""
+"""Users of the extract, the control and the idle session in `short_recording`; the first two are swapped."""
 
 DURATION_S, BLOCK_S = 86, 16
 
@@ -37,19 +37,19 @@ def runs(trials: pd.DataFrame, workload: str) -> pd.DataFrame:
 
 
 def alone(trials: pd.DataFrame, workload: str) -> pd.DataFrame:
-    """The workload's runs in blocks in which the other was off."""
+    """The workload's runs in blocks in which the other workload was off."""
     others = trials[(trials["trial"] == "lab") & (trials["workload"] != workload) & trials["assigned"]]
     return runs(trials, workload)[lambda rows: ~rows["block"].isin(others["block"])]
 
 
 def during(series: pd.Series, run: pd.Series) -> pd.Series:
-    """The samples taken while the run was under way, a second clear of both ends."""
+    """Samples during the run, at least a second away from both ends."""
     clear = pd.Timedelta(seconds=1)
     return series[run["started_at"] + clear : run["ended_at"] - clear]
 
 
 def test_ctrl_c_keeps_what_was_recorded(begun, tmp_path):
-    """The command ends with 0; the begun block, the plan and the coverage are there. Runs while the long one is made."""
+    """The exit code is 0; the unfinished block, the plan and the coverage are stored."""
     command = [sys.executable, "-m", "aurora_analysis", "lab", "record", "--store", str(tmp_path / "store")]
     process = subprocess.Popen(
         [*command, "--minutes", "1", "--block-s", "15"],
@@ -59,9 +59,9 @@ def test_ctrl_c_keeps_what_was_recorded(begun, tmp_path):
     )
     assert "history list up to" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    said, problems = process.communicate(timeout=60)
+    output, problems = process.communicate(timeout=60)
     assert process.returncode == 0, problems
-    assert re.search(r"recorded .* as cluster lab", said)
+    assert re.search(r"recorded .* as cluster lab", output)
     store = Store(tmp_path / "store")
     span = store.span("lab")
     assert 3 <= span.duration.total_seconds() < 40
@@ -70,7 +70,7 @@ def test_ctrl_c_keeps_what_was_recorded(begun, tmp_path):
 
 
 def test_the_plan_was_written_before_the_first_block(short_recording, trials):
-    """The first version that has rows was committed before the first run, and knew of no run yet."""
+    """The first version with rows was committed before the first run, and has no run times."""
     history = DeltaTable(f"{short_recording.location}/trials").history()
     written = next(commit for commit in reversed(history) if commit["operation"] == "WRITE")
     assert pd.Timestamp(written["timestamp"], unit="ms", tz="UTC") < trials["time"].min()
@@ -89,7 +89,7 @@ def test_every_run_that_was_drawn_took_place_as_planned(trials):
 
 
 def test_the_tables_hold_what_they_promise(short_recording):
-    """Known metrics of one writer, every second but a few; two instances; coverage as the mark of the end."""
+    """Known metrics of one writer, nearly every second; two instances; coverage."""
     rows = short_recording.read("metrics", cluster="lab")
     assert set(rows["name"]) <= set(METRICS)
     assert set(rows["instance"]) == {"lab-writer"}
@@ -125,7 +125,7 @@ def test_the_control_does_not_stop_the_purge_boundary(short_recording, trials):
 
 
 def test_the_history_list_grows_under_the_extract_only(short_recording, trials):
-    """At least by the orders that were committed meanwhile; under the control it stays short."""
+    """At least by the orders committed meanwhile; under the control it stays short."""
     history = metric(short_recording, "history_list_length")
     grown = {
         name: during(history, alone(trials, name).iloc[0]).agg(lambda h: h.iloc[-1] - h.iloc[0])
@@ -135,8 +135,8 @@ def test_the_history_list_grows_under_the_extract_only(short_recording, trials):
     assert abs(grown[CONTROL]) < 0.5 * grown[HOLDER]
 
 
-def test_the_slow_log_times_are_right_though_the_server_lives_in_another_zone(short_recording, trials):
-    """Each extract of the log began and ended when its client says, to the second that the log resolves."""
+def test_slow_log_times_are_right_on_a_server_in_another_time_zone(short_recording, trials):
+    """Start and end of each extract agree with its client's, within the log's resolution of a second."""
     slow = short_recording.read("slow_queries", cluster="lab").query("user == @HOLDER and query_time_s > 3")
     assert len(slow) == len(runs(trials, HOLDER))
     for (_, logged), (_, run) in zip(slow.iterrows(), runs(trials, HOLDER).iterrows()):
@@ -145,33 +145,33 @@ def test_the_slow_log_times_are_right_though_the_server_lives_in_another_zone(sh
     assert slow["time_precision_s"].eq(1).all()
 
 
-def test_sessions_are_on_the_instance_that_they_stand_for(short_recording):
-    """The application's on the writer, all others on the reader; nobody else's are kept."""
+def test_sessions_are_on_the_instance_they_represent(short_recording):
+    """The application's on the writer, all others on the reader; no other users are stored."""
     slow = short_recording.read("slow_queries", cluster="lab")
     assert set(slow[slow["user"] == "app"]["instance"]) <= {"lab-writer"}
     assert set(slow[slow["user"] != "app"]["instance"]) == {"lab-reader"}
     assert set(slow["user"]) <= {"app", "dashboard", HOLDER, CONTROL}
 
 
-def test_the_idle_session_is_seen_live_and_never_in_the_slow_log(short_recording):
-    """What no log tells of, a sample of open transactions does."""
-    seen = short_recording.read("open_transactions", cluster="lab").query("user == @IDLE")
-    assert len(seen) > 2
-    assert seen["has_read_view"].all()
-    assert set(seen["command"]) == {"Sleep"}
+def test_the_idle_session_is_in_the_live_samples_and_not_in_the_slow_log(short_recording):
+    """Only samples of open transactions show it."""
+    rows = short_recording.read("open_transactions", cluster="lab").query("user == @IDLE")
+    assert len(rows) > 2
+    assert rows["has_read_view"].all()
+    assert set(rows["command"]) == {"Sleep"}
     assert IDLE not in set(short_recording.read("slow_queries", cluster="lab")["user"])
 
 
 def test_the_control_is_open_for_long_without_a_view(short_recording):
-    """Its READ COMMITTED transaction would be the oldest, and is not to blame."""
-    seen = short_recording.read("open_transactions", cluster="lab")
-    control = seen[(seen["user"] == CONTROL) & (seen["isolation_level"] == "READ COMMITTED")]
+    """Its READ COMMITTED transaction is the oldest, and not the holder."""
+    rows = short_recording.read("open_transactions", cluster="lab")
+    control = rows[(rows["user"] == CONTROL) & (rows["isolation_level"] == "READ COMMITTED")]
     assert ((control["time"] - control["started_at"]).max()) > pd.Timedelta(seconds=BLOCK_S / 4)
     assert not control[control["command"] == "Sleep"]["has_read_view"].any()
 
 
-def test_the_reader_is_told_to_hold_the_view(short_recording, trials):
-    """While the extract runs the reader's oldest view is the purge boundary, as an Aurora writer would show it."""
+def test_the_reader_holds_the_view(short_recording, trials):
+    """While the extract runs, the reader's oldest view is the purge boundary, as an Aurora writer would report."""
     views = short_recording.read("read_views", cluster="lab").query("role == 'reader'").set_index("time")
     boundary = metric(short_recording, "purge_boundary")
     for _, run in runs(trials, HOLDER).iterrows():
@@ -180,16 +180,16 @@ def test_the_reader_is_told_to_hold_the_view(short_recording, trials):
 
 
 def test_histograms_count_what_the_statement_metrics_count(short_recording):
-    """Client-timed statements, told in two tables."""
+    """The same client timings, in two tables."""
     counts = short_recording.read("histograms", cluster="lab").groupby(["time", "digest"])["count"].sum()
     calls = short_recording.read("statement_metrics", cluster="lab").set_index(["time", "digest"])["calls"]
     assert (counts.astype(float).sort_index() == calls.sort_index()).all()
-    known = short_recording.read("statements", cluster="lab")["digest"]
-    assert set(calls.index.get_level_values("digest")) <= set(known)
+    digests = short_recording.read("statements", cluster="lab")["digest"]
+    assert set(calls.index.get_level_values("digest")) <= set(digests)
 
 
-def test_its_holders_are_named_whatever_they_are_called(short_recording):
-    """Names are no evidence: the extracts run as `bi` here, and the control as `snowflake`."""
+def test_holders_are_named_whatever_their_users_are_called(short_recording):
+    """User names are no evidence: here the extracts run as `bi`, and the control as `snowflake`."""
     found = judged(short_recording)
     assert found["precision"] >= 0.9
     assert found["recall"] >= 0.9

@@ -1,4 +1,4 @@
-"""The plan of a recording: balanced, apart, drained, and the same for the same seed."""
+"""The plan of a recording: balanced, with time to drain, and the same for the same seed."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def trial(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_each_workload_is_on_in_exactly_half_of_the_blocks():
-    """Complete randomisation: the share is fixed, which half is not."""
+    """Complete randomisation: the number of blocks is fixed, the choice is random."""
     shares = trial(plan()).groupby("workload")["assigned"].agg(["mean", "size"])
     assert shares["mean"].to_dict() == {"bi": 0.5, "snowflake": 0.5}
     assert shares["size"].to_dict() == {"bi": 32, "snowflake": 32}
 
 
 def test_the_two_workloads_are_drawn_independently():
-    """Over many seeds they are on together as often as apart."""
+    """Over many seeds they are on together in half of the blocks."""
     together = []
     for seed in range(60):
         on = trial(plan(seed)).pivot(index="block", columns="workload", values="assigned")
@@ -50,7 +50,7 @@ def test_runs_stay_inside_their_block_and_leave_time_to_drain():
 
 
 def test_off_blocks_have_planned_runs_like_on_blocks():
-    """What is compared has the same place in a block whether on or off."""
+    """Blocks with and without a run are compared over the same kind of window."""
     rows = trial(plan())
     length = (rows["end"] - rows["time"]).dt.total_seconds()
     means = length.groupby(rows["assigned"]).mean()
@@ -73,7 +73,7 @@ def test_the_idle_session_comes_after_the_trial_and_holds_a_view():
 
 
 def test_the_same_seed_gives_the_same_plan_and_another_another():
-    """Deterministic."""
+    """Plans are deterministic."""
     pd.testing.assert_frame_equal(plan(7), plan(7))
     assert not plan(7)["time"].equals(plan(8)["time"])
 
@@ -87,11 +87,11 @@ def test_swapped_names_change_nothing_but_the_names():
 
 
 @pytest.mark.parametrize(
-    ("minutes", "block_s", "said"), [(2, 75, "at least 4.1 minutes"), (42, 5, "at least 15 s")]
+    ("minutes", "block_s", "message"), [(2, 75, "at least 4.1 minutes"), (42, 5, "at least 15 s")]
 )
-def test_what_does_not_fit_is_said(minutes, block_s, said):
-    """Too short a recording, too short a block."""
-    with pytest.raises(Error, match=said):
+def test_a_plan_that_does_not_fit_is_rejected(minutes, block_s, message):
+    """The recording is too short, or the block is."""
+    with pytest.raises(Error, match=message):
         plan(minutes=minutes, block_s=block_s)
 
 

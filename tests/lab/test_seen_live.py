@@ -1,4 +1,4 @@
-"""What was seen live explains what no log tells of, on a real InnoDB."""
+"""Live samples explain growth that no log explains, on a real InnoDB."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aurora_analysis.store import location
 
 
 def test_samples_shrink_the_unknown_class_of_the_committed_recording():
-    """From some 6 % of the growth to none: the idle session was seen, and the logged runs stay theirs."""
+    """From about 6 % of the growth to none: the idle session is in the samples, and logged runs keep theirs."""
     store = Store(location.sample())
     by_log, _ = attributed(store)
     found, known = with_samples(store)

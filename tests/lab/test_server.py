@@ -48,25 +48,25 @@ def holder() -> tuple[subprocess.Popen[str], int, Path]:
 
 
 def test_a_server_answers_and_is_gone_after_the_block(mariadbd):
-    """It runs with our options, on its own folder, bound to loopback; afterwards neither process nor folder is left."""
+    """It runs with our options in its own folder, bound to loopback; afterwards process and folder are gone."""
     with server.running({"long_query_time": 0.25, "slow_query_log": True}) as ours:
         with ours.engine().connect() as connection:
-            asked = sqlalchemy.text("SELECT @@long_query_time, @@slow_query_log, @@bind_address, @@port")
-            assert tuple(connection.execute(asked).one()) == (0.25, 1, "127.0.0.1", ours.port)
+            query = sqlalchemy.text("SELECT @@long_query_time, @@slow_query_log, @@bind_address, @@port")
+            assert tuple(connection.execute(query).one()) == (0.25, 1, "127.0.0.1", ours.port)
         assert is_running(ours.pid)
     assert not is_running(ours.pid)
     assert not ours.folder.exists()
 
 
 def test_a_server_ends_with_an_exception(mariadbd):
-    """Whatever goes wrong inside, the server does not stay."""
+    """Whatever goes wrong inside, the server ends."""
     with pytest.raises(ZeroDivisionError), server.running() as ours:
         raise ZeroDivisionError
     assert not is_running(ours.pid)
 
 
 def test_sigterm_ends_the_server_and_removes_its_folder(mariadbd):
-    """It unwinds like Ctrl-C, which test_record tries."""
+    """As Ctrl-C does, which test_record checks."""
     process, pid, folder = holder()
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=20)
@@ -74,7 +74,7 @@ def test_sigterm_ends_the_server_and_removes_its_folder(mariadbd):
     assert not folder.exists()
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's help is Linux's")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs prctl, which only Linux has")
 def test_the_server_dies_with_a_parent_that_is_killed(mariadbd):
     """SIGKILL leaves no time to clean up; the kernel ends the server."""
     process, pid, folder = holder()
@@ -85,7 +85,7 @@ def test_the_server_dies_with_a_parent_that_is_killed(mariadbd):
 
 
 def test_a_missing_server_is_one_line_that_names_the_package(monkeypatch, tmp_path):
-    """Nobody has to guess what to install."""
+    """The message has the command that installs it."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(server, "PLACES", ())
     with pytest.raises(NotEnabled, match="apt-get install mariadb-server") as raised:
@@ -93,7 +93,7 @@ def test_a_missing_server_is_one_line_that_names_the_package(monkeypatch, tmp_pa
     assert "\n" not in str(raised.value)
 
 
-def test_a_server_that_does_not_start_says_why(mariadbd):
-    """The last line of its own log, not a time-out."""
+def test_a_server_that_does_not_start_reports_why(mariadbd):
+    """With the last line of its own log, without waiting for a time-out."""
     with pytest.raises(server.Error, match="did not start: .+"), server.running({"no_such_option": 1}):
         pass

@@ -21,6 +21,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from live_server import written_to
+from machine import Meter
 from sqlalchemy import NullPool, create_engine
 
 from aurora_analysis import cli
@@ -253,10 +254,11 @@ def growth(store: Store) -> pd.Series:
 
 @pytest.fixture(scope="module")
 def null_trials(
-    mariadbd: str, tmp_path_factory: pytest.TempPathFactory
+    mariadbd: str, meter: Meter, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[], list[Store]]]:
     """Two A/A trials side by side, each on its own server; they run while other tests do."""
     stores = [Store(tmp_path_factory.mktemp(name)) for name in ("one", "two")]
+    meter.begin("null_trials")
     with ExitStack() as servers:
         threads = []
         for seed, store in enumerate(stores):

@@ -1,4 +1,4 @@
-"""What was sampled and timed in the lab, as rows of the store's tables. Pure."""
+"""Convert the lab's samples and client timings into rows of the store's tables. Pure."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pandas as pd
 
 from aurora_analysis import histogram
 from aurora_analysis.engines.mysql.fingerprint import join_key, kind, statement
-from aurora_analysis.lab.sampler import Sample
-from aurora_analysis.lab.workload import STATEMENTS, Ran, Timing
+from aurora_analysis.lab.sampler import InnodbSample
+from aurora_analysis.lab.workload import STATEMENTS, RunTimes, Timing
 from aurora_analysis.live.samples import OPEN_TRANSACTION, open_transaction
 from aurora_analysis.window import Window
 
 HISTOGRAM_PERIODS = 10
-"""Latency histograms and statement metrics are told for so many periods of the metrics together."""
+"""A period of latency histograms and statement metrics spans this many periods of the metrics."""
 
 KINDS = ("commit", "dml", "select", "queue")
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -31,31 +31,41 @@ SAMPLED = (
 
 
 def metrics(
-    samples: Sequence[Sample],
+    samples: Sequence[InnodbSample],
     timings: pd.DataFrame,
     planned_rate: Mapping[int, float],
     period_s: int = 1,
 ) -> pd.DataFrame:
-    """Rows of `metrics`, one a period: what the server said, what its clients timed, what was asked of it.
+    """Rows of `metrics`, one per period: the server's samples, client timings, and the planned load.
 
-    `timings` has a row an execution (columns of `Timing`), `planned_rate` the load of each period [1/s] by its start
-    [s since 1970]. A period in which nothing of a kind ended has a throughput of 0 and no latency.
+    A period in which no execution of a kind ended has a throughput of 0 and no latency.
+
+    Parameters
+    ----------
+    samples : sequence of InnodbSample
+        Samples of the server.
+    timings : DataFrame
+        One row per execution, columns of `Timing`.
+    planned_rate : mapping
+        Start of each period [s since 1970] → planned load [1/s].
+    period_s : int
+        Length of a period [s].
     """
-    told = [
+    values = [
         *((one.time, name, getattr(one.innodb, name)) for one in samples for name in SAMPLED),
         *((one.time, "cpu_utilization", one.cpu_pct) for one in samples if one.cpu_pct is not None),
         *((start, "planned_rate", rate) for start, rate in planned_rate.items()),
     ]
-    said = pd.DataFrame(told, columns=["start", "name", "value"]).assign(statistic="average")
+    sampled = pd.DataFrame(values, columns=["start", "name", "value"]).assign(statistic="average")
     timed = timings.assign(start=timings["ended_at"].astype("int64") // period_s * period_s)
-    parts = [said, *(_of_kind(timed, name, list(planned_rate), period_s) for name in KINDS)]
+    parts = [sampled, *(_of_kind(timed, name, list(planned_rate), period_s) for name in KINDS)]
     rows = pd.concat([part for part in parts if len(part)], ignore_index=True)
     times = _times(rows["start"].astype("int64"))
     return _rounded(rows.assign(time=times, period_s=float(period_s)).drop(columns="start"))
 
 
 def _of_kind(timed: pd.DataFrame, name: str, starts: list[int], period_s: int) -> pd.DataFrame:
-    """Throughput and mean latency a period of one kind of execution; of the queue the quantiles too."""
+    """Throughput and mean latency per period of one kind of execution; for the queue also quantiles."""
     by_period = timed[timed["kind"] == name].groupby("start")["latency_ms"]
     columns = {("throughput", "average"): by_period.size().reindex(starts, fill_value=0) / period_s}
     columns["latency", "average"] = by_period.mean()
@@ -72,7 +82,7 @@ def _of_kind(timed: pd.DataFrame, name: str, starts: list[int], period_s: int) -
 
 
 def _rounded(rows: pd.DataFrame) -> pd.DataFrame:
-    """Latencies and shares at four significant digits: no client clock is better. Counts stay whole."""
+    """Round latencies and shares to four significant digits, the precision of client clocks; counts stay whole."""
     whole = rows["name"].isin(SAMPLED)
     return rows.assign(value=rows["value"].where(whole, _significant(rows["value"].to_numpy(dtype=float))))
 
@@ -85,14 +95,14 @@ def _significant(values: npt.NDArray[np.float64], digits: int = 4) -> npt.NDArra
 
 
 def histograms(timings: pd.DataFrame, window: Window, period_s: int = 1) -> pd.DataFrame:
-    """Rows of `histograms`: how often each bucket of latency was met, by statement and ten periods of the window."""
+    """Rows of `histograms`: executions per latency bucket, by statement and ten periods."""
     known = _by_digest(timings, window, HISTOGRAM_PERIODS * period_s)
     known = known.assign(bucket=histogram.bucket(known["latency_ms"]))
     return known.groupby(["time", "period_s", "digest", "bucket"]).size().rename("count").reset_index()
 
 
 def statement_metrics(timings: pd.DataFrame, window: Window, period_s: int = 1) -> pd.DataFrame:
-    """Rows of `statement_metrics`: executions and mean latency, by statement and ten periods of the window."""
+    """Rows of `statement_metrics`: executions and mean latency, by statement and ten periods."""
     known = _by_digest(timings, window, HISTOGRAM_PERIODS * period_s)
     by_digest = known.groupby(["time", "period_s", "digest"])["latency_ms"]
     rows = by_digest.agg(calls="size", mean_latency_ms="mean").reset_index()
@@ -101,7 +111,7 @@ def statement_metrics(timings: pd.DataFrame, window: Window, period_s: int = 1) 
 
 
 def _by_digest(timings: pd.DataFrame, window: Window, period_s: int) -> pd.DataFrame:
-    """The executions of statements, each with its digest and its period; the window's last is what is left."""
+    """Add digest and period to each execution; the window's last period may be shorter."""
     digests = {name: statement(_text(name)).digest for name in STATEMENTS}
     known = timings[timings["statement"].isin(digests)]
     first, last = int(window.start.timestamp()), int(window.end.timestamp())
@@ -114,7 +124,7 @@ def _by_digest(timings: pd.DataFrame, window: Window, period_s: int) -> pd.DataF
 
 
 def statements(window: Window) -> pd.DataFrame:
-    """Rows of `statements` for what the writer's clients time, all through the window."""
+    """Rows of `statements` for the writer's statements, first and last seen at the window's ends."""
     named = [statement(_text(name)) for name in STATEMENTS]
     return pd.DataFrame(
         {
@@ -129,14 +139,14 @@ def statements(window: Window) -> pd.DataFrame:
 
 
 def _text(name: str) -> str:
-    """A statement as the server sees it: with values."""
+    """Text of a statement with values, as the server logs it."""
     return STATEMENTS[name].text.replace("%s", "1")
 
 
 def open_transactions(
-    samples: Iterable[Sample], instance_of: Callable[[str], str], leave_out: set[str]
+    samples: Iterable[InnodbSample], instance_of: Callable[[str], str], leave_out: set[str]
 ) -> pd.DataFrame:
-    """Rows of `open_transactions`: those of the users that matter, at every sample that asked for them."""
+    """Rows of `open_transactions`, without those of the users in `leave_out`."""
     rows = [
         open_transaction(one.time, instance_of(found.user), found, one.innodb.views)
         for one in samples
@@ -149,9 +159,9 @@ def open_transactions(
 
 
 def read_views(
-    samples: Iterable[Sample], roles: Mapping[str, str], instance_of: Callable[[str], str]
+    samples: Iterable[InnodbSample], roles: Mapping[str, str], instance_of: Callable[[str], str]
 ) -> pd.DataFrame:
-    """Rows of `read_views`: the oldest transaction that a view of each instance may need, or the counter."""
+    """Rows of `read_views`: the oldest transaction each instance's views may need, or the counter if none."""
     rows = [
         (one.time, instance, role, _oldest(one, instance, instance_of))
         for one in samples
@@ -162,15 +172,15 @@ def read_views(
     return frame.assign(time=_times(frame["time"].astype("int64")))
 
 
-def _oldest(sample: Sample, instance: str, instance_of: Callable[[str], str]) -> int:
+def _oldest(sample: InnodbSample, instance: str, instance_of: Callable[[str], str]) -> int:
     mine = {one.thread_id for one in sample.transactions or () if instance_of(one.user) == instance}
     views = [limit for thread, limit in sample.innodb.views.items() if thread in mine]
     return min(views, default=sample.innodb.trx_counter)
 
 
-def with_runs(plan: pd.DataFrame, runs: Iterable[Ran]) -> pd.DataFrame:
-    """The plan, with when each run really began and ended."""
-    known = pd.DataFrame([*runs], columns=list(Ran._fields)).set_index("row").reindex(plan.index)
+def with_runs(plan: pd.DataFrame, runs: Iterable[RunTimes]) -> pd.DataFrame:
+    """Add to the plan when each run really started and ended."""
+    known = pd.DataFrame([*runs], columns=list(RunTimes._fields)).set_index("row").reindex(plan.index)
     times = {
         name: pd.to_datetime((1e6 * known[name].astype(float)).round().astype("Int64"), unit="us", utc=True)
         for name in ("started_at", "ended_at")
@@ -179,7 +189,7 @@ def with_runs(plan: pd.DataFrame, runs: Iterable[Ran]) -> pd.DataFrame:
 
 
 def slow_queries(rows: pd.DataFrame, window: Window, instance_of: Callable[[str], str]) -> pd.DataFrame:
-    """Rows of `slow_queries` that ended inside the window, each on the instance that its user stands for."""
+    """Rows of `slow_queries` that ended in the window, each on the instance its user represents."""
     inside = rows[rows["ended_at"].between(window.start, window.end, inclusive="left")]
     return inside.assign(instance=inside["user"].map(instance_of))
 
@@ -187,34 +197,34 @@ def slow_queries(rows: pd.DataFrame, window: Window, instance_of: Callable[[str]
 def with_client_times(
     slow_queries: pd.DataFrame, plan: pd.DataFrame, within: pd.Timedelta, precision_s: float
 ) -> pd.DataFrame:
-    """The slow queries of planned runs with the start that their client noted, in place of the log's whole second.
+    """Replace the log's whole seconds by the client's exact times, for slow queries of planned runs.
 
-    `plan` are the runs with their times; a slow query belongs to the run of its user that began `within` so long of
-    the start that the log tells.
+    `plan` has the runs with their times. A slow query belongs to its user's run whose start differs from the logged
+    start by at most `within`.
     """
-    ran = plan.dropna(subset="started_at").sort_values("started_at")
+    started = plan.dropna(subset="started_at").sort_values("started_at")
     found = pd.merge_asof(
         slow_queries.sort_values("started_at"),
-        ran[["started_at", "workload"]].assign(noted=ran["started_at"]),
+        started[["started_at", "workload"]].assign(noted=started["started_at"]),
         on="started_at",
         left_by="user",
         right_by="workload",
         direction="nearest",
         tolerance=within,
     ).drop(columns="workload")
-    known, lasted = found["noted"].notna(), pd.to_timedelta(found["query_time_s"], unit="s")
+    is_planned, lasted = found["noted"].notna(), pd.to_timedelta(found["query_time_s"], unit="s")
     noted = {"started_at": found["noted"], "ended_at": (found["noted"] + lasted).dt.as_unit("us")}
-    exact = {name: found[name].mask(known, times) for name, times in noted.items()}
-    precision = found["time_precision_s"].mask(known, precision_s)
+    exact = {name: found[name].mask(is_planned, times) for name, times in noted.items()}
+    precision = found["time_precision_s"].mask(is_planned, precision_s)
     return found.assign(**exact, time_precision_s=precision).drop(columns="noted")
 
 
 def timed(timings: Iterable[Timing]) -> pd.DataFrame:
-    """Executions as a frame."""
+    """Convert executions into a frame."""
     frame = pd.DataFrame([*timings], columns=list(Timing._fields))
     return frame.astype({"ended_at": float, "latency_ms": float})
 
 
 def _times(seconds: pd.Series) -> pd.Series:
-    """Whole seconds since 1970 as times."""
+    """Convert whole seconds since 1970 to UTC times."""
     return pd.to_datetime(seconds, unit="s", utc=True).astype("datetime64[us, UTC]")
