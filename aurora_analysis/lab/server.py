@@ -191,8 +191,9 @@ def _answer(process: subprocess.Popen[bytes], folder: Path) -> str:
     deadline = time.monotonic() + START_S
     while process.poll() is None and time.monotonic() < deadline:
         if _listens(folder / "sock"):
-            with pymysql.connect(unix_socket=str(folder / "sock"), user="root") as connection:
-                return str(connection.server_version)
+            connected: Any = pymysql.connect(unix_socket=str(folder / "sock"), user="root")
+            with connected as connection:
+                return str(connection.get_server_info())
         time.sleep(0.05)
     log = folder / "error.log"
     reason = _last_line(log.read_text(errors="replace")) if log.exists() else "it wrote no log"
