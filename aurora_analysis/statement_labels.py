@@ -1,6 +1,6 @@
-"""How a statement is known by sight: its short id and its colour, the same in every figure, on every page, in every week.
+"""A statement's short id and colour: the same in every figure, on every page, in every week.
 
-Both follow from the digest alone, so nobody has to hand them on. A colour is never alone: the short id stands with it.
+Both follow from the digest alone, so they are not passed around. A colour never appears without its short id.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ COLOURS = (
     "#717581",
     "#92dadb",
 )
-"""The colour-blind-safe cycle of ten of Petroff (2021, arXiv 2107.02270)."""
+"""Ten colours that colour-blind people can distinguish (Petroff 2021, arXiv 2107.02270)."""
 
 DIGEST = re.compile(r"\b(?=\d*[a-f])[0-9a-f]{16}\b")
-"""A digest in a text. One without a letter, a digest in 1,800, is taken for a number."""
+"""Matches a digest in a text. One digest in 1,800 has no letter and counts as a number."""
 
 
-def short(digest: str) -> str:
-    """The digest's first eight digits: among a thousand statements two share them once in 9,000 times.
+def short_id(digest: str) -> str:
+    """Return the first eight digits; two of a thousand statements share them in one of 9,000 cases.
 
-    >>> short("0c5ae9b67c750a82")
+    >>> short_id("0c5ae9b67c750a82")
     '0c5ae9b6'
     """
     return digest[:8]
 
 
-def colour(digest: str) -> int:
-    """Which of the colours is the digest's."""
-    return int(short(digest), 16) % len(COLOURS)
+def colour_index(digest: str) -> int:
+    """Return the index of the digest's colour in `COLOURS`."""
+    return int(short_id(digest), 16) % len(COLOURS)

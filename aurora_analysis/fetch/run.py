@@ -103,7 +103,7 @@ def fetch(
     cluster, window = options.cluster.name, options.window
     if plan.survey is not None:
         survey.write(store, plan.survey, window, options.now, cluster=cluster)
-    digests = Digests.of(store.read("statements", cluster=cluster, missing_ok=True), "pi_id")
+    digests = Digests.from_statements(store.read("statements", cluster=cluster, missing_ok=True), "pi_id")
     context = Context(clients, digests, options.examples)
     outcomes = run(plan.chunks, context, Target(store, cluster, options.now), executors, progress)
     join_statements(store, window, cluster=cluster)

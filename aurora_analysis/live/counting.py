@@ -12,8 +12,8 @@ from aurora_analysis.engines.mysql import statement_statistics
 from aurora_analysis.engines.mysql.digests import Digests
 from aurora_analysis.engines.mysql.live import Probe
 from aurora_analysis.engines.mysql.slow_log import LogTables
-from aurora_analysis.engines.mysql.slow_log_table import Tail
-from aurora_analysis.engines.mysql.statement_statistics import Period, Statistics
+from aurora_analysis.engines.mysql.slow_log_table import SlowLogTail
+from aurora_analysis.engines.mysql.statement_statistics import Period, StatementSampler
 from aurora_analysis.live import samples
 from aurora_analysis.store import Store
 
@@ -54,7 +54,7 @@ class InstanceCounter:
 
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
-        self._statistics, self._tail = Statistics(probe), Tail(probe)
+        self._statistics, self._tail = StatementSampler(probe), SlowLogTail(probe)
 
     def reset(self) -> None:
         """Start over: the next count has no previous one, because the instance was lost or replaced."""
@@ -71,21 +71,21 @@ class InstanceCounter:
         """
         period = self._statistics.sample(tick, instance)
         if period is not None:
-            statement_statistics.learn(period, counts.digests)
+            statement_statistics.add_digests(period, counts.digests)
             counts.periods.append(period)
             counts.counted_s["statement_metrics", instance] += period.end - period.start
         logged = self._tail.sample(tick, instance)
         if logged is not None:
             counts.logged.extend(logged.tables)
             counts.counted_s["slow_queries", instance] += logged.seconds
-        return self._statistics.began_anew
+        return self._statistics.was_reset
 
 
 def counts(store: Store | None, cluster: str) -> Counts:
     """Start counting, with the statement digests that the store already has."""
     if store is None or cluster not in store.clusters():
         return Counts(Digests(prefix="server"))
-    return Counts(Digests.of(store.read("statements", cluster=cluster), "server_digest"))
+    return Counts(Digests.from_statements(store.read("statements", cluster=cluster), "server_digest"))
 
 
 def counters(probes: Sequence[Probe]) -> list[InstanceCounter]:

@@ -413,7 +413,7 @@ def ranks(moved: pd.DataFrame, *, most: int = 12, ax: Axes | None = None) -> Axe
     for n, row in enumerate(shown.to_dict("records")):
         digest, ends = row["digest"], [row["rank_before"], row["rank"]]
         ax.plot([0, 1], ends, marker=MARKERS[n % len(MARKERS)], **looks[digest])
-        digest = statement_labels.short(digest)
+        digest = statement_labels.short_id(digest)
         move = f", {row['move']}" if row["move"] else ""
         gone = np.isnan(row["rank"])
         _beside(ax, -0.03, ends[0], digest + (move if gone else ""), "right")
@@ -436,9 +436,9 @@ def changes(frame: pd.DataFrame, *, materiality_pct: float = 5.0, ax: Axes | Non
     """How far throughput and latency of each subject moved against the other window [%], with day-block intervals."""
     known = frame[frame["low_pct"].notna()]
     labels = [
-        f"{row['seat']} {statement_labels.short(row['digest'])} {row['measure']}".replace("  ", " ").replace(
-            "_", " "
-        )
+        f"{row['seat']} {statement_labels.short_id(row['digest'])} {row['measure']}".replace(
+            "  ", " "
+        ).replace("_", " ")
         for row in known.to_dict("records")
     ]
     ax = intervals(
@@ -495,7 +495,7 @@ def _latency_steps(
     ax = ax or _axes(height=2.8)
     looks = _looks(distribution[by])
     for group, rows in distribution.groupby(by):
-        label = statement_labels.short(str(group)) if by == "digest" else group
+        label = statement_labels.short_id(str(group)) if by == "digest" else group
         ax.step(
             rows["latency_ms"], 100 * rows[share], where=where, label=label, linewidth=1.2, **looks[group]
         )
@@ -558,7 +558,9 @@ def _looks(names: pd.Series) -> dict[Hashable, dict[str, Any]]:
     looks: dict[Hashable, dict[str, Any]] = {}
     for n, name in enumerate(sorted(set(names))):
         is_digest = statement_labels.DIGEST.fullmatch(str(name))
-        colour = statement_labels.COLOURS[statement_labels.colour(str(name))] if is_digest else _colour(n)
+        colour = (
+            statement_labels.COLOURS[statement_labels.colour_index(str(name))] if is_digest else _colour(n)
+        )
         like = sum(look["color"] == colour for look in looks.values())
         looks[name] = {"color": colour, "linestyle": _style(like if is_digest else n)}
     return looks

@@ -230,8 +230,8 @@ TEXT = re.compile(r"(?:^|(?<=>))[^<>]+")
 def _link(digest: re.Match[str], folder: str) -> str:
     name = digest[0]
     return (
-        f'<a class="digest c{statement_labels.colour(name)}" href="{folder}statements.html#{name}" title="{name}">'
-        f"{statement_labels.short(name)}</a>"
+        f'<a class="digest c{statement_labels.colour_index(name)}" href="{folder}statements.html#{name}" title="{name}">'
+        f"{statement_labels.short_id(name)}</a>"
     )
 
 
@@ -285,8 +285,8 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["linked"] = _with_links
     environment.globals["short"], environment.globals["colour_of"] = (
-        statement_labels.short,
-        statement_labels.colour,
+        statement_labels.short_id,
+        statement_labels.colour_index,
     )
     environment.globals["symbols"] = SYMBOLS
     environment.globals["sparkline_type"] = SPARKLINE

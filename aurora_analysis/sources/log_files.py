@@ -1,4 +1,4 @@
-"""Where log text comes from: local files, plain or gzipped, and standard input, in chunks of bytes."""
+"""Read logs from local files, plain or gzipped, and from standard input; write them into a store."""
 
 from __future__ import annotations
 
@@ -17,25 +17,36 @@ from aurora_analysis.tables import TABLES
 from aurora_analysis.window import Window
 
 CHUNK = 2 * 2**20
-"""How much is read at once [bytes]."""
+"""Size of a chunk [bytes]."""
 
 BATCH = 10_000
-"""How many executions go into the store at once: the merge holds several copies of them."""
+"""Executions written into the store at once: the merge holds several copies of them."""
 
 _BOUNDARIES = (b";\n# Time: ", b";\n# User@Host: ")
 
 
 def chunks(name: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-    """The bytes of a log from `start` to `end`; of a gzipped one the bytes inside, `-` is standard input."""
+    """Read a log in chunks.
+
+    Parameters
+    ----------
+    name : str
+        A file, plain or gzipped; `-` is standard input.
+    start, end : int
+        The part to read [bytes]. In a gzipped file they count uncompressed bytes.
+
+    Raises
+    ------
+    Error
+        If the file cannot be read, or its compressed data are damaged.
+    """
     try:
         with _opened(name) as log:
             if start:
                 log.seek(start)
             yield from _read(log, None if end is None else end - start)
     except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
-        raise Error(
-            f"{name} is damaged ({problem}): unpack what can be saved with zcat, and read that."
-        ) from None
+        raise Error(f"{name} is damaged ({problem}): rescue what zcat can unpack, and read that.") from None
     except OSError as problem:
         raise Error(
             f"Cannot read {name}: {problem.strerror or problem}. Name a slow log, or - for stdin."
@@ -51,22 +62,22 @@ def _opened(name: str) -> BinaryIO:
 
 
 def stdin() -> BinaryIO:
-    """Standard input, as bytes."""
+    """Return standard input as bytes."""
     if sys.stdin is None:
         raise Error("Standard input is closed: name a file, or send it the log through a pipe.")
     return sys.stdin.buffer
 
 
 def check(account: Account, *names: str) -> None:
-    """Raise where there was something to read, and no entry of a slow log in it."""
+    """Raise an error if the files have text but not one entry of a slow log."""
     if account.lost and not account.events:
         raise Error(
-            f"No entry of a slow log in {', '.join(names)}: no line begins with '# User@Host: '. Is it another log?"
+            f"No entry of a slow log in {', '.join(names)}: no line begins with '# User@Host: '. Is this a slow log?"
         )
 
 
 def _is_gzipped(name: str) -> bool:
-    """By its first bytes; a pipe is not looked into."""
+    """Check a file's first bytes; a pipe cannot be checked without consuming it."""
     if not Path(name).is_file():
         return False
     with open(name, "rb") as log:
@@ -84,14 +95,14 @@ def _read(log: BinaryIO, size: int | None) -> Iterator[bytes]:
 
 
 def size(name: str) -> int | None:
-    """How many bytes will come; None where only reading tells (standard input, gzip)."""
+    """Return the size of a log [bytes]; None for standard input and gzip, whose size is unknown."""
     if name == "-" or not Path(name).is_file() or _is_gzipped(name):
         return None
     return Path(name).stat().st_size
 
 
 def ranges(name: str, count: int) -> list[tuple[int, int]]:
-    """About equal parts of a plain file, each beginning where an entry does."""
+    """Cut a plain file into about equal parts, each beginning at an entry."""
     total = size(name)
     if total is None or count < 2:
         return [(0, total)] if total is not None else []
@@ -100,7 +111,7 @@ def ranges(name: str, count: int) -> list[tuple[int, int]]:
 
 
 def _boundary(name: str, at: int, total: int) -> int:
-    """Where the first entry after `at` begins."""
+    """Return where the first entry after `at` begins."""
     before = b""
     for chunk in chunks(name, at):
         text = before + chunk
@@ -120,18 +131,31 @@ def ingest(
     mode: SqlMode = DEFAULT_MODE,
     batch: int = BATCH,
 ) -> Account:
-    """Write a log's executions into the store; its coverage comes last, as the mark that all is there.
+    """Write a log's executions into the store, and then its coverage, which marks the log as complete.
 
-    What is there already is not written again: a log that was ingested, wholly or in part, or one that overlaps
-    another, leaves the same table.
+    Executions that the store already has are not written again. Ingesting a log twice, or logs that overlap, gives the
+    same table as ingesting each execution once.
+
+    Parameters
+    ----------
+    name : str
+        A file, plain or gzipped; `-` is standard input.
+    location : str
+        The store's folder or s3:// prefix.
+    cluster, instance : str
+        Names in the store: the cluster, and the instance that wrote the log.
+    mode : SqlMode
+        The server's sql_mode.
+    batch : int
+        Executions written at once.
     """
     account = Account()
     span: list[int] = []
     entries = slow_log.entries(chunks(name), account, mode)
-    for told in slow_log.batches(entries, account, slow_log.Layout(instance, batch), mode=mode):
-        _merge(location, "statements", told.statements, cluster)
-        _merge(location, "slow_queries", told.slow_queries, cluster)
-        ended = told.slow_queries["ended_at"]
+    for tables in slow_log.batches(entries, account, slow_log.Layout(instance, batch), mode=mode):
+        _merge(location, "statements", tables.statements, cluster)
+        _merge(location, "slow_queries", tables.slow_queries, cluster)
+        ended = tables.slow_queries["ended_at"]
         span = [min([*ended, *span[:1]]), max([*ended, *span[1:]])]
     check(account, name)
     if span:

@@ -19,8 +19,11 @@ def test_a_digest_becomes_a_link_in_its_colour():
     shown = html.linked(told, "shop/")
     assert shown.count("<a ") == 1
     assert f"<td {TITLE}>" in shown
-    assert f'class="digest c{statement_labels.colour(DIGEST)}" href="shop/statements.html#{DIGEST}"' in shown
-    assert f">{statement_labels.short(DIGEST)}</a>" in shown
+    assert (
+        f'class="digest c{statement_labels.colour_index(DIGEST)}" href="shop/statements.html#{DIGEST}"'
+        in shown
+    )
+    assert f">{statement_labels.short_id(DIGEST)}</a>" in shown
 
 
 def test_a_figure_gives_it_the_same_colour():
@@ -30,7 +33,7 @@ def test_a_figure_gives_it_the_same_colour():
     twins = [f"{int(DIGEST[:8], 16) + 10 * n:08x}{'a' * 8}" for n in range(3)]
     looks = figures._looks(pd.Series(twins))
     assert {look["color"] for look in looks.values()} == {
-        statement_labels.COLOURS[statement_labels.colour(DIGEST)]
+        statement_labels.COLOURS[statement_labels.colour_index(DIGEST)]
     }
     assert len({str(look["linestyle"]) for look in looks.values()}) == 3
 

@@ -1,4 +1,4 @@
-"""Which digest a statement is that a service or a server knows by an id of its own."""
+"""Translate the statement ids of a service or a server to digests."""
 
 from __future__ import annotations
 
@@ -10,14 +10,23 @@ import pandas as pd
 from aurora_analysis.engines.mysql import fingerprint
 
 WHOLE = 10**6
-"""A text that does not end in `...` is whole [bytes]: performance_schema marks what it has cut."""
+"""No length at which a text counts as cut [bytes]: performance_schema ends a text that it cut with `...`."""
 
 
 @dataclass
 class Digests:
-    """The digest of each id that is known, as far as the store, the service or the server tells.
+    """The digest of each statement id, as far as its text is known.
 
-    `by_key` joins to what the slow log told, `by_id` remembers. Threads may share it.
+    Attributes
+    ----------
+    by_key : dict
+        Join key → digest, of the slow log's statements and of those added since.
+    by_id : dict
+        Id → (digest, fingerprint).
+    prefix : str
+        Begins the name of a statement without a text.
+
+    Threads may share it.
     """
 
     by_key: dict[str, str] = field(default_factory=dict)
@@ -25,8 +34,10 @@ class Digests:
     prefix: str = "pi"
 
     @classmethod
-    def of(cls, statements: pd.DataFrame, id_column: Literal["pi_id", "server_digest"] = "pi_id") -> Digests:
-        """What the store's `statements` tell."""
+    def from_statements(
+        cls, statements: pd.DataFrame, id_column: Literal["pi_id", "server_digest"] = "pi_id"
+    ) -> Digests:
+        """Return the digests in the store's table `statements`, whose column `id_column` has the ids."""
         keyed = statements.dropna(subset=["join_key"])
         known = statements.dropna(subset=[id_column])
         return cls(
@@ -36,7 +47,7 @@ class Digests:
         )
 
     def add(self, identity: str, text: str) -> None:
-        """Learn the digest of a statement's text: the slow log's, where the join key says that it is the same."""
+        """Add a statement by its text; it gets the slow log's digest if the join keys match."""
         found = fingerprint.statement(text)
         key = fingerprint.matching_key(text, self.by_key, cut_at=WHOLE) or fingerprint.join_key(
             found.fingerprint
@@ -44,5 +55,5 @@ class Digests:
         self.by_id[identity] = (self.by_key.setdefault(key, found.digest), found.fingerprint)
 
     def digest(self, identity: str) -> str:
-        """The digest; of a statement whose text may not be seen, the id itself."""
+        """Return the digest of an id; `prefix:id` if the statement's text is unknown."""
         return self.by_id[identity][0] if identity in self.by_id else f"{self.prefix}:{identity}"

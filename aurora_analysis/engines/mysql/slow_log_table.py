@@ -1,7 +1,7 @@
-"""The slow log where it is a table, `mysql.slow_log` (log_output=TABLE): rows → the entries of a slow log.
+"""Read the slow log from its table, `mysql.slow_log` (log_output=TABLE): rows → the entries of a slow log.
 
-Columns differ by version (MySQL 5.6 has no thread_id) and are looked up by name. `start_time` is the start, in MySQL
-5.7 and MariaDB 10.11 (tried); only whole seconds make a statement slow here, its times are exact to the microsecond.
+Columns differ by version (MySQL 5.6 has no thread_id) and are looked up by name. `start_time` is the start in MySQL 5.7
+and MariaDB 10.11 (tried). The table logs a statement only from whole seconds on; its times are exact to a microsecond.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from aurora_analysis.engines.mysql.live import TAG, Probe
 from aurora_analysis.engines.mysql.slow_log import Account, Entry, Layout, LogTables, to_tables
 
 OVERLAP_S = 2
-"""Read again: a statement is taken down a moment after it has ended. Rows that are known merge."""
+"""Overlap of two reads [s]: a statement is logged a moment after its end. Rows read twice merge."""
 
 
 @dataclass(frozen=True)
 class Logged:
-    """What the slow log took down in so many seconds."""
+    """Executions that were logged in so many seconds."""
 
     seconds: int
     tables: list[LogTables]
 
 
-class Tail:
-    """Reads what the slow log of one instance took down since the last time."""
+class SlowLogTail:
+    """Reads what the slow log of one instance gained since the previous read."""
 
     def __init__(self, probe: Probe) -> None:
         self._probe = probe
         self.forget()
 
     def forget(self) -> None:
-        """The next sample is a first one: the instance was lost, or is another."""
+        """Start over with a first sample, because the instance was lost or replaced."""
         self._at: int | None = None
 
     def sample(self, tick: int, instance: str) -> Logged | None:
-        """What came since the last sample; None where there is none, or no such table."""
+        """Return the executions since the last sample; None if there is none, or no such table."""
         last, self._at = self._at, tick
         rows = None if last is None else self._probe.slow_log_rows(tick - last + OVERLAP_S)
         if last is None or rows is None:
@@ -52,7 +52,7 @@ _USER_HOST = re.compile(r"(?P<user>[^\[]*)\[[^\]]*\] @ *(?P<name>[^\[]*?) *\[(?P
 
 
 def entries(rows: Iterable[Mapping[str, Any]]) -> Iterator[Entry]:
-    """Each row as the entry that the log's file would have; ours are left out."""
+    """Yield each row as the entry of a log file; our own statements are left out."""
     for row in rows:
         sql = _bytes(row["sql_text"])
         if not sql.startswith(TAG.encode()):

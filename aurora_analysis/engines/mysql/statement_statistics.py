@@ -1,7 +1,7 @@
-"""What performance_schema counts of each statement, as differences between two samples.
+"""Calls, latency and rows of each statement, as differences between two samples of performance_schema.
 
-A server counts since it was started, or since somebody emptied the table. Where the count began anew between two
-samples the period is left out: nobody knows what was counted and lost. Our own statements are left out too.
+A server counts since its start, or since its table was emptied. A period in which the counters were reset is left out,
+because the counts before the reset are unknown. Our own statements are left out too.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from aurora_analysis.engines.mysql.fingerprint import join_key, statement
 from aurora_analysis.engines.mysql.live import QUERIES, Probe
 
 FOLLOWED = 100
-"""So many statements have a histogram, those that took the most time first: MySQL has 450 buckets for each."""
+"""Maximum number of statements with a histogram, slowest first: MySQL has 450 buckets for each."""
 
 OVERLAP_S = 2
-"""Asked for again, so that no statement is missed between two samples: clocks of servers have whole seconds."""
+"""Overlap of two samples [s], so that no statement is missed: servers' clocks have whole seconds."""
 
 EVER_S = 10**9
+"""The first sample covers all statements ever counted [s]."""
 
 Key = tuple[str | None, str]
-"""A statement's schema and the server's digest of it."""
+"""A statement's schema and the server's digest."""
 
 
 class Total(NamedTuple):
-    """What a statement came to since `first_seen` [s since 1970]."""
+    """Totals of one statement since `first_seen` [s since 1970]."""
 
     text: str | None
     calls: int
@@ -43,7 +44,7 @@ class Total(NamedTuple):
     first_seen: float
 
     def since(self, before: Total) -> Total:
-        """What came after an earlier total of the same count."""
+        """Return the difference to an earlier total."""
         return self._replace(
             calls=self.calls - before.calls,
             latency_ms=self.latency_ms - before.latency_ms,
@@ -51,8 +52,8 @@ class Total(NamedTuple):
             rows_sent=self.rows_sent - before.rows_sent,
         )
 
-    def is_anew(self, before: Total) -> bool:
-        """Whether the count began anew after an earlier total."""
+    def is_reset_since(self, before: Total) -> bool:
+        """Return whether the server reset its counters after an earlier total."""
         return self.first_seen > before.first_seen or self.calls < before.calls
 
 
@@ -61,7 +62,7 @@ Histograms = dict[Key, Counter[int]]
 
 
 def totals(rows: Iterable[Sequence[Any]]) -> Totals:
-    """By statement; the row of all that the full table could not tell apart has no digest, and is left out."""
+    """Return the totals by statement; the row for all statements beyond a full table has no digest, and is left out."""
     return {(schema, digest): _total(*row) for schema, digest, *row in rows if digest is not None}
 
 
@@ -70,9 +71,9 @@ def _total(text: str | None, calls: Any, ms: Any, examined: Any, sent: Any, firs
 
 
 def histograms(rows: Iterable[Sequence[Any]]) -> Histograms:
-    """By statement: executions by our bucket of latency.
+    """Return the executions of each statement, by our bucket of latency.
 
-    A bucket of MySQL is 4.7 % wide; its executions are told by its middle, so that a quantile is within 3.4 %.
+    A bucket of MySQL is 4.7 % wide. Its executions go into our bucket of its middle, so a quantile is within 3.4 %.
     """
     found: Histograms = {}
     for schema, digest, low_ms, high_ms, count in rows:
@@ -83,7 +84,7 @@ def histograms(rows: Iterable[Sequence[Any]]) -> Histograms:
 
 @dataclass(frozen=True)
 class Period:
-    """What the statements of an instance came to between two samples [s since 1970]."""
+    """The totals of one instance's statements between two samples; `start` and `end` [s since 1970]."""
 
     start: int
     end: int
@@ -92,25 +93,33 @@ class Period:
     histograms: Histograms = field(default_factory=dict)
 
 
-class Statistics:
-    """Samples one instance; each answers with what came since the one before.
+class StatementSampler:
+    """Samples one instance; each sample gives the totals since the previous one.
 
-    `began_anew` tells that the last sample found the count begun anew.
+    `was_reset` is True if the last sample found that the server had reset its counters.
     """
 
     def __init__(self, probe: Probe) -> None:
         self._probe = probe
-        self.began_anew = False
+        self.was_reset = False
         self.forget()
 
     def forget(self) -> None:
-        """The next sample is a first one: the instance was lost, or is another."""
+        """Start over with a first sample, because the instance was lost or replaced."""
         self._at: int | None = None
         self._totals: Totals = {}
         self._histograms: Histograms = {}
 
     def sample(self, tick: int, instance: str) -> Period | None:
-        """What came since the last sample; None where there is none, or where the count began anew."""
+        """Return the totals since the last sample; None if there is none, or the counters were reset.
+
+        Parameters
+        ----------
+        tick : int
+            The time of the sample [s since 1970].
+        instance : str
+            The instance's name in the store.
+        """
         last = self._at
         seconds = EVER_S if last is None else tick - last + OVERLAP_S
         rows = self._probe.rows("statement_digests", seconds=seconds)
@@ -118,21 +127,21 @@ class Statistics:
             self.forget()
             return None
         now = totals(rows)
-        self.began_anew = any(
-            one.is_anew(self._totals[key]) for key, one in now.items() if key in self._totals
+        self.was_reset = any(
+            one.is_reset_since(self._totals[key]) for key, one in now.items() if key in self._totals
         )
-        if self.began_anew:
+        if self.was_reset:
             self.forget()
         else:
             changed = _changed(self._totals, now)
         self._at = tick
         self._totals |= now
-        if last is None or self.began_anew:
+        if last is None or self.was_reset:
             return None
         return Period(last, tick, instance, changed, self._histograms_of(changed))
 
     def _histograms_of(self, changed: Totals) -> Histograms:
-        """Those of the statements that are followed and ran; one that is new among them has none yet."""
+        """Return the differences of histograms; a statement followed from now on has none yet."""
         before = self._histograms
         slowest = sorted(changed, key=lambda key: changed[key].latency_ms, reverse=True)
         added = [key for key in slowest if key not in before]
@@ -142,7 +151,7 @@ class Statistics:
         return {key: one - before[key] for key, one in now.items() if key in before}
 
     def _rows(self, keys: Sequence[Key]) -> Iterator[Sequence[Any]]:
-        """Asked by schema, as the table is indexed; a statement's session may have had none."""
+        """Query by schema, as the table is indexed; a session without a schema has None."""
         for schema in sorted({schema for schema, _ in keys}, key=lambda schema: schema or ""):
             digests = [digest for of, digest in keys if of == schema]
             yield from self._probe.rows("statement_histograms", schema=schema, digests=digests) or ()
@@ -168,7 +177,10 @@ def _is_ours(text: str | None) -> bool:
 
 
 def statement_metrics(periods: Iterable[Period], digests: Digests) -> pd.DataFrame:
-    """Rows of `statement_metrics`; what is one statement to us, in several schemas, is added up."""
+    """Return rows of the table `statement_metrics`.
+
+    Statements that have one digest here but several on the server, in several schemas, are added up.
+    """
     rows = pd.DataFrame(
         [
             (one.start, float(one.end - one.start), one.instance, digest, *total[1:5])
@@ -186,7 +198,7 @@ STATEMENT = ["time", "period_s", "instance", "digest"]
 
 
 def latency_histograms(periods: Iterable[Period], digests: Digests) -> pd.DataFrame:
-    """Rows of `histograms`."""
+    """Return rows of the table `histograms`."""
     rows = pd.DataFrame(
         [
             (one.start, float(one.end - one.start), one.instance, digest, bucket, count)
@@ -204,15 +216,15 @@ def _by_digest(found: Mapping[Key, Any], digests: Digests) -> Iterator[tuple[str
         yield digests.digest(identity), one
 
 
-def learn(period: Period, digests: Digests) -> None:
-    """Learn the digests of the statements of a period."""
+def add_digests(period: Period, digests: Digests) -> None:
+    """Add the statements of a period to the digests."""
     for (_, identity), total in period.totals.items():
         if total.text and identity not in digests.by_id:
             digests.add(identity, total.text)
 
 
 def statements(periods: Iterable[Period], digests: Digests) -> pd.DataFrame:
-    """What ran in the periods, `digest, fingerprint, server_digest, time`: fingerprints, no literals."""
+    """Return the statements of the periods: columns `digest, fingerprint, server_digest, time`, no literals."""
     seen = [
         (*digests.by_id[identity], identity, one.start)
         for one in periods

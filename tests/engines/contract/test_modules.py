@@ -12,7 +12,7 @@ from aurora_analysis import engines
 MODULES = {
     "fingerprint": {"statement", "fingerprint", "join_key", "matching_key", "split", "tags", "digest", "kind", "FingerprintCache"},
     "log": {"entries", "events", "ended", "record", "batches", "to_tables", "Account", "Event", "Layout", "LogTables"},
-    "statement_statistics": {"Statistics", "statement_metrics", "latency_histograms", "statements"},
+    "statement_statistics": {"StatementSampler", "add_digests", "statement_metrics", "latency_histograms", "statements"},
     "live": {"QUERIES", "TAG", "STATEMENT_TIMEOUT_S", "Probe", "ConnectionLost", "InstanceSample", "time_limit", "grants"},
     "cleanup": {"holder", "boundary", "state"},
 }  # fmt: skip

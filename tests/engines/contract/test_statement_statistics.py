@@ -23,7 +23,7 @@ def server() -> Server:
 @pytest.fixture
 def statistics(engine, server):
     """The sampler of one instance."""
-    return engine.module("statement_statistics").Statistics(server)
+    return engine.module("statement_statistics").StatementSampler(server)
 
 
 def test_a_period_is_the_difference_of_two_samples(engine, server, statistics):

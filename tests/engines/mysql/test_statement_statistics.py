@@ -8,7 +8,7 @@ from aurora_analysis import histogram
 from aurora_analysis.engines.mysql import statement_statistics
 from aurora_analysis.engines.mysql.digests import Digests
 from aurora_analysis.engines.mysql.live import QUERIES
-from aurora_analysis.engines.mysql.statement_statistics import Statistics, statement_metrics
+from aurora_analysis.engines.mysql.statement_statistics import StatementSampler, statement_metrics
 
 ORDERS = "SELECT `a` FROM `orders` WHERE `id` = ?"
 
@@ -41,13 +41,13 @@ def ours():
 def metrics(period, digests: Digests | None = None):
     """Rows of statement_metrics, as plain values."""
     known = digests or Digests(prefix="server")
-    statement_statistics.learn(period, known)
+    statement_statistics.add_digests(period, known)
     return statement_metrics([period], known).to_dict("records")
 
 
 def test_a_period_is_the_difference_of_two_samples(ours):
     """Ten calls more, which took 50 ms."""
-    found = Statistics(ours)
+    found = StatementSampler(ours)
     ours.digests = [counted(100, 200.0)]
     assert found.sample(1000, "db-1") is None
     ours.digests = [counted(110, 250.0)]
@@ -59,7 +59,7 @@ def test_a_period_is_the_difference_of_two_samples(ours):
 
 def test_only_what_ran_lately_is_asked_for(ours):
     """All of it once, then what ran since the last sample."""
-    found = Statistics(ours)
+    found = StatementSampler(ours)
     for tick in (1000, 1030):
         found.sample(tick, "db-1")
     assert [values["seconds"] for _, values in ours.asked] == [statement_statistics.EVER_S, 32]
@@ -67,7 +67,7 @@ def test_only_what_ran_lately_is_asked_for(ours):
 
 def test_a_statement_that_is_new_counts_from_nothing(ours):
     """It was first seen in the period; one that did not run has no row."""
-    found = Statistics(ours)
+    found = StatementSampler(ours)
     ours.digests = [counted(100, 200.0)]
     found.sample(1000, "db-1")
     ours.digests = [counted(3, 6.0, digest="d2", first_seen=1010.0)]
@@ -82,32 +82,32 @@ def test_a_statement_that_is_new_counts_from_nothing(ours):
 )
 def test_a_count_that_began_anew_leaves_its_period_out(ours, after):
     """A restart, or TRUNCATE: what was lost is not known. The next period is whole again."""
-    found = Statistics(ours)
+    found = StatementSampler(ours)
     ours.digests = [counted(100, 200.0)]
     found.sample(1000, "db-1")
     ours.digests = [after]
     assert found.sample(1030, "db-1") is None
-    assert found.began_anew
+    assert found.was_reset
     ours.digests = [counted(after[3] + 5, after[4] + 10.0, first_seen=after[7])]
     (row,) = metrics(found.sample(1060, "db-1"))
     assert (row["calls"], row["mean_latency_ms"]) == (5, 2.0)
-    assert not found.began_anew
+    assert not found.was_reset
 
 
 def test_an_instance_that_was_lost_starts_from_a_first_sample(ours):
     """No period reaches across a gap."""
-    found = Statistics(ours)
+    found = StatementSampler(ours)
     ours.digests = [counted(100, 200.0)]
     found.sample(1000, "db-1")
     found.forget()
     ours.digests = [counted(900, 999.0)]
     assert found.sample(1090, "db-1") is None
-    assert not found.began_anew
+    assert not found.was_reset
 
 
 def test_one_statement_in_two_schemas_is_one(ours):
     """Calls add up, the latency is weighted."""
-    found = Statistics(ours)
+    found = StatementSampler(ours)
     found.sample(1000, "db-1")
     ours.digests = [counted(1, 10.0), counted(3, 2.0, schema="shop_2")]
     (row,) = metrics(found.sample(1030, "db-1"))
@@ -116,7 +116,7 @@ def test_one_statement_in_two_schemas_is_one(ours):
 
 def test_the_digest_is_that_of_the_slow_log_where_it_knows_the_statement(ours):
     """The two spell one statement differently; the key joins them."""
-    found = Statistics(ours)
+    found = StatementSampler(ours)
     found.sample(1000, "db-1")
     ours.digests = [counted(1, 10.0, text="SELECT `substring` ( `a` , ? ) FROM `t`")]
     period = found.sample(1030, "db-1")
@@ -133,7 +133,7 @@ def test_our_own_statements_and_the_rest_of_a_full_table_are_left_out(ours):
         "SELECT `processlist_id` , `attr_value` FROM `performance_schema` . `session_connect_attrs` "
         "WHERE `attr_name` = ?",
     ]
-    found = Statistics(ours)
+    found = StatementSampler(ours)
     found.sample(1000, "db-1")
     ours.digests = [counted(9, 9.0, digest=f"o{n}", text=text) for n, text in enumerate(texts)]
     ours.digests += [(None, None, None, 77, 7.0, 0, 0, 100.0), counted(1, 1.0)]
@@ -148,14 +148,14 @@ def bucket(low_ms: float, count: int, *, digest: str = "d1"):
 
 def test_histograms_are_differences_too(ours):
     """Counts of the server's buckets, in ours: no quantile is off by more than a bucket of each."""
-    found = Statistics(ours)
+    found = StatementSampler(ours)
     found.sample(1000, "db-1")
     ours.digests, ours.histograms = [counted(5, 10.0)], [bucket(2.0, 5)]
     assert found.sample(1030, "db-1").histograms == {}  # followed from here on
     ours.digests, ours.histograms = [counted(12, 100.0)], [bucket(2.0, 6), bucket(12.0, 6)]
     period = found.sample(1060, "db-1")
     known = Digests(prefix="server")
-    statement_statistics.learn(period, known)
+    statement_statistics.add_digests(period, known)
     rows = statement_statistics.latency_histograms([period], known)
     assert rows["count"].tolist() == [1, 6]
     assert histogram.middle(rows["bucket"]) == pytest.approx([2.0, 12.0], rel=0.034)
@@ -164,7 +164,7 @@ def test_histograms_are_differences_too(ours):
 
 def test_histograms_are_asked_by_schema_and_for_what_ran(ours):
     """As the server's table is indexed; that of a session without a schema is one among them."""
-    found = Statistics(ours)
+    found = StatementSampler(ours)
     found.sample(1000, "db-1")
     ours.digests = [
         counted(1, 1.0),
@@ -183,7 +183,7 @@ def test_histograms_are_asked_by_schema_and_for_what_ran(ours):
 
 def test_no_more_statements_are_followed_than_a_server_can_bear(ours):
     """Those that took the most time first."""
-    found = Statistics(ours)
+    found = StatementSampler(ours)
     found.sample(1000, "db-1")
     ours.digests = [counted(1, float(n), digest=f"d{n}") for n in range(300)]
     ours.histograms = [bucket(1.0, 1, digest=f"d{n}") for n in range(200, 300)]

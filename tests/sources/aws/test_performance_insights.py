@@ -108,7 +108,7 @@ def test_a_statement_is_the_slow_logs_where_the_join_key_says_so():
     known = pd.DataFrame(
         {"digest": [logged.digest], "fingerprint": [logged.fingerprint], "join_key": [key], "pi_id": [None]}
     )
-    digests = Digests.of(known)
+    digests = Digests.from_statements(known)
     digests.add("A", "SELECT * FROM `t` WHERE `id` IN (...)")
     assert digests.digest("A") == logged.digest
 
