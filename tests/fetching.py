@@ -1,4 +1,4 @@
-"""What the tests of the fetch share: a simulated day behind an endpoint, and what it means to come back the same."""
+"""Shared by the tests of fetch: a simulated day behind an endpoint, and comparisons of the store with that day."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KEPT = {name: {"pi_retention_days": 31} for name in ("shop-1", "shop-2", "shop-3
 
 @functools.cache
 def day() -> dict[str, pd.DataFrame]:
-    """A simulated day of cluster `shop`."""
+    """Return a simulated day of cluster `shop`."""
     return shop.tables(1, DAY)
 
 
@@ -39,7 +39,7 @@ def day() -> dict[str, pd.DataFrame]:
 def endpoint(
     *misbehaving: str, frames: dict[str, pd.DataFrame] | None = None, now: datetime = NOW, **how: Any
 ) -> Iterator[Endpoint]:
-    """The day behind an endpoint; `how` goes to the cluster, and what is the endpoint's to the endpoint."""
+    """Serve the day from an endpoint; keyword arguments go to the endpoint or to its cluster."""
     own = {name: how.pop(name) for name in ("latency_s", "portion_bytes", "rates") if name in how}
     cluster = Cluster("shop", frames or day(), **({"overrides": KEPT} | how))
     with Endpoint(cluster, now, misbehaving=misbehaving, **own) as aws:
@@ -54,12 +54,12 @@ RATES = {
 
 
 def environment(aws: Endpoint) -> dict[str, str]:
-    """Variables that lead to the endpoint, without waiting for a rate."""
+    """Return the environment that leads to the endpoint, with rates that never wait."""
     return aws.environment | RATES | {"AWS_SECRET_ACCESS_KEY": SECRET}
 
 
 def fetch(aws: Endpoint, location: Path, *more: str, window: Window = NOON) -> Result:
-    """The command, as a user runs it; an exception is a failure of the test."""
+    """Run the command as a user does; an exception fails the test."""
     span = [
         "--start",
         window.start.isoformat(),
@@ -77,7 +77,7 @@ def fetch(aws: Endpoint, location: Path, *more: str, window: Window = NOON) -> R
 def assert_same(
     store: Store, window: Window = NOON, frames: dict[str, pd.DataFrame] | None = None, *tables: str
 ) -> None:
-    """The store holds what the frames say of the window, in these tables (all where none is named)."""
+    """Assert that the store equals the frames in the window, in these tables (default: all)."""
     frames = frames or day()
     checks = {
         "instances": same_roles,
@@ -91,12 +91,12 @@ def assert_same(
 
 
 def inside(rows: pd.DataFrame, window: Window, time: str = "time") -> pd.DataFrame:
-    """The rows of a window."""
+    """Return the rows of a window."""
     return rows[(rows[time] >= window.start) & (rows[time] < window.end)]
 
 
 def same_roles(store: Store, window: Window, known: pd.DataFrame) -> None:
-    """Minute by minute every instance has its role, but for the minutes of the failover, in which it has none."""
+    """Assert that each instance has its role in every minute except the minutes of the failover."""
     minutes = pd.date_range(window.start, window.end, freq="min", inclusive="left", unit="us")
     for name, rows in known.groupby("instance"):
         asked = pd.DataFrame({"time": minutes, "instance": str(name)})
@@ -108,7 +108,7 @@ def same_roles(store: Store, window: Window, known: pd.DataFrame) -> None:
 
 
 def same_metrics(store: Store, window: Window, known: pd.DataFrame) -> None:
-    """Every value is there, and none that is not so."""
+    """Assert that the store has every value and no other."""
     keys = ["time", "instance", "name", "statistic"]
     found = store.read("metrics", window, cluster="shop")
     found = found[found["name"].isin(known["name"].unique())]
@@ -118,7 +118,7 @@ def same_metrics(store: Store, window: Window, known: pd.DataFrame) -> None:
 
 
 def same_load(store: Store, window: Window, known: pd.DataFrame) -> None:
-    """The same members have the same load; minutes are means of the simulation's five minutes."""
+    """Assert equal load of each member, over the simulation's periods of five minutes."""
     keys = ["time", "instance", "dimension", "member"]
     found = store.read("db_load", window, cluster="shop")
     found = (
@@ -133,7 +133,7 @@ def same_load(store: Store, window: Window, known: pd.DataFrame) -> None:
 
 
 def same_statistics(store: Store, window: Window, known: pd.DataFrame) -> None:
-    """An hour's calls are its minutes' calls; a mean latency is theirs."""
+    """Assert that each hour's calls and mean latency equal those of its minutes."""
     keys = ["time", "instance", "digest"]
     found = store.read("statement_metrics", window, cluster="shop")
     found = found.assign(time=found["time"].dt.floor("h"))
@@ -152,7 +152,7 @@ TOLD = ["started_at", "ended_at", "instance", "digest", "user", "host", "databas
 
 
 def same_slow_queries(store: Store, window: Window, known: pd.DataFrame) -> None:
-    """Every execution that ended in the window is there once, with its values."""
+    """Assert that every execution that ended in the window is stored once, with its values."""
     order = ["ended_at", "instance", "thread_id", "digest", "query_time_s"]
     told = inside(known, window, "ended_at").reindex(columns=TOLD).sort_values(order, ignore_index=True)
     found = store.read("slow_queries", window, cluster="shop")[TOLD].sort_values(order, ignore_index=True)
@@ -160,12 +160,12 @@ def same_slow_queries(store: Store, window: Window, known: pd.DataFrame) -> None
 
 
 def coverage(store: Store, window: Window = NOON) -> pd.DataFrame:
-    """What the store says that it got."""
+    """Return the store's coverage of a window."""
     return store.coverage(window, cluster="shop")
 
 
 def clients(aws: Endpoint) -> dict[str, Any]:
-    """boto3's clients of the endpoint, as the command makes them, without a rate."""
+    """Return boto3 clients of the endpoint as the command makes them, without a rate."""
     known = {
         "region_name": "eu-central-1",
         "aws_access_key_id": "AKIAEXAMPLE",

@@ -33,8 +33,10 @@ def allowed() -> set[str]:
 
 
 def called() -> set[str]:
-    """The actions whose methods of boto3's clients the package's sources name."""
-    text = "".join(path.read_text() for path in (ROOT / "aurora_analysis" / "sources").glob("*.py"))
+    """Return the actions whose boto3 methods are named in the AWS sources and in the fetch."""
+    package = ROOT / "aurora_analysis"
+    files = [*(package / "sources" / "aws").glob("*.py"), *(package / "fetch").glob("*.py")]
+    text = "".join(path.read_text() for path in files)
     words = set(re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", text))
     return {
         f"{service}:{operation}"

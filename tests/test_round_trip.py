@@ -1,4 +1,4 @@
-"""A day behind an endpoint that misbehaves in one way: it comes back the same, or coverage says exactly what did not."""
+"""A day behind an endpoint with one fault: the store equals the day, or coverage counts exactly what is missing."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ NAME = "shop-3"
 """One instance's files are as good as three's."""
 
 
-def brought(aws: Endpoint, location: Path, *sources: str, instances: tuple[str, ...] = ()) -> Store:
-    """The store of the day's fetch, which was without a fault."""
+def fetched(aws: Endpoint, location: Path, *sources: str, instances: tuple[str, ...] = ()) -> Store:
+    """Fetch the day without an error, and return the store."""
     words = [("--source", each) for each in sources] + [("--instance", each) for each in instances]
     result = fetch(aws, location, *(word for pair in words for word in pair), window=DAY)
     assert result.exit_code == 0, result.output
@@ -61,31 +61,31 @@ def brought(aws: Endpoint, location: Path, *sources: str, instances: tuple[str, 
 
 
 def files_endpoint(misbehaviour: str) -> Endpoint:
-    """The day's logs as hourly files, which come in portions of a few entries."""
+    """Serve the day's logs as hourly files, in portions of a few entries."""
     return endpoint(misbehaviour, now=LATE, exports=(), portion_bytes=2000)  # type: ignore[return-value]
 
 
 def executions() -> pd.DataFrame:
-    """What the instance ran that day."""
+    """Return the instance's executions of the day."""
     rows = inside(day()["slow_queries"], TO_LATE, "ended_at")
     return rows[rows["instance"] == NAME]
 
 
 @pytest.mark.parametrize("misbehaviour", UNDONE)
-def test_a_day_comes_back_the_same(tmp_path, misbehaviour):
-    """Every role, value, load and execution, whatever the service does."""
+def test_a_day_is_stored_as_it_was(tmp_path, misbehaviour):
+    """Every role, value, load and execution is stored, whatever the service does."""
     with endpoint(misbehaviour) as aws:
-        store = brought(aws, tmp_path, *UNDONE[misbehaviour])
+        store = fetched(aws, tmp_path, *UNDONE[misbehaviour])
     tables = [table for source in UNDONE[misbehaviour] for table in TABLES[source]]
     assert_same(store, DAY, None, "instances", *tables)
     assert (coverage(store, DAY)["lost"] == 0).all()
 
 
 @pytest.mark.parametrize("misbehaviour", OF_FILES)
-def test_a_day_of_files_comes_back_the_same(tmp_path, misbehaviour):
-    """Every execution once, out of portions that overlap, cut lines, or are rotated away."""
+def test_a_day_of_files_is_stored_as_it_was(tmp_path, misbehaviour):
+    """Portions that overlap, cut lines or are rotated away lose no execution."""
     with files_endpoint(misbehaviour) as aws:
-        store = brought(aws, tmp_path, "slow-log", instances=(NAME,))
+        store = fetched(aws, tmp_path, "slow-log", instances=(NAME,))
         assert aws.count()["rds:DownloadDBLogFilePortion"] > 2 * 24
         assert (aws.now > LATE) == (misbehaviour == "rotates")
     same_slow_queries(store, TO_LATE, executions())
@@ -93,18 +93,18 @@ def test_a_day_of_files_comes_back_the_same(tmp_path, misbehaviour):
 
 
 def log_coverage(store: Store) -> pd.Series:
-    """What coverage says of the instance's log."""
+    """Return the coverage of the instance's log."""
     rows = coverage(store, DAY)
     [(_, row)] = rows[rows["source"] == "slow log"].iterrows()
     return row
 
 
 @pytest.mark.parametrize("misbehaviour", ["skips_lines", "binary_data"])
-def test_what_files_lose_is_said_to_the_byte(tmp_path, misbehaviour):
-    """Bytes that are listed and not given are lost; what is there is true, and as much is missing as was lost."""
+def test_lost_bytes_of_files_are_counted_exactly(tmp_path, misbehaviour):
+    """Listed bytes that RDS does not return are lost; as many executions are missing as bytes."""
     with files_endpoint(misbehaviour) as aws:
         files = slow_log_text.files(aws.cluster, NAME, aws.now_s)
-        store = brought(aws, tmp_path, "slow-log", instances=(NAME,))
+        store = fetched(aws, tmp_path, "slow-log", instances=(NAME,))
     row, found, truth = log_coverage(store), store.read("slow_queries", DAY, cluster="shop"), executions()
     assert row["expected"] == sum(len(file.content) for file in files)
     assert row["received"] + row["lost"] == row["expected"]
@@ -115,9 +115,9 @@ def test_what_files_lose_is_said_to_the_byte(tmp_path, misbehaviour):
 
 
 def test_hidden_sql_hides_nothing_else(tmp_path):
-    """The load by everything else is there, and coverage names what is not."""
+    """The load by every other dimension is stored, and coverage names what is hidden."""
     with endpoint("hides_sql") as aws:
-        store = brought(aws, tmp_path, "performance-insights")
+        store = fetched(aws, tmp_path, "performance-insights")
     load = day()["db_load"]
     same_load(store, DAY, load[load["dimension"] != "sql"])
     rows = coverage(store, DAY)
@@ -126,6 +126,6 @@ def test_hidden_sql_hides_nothing_else(tmp_path):
 
 
 def test_every_misbehaviour_has_its_day():
-    """`delivers_late` has two: tests/test_fetch.py."""
+    """`delivers_late` has its test in tests/fetch/test_fetch.py."""
     met = {*UNDONE, *OF_FILES, "skips_lines", "binary_data", "hides_sql", "delivers_late"}
     assert met == set(MISBEHAVIOURS)

@@ -23,7 +23,7 @@ DAY = Window("2026-11-09", "2026-11-10")
 
 
 def covered(*spans: tuple[str, str, float | None]) -> pd.DataFrame:
-    """Coverage of instance a by source s: start and end on the day, and what was received."""
+    """Return coverage of instance a by source s; each span is start, end, and the received count."""
     rows = [
         {"time": f"2026-11-09T{start}Z", "end": f"2026-11-09T{end}Z", "received": received}
         for start, end, received in spans
@@ -36,28 +36,28 @@ def gaps(coverage: pd.DataFrame) -> list[str]:
     return [f"{gap.start:%H}-{gap.end:%H}" for gap in Have(coverage).missing("s", "a", DAY)]
 
 
-def test_nothing_known_is_all_missing():
-    """Without coverage the whole window is asked for."""
+def test_without_coverage_the_whole_window_is_missing():
+    """An empty coverage table marks nothing as done."""
     assert gaps(covered()) == ["00-00"]
 
 
-def test_what_is_between_is_missing():
-    """Spans in any order, overlapping or not, leave what none of them covers."""
+def test_gaps_between_covered_spans_are_missing():
+    """Covered spans may overlap and come in any order."""
     assert gaps(covered(("12:00", "18:00", 1), ("06:00", "13:00", 0))) == ["00-06", "18-00"]
 
 
-def test_a_failure_is_asked_again():
-    """Null is not zero: nothing received is an answer, a refusal is none."""
+def test_a_failed_span_is_fetched_again():
+    """A failed request has null received; zero received is an answer."""
     assert gaps(covered(("00:00", "12:00", 0), ("12:00", "23:59", None))) == ["12-00"]
 
 
 def test_one_failed_table_fails_the_span():
-    """Two tables of one chunk: where one failed, the chunk is asked again."""
+    """If one of a chunk's tables failed, the whole chunk is fetched again."""
     assert gaps(covered(("00:00", "12:00", 5), ("00:00", "12:00", None))) == ["00-00"]
 
 
 def test_windows_are_cut_at_midnight():
-    """Days are UTC days; shorter steps are counted from midnight."""
+    """Days are UTC days; shorter steps count from midnight."""
     cut = chunks.by_day([Window("2026-11-09T22:00", "2026-11-11T01:00")])
     assert [f"{each.start:%d %H}-{each.end:%d %H}" for each in cut] == [
         "09 22-10 00",
@@ -72,8 +72,8 @@ def test_windows_are_cut_at_midnight():
     ]
 
 
-def test_what_is_young_is_never_marked_complete():
-    """A chunk up to now is covered up to 15 minutes before, in whole five minutes; one that is all younger, not at all."""
+def test_young_data_are_never_marked_complete():
+    """Coverage ends 15 minutes before now, rounded down to five minutes; a younger chunk has no coverage."""
     now = datetime(2026, 11, 9, 12, 4, tzinfo=UTC)
     part = Part("metrics", None, 720, 720, instance="a")
     until_noon = Window("2026-11-09", "2026-11-09T12:00")

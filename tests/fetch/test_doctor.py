@@ -1,4 +1,4 @@
-"""The doctor: what is found of a cluster, and for each gap the exact fix."""
+"""Doctor: checks of a cluster, and the exact fix of each gap."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ V3 = "8.0.mysql_aurora.3.08.0"
 def checked(
     probes: Probes | None = None, exports: tuple[str, ...] = ("slowquery",), **more: object
 ) -> dict[str, doctor.Check]:
-    """What → its check, of a cluster of one writer that is as it should be but for what is given."""
+    """Return each check by its name, for a well-configured cluster of one writer with the given changes."""
     one = {
         "name": "a",
         "resource_id": "db-A",
@@ -31,7 +31,7 @@ def checked(
     return {check.what: check for check in doctor.checks(found, probes or Probes(exported=frozenset({"a"})))}
 
 
-def test_a_cluster_as_it_should_be_has_no_gap():
+def test_a_well_configured_cluster_has_no_gap():
     """Every check is ok."""
     assert {check.state for check in checked().values()} == {"ok"}
 
@@ -52,8 +52,8 @@ def test_a_cluster_as_it_should_be_has_no_gap():
         ("innodb_monitor_enable", {"parameters": {"slow_query_log": "1"}}, "{innodb_monitor_enable: 'all'}"),
     ],
 )
-def test_a_gap_says_how_to_fix_it(what, more, cloudformation):
-    """In the console's words, on the command line, in CloudFormation."""
+def test_each_gap_has_a_fix(what, more, cloudformation):
+    """The fix names the console, the command line and CloudFormation."""
     import re
 
     check = checked(**more)[what]
@@ -75,15 +75,15 @@ def metrics(*names: str) -> Probes:
         ("5.7.mysql_aurora.2.12.0", "TransactionAgeMaximum", "gap", "not in Aurora MySQL 2"),
     ],
 )
-def test_the_metrics_of_purge_come_with_a_version(version, what, state, found):
-    """Which of them there can be, the version says; whether they are there, CloudWatch."""
+def test_purge_metrics_need_a_version(version, what, state, found):
+    """An old version is a gap; a new version without the metric is unknown."""
     check = checked(metrics(), engine_version=version)[what]
     assert (check.state, check.found) == (state, found)
     assert checked(metrics(what), engine_version=version)[what].state == "ok"
 
 
-def test_what_was_refused_is_said():
-    """The action and the next step."""
+def test_a_refused_request_is_listed():
+    """The check names the action and the next step."""
     line = "ListMetrics is not permitted: allow it as deploy/iam-policy.json does."
     check = checked(Probes({("cloudwatch:ListMetrics", "a"): line}, exported=frozenset({"a"})))[
         "cloudwatch:ListMetrics"
@@ -91,8 +91,8 @@ def test_what_was_refused_is_said():
     assert (check.instance, check.state, check.found) == ("a", "refused", line)
 
 
-def test_what_is_on_and_has_not_arrived_is_said():
-    """The export is on, and no stream is there."""
+def test_an_export_without_a_stream_is_unknown():
+    """The slow log is exported, and no stream exists yet."""
     assert checked(Probes())["slow log stream"].state == "unknown"
 
 
@@ -106,7 +106,7 @@ def examined(*denied: str, **how: object) -> tuple[int, str]:
 
 
 def test_the_command_prints_one_table():
-    """A cluster on loopback: every instance, and exit code 0."""
+    """Against a cluster on loopback, doctor lists every instance and exits with 0."""
     code, output = examined()
     assert code == 0, output
     assert all(name in output for name in KEPT)
@@ -114,7 +114,7 @@ def test_the_command_prints_one_table():
 
 
 def test_a_gap_and_a_refusal_are_exit_code_1():
-    """Performance Insights is off for one instance, and CloudWatch may not be asked."""
+    """Performance Insights is off for one instance, and CloudWatch refuses ListMetrics."""
     code, output = examined("cloudwatch:ListMetrics", overrides=KEPT | {"shop-2": {"pi_retention_days": 0}})
     assert code == 1
     assert "shop-2, performance insights: console: Modify DB instance" in output

@@ -1,4 +1,4 @@
-"""The fetch against AWS on loopback: what the cluster was comes back the same, or coverage says what did not."""
+"""A fetch against AWS on loopback: the store equals the cluster's data, or coverage records what is missing."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ CHEAP = ("--source", "cloudwatch", "--source", "slow-log")
 ALL_BUT_OS = (*CHEAP, "--source", "performance-insights")
 
 
-def test_a_fetch_brings_the_cluster_back_and_asks_once(tmp_path):
-    """Two hours around a failover: every table is the cluster's own; the second time only the survey is asked."""
+def test_a_second_fetch_repeats_only_the_survey(tmp_path):
+    """The store equals the cluster's data for two hours around a failover; nothing is requested twice."""
     with endpoint() as aws:
         result = fetch(aws, tmp_path)
         assert result.exit_code == 0, result.output
@@ -66,7 +66,7 @@ def refusals(store: Store, window: Window = HALF) -> pd.DataFrame:
     ],
 )
 def test_one_sources_refusal_leaves_the_others(tmp_path, action, source, line):
-    """One line, a row in coverage, exit code 1, the rest is there; once it is permitted, only that is fetched."""
+    """A refusal is one line, one coverage row and exit code 1; the next fetch requests only what failed."""
     with endpoint() as aws:
         aws.deny(action)
         result = fetch(aws, tmp_path, *CHEAP, window=HALF)
@@ -83,8 +83,8 @@ def test_one_sources_refusal_leaves_the_others(tmp_path, action, source, line):
     assert refusals(store).empty
 
 
-def test_streams_that_may_not_be_listed_are_read_nevertheless(tmp_path):
-    """The cluster says that it exports: a refused listing is said, and is no reason to call the logs lost."""
+def test_streams_that_cannot_be_listed_are_still_read(tmp_path):
+    """If listing streams is refused, the cluster's export setting decides which logs to read."""
     with endpoint() as aws:
         aws.deny("logs:DescribeLogStreams")
         result = fetch(aws, tmp_path, "--source", "slow-log", window=HALF)
@@ -93,8 +93,8 @@ def test_streams_that_may_not_be_listed_are_read_nevertheless(tmp_path):
     assert_same(Store(tmp_path), HALF, None, "slow_queries")
 
 
-def test_a_service_that_is_off_is_one_instances_matter(tmp_path):
-    """Performance Insights is off for shop-2: said, and the others have theirs; --instance leaves it out."""
+def test_a_service_that_is_off_affects_one_instance(tmp_path):
+    """Performance Insights is off for shop-2: the others are fetched, and --instance leaves shop-2 out."""
     with endpoint(overrides=KEPT | {"shop-2": {"pi_retention_days": 0}}) as aws:
         result = fetch(aws, tmp_path, "--source", "performance-insights", window=HALF)
         assert result.exit_code == 1
@@ -106,8 +106,8 @@ def test_a_service_that_is_off_is_one_instances_matter(tmp_path):
         assert fetch(aws, tmp_path, *asked, window=HALF).exit_code == 0
 
 
-def test_an_unknown_instance_is_said_and_the_known_one_fetched(tmp_path):
-    """With the names that there are."""
+def test_an_unknown_instance_is_reported_and_the_known_one_fetched(tmp_path):
+    """The line lists the instances of the cluster."""
     asked = ("--source", "slow-log", "--instance", "shop-9", "--instance", "shop-1")
     with endpoint() as aws:
         result = fetch(aws, tmp_path, *asked, window=HALF)
@@ -119,7 +119,7 @@ def test_an_unknown_instance_is_said_and_the_known_one_fetched(tmp_path):
 
 
 def test_expired_credentials_are_one_line(tmp_path):
-    """Nothing can be asked: one line for all sources, a row for each, and nobody is asked twice."""
+    """Expired credentials give one line for all sources and a coverage row each, after a single call."""
     with endpoint() as aws:
         aws.fail(
             "*", "ExpiredTokenException", "The security token included in the request is expired", times=99
@@ -134,8 +134,8 @@ def test_expired_credentials_are_one_line(tmp_path):
     assert SECRET not in result.output
 
 
-def test_a_window_that_has_not_begun_asks_nobody(tmp_path):
-    """Tomorrow is refused in one line, before the first call."""
+def test_a_future_window_makes_no_call(tmp_path):
+    """A window that begins tomorrow is refused in one line."""
     with endpoint() as aws:
         result = fetch(aws, tmp_path, window=Window(NOW + timedelta(days=1), NOW + timedelta(days=2)))
         assert not aws.calls
@@ -143,8 +143,8 @@ def test_a_window_that_has_not_begun_asks_nobody(tmp_path):
     assert "has not begun: choose one in the past." in result.output
 
 
-def test_where_rds_may_not_be_asked_the_store_remembers(tmp_path):
-    """The instances of the last fetch are those of this one; without a last one it is said."""
+def test_the_store_replaces_a_refused_description(tmp_path):
+    """If RDS refuses to describe the cluster, the store's instances are used; without any, the fetch fails."""
     with endpoint() as aws:
         fetch(aws, tmp_path, "--source", "slow-log", window=HALF)
     later = Window(HALF.end, HALF.end + timedelta(minutes=30))
@@ -159,8 +159,8 @@ def test_where_rds_may_not_be_asked_the_store_remembers(tmp_path):
     assert "The store has no instances of shop to use instead." in fresh.output
 
 
-def test_what_is_no_longer_kept_is_said_once(tmp_path):
-    """Performance Insights of seven days, asked on the eighth: exit code 1, then nothing more to say."""
+def test_deleted_data_are_reported_once(tmp_path):
+    """Performance Insights keeps seven days: on the eighth, exit code 1, and the next fetch has nothing to do."""
     late = NOW + timedelta(days=8)
     with endpoint(overrides={}, now=late) as aws:
         result = fetch(aws, tmp_path, "--source", "performance-insights", window=HALF)
@@ -170,8 +170,8 @@ def test_what_is_no_longer_kept_is_said_once(tmp_path):
         assert fetch(aws, tmp_path, "--source", "performance-insights", window=HALF).exit_code == 0
 
 
-def test_a_failover_beyond_the_events_is_seen_in_cloudwatch(tmp_path):
-    """A month later RDS has forgotten it: the roles come from what only a writer emits, to five minutes."""
+def test_an_old_failover_is_found_in_cloudwatch(tmp_path):
+    """After a month RDS has no event: roles come from the writer's metric, to within five minutes."""
     with endpoint(now=NOW + timedelta(days=30)) as aws:
         fetch(aws, tmp_path, "--source", "cloudwatch")
     store = Store(tmp_path)
@@ -181,8 +181,8 @@ def test_a_failover_beyond_the_events_is_seen_in_cloudwatch(tmp_path):
     assert set(store.read("metrics", NOON, cluster="shop")["period_s"]) == {300.0}
 
 
-def test_an_instance_that_is_gone_is_still_fetched_where_it_left_something(tmp_path):
-    """shop-3 was deleted: its log stream and its metrics are there, its db load is not, and all of that is said."""
+def test_a_deleted_instance_is_fetched_as_far_as_possible(tmp_path):
+    """Metrics and logs of deleted shop-3 are fetched by name; its load needs a resource id and is reported."""
     with endpoint(removed=frozenset({"shop-3"})) as aws:
         result = fetch(aws, tmp_path, *CHEAP, "--source", "performance-insights", window=HALF)
     assert result.exit_code == 1
@@ -193,7 +193,7 @@ def test_an_instance_that_is_gone_is_still_fetched_where_it_left_something(tmp_p
 
 
 def renamed() -> dict[str, pd.DataFrame]:
-    """The day, in which shop-3 is called shop-4 from noon on."""
+    """Return the day, in which shop-3 is called shop-4 from noon on."""
     noon = pd.Timestamp("2026-11-09T12:00Z")
     frames = {}
     for name, frame in day().items():
@@ -209,9 +209,9 @@ def renamed() -> dict[str, pd.DataFrame]:
 
 
 def test_a_renamed_instance_is_fetched_under_both_names(tmp_path):
-    """Metrics and logs go by name, of which it had two; Performance Insights knows one instance throughout.
+    """Metrics and logs have two names; Performance Insights has one resource id throughout.
 
-    An earlier fetch had seen the resource id of the first name: else that name's is said to be unknown.
+    An earlier fetch recorded the resource id of the first name; otherwise it would be reported as unknown.
     """
     with endpoint(frames=renamed(), now=datetime(2026, 11, 9, 11, 30, tzinfo=UTC)) as aws:
         fetch(aws, tmp_path, "--source", "cloudwatch", window=Window("2026-11-09T11:00", "2026-11-09T11:30"))
@@ -226,8 +226,8 @@ def test_a_renamed_instance_is_fetched_under_both_names(tmp_path):
     assert_same(store, HALF, {"db_load": whole}, "db_load")
 
 
-def test_the_store_remembers_what_rds_forgets(tmp_path):
-    """An earlier fetch saw shop-3 and its resource id: when it is gone, its db load is asked for by that."""
+def test_a_deleted_instance_is_fetched_by_its_stored_resource_id(tmp_path):
+    """An earlier fetch recorded shop-3's resource id, which finds its load after deletion."""
     with endpoint() as aws:
         fetch(aws, tmp_path, "--source", "slow-log", window=HALF)
     with endpoint(removed=frozenset({"shop-3"})) as aws:
@@ -237,8 +237,8 @@ def test_the_store_remembers_what_rds_forgets(tmp_path):
     assert_same(Store(tmp_path), HALF, known, "db_load")
 
 
-def test_what_is_late_is_fetched_and_not_marked(tmp_path):
-    """At midnight the last minutes are not there yet; later they are, and only what was not marked is asked."""
+def test_late_data_are_fetched_and_not_marked_complete(tmp_path):
+    """At midnight the last minutes are missing; a later fetch requests only the unmarked ones."""
     midnight = datetime(2026, 11, 10, tzinfo=UTC)
     with endpoint("delivers_late", now=midnight) as aws:
         fetch(aws, tmp_path, *CHEAP, window=DAY)
@@ -253,8 +253,8 @@ def test_what_is_late_is_fetched_and_not_marked(tmp_path):
     assert_same(store, DAY, None, "metrics", "slow_queries")
 
 
-def test_a_dry_run_counts_and_brings_nothing(tmp_path):
-    """Calls by service, the time that they take at least, the price; nothing is written."""
+def test_a_dry_run_writes_nothing(tmp_path):
+    """It prints calls by service, the least time and the price."""
     with endpoint() as aws:
         result = fetch(aws, tmp_path / "store", "--dry-run")
         assert not [call for call in aws.calls if call.service == "pi"]
@@ -266,8 +266,8 @@ def test_a_dry_run_counts_and_brings_nothing(tmp_path):
     assert not (tmp_path / "store").exists()
 
 
-def test_postgresql_is_refused_once(tmp_path):
-    """Not yet, in one line, with exit code 2."""
+def test_postgresql_is_refused_in_one_line(tmp_path):
+    """Fetch and doctor end with exit code 2."""
     with endpoint(overrides={name: {"engine": "aurora-postgresql"} for name in KEPT}) as aws:
         result = fetch(aws, tmp_path)
     assert result.exit_code == 2
@@ -278,18 +278,18 @@ def test_postgresql_is_refused_once(tmp_path):
 
 
 def test_a_fetch_never_writes_into_the_sample(tmp_path, monkeypatch):
-    """Without a store's name there is nowhere to write."""
+    """Without the name of a store, fetch refuses to run."""
     monkeypatch.chdir(tmp_path)
     with endpoint() as aws:
         result = CliRunner(env=environment(aws)).invoke(
             cli.main, ["fetch", "--cluster", "shop", "--last-week"]
         )
     assert result.exit_code == 2
-    assert "Name a store to write into" in result.output
+    assert "No store to write into: pass --store FOLDER" in result.output
 
 
 def killed(aws: Endpoint, location: Path, after: int) -> None:
-    """A fetch in a process of its own, killed once so many chunks are covered."""
+    """Run a fetch in another process, and kill it after this many chunks have coverage."""
     span = ["--start", "2026-11-09", "--end", "2026-11-10", "--now", aws.now.isoformat()]
     command = [
         sys.executable,
@@ -310,7 +310,7 @@ def killed(aws: Endpoint, location: Path, after: int) -> None:
 
 
 def test_a_killed_fetch_resumes_where_it_was(tmp_path):
-    """SIGKILL after some chunks: what coverage marks is whole and not asked again, and the rest is brought."""
+    """After SIGKILL, covered chunks are complete and not requested again; the rest is fetched."""
     with endpoint(latency_s=0.1) as aws:
         killed(aws, tmp_path, after=4)
     store = Store(tmp_path)
@@ -325,8 +325,8 @@ def test_a_killed_fetch_resumes_where_it_was(tmp_path):
     assert_same(store, Window("2026-11-09", "2026-11-10"))
 
 
-def test_a_statement_that_the_slow_log_told_second_gets_its_digest(tmp_path):
-    """Performance Insights was first and spelled it differently: where the join key is the same, so is the digest."""
+def test_statements_get_the_digest_of_a_later_slow_log(tmp_path):
+    """Performance Insights came first with another spelling; the same join key means the same digest."""
     store, hour = Store(tmp_path), Window("2026-11-09T00:00", "2026-11-09T01:00")
     seen = pd.Timestamp(hour.start).as_unit("us")
     spans = {"first_seen": [seen], "last_seen": [seen]}
@@ -343,8 +343,8 @@ def test_a_statement_that_the_slow_log_told_second_gets_its_digest(tmp_path):
     assert store.versions() == versions
 
 
-def test_progress_is_one_line_a_source_redrawn_on_a_terminal(capsys, monkeypatch):
-    """Two sources are two lines, whatever is through; the cursor goes up to draw them again."""
+def test_progress_is_one_line_per_source(capsys, monkeypatch):
+    """On a terminal the lines are redrawn as chunks finish."""
     options = FetchOptions(config.Cluster("shop", "shop"), HALF, NOW)
     chunks = [unavailable(source, None, HALF, "") for source in ("a", "a", "b")]
     tell = cli._progress(Plan(options, None, tuple(chunks)))
@@ -363,25 +363,25 @@ SAID = "hunter2"
 
 
 def planted() -> dict[str, pd.DataFrame]:
-    """The day, in whose statements somebody wrote a password."""
+    """Return the day, with a password in each statement."""
     text = day()["statements"]["fingerprint"] + f" and password = '{SAID}'"
     return day() | {"statements": day()["statements"].assign(fingerprint=text)}
 
 
-def told(store: Store) -> str:
-    """All that the store holds, as text."""
+def stored_text(store: Store) -> str:
+    """Return all that the store holds, as text."""
     return "\n".join(store.read(name, cluster="shop").to_csv() for name in store.versions())
 
 
-def test_no_literal_is_kept_unless_the_settings_ask(tmp_path, monkeypatch):
-    """By default no table has what a statement said; with examples one has, of each digest one execution."""
+def test_literals_are_kept_only_if_the_settings_ask(tmp_path, monkeypatch):
+    """Without `examples` no table has a literal; with it, one execution of each digest is kept."""
     logs = ("--source", "slow-log", "--source", "performance-insights", "--instance", "shop-3")
     with endpoint(frames=planted()) as aws:
         fetch(aws, tmp_path / "without", *logs, window=HALF)
         monkeypatch.setenv("AURORA_ANALYSIS_FETCH_EXAMPLES", "true")
         fetch(aws, tmp_path / "with", *logs, window=HALF)
     without, kept = Store(tmp_path / "without"), Store(tmp_path / "with")
-    assert SAID not in told(without)
+    assert SAID not in stored_text(without)
     assert "examples" not in without.versions()
     examples = kept.read("examples", cluster="shop")
     assert examples["text"].str.contains(f"password = '{SAID}'").all()

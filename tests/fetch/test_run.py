@@ -31,13 +31,13 @@ def history(window: Window) -> pd.DataFrame:
 
 
 def chunk(fetch: Callable[[], object], instance: str = "a", window: Window = DAY) -> Chunk:
-    """A chunk of a source whose `fetch` calls the arguments."""
+    """Return a chunk of source s, whose `fetch` calls the chunk's arguments."""
     return Chunk("s", "pi", instance, window, fetch, 1)
 
 
 @pytest.fixture(autouse=True)
 def source(monkeypatch):
-    """The source s, which fetches whatever its chunk's arguments return."""
+    """Register source s, which returns what its chunk's arguments return."""
     monkeypatch.setitem(plan.SOURCES, "s", SimpleNamespace(fetch=lambda chunk, context: chunk.arguments()))
 
 
@@ -46,8 +46,8 @@ def finished(store: Store, *chunks: Chunk, now: datetime = NOW, threads: int = 2
         return run.run(chunks, Context({}), Target(store, "shop", now), pools)
 
 
-def test_one_chunks_failure_is_not_anothers(tmp_path):
-    """A refusal, an unreadable answer and a whole chunk: the whole one is there, the others say why not."""
+def test_a_failed_chunk_does_not_stop_the_others(tmp_path):
+    """A refused and an unreadable chunk leave coverage rows with the reason; the third chunk is stored."""
 
     def denied():
         raise refused("NotAuthorizedException")
@@ -70,8 +70,8 @@ def test_one_chunks_failure_is_not_anothers(tmp_path):
     assert len(store.read("metrics", DAY, cluster="shop")) == 24
 
 
-def test_what_is_refused_is_not_requests_again(tmp_path):
-    """The first refusal of a source's instance speaks for its other chunks; bad credentials for all."""
+def test_a_refused_request_is_not_repeated(tmp_path):
+    """After invalid credentials no other chunk makes a request."""
     requests = []
 
     def expired():

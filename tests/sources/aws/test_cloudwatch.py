@@ -1,4 +1,4 @@
-"""CloudWatch: as fine as it still keeps, empty is not zero, and a query that fails inside an answer is asked again."""
+"""CloudWatch: the finest period that it keeps, gaps that stay gaps, and queries that fail inside an answer."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def cluster(*names: str) -> Topology:
     ("days", "period"), [(1, 60), (14.9, 60), (15, 300), (62.9, 300), (63, 3600), (454, 3600), (455, None)]
 )
 def test_the_period_follows_the_age(days, period):
-    """60 s for 15 days, 300 s for 63, an hour for 455; close to a border the coarser one, as the fetch takes time."""
+    """60 s for 15 days, 300 s for 63, an hour for 455; near a limit the coarser period."""
     assert cloudwatch.finest_period(NOW - timedelta(days=days), NOW) == period
 
 
 def test_every_metric_is_in_the_glossary():
-    """A vendor's name becomes a word that tables.py explains."""
+    """Each vendor metric has a name that tables.py explains."""
     ours = {*INSTANCE_METRICS.values(), *CLUSTER_METRICS.values()}
     assert {metric.name for metric in ours} <= set(METRICS)
 
 
-def test_a_long_periods_mean_comes_with_its_weight():
-    """A minute is one sample; means of an hour are weighed by theirs. The volume counts every five minutes."""
+def test_latency_means_of_long_periods_have_sample_counts():
+    """A minute is one sample and needs no count; the volume's period is five minutes."""
     fine, coarse = (cloudwatch.queries("aurora-mysql", ["a"], period_s) for period_s in (60, 3600))
     assert not [query for query in fine if query.statistic == "SampleCount"]
     weighed = {query.metric.name for query in coarse if query.statistic == "SampleCount"}
@@ -50,15 +50,15 @@ def test_a_long_periods_mean_comes_with_its_weight():
     assert {query.period_s for query in fine if query.instance is None} == {300}
 
 
-def test_all_instances_share_a_call():
-    """Five instances' day: fewer than 500 queries, as many calls as pages of points."""
+def test_all_instances_share_calls():
+    """A day of five instances needs as many calls as it has pages of points."""
     [day] = cloudwatch.chunks(cluster(*"abcde"), NOTHING, Window("2026-11-08", "2026-11-09"), NOW)
     assert day.instance is None
     assert day.calls == 3
 
 
-def test_one_instances_gap_asks_for_all_and_only_then():
-    """They are written together: a day that any of them lacks is asked for whole."""
+def test_a_gap_of_one_instance_fetches_the_day_for_all():
+    """All instances are written together; without a gap nothing is planned."""
     day = Window("2026-11-08", "2026-11-09")
     row = {
         "time": pd.Timestamp(day.start),
@@ -82,8 +82,8 @@ def result(number: int, *values: float, status: str = "Complete") -> dict[str, o
     return {"Id": f"q{number}", "StatusCode": status, "Timestamps": stamps, "Values": list(values)}
 
 
-def test_a_page_is_read():
-    """Names, instances and statistics become ours; what has no value has no row."""
+def test_a_page_is_parsed():
+    """Names, instances and statistics become ours; a missing value has no row."""
     page = {"MetricDataResults": [result(0, 2.1, 0.0), result(1), result(0, 9.9, status="InternalError")]}
     frame = cloudwatch.parse(page, PLANNED)
     assert frame["value"].tolist() == [2.1, 0.0]
@@ -96,15 +96,15 @@ def test_a_page_is_read():
     assert frame["time"].tolist() == [pd.Timestamp(HOUR.start), pd.Timestamp("2026-11-09T00:01Z")]
 
 
-def test_the_clusters_metrics_have_no_instance():
-    """The volume is the cluster's."""
+def test_volume_metrics_have_no_instance():
+    """The volume belongs to the cluster."""
     frame = cloudwatch.parse({"MetricDataResults": [result(1, 7.0)]}, PLANNED)
     assert frame["instance"].isna().all()
     assert frame[["name", "statistic"]].to_numpy().tolist() == [["volume_reads", "sum"]]
 
 
 def endpoint(*misbehaving: str, now: datetime = NOW) -> Endpoint:
-    """One instance whose commits take 2 ms, but for the second half of the hour, which nobody saw."""
+    """Serve one instance with commits of 2 ms in the first half hour and no data in the second."""
     minutes = pd.date_range(HOUR.start, periods=30, freq="min")
     seen = pd.DataFrame({"time": minutes, "instance": "a", "name": "commit_latency", "value": 2.0})
     instances = pd.DataFrame({"time": [HOUR.start], "instance": ["a"], "role": ["writer"]})
@@ -119,16 +119,16 @@ def fetched(aws: Endpoint, names: tuple[str, ...] = ("a",), period_s: int = 60) 
     return cloudwatch.fetch(Chunk("cloudwatch", "cloudwatch", None, HOUR, arguments), Context(clients(aws)))
 
 
-def test_what_is_not_there_stays_away():
-    """Half an hour of values, and nothing of an instance that CloudWatch does not know: no zeros."""
+def test_missing_values_have_no_rows():
+    """Half an hour of values, and none for an instance that CloudWatch does not know."""
     with endpoint() as aws:
         _, a, b = fetched(aws, ("a", "b"))
     assert (a.expected, a.received, a.note) == (60, 30, "")
     assert (b.received, b.note) == (0, "CloudWatch has no data of it")
 
 
-def test_asked_too_fine_it_would_say_nothing():
-    """Of twenty days ago 60 s gets nothing, without an error; the plan asks for 300 s, and gets all."""
+def test_too_fine_a_period_returns_nothing():
+    """After 20 days a period of 60 s returns no data and no error; the planned 300 s returns all."""
     with endpoint(now=NOW + timedelta(days=20)) as aws:
         assert fetched(aws)[1].received == 0
         period = cloudwatch.finest_period(HOUR.start, aws.now)
@@ -138,15 +138,15 @@ def test_asked_too_fine_it_would_say_nothing():
     assert weights.tolist() == [5.0] * 6
 
 
-def test_a_query_that_fails_inside_an_answer_is_asked_again():
-    """The second time it succeeds."""
+def test_a_query_that_fails_inside_an_answer_is_repeated():
+    """The second attempt succeeds."""
     with endpoint("internal_errors") as aws:
         assert fetched(aws)[1].received == 30
         assert aws.count()["cloudwatch:GetMetricData"] == 2
 
 
-def test_a_query_that_always_fails_is_no_answer(monkeypatch):
-    """Where asking again is of no use, coverage has null, and the next fetch asks again."""
+def test_a_query_that_always_fails_has_null_received(monkeypatch):
+    """Null in coverage makes the next fetch request it again."""
     monkeypatch.setattr(cloudwatch, "ATTEMPTS", 1)
     with endpoint("internal_errors") as aws:
         part = fetched(aws)[1]
@@ -154,8 +154,8 @@ def test_a_query_that_always_fails_is_no_answer(monkeypatch):
     assert part.note.startswith("CloudWatch failed to return")
 
 
-def test_beyond_all_ages_nothing_is_asked():
-    """Two years ago: said for the cluster and each instance, without a call."""
+def test_data_beyond_all_ages_make_no_call():
+    """Two years ago is reported for the cluster and each instance."""
     [day] = cloudwatch.chunks(cluster("a"), NOTHING, Window("2024-11-08", "2024-11-09"), NOW)
     parts = list(fetch_chunk(day, Context({})))
     assert day.calls == 0

@@ -26,20 +26,20 @@ LOCAL = {"device": "rdstemp", "await": 0.25, "tps": 2.0, "util": 0.1}
 
 
 def document(second: int = 0, **more: object) -> str:
-    """One document of the hour's first minutes."""
+    """Return one document of the hour's first minutes."""
     stamp = f"2026-11-09T00:{second // 60:02}:{second % 60:02}Z"
     return json.dumps({"timestamp": stamp, "cpuUtilization": {"total": float(second), "wait": 1.0}, **more})
 
 
 def read(*messages: str) -> tuple[dict[str, list[float]], int, int]:
-    """Metric → its minutes; how many documents were read, and how many were not."""
+    """Return each metric's minutes, and the numbers of documents read and not read."""
     frame, count, broken = enhanced_monitoring.parse(messages, HOUR)
     ordered = frame.sort_values("time")
     return {str(name): rows["value"].tolist() for name, rows in ordered.groupby("name")}, count, broken
 
 
 def test_every_metric_is_in_the_glossary():
-    """Each is a word that tables.py explains."""
+    """Each metric has a name that tables.py explains."""
     assert set(enhanced_monitoring.METRICS) <= set(METRICS)
 
 
@@ -50,21 +50,21 @@ def test_seconds_become_means_of_a_minute():
 
 
 @pytest.mark.parametrize("disks", [[STORAGE], [STORAGE, LOCAL], [LOCAL, STORAGE]])
-def test_disks_are_told_apart_by_what_they_say(disks):
-    """The shared storage's element has no device; a local volume's has other figures. Their order says nothing."""
+def test_disks_are_distinguished_by_their_keys(disks):
+    """The shared storage has no `device`; the local volume has other figures; their order does not matter."""
     metrics, _, _ = read(document(diskIO=disks))
     assert metrics["os_storage_write_latency"] == [1.5]
     assert metrics.get("os_local_await") == ([0.25] if LOCAL in disks else None)
 
 
-def test_what_a_document_does_not_have_has_no_row():
+def test_a_missing_figure_has_no_row():
     """Missing is not zero."""
     metrics, _, _ = read(document())
     assert set(metrics) == {"os_cpu", "os_cpu_wait"}
 
 
 def test_memory_is_in_bytes_and_interfaces_add_up():
-    """The agent says KiB."""
+    """The agent reports KiB, and traffic of each interface."""
     network = [{"interface": "eth0", "rx": 1.0, "tx": 2.0}, {"interface": "eth1", "rx": 3.0, "tx": 4.0}]
     metrics, _, _ = read(document(memory={"free": 2}, network=network))
     assert metrics["os_memory_free"] == [2048.0]
@@ -72,7 +72,7 @@ def test_memory_is_in_bytes_and_interfaces_add_up():
 
 
 def test_a_broken_document_is_counted():
-    """No JSON, without a time, or with a time that is none."""
+    """Broken: not JSON, without a time, or with an invalid time."""
     metrics, count, broken = read(document(), '{"timestamp": ', "{}", "[]", '{"timestamp": "today"}')
     assert (count, broken) == (1, 4)
     assert metrics["os_cpu"] == [0.0]
@@ -83,22 +83,22 @@ def planned(instance: Instance, window: Window = DAY) -> list[Chunk]:
     return enhanced_monitoring.chunks(Topology("shop", "", (), "", (instance,)), have, window, NOW)
 
 
-def test_what_is_off_says_so():
-    """One line with the instance."""
+def test_a_service_that_is_off_is_reported():
+    """One line names the instance."""
     [only] = planned(Instance("a", "db-A"))
     with pytest.raises(NotEnabled, match="Enhanced Monitoring is off for a"):
         fetch_chunk(only, Context({}))
 
 
-def test_a_document_a_second_is_brought_in_smaller_chunks():
-    """A day of documents of a second is too much to hold at once."""
+def test_documents_of_every_second_have_smaller_chunks():
+    """A day of such documents is too much to hold at once."""
     assert len(planned(Instance("a", "db-A", monitoring_interval_s=60))) == 1
     assert len(planned(Instance("a", "db-A", monitoring_interval_s=1))) == 8
 
 
 @pytest.mark.parametrize("misbehaviour", [(), ("empty_pages",)])
 def test_the_stream_of_an_instance_is_read_by_its_resource_id(misbehaviour):
-    """Two hours of a document a minute, but the minute of the failover; pages may be empty and go on."""
+    """Two hours of one document a minute, except the minute of the failover; pages may be empty."""
     with endpoint(*misbehaviour) as aws:
         name = aws.cluster.resource_id("shop-1")
         chunk = Chunk("enhanced monitoring", "logs", "shop-1", NOON, DocumentArguments(name, 60, 120))

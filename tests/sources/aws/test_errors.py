@@ -33,8 +33,8 @@ def refused(code: str) -> ClientError:
         (ZeroDivisionError("two\nlines"), r"could not be read \(ZeroDivisionError: two\)"),
     ],
 )
-def test_a_problem_is_one_line(problem, said):
-    """The culprit and the next step, never a stack of lines."""
+def test_an_error_is_explained_in_one_line(problem, said):
+    """The line names the cause and the next step."""
     line = errors.explained(problem)
     assert re.search(said, line)
     assert "\n" not in line

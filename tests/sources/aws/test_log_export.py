@@ -1,4 +1,4 @@
-"""The slow logs of instances: whichever way they come, every execution once, and what is lost is counted."""
+"""Slow logs of instances: every execution once, from exports or files, and every lost byte counted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAME = "shop-3"
 
 
 def executions(parts: list[Part]) -> pd.DataFrame:
-    """What the parts bring, merged as the store merges them: by what tells two executions apart."""
+    """Return the executions of the parts, merged by identity as the store merges them."""
     frames = [part.frame for part in parts if part.table == "slow_queries" and part.frame is not None]
     keys = ["ended_at", "thread_id", "query_time_s", "digest", "ordinal"]
     return pd.concat(frames).drop_duplicates(keys).sort_values(keys, ignore_index=True)
@@ -48,13 +48,13 @@ def from_files(aws: Endpoint, window: Window = HOURS) -> list[Part]:
 
 
 def files_endpoint(*misbehaving: str, portion_bytes: int = 800) -> Endpoint:
-    """The day's log as hourly files, in portions of a few entries."""
+    """Serve the day's log as hourly files, in portions of a few entries."""
     return endpoint(*misbehaving, now=NOW, exports=(), portion_bytes=portion_bytes)  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("misbehaviour", [(), ("overlaps_portions",), ("truncates_lines",), ("rotates",)])
-def test_what_rds_does_to_its_files_is_undone(misbehaviour):
-    """Portions overlap, lines are cut, the file is rotated away: every execution is there once, and nothing lost."""
+def test_faults_of_rds_files_are_repaired(misbehaviour):
+    """Overlapping portions, cut lines and rotation lose no execution and duplicate none."""
     with files_endpoint(*misbehaviour) as aws:
         parts = from_files(aws)
         downloads = aws.count()["rds:DownloadDBLogFilePortion"]
@@ -64,8 +64,8 @@ def test_what_rds_does_to_its_files_is_undone(misbehaviour):
     assert downloads > 10
 
 
-def test_a_file_that_is_refused_as_binary_is_lost_and_said():
-    """What came before the binary bytes is there; the rest of that file is counted, the other files are whole."""
+def test_a_file_refused_as_binary_is_counted_as_lost():
+    """Entries before the binary bytes and all other files are stored."""
     window = Window("2026-11-09", HOURS.end)
     with files_endpoint("binary_data") as aws:
         parts = from_files(aws, window)
@@ -76,8 +76,8 @@ def test_a_file_that_is_refused_as_binary_is_lost_and_said():
     assert 0 < len(truth(window)) - len(executions(parts)) < len(truth(window)) / 10
 
 
-def test_lines_that_are_skipped_are_counted():
-    """What RDS lists of a file and does not give is lost, to the byte."""
+def test_skipped_lines_are_counted():
+    """Bytes that RDS lists and does not return count as lost."""
     with files_endpoint() as aws:
         whole = from_files(aws)[-1].expected
     with files_endpoint("skips_lines") as aws:
@@ -87,8 +87,8 @@ def test_lines_that_are_skipped_are_counted():
 
 
 @pytest.mark.parametrize("misbehaviour", [(), ("banner_events",), ("empty_pages",)])
-def test_exported_logs_come_event_by_event(misbehaviour):
-    """An event is an entry or a banner; pages may be empty and go on."""
+def test_exported_logs_are_read_event_by_event(misbehaviour):
+    """An event is an entry or a banner; a page may be empty and still lead to another."""
     with endpoint(*misbehaviour, now=NOW) as aws:
         parts = list(log_export.fetch_exported(clients(aws)["logs"], "shop", Log(NAME, HOURS)))
     assert same(parts)
@@ -97,7 +97,7 @@ def test_exported_logs_come_event_by_event(misbehaviour):
 
 
 def test_an_overlap_is_the_longest_repetition():
-    """Short repetitions are chance."""
+    """Short repetitions are coincidence."""
     tail = b"# Time: 2026-11-09T00:00:00.000001Z\nselect 1;\n"
     assert overlap(b"before\n" + tail, tail + b"after\n") == len(tail)
     assert overlap(b"before\n" + tail, b"after\n" + tail) == 0
@@ -113,8 +113,8 @@ def test_an_overlap_is_the_longest_repetition():
         ("slowquery/mysql-slowquery.log.17", False),
     ],
 )
-def test_a_rotated_file_bears_its_hour(name, current):
-    """The one without is still written to."""
+def test_the_name_of_a_rotated_file_ends_in_its_hour(name, current):
+    """The server still writes to the file without an hour."""
     assert LogFile(name, NOW, 1).is_current is current
 
 
@@ -123,8 +123,8 @@ def planned(instance: Instance, window: Window, exported: tuple[str, ...] = ()) 
     return log_export.chunks(Topology("shop", "", (), "", (instance,), exported=exported), have, window, NOW)
 
 
-def test_exported_logs_go_before_files():
-    """CloudWatch Logs keeps them for long; files are of the last 24 hours, and what was before is said."""
+def test_exported_logs_are_preferred_to_files():
+    """Files reach back 24 hours; an earlier window is reported."""
     week = Window("2026-11-02", "2026-11-09T20:00")
     assert {chunk.service for chunk in planned(Instance(NAME), week, (NAME,))} == {"logs"}
     gone, files = planned(Instance(NAME), week)
@@ -139,14 +139,14 @@ def test_exported_logs_go_before_files():
         ({"log_output": "TABLE"}, "The slow log of shop-3 is written to TABLE: set log_output = FILE"),
     ],
 )
-def test_a_log_that_is_not_written_says_how_to_get_it(parameters, said):
-    """One line with the parameter."""
+def test_a_slow_log_that_is_off_has_a_remedy(parameters, said):
+    """One line names the parameter to set."""
     [only] = planned(Instance(NAME, parameters=parameters), HOURS)
     with pytest.raises(NotEnabled, match=said):
         list(fetch_chunk(only, Context({})))
 
 
-def test_a_group_that_does_not_exist_is_none():
-    """Nothing is exported: no error."""
+def test_a_missing_log_group_is_none():
+    """Without exports there is no group, and no error."""
     with files_endpoint() as aws:
         assert log_export.streams(clients(aws)["logs"], "shop") is None

@@ -1,7 +1,7 @@
-"""The fetchers against moto, a second AWS that others wrote, for what it plays.
+"""The sources against moto, an independent simulation of AWS, as far as it goes.
 
-It plays neither Performance Insights, nor custom endpoints, nor log files; what AWS documents and moto has
-otherwise stays with the endpoint of our own.
+moto has no Performance Insights, custom endpoints or log files. Where moto differs from AWS's documentation, only our
+own endpoint is tested.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ select * from orders where id = {minute};"""
 
 @pytest.fixture(scope="module")
 def url():
-    """A moto server on 127.0.0.1, which says nothing."""
+    """Run a silent moto server on 127.0.0.1."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -46,14 +46,14 @@ def url():
 
 @pytest.fixture(scope="module")
 def clients(url):
-    """boto3's clients of it."""
+    """Return boto3 clients of the server."""
     how = {"region_name": "eu-central-1", "aws_access_key_id": "example", "aws_secret_access_key": "example"}
     return {name: boto3.client(name, endpoint_url=url, **how) for name in ("rds", "cloudwatch", "logs")}
 
 
 @pytest.fixture(scope="module")
 def cluster(clients):
-    """A cluster of two instances."""
+    """Create a cluster of two instances."""
     rds = clients["rds"]
     rds.create_db_cluster(
         DBClusterIdentifier="shop",
@@ -74,8 +74,8 @@ def cluster(clients):
     return rds.describe_db_clusters(DBClusterIdentifier="shop")["DBClusters"][0]
 
 
-def test_a_cluster_is_described_alike(clients, cluster):
-    """Members, the writer, classes and what is exported."""
+def test_a_cluster_is_described(clients, cluster):
+    """Members, the writer, classes and exports are read."""
     described = clients["rds"].describe_db_instances()["DBInstances"]
     found = topology.parse(cluster, described, [])
     assert [(one.name, one.is_writer) for one in found.instances] == [("shop-1", True), ("shop-2", False)]
@@ -85,8 +85,8 @@ def test_a_cluster_is_described_alike(clients, cluster):
     assert found.log_exports == ("slowquery",)
 
 
-def test_events_are_told(clients, cluster):
-    """moto tells when an instance was made, by its own clock."""
+def test_events_are_read(clients, cluster):
+    """moto records the creation of an instance, by its own clock."""
     found = topology.parse(cluster, clients["rds"].describe_db_instances()["DBInstances"], [])
     ever = Window("2020-01-01", "2100-01-01")
     told = topology.events(topology.request_events(clients["rds"], found, ever), ever)
@@ -94,8 +94,8 @@ def test_events_are_told(clients, cluster):
     assert set(told["category"]) >= {"creation"}
 
 
-def test_metrics_come_back(clients):
-    """What was put is what is fetched, each at its minute."""
+def test_metrics_are_fetched(clients):
+    """Each value put is fetched at its minute."""
     put = [
         {
             "MetricName": "CPUUtilization",
@@ -119,8 +119,8 @@ def test_metrics_come_back(clients):
     assert [part.received for part in parts if part.instance] == [10, 10]
 
 
-def test_the_writer_is_seen_by_what_only_a_writer_emits(clients):
-    """AuroraReplicaLagMaximum is the writer's, AuroraReplicaLag a reader's."""
+def test_the_writer_is_found_by_its_metric(clients):
+    """AuroraReplicaLagMaximum belongs to the writer, AuroraReplicaLag to a reader."""
     put = [
         {
             "MetricName": metric,
@@ -138,12 +138,15 @@ def test_the_writer_is_seen_by_what_only_a_writer_emits(clients):
 
 @pytest.fixture
 def today(monkeypatch):
-    """moto's clock on the day of the test's events: like AWS, it takes none that are two weeks old. Its times have no zone."""
+    """Set moto's clock to the day after the events: like AWS, moto rejects events older than two weeks.
+
+    moto's times have no zone.
+    """
     monkeypatch.setattr(moto.logs.models, "utcnow", lambda: datetime(2026, 11, 10))
 
 
 def put_events(logs, group: str, stream: str, messages: list[str]) -> None:
-    """One event a minute, from the window's start."""
+    """Put one event a minute, from the window's start."""
     logs.create_log_group(logGroupName=group)
     logs.create_log_stream(logGroupName=group, logStreamName=stream)
     start = int(MINUTES.start.timestamp() * 1000)
@@ -153,7 +156,7 @@ def put_events(logs, group: str, stream: str, messages: list[str]) -> None:
 
 
 def test_an_exported_slow_log_is_read(clients, today):
-    """Events of one stream are one log; a group that is not there is no error."""
+    """Events of one stream are one log; a missing group is no error."""
     messages = [ENTRY.format(minute=minute) for minute in range(5)]
     put_events(clients["logs"], log_export.group("shop"), "shop-1", messages)
     parts = list(log_export.fetch_exported(clients["logs"], "shop", Log("shop-1", MINUTES)))
@@ -166,7 +169,7 @@ def test_an_exported_slow_log_is_read(clients, today):
 
 
 def test_enhanced_monitoring_is_read(clients, today):
-    """Documents become minutes; one that is broken is counted as lost."""
+    """Documents become minutes; a broken one counts as lost."""
     documents = [
         json.dumps({"timestamp": f"2026-11-09T00:0{minute}:00Z", "cpuUtilization": {"total": 10.0 + minute}})
         for minute in range(4)

@@ -1,4 +1,4 @@
-"""Performance Insights: not listed is not zero, missing is not zero, and an answer cut short is asked to go on."""
+"""Performance Insights: not listed is not zero, missing is not zero, and an answer that ends early is continued."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOW = datetime(2026, 11, 10, 2, tzinfo=UTC)
 
 
 def line(member: dict[str, str], *values: float | None, metric: str = series.LOAD) -> Series:
-    """A series of minutes from midnight."""
+    """Return a series of minutes from midnight."""
     seconds = DAY.start.timestamp() + 60.0 * np.arange(len(values))
     return Series(metric, member, seconds, np.array(values, dtype=float))
 
@@ -39,14 +39,14 @@ def wait(name: str) -> dict[str, str]:
 
 
 def load(*lines: Series, digests: Digests | None = None) -> dict[tuple[str, str], list[float]]:
-    """(dimension, member) → active sessions by minute."""
+    """Return active sessions by minute, for each (dimension, member)."""
     frame = series.db_load([lines], digests or Digests())
     groups = frame.groupby(["dimension", "member"], observed=True)["active_sessions"]
     return {(str(key[0]), str(key[1])): values.tolist() for key, values in groups}  # type: ignore[index]
 
 
-def test_a_page_is_read():
-    """The documentation's shape: a key with dimensions, points with and without a value."""
+def test_a_page_is_parsed():
+    """The documentation's shape: a key with dimensions, and points with and without a value."""
     page = {
         "MetricList": [
             {
@@ -67,8 +67,8 @@ def test_a_point_without_a_value_has_no_row():
     assert load(line({}, 1, 1, 1), line(wait("CPU"), 0.5, None, 0.0)) == {("wait_event", "cpu"): [0.5, 0.0]}
 
 
-def test_wait_names_lose_the_prefix_that_the_manual_drops():
-    """wait/io/… and io/… are one word for one wait; CPU is written as the manual writes it."""
+def test_wait_names_follow_the_manual():
+    """wait/io/… becomes io/…, and CPU becomes cpu."""
     found = load(line({}, 2), line(wait("wait/io/aurora_redo_log_flush"), 1), line(wait("CPU"), 1))
     assert set(found) == {("wait_event", "io/aurora_redo_log_flush"), ("wait_event", "cpu")}
 
@@ -77,14 +77,14 @@ def users(count: int, each: float) -> list[Series]:
     return [line({"db.user.name": f"u{n:02}"}, each) for n in range(count)]
 
 
-def test_the_rest_makes_shares_add_up():
-    """25 of 1 listed of a total of 30: 5 are the others'. Fewer than 25 listed are all there are."""
+def test_unlisted_members_are_stored_as_other():
+    """25 listed members of load 1 and a total of 30 leave 5; fewer than 25 listed members leave none."""
     assert load(line({}, 30), *users(25, 1.0))["user", "(other)"] == [5.0]
     assert ("user", "(other)") not in load(line({}, 30), *users(24, 1.0))
 
 
-def test_rounding_makes_no_negative_rest():
-    """The sum of the listed may exceed the total by a rounding."""
+def test_rounding_makes_no_negative_load():
+    """The sum of the listed members may exceed the total by rounding."""
     assert load(line({}, 24.9999), *users(25, 1.0))["user", "(other)"] == [0.0]
 
 
@@ -93,7 +93,7 @@ def sql(pi_id: str, text: str = "") -> dict[str, str]:
 
 
 def test_statements_of_one_digest_add_up():
-    """Two of the service's statements that are one fingerprint are one member."""
+    """Two statements of the service with one fingerprint are one member."""
     digests = Digests()
     digests.add("A", "SELECT `a` FROM `t` WHERE b = ?")
     digests.add("B", "select a from t where b = ?")
@@ -101,8 +101,8 @@ def test_statements_of_one_digest_add_up():
     assert member == (("sql", fingerprint.statement("select a from t where b = 1").digest), [3.0])
 
 
-def test_a_statement_is_the_slow_logs_where_the_join_key_says_so():
-    """performance_schema spells a list (...), the slow log's fingerprint differently: the key is the same."""
+def test_a_statement_gets_the_slow_logs_digest_by_join_key():
+    """performance_schema and the slow log spell a list differently; the join key is the same."""
     logged = fingerprint.statement("SELECT * FROM t WHERE id IN (1, 2, 3)")
     key = fingerprint.join_key(logged.fingerprint)
     known = pd.DataFrame(
@@ -114,7 +114,7 @@ def test_a_statement_is_the_slow_logs_where_the_join_key_says_so():
 
 
 def test_a_statement_without_text_keeps_the_services_id():
-    """A policy may hide the text; the load is still somebody's."""
+    """A policy may hide the text; the load is stored under the service's id."""
     assert load(line({}, 1), line(sql("A"), 1)) == {("sql", "pi:A"): [1.0]}
 
 
@@ -129,7 +129,7 @@ OFFER = Offer(
 
 
 def test_counters_are_found_by_the_services_own_spelling():
-    """The list decides how a counter is written, and whether there is one."""
+    """The service's list gives each counter's spelling, and whether it exists."""
     assert pi.counter_queries(OFFER) == [
         {"Metric": "db.SQL.Innodb_rows_read.avg"},
         {"Metric": "db.Users.Threads_running.avg"},
@@ -147,8 +147,8 @@ def stat(pi_id: str, end: str, value: float) -> Series:
     return line(sql(pi_id), value, metric=f"db.sql_tokenized.stats.{end}.avg")
 
 
-def test_rates_become_the_minutes_totals():
-    """2 calls a second are 120 in the minute; a latency stays one."""
+def test_rates_become_totals_of_the_minute():
+    """2 calls per second are 120 in the minute; a latency is unchanged."""
     found = statistics(
         stat("A", "count_star_per_sec", 2.0), stat("A", "sum_timer_wait_per_call", 7.5), digests=Digests()
     )
@@ -156,8 +156,8 @@ def test_rates_become_the_minutes_totals():
     assert np.isnan(found[0][2])
 
 
-def test_the_latency_of_one_digest_is_weighed_by_calls():
-    """One call of 10 ms and three of 2 ms are four of 4 ms."""
+def test_the_latency_of_one_digest_is_weighted_by_calls():
+    """One call of 10 ms and three of 2 ms average 4 ms."""
     digests = Digests()
     digests.add("A", "select 1 from t")
     digests.add("B", "SELECT 2 FROM `t`")
@@ -169,7 +169,7 @@ def test_the_latency_of_one_digest_is_weighed_by_calls():
 
 
 def test_without_statistics_the_table_is_empty():
-    """No line is no row, with the table's columns."""
+    """No series gives no row, with the table's columns."""
     assert statistics(digests=Digests()) == []
 
 
@@ -186,8 +186,8 @@ def planned(window: Window, **more: object) -> list[Chunk]:
     return pi.chunks(topology(**more), have, window, NOW)
 
 
-def test_what_is_no_longer_kept_is_said_and_not_asked():
-    """Of ten days, seven are kept: the rest is one chunk without a call, whose coverage says so."""
+def test_deleted_data_are_reported_without_a_call():
+    """Of ten days seven are kept: the rest is one chunk without a call, whose coverage has the reason."""
     first, *days = planned(Window("2026-10-31", "2026-11-10"))
     assert (first.calls, f"{first.window.end:%d %H:%M}") == (0, "03 02:05")
     [part] = fetch_chunk(first, Context({}))
@@ -196,15 +196,15 @@ def test_what_is_no_longer_kept_is_said_and_not_asked():
     assert all(day.calls > 0 for day in days)
 
 
-def test_what_is_off_says_how_to_turn_it_on():
-    """One line with the instance and the next step."""
+def test_a_service_that_is_off_has_a_remedy():
+    """One line names the instance and the next step."""
     [only] = planned(DAY, pi_retention_days=0)
     with pytest.raises(NotEnabled, match="Performance Insights is off for a: turn it on"):
         fetch_chunk(only, Context({}))
 
 
-def test_an_instance_that_is_gone_is_asked_where_its_id_is_known():
-    """The store may know the resource id of an instance that RDS has forgotten; else it is said."""
+def test_a_deleted_instance_needs_its_resource_id():
+    """The store may know the id of an instance that RDS no longer has; otherwise the chunk is unavailable."""
     assert planned(DAY, gone=True)[0].calls > 0
     with pytest.raises(
         NotEnabled, match="a is no longer in the cluster, and the store does not know its resource id"
@@ -218,7 +218,7 @@ MINUTES = pd.date_range(DAY.start, DAY.end, freq="min", inclusive="left")
 
 
 def busy(first: range, second: range) -> pd.DataFrame:
-    """Statements of load 0.01, 0.02, …: in the order of `first` until noon, of `second` after."""
+    """Return statements of load 0.01, 0.02, …: in the order of `first` until noon, of `second` after."""
     noon = len(MINUTES) // 2
     parts = [
         pd.DataFrame(
@@ -258,7 +258,7 @@ def chunk(window: Window) -> Chunk:
 
 
 def fetched(aws: Endpoint, window: Window = DAY) -> tuple[pd.DataFrame, list[Part]]:
-    """The load by statement, named by its table t00, t01, …, minute by minute; and all parts."""
+    """Return the load by statement (named by its table t00, t01, …) and minute, and all parts."""
     context = Context(clients(aws))
     parts = pi.fetch(chunk(window), context)
     named = {digest: text.split("from ")[1][:3] for digest, text in context.digests.by_id.values()}
@@ -269,28 +269,28 @@ def fetched(aws: Endpoint, window: Window = DAY) -> tuple[pd.DataFrame, list[Par
 
 @pytest.fixture(scope="module")
 def swapped() -> tuple[pd.DataFrame, list[Part]]:
-    """A day in which the last five of 30 become the first at noon."""
+    """Fetch a day in which the last five of 30 statements become the first at noon."""
     forward = range(30)
     with endpoint(load=busy(forward, forward[::-1]), statements=texts(30)) as aws:
         return fetched(aws)
 
 
 def test_points_are_stamped_with_the_start_of_their_minute(swapped):
-    """As CloudWatch's are: the first is midnight's."""
+    """The first point is midnight's, as in CloudWatch."""
     table, _ = swapped
     assert table.index[0] == pd.Timestamp(DAY.start)
     assert len(table) == 1440
 
 
-def test_a_digest_that_a_span_does_not_list_is_asked_for_by_name(swapped):
-    """t02, third from below in the morning, is of the day's top 25 for its evening: its load is there all day."""
+def test_an_unlisted_digest_is_requested_by_name(swapped):
+    """t02 is in the day's top 25 because of its evening, so its load of the morning is stored too."""
     table, _ = swapped
     assert table["t02"].notna().all()
     assert table["t02"].iloc[0] == pytest.approx(0.03)
 
 
-def test_not_listed_is_absent_and_its_load_is_the_others(swapped):
-    """Nobody's zero: what is not listed has no row, and all rows add up to the total at every minute."""
+def test_unlisted_load_has_no_row_and_counts_as_other(swapped):
+    """No row is zero, and all rows add up to the total at every minute."""
     table, _ = swapped
     assert table.isna().any().any()
     assert not (table == 0).any().any()
@@ -298,13 +298,13 @@ def test_not_listed_is_absent_and_its_load_is_the_others(swapped):
 
 
 def test_coverage_counts_the_minutes_with_a_total(swapped):
-    """All of the day."""
+    """All minutes of the day have one."""
     _, parts = swapped
     assert (parts[0].expected, parts[0].received, parts[0].instance) == (1440, 1440, "a")
 
 
-def test_an_answer_that_is_cut_is_asked_to_go_on(monkeypatch):
-    """A whole day in one span is cut at 350 points without a word: every minute is there nevertheless."""
+def test_a_cut_answer_is_continued(monkeypatch):
+    """A whole day in one span is cut at 350 points without an error; every minute is stored."""
     monkeypatch.setattr(pi, "SPAN", timedelta(days=1))
     with endpoint("truncates_points", load=busy(range(3), range(3)), statements=texts(3)) as aws:
         table, parts = fetched(aws)
@@ -313,14 +313,14 @@ def test_an_answer_that_is_cut_is_asked_to_go_on(monkeypatch):
 
 
 def test_our_spans_are_never_cut(monkeypatch):
-    """A fifth of a day is below the limit: no answer has to be asked to go on."""
+    """A fifth of a day is below the limit, so each span needs one request."""
     with endpoint("truncates_points", load=busy(range(3), range(3)), statements=texts(3)) as aws:
         fetched(aws)
         assert aws.count()["pi:GetResourceMetrics"] == 5
 
 
-def test_a_gap_is_asked_for_once_more_and_stays_a_gap():
-    """The last half hour is not there: nothing is made up, and coverage says so."""
+def test_a_gap_is_requested_once_more_and_stays_a_gap():
+    """The last half hour has no data: no row is invented, and coverage counts 30 of 60 minutes."""
     load = busy(range(3), range(3))
     with endpoint(load=load[load["time"] < pd.Timestamp("2026-11-09T00:30Z")], statements=texts(3)) as aws:
         table, parts = fetched(aws, HOUR)
@@ -329,8 +329,8 @@ def test_a_gap_is_asked_for_once_more_and_stays_a_gap():
     assert (parts[0].expected, parts[0].received) == (60, 30)
 
 
-def test_a_text_that_is_cut_is_asked_for_in_full():
-    """Statements that agree in their first 500 bytes are told apart by the text of one execution."""
+def test_a_cut_text_is_requested_in_full():
+    """Statements with the same first 500 bytes are distinguished by the text of one execution."""
     with endpoint(load=busy(range(2), range(2)), statements=texts(2, width=60)) as aws:
         table, _ = fetched(aws, HOUR)
         assert aws.count()["pi:GetDimensionKeyDetails"] == 2
@@ -338,7 +338,7 @@ def test_a_text_that_is_cut_is_asked_for_in_full():
 
 
 def test_a_policy_that_hides_sql_hides_nothing_else():
-    """The load by user is there, and coverage says what is not."""
+    """The load by user is stored, and coverage names the hidden dimension."""
     load = pd.concat(
         [busy(range(3), range(3)), busy(range(1), range(1)).assign(dimension="user", member="app")]
     )

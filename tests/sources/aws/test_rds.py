@@ -33,8 +33,8 @@ CLUSTER = {
 }
 
 
-def test_a_description_is_read():
-    """Performance Insights that is on and does not say how long keeps the least there is, 7 days."""
+def test_a_description_is_parsed():
+    """Performance Insights without a stated retention keeps 7 days, the minimum."""
     on = described(PerformanceInsightsEnabled=True, MonitoringInterval=60)
     found = rds.parse(CLUSTER, [on, described(DBInstanceIdentifier="b")], [])
     assert found.writer == "a"
@@ -43,8 +43,8 @@ def test_a_description_is_read():
     assert found.instances[0].monitoring_interval_s == 60
 
 
-def test_a_custom_endpoint_leads_where_its_type_lets_it():
-    """ANY leads to the writer too, READER does not; exclusions count only where no member is named."""
+def test_custom_endpoints_of_an_instance():
+    """ANY includes the writer, READER does not; exclusions count only without static members."""
     endpoints = [
         {"DBClusterEndpointIdentifier": "bi", "EndpointType": "CUSTOM", "CustomEndpointType": "ANY", "ExcludedMembers": []},
         {"DBClusterEndpointIdentifier": "ro", "EndpointType": "CUSTOM", "CustomEndpointType": "READER"},
@@ -58,8 +58,8 @@ def test_a_custom_endpoint_leads_where_its_type_lets_it():
     }
 
 
-def test_postgresql_is_refused_once_and_clearly():
-    """Not yet; and a name that is no Aurora at all is said so."""
+def test_unsupported_engines_are_refused():
+    """PostgreSQL is not supported yet; MySQL without Aurora is named."""
     with pytest.raises(
         Error, match="shop: aurora-postgresql is not supported yet: aurora-analysis reads Aurora MySQL"
     ):
@@ -72,13 +72,13 @@ def test_postgresql_is_refused_once_and_clearly():
     ("name", "count"),
     [("db.r6g.large", 2), ("db.r6i.xlarge", 4), ("db.r7g.16xlarge", 64), ("db.serverless", None)],
 )
-def test_a_class_tells_its_cpus(name, count):
-    """By its size; a serverless one does not."""
+def test_vcpus_of_a_class(name, count):
+    """The size gives the number; a serverless class has none."""
     assert rds.vcpus(name) == count
 
 
 def test_events_of_the_cluster_have_no_instance():
-    """What is said of an instance is the instance's; outside the window it is nobody's."""
+    """Events of an instance keep its name; events outside the window are dropped."""
     rows = [
         {"SourceType": "db-cluster", "SourceIdentifier": "shop", "Date": at(3), "Message": "m", "EventCategories": ["failover"]},
         {"SourceType": "db-instance", "SourceIdentifier": "a", "Date": at(3), "Message": "DB instance restarted."},
@@ -89,8 +89,8 @@ def test_events_of_the_cluster_have_no_instance():
     assert frame["category"].tolist() == ["failover", "note"]
 
 
-def test_a_renamed_instance_is_one_where_the_resource_id_counts():
-    """CloudWatch knows both names, Performance Insights one id; whose id is unknown is a matter of its own."""
+def test_a_renamed_instance_has_one_resource_id():
+    """CloudWatch has both names, Performance Insights one id; an instance of unknown id is kept."""
     names = (Instance("new", "db-A"), Instance("old", "db-A", gone=True), Instance("lost", gone=True))
     cluster = Topology("shop", "", (), "", names)
     assert [each.name for each in cluster.by_resource()] == ["new", "lost"]

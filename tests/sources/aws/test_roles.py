@@ -25,45 +25,45 @@ def at(day: int, hour: int = 0, minute: int = 0) -> datetime:
 def writers(
     told: list[Change], seen: list[Change], now: str, window: Window = WINDOW
 ) -> list[tuple[int, str | None]]:
-    """The day of each change, and the writer from then on."""
+    """Return the day of each change, and the writer from then on."""
     changes = roles.writers(told, seen, Change(NOW, now), window, SINCE)
     return [(change.time.day, change.writer) for change in changes]
 
 
-def test_without_a_failover_the_writer_of_now_always_was():
-    """Nothing told since RDS remembers: whoever writes now wrote then; before that, whom CloudWatch saw."""
+def test_without_a_failover_the_present_writer_always_was():
+    """Without events the present writer wrote since events are kept; before that, CloudWatch's writer."""
     assert writers([], [Change(at(1), "a")], "a") == [(1, "a")]
 
 
 def test_a_failover_after_the_window_is_undone():
-    """b writes now since the 18th: in the window it was whom CloudWatch saw."""
+    """b is the writer since the 18th; in the window it was CloudWatch's writer a."""
     assert writers([Change(at(18), "b")], [Change(at(1), "a")], "b") == [(1, "a")]
 
 
 def test_a_failover_in_the_window_changes_the_writer():
-    """From the 10th on it is b; who was before, CloudWatch tells; between started and completed nobody is."""
+    """CloudWatch has the writer before the failover; between start and completion there is none."""
     told = [Change(at(10), None), Change(at(10, 0, 1), "b")]
     assert writers(told, [Change(at(1), "a"), Change(at(10), "b")], "b") == [(1, "a"), (10, None), (10, "b")]
 
 
-def test_beyond_the_events_cloudwatch_tells_alone():
-    """Failovers of the 2nd and the 4th were before RDS remembers; a is the writer again since."""
+def test_before_the_events_cloudwatch_decides():
+    """Failovers of the 2nd and the 4th are older than RDS's events."""
     seen = [Change(at(1), "a"), Change(at(2), "b"), Change(at(4), "a")]
     assert writers([], seen, "a") == [(1, "a"), (2, "b"), (4, "a")]
 
 
-def test_where_nothing_tells_nobody_is_the_writer():
-    """A failover is told, but who wrote before it is not: unknown, not guessed."""
+def test_an_unknown_writer_is_not_guessed():
+    """The failover is known, the writer before it is not."""
     assert writers([Change(at(10), "b")], [], "b") == [(1, None), (10, "b")]
 
 
 def test_two_failovers_need_no_cloudwatch_in_between():
-    """After a told failover the writer is known, without any sight of it."""
+    """After a failover's event the writer is known without CloudWatch."""
     assert writers([Change(at(8), "b"), Change(at(12), "a")], [], "a")[1:] == [(8, "b"), (12, "a")]
 
 
-def test_cloudwatch_sees_a_writer_by_what_only_a_writer_emits():
-    """In the hour of the failover both did: nobody is the writer in it."""
+def test_the_writer_is_found_by_its_metric():
+    """In the hour of the failover both instances published it, so that hour has no writer."""
     hours = pd.to_datetime(
         ["2026-11-02T00:00Z", "2026-11-02T01:00Z", "2026-11-02T01:00Z", "2026-11-02T02:00Z"]
     )
@@ -83,14 +83,14 @@ def test_cloudwatch_sees_a_writer_by_what_only_a_writer_emits():
         ("Promoting previous primary again: shop-1.", "shop-1"),
     ],
 )
-def test_events_tell_failovers_by_their_text(message, writer):
-    """The API has no event ids: the text is matched, with or without its period."""
+def test_failovers_are_matched_by_the_text_of_events(message, writer):
+    """The API has no event ids; the final period is optional."""
     rows = pd.DataFrame({"time": [pd.Timestamp("2026-11-10", tz="UTC")], "message": [message]})
     assert roles.failovers(rows) == [Change(at(10), writer)]
 
 
 def test_other_events_are_no_failover():
-    """A failed one changes nothing."""
+    """A failed failover changes nothing."""
     message = "Cluster failover failed, check the health of your cluster instances and try again."
     assert roles.failovers(pd.DataFrame({"time": [at(10)], "message": [message]})) == []
 
@@ -98,16 +98,16 @@ def test_other_events_are_no_failover():
 CHANGES = [Change(at(1), "a"), Change(at(10), None), Change(at(10, 0, 1), "b")]
 
 
-def test_only_the_two_in_doubt_have_no_role_in_between():
-    """c was a reader all along."""
+def test_only_the_two_writers_have_no_role_in_a_failover():
+    """c was a reader throughout."""
     found = {name: roles.role_at(name, CHANGES, at(10)) for name in "abc"}
     assert found == {"a": None, "b": None, "c": "reader"}
     assert roles.role_at("b", CHANGES, at(11)) == "writer"
     assert roles.role_at("a", CHANGES, at(11)) == "reader"
 
 
-def test_an_instance_has_no_role_before_it_was_made():
-    """c came on the 5th: its rows begin there."""
+def test_an_instance_has_no_role_before_its_creation():
+    """c was created on the 5th: its rows begin there."""
     cluster = Topology(
         "shop", "", (), "", (Instance("c", created_at=at(5)), Instance("late", created_at=at(20)))
     )
@@ -115,8 +115,8 @@ def test_an_instance_has_no_role_before_it_was_made():
     assert frame[["time", "instance", "role"]].to_numpy().tolist() == [[pd.Timestamp(at(5)), "c", "reader"]]
 
 
-def test_what_is_gone_is_found_by_what_it_left():
-    """The store knows x and its resource id, a log stream tells of y, an event of z; a is still there."""
+def test_former_instances_are_found_by_their_traces():
+    """The store knows x and its resource id, a log stream names y, an event names z; a is still present."""
     rows = {"time": [at(1), at(1)], "instance": ["a", "x"], "resource_id": ["db-A", "db-X"], "role": "reader"}
     known = pd.DataFrame(rows | {"pi_retention_days": 31.0, "monitoring_interval_s": None})
     told = [{"Message": "Completed failover to DB instance: z."}]
