@@ -26,8 +26,8 @@ import pandas as pd
 from scipy.stats import norm
 
 from aurora_analysis import Store, Window
-from aurora_analysis.analysis import experiment
-from aurora_analysis.analysis.reader_impact import controls, regressors, verdicts
+from aurora_analysis.analysis import experiment, reader_impact
+from aurora_analysis.analysis.reader_impact import controls, regressors
 from aurora_analysis.analysis.workloads import exposure, writer_jobs
 
 KEPT = Path(__file__).parents[1] / "data" / "fortnight"
@@ -79,7 +79,7 @@ def compared(store: Store, cluster: str, placebos: int = 0) -> pd.DataFrame:
     window = store.span(cluster)
     trials = store.read("trials", window, cluster=cluster)
     planned = store.metric("planned_rate", window, cluster=cluster)
-    drawn = truth(store.metrics(verdicts.OUTCOMES, window, cluster=cluster), trials, planned)
+    drawn = truth(store.metrics(reader_impact.OUTCOMES, window, cluster=cluster), trials, planned)
     return side_by_side(drawn, _estimate(store, cluster, window, placebos))
 
 
@@ -91,8 +91,8 @@ def assumed(store: Store, cluster: str) -> pd.DataFrame:
     window = store.span(cluster)
     trials = store.read("trials", window, cluster=cluster)
     planned = store.metric("planned_rate", window, cluster=cluster)
-    after = truth(store.metrics(verdicts.OUTCOMES, window, cluster=cluster), trials, planned, after=True)
-    writes = truth(store.metrics([verdicts.LOAD], window, cluster=cluster), trials, planned)
+    after = truth(store.metrics(reader_impact.OUTCOMES, window, cluster=cluster), trials, planned, after=True)
+    writes = truth(store.metrics([reader_impact.LOAD], window, cluster=cluster), trials, planned)
     return pd.concat([after.assign(what="after a run"), writes.assign(what="during a run")])
 
 
@@ -129,15 +129,17 @@ def _drawn(
     ran = trials[(trials["workload"] != workload) & trials["started_at"].notna()]
     grid = controls.grid(planned.index, planned, "UTC")
     logs = np.log(latency.where(latency > 0)).squeeze(axis=1).reindex(planned.index)
-    spans = regressors.open_share(mine.rename(columns={"time": "start"}), grid)
-    touched = (spans > 0) | (regressors.tail(spans[:, None])[:, 0] > 0)
+    spans = regressors.exposed_share(mine.rename(columns={"time": "start"}), grid)
+    touched = (spans > 0) | (regressors.carryover(spans[:, None])[:, 0] > 0)
     level = logs.mask(touched).rolling(AROUND, center=True).mean()
     others = {
-        name: np.exp(regressors.open_share(runs.rename(columns={"time": "start"}), grid))
+        name: np.exp(regressors.exposed_share(runs.rename(columns={"time": "start"}), grid))
         for name, runs in ran.groupby("workload")
     }
     covariate = pd.DataFrame({"planned": planned, "level": np.exp(level), **others}, index=planned.index)
-    following = mine.assign(time=mine["end"], end=mine["end"] + pd.Timedelta(minutes=regressors.TAIL_MINUTES))
+    following = mine.assign(
+        time=mine["end"], end=mine["end"] + pd.Timedelta(minutes=regressors.CARRYOVER_MINUTES)
+    )
     return experiment.effects(latency, following if after else mine, covariate=covariate, draws=DRAWS)
 
 
@@ -151,9 +153,10 @@ def _estimate(store: Store, cluster: str, window: Window, placebos: int) -> pd.D
     writers = replace(tables, slow_queries=slow[on_writer], db_load=load[:0])
     readers = exposure.exposure(replace(tables, slow_queries=slow[~on_writer]), shortest_s=SHORTEST_RUN_S)
     jobs = writer_jobs.jobs(writers, shortest_s=SHORTEST_RUN_S)
-    metrics = store.metrics(verdicts.INPUTS, window, cluster=cluster)
-    roles = store.writers(window, cluster=cluster)
-    return verdicts.OrdinaryDays(metrics, readers, jobs, roles=roles).estimates(placebos=placebos)
+    metrics = store.metrics(reader_impact.WRITER_METRICS, window, cluster=cluster)
+    terms = store.writers(window, cluster=cluster)
+    design = reader_impact.ordinary_days(metrics, readers, jobs, writers=terms)
+    return reader_impact.effects(design, placebos=placebos)
 
 
 def side_by_side(drawn: pd.DataFrame, estimate: pd.DataFrame) -> pd.DataFrame:

@@ -19,8 +19,8 @@ from fortnight import CULPRIT, HARMLESS, INTERVAL, KEPT, TIED, contains, side_by
 
 from aurora_analysis import Store
 from aurora_analysis.analysis import reader_impact
-from aurora_analysis.analysis.reader_impact import controls, regressors, verdicts
-from aurora_analysis.analysis.reader_impact.controls import Array
+from aurora_analysis.analysis.reader_impact import controls, regressors
+from aurora_analysis.analysis.series import Array
 from aurora_analysis.lab import compressed
 
 FIRST_SEED = 1000
@@ -51,10 +51,10 @@ def main() -> int:
 def redrawn(store: Store, cluster: str, seeds: range) -> list[pd.DataFrame]:
     """Truth, estimate and what was planted, for each schedule."""
     window = store.span(cluster)
-    minutes = store.metrics(verdicts.INPUTS, window, cluster=cluster).resample("min").mean()
+    minutes = store.metrics(reader_impact.WRITER_METRICS, window, cluster=cluster).resample("min").mean()
     planned = store.metric("planned_rate", window, cluster=cluster).reindex(minutes.index)
     happened = store.read("trials", window, cluster=cluster)
-    logs = np.log(minutes[[name for name in verdicts.OUTCOMES if name in minutes]])
+    logs = np.log(minutes[[name for name in reader_impact.OUTCOMES if name in minutes]])
     ramp = _ramp(happened[happened["workload"] == CULPRIT], minutes)
     effect = pd.Series({name: _effect(logs[name], ramp, planned) for name in logs})
     quiet = logs - np.outer(ramp, effect)
@@ -85,14 +85,14 @@ def _runs(trials: pd.DataFrame) -> pd.DataFrame:
 
 def _ramp(trials: pd.DataFrame, minutes: pd.DataFrame) -> Array:
     """How the effect of these runs goes up with their dose and bends, minute by minute; 0 where none is open."""
-    load = minutes[verdicts.LOAD]
+    load = minutes[reader_impact.LOAD]
     grid = controls.grid(pd.DatetimeIndex(minutes.index), load, "UTC")
-    open_ = regressors.open_share(_runs(trials), grid)[:, None]
-    drain = regressors.drain(minutes[verdicts.HISTORY], load)
-    dose = regressors.columns(open_, load.to_numpy(), drain, np.ones(len(open_), dtype=bool))[
+    exposed = regressors.exposed_share(_runs(trials), grid)[:, None]
+    drain = regressors.drain(minutes[reader_impact.HISTORY], load)
+    dose = regressors.columns(exposed, load.to_numpy(), drain, np.ones(len(exposed), dtype=bool))[
         :, regressors.DOSE
     ]
-    return np.log1p(dose / RAMP_MIN) * open_[:, 0]
+    return np.log1p(dose / RAMP_MIN) * exposed[:, 0]
 
 
 def _effect(logs: pd.Series, ramp: Array, planned: pd.Series) -> float:
@@ -106,13 +106,14 @@ def _effect(logs: pd.Series, ramp: Array, planned: pd.Series) -> float:
 
 def _estimate(latency: pd.DataFrame, minutes: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     runs = _runs(trials)
-    return reader_impact.estimate(
+    inputs = reader_impact.Inputs(
         latency,
-        minutes[verdicts.LOAD],
+        minutes[reader_impact.LOAD],
         runs[runs["workload"].isin([CULPRIT, HARMLESS, TIED])],
         writer_jobs=runs[~runs["workload"].isin([CULPRIT, HARMLESS, TIED])],
-        history_list_length=minutes[verdicts.HISTORY],
+        history_list_length=minutes[reader_impact.HISTORY],
     )
+    return reader_impact.effects(reader_impact.design(inputs))
 
 
 def _planted(ramp: Array, effect: pd.Series) -> pd.DataFrame:

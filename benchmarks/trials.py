@@ -27,7 +27,6 @@ import pandas as pd
 import scipy
 
 from aurora_analysis.analysis import experiment
-from aurora_analysis.analysis.reader_impact import verdicts
 from aurora_analysis.errors import Error
 from aurora_analysis.lab import server, trial
 from aurora_analysis.lab.server import Server
@@ -114,7 +113,7 @@ def judged(folder: Path) -> pd.DataFrame:
     trials = experiment.randomised(store.read("trials", cluster=CLUSTER))
     counted, texts = (store.read(name, cluster=CLUSTER) for name in ("statement_metrics", "statements"))
     statements = experiment.statement_latency(counted, texts, most=LOAD_STATEMENTS)
-    latency = store.metrics(verdicts.TRIED, window, cluster=CLUSTER).join(statements, how="outer")
+    latency = store.metrics(experiment.TRIAL_METRICS, window, cluster=CLUSTER).join(statements, how="outer")
     effects = experiment.effects(latency, trials)
     history = store.metric("history_list_length", window, cluster=CLUSTER)
     growth = experiment.history_growth(history, trials).assign(metric="history_growth")

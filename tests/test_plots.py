@@ -79,7 +79,7 @@ ALIGNED = pd.DataFrame(
         "effect_pct": [0.0, 5.0, 8.0, 3.0],
         "low_pct": [-1.0, 4.0, 7.0, 2.0],
         "high_pct": [1.0, 6.0, 9.0, 4.0],
-        "open_share": [0.0, 1.0, 1.0, 0.0],
+        "exposed_share": [0.0, 1.0, 1.0, 0.0],
         "runs": 7,
     }
 )

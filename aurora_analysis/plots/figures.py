@@ -262,7 +262,9 @@ def event_aligned(aligned: pd.DataFrame, *, most: int = 4) -> list[Axes]:
 
 def _around_edge(ax: Axes, mine: pd.DataFrame) -> None:
     place = blended_transform_factory(ax.transData, ax.transAxes)
-    ax.fill_between(mine["minute"], 0, mine["open_share"], step="mid", color=SHADE, transform=place, zorder=0)
+    ax.fill_between(
+        mine["minute"], 0, mine["exposed_share"], step="mid", color=SHADE, transform=place, zorder=0
+    )
     ax.fill_between(
         mine["minute"], mine["low_pct"], mine["high_pct"], color=COLOURS[0], alpha=0.3, linewidth=0
     )

@@ -135,7 +135,7 @@ def _speed() -> int:
     noise = np.exp(0.05 * rng.normal(size=(len(data.latency), 3)))
     latency = pd.DataFrame(data.latency.to_numpy() * noise, index=data.latency.index, columns=names)
     start = time.perf_counter()
-    table = reader_impact.estimate(latency, data.load, data.exposures, writer_jobs=data.writer_jobs)
+    table = reader_impact.effects(study.design(data, latency))
     assert len(table) == 3 * 500
     print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
     return 0

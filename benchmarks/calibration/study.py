@@ -42,16 +42,22 @@ def smoke_verdicts(case: Case) -> list[Row]:
 def _verdicts(case: Case, effects: list[str]) -> list[Row]:
     scenario, seed = case
     data = simulator.fortnight(scenario, seed)
-    table = reader_impact.estimate(
-        data.latency[effects],
+    table = reader_impact.effects(design(data, data.latency[effects]))
+    rows = table[table["workload"] == "extract"][KEPT].to_dict("records")
+    return [{"scenario": scenario, "seed": seed} | row for row in rows]
+
+
+def design(data: simulator.Data, latency: pd.DataFrame) -> reader_impact.Design:
+    """Design of some of a simulated fortnight's latencies."""
+    inputs = reader_impact.Inputs(
+        latency,
         data.load,
         data.exposures,
         writer_jobs=data.writer_jobs,
         history_list_length=data.history_list_length,
         timezone=data.timezone,
     )
-    rows = table[table["workload"] == "extract"][KEPT].to_dict("records")
-    return [{"scenario": scenario, "seed": seed} | row for row in rows]
+    return reader_impact.design(inputs)
 
 
 def naive_p(case: Case) -> list[Row]:
@@ -68,13 +74,7 @@ def quantile_shifts(case: Case) -> list[Row]:
     """The estimated shift of quantiles, without an effect and with a direct one, that shifts all alike."""
     scenario, seed = case
     data = simulator.fortnight(scenario, seed)
-    table = reader_impact.quantile_effects(
-        data.latency[["null", "direct 10"]],
-        data.load,
-        data.exposures,
-        writer_jobs=data.writer_jobs,
-        history_list_length=data.history_list_length,
-    )
+    table = reader_impact.quantile_effects(design(data, data.latency[["null", "direct 10"]]))
     rows = table[table["workload"] == "extract"].drop(columns="workload").to_dict("records")
     return [{"scenario": scenario, "seed": seed} | row for row in rows]
 
@@ -83,7 +83,7 @@ def discoveries(case: Case) -> list[Row]:
     """What the estimator says of 200 digests on one writer, ten of which slow it."""
     scenario, seed = case
     data, culprits = simulator.many_digests(seed)
-    table = reader_impact.estimate(data.latency, data.load, data.exposures, writer_jobs=data.writer_jobs)
+    table = reader_impact.effects(design(data, data.latency))
     found = table["p_adjusted"] <= 0.05
     true = table["workload"].isin(culprits)
     refused = table.loc[true, "level"].isin(["cannot tell", "unknown"])

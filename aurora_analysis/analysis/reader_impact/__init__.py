@@ -1,21 +1,62 @@
+"""Did a reader workload slow the writer, by how much, and how certain is the answer?
+
+Build a `Design` once, from a window's metrics and exposure (`ordinary_days`) or from any frames (`Inputs` and
+`design`). `effects`, `sensitivity`, `quantile_effects` and `event_aligned` follow from it; `verdicts` weighs them
+with a randomised trial and the mechanism.
+"""
+
+from aurora_analysis.analysis.effect_level import OUTCOMES
+from aurora_analysis.analysis.reader_impact.design import (
+    HISTORY,
+    LOAD,
+    WRITER_METRICS,
+    Design,
+    Inputs,
+    design,
+    ordinary_days,
+)
 from aurora_analysis.analysis.reader_impact.estimate import (
     ALIGNED_COLUMNS,
     COLUMNS,
-    PLACEBO_MOST,
+    QUANTILE_COLUMNS,
     SENSITIVITY_COLUMNS,
-    estimate,
+    effects,
     event_aligned,
     quantile_effects,
     sensitivity,
+)
+from aurora_analysis.analysis.reader_impact.verdicts import (
+    GROWTH_COLUMNS,
+    Evidence,
+    growth,
+    main_metric,
+    placebo_remarks,
+    refusal_remarks,
+    verdicts,
 )
 
 __all__ = [
     "ALIGNED_COLUMNS",
     "COLUMNS",
-    "PLACEBO_MOST",
+    "GROWTH_COLUMNS",
+    "HISTORY",
+    "LOAD",
+    "OUTCOMES",
+    "QUANTILE_COLUMNS",
     "SENSITIVITY_COLUMNS",
-    "estimate",
+    "WRITER_METRICS",
+    "Design",
+    "Evidence",
+    "Inputs",
+    "design",
+    "effects",
     "event_aligned",
+    "growth",
+    "main_metric",
+    "ordinary_days",
+    "placebo_remarks",
     "quantile_effects",
+    "refusal_remarks",
     "sensitivity",
+    "verdicts",
 ]

@@ -1,8 +1,9 @@
-"""What moves the writer's latency anyway: the clock, the load, its own jobs, slow drift.
+"""Controls of the regression: time of day, load, the writer's own jobs, slow drift.
 
-An effect of a reader's workload is what is left beside these. They stand in named groups of columns, so that a
-refusal can say with what an exposure is confounded. What the workload itself may change (history list, replica
-lag, CPU, the writer's active sessions) is never among them: it would take the effect away.
+An effect of a reader workload is what remains after these are removed (residualisation: Frisch & Waugh 1933,
+Lovell 1963). They stand in named groups of columns, so that a refusal can name the confounder. Variables that the
+workload itself may change (history list length, replica lag, CPU, the writer's active sessions) are never
+controls: conditioning on a mediator would remove part of the effect.
 """
 
 from __future__ import annotations
@@ -12,43 +13,50 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import linalg
 
+from aurora_analysis.analysis.series import Array, Integers, Mask
 from aurora_analysis.errors import Error
 
-Array = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
-Integers = npt.NDArray[np.int64]
-
 DAY = 1440
-"""Minutes."""
+"""Minutes per day."""
 
 HAT_WIDTH = 20
-"""The time of day is a curve through a point every 20 minutes."""
+"""Knot spacing of the time-of-day curve [min]."""
 
 HOUR_HARMONICS = 8
-"""Of the minute of the hour: what cron starts at :00 and :30 is sharp."""
+"""Harmonics of the minute of the hour: jobs that cron starts at :00 and :30 have sharp edges."""
 
 WEEKEND_HARMONICS = 4
+"""Harmonics of the day in the weekend's own curve."""
 
 RIDGE = 1e-12
-"""Seasons and drift overlap a little: this is far below what a float of the data resolves."""
+"""Ridge that keeps the factorisation stable: seasons and drift overlap a little. Far below float resolution."""
 
 DAY_RIDGE = 1e-8
-"""A day that is left out leaves its own level, and a wave that is of this day alone, with nothing to be fitted to."""
+"""Ridge of leave-one-day-out fits: the left-out day's own level, and a wave of that day alone, have no data left."""
 
 LOAD_HINGES = (0.50, 0.75, 0.90, 0.97)
-"""Quantiles of log load at which the slope of latency over load may change: queues bend it."""
+"""Quantiles of log load at which the slope of latency over load may change, because queues bend it."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The minutes of a window without a gap, and what the clock on the wall says of them.
+    """The minutes of a window without a gap, with their local clock and day.
 
-    `times` are UTC; `clock` is the minute of the local day; `day` counts days that are cut at the local minute
-    `cut`, so that a night's run stays in one.
+    Attributes
+    ----------
+    times : pandas.DatetimeIndex
+        UTC minutes.
+    clock : numpy.ndarray
+        Minute of the local day [0 to 1439].
+    weekend : numpy.ndarray
+        Whether the local day is a Saturday or Sunday.
+    day : numpy.ndarray
+        Number of the day, counted from 0. Days begin at the local minute `cut`, so that a night's run stays in one.
+    cut : int
+        Local minute of the day at which days begin.
     """
 
     times: pd.DatetimeIndex
@@ -58,11 +66,11 @@ class Grid:
     cut: int
 
     def minutes(self, moments: pd.Series) -> Array:
-        """Moments as minutes since the grid's start."""
+        """Minutes from the grid's start to each moment."""
         return np.asarray((moments - self.times[0]) / pd.Timedelta("1min"), dtype=float)
 
     def blocks(self) -> Integers:
-        """The day of each minute; a first or last piece of less than half a day belongs to its neighbour."""
+        """Jackknife block of each minute: its day; a first or last day below half a day joins its neighbour."""
         sizes = np.bincount(self.day)
         first = int(sizes[0] < DAY / 2)
         last = len(sizes) - 1 - int(sizes[-1] < DAY / 2)
@@ -70,11 +78,31 @@ class Grid:
 
 
 def grid(times: pd.DatetimeIndex, load: pd.Series, timezone: str) -> Grid:
-    """The minutes of `times`; its days are cut at the local hour in which the writer's load is least."""
+    """Grid of the minutes `times`, with days that begin in the local hour of least load.
+
+    Parameters
+    ----------
+    times : pandas.DatetimeIndex
+        UTC minutes without a gap.
+    load : pandas.Series
+        The writer's write throughput on these minutes [1/s].
+    timezone : str
+        Time zone of days and weekends, such as ``Europe/Berlin``.
+
+    Returns
+    -------
+    Grid
+        The minutes with their local clock, weekend and day.
+
+    Raises
+    ------
+    Error
+        If the time zone does not exist.
+    """
     try:
         local = times.tz_convert(ZoneInfo(timezone))
     except (ZoneInfoNotFoundError, ValueError):
-        raise Error(f"There is no time zone {timezone!r}: use a name as in Europe/Berlin or UTC.") from None
+        raise Error(f"There is no time zone {timezone!r}: use a name such as Europe/Berlin or UTC.") from None
     hourly = load.groupby(local.hour).mean().reindex(range(24)).to_numpy(dtype=float)
     cut = 60 * int(np.nanargmin(hourly))
     dates = (local.tz_localize(None) - pd.Timedelta(minutes=cut)).normalize()
@@ -87,67 +115,98 @@ def grid(times: pd.DatetimeIndex, load: pd.Series, timezone: str) -> Grid:
     )
 
 
-def groups(
-    grid: Grid, load: Array, jobs: Mapping[str, Array], spans: Array, drift_hours: float
+def control_groups(
+    grid: Grid, load: Array, jobs: Mapping[str, Array], writer_terms: Array, drift_hours: float
 ) -> dict[str, Array]:
-    """The columns that stand beside an effect, by the name that a refusal would say.
+    """Control columns by the group name that a refusal prints.
 
-    `load` is the writer's write throughput (NaN = missing), `jobs` the share of each minute in which each of
-    its own jobs was open, `spans` one column for each writer after the first, `drift_hours` the shortest
-    period of slow drift that is taken out.
+    Parameters
+    ----------
+    grid : Grid
+        The minutes.
+    load : numpy.ndarray, shape (minutes,)
+        The writer's write throughput [1/s]; NaN where missing.
+    jobs : mapping of str to numpy.ndarray, shape (minutes,)
+        Share of each minute in which each of the writer's own jobs was running [0 to 1].
+    writer_terms : numpy.ndarray, shape (minutes, writers - 1)
+        One step column for each writer after the first.
+    drift_hours : float
+        Shortest period of slow drift that is removed [h].
+
+    Returns
+    -------
+    dict of str to numpy.ndarray, shape (minutes, columns)
+        The columns of each group.
     """
     found = {"the time of day": _time_of_day(grid.clock)}
-    if apart(grid).any():
+    if weekend_curve_minutes(grid).any():
         found["the weekend"] = _weekend(grid)
     found["the minute of the hour"] = _harmonics(60, HOUR_HARMONICS)[grid.clock % 60]
     found["the writer's load"] = _load(load)
-    found |= {f"writer job {name}": np.column_stack([open_, _lag(open_)]) for name, open_ in jobs.items()}
-    if spans.shape[1]:
-        found["a failover"] = spans
+    found |= {f"writer job {name}": np.column_stack([share, _lagged(share)]) for name, share in jobs.items()}
+    if writer_terms.shape[1]:
+        found["a failover"] = writer_terms
     found["the level of the day"] = np.eye(grid.day[-1] + 1)[grid.day][:, 1:]
     found["slow drift"] = _drift(len(grid.times), 60 * drift_hours)
     return found
 
 
-def apart(grid: Grid) -> Mask:
-    """The minutes that have a shape of their own, the weekend's; in one week alone there is none to learn."""
+def weekend_curve_minutes(grid: Grid) -> Mask:
+    """Mask of the weekend minutes that get their own daily curve; none in a window of one week.
+
+    One weekend alone cannot separate its curve from that weekend's noise.
+    """
     return grid.weekend & bool(grid.day[-1] > 7)
 
 
-def clock_alone(grid: Grid) -> Array:
-    """The time of day, for weekdays and weekends apart: why two workloads may run together by habit only."""
+def clock_controls(grid: Grid) -> Array:
+    """Time-of-day columns, separate for weekdays and weekends: two workloads may coincide by habit only."""
     hats = _time_of_day(grid.clock)
     return np.column_stack([hats, hats * grid.weekend[:, None]])
 
 
 @dataclass(frozen=True)
-class Left:
-    """Columns with the nuisance removed (`rest`), and what it takes from these when it is fitted without a day.
+class Residuals:
+    """Columns with the controls removed, and the adjustment for refitting the controls without a day.
 
-    `taken` is day by day, in coordinates of length one: its inner products are those of the columns that it means.
+    Attributes
+    ----------
+    values : numpy.ndarray, shape (minutes, columns)
+        What the controls do not explain.
+    day_adjustment : numpy.ndarray, shape (days, controls, columns)
+        For each left-out day, coordinates whose inner products are those by which refitting the controls without
+        that day changes the products of the columns.
     """
 
-    rest: Array
-    taken: Array
+    values: Array
+    day_adjustment: Array
 
-    def of(self, chosen: slice | Integers) -> Left:
-        """Some of the columns."""
-        return Left(self.rest.T[chosen].T, self.taken[:, :, chosen])
+    def select(self, chosen: slice | Integers) -> Residuals:
+        """Residuals of some of the columns."""
+        return Residuals(self.values.T[chosen].T, self.day_adjustment[:, :, chosen])
 
 
-def side_by_side(parts: Sequence[Left]) -> Left:
-    """The columns of several in a row."""
-    # Each column in one piece: gathering some of many is then a copy, not a walk through all of them.
-    rest = np.concatenate([part.rest.T for part in parts]).T
-    return Left(rest, np.concatenate([part.taken for part in parts], axis=2))
+def side_by_side(parts: Sequence[Residuals]) -> Residuals:
+    """Concatenate the columns of several residuals."""
+    # Transposed, so that each column lies in one piece: selecting many columns is then one copy each.
+    values = np.concatenate([part.values.T for part in parts]).T
+    return Residuals(values, np.concatenate([part.day_adjustment for part in parts], axis=2))
 
 
 @dataclass(frozen=True)
-class Removal:
-    """Removes from any columns what `columns` can explain, by least squares.
+class Projection:
+    """Least-squares projection on control columns, with and without each day.
 
-    `grams` are the inner products of `columns` by day, which begin at `edges`; `factors` the Cholesky factors of
-    all of them (the first) and of all but those of each day.
+    Attributes
+    ----------
+    columns : numpy.ndarray, shape (minutes, controls)
+        The controls, scaled to unit length.
+    edges : numpy.ndarray
+        First row of each day.
+    grams : numpy.ndarray, shape (days, controls, controls)
+        Inner products of the columns by day.
+    factors : numpy.ndarray, shape (1 + days, controls, controls)
+        Cholesky factors of the inner products of all days (first) and of all days but one.
     """
 
     columns: Array
@@ -155,69 +214,65 @@ class Removal:
     grams: Array
     factors: Array
 
-    def residual(self, values: Array) -> Array:
-        """What is left of values."""
-        return self.left(values).rest
-
-    def left(self, values: Array) -> Left:
-        """What is left of values."""
+    def residuals(self, values: Array) -> Residuals:
+        """Remove from each column of `values` what the controls explain."""
         moments = np.stack([day.T @ part for day, part in zip(self._days(self.columns), self._days(values))])
         coefficients = linalg.cho_solve((self.factors[0], True), moments.sum(axis=0))
-        rest = self.columns @ coefficients
-        np.subtract(values, rest, out=rest)
-        anew = zip(self.factors[1:], moments - self.grams @ coefficients)
-        return Left(
-            rest, np.stack([linalg.solve_triangular(factor, part, lower=True) for factor, part in anew])
-        )
+        remaining = self.columns @ coefficients
+        np.subtract(values, remaining, out=remaining)
+        day_deleted = zip(self.factors[1:], moments - self.grams @ coefficients)
+        adjustment = [linalg.solve_triangular(factor, part, lower=True) for factor, part in day_deleted]
+        return Residuals(remaining, np.stack(adjustment))
 
-    def room(self, count: int) -> Left:
-        """Room for what is left of so many columns."""
+    def allocate(self, count: int) -> Residuals:
+        """Uninitialised residuals of `count` columns, to be filled in chunks."""
         days, size, _ = self.grams.shape
-        return Left(np.empty((len(self.columns), count), order="F"), np.empty((days, size, count)))
+        return Residuals(np.empty((len(self.columns), count), order="F"), np.empty((days, size, count)))
 
     def _days(self, values: Array) -> list[Array]:
         return np.split(values, self.edges[1:])
 
 
-def removal(columns: Array, edges: Integers) -> Removal:
-    """How to remove columns over days that begin at `edges`."""
+def projection(columns: Array, edges: Integers) -> Projection:
+    """Factorise control columns over days that begin at the rows `edges`."""
     lengths = np.sqrt(np.einsum("ij,ij->j", columns, columns))
     scaled = columns / np.where(lengths > 0, lengths, 1)
     grams = np.stack([day.T @ day for day in np.split(scaled, edges[1:])])
     gram = grams.sum(axis=0)
     without = gram - grams + DAY_RIDGE * np.eye(len(gram))
-    kept = np.concatenate([(gram + RIDGE * np.eye(len(gram)))[None], without])
-    return Removal(scaled, edges, grams, np.asarray(np.linalg.cholesky(kept)))
+    regular = np.concatenate([(gram + RIDGE * np.eye(len(gram)))[None], without])
+    return Projection(scaled, edges, grams, np.asarray(np.linalg.cholesky(regular)))
 
 
 def residual_maker(columns: Array) -> Callable[[Array], Array]:
-    """The function that removes from any columns what `columns` can explain, by least squares."""
-    return removal(columns, np.zeros(1, dtype=np.int64)).residual
+    """Function that removes from any columns what `columns` explain, by least squares."""
+    onto = projection(columns, np.zeros(1, dtype=np.int64))
+    return lambda values: onto.residuals(values).values
 
 
 def _time_of_day(clock: Integers) -> Array:
-    """Hat functions that meet in a point every `HAT_WIDTH` minutes, round the clock; they add up to one."""
+    """Cyclic hat functions with a knot every `HAT_WIDTH` minutes; they add up to one."""
     hats = np.zeros((len(clock), DAY // HAT_WIDTH))
-    left, share = np.divmod(clock / HAT_WIDTH, 1)
-    rows, left = np.arange(len(clock)), left.astype(int)
-    hats[rows, left] = 1 - share
-    hats[rows, (left + 1) % hats.shape[1]] += share
+    whole, share = np.divmod(clock / HAT_WIDTH, 1)
+    rows, knot = np.arange(len(clock)), whole.astype(int)
+    hats[rows, knot] = 1 - share
+    hats[rows, (knot + 1) % hats.shape[1]] += share
     return hats
 
 
 def _weekend(grid: Grid) -> Array:
-    shape = np.column_stack([np.ones(DAY), _harmonics(DAY, WEEKEND_HARMONICS)])
-    return shape[grid.clock] * grid.weekend[:, None]
+    curve = np.column_stack([np.ones(DAY), _harmonics(DAY, WEEKEND_HARMONICS)])
+    return np.asarray(curve[grid.clock] * grid.weekend[:, None])
 
 
 def _harmonics(period: int, count: int) -> Array:
-    """The first waves of a period, at each of its minutes."""
+    """The first `count` harmonics of a period, at each of its minutes."""
     angles = 2 * np.pi * np.outer(np.arange(period) / period, np.arange(1, count + 1))
     return np.column_stack([np.cos(angles), np.sin(angles)])
 
 
 def _load(load: Array) -> Array:
-    """log load, the minute before, the mean of ten minutes, and hinges for the bend of a queue."""
+    """Log load, its lag of one minute, its mean over ten minutes, and hinges for the bend of a queue."""
     known = np.log(np.maximum(load, 0.01 * np.nanmean(load)))
     level = pd.Series(known - np.nanmean(known))
     hinges = [np.maximum(level - bend, 0) for bend in np.nanquantile(level, LOAD_HINGES)]
@@ -226,12 +281,12 @@ def _load(load: Array) -> Array:
     return np.column_stack([level, before, recent, *hinges])
 
 
-def _lag(values: Array) -> Array:
+def _lagged(values: Array) -> Array:
     return np.concatenate([values[:1], values[:-1]])
 
 
 def _drift(count: int, period: float) -> Array:
-    """Cosines of every period down to `period` minutes (a low-pass: DCT-II)."""
+    """Cosines of every period down to `period` minutes (a low-pass filter: DCT-II)."""
     first = np.cos(np.pi * (np.arange(count) + 0.5) / count)
-    waves = np.polynomial.chebyshev.chebvander(first, int(2 * count / period))  # T_k(cos x) is cos kx
+    waves = np.polynomial.chebyshev.chebvander(first, int(2 * count / period))  # T_k(cos x) = cos kx
     return np.asarray(waves[:, 1:])

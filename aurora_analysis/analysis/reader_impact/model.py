@@ -1,10 +1,10 @@
-"""The error of an effect, from how far it moves when one day after another is left out.
+"""Fit an effect and its day-block jackknife error.
 
-Minutes hang together and runs are few: a day is what may be taken as drawn anew. A day's part in the error is
-halfway between what its residuals say (CR0: too little, for the fit follows them) and how far the effect moves when
-all is fitted again without the day, the nuisance too (CR3: too much). That corrects at least as much as CR2, their
-geometric mean, which is right where minutes are independent (Bell & McCaffrey 2002; Pustejovsky & Tipton 2018). How
-evenly the days share the estimate gives it its degrees of freedom.
+Minutes are correlated and runs are few, so a day is the unit that may be treated as independent. Each day's share
+of the variance lies halfway between what its residuals give (CR0: too small, because the fit follows them) and how
+far the effect moves when everything, the controls included, is refitted without the day (CR3: too large). The
+result corrects at least as much as CR2, their geometric mean, which is right if minutes are independent (Bell &
+McCaffrey 2002; Pustejovsky & Tipton 2018). How evenly the days share the estimate determines its degrees of freedom.
 """
 
 from __future__ import annotations
@@ -15,82 +15,194 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from aurora_analysis.analysis.reader_impact.controls import Array, Integers, Left, side_by_side
+from aurora_analysis.analysis.reader_impact import regressors
+from aurora_analysis.analysis.reader_impact.controls import Residuals, side_by_side
+from aurora_analysis.analysis.series import Array, Integers, Mask
 
 RIDGE = 1e-9
-"""Of a column's own square: far below what the data resolve, and enough where two columns are the same one."""
+"""Ridge as a share of a column's own square: far below what the data resolve, enough if two columns are equal."""
+
+ERROR_LEAST = 1e-9
+"""Smallest standard error of a log effect: a latency that never changes has none, but p needs one above zero."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """An effect on the log of each metric, its standard error and its degrees of freedom."""
+    """An effect on the log of each metric, with its standard error and degrees of freedom.
+
+    Attributes
+    ----------
+    effect : numpy.ndarray, shape (metrics,)
+        Effect on log latency.
+    error : numpy.ndarray, shape (metrics,)
+        Standard error of the effect.
+    df : float
+        Degrees of freedom of the error.
+    """
 
     effect: Array
     error: Array
     df: float
 
     def p(self) -> Array:
-        """The probability of such an effect, up or down, where there is none."""
+        """Two-sided p-value of the effect of each metric, from the t distribution."""
         return np.asarray(2 * stats.t.sf(np.abs(self.effect) / self.error, self.df))
+
+    def percent(self, metric: int, alpha: float) -> tuple[float, float, float, float]:
+        """Effect, lower and upper limit of the (1 - alpha) interval [%], and p of one metric."""
+        reach = stats.t.ppf(1 - alpha / 2, self.df) * self.error[metric]
+        effect = self.effect[metric]
+        low, high = (float(100 * np.expm1(value)) for value in (effect - reach, effect + reach))
+        return float(100 * np.expm1(effect)), low, high, float(self.p()[metric])
 
 
 def no_fit(metrics: int) -> Fit:
-    """Where the nuisance explains the exposure there is nothing to fit."""
+    """Fit without numbers, for an exposure that the controls explain entirely."""
     nothing = np.full(metrics, np.nan)
     return Fit(nothing, nothing, np.nan)
 
 
 @dataclass(frozen=True)
-class Days:
-    """Inner products of columns, day by day: with each other (`grams`) and with each metric (`moments`).
+class DayProducts:
+    """Inner products of residualised columns, day by day; a fit needs nothing else.
 
-    They are all that a fit needs; columns and metrics have the nuisance removed. `anew` is what fitting the
-    nuisance again, without the day, takes from the products of all other days.
+    Attributes
+    ----------
+    grams : numpy.ndarray, shape (days, columns, columns)
+        Products of the columns with each other.
+    moments : numpy.ndarray, shape (days, columns, metrics)
+        Products of the columns with each metric.
+    day_deleted : tuple of numpy.ndarray
+        What refitting the controls without the day removes from the grams and the moments of all other days.
     """
 
     grams: Array
     moments: Array
-    anew: tuple[Array, Array]
+    day_deleted: tuple[Array, Array]
 
-    def of(self, columns: Integers) -> Days:
-        """Those of some of the columns."""
+    def select(self, columns: Integers) -> DayProducts:
+        """Products of some of the columns."""
         pairs = columns[:, None], columns
-        anew = self.anew[0][:, *pairs], self.anew[1][:, columns]
-        return Days(self.grams[:, *pairs], self.moments[:, columns], anew)
+        day_deleted = self.day_deleted[0][:, *pairs], self.day_deleted[1][:, columns]
+        return DayProducts(self.grams[:, *pairs], self.moments[:, columns], day_deleted)
 
     def coefficients(self, kept: Integers) -> Array:
-        """The coefficient of each kept column, by metric: what least squares over all days gives."""
+        """Least-squares coefficient of each kept column, by metric."""
         gram, moment = self.grams[:, kept[:, None], kept].sum(axis=0), self.moments[:, kept].sum(axis=0)
         return np.asarray(np.linalg.solve(gram + _ridge(gram), moment))
 
     def fit(self, kept: Integers, weights: Array) -> Fit:
-        """The weighted sum of the coefficients of the kept columns."""
+        """Fit the weighted sum of the coefficients of the kept columns.
+
+        Parameters
+        ----------
+        kept : numpy.ndarray
+            Indices of the columns in the regression.
+        weights : numpy.ndarray, shape (kept,)
+            Weight of each kept column in the effect.
+
+        Returns
+        -------
+        Fit
+            The effect on each metric, with its error by day blocks.
+
+        Notes
+        -----
+        The error is a cluster-robust sandwich with a correction for leverage, not the delete-one-block jackknife
+        variance of `statistics.jackknife_se`, and deliberately so. That one has the factor (g - 1) / g and deviations
+        from the replicates' mean, which suits the mean of exchangeable blocks. Here days differ in leverage: a day
+        with most of the exposure moves a refitted effect too far (CR3 rejects too rarely), while its residuals are
+        too small because the fit follows them (CR0 rejects too often). Averaging each day's two scores keeps the
+        error rate at its nominal level in `dev.py calibrate`, which gates this very estimator. The degrees of freedom
+        are Satterthwaite's, from the days' shares of the squared weights, because days do not count alike.
+        """
         pairs = kept[:, None], kept
         grams, moments = self.grams[:, *pairs], self.moments[:, kept]
         gram, moment = grams.sum(axis=0), moments.sum(axis=0)
         ridge = _ridge(gram)
         solved = np.linalg.solve(gram + ridge, np.column_stack([moment, weights]))
         coefficients, direction = solved[:, :-1], solved[:, -1]
-        # A column that only one day has is nothing without that day: the ridge lets it be.
+        # A column with data on one day only vanishes without that day; the ridge keeps the system solvable.
         without = np.linalg.solve(
-            gram - grams - self.anew[0][:, *pairs] + ridge, moment - moments - self.anew[1][:, kept]
+            gram - grams - self.day_deleted[0][:, *pairs] + ridge,
+            moment - moments - self.day_deleted[1][:, kept],
         )
-        own, moved = direction @ (moments - grams @ coefficients), weights @ (coefficients - without)
-        error = np.sqrt((((own + moved) / 2) ** 2).sum(axis=0))
+        score, moved = direction @ (moments - grams @ coefficients), weights @ (coefficients - without)
+        error = np.sqrt((((score + moved) / 2) ** 2).sum(axis=0))
         share = grams @ direction @ direction
         share = share / share.sum()
-        # A latency that never changes has no error: far below what could ever matter, but not zero.
-        return Fit(weights @ coefficients, np.maximum(error, 1e-9), max(2.0, 1 / (share**2).sum() - 1))
+        df = max(2.0, 1 / (share**2).sum() - 1)
+        return Fit(weights @ coefficients, np.maximum(error, ERROR_LEAST), df)
 
 
-def days(columns: Sequence[Left], y: Left, edges: Integers) -> Days:
-    """The inner products of columns, side by side, over the days that begin at `edges`."""
+def day_products(columns: Sequence[Residuals], y: Residuals, edges: Integers) -> DayProducts:
+    """Inner products of columns, side by side, over the days that begin at the rows `edges`."""
     both = side_by_side([*columns, y])
-    count = both.rest.shape[1] - y.rest.shape[1]
-    products = np.stack([day[:count] @ day.T for day in np.split(both.rest.T, edges[1:], axis=1)])
-    anew = both.taken[:, :, :count].swapaxes(1, 2) @ both.taken
-    return Days(products[:, :, :count], products[:, :, count:], (anew[:, :, :count], anew[:, :, count:]))
+    count = both.values.shape[1] - y.values.shape[1]
+    products = np.stack([day[:count] @ day.T for day in np.split(both.values.T, edges[1:], axis=1)])
+    adjustment = both.day_adjustment
+    deleted = adjustment[:, :, :count].swapaxes(1, 2) @ adjustment
+    return DayProducts(
+        products[:, :, :count], products[:, :, count:], (deleted[:, :, :count], deleted[:, :, count:])
+    )
 
 
 def _ridge(gram: Array) -> Array:
-    return RIDGE * np.diag(np.diag(gram))
+    return np.asarray(RIDGE * np.diag(np.diag(gram)))
+
+
+@dataclass(frozen=True)
+class WorkloadModel:
+    """Regression of one workload: its own exposure columns, then the columns of its co-exposures.
+
+    Attributes
+    ----------
+    products : DayProducts
+        Inner products of own columns (first) and co-exposures' columns.
+    means : numpy.ndarray
+        Mean of each own column over exposed minutes.
+    varies : numpy.ndarray
+        Whether the controls left enough variance of each own column.
+    """
+
+    products: DayProducts
+    means: Array
+    varies: Mask
+
+    def effect(self, own: Sequence[int] = regressors.EFFECT, alongside: Sequence[int] = ()) -> Fit:
+        """Fit the mean effect over exposed minutes.
+
+        Parameters
+        ----------
+        own : sequence of int
+            Columns that make up the effect; the first is the exposure.
+        alongside : sequence of int
+            Own columns that are in the regression but not part of the effect.
+
+        Returns
+        -------
+        Fit
+            The effect; without numbers if the exposure does not vary.
+        """
+        if not self.varies[own[0]]:
+            return self._no_fit()
+        kept = self.kept([*own, *alongside])
+        return self.products.fit(kept, np.where(np.isin(kept, own), self._weights()[kept], 0))
+
+    def pre_trend(self) -> Fit:
+        """Fit the effect in the minutes before a start, next to the effect of the run itself."""
+        if not self.varies[regressors.PRE_TREND]:
+            return self._no_fit()
+        kept = self.kept([*regressors.EFFECT, regressors.PRE_TREND])
+        return self.products.fit(kept, (kept == regressors.PRE_TREND).astype(float))
+
+    def kept(self, own: Sequence[int] = regressors.EFFECT) -> Integers:
+        """Columns in a regression: the own columns that vary, and all columns of co-exposures."""
+        co_exposures = np.arange(len(self.varies), self.products.grams.shape[1])
+        return np.concatenate([[at for at in own if self.varies[at]], co_exposures]).astype(int)
+
+    def _no_fit(self) -> Fit:
+        return no_fit(self.products.moments.shape[2])
+
+    def _weights(self) -> Array:
+        return np.concatenate([self.means, np.zeros(self.products.grams.shape[1] - len(self.means))])

@@ -1,7 +1,8 @@
-"""When a workload was open on the readers, minute by minute, and what that may do to the writer.
+"""Regressors of a reader workload: its exposure by minute, and how that may act on the writer.
 
-A run holds a read view: undo that purge cannot clean up piles up while it is open (the dose) and is worked off
-after it (the tail). The minutes before a start can show no effect; if they do, it is not the workload's (the lead).
+A run holds a read view. Undo that purge cannot clean up accumulates while the run lasts (the dose) and is worked
+off after it (the carry-over). The minutes before a start cannot show an effect; if they do, the cause is another
+one (the pre-trend, a placebo regressor in the sense of the event-study literature).
 """
 
 from __future__ import annotations
@@ -9,20 +10,43 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from aurora_analysis.analysis.reader_impact.controls import Array, Grid, Integers, Mask
+from aurora_analysis.analysis.reader_impact.controls import Grid
+from aurora_analysis.analysis.series import Array, Integers, Mask
 
 DRAIN = 2.5
-"""How fast purge cleans up when nothing holds it, in mean write rates: assumed where no history list shows it."""
+"""Assumed purge speed when nothing blocks purge, in mean write rates; used if no history list length shows it."""
 
-TAIL_MINUTES = 30
-"""After a run the writer may still be slow: these minutes are no comparison."""
+CARRYOVER_MINUTES = 30
+"""Minutes after a run in which the writer may still be slow: they are no comparison minutes."""
 
-LEAD_MINUTES = (35, 5)
-"""The minutes before a start in which a run cannot have had an effect yet."""
+PRE_TREND_MINUTES = (35, 5)
+"""First and last minute before a start in which a run cannot have had an effect yet."""
+
+COLUMNS = 4
+"""Regressors per workload."""
+
+EXPOSED, DOSE, CARRYOVER, PRE_TREND = range(COLUMNS)
+"""Order of a workload's columns. The first three make up its effect; the fourth is a placebo."""
+
+EFFECT = [EXPOSED, DOSE, CARRYOVER]
+"""The columns whose mean fitted value over exposed minutes is the effect."""
 
 
-def open_share(runs: pd.DataFrame, grid: Grid) -> Array:
-    """The share of each minute in which at least one of the runs `start, end` is open [0 to 1]."""
+def exposed_share(runs: pd.DataFrame, grid: Grid) -> Array:
+    """Share of each minute in which at least one run is in progress [0 to 1].
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame
+        One row per run with `start` and `end` (UTC).
+    grid : Grid
+        The minutes.
+
+    Returns
+    -------
+    numpy.ndarray, shape (minutes,)
+        Overlapping runs count once.
+    """
     ordered = runs.sort_values("start")
     starts, ends = grid.minutes(ordered["start"]), grid.minutes(ordered["end"])
     reached = np.maximum.accumulate(ends)
@@ -34,88 +58,115 @@ def open_share(runs: pd.DataFrame, grid: Grid) -> Array:
     return np.diff(np.interp(np.arange(len(grid.times) + 1), edges, totals))
 
 
-def _dose(open_: Array, load: Array, drain: float) -> Array:
-    """What purge could not clean up, in mean minutes of writes: it grows while a run is open, then drains."""
+def carryover(exposed: Array) -> Array:
+    """Indicator of the minutes after a run, up to `CARRYOVER_MINUTES`, in which no run is in progress."""
+    minute = np.arange(len(exposed))[:, None]
+    last = np.maximum.accumulate(np.where(exposed > 0, minute, -CARRYOVER_MINUTES - 1), axis=0)
+    return np.asarray((exposed == 0) & (minute - last <= CARRYOVER_MINUTES), dtype=float)
+
+
+def starts_of(exposed: Array) -> Mask:
+    """Mask of the minutes in which a run begins, by workload."""
+    before = np.vstack([np.zeros((1, exposed.shape[1])), exposed[:-1]])
+    return np.asarray((exposed > 0) & (before == 0))
+
+
+def run_lengths(exposed: Array) -> Integers:
+    """Length of each run [min]; runs that follow each other without a free minute count as one."""
+    edges = np.diff(np.concatenate([[0], (exposed > 0).astype(int), [0]]))
+    return np.asarray(np.flatnonzero(edges == -1) - np.flatnonzero(edges == 1))
+
+
+def of_median_length(exposed: Array) -> Array:
+    """Exposure if every run had lasted as long as the median run."""
+    length = int(np.median(run_lengths(exposed)))
+    within = np.convolve(starts_of(exposed[:, None])[:, 0], np.ones(length))[: len(exposed)] > 0
+    return np.asarray(within * exposed[exposed > 0].mean())
+
+
+def columns(exposed: Array, load: Array, drain: float, valid: Mask) -> Array:
+    """Regressors of each workload, side by side, on the valid minutes.
+
+    Parameters
+    ----------
+    exposed : numpy.ndarray, shape (minutes, workloads)
+        Share of each minute in which each workload is running [0 to 1].
+    load : numpy.ndarray, shape (minutes,)
+        The writer's write throughput [1/s].
+    drain : float
+        Purge speed when nothing blocks purge [mean write rates].
+    valid : numpy.ndarray, shape (minutes,)
+        Which minutes are rows of the result.
+
+    Returns
+    -------
+    numpy.ndarray, shape (valid minutes, COLUMNS · workloads)
+        For each workload its exposure, dose, carry-over and pre-trend.
+    """
+    after = carryover(exposed)
+    found = np.empty((np.count_nonzero(valid), exposed.shape[1], COLUMNS))
+    found[:, :, EXPOSED] = exposed[valid]
+    found[:, :, DOSE] = _dose(exposed, load, drain)[valid]
+    found[:, :, CARRYOVER] = after[valid]
+    found[:, :, PRE_TREND] = _pre_trend(exposed, after)[valid]
+    return found.reshape(len(found), COLUMNS * exposed.shape[1])
+
+
+def _dose(exposed: Array, load: Array, drain: float) -> Array:
+    """Undo that purge could not clean up, in minutes of mean writes: it grows during a run, then drains."""
     writes = np.nan_to_num(load / np.nanmean(load), nan=1.0)
-    steps = open_ * writes[:, None] - (1 - open_) * drain
+    steps = exposed * writes[:, None] - (1 - exposed) * drain
     walk = np.cumsum(steps, axis=0)
-    return walk - np.minimum(np.minimum.accumulate(walk, axis=0), 0)
+    return np.asarray(walk - np.minimum(np.minimum.accumulate(walk, axis=0), 0))
 
 
-def tail(open_: Array) -> Array:
-    """1 in the half hour after a run, where none is open."""
-    minute = np.arange(len(open_))[:, None]
-    last = np.maximum.accumulate(np.where(open_ > 0, minute, -TAIL_MINUTES - 1), axis=0)
-    return ((open_ == 0) & (minute - last <= TAIL_MINUTES)).astype(float)
-
-
-def _lead(open_: Array, after: Array) -> Array:
-    """1 in the minutes shortly before a run in which neither it nor the one before can act."""
-    far, near = LEAD_MINUTES
-    starts = starts_of(open_).astype(float)
+def _pre_trend(exposed: Array, after: Array) -> Array:
+    """Indicator of the minutes shortly before a start in which neither this run nor the previous one can act."""
+    far, near = PRE_TREND_MINUTES
+    starts = starts_of(exposed).astype(float)
     ahead = np.vstack([np.cumsum(starts, axis=0), np.repeat(starts.sum(axis=0)[None], far, axis=0)])
     coming = ahead[far:] - ahead[near : len(starts) + near]
-    return ((coming > 0) & (open_ == 0) & (after == 0)).astype(float)
+    return np.asarray((coming > 0) & (exposed == 0) & (after == 0), dtype=float)
 
 
-def starts_of(open_: Array) -> Mask:
-    """The minutes in which a run begins, by workload."""
-    return (open_ > 0) & (np.vstack([np.zeros((1, open_.shape[1])), open_[:-1]]) == 0)
-
-
-COLUMNS = 4
-OPEN, DOSE, TAIL, LEAD = range(COLUMNS)
-"""A workload's columns, in this order: the first three are its effect, the fourth is its placebo."""
-
-
-def columns(open_: Array, load: Array, drain: float, known: Mask) -> Array:
-    """The columns of each workload, side by side; rows are the known minutes."""
-    after = tail(open_)
-    found = np.empty((np.count_nonzero(known), open_.shape[1], COLUMNS))
-    found[:, :, OPEN] = open_[known]
-    found[:, :, DOSE] = _dose(open_, load, drain)[known]
-    found[:, :, TAIL] = after[known]
-    found[:, :, LEAD] = _lead(open_, after)[known]
-    return found.reshape(len(found), COLUMNS * open_.shape[1])
-
-
-def means_while_open(columns: Array) -> Array:
-    """The mean of each column over the minutes in which its workload is open; 0 where it never is."""
+def means_while_exposed(columns: Array) -> Array:
+    """Mean of each column over the exposed minutes of its workload; 0 if there are none."""
     own = columns.reshape(len(columns), columns.shape[1] // COLUMNS, COLUMNS)
-    exposed = (own[:, :, OPEN] > 0).astype(float)
+    exposed = (own[:, :, EXPOSED] > 0).astype(float)
     sums = np.einsum("tw,twc->wc", exposed, own)
     return np.asarray(sums / np.maximum(exposed.sum(axis=0), 1)[:, None]).ravel()
 
 
-def run_lengths(open_: Array) -> Integers:
-    """How long each run is [min]; runs that follow each other without a free minute are one."""
-    edges = np.diff(np.concatenate([[0], (open_ > 0).astype(int), [0]]))
-    return np.flatnonzero(edges == -1) - np.flatnonzero(edges == 1)
-
-
-def of_median_length(open_: Array) -> Array:
-    """The exposure if every run had lasted as long as the median one."""
-    length = int(np.median(run_lengths(open_)))
-    within = np.convolve(starts_of(open_[:, None])[:, 0], np.ones(length))[: len(open_)] > 0
-    return within * open_[open_ > 0].mean()
-
-
 STEP_MINUTES = 5
-"""The history list's growth and fall are read over so many minutes: a single one is mostly noise."""
+"""Growth and fall of the history list are measured over this many minutes: a single one is mostly noise."""
 
 RISEN = 5.0
-"""It tells of purge where it rose above its usual length by so many of its usual steps."""
+"""The history list shows purge only if it rose above its median by this many of its median steps."""
 
 
-def drain(history: pd.Series | None, load: pd.Series) -> float:
-    """How fast purge shortens the history list, in what a mean minute of writes adds to it.
+def drain(history_list_length: pd.Series | None, load: pd.Series) -> float:
+    """Purge speed when nothing blocks purge, in mean write rates.
 
-    How fast it falls over how fast it grows, where most of the movement is: a list at rest wobbles in many minutes,
-    and says nothing of purge. Without a history list that rose, the default stands.
+    Parameters
+    ----------
+    history_list_length : pandas.Series, optional
+        History list length by minute (CloudWatch: RollbackSegmentHistoryListLength) [transactions].
+    load : pandas.Series
+        The writer's write throughput on the same minutes [1/s].
+
+    Returns
+    -------
+    float
+        How fast the list falls over how fast it grows, clipped to 0.2 to 20; `DRAIN` if the list never rose.
+
+    Notes
+    -----
+    Both rates are taken where most of the movement is: a list at rest fluctuates in many minutes and shows
+    nothing about purge.
     """
-    if history is None:
+    if history_list_length is None:
         return DRAIN
-    known = history.reindex(load.index)
+    known = history_list_length.reindex(load.index)
     step = known.diff(STEP_MINUTES)
     if not known.max() - known.median() > RISEN * step.abs().median():
         return DRAIN
@@ -125,7 +176,7 @@ def drain(history: pd.Series | None, load: pd.Series) -> float:
 
 
 def _typical(steps: pd.Series, moved: pd.Series) -> float:
-    """The step at which half of all that moved has moved, the small steps first."""
+    """Median step weighted by the movement, over the steps that moved up."""
     known = pd.DataFrame({"step": steps, "moved": moved}).dropna().query("moved > 0").sort_values("step")
     reached = known["moved"].cumsum()
     return float(known["step"].iloc[int(reached.searchsorted(reached.iloc[-1] / 2))])

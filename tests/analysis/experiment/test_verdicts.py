@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 
 from aurora_analysis.analysis import experiment
-from aurora_analysis.analysis.reader_impact import verdicts
 from aurora_analysis.tables import TrialEvent
 
 NAMES = ["workload", "metric", "effect_pct", "ci_low_pct", "ci_high_pct", "p", "blocks_on", "blocks_off"]
@@ -20,16 +19,16 @@ UNKNOWN = {"effect_pct": float("nan"), "p": float("nan")}
 
 def test_a_trial_says_what_was_caused_and_shows_the_mechanism():
     """The effect with its interval in the sentence, the history list's growth beside it."""
-    (found,) = verdicts.trial_verdicts(SLOWS, GROWTH, LOADED)
+    (found,) = experiment.verdicts(SLOWS, GROWTH, LOADED)
     assert (found.level, found.severity, found.topic) == ("slows", "act", "experiment")
     assert "+40.0 %" in found.sentence
-    assert "9,000 transactions an hour with it and 100 without" in found.evidence
+    assert "grew by 9,000 transactions/hour while it ran and grew by 100/hour otherwise" in found.evidence
 
 
 def test_a_clone_that_is_not_loaded_cannot_tell():
     """History cannot grow where nobody writes; another workload's trial is not touched by it."""
     idle = pd.Series({"etl": None, "other": "It has 0.1 writes/s."})
-    slows, untold = verdicts.trial_verdicts(SLOWS, GROWTH, idle)
+    slows, untold = experiment.verdicts(SLOWS, GROWTH, idle)
     assert slows.level == "slows"
     assert (untold.subject, untold.level, untold.severity) == ("other", "cannot tell", "unknown")
     assert untold.sentence == "Cannot tell: the clone is not loaded. It has 0.1 writes/s."
@@ -47,7 +46,7 @@ def test_a_clone_that_is_not_loaded_cannot_tell():
 )
 def test_what_was_not_seen_is_no_calm(effects, growth, said):
     """Each lack is called by its name."""
-    (found,) = verdicts.trial_verdicts(effects, growth, LOADED[:0])
+    (found,) = experiment.verdicts(effects, growth, LOADED[:0])
     assert (found.level, found.severity) == ("unknown", "unknown")
     assert said in found.sentence
 
@@ -65,9 +64,10 @@ def test_less_throughput_is_slower(effect, level):
     names = ["effect_pct", "ci_low_pct", "ci_high_pct"]
     row = dict(zip(names, effect)) | {
         "metric": "dml_throughput",
-        "p_adjusted": 0.5 if level[0] == "n" else 0.01,
+        "p": 0.5 if level[0] == "n" else 0.01,
     }
-    assert verdicts.trial_level(row) == level
+    (judged,) = experiment.judged_effects(SLOWS.assign(**row))
+    assert judged.level == level
 
 
 BLOCKS = pd.date_range("2026-11-23T11:00", periods=4, freq="60s", tz="UTC")

@@ -65,14 +65,14 @@ def frames(inputs: dict) -> tuple[tuple, dict]:
         ]
         return pd.DataFrame(rows, columns=["workload", "start", "end"])
 
-    roles = None
+    writers = None
     if inputs["failover"]:
         spans = [times[0], times[inputs["failover"]], times[-1]]
-        roles = pd.DataFrame({"start": spans[:2], "end": spans[1:], "writer": ["one", "two"]})
+        writers = pd.DataFrame({"start": spans[:2], "end": spans[1:], "writer": ["one", "two"]})
     latency = pd.DataFrame({"commit_latency": inputs["latency"]}, index=times)
     options = {
         "writer_jobs": runs(inputs["jobs"]) if inputs["jobs"] else None,
-        "roles": roles,
+        "writers": writers,
         "timezone": inputs["timezone"],
     }
     return (latency, pd.Series(inputs["load"], times), runs(inputs["exposures"])), options

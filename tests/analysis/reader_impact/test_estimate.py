@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
 import os
@@ -14,7 +13,7 @@ import pandas as pd
 import pytest
 
 from aurora_analysis.analysis import reader_impact
-from aurora_analysis.analysis.reader_impact import controls, regressors
+from aurora_analysis.analysis.reader_impact import controls, placebo, regressors
 from aurora_analysis.errors import Error
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -25,6 +24,12 @@ from calibration import simulator, study
 
 START = pd.Timestamp("2026-11-02", tz="UTC")  # a Monday
 FROZEN = json.loads((Path(__file__).parent / "reader_impact_cases.json").read_text())
+
+
+def design(
+    latency: pd.DataFrame, load: pd.Series, exposures: pd.DataFrame, **options
+) -> reader_impact.Design:
+    return reader_impact.design(reader_impact.Inputs(latency, load, exposures, **options))
 
 
 def minutes(days: float) -> pd.DatetimeIndex:
@@ -74,7 +79,7 @@ def test_a_second_plain_implementation_says_the_same(seed):
     """Effect, interval [%] and p of twenty frozen cases, to a millionth of a per cent."""
     arguments, options = reader_impact_plain.frames(reader_impact_plain.case(seed))
     # Frozen are the numbers; that some cases would be refused is another matter.
-    table = reader_impact.estimate(*arguments, **options).set_index("workload")
+    table = reader_impact.effects(design(*arguments, **options)).set_index("workload")
     numbers = table[["effect_pct", "ci_low_pct", "ci_high_pct", "p"]]
     told = numbers.dropna()
     assert len(told)
@@ -142,11 +147,11 @@ def test_a_planted_effect_is_told_in_a_sentence():
     """One row a workload and metric: the level, the number, the interval, and the sentence that says them."""
     latency, load = writer()
     exposures = scattered()
-    row = reader_impact.estimate(slowed(latency, exposures, 10), load, exposures).iloc[0]
+    row = reader_impact.effects(design(slowed(latency, exposures, 10), load, exposures)).iloc[0]
     assert row["level"] == "slows"
     assert row["ci_low_pct"] < 10 < row["ci_high_pct"]
     assert row["sentence"].startswith(
-        f"While extract is open, the writer's commit latency is {row['effect_pct']:.1f} % higher"
+        f"While extract's queries run, the writer's commit latency is {row['effect_pct']:.1f} % higher"
     )
     assert f"{row['runs']} runs on {row['days']} days" in row["sentence"]
 
@@ -157,14 +162,14 @@ def test_a_large_effect_is_no_outlier_of_its_own(percent):
     latency, load = writer()
     exposures = scattered().assign(start=lambda frame: frame["start"].dt.floor("min"))
     exposures = exposures.assign(end=exposures["start"] + pd.Timedelta("19min 59s"))
-    row = reader_impact.estimate(slowed(latency, exposures, percent), load, exposures).iloc[0]
+    row = reader_impact.effects(design(slowed(latency, exposures, percent), load, exposures)).iloc[0]
     assert row["ci_low_pct"] < percent < row["ci_high_pct"]
 
 
 def test_a_harmless_workload_has_no_material_effect():
     """The whole interval lies inside the materiality, and the sentence does not call it zero."""
     latency, load = writer()
-    row = reader_impact.estimate(latency, load, scattered()).iloc[0]
+    row = reader_impact.effects(design(latency, load, scattered())).iloc[0]
     assert row["level"] == "no material effect"
     assert row["reason"] == ""
 
@@ -175,7 +180,7 @@ def test_two_workloads_do_not_take_each_other_s_blame():
     culprit = scattered(workload="culprit")
     away = pd.to_timedelta(np.random.default_rng(5).uniform(-20, 20, len(culprit)), unit="min")
     near = culprit.assign(workload="bystander", start=culprit["start"] + away, end=culprit["end"] + away)
-    table = reader_impact.estimate(slowed(latency, culprit, 10), load, pd.concat([culprit, near]))
+    table = reader_impact.effects(design(slowed(latency, culprit, 10), load, pd.concat([culprit, near])))
     assert table.set_index("workload")["level"].to_dict() == {
         "bystander": "no material effect",
         "culprit": "slows",
@@ -187,7 +192,7 @@ def test_among_many_the_worst_stand_beside_all_others():
     latency, load = writer()
     many = [scattered(seed=seed, workload=f"w{seed:02d}") for seed in range(14)]
     latency = slowed(slowed(latency, many[3], 30), many[7], 30)
-    table = reader_impact.estimate(latency, load, pd.concat(many)).set_index("workload")
+    table = reader_impact.effects(design(latency, load, pd.concat(many))).set_index("workload")
     assert table.index[table["level"] == "slows"].to_list() == ["w03", "w07"]
     assert (table.drop(["w03", "w07"])["smallest_detectable_pct"].dropna() < 3).all()
 
@@ -204,7 +209,7 @@ def test_among_many_the_worst_stand_beside_all_others():
 def test_refusals_name_the_culprit(exposures, reason):
     """What cannot be told has no number, a reason, and what would settle it."""
     jobs = runs(*[(24 * day + 2, 24 * day + 3) for day in range(8)], workload="batch")
-    row = reader_impact.estimate(*writer(), exposures, writer_jobs=jobs).iloc[0]
+    row = reader_impact.effects(design(*writer(), exposures, writer_jobs=jobs)).iloc[0]
     assert row["level"] == "cannot tell"
     assert reason in row["reason"]
     assert np.isnan(row["effect_pct"])
@@ -214,7 +219,7 @@ def test_refusals_name_the_culprit(exposures, reason):
 def test_twins_are_inseparable():
     """Two workloads that always run together are named to each other."""
     one = scattered(workload="one")
-    table = reader_impact.estimate(*writer(), pd.concat([one, one.assign(workload="two")]))
+    table = reader_impact.effects(design(*writer(), pd.concat([one, one.assign(workload="two")])))
     assert table.set_index("workload")["reason"].to_dict() == {
         "one": "it is inseparable from workload two",
         "two": "it is inseparable from workload one",
@@ -226,13 +231,13 @@ def test_twins_are_inseparable():
     [
         (3, scattered(3, each=9), "the window has 3 days with data, 7 are needed"),
         (8, runs((900, 901)), "it has no run inside the window"),
-        (8, runs(*[(hour, hour + 0.01) for hour in range(5, 190, 7)]), "it was open for 16 minutes in all"),
+        (8, runs(*[(hour, hour + 0.01) for hour in range(5, 190, 7)]), "it ran for 16 minutes in total"),
     ],
     ids=["short", "outside", "seldom"],
 )
 def test_too_little_is_unknown(days, exposures, reason):
     """What was not assessed says so."""
-    row = reader_impact.estimate(*writer(days), exposures).iloc[0]
+    row = reader_impact.effects(design(*writer(days), exposures)).iloc[0]
     assert row["level"] == "unknown"
     assert reason in row["reason"]
 
@@ -241,7 +246,7 @@ def test_gaps_are_not_filled():
     """With most of a metric missing it is unknown; the other metric is told all the same."""
     latency, load = writer()
     latency = latency.assign(dml_latency=latency["commit_latency"].where(np.arange(len(latency)) % 3 == 0))
-    table = reader_impact.estimate(latency, load, scattered()).set_index("metric")
+    table = reader_impact.effects(design(latency, load, scattered())).set_index("metric")
     assert table.loc["dml_latency", "reason"] == "only 33% of the minutes have both latency and load"
     assert table.loc["commit_latency", "level"] == "no material effect"
 
@@ -253,7 +258,7 @@ def test_minutes_of_unknown_exposure_are_not_unexposed():
     told, unlisted = ran[::2], ran[1::2]
     slow = slowed(latency, ran, 30)
     whole, believed, left_out = (
-        reader_impact.estimate(slow, load, exposures, unknown=unknown).loc[0, "effect_pct"]
+        reader_impact.effects(design(slow, load, exposures, unknown=unknown)).loc[0, "effect_pct"]
         for exposures, unknown in ((ran, None), (told, None), (told, unlisted))
     )
     assert believed < whole - 2
@@ -264,9 +269,9 @@ def test_too_much_unknown_exposure_is_unknown():
     """And the reason says so."""
     latency, load = writer()
     blind = runs((0, 5 * 24))
-    row = reader_impact.estimate(latency, load, scattered(), unknown=blind).iloc[0]
+    row = reader_impact.effects(design(latency, load, scattered(), unknown=blind)).iloc[0]
     assert row["level"] == "unknown"
-    assert "nobody can say whether it was open" in row["reason"]
+    assert "its exposure is unknown" in row["reason"]
 
 
 def test_a_failover_is_masked_and_the_level_of_the_new_writer_taken_out():
@@ -274,37 +279,37 @@ def test_a_failover_is_masked_and_the_level_of_the_new_writer_taken_out():
     latency, load = writer(10)
     moved = minutes(10)[7000]
     latency.loc[moved:] *= 1.5
-    roles = pd.DataFrame(
+    writers = pd.DataFrame(
         {"start": [START, moved], "end": [moved, START + pd.Timedelta("10D")], "writer": ["one", "two"]}
     )
     late = scattered(10).loc[lambda frame: frame["start"] > START + pd.Timedelta("3D")]
-    row = reader_impact.estimate(latency, load, late, roles=roles).iloc[0]
+    row = reader_impact.effects(design(latency, load, late, writers=writers)).iloc[0]
     assert row["level"] == "no material effect"
 
 
 def test_placebos_tell_how_often_the_method_is_wrong_here():
     """On a well-behaved writer few placebos are found."""
     latency, load = writer()
-    row = reader_impact.estimate(latency, load, scattered(), placebos=40).iloc[0]
-    assert 0 <= row["placebo_reject_pct"] <= reader_impact.PLACEBO_MOST
+    row = reader_impact.effects(design(latency, load, scattered()), placebos=40).iloc[0]
+    assert 0 <= row["placebo_reject_pct"] <= placebo.REJECTED_MOST
 
 
 def test_data_on_which_placebos_are_found_give_no_verdict(monkeypatch):
     """Where the method errs too often, every verdict is taken back."""
-    module = importlib.import_module("aurora_analysis.analysis.reader_impact.estimate")
-    monkeypatch.setattr(module, "_placebo_rejections", lambda *_: {"commit_latency": 30.0})
+    monkeypatch.setattr(placebo, "rejected_pct", lambda *_, **__: {"commit_latency": 30.0})
     latency, load = writer()
-    row = reader_impact.estimate(slowed(latency, scattered(), 10), load, scattered(), placebos=1).iloc[0]
+    row = reader_impact.effects(design(slowed(latency, scattered(), 10), load, scattered()), placebos=1).iloc[
+        0
+    ]
     assert row["level"] == "cannot tell"
-    assert row["reason"] == "on these data 30 % of placebos are found, where 5 % should be"
+    assert row["reason"] == ("on these data 30 % of placebo tests report an effect, where 5 % are expected")
 
 
 def test_swapped_days_keep_the_time_of_day_and_the_class_of_day():
     """A placebo runs at the same clock on another weekday, or another weekend day."""
     latency, load = writer(14)
     grid = controls.grid(latency.index, load, "UTC")
-    module = importlib.import_module("aurora_analysis.analysis.reader_impact.estimate")
-    index = module._swapped_days(grid, np.random.default_rng(0))
+    index = placebo.swapped_days(grid, np.random.default_rng(0))
     assert (grid.clock[index] == grid.clock).all()
     assert (grid.day[index] != grid.day).mean() > 0.5
     middle = np.abs(grid.clock - 720) < 300
@@ -317,7 +322,7 @@ def test_sensitivity_asks_the_question_differently():
     exposures = scattered()
     jobs = runs(*[(24 * day + 2, 24 * day + 3) for day in range(8)], workload="batch")
     table = reader_impact.sensitivity(
-        slowed(latency, exposures, 10), load, exposures, writer_jobs=jobs
+        design(slowed(latency, exposures, 10), load, exposures, writer_jobs=jobs)
     ).set_index("variant")
     assert (table.drop("before the start")["effect_pct"] > 5).all()
     assert abs(table.loc["before the start", "effect_pct"]) < 3
@@ -328,7 +333,7 @@ def test_quantiles_shift_with_the_mean():
     latency, load = writer()
     exposures = scattered()
     table = reader_impact.quantile_effects(
-        slowed(latency, exposures, 10), load, exposures, quantiles=(0.5, 0.9)
+        design(slowed(latency, exposures, 10), load, exposures), quantiles=(0.5, 0.9)
     )
     assert (table["ci_low_pct"] < 10).all()
     assert (table["ci_high_pct"] > 8).all()
@@ -338,7 +343,7 @@ def test_exposure_is_the_union_of_runs():
     """Runs that overlap count once, and part of a minute is a part."""
     grid = controls.grid(minutes(1), writer(1)[1], "UTC")
     spans = runs((0, 2.5 / 60), (1 / 60, 2 / 60), (4.25 / 60, 4.75 / 60))
-    assert regressors.open_share(spans, grid)[:6] == pytest.approx([1, 1, 0.5, 0, 0.5, 0])
+    assert regressors.exposed_share(spans, grid)[:6] == pytest.approx([1, 1, 0.5, 0, 0.5, 0])
 
 
 def test_dose_grows_with_writes_and_drains():
@@ -394,17 +399,17 @@ def _naive(frame: pd.DataFrame) -> pd.DataFrame:
         (lambda lat, load, ex: (lat.shift(freq="7s"), load, ex), "not by the minute"),
         (lambda lat, load, ex: (lat[:0], load, ex), "not by the minute"),
         (lambda lat, load, ex: (lat, load * np.inf, ex), "no minute in common"),
-        (lambda lat, load, ex: (lat["commit_latency"], load, ex), "one column a metric"),
-        (lambda lat, load, ex: (lat[[]], load, ex), "one column a metric"),
+        (lambda lat, load, ex: (lat["commit_latency"], load, ex), "one column per metric"),
+        (lambda lat, load, ex: (lat[[]], load, ex), "one column per metric"),
         (lambda lat, load, ex: (pd.concat([lat, lat], axis=1), load, ex), "commit_latency twice"),
-        (lambda lat, load, ex: (lat.astype(object), load, ex), "no number but object"),
+        (lambda lat, load, ex: (lat.astype(object), load, ex), "is not numeric but object"),
         (lambda lat, load, ex: (lat, load.to_frame(), ex), "load must be a Series"),
         (lambda lat, load, ex: (lat, load, ex.drop(columns="end")), "has no column end"),
         (
             lambda lat, load, ex: (lat, load, ex.assign(end=ex["start"] - pd.Timedelta("1s"))),
             "ends before its start",
         ),
-        (lambda lat, load, ex: (lat, load, ex.assign(end=pd.NaT)), "end of exposures has no time zone"),
+        (lambda lat, load, ex: (lat, load, ex.assign(end=pd.NaT)), "end of runs has no time zone"),
         (
             lambda lat, load, ex: (lat, load, ex.assign(start=ex["start"].dt.tz_localize(None))),
             "has no time zone",
@@ -414,7 +419,7 @@ def _naive(frame: pd.DataFrame) -> pd.DataFrame:
 def test_input_that_does_not_fit_is_one_clear_line(change, message):
     """Nothing of numpy's reaches the user."""
     with pytest.raises(Error, match=message) as caught:
-        reader_impact.estimate(*change(*writer(), scattered()))
+        reader_impact.effects(design(*change(*writer(), scattered())))
     assert "\n" not in str(caught.value)
 
 
@@ -422,25 +427,36 @@ def test_input_that_does_not_fit_is_one_clear_line(change, message):
     ("options", "message"),
     [
         ({"timezone": "Mars/Olympus"}, "no time zone 'Mars/Olympus'"),
-        ({"roles": pd.DataFrame({"start": [1, 2]})}, "roles must have columns"),
+        ({"writers": pd.DataFrame({"start": [1, 2]})}, "writers must have columns"),
         ({"writer_jobs": runs((2, 1), workload="batch")}, "writer_jobs ends before its start"),
         ({"history_list_length": pd.Series([1.0, 2.0])}, "history_list_length has no time zone"),
+    ],
+)
+def test_optional_inputs_that_do_not_fit_are_one_clear_line(options, message):
+    """The optional inputs are validated like the required ones."""
+    with pytest.raises(Error, match=message):
+        design(*writer(), scattered(), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
         ({"alpha": 5}, "alpha is 5"),
-        ({"materiality": 0}, "materiality is 0"),
+        ({"materiality_pct": 0}, "materiality_pct is 0"),
         ({"placebos": -1}, "placebos is -1"),
     ],
 )
-def test_options_that_do_not_fit_are_one_clear_line(options, message):
-    """The same holds for what may be left out."""
+def test_options_out_of_range_are_one_clear_line(options, message):
+    """An option out of range is named with its value."""
     with pytest.raises(Error, match=message):
-        reader_impact.estimate(*writer(), scattered(), **options)
+        reader_impact.effects(design(*writer(), scattered()), **options)
 
 
 @pytest.mark.parametrize("quantiles", [[], [0.5, 1.0]])
 def test_quantiles_lie_between_0_and_1(quantiles):
     """The largest minute is no quantile that has an error."""
-    with pytest.raises(Error, match="give shares between 0 and 1"):
-        reader_impact.quantile_effects(*writer(), scattered(), quantiles=quantiles)
+    with pytest.raises(Error, match="must be between 0 and 1"):
+        reader_impact.quantile_effects(design(*writer(), scattered()), quantiles=quantiles)
 
 
 @pytest.mark.filterwarnings("error")
@@ -448,7 +464,7 @@ def test_quantiles_lie_between_0_and_1(quantiles):
 def test_without_any_latency_nothing_is_assessed(value):
     """A metric that is missing everywhere is unknown, without a word of numpy's."""
     latency, load = writer()
-    row = reader_impact.estimate(latency * 0 + value, load, scattered()).iloc[0]
+    row = reader_impact.effects(design(latency * 0 + value, load, scattered())).iloc[0]
     assert row["level"] == "unknown"
     assert row["reason"] == "only 0% of the minutes have both latency and load"
 
@@ -459,22 +475,22 @@ def test_what_cannot_be_a_latency_is_missing():
     latency = latency.assign(constant=4.0)
     latency.iloc[::50, 0] = 0
     latency.iloc[1::50, 0] = np.inf
-    table = reader_impact.estimate(latency, load, scattered())
+    table = reader_impact.effects(design(latency, load, scattered()))
     assert table["level"].to_list() == ["no material effect", "no material effect"]
 
 
 def test_what_always_runs_has_nothing_to_be_compared_with():
     """A dashboard that asks every minute is refused in words that fit it."""
     always = runs(*[(minute / 60, (minute + 0.3) / 60) for minute in range(0, 8 * 1440, 1)])
-    row = reader_impact.estimate(*writer(), always).iloc[0]
+    row = reader_impact.effects(design(*writer(), always)).iloc[0]
     assert row["level"] == "cannot tell"
-    assert "it is open in 100% of all minutes" in row["reason"]
+    assert "it runs in 100% of all minutes" in row["reason"]
 
 
 @pytest.mark.parametrize("days", [0.001, 0.5, 8])
 def test_no_runs_no_rows(days):
     """An empty table has the same columns, however short the window."""
-    table = reader_impact.estimate(*writer(days), scattered()[:0])
+    table = reader_impact.effects(design(*writer(days), scattered()[:0]))
     assert table.columns.to_list() == reader_impact.COLUMNS
     assert table.empty
 
@@ -482,7 +498,7 @@ def test_no_runs_no_rows(days):
 @pytest.mark.parametrize("days", [1, 2, 700])
 def test_a_window_of_minutes_is_unknown_not_an_exception(days):
     """However short the window is."""
-    row = reader_impact.estimate(*writer(days / 1440), runs((0, 0.5))).iloc[0]
+    row = reader_impact.effects(design(*writer(days / 1440), runs((0, 0.5)))).iloc[0]
     assert row["level"] == "unknown"
 
 
@@ -491,7 +507,7 @@ def test_the_input_is_left_as_it_was():
     latency, load = writer()
     exposures = scattered()
     before = latency.copy(), load.copy(), exposures.copy()
-    reader_impact.estimate(latency, load, exposures)
+    reader_impact.effects(design(latency, load, exposures))
     pd.testing.assert_frame_equal(latency, before[0])
     pd.testing.assert_series_equal(load, before[1])
     pd.testing.assert_frame_equal(exposures, before[2])

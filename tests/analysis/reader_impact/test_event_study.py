@@ -36,7 +36,7 @@ def test_the_effect_stands_where_the_runs_are():
     assert starts.loc[32.5, "effect_pct"] == pytest.approx(0, abs=1e-9)
     assert ends.loc[-2.5, "effect_pct"] == pytest.approx(100 * np.expm1(0.2))
     assert ends.loc[2.5, "effect_pct"] == pytest.approx(0, abs=1e-9)
-    assert starts.loc[[-2.5, 27.5, 32.5], "open_share"].to_list() == [0, 1, 0]
+    assert starts.loc[[-2.5, 27.5, 32.5], "exposed_share"].to_list() == [0, 1, 0]
     assert set(found["runs"]) == {14}
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from aurora_analysis.analysis import reader_impact
 from aurora_analysis.analysis.experiment.estimate import EFFECT_COLUMNS
-from aurora_analysis.analysis.reader_impact import verdicts
+from aurora_analysis.analysis.reader_impact.verdicts import _interval
+from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.analysis.workloads.exposure import SOURCE_COLUMNS, Exposure
 from aurora_analysis.window import Window
 
@@ -29,7 +30,15 @@ def held() -> pd.DataFrame:
     return pd.DataFrame({"state": state, "run": run, "growth": 100.0}, index=MINUTES)
 
 
-GROWN = verdicts.growth(held(), RUNS, HOUR)
+GROWN = reader_impact.growth(held(), RUNS, HOUR)
+
+
+def verdicts(
+    trial: pd.DataFrame, days: pd.DataFrame, grown: pd.DataFrame, coverage: float, **more
+) -> list[Verdict]:
+    return reader_impact.verdicts(reader_impact.Evidence(trial, days, grown, coverage, **more))
+
+
 NO_TRIAL = pd.DataFrame(columns=EFFECT_COLUMNS)
 NO_ESTIMATE = pd.DataFrame(columns=reader_impact.COLUMNS)
 
@@ -60,7 +69,7 @@ def grown_by_hour(rates: list[float], hours: list[float]) -> pd.DataFrame:
     held = pd.DataFrame(
         {"state": "held", "run": pd.array(range(len(runs)), dtype="Int64"), "growth": total}, index=index
     )
-    return verdicts.growth(held, runs, FORTNIGHT)
+    return reader_impact.growth(held, runs, FORTNIGHT)
 
 
 def test_growth_per_exposed_hour_has_an_interval_over_days():
@@ -78,7 +87,7 @@ def test_the_interval_of_growth_covers():
     for _ in range(300):
         hours = rng.lognormal(0, 0.5, 14)
         rates = 1000 * rng.lognormal(-(0.3**2) / 2, 0.3, 14)
-        low, high = verdicts._jackknifed(rates * hours, hours, 0.95)
+        low, high = _interval(rates * hours, hours, 0.95)
         held += low <= 1000 <= high
     assert 0.91 <= held / 300 <= 0.99
 
@@ -96,7 +105,7 @@ def test_the_interval_of_growth_covers():
 )
 def test_the_level_of_a_trial(found, level):
     """The first rule that holds; significant is not yet material, and not significant is not yet nothing."""
-    by_subject = {one.subject: one for one in verdicts.verdicts(found, NO_ESTIMATE, GROWN, coverage=1)}
+    by_subject = {one.subject: one for one in verdicts(found, NO_ESTIMATE, GROWN, coverage=1)}
     assert by_subject["etl"].level == level
     assert by_subject["bi"].level == "unknown"
 
@@ -104,7 +113,7 @@ def test_the_level_of_a_trial(found, level):
 def test_a_changed_number_changes_the_sentence():
     """The sentence is computed, not typed."""
     sentences = [
-        verdicts.verdicts(effect("etl", pct, 40, 60, 0.001), NO_ESTIMATE, GROWN, coverage=1)[0].sentence
+        verdicts(effect("etl", pct, 40, 60, 0.001), NO_ESTIMATE, GROWN, coverage=1)[0].sentence
         for pct in (50, 51)
     ]
     assert "+50.0 %" in sentences[0]
@@ -113,9 +122,9 @@ def test_a_changed_number_changes_the_sentence():
 
 def test_the_mechanism_stands_beside_the_effect():
     """Who held purge is told even where the effect is not known."""
-    by_subject = {one.subject: one for one in verdicts.verdicts(NO_TRIAL, NO_ESTIMATE, GROWN, coverage=1)}
+    by_subject = {one.subject: one for one in verdicts(NO_TRIAL, NO_ESTIMATE, GROWN, coverage=1)}
     assert "75 % of the history list's growth" in by_subject["etl"].evidence
-    assert "held up no growth" in by_subject["bi"].evidence
+    assert "during no growth of the history list" in by_subject["bi"].evidence
 
 
 def test_a_trials_word_stands_before_ordinary_days():
@@ -123,8 +132,8 @@ def test_a_trials_word_stands_before_ordinary_days():
     days = pd.DataFrame([dict.fromkeys(reader_impact.COLUMNS, np.nan)]).assign(
         workload="etl", metric="commit_latency", level="slows", sentence="from days"
     )
-    tried = verdicts.verdicts(effect("etl", 1, -2, 4, 0.4), days, GROWN, coverage=1)
-    untried = verdicts.verdicts(NO_TRIAL, days, GROWN, coverage=1)
+    tried = verdicts(effect("etl", 1, -2, 4, 0.4), days, GROWN, coverage=1)
+    untried = verdicts(NO_TRIAL, days, GROWN, coverage=1)
     assert {one.level for one in tried if one.subject == "etl"} == {"no material effect"}
     assert {one.level for one in untried if one.subject == "etl"} == {"slows"}
 
@@ -137,35 +146,36 @@ def test_of_equal_levels_the_first_metric_is_told():
             effect("etl", 50, 40, 60, 0.001).assign(metric="queue_latency"),
         ]
     )
-    told = verdicts.verdicts(both, NO_ESTIMATE, GROWN, coverage=1)[0]
+    told = verdicts(both, NO_ESTIMATE, GROWN, coverage=1)[0]
     assert told.numbers["metric"] == "queue_latency"
 
 
 def test_half_a_window_is_no_window():
     """Too little coverage is unknown, whatever the numbers say."""
-    (verdict,) = verdicts.verdicts(effect("etl", 50, 40, 60, 0.001), NO_ESTIMATE, GROWN, coverage=0.3)
+    (verdict,) = verdicts(effect("etl", 50, 40, 60, 0.001), NO_ESTIMATE, GROWN, coverage=0.3)
     assert (verdict.level, verdict.severity) == ("unknown", "unknown")
     assert "30 %" in verdict.sentence
 
 
 def test_no_reader_statement_is_unknown():
     """A window without data is no calm window."""
-    nothing = verdicts.growth(held()[:0], RUNS[:0], HOUR)
-    (verdict,) = verdicts.verdicts(NO_TRIAL, NO_ESTIMATE, nothing, coverage=0.0)
+    nothing = reader_impact.growth(held()[:0], RUNS[:0], HOUR)
+    (verdict,) = verdicts(NO_TRIAL, NO_ESTIMATE, nothing, coverage=0.0)
     assert verdict.level == "unknown"
     empty = pd.Series([], index=MINUTES[:0], dtype=float)
     for runs in (RUNS[:0], RUNS):
         known = Exposure(runs, RUNS[:0], pd.DataFrame(columns=SOURCE_COLUMNS))
-        days = verdicts.OrdinaryDays(empty.to_frame("commit_latency"), known, RUNS[:0])
-        assert days.estimates().empty
-        assert days.sensitivity().empty
-        assert days.event_aligned().empty
-    assert "No placebo was tried" in str(verdicts.calibration(NO_ESTIMATE, 200))
-    assert str(verdicts.refusals(NO_ESTIMATE)) == "Nothing was refused."
+        design = reader_impact.ordinary_days(empty.to_frame("commit_latency"), known, RUNS[:0])
+        assert reader_impact.effects(design, placebos=2).empty
+        assert reader_impact.sensitivity(design).empty
+        assert reader_impact.quantile_effects(design).empty
+        assert reader_impact.event_aligned(design).empty
+    assert "No placebo test was made" in str(reader_impact.placebo_remarks(NO_ESTIMATE, 200))
+    assert str(reader_impact.refusal_remarks(NO_ESTIMATE)) == "Nothing was refused."
 
 
 def estimated(workload: str, metric: str, level: str, **columns) -> dict[str, object]:
-    """A row of `reader_impact.estimate`."""
+    """A row of `reader_impact.effects`."""
     return (
         dict.fromkeys(reader_impact.COLUMNS, np.nan)
         | {
@@ -187,7 +197,7 @@ def test_the_most_harmful_stands_first():
             estimated("bi", "commit_latency", "slows", effect_pct=20.0),
         ]
     )
-    told = verdicts.verdicts(NO_TRIAL, days, GROWN, coverage=1)
+    told = verdicts(NO_TRIAL, days, GROWN, coverage=1)
     assert [one.subject for one in told] == ["bi", "etl"]
 
 
@@ -197,8 +207,11 @@ def test_the_most_harmful_stands_first():
 def test_calibration_is_one_line(share, said):
     """How many placebos were found, metric by metric, and what follows."""
     rows = [estimated("etl", "commit_latency", "slows", placebo_reject_pct=share)]
-    line = str(verdicts.calibration(pd.DataFrame(rows), 200))
-    assert f"Of 200 placebos {share} % (commit latency) were found, where 5 % should be" in line
+    line = str(reader_impact.placebo_remarks(pd.DataFrame(rows), 200))
+    assert (
+        f"On 200 placebo runs the method reports a false effect in {share} % (commit latency); 5 % are expected"
+        in line
+    )
     assert said in line
 
 
@@ -209,7 +222,7 @@ def test_a_refusal_is_told_once_for_all_its_metrics():
         for metric in ("commit_latency", "dml_latency")
     ]
     rows.append(estimated("bi", "commit_latency", "slows"))
-    told = verdicts.refusals(pd.DataFrame(rows))
+    told = reader_impact.refusal_remarks(pd.DataFrame(rows))
     assert told.lines == ("etl (commit latency, dml latency): Cannot tell commit_latency.",)
 
 
@@ -219,10 +232,8 @@ def test_a_verdict_says_what_is_not_known_of_the_exposure():
         {"workload": ["etl"], "start": MINUTES[[45]], "end": MINUTES[[54]] + pd.Timedelta("3min")}
     )
     sources = pd.DataFrame([("db-3", 1.0, 0.0, 0.0, 1.0)], columns=SOURCE_COLUMNS)
-    told = verdicts.verdicts(
-        NO_TRIAL, NO_ESTIMATE, GROWN, coverage=1, exposure=Exposure(RUNS, blind, sources)
-    )
+    told = verdicts(NO_TRIAL, NO_ESTIMATE, GROWN, coverage=1, exposure=Exposure(RUNS, blind, sources))
     said = {one.subject: one.evidence for one in told}
-    assert "Of 0.2 hours nobody knows whether it was open" in said["etl"]
-    assert "nobody knows" not in said["bi"]
-    assert said["bi"].endswith("Nothing tells what ran on db-3.")
+    assert "For 0.2 hours its exposure is unknown" in said["etl"]
+    assert "exposure is unknown" not in said["bi"]
+    assert said["bi"].endswith("No source shows what ran on db-3.")

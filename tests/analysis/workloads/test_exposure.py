@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from aurora_analysis import Store, Window
-from aurora_analysis.analysis import workloads
-from aurora_analysis.analysis.reader_impact import verdicts
+from aurora_analysis.analysis import reader_impact, workloads
 from aurora_analysis.analysis.workloads import exposure, writer_jobs
 from aurora_analysis.store import location
 
@@ -230,7 +229,7 @@ def shop() -> dict[str, pd.DataFrame]:
         "on_readers": tables["slow_queries"][role["slow_queries"] != "writer"],
         "on_writer": tables["slow_queries"][role["slow_queries"] == "writer"],
         "writers_load": tables["db_load"][role["db_load"] == "writer"],
-        "metrics": store.metrics(verdicts.INPUTS, window, cluster="shop"),
+        "metrics": store.metrics(reader_impact.WRITER_METRICS, window, cluster="shop"),
         "roles": store.writers(window, cluster="shop"),
     }
 
@@ -258,7 +257,8 @@ def test_without_any_slow_log_the_verdicts_stay(shop):
     window = (shop["db_load"], unlogged, shop["instances"], shop["window"])
     found = exposure.exposure(exposure.Tables(shop["on_readers"][:0], *window))
     jobs = writer_jobs.jobs(exposure.Tables(shop["on_writer"][:0], shop["writers_load"], *window[1:]))
-    effects = verdicts.OrdinaryDays(shop["metrics"], found, jobs, roles=shop["roles"]).estimates()
+    design = reader_impact.ordinary_days(shop["metrics"], found, jobs, writers=shop["roles"])
+    effects = reader_impact.effects(design)
     commit = effects[effects["metric"] == "commit_latency"].set_index("workload")
     assert commit.loc["snowflake", "level"] == "slows"
     assert commit.loc["snowflake", "ci_low_pct"] < 12 < commit.loc["snowflake", "ci_high_pct"] + 0.5
@@ -280,7 +280,7 @@ def test_the_minutes_around_the_failover_do_not_count(shop):
     )
     worse = shop["metrics"].assign(commit_latency=lambda frame: frame["commit_latency"].mask(near, 500.0))
     found = [
-        verdicts.OrdinaryDays(metrics, only, jobs, roles=shop["roles"]).estimates()
+        reader_impact.effects(reader_impact.ordinary_days(metrics, only, jobs, writers=shop["roles"]))
         for metrics in (shop["metrics"], worse)
     ]
     assert near.sum() >= 15

@@ -1,0 +1,175 @@
+"""What an effect on the writer amounts to: one set of rules for randomised trials and ordinary days."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from aurora_analysis.analysis.verdict import Severity
+
+OUTCOMES = ["queue_latency", "commit_latency", "dml_latency", "select_latency"]
+"""The writer's latencies that are judged if they have values; of equal verdicts the first one is reported."""
+
+LEVELS: dict[str, Severity] = {
+    "slows": "act",
+    "speeds up": "watch",
+    "cannot tell": "unknown",
+    "inconclusive": "unknown",
+    "unknown": "unknown",
+    "no material effect": "ok",
+}
+"""Severity of each level; the level that matters most comes first."""
+
+ACTIONS = {
+    "slows": "Shorten its statements, commit between them, or read with READ COMMITTED "
+    "(aurora_read_replica_read_committed); or move it to a clone or an export.",
+    "speeds up": "A reader does not make a writer faster: look for what runs at the same time.",
+    "cannot tell": "Move it to random times for a week or two, or run a randomised trial.",
+    "inconclusive": "Observe it for longer, or run a randomised trial.",
+    "unknown": "Fetch more of the window: the coverage table shows what is missing.",
+    "no material effect": "Nothing to do.",
+}
+"""The first action that each level calls for."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """An effect on the writer, positive if the writer becomes slower.
+
+    Attributes
+    ----------
+    effect_pct, low_pct, high_pct : float
+        The effect and its interval [%].
+    p_adjusted : float
+        p-value adjusted for the number of tests.
+    assessed : bool
+        False if there is too little data.
+    identifiable : bool
+        False if the data cannot separate the effect from a confounder.
+    stable : bool
+        False if the sign of the effect depends on an assumption.
+    """
+
+    effect_pct: float
+    low_pct: float
+    high_pct: float
+    p_adjusted: float
+    assessed: bool = True
+    identifiable: bool = True
+    stable: bool = True
+
+
+def effect_level(effect: Effect, *, materiality_pct: float = 5.0, alpha: float = 0.05) -> str:
+    """Level of an effect: the first rule that holds.
+
+    Parameters
+    ----------
+    effect : Effect
+        The effect with its interval and adjusted p-value.
+    materiality_pct : float
+        Smallest effect that matters [%]; 5 is the project's default.
+    alpha : float
+        Level of significance of the adjusted p-value.
+
+    Returns
+    -------
+    str
+        A key of `LEVELS`: ``unknown`` without data or numbers; ``cannot tell`` if not identifiable; ``slows`` if
+        significant, interval above 0 and material; ``no material effect`` if the interval lies within the
+        materiality; ``speeds up`` if significant and below 0; ``inconclusive`` otherwise.
+    """
+    if not effect.assessed:
+        return "unknown"
+    if not effect.identifiable:
+        return "cannot tell"
+    if np.isnan([effect.effect_pct, effect.low_pct, effect.high_pct]).any():
+        return "unknown"
+    clear = effect.p_adjusted <= alpha and effect.stable
+    if clear and effect.low_pct > 0 and effect.effect_pct >= materiality_pct:
+        return "slows"
+    if -materiality_pct < effect.low_pct and effect.high_pct < materiality_pct:
+        return "no material effect"
+    if clear and effect.effect_pct < 0:
+        return "speeds up"
+    return "inconclusive"
+
+
+def effect_headline(subject: str, level: str, effect_pct: float = float("nan")) -> str:
+    """Headline that names actor, verb and object, so that it cannot be read the wrong way round.
+
+    Parameters
+    ----------
+    subject : str
+        The workload.
+    level : str
+        A key of `LEVELS`.
+    effect_pct : float
+        The effect [%]; its sign is not shown.
+
+    Returns
+    -------
+    str
+        Such as ``snowflake slows the writer by 10 %``.
+    """
+    size = "" if np.isnan(effect_pct) else f" by {abs(effect_pct):.2g} %"
+    return {
+        "slows": f"{subject} slows the writer{size}",
+        "speeds up": f"The writer is faster{size} while {subject} runs: look for another cause",
+        "cannot tell": f"Cannot tell whether {subject} slows the writer",
+        "inconclusive": f"Undecided whether {subject} slows the writer",
+        "unknown": f"Unknown whether {subject} slows the writer",
+        "no material effect": f"{subject} does not slow the writer materially",
+    }[level]
+
+
+@dataclass(frozen=True)
+class JudgedEffect:
+    """Effect of one workload on one metric, with its level and its sentence.
+
+    Attributes
+    ----------
+    workload, metric : str
+        What was compared.
+    source : {"trial", "days"}
+        A randomised trial, or ordinary days.
+    level : str
+        A key of `LEVELS`.
+    sentence : str
+        The effect in words.
+    effect_pct, ci_low_pct, ci_high_pct : float
+        The effect and its interval [%], with the sign of the metric; NaN if there is none.
+    p_adjusted : float
+        p-value adjusted for the number of tests.
+    """
+
+    workload: str
+    metric: str
+    source: Literal["trial", "days"]
+    level: str
+    sentence: str
+    effect_pct: float
+    ci_low_pct: float
+    ci_high_pct: float
+    p_adjusted: float
+
+    def numbers(self) -> dict[str, float | int | str | None]:
+        """The figures of a verdict, to four significant digits; None where missing."""
+        names = ("effect_pct", "ci_low_pct", "ci_high_pct", "p_adjusted")
+        figures: dict[str, float] = {name: getattr(self, name) for name in names}
+        rounded = {
+            name: None if np.isnan(value) else float(f"{value:.4g}") for name, value in figures.items()
+        }
+        return {"metric": self.metric, "source": self.source, **rounded}
+
+
+def weightiest(effects: Iterable[JudgedEffect]) -> JudgedEffect | None:
+    """The effect whose level matters most; among equals the one on the first metric of `OUTCOMES`."""
+    order = list(LEVELS)
+    return min(effects, key=lambda one: (order.index(one.level), _rank(one.metric)), default=None)
+
+
+def _rank(metric: str) -> int:
+    return OUTCOMES.index(metric) if metric in OUTCOMES else len(OUTCOMES)

@@ -1,0 +1,197 @@
+"""Verdicts of a randomised trial, with the growth of the history list as its mechanism."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aurora_analysis.analysis.effect_level import (
+    ACTIONS,
+    LEVELS,
+    OUTCOMES,
+    Effect,
+    JudgedEffect,
+    effect_headline,
+    effect_level,
+    weightiest,
+)
+from aurora_analysis.analysis.statistics import adjusted
+from aurora_analysis.analysis.verdict import Verdict, by_severity
+
+THROUGHPUTS = ["dml_throughput"]
+"""Metrics of which less is slower."""
+
+TRIAL_METRICS = [*OUTCOMES, "canary_latency", *THROUGHPUTS]
+"""The metrics that a trial is judged by, if they have values: the writer's latencies and throughput."""
+
+NO_TRIAL_ACTION = "Run a randomised trial: `aurora-analysis experiment`, on a loaded clone."
+IDLE_ACTION = "Load the clone with production's writes (--writer-load), and run the trial again."
+UNMEASURED_ACTION = "Run the trial again, with a --canary or for longer."
+
+
+def verdicts(
+    effects: pd.DataFrame,
+    growth: pd.DataFrame,
+    idle: pd.Series,
+    *,
+    materiality_pct: float = 5.0,
+    alpha: float = 0.05,
+) -> list[Verdict]:
+    """One verdict per workload of a randomised trial, the most severe first.
+
+    Parameters
+    ----------
+    effects : pandas.DataFrame
+        The frame of `experiment.effects`.
+    growth : pandas.DataFrame
+        The frame of `experiment.history_growth`.
+    idle : pandas.Series
+        By workload, the message about a clone without load; missing if the clone was loaded. History cannot grow
+        on an idle clone, so its trial cannot answer.
+    materiality_pct : float
+        Smallest effect that matters [%]; 5 is the project's default.
+    alpha : float
+        Level of significance of the adjusted p-value.
+
+    Returns
+    -------
+    list of Verdict
+        One unknown verdict if no trial took place.
+    """
+    judged = judged_effects(effects, materiality_pct=materiality_pct, alpha=alpha)
+    names = sorted({*growth["workload"], *effects["workload"]})
+    found = [_verdict(name, judged, growth) for name in names]
+    found += [_idle(str(name), str(text)) for name, text in idle.dropna().items() if name not in names]
+    return by_severity(found) or [_no_trial()]
+
+
+def judged_effects(
+    effects: pd.DataFrame, *, materiality_pct: float = 5.0, alpha: float = 0.05
+) -> list[JudgedEffect]:
+    """Judge each effect of a trial by `effect_level`, p-values adjusted for the number of effects.
+
+    Parameters
+    ----------
+    effects : pandas.DataFrame
+        The frame of `experiment.effects`.
+    materiality_pct : float
+        Smallest effect that matters [%].
+    alpha : float
+        Level of significance of the adjusted p-value.
+
+    Returns
+    -------
+    list of JudgedEffect
+        One per row. Of a throughput the level counts a fall as slower; its figures keep their sign.
+    """
+    rows = effects.assign(p_adjusted=adjusted(effects["p"])).itertuples()
+    return [_judged(row, materiality_pct, alpha) for row in rows]
+
+
+def _judged(row: Any, materiality_pct: float, alpha: float) -> JudgedEffect:
+    level = effect_level(_slowdown(row), materiality_pct=materiality_pct, alpha=alpha)
+    return JudgedEffect(
+        workload=str(row.workload),
+        metric=str(row.metric),
+        source="trial",
+        level=level,
+        sentence=_too_few_blocks(row) if level == "unknown" else _sentence(row),
+        effect_pct=float(row.effect_pct),
+        ci_low_pct=float(row.ci_low_pct),
+        ci_high_pct=float(row.ci_high_pct),
+        p_adjusted=float(row.p_adjusted),
+    )
+
+
+def _slowdown(row: Any) -> Effect:
+    """The effect counted towards slower: the fall of a throughput, the rise of a latency."""
+    effect, low, high = (float(value) for value in (row.effect_pct, row.ci_low_pct, row.ci_high_pct))
+    if row.metric in THROUGHPUTS:
+        effect, low, high = -effect, -high, -low
+    return Effect(effect, low, high, float(row.p_adjusted))
+
+
+def _sentence(row: Any) -> str:
+    times = f" ({1 + row.effect_pct / 100:.1f} times as high)" if row.effect_pct >= 100 else ""
+    return (
+        f"While {row.workload} ran, {_outcome(row.metric)} changed by {row.effect_pct:+.1f} %{times} "
+        f"(randomised trial, {row.blocks_on} blocks on and {row.blocks_off} off; 95 % confidence interval "
+        f"{row.ci_low_pct:+.1f} to {row.ci_high_pct:+.1f} %, p = {row.p_adjusted:.2g})."
+    )
+
+
+def _outcome(metric: str) -> str:
+    words = str(metric).replace("_", " ")
+    if words.startswith("statement "):
+        return f"the latency of the writer's {words}"
+    return f"the writer's {words}"
+
+
+def _too_few_blocks(row: Any) -> str:
+    return (
+        f"Only {row.blocks_on} blocks with {row.workload} and {row.blocks_off} without have enough samples: "
+        "too few to measure an effect."
+    )
+
+
+def _verdict(name: str, judged: list[JudgedEffect], growth: pd.DataFrame) -> Verdict:
+    one = weightiest(effect for effect in judged if effect.workload == name)
+    level = one.level if one else "unknown"
+    return Verdict(
+        topic="experiment",
+        subject=name,
+        level=level,
+        severity=LEVELS[level],
+        sentence=one.sentence if one else _no_latency(name),
+        numbers=one.numbers() if one else {},
+        evidence=_mechanism(name, growth),
+        action=UNMEASURED_ACTION if level == "unknown" else ACTIONS[level],
+        headline=effect_headline(name, level, one.effect_pct if one else np.nan),
+    )
+
+
+def _no_latency(name: str) -> str:
+    return f"No latency of the writer was measured during the trial of {name}: its effect is unknown."
+
+
+def _no_trial() -> Verdict:
+    return Verdict(
+        topic="experiment",
+        subject="no trial",
+        level="unknown",
+        severity="unknown",
+        sentence="No block of a randomised trial took place in the window.",
+        action=NO_TRIAL_ACTION,
+        headline="No randomised trial took place",
+    )
+
+
+def _idle(name: str, message: str) -> Verdict:
+    return Verdict(
+        topic="experiment",
+        subject=name,
+        level="cannot tell",
+        severity=LEVELS["cannot tell"],
+        sentence=f"Cannot tell: the clone is not loaded. {message}",
+        action=IDLE_ACTION,
+        headline=effect_headline(name, "cannot tell"),
+    )
+
+
+def _mechanism(name: str, growth: pd.DataFrame) -> str:
+    """Growth of the history list while the workload ran, and otherwise."""
+    mine = growth[(growth["workload"] == name) & growth["difference"].notna()]
+    if mine.empty:
+        return "The growth of the history list is unknown."
+    row = mine.iloc[0]
+    return (
+        f"The history list {_moved(row['on_per_hour'])} transactions/hour while it ran and "
+        f"{_moved(row['off_per_hour'])}/hour otherwise (95 % confidence interval of the difference "
+        f"{row['ci_low']:,.0f} to {row['ci_high']:,.0f}, p = {row['p']:.2g})."
+    )
+
+
+def _moved(per_hour: float) -> str:
+    return f"{'shrank' if per_hour < 0 else 'grew'} by {abs(per_hour):,.0f}"

@@ -1,0 +1,130 @@
+"""Fit or refuse each workload of an estimation group, and fit the variants that test its assumptions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from aurora_analysis.analysis.reader_impact import refusals, regressors
+from aurora_analysis.analysis.reader_impact.design import Design, stack
+from aurora_analysis.analysis.reader_impact.groups import (
+    CO_EXPOSURES,
+    EstimationGroup,
+    estimation_groups,
+    exposure_columns,
+)
+from aurora_analysis.analysis.reader_impact.model import Fit, WorkloadModel
+from aurora_analysis.analysis.series import Array
+from aurora_analysis.analysis.statistics import adjusted
+
+SIGN_ALPHA = 0.1
+"""Variants are fitted where p is below this, that is where the answer may become a yes."""
+
+LEADING_MOST = 20
+"""At most this many workloads that seem to slow the writer are controls in every model."""
+
+IGNORING_LENGTH = "ignoring run length"
+MEDIAN_LENGTH = "all runs of median length"
+OUTSIDE_JOBS = "outside the writer's jobs"
+BEFORE_START = "before the start"
+"""The pre-trend test, which is listed with the variants: an effect before the start points to another cause."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Outcome of one workload in one estimation group: the fit, or why there is none.
+
+    Attributes
+    ----------
+    workload : int
+        The workload.
+    metrics : list of str
+        The metrics of the group.
+    fit : Fit, optional
+        The effect on each metric.
+    not_assessed : str
+        Why there is too little data.
+    refused : list of dict of str to str
+        For each metric why the effect is not identifiable, by kind.
+    unstable : list of str
+        For each metric the variant that reverses the sign of the effect.
+    """
+
+    workload: int
+    metrics: list[str]
+    fit: Fit | None = None
+    not_assessed: str = ""
+    refused: list[dict[str, str]] = field(default_factory=list)
+    unstable: list[str] = field(default_factory=list)
+
+
+def findings(group: EstimationGroup) -> list[Finding]:
+    """Fit or refuse each member of a group."""
+    lacking = {i: refusals.not_assessed(group, i) for i in group.members}
+    refused = {i: refusals.not_identifiable(group, i) for i in group.members if not lacking[i]}
+    fitted = [i for i in refused if not refused[i]]
+    count = len(group.metrics)
+    return [
+        *(Finding(i, group.metrics, not_assessed=reason) for i, reason in lacking.items() if reason),
+        *(Finding(i, group.metrics, refused=[refused[i]] * count) for i in refused if refused[i]),
+        *(_finding(group, i, model) for i, model in group.models(fitted)),
+    ]
+
+
+def leading_effects(design: Design) -> tuple[int, ...]:
+    """Workloads that seem to move the writer when only their co-exposures are controls, strongest first.
+
+    Among many workloads the effects of the strongest are noise to all others, so a second fit controls for them.
+    """
+    if design.real <= CO_EXPOSURES + 1:
+        return ()
+    p = np.ones(design.real)
+    for group in estimation_groups(design):
+        for i, model in group.models(refusals.identifiable(group)):
+            p[i] = min(p[i], np.nanmin(model.effect().p()))
+    likely = adjusted(p.tolist()) <= SIGN_ALPHA
+    return tuple(int(i) for i in np.argsort(p, kind="stable")[:LEADING_MOST] if likely[i])
+
+
+def variants(group: EstimationGroup, i: int, model: WorkloadModel) -> dict[str, Fit]:
+    """Fits of the same effect under other assumptions, by the variant's name."""
+    exposed = group.exposed(i)
+    in_job = _in_any_job(group.design.writer_jobs, exposed)
+    shares = np.column_stack([regressors.of_median_length(exposed), exposed - in_job, in_job])
+    columns = exposure_columns(group.design, shares, range(3), group.valid, group.projection)
+    varied = group.model_of(i, columns, group.y)
+    outside, inside = (regressors.COLUMNS * n for n in (1, 2))
+    fits = {
+        IGNORING_LENGTH: model.effect([regressors.EXPOSED, regressors.CARRYOVER]),
+        MEDIAN_LENGTH: varied.effect(),
+    }
+    if 0 < in_job.sum() < exposed.sum():
+        own = [outside + n for n in regressors.EFFECT]
+        fits[OUTSIDE_JOBS] = varied.effect(own, alongside=[inside])
+    return fits
+
+
+def _finding(group: EstimationGroup, i: int, model: WorkloadModel) -> Finding:
+    fit = model.effect()
+    refused = refusals.pre_trends(model.pre_trend())
+    return Finding(i, group.metrics, fit, refused=refused, unstable=_sign_changes(group, i, model, fit))
+
+
+def _sign_changes(group: EstimationGroup, i: int, model: WorkloadModel, fit: Fit) -> list[str]:
+    """For each metric the first variant that reverses the sign of a significant effect, or nothing."""
+    significant = fit.p() < SIGN_ALPHA
+    if not significant.any():
+        return ["" for _ in group.metrics]
+    fits = variants(group, i, model)
+    reversing = [
+        [name for name, other in fits.items() if other.effect[m] * fit.effect[m] < 0]
+        for m in range(len(group.metrics))
+    ]
+    return [next(iter(names), "") if clear else "" for names, clear in zip(reversing, significant)]
+
+
+def _in_any_job(jobs: Mapping[str, Array], exposed: Array) -> Array:
+    """Exposure that falls into any of the writer's jobs."""
+    return np.asarray(exposed * np.any(stack(list(jobs.values()), len(exposed)) > 0, axis=1))

@@ -1,0 +1,352 @@
+"""Group workloads and metrics so that each group's controls are factorised once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from aurora_analysis.analysis.reader_impact import controls, model, regressors
+from aurora_analysis.analysis.reader_impact.controls import Projection, Residuals
+from aurora_analysis.analysis.reader_impact.design import Design
+from aurora_analysis.analysis.reader_impact.model import WorkloadModel
+from aurora_analysis.analysis.series import Array, Integers, Mask
+
+WINSORISE = 4.0
+"""Residuals beyond this many robust standard deviations are pulled in: failovers and stalls are not the question."""
+
+DRIFT_HOURS = (12, 24, 48)
+"""Slower drift than this is removed. A run must be short by comparison, so long runs get a longer period."""
+
+RUN_LENGTHS_OF_DRIFT = 6
+"""The drift period is at least this many times the 90th percentile of run lengths."""
+
+CO_EXPOSURES = 10
+"""At most this many other workloads, those that overlap most, are controls in a workload's model."""
+
+RELATED = 0.15
+"""Correlation above which two workloads coincide by more than chance (some 400 run lengths in a fortnight)."""
+
+COLLINEAR = 0.80
+"""Squared correlation of exposures above which two workloads are inseparable."""
+
+VARIES_LEAST = 1e-3
+"""A column of which the controls leave less than this share of its variance is left out."""
+
+CHUNK = 25
+"""Workloads whose columns are built at once."""
+
+
+@dataclass(frozen=True)
+class ExposureColumns:
+    """Regressors of several exposures side by side, `regressors.COLUMNS` each, with the controls removed.
+
+    Attributes
+    ----------
+    residuals : Residuals
+        The columns with the controls removed.
+    means : numpy.ndarray
+        Mean of each column over its workload's exposed minutes.
+    explained : numpy.ndarray
+        Share of each column's variance that the controls explain [0 to 1].
+    """
+
+    residuals: Residuals
+    means: Array
+    explained: Array
+
+    def varies(self) -> Mask:
+        """Mask of the columns with enough variance left for an estimate."""
+        return np.asarray(self.explained < 1 - VARIES_LEAST)
+
+    def effect_columns(self, first_columns: Sequence[int]) -> Integers:
+        """Columns that make up the effects of the workloads that begin at `first_columns`, and vary."""
+        chosen = np.array([first + n for first in first_columns for n in regressors.EFFECT], dtype=int)
+        return np.asarray(chosen[self.varies()[chosen]])
+
+    def select(self, chosen: Integers) -> ExposureColumns:
+        """Some of the columns."""
+        return ExposureColumns(self.residuals.select(chosen), self.means[chosen], self.explained[chosen])
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Which other workloads matter for each workload's model.
+
+    Attributes
+    ----------
+    co_exposures : dict of int to list of int
+        Workloads that are controls in each workload's model.
+    collinear_with : dict of int to str
+        Name of the workload from which a workload is inseparable.
+    """
+
+    co_exposures: dict[int, list[int]]
+    collinear_with: dict[int, str]
+
+
+@dataclass(frozen=True)
+class EstimationGroup:
+    """Workloads and metrics that share valid minutes and controls, so that these are factorised once.
+
+    Attributes
+    ----------
+    design : Design
+        The whole design.
+    metrics : list of str
+        Metrics of the group.
+    members : list of int
+        Workloads that are estimated in this group.
+    neighbours : Neighbours
+        Co-exposures and collinear workloads.
+    valid : numpy.ndarray, shape (minutes,)
+        The minutes that are rows of the regression.
+    control_groups : dict of str to numpy.ndarray
+        The controls of all minutes, by group name.
+    projection : Projection
+        Removes the controls.
+    columns : ExposureColumns
+        Regressors of all workloads that the group needs.
+    first_column : dict of int to int
+        First column of each of these workloads.
+    y : Residuals
+        Log latency with the controls removed, one column per metric.
+    """
+
+    design: Design
+    metrics: list[str]
+    members: list[int]
+    neighbours: Neighbours
+    valid: Mask
+    control_groups: dict[str, Array]
+    projection: Projection
+    columns: ExposureColumns
+    first_column: dict[int, int]
+    y: Residuals
+
+    @cached_property
+    def removers(self) -> dict[str, Callable[[Array], Array]]:
+        """Functions that remove one control group, and a constant, from any columns."""
+        ones = np.ones(np.count_nonzero(self.valid))
+        return {
+            name: controls.residual_maker(np.column_stack([ones, group[self.valid]]))
+            for name, group in self.control_groups.items()
+        }
+
+    def exposed(self, i: int) -> Array:
+        """Share of each minute in which a workload was running, over all minutes."""
+        return np.asarray(self.design.exposed[:, i])
+
+    def own_columns(self, i: int) -> Integers:
+        """Indices of a workload's own columns."""
+        return self.first_column[i] + np.arange(regressors.COLUMNS)
+
+    def co_exposure_columns(self, i: int) -> Integers:
+        """Indices of the effect columns of a workload's co-exposures."""
+        return self.columns.effect_columns([self.first_column[j] for j in self.neighbours.co_exposures[i]])
+
+    def models(self, members: Sequence[int]) -> Iterator[tuple[int, WorkloadModel]]:
+        """Models of several workloads; the products of many together are few large ones, which use all cores."""
+        for first in range(0, len(members), CHUNK):
+            chunk = members[first : first + CHUNK]
+            wanted = [np.concatenate([self.own_columns(i), self.co_exposure_columns(i)]) for i in chunk]
+            union = np.unique(np.concatenate(wanted))
+            products = model.day_products(
+                [self.columns.residuals.select(union)], self.y, self.projection.edges
+            )
+            for i, chosen in zip(chunk, wanted):
+                own = chosen[: regressors.COLUMNS]
+                mine = products.select(np.searchsorted(union, chosen))
+                yield i, WorkloadModel(mine, self.columns.means[own], self.columns.varies()[own])
+
+    def model_of(self, i: int, columns: ExposureColumns, y: Residuals) -> WorkloadModel:
+        """Model of a workload with other columns of its own, or another outcome."""
+        co_exposures = self.columns.residuals.select(self.co_exposure_columns(i))
+        products = model.day_products([columns.residuals, co_exposures], y, self.projection.edges)
+        return WorkloadModel(products, columns.means, columns.varies())
+
+
+def estimation_groups(design: Design) -> Iterator[EstimationGroup]:
+    """Cut the design into groups that share valid minutes and controls.
+
+    Parameters
+    ----------
+    design : Design
+        The whole design.
+
+    Yields
+    ------
+    EstimationGroup
+        Every workload and metric belongs to exactly one; none if the design has no workload.
+    """
+    if not design.workloads:
+        return
+    drift = np.array([_drift_hours(column) for column in design.exposed.T])
+    neighbours = _neighbours(design)
+    for metrics in _metrics_by_validity(design):
+        valid = design.logs[metrics[0]].notna().to_numpy() & ~np.isnan(design.load)
+        for unknown, members in _workloads_by_unknown(design):
+            for hours in np.unique(drift[members]):
+                mine = [i for i in members if drift[i] == hours]
+                yield _group(design, metrics, mine, neighbours, valid & ~unknown, float(hours))
+
+
+def exposure_columns(
+    design: Design, exposed: Array, needed: Sequence[int], valid: Mask, projection: Projection
+) -> ExposureColumns:
+    """Residualised regressors of some exposures, built in chunks because they are wide.
+
+    Parameters
+    ----------
+    design : Design
+        Gives load and drain.
+    exposed : numpy.ndarray, shape (minutes, exposures)
+        Share of each minute of each exposure [0 to 1].
+    needed : sequence of int
+        Which of the exposures.
+    valid : numpy.ndarray, shape (minutes,)
+        The minutes that are rows.
+    projection : Projection
+        Removes the controls.
+
+    Returns
+    -------
+    ExposureColumns
+        `regressors.COLUMNS` columns for each needed exposure.
+    """
+    count = regressors.COLUMNS * len(needed)
+    residuals = projection.allocate(count)
+    means, explained = np.empty(count), np.empty(count)
+    for first in range(0, len(needed), CHUNK):
+        chosen = needed[first : first + CHUNK]
+        raw = regressors.columns(exposed[:, chosen], design.load, design.drain, valid)
+        here = slice(regressors.COLUMNS * first, regressors.COLUMNS * (first + len(chosen)))
+        part = projection.residuals(raw)
+        residuals.values[:, here], residuals.day_adjustment[:, :, here] = part.values, part.day_adjustment
+        means[here] = regressors.means_while_exposed(raw)
+        centred = raw - raw.sum(axis=0) / max(len(raw), 1)
+        explained[here] = 1 - _share(squares(part.values), squares(centred))
+    return ExposureColumns(residuals, means, explained)
+
+
+def squares(columns: Array) -> Array:
+    """Sum of squares of each column."""
+    return np.asarray(np.einsum("ij,ij->j", columns, columns))
+
+
+def _group(
+    design: Design,
+    metrics: list[str],
+    members: list[int],
+    neighbours: Neighbours,
+    valid: Mask,
+    drift_hours: float,
+) -> EstimationGroup:
+    few = range(design.real) if design.real <= CO_EXPOSURES + 1 else ()
+    needed = sorted({*members, *few, *(j for i in members for j in neighbours.co_exposures[i])})
+    first_column = {i: regressors.COLUMNS * n for n, i in enumerate(needed)}
+    control_groups = controls.control_groups(
+        design.grid, design.load, design.writer_jobs, design.writer_terms, drift_hours
+    )
+    matrix = np.column_stack([group[valid] for group in control_groups.values()])
+    days = design.grid.blocks()[valid]
+    projection = controls.projection(matrix, np.flatnonzero(np.diff(days, prepend=-1)))
+    y = design.logs[metrics].to_numpy()[valid]
+    columns = exposure_columns(design, design.exposed, needed, valid, projection)
+    strong = [first_column[i] for i in [*few, *design.leading_effects] if i in first_column]
+    effects = columns.residuals.select(columns.effect_columns(strong)).values
+    return EstimationGroup(
+        design=design,
+        metrics=metrics,
+        members=members,
+        neighbours=neighbours,
+        valid=valid,
+        control_groups=control_groups,
+        projection=projection,
+        columns=columns,
+        first_column=first_column,
+        y=projection.residuals(_winsorised(y, projection.residuals(y).values, effects)),
+    )
+
+
+def _share(part: Array, whole: Array) -> Array:
+    """Part over whole; 0 if the whole is 0."""
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+
+
+def _winsorised(y: Array, residuals: Array, effects: Array) -> Array:
+    """Pull in outliers of y, metric by metric, among what neither controls nor workloads explain.
+
+    The workloads' effects are removed first, so that one that doubles the latency is not treated as an outlier.
+    """
+    if not len(residuals):
+        return y
+    gram = effects.T @ effects
+    ridge = model.RIDGE * np.diag(np.diag(gram))
+    residuals = residuals - effects @ np.linalg.solve(gram + ridge, effects.T @ residuals)
+    limit = WINSORISE * 1.4826 * np.median(np.abs(residuals - np.median(residuals, axis=0)), axis=0)
+    return np.asarray(y - residuals + np.clip(residuals, -limit, limit))
+
+
+def _metrics_by_validity(design: Design) -> list[list[str]]:
+    """Metrics, grouped by the minutes in which they have values."""
+    groups: dict[bytes, list[str]] = {}
+    for name in design.logs:
+        groups.setdefault(design.logs[name].notna().to_numpy().tobytes(), []).append(str(name))
+    return list(groups.values())
+
+
+def _workloads_by_unknown(design: Design) -> list[tuple[Mask, list[int]]]:
+    """Sets of minutes in which exposure is unknown, with the workloads that share them."""
+    groups: dict[bytes, list[int]] = {}
+    for i, column in enumerate(design.unknown.T):
+        groups.setdefault(np.packbits(column).tobytes(), []).append(i)
+    return [(design.unknown[:, members[0]], members) for members in groups.values()]
+
+
+def _drift_hours(exposed: Array) -> int:
+    lengths = regressors.run_lengths(exposed)
+    wanted = RUN_LENGTHS_OF_DRIFT * np.quantile(lengths, 0.9) / 60 if len(lengths) else 0
+    return next((hours for hours in DRIFT_HOURS if hours >= wanted), DRIFT_HOURS[-1])
+
+
+def _neighbours(design: Design) -> Neighbours:
+    """Find the workloads that overlap each one most, and the one from which it is inseparable.
+
+    Among many workloads only those count that coincide more than their times of day imply: each costs precision.
+    """
+    if not design.real:
+        return Neighbours({}, {})
+    footprint = ((design.exposed > 0) | (regressors.carryover(design.exposed) > 0)).astype(float)
+    overlap = _products(footprint, design.real)
+    if design.real > CO_EXPOSURES + 1:
+        beyond_clock = controls.residual_maker(controls.clock_controls(design.grid))(footprint)
+        overlap = np.where(_correlations(beyond_clock, design.real) > RELATED, overlap, 0)
+    r2 = _correlations(design.exposed, design.real) ** 2
+    order = np.argsort(-overlap, axis=1, kind="stable")[:, :CO_EXPOSURES]
+    near = {i: [int(j) for j in row if overlap[i, j] > 0] for i, row in enumerate(order)}
+    return Neighbours(
+        co_exposures={
+            i: near[i] + [j for j in design.leading_effects if j not in (i, *near[i])] for i in near
+        },
+        collinear_with={
+            i: design.workloads[row.argmax()] for i, row in enumerate(r2) if row.max() > COLLINEAR
+        },
+    )
+
+
+def _correlations(columns: Array, count: int) -> npt.NDArray[np.float32]:
+    """Correlation of each column with each of the first `count`; 0 with itself."""
+    centred = columns - columns.mean(axis=0)
+    return _products(centred / np.maximum(np.linalg.norm(centred, axis=0), 1e-12), count)
+
+
+def _products(columns: Array, count: int) -> npt.NDArray[np.float32]:
+    """Inner product of each column with each of the first `count`; 0 with itself."""
+    single = columns.astype(np.float32)
+    products = single.T @ single[:, :count]
+    np.fill_diagonal(products, 0)
+    return np.asarray(products)

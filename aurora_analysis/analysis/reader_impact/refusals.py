@@ -1,0 +1,206 @@
+"""Refuse a verdict where the data cannot identify an effect, and name the reason.
+
+Statistics cannot separate a workload from something that always coincides with it: the nightly batch, the clock,
+another workload. A refusal names the confounder and what would settle the question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from aurora_analysis.analysis.reader_impact import controls, regressors
+from aurora_analysis.analysis.reader_impact.controls import Grid
+from aurora_analysis.analysis.reader_impact.groups import EstimationGroup, squares
+from aurora_analysis.analysis.reader_impact.model import Fit
+from aurora_analysis.analysis.series import Array, Integers, Mask
+
+PRE_TREND_ALPHA = 0.01
+"""A workload is refused if p of its pre-trend is below this."""
+
+DAYS_NEEDED = 7
+RUNS_NEEDED = 5
+RUN_DAYS_NEEDED = 4
+MINUTES_NEEDED = 30
+COVERAGE_NEEDED = 0.5
+
+EXPLAINED_MOST = 0.80
+"""A workload is refused if the controls explain more of its exposure's variance than this (R²)."""
+
+COMPARABLE_DAYS = 3
+COMPARABLE_LEAST = 0.5
+"""At least this share of exposed minutes needs `COMPARABLE_DAYS` days of its kind without the workload at that time.
+
+At weekends half as many comparison days suffice, because the weekend effect is modelled as a smooth curve.
+"""
+
+ALWAYS = 0.5
+"""A workload that runs in a larger share of minutes is refused for that, not for its usual time of day."""
+
+CONCENTRATED = 0.9
+"""Mean resultant length of the start times above which they count as one time of day."""
+
+IN_JOB_MOST = 0.40
+JOB_FREE_LEAST = 0.25
+"""A workload is refused if more than `IN_JOB_MOST` of its exposure falls into a writer's job of whose runs fewer
+than `JOB_FREE_LEAST` are free of the workload."""
+
+SETTLES = {
+    "job": "move it away from that job by one or two hours on random days; six to ten moved days are enough",
+    "clock": "move it by one or two hours on random days; six to ten moved days are enough",
+    "r2": "move it by one or two hours on random days; six to ten moved days are enough",
+    "few": f"wait until it ran at least {RUNS_NEEDED} times on {RUN_DAYS_NEEDED} days",
+    "pre-trend": "look for what happens before its starts, or start it at random times",
+    "collinear": "report the two as one workload, or run them apart",
+    "placebo": "run a randomised trial (aurora-analysis experiment)",
+}
+"""What would settle the question, by the kind of refusal."""
+
+
+def not_assessed(group: EstimationGroup, i: int) -> str:
+    """Reason why there is too little data to assess a workload; empty if there is enough.
+
+    Parameters
+    ----------
+    group : EstimationGroup
+        The group that the workload belongs to.
+    i : int
+        The workload.
+
+    Returns
+    -------
+    str
+        The reason, as the second half of a sentence.
+    """
+    exposed, unknown = group.exposed(i), group.design.unknown[:, i]
+    short = _too_short(group.design.grid, group.valid)
+    if short:
+        return short + (f", and in {unknown.mean():.0%} its exposure is unknown" if unknown.any() else "")
+    if not exposed.any():
+        return "it has no run inside the window"
+    covered = exposed[group.valid].sum() / exposed.sum()
+    if covered < COVERAGE_NEEDED:
+        return f"only {covered:.0%} of its run time has both latency and load"
+    seldom = exposed[group.valid].sum() < MINUTES_NEEDED
+    if seldom and len(regressors.run_lengths(exposed)) >= RUNS_NEEDED:
+        return f"it ran for {exposed.sum():.0f} minutes in total, {MINUTES_NEEDED} are needed"
+    return ""
+
+
+def not_identifiable(group: EstimationGroup, i: int) -> dict[str, str]:
+    """Reasons why the design cannot identify a workload's effect, whatever the latencies are.
+
+    Parameters
+    ----------
+    group : EstimationGroup
+        The group that the workload belongs to.
+    i : int
+        The workload.
+
+    Returns
+    -------
+    dict of str to str
+        Reasons by kind (a key of `SETTLES`), the first one to be printed first; empty if it is identifiable.
+    """
+    exposed, collinear = group.exposed(i), group.neighbours.collinear_with
+    found = {
+        "few": _too_few_runs(group.design.grid, exposed),
+        "job": _in_a_job(group.design.writer_jobs, exposed),
+        "clock": _without_comparison(group.design.grid, group.valid, exposed),
+        "r2": _explained(group, i),
+        "collinear": f"it is inseparable from workload {collinear[i]}" if i in collinear else "",
+    }
+    return {kind: reason for kind, reason in found.items() if reason}
+
+
+def identifiable(group: EstimationGroup) -> list[int]:
+    """Members that have enough data and whose effect the design identifies."""
+    return [i for i in group.members if not not_assessed(group, i) and not not_identifiable(group, i)]
+
+
+def pre_trends(pre_trend: Fit) -> list[dict[str, str]]:
+    """Refusal of each metric that was already slow or fast before the workload started.
+
+    Parameters
+    ----------
+    pre_trend : Fit
+        The fitted effect in the minutes before a start.
+
+    Returns
+    -------
+    list of dict of str to str
+        For each metric the reason by kind; empty if p is at least `PRE_TREND_ALPHA`.
+    """
+    words = ["slow" if effect > 0 else "fast" for effect in pre_trend.effect]
+    reasons = [{"pre-trend": f"the writer was already {word} before it started"} for word in words]
+    return [reason if p < PRE_TREND_ALPHA else {} for reason, p in zip(reasons, pre_trend.p())]
+
+
+def _too_short(grid: Grid, valid: Mask) -> str:
+    """Reason why the window cannot be assessed; empty if it can."""
+    full = np.bincount(grid.day[valid], minlength=grid.day[-1] + 1) >= controls.DAY / 2
+    coverage = valid.mean()
+    if coverage < COVERAGE_NEEDED:
+        return f"only {coverage:.0%} of the minutes have both latency and load"
+    if full.sum() < DAYS_NEEDED:
+        return f"the window has {full.sum()} days with data, {DAYS_NEEDED} are needed"
+    return ""
+
+
+def _too_few_runs(grid: Grid, exposed: Array) -> str:
+    runs, days = len(regressors.run_lengths(exposed)), len(np.unique(grid.day[exposed > 0]))
+    if runs >= RUNS_NEEDED and days >= RUN_DAYS_NEEDED:
+        return ""
+    return f"it has too few runs: {runs} on {days} days"
+
+
+def _in_a_job(jobs: Mapping[str, Array], exposed: Array) -> str:
+    """Reason if most of the exposure falls into a writer's job that seldom runs without the workload."""
+    for name, job in jobs.items():
+        inside = exposed[job > 0].sum() / exposed.sum()
+        job_run = np.cumsum(regressors.starts_of(job[:, None])[:, 0]) * (job > 0)
+        together = np.unique(job_run[(job_run > 0) & (exposed > 0)])
+        free = 1 - len(together) / job_run.max()
+        if inside > IN_JOB_MOST and free < JOB_FREE_LEAST:
+            return f"it is confounded with writer job {name}, which covers {inside:.0%} of its run time"
+    return ""
+
+
+def _without_comparison(grid: Grid, valid: Mask, exposed: Array) -> str:
+    """Reason if exposed minutes lack the same time of day on days of the same kind without the workload."""
+    kind = controls.weekend_curve_minutes(grid).astype(int)
+    needed = np.minimum(COMPARABLE_DAYS, np.bincount(kind, minlength=2) / controls.DAY / 2)
+    key = grid.clock + controls.DAY * kind
+    clean = valid & (exposed == 0) & (regressors.carryover(exposed[:, None])[:, 0] == 0)
+    days = np.bincount(key[clean], minlength=2 * controls.DAY)
+    running = valid & (exposed > 0)
+    share = (days[key[running]] >= needed[kind[running]]).mean()
+    if share >= COMPARABLE_LEAST:
+        return ""
+    always = (exposed[valid] > 0).mean()
+    if always > ALWAYS:
+        return f"it runs in {always:.0%} of all minutes: there are too few comparable minutes without it"
+    usual = _usual_clock(grid.clock[regressors.starts_of(exposed[:, None])[:, 0]])
+    return f"it always runs at {usual}: there are no comparable minutes without it"
+
+
+def _usual_clock(clock: Integers) -> str:
+    """Circular mean of times of day, if they are concentrated."""
+    mean = np.exp(2j * np.pi * clock / controls.DAY).mean()
+    if abs(mean) < CONCENTRATED:
+        return "the same times of day"
+    hours, minutes = divmod(round(np.angle(mean) / (2 * np.pi) * controls.DAY) % controls.DAY, 60)
+    return f"about {hours:02d}:{minutes:02d}"
+
+
+def _explained(group: EstimationGroup, i: int) -> str:
+    """Reason if the controls explain the exposure: names the group that explains most of it alone."""
+    explained, exposed = group.columns.explained[group.first_column[i]], group.exposed(i)[group.valid]
+    if explained <= EXPLAINED_MOST or exposed.min() == exposed.max():
+        return ""
+    centred = (exposed - exposed.mean())[:, None]
+    remaining = {name: float(squares(remove(centred))[0]) for name, remove in group.removers.items()}
+    return (
+        f"its exposure is explained ({explained:.0%}) by {min(remaining, key=lambda name: remaining[name])}"
+    )
