@@ -49,13 +49,13 @@ CLASSES = pd.DataFrame(
     }
 )
 PROFILES = pd.DataFrame({"instance": ["db-1"], "role": ["writer"], "vcpus": [4.0]})
-HOURS = pd.DataFrame({"seat": ["writer"], "weekday": [1], "hour": [13], "active_sessions": [2.5]})
+HOURS = pd.DataFrame({"role": ["writer"], "weekday": [1], "hour": [13], "active_sessions": [2.5]})
 MOVED = pd.DataFrame(
     {"digest": ["a", "b", "c"], "share_pct": [60.0, 40.0, np.nan], "rank": [1.0, 2.0, np.nan]}
     | {"rank_before": [2.0, np.nan, 1.0], "move": ["", "new", "vanished"]}
 )
 CHANGES = pd.DataFrame(
-    {"seat": ["writer"] * 2, "digest": ["", "d1"], "measure": ["commit_latency", "latency"]}
+    {"role": ["writer"] * 2, "digest": ["", "d1"], "measure": ["commit_latency", "latency"]}
     | {"change_pct": [3.0, 4.0], "low_pct": [1.0, np.nan], "high_pct": [5.0, np.nan]}
 )
 

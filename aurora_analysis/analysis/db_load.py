@@ -123,31 +123,31 @@ def statistics(statement_metrics: pd.DataFrame, window: Window) -> pd.DataFrame:
 
 
 def hour_of_week(classes: pd.DataFrame, roles: pd.Series, *, timezone: str = "UTC") -> pd.DataFrame:
-    """The mean load by hour and weekday of the reader's clock: `seat, weekday, hour, active_sessions`.
+    """The mean load by hour and weekday of the reader's clock: `role, weekday, hour, active_sessions`.
 
-    Answers: when is it busy? `seat` is "writer" through every failover, a reader by its name; weekday 0 is Monday.
+    Answers: when is it busy? `role` is "writer" through every failover, a reader by its name; weekday 0 is Monday.
     """
-    totals = _seated(classes, roles)
+    totals = _by_role(classes, roles)
     clock = totals["time"].dt.tz_convert(zone(timezone))
     totals = totals.assign(weekday=clock.dt.day_of_week, hour=clock.dt.hour)
-    return totals.groupby(["seat", "weekday", "hour"])["active_sessions"].mean().reset_index()
+    return totals.groupby(["role", "weekday", "hour"])["active_sessions"].mean().reset_index()
 
 
 def at_a_glance(
     classes: pd.DataFrame, roles: pd.Series, instances: pd.DataFrame, window: Window
 ) -> list[Sparkline]:
-    """The load of each seat over the window, held against its vCPUs."""
-    totals = _seated(classes, roles).rename(columns={"active_sessions": "value"})
-    seats = instances["instance"].where(instances["role"] != "writer", "writer")
-    vcpus = instances.groupby(seats)["vcpus"].last().dropna().to_dict()
+    """The load of each role over the window, held against its vCPUs."""
+    totals = _by_role(classes, roles).rename(columns={"active_sessions": "value"})
+    names = instances["instance"].where(instances["role"] != "writer", "writer")
+    vcpus = instances.groupby(names)["vcpus"].last().dropna().to_dict()
     measure = "active sessions"
     return sparklines("db_load", totals.assign(measure=measure), {measure: "sessions"}, window, limits=vcpus)
 
 
-def _seated(classes: pd.DataFrame, roles: pd.Series) -> pd.DataFrame:
-    """All classes together, by `seat`: "writer" through every failover, a reader by its name."""
-    seats = classes.assign(seat=classes["instance"].where(roles != "writer", "writer"))
-    return seats.groupby(["time", "seat"])["active_sessions"].sum().reset_index()
+def _by_role(classes: pd.DataFrame, roles: pd.Series) -> pd.DataFrame:
+    """All classes together, by `role`: "writer" through every failover, a reader by its name."""
+    rows = classes.assign(role=classes["instance"].where(roles != "writer", "writer"))
+    return rows.groupby(["time", "role"])["active_sessions"].sum().reset_index()
 
 
 def profile(classes: pd.DataFrame, instances: pd.DataFrame, window: Window) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Sparklines: how each seat's measures went over a window, in few points, against the same hours of the weeks before.
+"""Sparklines: how each role's measures went over a window, in few points, against the same hours of the weeks before.
 
 A sparkline travels inside the executed notebook as a verdict does, and the report's first page draws it.
 """
@@ -24,7 +24,7 @@ POINTS_NEEDED = 8
 
 @dataclass(frozen=True)
 class Sparkline:
-    """What a measure of a seat did in a window.
+    """What a measure of a role did in a window.
 
     `course` are means over equal parts of the window, null where nothing was observed; `low` and `high` the least and
     the most of the same parts in the weeks before, empty where none is known. `limit` is what the measure is held
@@ -32,7 +32,7 @@ class Sparkline:
     """
 
     topic: str
-    seat: str
+    role: str
     measure: str
     unit: str
     course: Sequence[float | None]
@@ -50,7 +50,7 @@ class Sparkline:
     def __str__(self) -> str:
         change = "" if self.change_pct is None else f", {self.change_pct:+.0f} % against the window before"
         limit = "" if self.limit is None else f", limit {self.limit:g}"
-        return f"{self.seat} {self.measure}: {self.mean:,.3g} {self.unit} on average{change}{limit}"
+        return f"{self.role} {self.measure}: {self.mean:,.3g} {self.unit} on average{change}{limit}"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         return {SPARKLINE: self.to_dict(), "text/plain": str(self)}
@@ -65,16 +65,16 @@ def sparklines(
     *,
     limits: Mapping[Hashable, float] | None = None,
 ) -> list[Sparkline]:
-    """One a seat and measure of `values` (`time, seat, measure, value`), the writer first; too few points are none.
+    """One a role and measure of `values` (`time, role, measure, value`), the writer first; too few points are none.
 
-    Answers: how did it go, at a glance? `earlier` are the windows to compare with, newest first; `limits` are by seat.
+    Answers: how did it go, at a glance? `earlier` are the windows to compare with, newest first; `limits` are by role.
     """
-    groups = values.groupby(["seat", "measure"], sort=False)
+    groups = values.groupby(["role", "measure"], sort=False)
     told = [
         _sparkline(
-            (topic, str(seat), str(measure), units[str(measure)]), rows, [window, *earlier], limits or {}
+            (topic, str(role), str(measure), units[str(measure)]), rows, [window, *earlier], limits or {}
         )
-        for (seat, measure), rows in sorted(groups, key=lambda group: group[0][0] != "writer")
+        for (role, measure), rows in sorted(groups, key=lambda group: group[0][0] != "writer")
     ]
     return [one for one in told if sum(value is not None for value in one.course) >= POINTS_NEEDED]
 

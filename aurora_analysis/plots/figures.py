@@ -377,14 +377,14 @@ def _stack(ax: Axes, stack: pd.DataFrame) -> None:
 
 
 def hours_of_week(load: pd.DataFrame, *, timezone: str = "UTC") -> list[Axes]:
-    """The mean load by weekday and hour, one panel a seat (`seat, weekday, hour, active_sessions`); numbers are sessions."""
-    seats = sorted(load["seat"].unique(), key=lambda seat: (seat != "writer", seat))
-    panels = _panels(max(len(seats), 1), height=1.9)
+    """The mean load by weekday and hour, one panel a role (`role, weekday, hour, active_sessions`); numbers are sessions."""
+    roles = sorted(load["role"].unique(), key=lambda role: (role != "writer", role))
+    panels = _panels(max(len(roles), 1), height=1.9)
     highest = load["active_sessions"].max()
-    for ax, seat in zip(panels, seats):
-        table = load[load["seat"] == seat].pivot(index="weekday", columns="hour", values="active_sessions")
+    for ax, role in zip(panels, roles):
+        table = load[load["role"] == role].pivot(index="weekday", columns="hour", values="active_sessions")
         _heat(ax, table.reindex(index=range(7), columns=range(24)), highest)
-        ax.set_title(f"{seat}: active sessions", fontsize="medium")
+        ax.set_title(f"{role}: active sessions", fontsize="medium")
     panels[-1].set_xlabel(f"hour [{timezone}]")
     return [_say_if_empty(ax, load) for ax in panels]
 
@@ -438,7 +438,7 @@ def changes(frame: pd.DataFrame, *, materiality_pct: float = 5.0, ax: Axes | Non
     """How far throughput and latency of each subject moved against the other window [%], with day-block intervals."""
     known = frame[frame["low_pct"].notna()]
     labels = [
-        f"{row['seat']} {statement_labels.short_id(row['digest'])} {row['measure']}".replace(
+        f"{row['role']} {statement_labels.short_id(row['digest'])} {row['measure']}".replace(
             "  ", " "
         ).replace("_", " ")
         for row in known.to_dict("records")

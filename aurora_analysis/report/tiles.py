@@ -16,9 +16,9 @@ Course = Sequence[float | None]
 
 def rows(sparklines: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
     """Return the tiles of each role, the writer first; a tile is a sparkline with its drawing, numbers and text."""
-    named = {one["seat"] for one in sparklines}
+    named = {one["role"] for one in sparklines}
     roles = sorted(named, key=lambda role: (role != "writer", role))
-    return [(role, [_tile(one) for one in sparklines if one["seat"] == role]) for role in roles]
+    return [(role, [_tile(one) for one in sparklines if one["role"] == role]) for role in roles]
 
 
 def _tile(one: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def _tile(one: Mapping[str, Any]) -> dict[str, Any]:
     change = "" if one["change_pct"] is None else f"{one['change_pct']:+.0f} %"
     number = f"{figure(one['mean'])} {one['unit']}"
     against = f", {change} from the previous window" if change else ""
-    spoken = f"{one['seat']}, {one['measure']}: {number} on average{against}. Open the page."
+    spoken = f"{one['role']}, {one['measure']}: {number} on average{against}. Open the page."
     return {**one, "svg": drawn(one), "number": number, "change": change, "spoken": spoken}
 
 

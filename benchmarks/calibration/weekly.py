@@ -132,9 +132,9 @@ def planted(rows: pd.DataFrame, subjects: list[tuple[str, str]], times: list[flo
 def judged(rows: pd.DataFrame, weeks: int) -> pd.DataFrame:
     """Every statement of the last week, judged as the notebook does."""
     hours = workload_change.statement_hours(rows)
-    seats = workload_change.seated(hours, pd.Series("writer", index=hours.index))
+    by_role = workload_change.by_role(hours, pd.Series("writer", index=hours.index))
     earlier = workload_change.earlier(LAST, Window(rows["time"].min(), LAST.end))[: weeks - 1]
-    return workload_change.changes(seats, LAST, LAST.previous(), earlier)
+    return workload_change.changes(by_role, LAST, LAST.previous(), earlier)
 
 
 def naive(rows: pd.DataFrame) -> float:

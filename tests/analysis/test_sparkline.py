@@ -12,9 +12,9 @@ WEEK = Window("2026-11-09", "2026-11-16")
 BEFORE = [WEEK.previous(), WEEK.previous().previous()]
 
 
-def hours(window: Window, value: float, seat: str = "writer") -> pd.DataFrame:
+def hours(window: Window, value: float, role: str = "writer") -> pd.DataFrame:
     times = pd.date_range(window.start, window.end, freq="h", inclusive="left")
-    return pd.DataFrame({"time": times, "seat": seat, "measure": "latency", "value": value})
+    return pd.DataFrame({"time": times, "role": role, "measure": "latency", "value": value})
 
 
 def test_a_part_is_the_mean_of_its_hours():
@@ -38,9 +38,9 @@ def test_what_was_not_observed_is_a_gap():
 
 def test_the_writer_comes_first_and_a_handful_of_points_is_no_course():
     """Readers follow by name."""
-    seats = ("shop-2", "writer")
-    rows = pd.concat([*(hours(WEEK, 1.0, seat) for seat in seats), hours(WEEK, 1.0, "shop-3").iloc[:12]])
-    assert [told.seat for told in sparklines("topic", rows, {"latency": "ms"}, WEEK)] == ["writer", "shop-2"]
+    roles = ("shop-2", "writer")
+    rows = pd.concat([*(hours(WEEK, 1.0, role) for role in roles), hours(WEEK, 1.0, "shop-3").iloc[:12]])
+    assert [told.role for told in sparklines("topic", rows, {"latency": "ms"}, WEEK)] == ["writer", "shop-2"]
 
 
 @pytest.mark.parametrize("before", [[], BEFORE])

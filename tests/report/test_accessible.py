@@ -33,7 +33,7 @@ VERDICTS = [
 ]
 HOURS = pd.DataFrame({"time": pd.date_range(WINDOW["start"], periods=168, freq="h"), "value": 1.0})
 LINES = sparklines(
-    "load", HOURS.assign(seat="writer", measure="load"), {"load": "sessions"}, Window(*WINDOW.values())
+    "load", HOURS.assign(role="writer", measure="load"), {"load": "sessions"}, Window(*WINDOW.values())
 )
 FRAME = '<table class="dataframe"><thead><tr><th></th><th>{0}</th></tr></thead><tbody><tr><th>0</th><td>1</td></tr></tbody></table>'
 DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

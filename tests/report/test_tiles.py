@@ -6,7 +6,7 @@ from aurora_analysis.report import tiles
 
 LOAD = {
     "topic": "db_load",
-    "seat": "writer",
+    "role": "writer",
     "measure": "active sessions",
     "unit": "sessions",
     "course": "1 2 - 4 2",
@@ -43,7 +43,7 @@ def test_a_tile_has_its_numbers_as_text():
 
 def test_roles_are_rows_the_writer_first():
     """In any order of the notebooks."""
-    shuffled = [LOAD | {"seat": role} for role in ("shop-3", "shop-1", "writer", "shop-3")]
+    shuffled = [LOAD | {"role": role} for role in ("shop-3", "shop-1", "writer", "shop-3")]
     assert [(role, len(row)) for role, row in tiles.rows(shuffled)] == [
         ("writer", 1),
         ("shop-1", 1),

@@ -72,7 +72,7 @@ def at_a_glance(history: pd.Series, window: Window) -> list[Sparkline]:
     list of Sparkline
         One sparkline; none if there are too few samples.
     """
-    named = {"seat": "writer", "measure": "history list length"}
+    named = {"role": "writer", "measure": "history list length"}
     rows = history.rename("value").rename_axis("time").reset_index().assign(**named)
     return sparklines("undo_log", rows, {named["measure"]: "transactions"}, window)
 

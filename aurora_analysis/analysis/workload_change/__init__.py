@@ -1,33 +1,45 @@
+"""Did the workload change against another window, or is it an ordinary week?
+
+- `comparison`        changes of each role and statement, with intervals
+- `hours`             hourly totals of each role and statement
+- `matched_hours`     two windows matched hour by hour
+- `weekly_variation`  how far weeks vary when nothing changes
+- `objectives`        minutes over the stated limits
+- `verdicts`          one verdict per role, and one on the statements
+"""
+
 from aurora_analysis.analysis.workload_change.comparison import (
+    changes,
+    common_moves,
+    most_changed,
+    moves,
+    settings,
+    summary,
+)
+from aurora_analysis.analysis.workload_change.hours import (
     CALLS,
     KEY_METRICS,
     MOST_WEEKS,
-    alike,
     at_a_glance,
-    changes,
+    by_role,
     earlier,
-    foremost,
     metric_hours,
-    moves,
-    seated,
-    settings,
     statement_hours,
-    summary,
-    verdicts,
 )
+from aurora_analysis.analysis.workload_change.verdicts import verdicts
 
 __all__ = [
     "CALLS",
     "KEY_METRICS",
     "MOST_WEEKS",
-    "alike",
     "at_a_glance",
+    "by_role",
     "changes",
+    "common_moves",
     "earlier",
-    "foremost",
     "metric_hours",
+    "most_changed",
     "moves",
-    "seated",
     "settings",
     "statement_hours",
     "summary",

@@ -1,4 +1,4 @@
-"""What was stated to be acceptable: the minutes over it, and how much of the window's error budget they spent."""
+"""Compare metrics with stated objectives: the minutes over each limit, and the share of the error budget spent."""
 
 from __future__ import annotations
 
@@ -27,10 +27,25 @@ COLUMNS = [
 def minutes_over(
     series: Mapping[str, pd.Series], limits: Mapping[str, float], window: Window, *, budget_pct: float = 1.0
 ) -> pd.DataFrame:
-    """For how many minutes each metric's minute mean was over its limit, and the share of the error budget [%].
+    """Count the minutes in which each metric's minute mean was over its limit.
 
-    Answers: was it acceptable? The budget is `budget_pct` of the window's minutes. Minutes that were not observed are
-    neither over nor within: `coverage` [0 to 1] tells them. `worst_day` (UTC) had the most minutes over.
+    Parameters
+    ----------
+    series : mapping of str to Series
+        Metric name → its values over time (UTC).
+    limits : mapping of str to float
+        Metric name → its limit, in the metric's unit.
+    window : Window
+        The window.
+    budget_pct : float, default 1
+        Error budget: the share of the window's minutes that may be over the limit [%].
+
+    Returns
+    -------
+    DataFrame
+        One row per metric: `metric`, `unit`, `limit`, `minutes_observed`, `minutes_over`, `budget_minutes`, `spent_pct`
+        (share of the budget [%]), `worst_day` (UTC date with the most minutes over), and `coverage` [0 to 1]. Minutes
+        that were not observed count neither as over nor as within.
     """
     rows = [_over(name, limit, series[name], window, budget_pct) for name, limit in limits.items()]
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -53,17 +68,41 @@ def verdicts(
     found: pd.DataFrame,
     *,
     topic: str = "workload_change",
-    watch_pct: float = 50.0,  # half of the budget
+    watch_pct: float = 50.0,
     coverage_needed: float = 0.5,
 ) -> list[Verdict]:
-    """One verdict an objective: `budget spent`, `within budget` or `unknown`."""
+    """Conclude whether each objective was met.
+
+    Parameters
+    ----------
+    found : DataFrame
+        Result of `minutes_over`.
+    topic : str, default "workload_change"
+        Notebook of the verdicts.
+    watch_pct : float, default 50
+        Share of the budget that is to be watched once spent [%].
+    coverage_needed : float, default 0.5
+        Smallest share of the window that must be observed [0 to 1].
+
+    Returns
+    -------
+    list of Verdict
+        One per objective: `budget spent`, `within budget` or `unknown`.
+    """
     return [_verdict(row, topic, watch_pct, coverage_needed) for row in found.to_dict("records")]
 
 
 ACTIONS = {
     "budget spent": "Find what the worst day's minutes have in common: see reader_impact, undo_log and db_load.",
     "within budget": "Nothing to do.",
-    "unknown": "Fetch the metric, or state an objective on one that is there.",
+    "unknown": "Fetch the metric, or state an objective for a metric that is stored.",
+}
+
+
+HEADLINES = {
+    "budget spent": "The {name} objective was missed: its error budget is spent",
+    "within budget": "The {name} objective was met",
+    "unknown": "Unknown whether the {name} objective was met",
 }
 
 
@@ -79,11 +118,14 @@ def _verdict(row: Mapping[Hashable, Any], topic: str, watch_pct: float, coverage
     names = ["limit", "minutes_observed", "minutes_over", "spent_pct", "coverage"]
     numbers = {key: round(float(row[key]), 4) for key in names}
     evidence = "the table of objectives"
-    return Verdict(topic, f"objective: {name}", level, severity, sentence, numbers, evidence, ACTIONS[level])
+    headline = HEADLINES[level].format(name=name)
+    return Verdict(
+        topic, f"objective: {name}", level, severity, sentence, numbers, evidence, ACTIONS[level], headline
+    )
 
 
 def _level(row: Mapping[Hashable, Any], watch_pct: float, coverage_needed: float) -> tuple[str, Severity]:
-    """What is spent is spent, however little was seen; that it is not needs most of the window."""
+    """A spent budget needs no coverage; `within budget` needs most of the window."""
     if row["spent_pct"] > 100:
         return "budget spent", "act"
     if row["coverage"] < coverage_needed:

@@ -1,8 +1,8 @@
-"""How far weeks spread when nothing happens: each row by itself, all of a kind alike, and each apart from the others.
+"""Estimate how far weeks vary when nothing changes: each row itself, what its group has in common, and the rest.
 
-Rows are the logarithms of subjects, week by week. Few weeks tell the spread of a row badly, so it leans on the rows of
-its kind, by empirical Bayes (Smyth 2004, Statistical Applications in Genetics and Molecular Biology 3:3). What a week
-does to all rows of a kind alike is told by as many values as there are weeks, however many rows there are.
+Rows are the logarithms of subjects, week by week. Few weeks estimate a row's variance badly, so it is shrunk towards
+that of its group by empirical Bayes (Smyth 2004, Statistical Applications in Genetics and Molecular Biology 3:3). What a
+week does to all rows of a group in common has only as many observations as there are weeks, however many rows there are.
 """
 
 from __future__ import annotations
@@ -17,38 +17,44 @@ import pandas as pd
 from scipy import special, stats
 
 from aurora_analysis.analysis.series import Array, Mask
-from aurora_analysis.analysis.workload_change.matched_hours import Sums, log_ratio, row_mean
+from aurora_analysis.analysis.workload_change.matched_hours import HourlyTotals, log_ratio, row_mean
 
 WEEKS_NEEDED = 5
-"""The window and four earlier weeks: with fewer a spread from week to week would only look like one."""
+"""Smallest number of weeks, this window included, that estimates the week-to-week variation."""
 
 SIBLINGS_NEEDED = 5
-"""With fewer others, one or two of them decide what all did."""
+"""Smallest number of siblings for a common move; with fewer, one or two of them decide it."""
 
-KIN_NEEDED = 3
-"""With fewer rows of a kind each stands alone."""
+ROWS_NEEDED = 3
+"""Smallest group whose rows are shrunk towards each other."""
 
 MOST_BORROWED = 1e4
-"""Degrees of freedom beyond which a t distribution is the normal one."""
+"""Largest prior degrees of freedom; beyond, a t distribution is practically normal."""
 
 
 @dataclass(frozen=True)
-class Spread:
-    """The variance of each row from week to week, and the degrees of freedom that it is worth."""
+class Variation:
+    """Week-to-week variance of each row, and its degrees of freedom."""
 
     variance: Array
     df: Array
 
-    def __getitem__(self, rows: Mask) -> Spread:
-        return Spread(self.variance[rows], self.df[rows])
+    def __getitem__(self, rows: Mask) -> Variation:
+        return Variation(self.variance[rows], self.df[rows])
 
-    def __setitem__(self, rows: Mask, other: Spread) -> None:
+    def __setitem__(self, rows: Mask, other: Variation) -> None:
         self.variance[rows], self.df[rows] = other.variance, other.df
 
 
 @dataclass(frozen=True)
 class Effect:
-    """How far each row moved, with the standard error of Student's t: in logarithms."""
+    """How far each row moved, in logarithms, with Student's t standard error.
+
+    Parameters
+    ----------
+    estimate, se, df : ndarray, shape (rows,)
+        The move, its standard error and its degrees of freedom; NaN if unknown.
+    """
 
     estimate: Array
     se: Array
@@ -56,110 +62,196 @@ class Effect:
 
     @property
     def p(self) -> Array:
+        """Two-sided p-value of no move."""
         return np.multiply(2, stats.t.sf(np.abs(self.estimate) / np.maximum(self.se, 1e-9), self.df))
 
-    def half(self, p: float) -> Array:
-        """Half the interval that this p-value belongs to."""
+    def half_width(self, p: float) -> Array:
+        """Half-width of the (1 - p) confidence interval.
+
+        Parameters
+        ----------
+        p : float
+            Two-sided error probability [0 to 1].
+
+        Returns
+        -------
+        ndarray, shape (rows,)
+            In logarithms.
+        """
         return np.multiply(stats.t.isf(p / 2, self.df), self.se)
 
 
 @dataclass(frozen=True)
-class Against:
-    """What each subject did against weeks: `unusual` by itself, `apart` from its siblings, what those did `alike`.
+class WeeklyComparison:
+    """Each subject compared with its usual weeks and with its siblings.
 
-    With its `spread` from week to week (of logarithms), the `weeks` that tell it, the window included, and the number
-    of its `siblings`.
+    Parameters
+    ----------
+    vs_usual_weeks : Effect
+        Move of the subject against its usual week, or against a baseline.
+    vs_siblings : Effect
+        Idiosyncratic move: the part that its siblings have not in common.
+    common : Effect
+        Move that the siblings have in common.
+    variation : ndarray, shape (subjects,)
+        Standard deviation from week to week, of logarithms.
+    weeks : ndarray, shape (subjects,)
+        Number of weeks with data, this window included.
+    siblings : ndarray, shape (subjects,)
+        Number of other subjects in the group; 0 for ungrouped subjects.
     """
 
-    moves: dict[str, Effect]
-    spread: Array
+    vs_usual_weeks: Effect
+    vs_siblings: Effect
+    common: Effect
+    variation: Array
     weeks: Array
     siblings: Array
 
 
-def against_weeks(
-    now: Sums, weeks: Sequence[Sums], baseline: tuple[Sums, float] | None, kinds: Sequence[str], lone: Mask
-) -> Against:
-    """Each subject against its ordinary week, or against a baseline that lasted so many weeks.
+@dataclass(frozen=True)
+class Baseline:
+    """A window to compare with instead of the usual weeks, and how many weeks it lasted."""
 
-    What a kind did alike is told of where it has siblings enough; `lone` subjects have none.
+    totals: HourlyTotals
+    weeks: float
+
+
+def compare_with_weeks(
+    now: HourlyTotals,
+    weeks: Sequence[HourlyTotals],
+    baseline: Baseline | None,
+    groups: Sequence[str],
+    ungrouped: Mask,
+) -> WeeklyComparison:
+    """Compare each subject with its usual week, or with a baseline.
+
+    Parameters
+    ----------
+    now : HourlyTotals
+        The window.
+    weeks : sequence of HourlyTotals
+        Earlier weeks, which estimate the week-to-week variation.
+    baseline : Baseline or None
+        Compare with this window instead of the mean of the earlier weeks.
+    groups : sequence of str, length subjects
+        Group of each subject; common moves need enough siblings.
+    ungrouped : ndarray of bool, shape (subjects,)
+        Subjects without siblings.
+
+    Returns
+    -------
+    WeeklyComparison
+        NaN for subjects with fewer than `WEEKS_NEEDED` weeks.
     """
     if not weeks:
-        none = np.full(len(kinds), np.nan)
-        moves = dict.fromkeys(("unusual", "apart", "alike"), Effect(none, none, none))
-        return Against(moves, spread=none, weeks=np.ones(len(kinds)), siblings=np.zeros(len(kinds)))
-    ordinary = reduce(add, weeks)
-    sides = [now, *([baseline[0]] if baseline else [])]
-    logs = np.column_stack([*(log_ratio(side, ordinary) for side in sides), *_among_others(weeks)])
-    told = np.isfinite(logs[:, -len(weeks) :]).sum(axis=1)
-    logs[told + 1 < WEEKS_NEEDED] = np.nan
-    there = pd.Series(np.isfinite(logs[:, 0])).groupby(np.asarray(kinds)).transform("sum").to_numpy()
-    siblings = np.where(lone, 0, np.maximum(there - 1, 0))
-    of_kind = np.where((siblings < SIBLINGS_NEEDED)[:, None], np.nan, alike(logs, kinds))
-    parts = {"unusual": logs, "apart": logs - of_kind, "alike": of_kind}
-    spread = spreads(logs[:, -len(weeks) :], kinds)
-    lasted, reference = (baseline[1], slice(1, 2)) if baseline else (np.maximum(told, 1), slice(1, None))
-    moves = {
-        name: Effect(
-            part[:, 0] - row_mean(part[:, reference]), np.sqrt(one.variance * (1 + 1 / lasted)), one.df
+        none = np.full(len(groups), np.nan)
+        unknown = Effect(none, none, none)
+        return WeeklyComparison(
+            unknown, unknown, unknown, none, weeks=np.ones(len(groups)), siblings=np.zeros(len(groups))
         )
-        for (name, part), one in zip(parts.items(), spread)
-    }
-    return Against(moves, np.sqrt(spread[0].variance), told + 1, siblings)
+    usual = reduce(add, weeks)
+    sides = [now, *([baseline.totals] if baseline else [])]
+    logs = np.column_stack([*(log_ratio(side, usual) for side in sides), *_leave_one_out(weeks)])
+    observed = np.isfinite(logs[:, -len(weeks) :]).sum(axis=1)
+    logs[observed + 1 < WEEKS_NEEDED] = np.nan
+    members = pd.Series(np.isfinite(logs[:, 0])).groupby(np.asarray(groups)).transform("sum").to_numpy()
+    siblings = np.where(ungrouped, 0, np.maximum(members - 1, 0))
+    common = np.where((siblings < SIBLINGS_NEEDED)[:, None], np.nan, common_moves(logs, groups))
+    variation = variations(logs[:, -len(weeks) :], groups)
+    lasted, reference = (
+        (baseline.weeks, slice(1, 2)) if baseline else (np.maximum(observed, 1), slice(1, None))
+    )
+    usual_move, own_move, common_move = (
+        Effect(part[:, 0] - row_mean(part[:, reference]), np.sqrt(one.variance * (1 + 1 / lasted)), one.df)
+        for part, one in zip((logs, logs - common, common), variation)
+    )
+    return WeeklyComparison(
+        usual_move, own_move, common_move, np.sqrt(variation[0].variance), observed + 1, siblings
+    )
 
 
-def _among_others(weeks: Sequence[Sums]) -> list[Array]:
-    """Each week against the mean of all, by way of the others: matched with itself it would seem to be like them."""
+def _leave_one_out(weeks: Sequence[HourlyTotals]) -> list[Array]:
+    """Log ratio of each week to the mean of all weeks, computed leave-one-out.
+
+    A mean that contains the week would look too similar to it.
+    """
     others = [reduce(add, [*weeks[:n], *weeks[n + 1 :]]) for n in range(len(weeks))] if weeks[1:] else weeks
     return [(1 - 1 / len(weeks)) * log_ratio(*pair) for pair in zip(weeks, others)]
 
 
-def alike(logs: Array, kinds: Sequence[str]) -> Array:
-    """What all rows of a kind did alike in each week: their median, which one row that moves does not shift."""
-    return pd.DataFrame(logs).groupby(np.asarray(kinds)).transform("median").to_numpy()
+def common_moves(logs: Array, groups: Sequence[str]) -> Array:
+    """Compute the move that all rows of a group have in common in each week.
 
+    Parameters
+    ----------
+    logs : ndarray, shape (rows, weeks)
+        Logarithms of the subjects.
+    groups : sequence of str, length rows
+        Group of each row.
 
-def spreads(logs: Array, kinds: Sequence[str]) -> tuple[Spread, Spread, Spread]:
-    """How far rows spread from week to week: each by itself, apart from its kind, and the kind.
-
-    By itself a row does what its kind does and what it does apart: the sum of both is worth the degrees of freedom of
-    Satterthwaite (1946, Biometrics Bulletin 2:6). Rows without a kind have only their own spread.
+    Returns
+    -------
+    ndarray, shape (rows, weeks)
+        Median of the group, which a single row that moves does not shift.
     """
-    of_kind = alike(logs, kinds)
-    own, apart, common = map(_plain, (logs, logs - of_kind, of_kind))
-    leant = Spread(np.full(len(logs), np.nan), np.ones(len(logs)))
-    for kind in set(kinds):
-        mine = (np.asarray(kinds) == kind) & (apart.variance > 0)
-        if mine.sum() >= KIN_NEEDED:
-            leant[mine] = _leaning(apart[mine])
-            own[mine] = _sum(leant[mine], common[mine])
-    return own, leant, common
+    return pd.DataFrame(logs).groupby(np.asarray(groups)).transform("median").to_numpy()
 
 
-def _plain(logs: Array) -> Spread:
+def variations(logs: Array, groups: Sequence[str]) -> tuple[Variation, Variation, Variation]:
+    """Estimate the week-to-week variance of each row: total, idiosyncratic, and common to its group.
+
+    A row's variance is its group's common variance plus its own; the sum's degrees of freedom follow Satterthwaite (1946,
+    Biometrics Bulletin 2:6). Rows in a group of fewer than `ROWS_NEEDED` have only their own variance.
+
+    Parameters
+    ----------
+    logs : ndarray, shape (rows, weeks)
+        Logarithms of the subjects; NaN is missing.
+    groups : sequence of str, length rows
+        Group of each row.
+
+    Returns
+    -------
+    tuple of Variation
+        Total, idiosyncratic and common variation.
+    """
+    shared = common_moves(logs, groups)
+    total, own, common = map(_plain, (logs, logs - shared, shared))
+    shrunk = Variation(np.full(len(logs), np.nan), np.ones(len(logs)))
+    for group in set(groups):
+        members = (np.asarray(groups) == group) & (own.variance > 0)
+        if members.sum() >= ROWS_NEEDED:
+            shrunk[members] = _shrunk(own[members])
+            total[members] = _sum(shrunk[members], common[members])
+    return total, shrunk, common
+
+
+def _plain(logs: Array) -> Variation:
+    """Sample variance of each row."""
     df = np.isfinite(logs).sum(axis=1) - 1.0
     squares = np.nansum((logs - row_mean(logs)[:, None]) ** 2, axis=1)
-    return Spread(np.where(df > 0, squares / np.maximum(df, 1), np.nan), np.maximum(df, 1))
+    return Variation(np.where(df > 0, squares / np.maximum(df, 1), np.nan), np.maximum(df, 1))
 
 
-def _sum(apart: Spread, common: Spread) -> Spread:
-    """What rows do apart and what their kind does, as one variance, and what it is worth."""
-    noise = 1 / (1 / apart.variance).sum()  # the median of the rows moves by chance, too
-    kind = np.maximum(common.variance - noise, 0.0)
-    doubt = apart.variance**2 / apart.df + kind**2 / common.df
-    return Spread(apart.variance + kind, (apart.variance + kind) ** 2 / doubt)
+def _sum(own: Variation, common: Variation) -> Variation:
+    """Add idiosyncratic and common variance, with the degrees of freedom of Satterthwaite."""
+    noise = 1 / (1 / own.variance).sum()  # the median of the rows also moves by chance
+    group = np.maximum(common.variance - noise, 0.0)
+    doubt = own.variance**2 / own.df + group**2 / common.df
+    return Variation(own.variance + group, (own.variance + group) ** 2 / doubt)
 
 
-def _leaning(rows: Spread) -> Spread:
-    """Each variance drawn to that of the kind, the more the more alike they are, and what it is worth then."""
-    centre, borrowed = _shared(rows.variance, rows.df)
+def _shrunk(rows: Variation) -> Variation:
+    """Shrink each variance towards the prior; the more similar the rows are, the stronger."""
+    centre, borrowed = _prior(rows.variance, rows.df)
     borrowed = min(borrowed, MOST_BORROWED)
-    leant = (borrowed * centre + rows.df * rows.variance) / (borrowed + rows.df)
-    return Spread(leant, borrowed + rows.df)
+    shrunk = (borrowed * centre + rows.df * rows.variance) / (borrowed + rows.df)
+    return Variation(shrunk, borrowed + rows.df)
 
 
-def _shared(variance: Array, df: Array) -> tuple[float, float]:
-    """The variance that the rows share and the degrees of freedom it is worth, by moments of the logarithm."""
+def _prior(variance: Array, df: Array) -> tuple[float, float]:
+    """Prior variance and its degrees of freedom, by moments of the logarithm (Smyth 2004)."""
     logs = np.log(variance) - special.digamma(df / 2) + np.log(df / 2)
     excess = float(logs.var(ddof=1) - special.polygamma(1, df / 2).mean())
     if excess <= 0:
@@ -169,7 +261,7 @@ def _shared(variance: Array, df: Array) -> tuple[float, float]:
 
 
 def _inverse_trigamma(value: float) -> float:
-    """The x whose trigamma it is, by Newton's steps on the reciprocal (Smyth 2004, appendix)."""
+    """Invert the trigamma function by Newton steps on the reciprocal (Smyth 2004, appendix)."""
     x = 0.5 + 1 / value
     for _ in range(50):
         trigamma = special.polygamma(1, x)

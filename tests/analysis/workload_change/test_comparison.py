@@ -1,4 +1,4 @@
-"""Weeks compared: what cancels, what counts as changed, what is only said."""
+"""Weeks compared: which variation cancels, and which moves count as changes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DIGESTS = [f"d{n}" for n in range(8)]
 
 
 def statistics(
-    weeks: int = 8, *, spread: float = 0.02, slower: float = 1.0, seed: int = 1, start: str = ""
+    weeks: int = 8, *, variation: float = 0.02, slower: float = 1.0, seed: int = 1, start: str = ""
 ) -> pd.DataFrame:
     """Hourly statistics of eight digests; in the last week d0 is so many times slower."""
     rng = np.random.default_rng(seed)
@@ -29,7 +29,9 @@ def statistics(
     shape = 100 + 50 * np.sin(2 * np.pi * np.arange(len(times)) / 24)
     frames = []
     for digest in DIGESTS:
-        moved = np.exp(rng.normal(0, spread, week.max() + 1)[week] + rng.normal(0, 0.01, day.max() + 1)[day])
+        moved = np.exp(
+            rng.normal(0, variation, week.max() + 1)[week] + rng.normal(0, 0.01, day.max() + 1)[day]
+        )
         latency = 2.0 * moved * np.where((digest == "d0") & (times >= WEEK.start), slower, 1.0)
         frame = {"time": times, "digest": digest, "calls": shape, "mean_latency_ms": latency}
         frames.append(pd.DataFrame(frame))
@@ -38,9 +40,9 @@ def statistics(
 
 def changes(rows: pd.DataFrame, weeks: int = 8, before: Window | None = None) -> pd.DataFrame:
     hours = workload_change.statement_hours(rows)
-    seats = workload_change.seated(hours, pd.Series("writer", index=hours.index))
+    by_role = workload_change.by_role(hours, pd.Series("writer", index=hours.index))
     earlier = workload_change.earlier(WEEK, LONG_AGO, weeks - 1)
-    return workload_change.changes(seats, WEEK, before or WEEK.previous(), earlier)
+    return workload_change.changes(by_role, WEEK, before or WEEK.previous(), earlier)
 
 
 def one(found: pd.DataFrame, digest: str = "d0", measure: str = "latency") -> pd.Series:
@@ -72,7 +74,7 @@ def test_hours_hold_calls_and_latency():
     assert mean["latency"] == 4.0
 
 
-def test_a_seat_follows_the_writer():
+def test_a_role_follows_the_writer():
     """Whichever instance writes, its hours are the writer's; a reader keeps its name."""
     times = pd.to_datetime(["2026-11-09", "2026-11-10", "2026-11-10"], utc=True)
     metrics = pd.DataFrame(
@@ -81,11 +83,11 @@ def test_a_seat_follows_the_writer():
     )
     hours = workload_change.metric_hours(metrics)
     roles = hours["instance"].where(hours["total"] == 3.0, "writer").replace("db-1", "reader")
-    assert workload_change.seated(hours, roles)["seat"].to_list() == ["writer", "db-1", "writer"]
+    assert workload_change.by_role(hours, roles)["role"].to_list() == ["writer", "db-1", "writer"]
 
 
 def test_a_planted_change_is_changed():
-    """A digest 20 % slower, where weeks spread by 2 %; the other seven are not."""
+    """A digest 20 % slower, where weeks vary by 2 %; the other seven are not."""
     found = changes(statistics(slower=1.2))
     row = one(found)
     assert row["level"] == "changed"
@@ -95,41 +97,41 @@ def test_a_planted_change_is_changed():
 
 
 def shaken(rows: pd.DataFrame, by: float = 0.1) -> pd.DataFrame:
-    """The same weeks, each with a shock that slows or speeds all digests alike."""
+    """The same weeks, each with a shock that slows or speeds all digests together."""
     week = ((rows["time"] - rows["time"].min()) // pd.Timedelta(weeks=1)).to_numpy()
     shocks = np.random.default_rng(2).normal(0, by, week.max() + 1)
     return rows.assign(mean_latency_ms=rows["mean_latency_ms"] * np.exp(shocks[week]))
 
 
-def test_one_that_moves_apart_is_seen_where_all_move_alike():
-    """Weeks slow all by some 10 %, so 20 % are nothing unusual; but only one digest did it this week."""
+def test_an_idiosyncratic_move_stands_out_where_all_move_together():
+    """Weeks shift all digests by some 10 %, so 20 % is not unusual; but only one digest moved this week."""
     found = changes(shaken(statistics(slower=1.2)))
     row = one(found)
     assert (row["level"], row["apart"]) == ("ordinary", True)
     assert row["apart_low_pct"] < 20 < row["apart_high_pct"]
     assert row["siblings"] == 7
     assert found["apart"].sum() == 1
-    [said] = workload_change.verdicts(found, workload_change.moves(load(d0=1), load(d0=1)))
-    assert (said.level, said.severity) == ("changed against siblings", "act")
-    assert "0 of 8 statements changed beyond ordinary weeks." in said.sentence
-    assert re.search(r"1 changed against their siblings \(d0 on writer: latency \+\d+ % \[", said.sentence)
-    assert said.numbers["apart"] == 1
+    [verdict] = workload_change.verdicts(found, workload_change.moves(load(d0=1), load(d0=1)))
+    assert (verdict.level, verdict.severity) == ("changed against siblings", "act")
+    assert "0 of 8 statements changed beyond ordinary weeks." in verdict.sentence
+    assert re.search(r"1 changed against their siblings \(d0 on writer: latency \+\d+ % \[", verdict.sentence)
+    assert verdict.numbers["apart"] == 1
 
 
-def test_what_moves_with_all_does_not_move_apart():
-    """All digests 30 % slower: each changed, none against the others, and the table says how far all did."""
+def test_a_move_of_all_digests_is_not_idiosyncratic():
+    """All digests 30 % slower: each changed, none against its siblings, and the table has the common move."""
     rows = statistics()
     rows.loc[rows["time"] >= WEEK.start, "mean_latency_ms"] *= 1.3
     found = changes(rows).query("measure == 'latency'")
     assert set(found["level"]) == {"changed"}
     assert not found["apart"].any()
-    [latency] = workload_change.alike(found).to_dict("records")
+    [latency] = workload_change.common_moves(found).to_dict("records")
     assert latency["statements"] == 8
     assert re.fullmatch(r"\+(2[5-9]|3[0-5])\.\d \[\+\d.*\]", latency["moved [%]"])
 
 
-def test_what_most_statements_did_alike_is_told():
-    """Ten rare statements that fell to half are not what the eight did that run all the time."""
+def test_the_common_move_is_that_of_most_statements():
+    """Rare statements form a group of their own; the eight that always run decide."""
     rows = statistics()
     last = rows["time"] >= WEEK.start
     rare = [
@@ -141,15 +143,16 @@ def test_what_most_statements_did_alike_is_told():
         for n in range(6)
     ]
     found = changes(pd.concat([rows, *rare]))
-    latency = workload_change.alike(found).set_index("measure").loc["latency"]
+    latency = workload_change.common_moves(found).set_index("measure").loc["latency"]
     assert latency["statements"] == 8
-    [said] = workload_change.verdicts(found, workload_change.moves(load(d0=1), load(d0=1)))
-    told = re.search(r"alike was at most (\w+) (\S+) %", said.sentence)
-    assert workload_change.alike(found).set_index("measure").loc[told[1], "moved [%]"].startswith(told[2])
+    [verdict] = workload_change.verdicts(found, workload_change.moves(load(d0=1), load(d0=1)))
+    measure, size = re.search(r"largest common move of siblings was (\w+) (\S+) %", verdict.sentence).groups()
+    common = workload_change.common_moves(found).set_index("measure")
+    assert common.loc[measure, "moved [%]"].startswith(size)
 
 
-def test_one_that_stays_does_not_move_apart():
-    """Seven digests 30 % slower, the eighth as ever: it did not change, whatever the others did."""
+def test_a_digest_that_stays_did_not_change():
+    """Seven digests are 30 % slower; the eighth did not change, whatever its siblings did."""
     rows = statistics()
     rows.loc[(rows["time"] >= WEEK.start) & (rows["digest"] != "d0"), "mean_latency_ms"] *= 1.3
     row = one(changes(rows))
@@ -157,17 +160,17 @@ def test_one_that_stays_does_not_move_apart():
     assert not row["apart"]
 
 
-def test_few_siblings_are_none():
-    """Of four digests one is a quarter: what they did alike is not told."""
+def test_few_siblings_have_no_common_move():
+    """One of four digests is a quarter: their common move is unknown."""
     found = changes(statistics(slower=1.3).query("digest < 'd4'"))
     assert found[["apart_pct", "alike_pct"]].isna().all(axis=None)
     assert not found["apart"].any()
     assert one(found)["level"] == "changed"
-    assert workload_change.alike(found).empty
+    assert workload_change.common_moves(found).empty
 
 
 def test_a_rare_digest_is_not_matched_with_itself():
-    """In hours in which no other week ran it, a week tells nothing of how weeks differ."""
+    """Hours in which no other week ran it say nothing about how weeks differ."""
     rng = np.random.default_rng(6)
     rows = statistics()
     rare = rows[(rows["digest"] == "d1") & (rng.random(len(rows)) < 0.05)]
@@ -176,19 +179,19 @@ def test_a_rare_digest_is_not_matched_with_itself():
     assert row["spread_pct"] > 5
 
 
-def test_an_ordinary_week_tells_what_it_would_have_found():
-    """No change found is not no change: the page says from which size on it is."""
+def test_an_ordinary_week_states_the_detectable_change():
+    """No change found is not proof of no change: the sentence gives the detectable size."""
     steady, restless = (
-        changes(statistics(spread=spread)).query("measure == 'latency'") for spread in (0.01, 0.08)
+        changes(statistics(variation=variation)).query("measure == 'latency'") for variation in (0.01, 0.08)
     )
     assert steady["detectable_pct"].median() < 12 < 25 < restless["detectable_pct"].median()
-    [said] = workload_change.verdicts(restless, workload_change.moves(load(d0=1), load(d0=1)))
-    assert re.search(r"A change is found \(4 times in 5\) from \d\d % on in half of", said.sentence)
+    [verdict] = workload_change.verdicts(restless, workload_change.moves(load(d0=1), load(d0=1)))
+    assert re.search(r"Changes of at least \d\d % are found 4 times in 5 in half of", verdict.sentence)
     few = changes(statistics(4), 4)
     assert few["detectable_pct"].isna().all()
 
 
-def test_an_ordinary_week_is_not():
+def test_an_ordinary_week_has_few_false_changes():
     """Nothing planted: of four times sixteen rows at most one in twenty rows is called changed."""
     levels = pd.concat([changes(statistics(seed=seed))["level"] for seed in range(4)])
     assert (levels == "changed").mean() <= 0.05
@@ -196,7 +199,7 @@ def test_an_ordinary_week_is_not():
 
 
 def test_with_few_weeks_nothing_is_called_changed():
-    """Four weeks are one too few: the change is told with its interval, and that weeks are unknown."""
+    """Four weeks are one too few: the change has its interval, and the weekly variation is unknown."""
     found = changes(statistics(4, slower=1.5), 4)
     row = one(found)
     assert row["change_pct"] == pytest.approx(50, abs=10)
@@ -204,8 +207,8 @@ def test_with_few_weeks_nothing_is_called_changed():
     assert row["level"] == "unknown"
     assert np.isnan(row["p_adjusted"])
     assert "changed" not in set(found["level"])
-    [said] = workload_change.verdicts(found, workload_change.moves(load(d0=1), load(d0=1)))
-    assert "week-to-week variation unknown (4 of the 5 weeks needed)" in said.sentence
+    [verdict] = workload_change.verdicts(found, workload_change.moves(load(d0=1), load(d0=1)))
+    assert "week-to-week variation unknown (4 of the 5 weeks needed)" in verdict.sentence
 
 
 def test_one_odd_day_is_no_change():
@@ -219,8 +222,8 @@ def test_one_odd_day_is_no_change():
 
 
 def test_steady_weeks_are_no_material_change():
-    """Where weeks spread by half a percent, the whole interval is within ± 5 %."""
-    found = changes(statistics(spread=0.002))
+    """Where weeks vary by 0.2 %, the whole interval is within ± 5 %."""
+    found = changes(statistics(variation=0.002))
     assert set(found["level"]) == {"no material change"}
 
 
@@ -240,12 +243,12 @@ def test_a_baseline_is_compared_with_as_one_week():
 
 
 def test_before_and_after_a_deploy():
-    """Three days against the three before, on other weekdays: matched by hour, and said so."""
+    """Three days against the three before, on other weekdays: matched by hour."""
     rows = statistics(2, slower=1.3)
     hours = workload_change.statement_hours(rows)
-    seats = workload_change.seated(hours, pd.Series("writer", index=hours.index))
+    by_role = workload_change.by_role(hours, pd.Series("writer", index=hours.index))
     after = Window("2026-11-09", "2026-11-12")
-    found = workload_change.changes(seats, after, after.previous())
+    found = workload_change.changes(by_role, after, after.previous())
     row = one(found)
     assert row["matched_by"] == "hour"
     assert row["hours_matched"] == 24
@@ -268,7 +271,7 @@ def test_what_only_one_window_has_is_not_compared():
     assert "d2" not in set(found.query("measure == 'latency'")["digest"])
 
 
-def test_moves_are_told_by_rank_and_weeks():
+def test_moves_follow_rank_and_weeks():
     """New, back, vanished, up and down; seen in k of n weeks."""
     now = load(new=9, back=8, a=7, b=6, c=5, top=4)
     before = load(top=9, a=8, b=7, c=6, gone=5)
@@ -289,9 +292,9 @@ def test_moves_are_told_by_rank_and_weeks():
 def test_a_heavy_new_statement_is_watched():
     """It needs no statistics, but it is no `changed` verdict either."""
     moved = workload_change.moves(load(a=1, new=1), load(a=1), [load(a=1)])
-    [said] = workload_change.verdicts(changes(statistics(2), 2), moved)
-    assert (said.level, said.severity) == ("new statement", "watch")
-    assert "new with 50 %" in said.sentence
+    [verdict] = workload_change.verdicts(changes(statistics(2), 2), moved)
+    assert (verdict.level, verdict.severity) == ("new statement", "watch")
+    assert "new with 50 %" in verdict.sentence
 
 
 def test_nothing_is_unknown(tmp_path):
@@ -303,16 +306,16 @@ def test_nothing_is_unknown(tmp_path):
     ]
     hours = pd.concat(rows, ignore_index=True)
     found = workload_change.changes(
-        workload_change.seated(hours, nothing.roles(hours, cluster="lab")), WEEK, WEEK.previous()
+        workload_change.by_role(hours, nothing.roles(hours, cluster="lab")), WEEK, WEEK.previous()
     )
     assert workload_change.summary(found).empty
-    [said] = workload_change.verdicts(found, workload_change.moves(load(), load()))
-    assert (said.level, said.severity) == ("unknown", "unknown")
-    assert said.sentence == (
+    [verdict] = workload_change.verdicts(found, workload_change.moves(load(), load()))
+    assert (verdict.level, verdict.severity) == ("unknown", "unknown")
+    assert verdict.sentence == (
         "No statement has statistics in both windows. There is no load by statement to rank against."
     )
-    told = nothing.instances(WEEK, cluster="lab"), nothing.read("events", cluster="lab")
-    assert workload_change.settings(*told).empty
+    tables = nothing.instances(WEEK, cluster="lab"), nothing.read("events", cluster="lab")
+    assert workload_change.settings(*tables).empty
 
 
 def test_an_ordinary_week_is_fine():
@@ -320,38 +323,44 @@ def test_an_ordinary_week_is_fine():
     rows = statistics()
     tuesdays = rows["time"].dt.strftime("%m-%d").isin(["11-03", "11-10"]) & (rows["digest"] == "d0")
     found = changes(pd.concat([rows, rows[tuesdays].assign(digest="rare")]))
-    [said] = workload_change.verdicts(found, workload_change.moves(load(d0=1), load(d0=1)))
-    assert (said.level, said.severity) == ("ordinary", "ok")
+    [verdict] = workload_change.verdicts(found, workload_change.moves(load(d0=1), load(d0=1)))
+    assert (verdict.level, verdict.severity) == ("ordinary", "ok")
     assert one(found, "rare")["level"] == "unknown"
-    assert said.sentence.startswith("0 of 9 statements changed beyond ordinary weeks.")
+    assert verdict.sentence.startswith("0 of 9 statements changed beyond ordinary weeks.")
 
 
-def test_a_seat_is_judged_by_its_worst_metric():
-    """Latency 30 % up on every day asks for action, and says against what."""
+def test_a_role_is_judged_by_its_worst_metric():
+    """Latency 30 % up on every day needs action; the sentence names the comparison."""
     rows = statistics(slower=1.3).query("digest == 'd0'").assign(name="commit_latency", statistic="average")
     hours = workload_change.metric_hours(rows.rename(columns={"mean_latency_ms": "value"}))
-    seats = workload_change.seated(hours, pd.Series("writer", index=hours.index))
-    found = workload_change.changes(seats, WEEK, WEEK.previous(), workload_change.earlier(WEEK, LONG_AGO, 7))
-    said = workload_change.verdicts(found, workload_change.moves(load(), load()))[0]
-    assert (said.subject, said.level, said.severity) == ("writer", "changed", "act")
-    assert "commit latency went from 1.98 to 2.62 ms, +32 %" in said.sentence
-    assert "against ordinary weeks" in said.sentence
-    assert said.numbers["metric"] == "commit_latency"
+    by_role = workload_change.by_role(hours, pd.Series("writer", index=hours.index))
+    found = workload_change.changes(
+        by_role, WEEK, WEEK.previous(), workload_change.earlier(WEEK, LONG_AGO, 7)
+    )
+    verdict = workload_change.verdicts(found, workload_change.moves(load(), load()))[0]
+    assert (verdict.subject, verdict.level, verdict.severity) == ("writer", "changed", "act")
+    assert "commit latency went from 1.98 to 2.62 ms, +32 %" in verdict.sentence
+    assert "against ordinary weeks" in verdict.sentence
+    assert verdict.numbers["metric"] == "commit_latency"
 
 
-def test_an_ordinary_seat_tells_what_it_would_have_found():
-    """Commit latency of an ordinary week: no change was found, and the sentence says from which size on it is."""
-    rows = statistics(spread=0.08).query("digest == 'd0'").assign(name="commit_latency", statistic="average")
+def test_an_ordinary_role_states_the_detectable_change():
+    """Commit latency of an ordinary week: no change was found, and the sentence gives the detectable size."""
+    rows = (
+        statistics(variation=0.08).query("digest == 'd0'").assign(name="commit_latency", statistic="average")
+    )
     hours = workload_change.metric_hours(rows.rename(columns={"mean_latency_ms": "value"}))
-    seats = workload_change.seated(hours, pd.Series("writer", index=hours.index))
-    found = workload_change.changes(seats, WEEK, WEEK.previous(), workload_change.earlier(WEEK, LONG_AGO, 7))
-    said = workload_change.verdicts(found, workload_change.moves(load(), load()))[-1]
-    assert (said.subject, said.level, said.severity) == ("writer", "ordinary", "ok")
-    assert re.search(r"\(8 weeks\); a change is found \(4 times in 5\) from \d\d % on\.", said.sentence)
+    by_role = workload_change.by_role(hours, pd.Series("writer", index=hours.index))
+    found = workload_change.changes(
+        by_role, WEEK, WEEK.previous(), workload_change.earlier(WEEK, LONG_AGO, 7)
+    )
+    verdict = workload_change.verdicts(found, workload_change.moves(load(), load()))[-1]
+    assert (verdict.subject, verdict.level, verdict.severity) == ("writer", "ordinary", "ok")
+    assert re.search(r"\(8 weeks\); changes of at least \d\d % are found 4 times in 5\.", verdict.sentence)
 
 
-def test_a_summary_reads_as_people_say_it():
-    """One row a subject; the interval stands beside its change, and no column where weeks tell nothing."""
+def test_a_summary_is_formatted_for_people():
+    """One row a subject; the interval stands beside its change, and columns without values are left out."""
     row = one(workload_change.summary(changes(statistics(2, slower=1.5), 2)))
     assert row["before"].endswith(" ms")
     assert re.fullmatch(r"\+[\d.]+ \[\+[\d.]+, \+[\d.]+\]", row["change [%]"])
@@ -362,16 +371,16 @@ def test_a_summary_reads_as_people_say_it():
     assert row["level"] == "ordinary, apart"
 
 
-def test_the_foremost_are_those_that_changed():
+def test_the_most_changed_statements_come_first():
     """Then those with the most load; a change of a statement without much of it is not left out."""
     found = changes(statistics(slower=1.3))
     moved = workload_change.moves(load(d5=9, d6=8, d0=1), load(d5=9))
-    shown = workload_change.foremost(found, moved, most=2)
+    shown = workload_change.most_changed(found, moved, most=2)
     assert shown["digest"].unique().tolist() == ["d0", "d5"]
 
 
-def test_settings_tell_what_else_was_different():
-    """A parameter that changed, and a failover; what was seen again unchanged is not told."""
+def test_settings_list_parameters_and_events_that_differ():
+    """A parameter that changed, and a failover; an unchanged setting is not listed."""
     instances = pd.DataFrame(
         {
             "time": pd.to_datetime(["2026-11-02", "2026-11-05", "2026-11-09"], utc=True),
@@ -389,8 +398,8 @@ def test_settings_tell_what_else_was_different():
             "message": ["Completed failover.", "All is well."],
         }
     )
-    told = workload_change.settings(instances, events)
-    assert told[["what", "before", "after"]].to_numpy().tolist() == [
+    listed = workload_change.settings(instances, events)
+    assert listed[["what", "before", "after"]].to_numpy().tolist() == [
         ["long_query_time_s", "1.0", "0.5"],
         ["failover", "", "Completed failover."],
     ]

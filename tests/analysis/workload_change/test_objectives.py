@@ -1,4 +1,4 @@
-"""Objectives: minutes that can be counted, a budget that can be spent."""
+"""Objectives: minutes over the limit, and the share of the error budget spent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LIMITS = {"commit_latency": 5.0}
 
 
 def found(*over: int, minutes: int = 100, **settings: float) -> pd.DataFrame:
-    """Minutes of 5 ms (within: the limit is the most it should be), and of 6 ms where told."""
+    """Minutes of 5 ms (within: the limit is the most it should be), and of 6 ms in the given minutes."""
     times = pd.date_range(WINDOW.start, periods=minutes, freq="min")
     values = pd.Series([6.0 if minute in over else 5.0 for minute in range(minutes)], index=times)
     return objectives.minutes_over({"commit_latency": values}, LIMITS, WINDOW, **settings)
@@ -37,9 +37,10 @@ def test_minutes_over_spend_the_budget():
     ],
 )
 def test_the_budget_decides(over, settings, level, severity):
-    """Half spent is a watch; unseen minutes make it unknown, unless what was seen spent it already."""
+    """Half spent is a watch; unobserved minutes make it unknown, unless the observed ones already spent it."""
     [verdict] = objectives.verdicts(found(*over, **settings))
     assert (verdict.level, verdict.severity) == (level, severity)
+    assert "commit latency objective" in verdict.headline
 
 
 def test_the_sentence_has_its_numbers():
@@ -59,8 +60,8 @@ def test_samples_within_a_minute_are_one_minute():
     assert (row["minutes_observed"], row["minutes_over"]) == (2, 1)
 
 
-def test_nothing_stated_is_nothing_found():
-    """No objective, no verdict; a metric that is not there is unknown."""
+def test_no_objective_gives_no_verdict():
+    """A metric without values is unknown."""
     assert objectives.verdicts(objectives.minutes_over({}, {}, WINDOW)) == []
     empty = pd.Series([], index=pd.DatetimeIndex([], tz="UTC"), dtype=float)
     [verdict] = objectives.verdicts(objectives.minutes_over({"commit_latency": empty}, LIMITS, WINDOW))

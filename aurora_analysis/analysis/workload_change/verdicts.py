@@ -1,0 +1,262 @@
+"""Verdicts on change: one per role and one on its statements, against usual weeks and against siblings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aurora_analysis.analysis.verdict import SEVERITIES, Severity, Verdict, by_severity
+from aurora_analysis.analysis.workload_change.comparison import MOVES, three_digits, typical_group
+from aurora_analysis.analysis.workload_change.hours import UNITS
+from aurora_analysis.analysis.workload_change.weekly_variation import WEEKS_NEEDED
+
+
+def verdicts(
+    found: pd.DataFrame,
+    moved: pd.DataFrame,
+    *,
+    slower_pct: float = 20.0,
+    heavy_pct: float = 10.0,
+) -> list[Verdict]:
+    """Conclude what changed: one verdict per role and one on the statements, most severe first.
+
+    Parameters
+    ----------
+    found : DataFrame
+        Result of `changes`.
+    moved : DataFrame
+        Result of `moves`.
+    slower_pct : float, default 20
+        A latency that rose by at least this needs action [%]; a smaller change is to be watched.
+    heavy_pct : float, default 10
+        A new digest with at least this share of the load is to be watched [%].
+
+    Returns
+    -------
+    list of Verdict
+        Levels `changed`, `ordinary` (weeks usually differ so), `no material change`, `inconclusive` (unusual, but not
+        on all of its days, or too small) and `unknown`; for the statements also `changed against siblings`, and
+        `new statement`, which needs no statistics.
+    """
+    roles = found[(found["digest"] == "") & found["change_pct"].notna()].groupby("role")
+    by_role = [_role_verdict(str(role), rows.to_dict("records"), slower_pct) for role, rows in roles]
+    statements = _statements_verdict(found[found["digest"] != ""], moved, slower_pct, heavy_pct)
+    return by_severity([*by_role, statements])
+
+
+APART = "changed against siblings"
+
+ACTIONS = {
+    "changed": "Look at the statements that changed or are new, and at the settings that changed at the same time.",
+    APART: "Look at the statements that moved while their siblings did not: at their plans and releases.",
+    "new statement": "Find the release that introduced it, and check whether its load is intended.",
+    "inconclusive": "Look at single days: the week is unusual, but not all of its days are.",
+    "unknown": f"Keep fetching: from {WEEKS_NEEDED} weeks on, a change can be distinguished from an ordinary week.",
+    "ordinary": "Nothing to do.",
+    "no material change": "Nothing to do.",
+}
+
+STATEMENTS_HEADLINES = {
+    "changed": "Statements changed beyond their usual weekly variation",
+    APART: "Statements changed while their siblings did not",
+    "new statement": "A new statement takes a heavy share of the load",
+    "inconclusive": "Inconclusive whether statements changed",
+    "unknown": "Unknown whether statements changed",
+    "ordinary": "Statements are within their usual weekly variation",
+    "no material change": "No statement changed materially",
+}
+
+MOVE_WORDS = {
+    "new": "new",
+    "back": "back",
+    "vanished": "no longer listed",
+    "up": "clearly up",
+    "down": "clearly down",
+}
+
+RANK = {
+    level: rank
+    for rank, level in enumerate(["changed", "inconclusive", "unknown", "ordinary", "no material change"])
+}
+CALM = ("ordinary", "no material change")
+NUMBERS = ["before", "now", "change_pct", "low_pct", "high_pct", "unusual_pct", "p_adjusted", "weeks"]
+
+Row = Mapping[Hashable, Any]
+
+
+def _role_verdict(role: str, rows: Sequence[Row], slower_pct: float) -> Verdict:
+    """Verdict of the most notable metric; the levels of the others are counted."""
+    worst, *others = sorted(rows, key=lambda row: (RANK[row["level"]], -abs(row["change_pct"])))
+    counts = Counter(row["level"] for row in others)
+    beside = ", ".join(f"{count} {level}" for level, count in counts.items())
+    return Verdict(
+        "workload_change",
+        role,
+        worst["level"],
+        _severity(worst, slower_pct),
+        f"{role}: {_change_sentence(worst)}" + f" Its other key metrics: {beside}." * bool(others),
+        {"metric": worst["measure"]} | {name: _number(worst[name]) for name in NUMBERS},
+        "the table of changes",
+        ACTIONS[worst["level"]],
+        _role_headline(role, worst),
+    )
+
+
+def _role_headline(role: str, row: Row) -> str:
+    measure = row["measure"].replace("_", " ")
+    if row["level"] == "changed":
+        return f"The {measure} of {role} changed by {row['unusual_pct']:+.0f} % against usual weeks"
+    return {
+        "ordinary": f"The workload of {role} is within its usual weekly variation",
+        "no material change": f"The workload of {role} did not change materially",
+        "inconclusive": f"Inconclusive whether the {measure} of {role} changed",
+        "unknown": f"Unknown whether the workload of {role} changed",
+    }[row["level"]]
+
+
+def _change_sentence(row: Row) -> str:
+    """One subject's change as a sentence."""
+    interval = (
+        "too few days for an interval"
+        if np.isnan(row["low_pct"])
+        else f"{row['low_pct']:+.0f}, {row['high_pct']:+.0f}"
+    )
+    return (
+        f"{row['measure'].replace('_', ' ')} went from {three_digits(row['before'])} to {three_digits(row['now'])} "
+        f"{UNITS[row['measure']]}, {row['change_pct']:+.0f} % [{interval}], over {row['hours_matched']} hours matched by "
+        f"{row['matched_by']}; {_against_weeks(row)}"
+    )
+
+
+def _against_weeks(row: Row) -> str:
+    if row["weeks"] < WEEKS_NEEDED:
+        return f"week-to-week variation unknown ({row['weeks']} of the {WEEKS_NEEDED} weeks needed)."
+    if np.isnan(row["unusual_pct"]):
+        return "no earlier week covers these hours."
+    p = "< 0.001" if row["p_adjusted"] < 0.001 else f"{row['p_adjusted']:.2g}"
+    against = (
+        f"against ordinary weeks, which vary by {row['spread_pct']:.0f} %, {row['unusual_pct']:+.0f} % "
+        f"[{row['unusual_low_pct']:+.0f}, {row['unusual_high_pct']:+.0f}], adjusted p {p} ({row['weeks']} weeks)"
+    )
+    if row["level"] == "changed":
+        return f"{against}."
+    return f"{against}; changes of at least {row['detectable_pct']:.0f} % are found 4 times in 5."
+
+
+def _severity(row: Row, slower_pct: float) -> Severity:
+    """Only a change is more than `ok`; only latency that rose much needs action."""
+    if row["level"] != "changed" and not row["apart"]:
+        return "ok" if row["level"] in CALM else "unknown"
+    if not row["measure"].endswith("latency"):
+        return "watch"
+    moved = row["unusual_pct"] if row["level"] == "changed" else row["apart_pct"]
+    if moved < 0:
+        return "ok"
+    return "act" if moved >= slower_pct else "watch"
+
+
+def _statements_verdict(
+    rows: pd.DataFrame, moved: pd.DataFrame, slower_pct: float, heavy_pct: float
+) -> Verdict:
+    changed, apart = rows[rows["level"] == "changed"], rows[rows["apart"]]
+    heavy = moved[moved["move"].isin(["new", "back"]) & (moved["share_pct"] >= heavy_pct)]
+    level = _statements_level(rows, changed, apart, heavy)
+    both = pd.concat([changed, apart]).to_dict("records")
+    severities = [_severity(row, slower_pct) for row in both] + ["watch"] * len(heavy)
+    calm: Severity = "ok" if level in CALM else "unknown"
+    severity = min(severities, key=SEVERITIES.index) if severities else calm
+    counts = {move: int((moved["move"] == move).sum()) for move in MOVES}
+    digests = {"digests": rows, "changed": changed, "apart": apart}
+    numbers = {name: part["digest"].nunique() for name, part in digests.items()} | counts
+    sentence = f"{_changed_sentence(rows, changed, apart)} {_moves_sentence(counts, moved, heavy)}"
+    evidence = "the tables of changes and of ranks"
+    return Verdict(
+        "workload_change",
+        "statements",
+        level,
+        severity,
+        sentence,
+        numbers,
+        evidence,
+        ACTIONS[level],
+        STATEMENTS_HEADLINES[level],
+    )
+
+
+def _statements_level(
+    rows: pd.DataFrame, changed: pd.DataFrame, apart: pd.DataFrame, heavy: pd.DataFrame
+) -> str:
+    """Most notable level of the statements that ran on enough days."""
+    if len(changed) or len(apart):
+        return "changed" if len(changed) else APART
+    if len(heavy):
+        return "new statement"
+    return min(rows.loc[rows["low_pct"].notna(), "level"], key=RANK.__getitem__, default="unknown")
+
+
+def _changed_sentence(rows: pd.DataFrame, changed: pd.DataFrame, apart: pd.DataFrame) -> str:
+    if rows.empty:
+        return "No statement has statistics in both windows."
+    compared, weeks = rows["digest"].nunique(), rows["weeks"].max()
+    if weeks < WEEKS_NEEDED:
+        return (
+            f"{compared} statements were compared; week-to-week variation unknown "
+            f"({weeks:.0f} of the {WEEKS_NEEDED} weeks needed), so none is called changed."
+        )
+    text = f"{changed['digest'].nunique()} of {compared} statements changed beyond ordinary weeks"
+    text = f"{text}{_named(changed, 'unusual')}.{_common_sentence(rows, apart)}"
+    return f"{text} {_detectable_sentence(rows)}".rstrip()
+
+
+def _named(rows: pd.DataFrame, move: str) -> str:
+    """The three that moved most, with their intervals."""
+    most = rows.sort_values(f"{move}_pct", key=np.abs, ascending=False).head(3).to_dict("records")
+    named = [
+        f"{row['digest']} on {row['role']}: {row['measure']} {row[f'{move}_pct']:+.0f} % "
+        f"[{row[f'{move}_low_pct']:+.0f}, {row[f'{move}_high_pct']:+.0f}]"
+        for row in most
+    ]
+    return f" ({'; '.join(named)})" if named else ""
+
+
+def _common_sentence(rows: pd.DataFrame, apart: pd.DataFrame) -> str:
+    """How many statements moved against their siblings, and the largest common move."""
+    together = typical_group(rows).to_dict("records")
+    if not together:
+        return ""
+    most = max(together, key=lambda row: abs(row["alike_pct"]))
+    return (
+        f" {apart['digest'].nunique()} changed against their siblings{_named(apart, 'apart')}; the largest common "
+        f"move of siblings was {most['measure']} {most['alike_pct']:+.0f} % [{most['alike_low_pct']:+.0f}, "
+        f"{most['alike_high_pct']:+.0f}] on {most['role']}."
+    )
+
+
+def _detectable_sentence(rows: pd.DataFrame) -> str:
+    """State how large a change had to be to be found: absence of evidence is not evidence of absence."""
+    known = rows["detectable_pct"].dropna()
+    if known.empty:
+        return ""
+    half, most = known.quantile([0.5, 0.9])
+    return (
+        f"Changes of at least {half:.0f} % are found 4 times in 5 in half of the statements, changes of at least "
+        f"{most:.0f} % in nine of ten."
+    )
+
+
+def _moves_sentence(counts: Mapping[str, int], moved: pd.DataFrame, heavy: pd.DataFrame) -> str:
+    """Name the moves in the ranking by load; moves without a statement are left out."""
+    if moved["rank_before"].isna().all():
+        return "There is no load by statement to rank against."
+    counted = [f"{count} {MOVE_WORDS[move]}" for move, count in counts.items() if count]
+    text = f"Ranked by load: {', '.join(counted)}." if counted else "No statement's rank by load moved."
+    named = ", ".join(f"{row['digest']} with {row['share_pct']:.0f} %" for row in heavy.to_dict("records"))
+    return f"{text} New with a heavy share of the load: {named}." if named else text
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 4)
