@@ -5,7 +5,6 @@ A case holds what the suite cannot know: the engine's SQL spellings, its log's t
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -50,7 +49,7 @@ class Case:
 
     def module(self, name: str) -> ModuleType:
         """A module of the engine's package."""
-        return importlib.import_module(f"{engines.of(self.names[0]).__name__}.{name}")
+        return engines.module(self.names[0], name)
 
     @property
     def reader(self) -> ModuleType:

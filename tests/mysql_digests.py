@@ -1,4 +1,4 @@
-"""What a MySQL server's performance_schema says of our statements, kept as a file, for no package brings such a server.
+"""Record the digests that a MySQL server has for our statements, because no package installs such a server for tests.
 
 `python tests/mysql_digests.py SOCKET` asks a server (performance_schema on, max_digest_length 1048576,
 performance_schema_max_digest_length 65536) as root and writes the file anew.
@@ -129,13 +129,13 @@ AGREED_MYSQL = [
 
 
 def statements() -> list[str]:
-    """Every statement that is asked about."""
+    """Every recorded statement."""
     pairs = [*AGREED_MYSQL, *(pair for several in DIFFERENT_MYSQL.values() for pair in several)]
     return list(dict.fromkeys([*generated(), *(sql for pair in pairs for sql in pair)]))
 
 
 def main(socket: str) -> None:
-    """Ask the server, and keep what it answers: its version, and the place of each statement's text among the texts."""
+    """Record the server's version, its digest texts, and the index of each statement's text among them."""
     asked = pymysql.connect(unix_socket=socket, user="root")
     observer = pymysql.connect(unix_socket=socket, user="root", autocommit=True)
     asked.cursor().execute("CREATE DATABASE IF NOT EXISTS shop")

@@ -52,7 +52,7 @@ def ingested(folder: Path, *names: str, batch: int = log_files.BATCH) -> Store:
 
 
 def ingesting(name: str, folder: Path) -> subprocess.Popen[bytes]:
-    """A process that says that it is ready, and then fills the store in many small batches."""
+    """A process that prints `ready` and then fills the store in many small batches."""
     program = (
         "import sys\nfrom aurora_analysis.sources import log_files\n"
         "print('ready', flush=True)\n"
@@ -80,7 +80,7 @@ def test_overlapping_files_in_either_order_give_the_same_table(tmp_path, entries
 
 
 def test_equal_executions_are_counted_whichever_file_came_first(tmp_path):
-    """MariaDB tells times to a second: executions that are otherwise the same have an ordinal each."""
+    """MariaDB logs times to a second: executions that are equal otherwise get an ordinal each."""
     head, *entries = GALLERY.joinpath("mariadb_10_11.log").read_bytes().split(b"# User@Host")
     entries = [b"# User@Host" + entry for entry in entries]
     log = [head, *entries[:3], entries[1], entries[1], *entries[3:]]
@@ -109,7 +109,7 @@ def test_a_killed_ingest_that_runs_again_gives_the_same_table(tmp_path, entries,
 
 
 def test_overlapping_files_at_once_give_the_same_table(tmp_path, entries):
-    """Three processes, one store that is not there yet: who was slower looks again at what is there."""
+    """Three processes create one store: a process that loses a commit reads the table again."""
     parts = {"whole": entries, "early": entries[:430], "late": entries[170:]}
     names = [written(tmp_path / f"{name}.log", part) for name, part in parts.items()]
     processes = [ingesting(name, tmp_path / "store") for name in names]
@@ -119,7 +119,7 @@ def test_overlapping_files_at_once_give_the_same_table(tmp_path, entries):
     assert same(Store(tmp_path / "store"), ingested(tmp_path / "expected", names[0]))
 
 
-def test_coverage_says_what_was_lost(tmp_path, entries):
+def test_coverage_counts_the_losses(tmp_path, entries):
     """Bytes of the file, what of them was read, and the account in words."""
     damaged = b"".join(entries[:100]).replace(b"# Query_time: ", b"# Query_ti", 1)
     name = written(tmp_path / "slow.log", [damaged, entries[100][:-30]])
@@ -148,7 +148,7 @@ def test_what_the_end_of_a_log_cuts_is_left_for_the_next_time(tmp_path, entries)
 
 
 def test_gzip_and_standard_input_are_the_same_log(tmp_path, monkeypatch):
-    """A gzipped log is known by its first bytes; - is standard input."""
+    """A gzipped log is recognised by its first bytes; - is standard input."""
     text = GALLERY.joinpath("aurora_mysql_3.log").read_bytes()
     packed = tmp_path / "slow.log.1.gz"
     packed.write_bytes(gzip.compress(text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import math
 import os
@@ -111,7 +112,7 @@ def test_many_query_times_are_ordered_without_a_list_of_objects():
     assert list(times) == expected
 
 
-def test_it_ranks_by_what_is_asked_for():
+def test_it_ranks_by_each_order():
     """Each order, the largest first; the command offers the same ones."""
     entries = [entry("SELECT a FROM t", 3.0), *[entry("SELECT b FROM t", 1.5)] * 3]
     first = {
@@ -152,7 +153,7 @@ def test_only_the_selection_counts():
 
 @pytest.mark.parametrize(("name", "most"), [("MOST", 3), ("MOST_TEXT", 35)])
 def test_more_statements_than_rows_share_one_and_the_totals_stay(monkeypatch, name, most):
-    """What has no row of its own is counted with the others, and said to be."""
+    """A statement without a row of its own is counted in the common row."""
     monkeypatch.setattr(profile, name, most)
     found = summary(*(entry(f"SELECT c{n} FROM t") for n in range(10)))
     assert (found["events"], found["digests"]) == (10, 4)
@@ -161,8 +162,8 @@ def test_more_statements_than_rows_share_one_and_the_totals_stay(monkeypatch, na
 
 
 @pytest.mark.parametrize("name", ["CLIENTS", "MOST_CLIENTS"])
-def test_more_clients_than_are_told_apart_are_counted_together(monkeypatch, name):
-    """A row keeps so many clients, and so do all rows; calls are not lost."""
+def test_clients_beyond_the_limit_are_counted_together(monkeypatch, name):
+    """The clients of a row and of all rows are limited; no call is lost."""
     monkeypatch.setattr(profile, name, 2)
     (row,) = summary(*(entry("SELECT 1", host=f"10.0.0.{n}") for n in range(5)))["profile"]
     assert row["hosts"] == {"(others)": 3, "10.0.0.0": 1, "10.0.0.1": 1}
@@ -187,7 +188,7 @@ def test_the_page_shows_ranks_times_and_clients():
     assert "secret" not in page
 
 
-def test_lines_are_events_and_have_the_text_only_where_it_is_asked_for(tmp_path):
+def test_lines_are_events_and_have_the_text_only_on_request(tmp_path):
     """One JSON object a line, with the fields that the manual names."""
     log = tmp_path / "slow.log"
     log.write_bytes(entry("/* job=etl */ SELECT 'x'", 0.25))
@@ -214,7 +215,7 @@ def test_lines_are_events_and_have_the_text_only_where_it_is_asked_for(tmp_path)
 
 
 def test_a_broken_log_is_held_in_bounded_memory(monkeypatch):
-    """A statement without an end is kept to its first MiB, and said to be cut; what follows is read."""
+    """A statement without an end is kept to its first MiB and counted as cut; the next entry is read."""
     monkeypatch.setattr(pieces, "LONGEST_TEXT", 2 * 2**20)
     text = entry("SELECT 1") + entry("SELECT '" + "x" * 5 * 2**20 + "'") + entry("SELECT 2, 3")
     chunks = (text[at : at + 2**18] for at in range(0, len(text), 2**18))
@@ -229,3 +230,8 @@ def test_no_more_bytes_are_lost_than_there_were(monkeypatch):
     monkeypatch.setattr(pieces, "LONGEST_TEXT", 2 * 2**20)
     found = profile.profile_log([b"x" * 2**20] * 9)
     assert (found.account.bytes, found.account.lost, found.account.lost_bytes) == (9 * 2**20, 1, 9 * 2**20)
+
+
+def test_examples_in_docstrings_are_true():
+    """What the docstrings show is what the functions return."""
+    assert doctest.testmod(profile_page).failed == 0

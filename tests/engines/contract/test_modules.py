@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import pkgutil
 
 import pytest
@@ -14,6 +16,8 @@ MODULES = {
     "log": {"entries", "events", "ended", "record", "batches", "to_tables", "Account", "Event", "Layout", "LogTables"},
     "statement_statistics": {"StatementSampler", "add_digests", "statement_metrics", "latency_histograms", "statements"},
     "live": {"QUERIES", "TAG", "STATEMENT_TIMEOUT_S", "Probe", "ConnectionLost", "InstanceSample", "time_limit", "grants"},
+    "settings": {"PARAMETERS", "DEFAULTS", "SLOW_LOG_CHECKS", "METRIC_CHECKS", "slow_log_obstacle", "instance_columns"},
+    "metrics": {"INSTANCE_METRICS", "CLUSTER_METRICS", "COUNTERS", "STATEMENT_STATISTICS"},
     "cleanup": {"holder", "boundary", "state"},
 }  # fmt: skip
 """Module → names that other parts of the package use. The log's module has a name per engine: `slow_log`, `log`."""
@@ -35,3 +39,11 @@ def test_every_engine_package_has_a_case(engine):
     """An engine that can be named is held by this suite."""
     packages = {module.name for module in pkgutil.iter_modules(engines.__path__) if module.ispkg}
     assert packages == set(engines.PACKAGES.values()) == {case.name for case in CASES}
+
+
+@pytest.mark.parametrize(
+    "name", [module.name for module in pkgutil.walk_packages(engines.__path__, "aurora_analysis.engines.")]
+)
+def test_examples_in_docstrings_are_true(name):
+    """What the docstrings of an engine show is what its functions return."""
+    assert doctest.testmod(importlib.import_module(name)).failed == 0

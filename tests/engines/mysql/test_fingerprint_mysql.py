@@ -1,4 +1,4 @@
-"""Fingerprints against a MySQL server's digests, as it told them once: see mysql_digests.py."""
+"""Fingerprints against the recorded digests of a MySQL server: see mysql_digests.py."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from aurora_analysis.engines.mysql.fingerprint import (
     matching_key,
 )
 
-TOLD = json.loads(ANSWERS.read_text())
-DIGESTS = dict(zip(statements(), TOLD["places"], strict=True))
+RECORDED = json.loads(ANSWERS.read_text())
+DIGESTS = dict(zip(statements(), RECORDED["places"], strict=True))
 
 
 def test_digests_are_one_to_one():
-    """On the generator's statements MySQL 9.7 tells apart what we do, and nothing else."""
+    """MySQL 9.7 and the fingerprint distinguish the same statements of the generator."""
     pairs = {(DIGESTS[sql], fingerprint(sql)) for sql in generated()}
     assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(generator.TEMPLATES)
-    assert TOLD["version"].startswith("9.7")
+    assert RECORDED["version"].startswith("9.7")
 
 
 @pytest.mark.parametrize("cut_at", [CUT_AT, 1024, 10**6])
 def test_the_join_key_finds_a_digest_text_that_was_cut(cut_at):
     """Every one of MySQL's texts finds its statement by the key, and none a wrong one."""
-    texts = {TOLD["texts"][DIGESTS[sql]]: join_key(fingerprint(sql)) for sql in generated()}
+    texts = {RECORDED["texts"][DIGESTS[sql]]: join_key(fingerprint(sql)) for sql in generated()}
     keys = set(texts.values())
     assert [matching_key(text.encode()[:cut_at].decode(), keys, cut_at=cut_at) for text in texts] == list(
         texts.values()
@@ -39,7 +39,7 @@ def test_the_join_key_finds_a_digest_text_that_was_cut(cut_at):
 
 def test_hard_texts_join_to_their_own_statement_or_to_none():
     """Texts that end with a list are not cut; a text with a back-tick inside a name, which MySQL does not double, is of none."""
-    hard = {sql: TOLD["texts"][DIGESTS[sql]] for pair in AGREED_MYSQL for sql in pair}
+    hard = {sql: RECORDED["texts"][DIGESTS[sql]] for pair in AGREED_MYSQL for sql in pair}
     keys = {join_key(fingerprint(sql)) for sql in hard}
     found = {sql: matching_key(text, keys) for sql, text in hard.items()}
     assert {sql for sql, key in found.items() if key not in (join_key(fingerprint(sql)), None)} == set()
@@ -49,7 +49,7 @@ def test_hard_texts_join_to_their_own_statement_or_to_none():
 
 
 @pytest.mark.parametrize("pair", AGREED_MYSQL, ids=" | ".join)
-def test_hard_pairs_are_told_apart_by_both_or_by_neither(pair):
+def test_hard_pairs_differ_for_both_or_for_neither(pair):
     """Where no difference is documented there is none."""
     assert len({fingerprint(sql) for sql in pair}) == len({DIGESTS[sql] for sql in pair})
 

@@ -51,7 +51,7 @@ def counted(server_digest: Digest) -> list[tuple[str, str, str]]:
 
 
 def test_digests_are_one_to_one(counted):
-    """On the generator's statements the server tells apart what we do, and nothing else."""
+    """The server and the fingerprint distinguish the same statements of the generator."""
     pairs = {(digest, fingerprint(sql)) for sql, digest, _ in counted}
     assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(generator.TEMPLATES)
 
@@ -71,7 +71,7 @@ def test_the_join_key_finds_a_digest_text_that_was_cut(counted, cut_at):
 
 
 @pytest.mark.parametrize("pair", AGREED, ids=" | ".join)
-def test_hard_pairs_are_told_apart_by_both_or_by_neither(server_digest, pair):
+def test_hard_pairs_differ_for_both_or_for_neither(server_digest, pair):
     """Where no difference is documented there is none."""
     ours = len({fingerprint(sql) for sql in pair})
     assert ours == len({server_digest(sql)[0] for sql in pair})

@@ -37,7 +37,7 @@ def true_events(path: Path) -> int:
 
 @each_dialect
 def test_every_dialect_is_read_as_expected(path):
-    """Each captured oddity, and what it says: times, user, database, figures, fingerprint, text."""
+    """Each captured oddity has the expected times, user, database, figures, fingerprint, text."""
     events, account = read(path.read_bytes())
     expected = [json.loads(line) for line in path.with_suffix(".jsonl").read_text().splitlines()]
     assert [slow_log.record(event, with_sql=True) for event in events] == expected
@@ -54,7 +54,7 @@ def test_the_size_of_the_chunks_does_not_matter(path, size):
 
 
 @each_dialect
-def test_a_log_that_is_cut_at_any_byte_tells_what_it_lost(path):
+def test_a_log_cut_at_any_byte_reports_its_losses(path):
     """Nothing is raised, and what is seen and what is reported are at least what there was."""
     text = path.read_bytes()
     for at in range(len(text) + 1):
@@ -96,13 +96,13 @@ SELECT 1;
 
 
 def mariadb(**fields) -> bytes:
-    """An entry of MariaDB, which began at 2026-11-23 10:24:31 UTC unless told otherwise."""
+    """An entry of MariaDB, which began at 2026-11-23 10:24:31 UTC by default."""
     usual = {"user": "bi", "schema": "shop", "query_time": "2.500000", "rows": 1, "timestamp": 1795429471}
     return MARIADB.format(**{**usual, **fields}).encode()
 
 
 def test_executions_that_are_otherwise_the_same_are_numbered_across_batches():
-    """The ordinal tells equal executions apart, also where a batch ends between them."""
+    """The ordinal distinguishes equal executions, even if a batch ends between them."""
     log = mariadb() + mariadb() + mariadb(query_time="2.500001") + mariadb()
     batches = slow_log.read_slow_log([log], Layout(batch=2))
     assert [batch.slow_queries["ordinal"].tolist() for batch in batches] == [[0, 1], [0, 2]]
@@ -125,7 +125,7 @@ def test_what_numbers_equal_executions_is_bounded(monkeypatch):
     assert seen.before(events[-1]) == 1
 
 
-def test_mariadb_says_which_database_and_that_there_is_none():
+def test_mariadbs_schema_field_gives_the_database_or_none():
     """Its Schema field holds for the entry; the log's state is for those that have none."""
     events, _ = read(mariadb() + mariadb(schema=""))
     assert [event.database for event in events] == ["shop", None]
@@ -140,7 +140,7 @@ def test_an_empty_use_means_no_database():
 
 
 def test_tables_have_the_tables_columns_and_types():
-    """What the store writes: UTC to the microsecond, whole counts, null where the log does not tell."""
+    """The store's columns: UTC to the microsecond, whole counts, null if the log has no value."""
     (tables,) = slow_log.read_slow_log([mariadb()], Layout("lab-reader"))
     rows = tables.slow_queries
     assert set(rows) == set(TABLES["slow_queries"].column_names()) - {"cluster", "day", "source"}

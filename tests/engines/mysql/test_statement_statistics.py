@@ -1,4 +1,4 @@
-"""What statements came to between two samples of performance_schema, and when that is not known."""
+"""Statement totals between two samples of performance_schema, and the periods that are left out."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_period_is_the_difference_of_two_samples(ours):
     assert (row["rows_examined"], row["rows_sent"]) == (100, 10)
 
 
-def test_only_what_ran_lately_is_asked_for(ours):
+def test_only_statements_since_the_last_sample_are_queried(ours):
     """All of it once, then what ran since the last sample."""
     found = StatementSampler(ours)
     for tick in (1000, 1030):
@@ -80,8 +80,8 @@ def test_a_statement_that_is_new_counts_from_nothing(ours):
     [counted(40, 80.0), counted(500, 900.0, first_seen=1010.0)],
     ids=["fewer calls", "counted since later"],
 )
-def test_a_count_that_began_anew_leaves_its_period_out(ours, after):
-    """A restart, or TRUNCATE: what was lost is not known. The next period is whole again."""
+def test_a_period_with_a_reset_is_left_out(ours, after):
+    """A restart or TRUNCATE: the lost counts are unknown. The next period is complete again."""
     found = StatementSampler(ours)
     ours.digests = [counted(100, 200.0)]
     found.sample(1000, "db-1")
@@ -114,7 +114,7 @@ def test_one_statement_in_two_schemas_is_one(ours):
     assert (row["calls"], row["mean_latency_ms"]) == (4, 3.0)
 
 
-def test_the_digest_is_that_of_the_slow_log_where_it_knows_the_statement(ours):
+def test_a_statement_of_the_slow_log_keeps_its_digest(ours):
     """The two spell one statement differently; the key joins them."""
     found = StatementSampler(ours)
     found.sample(1000, "db-1")
@@ -162,7 +162,7 @@ def test_histograms_are_differences_too(ours):
     assert rows["digest"].nunique() == 1
 
 
-def test_histograms_are_asked_by_schema_and_for_what_ran(ours):
+def test_histograms_are_queried_by_schema_for_statements_that_ran(ours):
     """As the server's table is indexed; that of a session without a schema is one among them."""
     found = StatementSampler(ours)
     found.sample(1000, "db-1")
