@@ -99,12 +99,14 @@ def same_roles(store: Store, window: Window, known: pd.DataFrame) -> None:
     """Assert that each instance has its role in every minute except the minutes of the failover."""
     minutes = pd.date_range(window.start, window.end, freq="min", inclusive="left", unit="us")
     for name, rows in known.groupby("instance"):
-        asked = pd.DataFrame({"time": minutes, "instance": str(name)})
-        truth = pd.merge_asof(asked[["time"]], rows.sort_values("time")[["time", "role"]], on="time")["role"]
-        found = store.roles(asked, cluster="shop")
-        told = found.notna()
-        assert (found[told] == truth[told]).all(), name
-        assert (~told).sum() <= 2, name
+        minutes_of = pd.DataFrame({"time": minutes, "instance": str(name)})
+        truth = pd.merge_asof(minutes_of[["time"]], rows.sort_values("time")[["time", "role"]], on="time")[
+            "role"
+        ]
+        found = store.roles(minutes_of, cluster="shop")
+        known_roles = found.notna()
+        assert (found[known_roles] == truth[known_roles]).all(), name
+        assert (~known_roles).sum() <= 2, name
 
 
 def same_metrics(store: Store, window: Window, known: pd.DataFrame) -> None:
@@ -148,15 +150,15 @@ def same_statistics(store: Store, window: Window, known: pd.DataFrame) -> None:
     assert (both["mean_latency_ms"] - both["mean_latency_ms_found"]).abs().max() < 1e-9
 
 
-TOLD = ["started_at", "ended_at", "instance", "digest", "user", "host", "database", "thread_id", "query_time_s", "rows_sent", "rows_examined", "ordinal"]  # fmt: skip
+LOGGED = ["started_at", "ended_at", "instance", "digest", "user", "host", "database", "thread_id", "query_time_s", "rows_sent", "rows_examined", "ordinal"]  # fmt: skip
 
 
 def same_slow_queries(store: Store, window: Window, known: pd.DataFrame) -> None:
     """Assert that every execution that ended in the window is stored once, with its values."""
     order = ["ended_at", "instance", "thread_id", "digest", "query_time_s"]
-    told = inside(known, window, "ended_at").reindex(columns=TOLD).sort_values(order, ignore_index=True)
-    found = store.read("slow_queries", window, cluster="shop")[TOLD].sort_values(order, ignore_index=True)
-    pd.testing.assert_frame_equal(found, told, check_dtype=False)
+    expected = inside(known, window, "ended_at").reindex(columns=LOGGED).sort_values(order, ignore_index=True)
+    found = store.read("slow_queries", window, cluster="shop")[LOGGED].sort_values(order, ignore_index=True)
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False)
 
 
 def coverage(store: Store, window: Window = NOON) -> pd.DataFrame:

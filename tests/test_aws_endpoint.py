@@ -1,4 +1,4 @@
-"""AWS on loopback behaves to real boto3 clients as AWS's documentation says."""
+"""AWS on loopback behaves towards real boto3 clients as AWS's documentation describes."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_load_is_stamped_at_the_end_of_the_period_unless_asked_otherwise(aws):
 
 
 def test_grouped_load_is_the_total_and_the_top_members(aws):
-    """N + 1 series, the first without dimensions; what is below the top is not listed."""
+    """N + 1 series, the first without dimensions; members below the top are not listed."""
     series = points(aws, {"Metric": "db.load.avg", "GroupBy": {"Group": "db.sql_tokenized", "Limit": 3}})
     assert "Dimensions" not in series[0]["Key"]
     texts = [one["Key"]["Dimensions"]["db.sql_tokenized.statement"] for one in series[1:]]
@@ -146,7 +146,7 @@ def test_grouped_load_is_the_total_and_the_top_members(aws):
 
 
 def test_a_filter_finds_a_member_that_is_not_listed(aws):
-    """So that a digest outside the top 25 can be asked for again."""
+    """A digest outside the top 25 can be requested by name."""
     known = aws.cluster.statement("d00").pi_id
     query = {"Metric": "db.load.avg", "Filter": {"db.sql_tokenized.id": known}}
     series = points(aws, query | {"GroupBy": {"Group": "db.sql_tokenized"}})
@@ -191,12 +191,12 @@ def test_the_models_bounds_are_held(aws):
     ids=["no statistic", "unknown metric", "another engine's group", "beyond retention", "no such period"],
 )
 def test_performance_insights_refuses(aws, query, more):
-    """What the service calls an invalid argument."""
+    """The service answers InvalidArgumentException."""
     assert code_of(lambda: points(aws, query, **more)) == "InvalidArgumentException"
 
 
 def test_an_instance_without_performance_insights_is_refused(aws):
-    """Switched off is told apart from unknown."""
+    """Off and unknown give different errors."""
     aws.cluster.overrides["a"] = {"pi_retention_days": 0}
     assert code_of(lambda: points(aws, {"Metric": "db.load.avg"})) == "InvalidArgumentException"
     described = client(aws, "rds").describe_db_instances(DBInstanceIdentifier="a")["DBInstances"][0]
@@ -228,13 +228,13 @@ def test_dimension_keys_have_the_mean_over_the_whole_window(aws):
 
 
 def test_members_have_their_present_role_only(aws):
-    """RDS tells who writes now; the past is in the events."""
+    """RDS states the present writer; earlier ones are in the events."""
     members = client(aws, "rds").describe_db_clusters()["DBClusters"][0]["DBClusterMembers"]
     assert {one["DBInstanceIdentifier"]: one["IsClusterWriter"] for one in members} == {"a": False, "b": True}
 
 
 def test_events_of_an_hour_unless_asked_of_a_fortnight_at_most(aws):
-    """describe_events' default would miss the failover at noon, and later it is forgotten."""
+    """The default span misses the failover at noon; after 14 days the event is deleted."""
     rds = client(aws, "rds")
     day = {"StartTime": START, "EndTime": NOW}
     assert rds.describe_events()["Events"] == []
@@ -265,7 +265,7 @@ def files_of(aws: Endpoint):
 
 
 def test_without_a_marker_the_newest_lines_come(aws):
-    """The trap of download_db_log_file_portion."""
+    """Without a marker, download_db_log_file_portion returns only the newest lines."""
     name = files_of(aws)[0].name
     portion = client(aws, "rds").download_db_log_file_portion(
         DBInstanceIdentifier="b", LogFileName=name, NumberOfLines=1
@@ -309,13 +309,13 @@ def test_cloudwatch_is_newest_first_and_follows_the_role(aws):
 
 
 def test_cloudwatch_counts_its_samples(aws):
-    """SampleCount says how many minutes are behind a point."""
+    """SampleCount is the number of minutes in a point."""
     result = cpu(aws, {"DBInstanceIdentifier": "a"}, stat="SampleCount")["MetricDataResults"][0]
     assert result["Values"] == [60.0] * 24
 
 
 def test_cloudwatch_pages_by_points(aws):
-    """A page that does not end a metric says PartialData."""
+    """A metric that continues on the next page has status PartialData."""
     first = cpu(aws, {"DBInstanceIdentifier": "a"}, MaxDatapoints=10)
     assert [first["MetricDataResults"][0]["StatusCode"], len(first["MetricDataResults"][0]["Values"])] == [
         "PartialData", 10,
@@ -350,7 +350,7 @@ def test_dimensions_must_match_exactly(aws):
 
 
 def test_list_metrics_forgets_after_two_weeks(aws):
-    """What was silent since is not listed."""
+    """Metrics without a value since then are not listed."""
     cloudwatch = client(aws, "cloudwatch")
     of_a = [{"Name": "DBInstanceIdentifier", "Value": "a"}]
     listed = cloudwatch.list_metrics(Namespace="AWS/RDS", Dimensions=of_a)["Metrics"]
@@ -383,7 +383,7 @@ def test_filter_log_events_takes_both_ends(aws):
 
 
 def test_get_log_events_ends_with_the_token_it_was_sent(aws):
-    """There is no other sign of the end."""
+    """The repeated token is the only sign of the end."""
     logs = client(aws, "logs")
     asked = {"logGroupName": "RDSOSMetrics", "logStreamName": "db-A", "startFromHead": True, "limit": 700}
     tokens, sizes = ["f/0"], []
@@ -405,13 +405,13 @@ def test_os_metrics_are_documents_with_both_shapes_of_disk(aws):
 
 
 def test_a_log_that_is_not_exported_has_no_group(aws):
-    """What doctor must tell how to switch on."""
+    """doctor must report how to turn the export on."""
     aws.cluster.exports = ()
     assert code_of(lambda: slow_log_events(aws)) == "ResourceNotFoundException"
 
 
 def test_calls_are_recorded_as_the_actions_of_iam(aws):
-    """With their parameters, so that policies and counts can be held against them."""
+    """Calls keep their parameters, so that tests can check policies and counts."""
     client(aws, "rds").describe_events(Duration=60)
     client(aws, "sts").get_caller_identity()
     assert aws.count() == {"rds:DescribeEvents": 1, "sts:GetCallerIdentity": 1}
@@ -419,7 +419,7 @@ def test_calls_are_recorded_as_the_actions_of_iam(aws):
 
 
 def test_an_operation_that_is_not_played_says_so(aws):
-    """Not an empty answer."""
+    """The endpoint never answers such a call with an empty result."""
     assert code_of(lambda: client(aws, "rds").describe_db_snapshots()) == "NotImplemented"
 
 
@@ -429,13 +429,13 @@ def misbehave(aws: Endpoint, *names: str) -> None:
 
 
 def test_only_known_misbehaviours_are_switched_on(aws):
-    """A misspelt one would test nothing."""
+    """A misspelt name would test nothing."""
     with pytest.raises(ValueError, match="no misbehaviour"):
         Endpoint(aws.cluster, NOW, misbehaving={"trunkates_points"})
 
 
 def test_truncates_points(aws):
-    """350 points of 1440, no token, and an end that pretends all is there."""
+    """350 points of 1440, no token, and an end as if the answer were complete."""
     misbehave(aws, "truncates_points")
     pi = client(aws, "pi")
     answer = pi.get_resource_metrics(
@@ -448,7 +448,7 @@ def test_truncates_points(aws):
 
 
 def gappy(aws: Endpoint) -> list[dict]:
-    """The load of 01:00 to 04:00, of which the hour from 02:00 was not seen."""
+    """Return the load of 01:00 to 04:00 without the hour from 02:00."""
     rows = aws.cluster.frames["db_load"]
     hour = pd.date_range("2026-11-09T02:00Z", "2026-11-09T03:00Z", inclusive="left", freq="60s")
     aws.cluster = Cluster("shop", aws.cluster.frames | {"db_load": rows[~rows.time.isin(hour)]})
@@ -457,7 +457,7 @@ def gappy(aws: Endpoint) -> list[dict]:
 
 
 def test_a_gap_has_no_points(aws):
-    """Nor zeros."""
+    """A gap is not zero."""
     assert [point["Value"] for point in gappy(aws)] == pytest.approx([4.65, 4.65])
 
 
@@ -493,7 +493,7 @@ def test_hides_sql(aws):
 
 
 def test_empty_pages(aws):
-    """Whoever stops at an empty page has nothing."""
+    """A client that stops at an empty page has no data."""
     misbehave(aws, "empty_pages")
     assert points(aws, {"Metric": "db.load.avg"}) == []
     assert cpu(aws, {"DBInstanceIdentifier": "a"})["MetricDataResults"] == []
@@ -504,7 +504,7 @@ def test_empty_pages(aws):
 
 
 def test_internal_errors(aws):
-    """A status inside an answer that is otherwise fine; asked again, the values are there."""
+    """The status is inside a successful answer; the second request returns the values."""
     misbehave(aws, "internal_errors")
     answers = [cpu(aws, {"DBInstanceIdentifier": "a"})["MetricDataResults"][0] for _ in range(2)]
     assert [one["StatusCode"] for one in answers] == ["InternalError", "Complete"]
@@ -513,7 +513,7 @@ def test_internal_errors(aws):
 
 @pytest.mark.parametrize("misbehaviour", ["throttles", "fails", "drops"])
 def test_what_a_retry_heals(aws, misbehaviour):
-    """A client that retries does not notice; one that does not fails."""
+    """A client with retries succeeds; a client without retries fails."""
     misbehave(aws, misbehaviour)
     patient, hasty = client(aws, "rds", attempts=3), client(aws, "rds")
     for _ in range(10):
@@ -544,7 +544,7 @@ def test_faults_and_denials_hit_their_action_only(aws):
 
 
 def test_delivers_late(aws):
-    """The last minutes come later."""
+    """The last minutes are not available yet."""
     misbehave(aws, "delivers_late")
     assert len(cpu(aws, {"DBInstanceIdentifier": "a"}, 60)["MetricDataResults"][0]["Values"]) == 1435
     assert len(points(aws, {"Metric": "db.load.avg"}, 60, NOW - timedelta(hours=1))[0]["DataPoints"]) == 55
@@ -571,7 +571,7 @@ def test_overlaps_portions(aws):
 
 
 def test_skips_lines(aws):
-    """Five lines a seam are lost, and the file's size tells."""
+    """Five lines at each seam are lost, which the file's size reveals."""
     misbehave(aws, "skips_lines")
     content = files_of(aws)[0].content.decode()
     found = portions(aws, files_of(aws)[0].name)
@@ -621,14 +621,14 @@ def test_every_misbehaviour_is_tested():
 
 
 def test_nothing_of_the_package_is_imported():
-    """What is tested is not what it is tested with."""
+    """The endpoint is independent of the code that it tests."""
     sources = [path.read_text() for path in Path(aws_endpoint.__file__).parent.glob("*.py")]
     assert sources
     assert not any(re.search(r"^\s*(from|import) aurora_analysis", text, re.MULTILINE) for text in sources)
 
 
 def test_a_load_of_longer_periods_holds_throughout(aws):
-    """Asked by the minute, a load of five minutes is there in each, wherever the window cuts."""
+    """A load of five minutes is returned for each of its minutes, wherever the window begins."""
     rows = aws.cluster.frames["db_load"].query("member == 'app'")
     fives = rows[rows.time.dt.minute % 5 == 0].assign(period_s=300.0)
     aws.cluster = Cluster("shop", aws.cluster.frames | {"db_load": fives})
@@ -671,13 +671,13 @@ def test_statement_statistics_are_of_the_busiest_digests(aws):
 
 
 def test_a_filter_that_finds_nobody_has_no_points(aws):
-    """Not the total of everybody."""
+    """The answer is not the total of all members."""
     query = {"Metric": "db.load.avg", "GroupBy": {"Group": "db.user"}, "Filter": {"db.user.name": "nobody"}}
     assert [one["DataPoints"] for one in points(aws, query)] == [[]]
 
 
 def test_a_removed_instance_leaves_its_traces(aws):
-    """Gone from RDS; CloudWatch, the log's stream and, by resource id, Performance Insights still know it."""
+    """RDS no longer lists it; CloudWatch, the log's stream and, by resource id, Performance Insights still have it."""
     aws.cluster.removed = frozenset({"a"})
     rds = client(aws, "rds")
     assert [one["DBInstanceIdentifier"] for one in rds.describe_db_instances()["DBInstances"]] == ["b"]
@@ -687,7 +687,7 @@ def test_a_removed_instance_leaves_its_traces(aws):
 
 
 def test_a_renamed_instance_keeps_its_resource_id(aws):
-    """Performance Insights goes on under one id; CloudWatch's series splits by name."""
+    """Performance Insights continues under one id; CloudWatch's series splits by name."""
     noon = aws.cluster.frames["db_load"].time >= FAILOVER
     load = aws.cluster.frames["db_load"].assign(instance=np.where(noon, "new-a", "a"))
     renamed = instances().query("instance == 'a'").tail(1).assign(instance="new-a")
@@ -698,6 +698,6 @@ def test_a_renamed_instance_keeps_its_resource_id(aws):
 
 
 def test_a_postgres_cluster_says_so(aws):
-    """What the fetch must refuse."""
+    """The fetch must refuse its engine."""
     aws.cluster.overrides = {name: {"engine": "aurora-postgresql"} for name in ("a", "b")}
     assert client(aws, "rds").describe_db_clusters()["DBClusters"][0]["Engine"] == "aurora-postgresql"

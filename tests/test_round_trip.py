@@ -10,7 +10,7 @@ import pytest
 from aws_endpoint import MISBEHAVIOURS, Endpoint, slow_log_text
 from fetching import (
     DAY,
-    TOLD,
+    LOGGED,
     assert_same,
     coverage,
     day,
@@ -109,7 +109,7 @@ def test_lost_bytes_of_files_are_counted_exactly(tmp_path, misbehaviour):
     assert row["expected"] == sum(len(file.content) for file in files)
     assert row["received"] + row["lost"] == row["expected"]
     assert row["lost"] > 0
-    keys = [name for name in TOLD if name not in {"database", "ordinal"}]
+    keys = [name for name in LOGGED if name not in {"database", "ordinal"}]
     assert len(found.merge(truth, on=keys)) == len(found), "nothing is made up"
     assert 1 - len(found) / len(truth) == pytest.approx(row["lost"] / row["expected"], abs=0.05)
 
@@ -121,8 +121,8 @@ def test_hidden_sql_hides_nothing_else(tmp_path):
     load = day()["db_load"]
     same_load(store, DAY, load[load["dimension"] != "sql"])
     rows = coverage(store, DAY)
-    said = rows[(rows["table"] == "db_load")]["note"]
-    assert set(said) == {"not permitted or not offered: db load by sql"}
+    notes = rows[(rows["table"] == "db_load")]["note"]
+    assert set(notes) == {"not permitted or not offered: db load by sql"}
 
 
 def test_every_misbehaviour_has_its_day():

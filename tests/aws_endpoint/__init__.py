@@ -4,7 +4,7 @@
         monkeypatch.setenv(…)  for all of aws.environment
         boto3.client("pi").get_resource_metrics(…)
         Endpoint(…, misbehaving={"truncates_points"})       one of MISBEHAVIOURS
-        aws.calls, aws.count()              what was called, with its parameters
+        aws.calls, aws.count()              the calls, with their parameters
         aws.throttle("pi:GetResourceMetrics", times=3); aws.deny("logs:FilterLogEvents")
         aws.fail("rds:DescribeEvents", "InternalFailure", status=500)
 
@@ -17,9 +17,9 @@ Operations played:
     logs        FilterLogEvents, GetLogEvents, DescribeLogGroups, DescribeLogStreams
     sts         GetCallerIdentity
 
-Wire formats and bounds of parameters are botocore's own service models; what is beyond them follows AWS's
-documentation, and where that is silent, the docstring says what was assumed. Nothing of the package that is
-tested is imported here. `python tests/aws_endpoint --help` serves a store's cluster by hand.
+Wire formats and bounds of parameters come from botocore's service models; all else follows AWS's documentation.
+If the documentation states nothing, the docstring states the assumption. The tested package is not imported here.
+`python tests/aws_endpoint --help` serves a store's cluster by hand.
 """
 
 from aws_endpoint.cluster import Cluster

@@ -27,7 +27,7 @@ RETENTION_DAYS = 31
 
 
 def frames(store: Path, cluster: str) -> dict[str, pd.DataFrame]:
-    """The tables of a store that the endpoint tells from, read with nothing but Delta."""
+    """Read the tables of a store that the endpoint serves, with nothing but Delta."""
     found = {
         name: DeltaTable(store / name).to_pandas(filters=[("cluster", "=", cluster)])
         for name in TABLES
@@ -46,7 +46,7 @@ def end_of(tables: dict[str, pd.DataFrame]) -> datetime:
 
 
 def arguments() -> argparse.Namespace:
-    """What the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="aws_endpoint", description=__doc__.split("\n", 1)[0])
     parser.add_argument("--store", type=Path, required=True, help="folder of Delta tables")
     parser.add_argument("--cluster", default="shop")

@@ -41,7 +41,7 @@ def _owners(cluster: Cluster) -> dict[tuple[str, Owner], Series]:
 
 
 def _by_role(cluster: Cluster) -> dict[tuple[str, Owner], Series]:
-    """The series of whoever was the writer, and the mean of whoever were readers."""
+    """Return the series of the writer of each time, and the mean of the readers."""
     found: dict[tuple[str, Owner], Series] = {}
     for name in {name for name, instance in cluster.metrics if instance}:
         mine = [
@@ -64,7 +64,7 @@ def _roles(cluster: Cluster, instance: str, series: Series) -> list[str]:
 
 
 def get_metric_data(aws: Any, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Values of up to 500 metrics, newest first unless asked otherwise, a page of points at a time."""
+    """Return values of up to 500 metrics, newest first by default, a page of points at a time."""
     queries = parameters["MetricDataQueries"]
     if len(queries) > 500:
         raise Refused(
@@ -82,7 +82,7 @@ def get_metric_data(aws: Any, parameters: dict[str, Any]) -> dict[str, Any]:
 def _values(
     aws: Any, query: dict[str, Any], parameters: dict[str, Any], newest_first: bool
 ) -> tuple[list[float], list[float]]:
-    """Times [s] and values of one query; empty, not an error, for what there is not."""
+    """Return times [s] and values of one query; an unknown series is empty, not an error."""
     if "MetricStat" not in query:
         raise Refused("NotImplemented", "This endpoint knows no metric math.", 501)
     stat = query["MetricStat"]
@@ -102,7 +102,7 @@ def _values(
 
 
 def period_fits(now_s: float, start: float, period: int) -> bool:
-    """Whether there is data of that period for a window that starts then: else the answer is empty."""
+    """Return whether data of a period exist for a window with this start; otherwise the answer is empty."""
     age = now_s - start
     multiple = next((multiple for oldest, multiple in AGES if age <= oldest), None)
     return multiple is not None and period % multiple == 0
@@ -121,7 +121,7 @@ def statistic(series: Series, period: int, name: str) -> pd.Series:
 
 
 def _page(aws: Any, parameters: dict[str, Any], found: list[Any]) -> dict[str, Any]:
-    """Points are dealt query by query until the page is full; what continues says PartialData."""
+    """Fill the page with points query by query; a query that continues has status PartialData."""
     room = min(parameters.get("MaxDatapoints") or POINTS, POINTS)
     at, empty = _position(parameters.get("NextToken"))
     if aws.is_("empty_pages") and not empty:
@@ -147,7 +147,7 @@ def _result(
 
 
 def list_metrics(aws: Any, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Metrics that had a value in the last two weeks and match what is asked."""
+    """List the metrics that match the request and had a value in the last two weeks."""
     since = aws.now_s - (3 * 3600 if parameters.get("RecentlyActive") else LISTED_S)
     listed = [
         {

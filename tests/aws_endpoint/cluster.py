@@ -1,4 +1,4 @@
-"""The simulated cluster: tidy frames in the field's words, told in AWS's words.
+"""The simulated cluster: tidy frames in our words, served in AWS's words.
 
 The frames have the columns of a store's tables (`instances`, `events`, `metrics`, `db_load`,
 `statement_metrics`, `slow_queries`, `statements`); any may be missing, and any column may be missing.
@@ -94,7 +94,7 @@ class Instance:
 
 @dataclass
 class Cluster:
-    """A cluster of frames. What a frame cannot say, the fields do; `removed` instances are gone from RDS."""
+    """A cluster of frames. Fields hold what frames cannot express; `removed` instances are deleted from RDS."""
 
     name: str
     frames: dict[str, pd.DataFrame]
@@ -119,7 +119,7 @@ class Cluster:
         return frame[frame.cluster == self.name] if "cluster" in frame else frame
 
     def once(self, *key: Any, make: Callable[[], Made]) -> Made:
-        """What `make` gives, made once for a key: many requests ask for the same."""
+        """Return what `make` returns, called once for each key: many requests need the same."""
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]
@@ -134,7 +134,7 @@ class Cluster:
         return sorted(self.frame("instances").instance.unique())
 
     def role_at(self, instance: str, moment: float) -> str:
-        """writer or reader: the last row that is not later, else the first."""
+        """Return writer or reader: from the last row that is not later, otherwise from the first."""
         starts, roles = self.roles[instance]
         return roles[max(int(np.searchsorted(starts, moment, side="right")) - 1, 0)]
 
@@ -234,7 +234,7 @@ class Cluster:
     def _lag_of_the_writer(
         self, metrics: dict[tuple[str, str | None], Series]
     ) -> dict[tuple[str, str | None], Series]:
-        """AuroraReplicaLagMaximum, which only the primary emits: the largest lag of the readers."""
+        """Return AuroraReplicaLagMaximum, which only the writer publishes: the largest lag of the readers."""
         lags = [s for (name, owner), s in metrics.items() if name == "AuroraReplicaLag" and owner]
         if not lags:
             return {}
@@ -250,7 +250,7 @@ class Cluster:
         return found
 
     def aliases(self, instance: str) -> list[str]:
-        """All names that the instance ever had: a renamed one keeps its resource id."""
+        """Return all names that the instance ever had: a renamed instance keeps its resource id."""
         return [name for name in self.names if self.resource_id(name) == self.resource_id(instance)]
 
     def series_of(self, name: str, instance: str) -> Series | None:
@@ -306,11 +306,11 @@ class Cluster:
 
     @cached_property
     def statements(self) -> dict[str, Statement]:
-        """Digest → what Performance Insights knows of the statement."""
+        """Map each digest to the statement as Performance Insights has it."""
         return {row["digest"]: statement(row) for row in self.frame("statements").to_dict("records")}
 
     def statement(self, digest: str) -> Statement:
-        """What Performance Insights knows of a digest."""
+        """Return the statement of a digest as Performance Insights has it."""
         return self.statements.get(digest) or statement({"digest": digest, "fingerprint": digest})
 
 
@@ -392,12 +392,12 @@ def seconds(times: pd.Series) -> np.ndarray:
 
 
 def period(rows: pd.DataFrame) -> int:
-    """The period of rows [s], a minute where none is said."""
+    """Return the period of rows [s]; a minute if they have none."""
     return int(rows.period_s.iloc[0]) if len(rows) and "period_s" in rows else 60
 
 
 def series(rows: pd.DataFrame, column: str) -> Series:
-    """A column of rows, in order of time."""
+    """Return a column of rows in order of time."""
     rows = rows.sort_values("time")
     return Series(seconds(rows.time), rows[column].to_numpy(dtype=float), period(rows))
 
@@ -410,6 +410,6 @@ def joined(parts: list[Series]) -> Series:
 
 
 def _given(row: dict[str, Any], name: str, otherwise: Any) -> Any:
-    """A value of a row, where it has one."""
+    """Return a value of a row, or None if the row lacks it."""
     value = row.get(name)
     return otherwise if value is None or pd.isna(value) else value

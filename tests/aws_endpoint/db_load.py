@@ -1,4 +1,4 @@
-"""What Performance Insights makes of an instance's load: members of dimension groups, and statement statistics."""
+"""An instance's load as Performance Insights shows it: members of dimension groups, and statement statistics."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def _mean_load(about: About, values: pd.Series) -> pd.Series:
 
 
 def _share(about: About, group: str, chosen: dict[str, str]) -> pd.Series | float:
-    """By how much a filter on other groups lowers the load.
+    """Return the share of the load that a filter on other groups leaves.
 
     The frames know no pairs of members: groups are taken to be independent of each other.
     """
@@ -197,7 +197,7 @@ def _share(about: About, group: str, chosen: dict[str, str]) -> pd.Series | floa
 
 
 def most_loaded(members: dict[Member, pd.Series], limit: int) -> list[Member]:
-    """So many members, those with the most load in this very window first."""
+    """Return the members with the most load in this window, largest first."""
     return sorted(members, key=lambda key: (-members[key].sum(), key))[:limit]
 
 
@@ -219,7 +219,7 @@ def _sum(members: dict[Member, pd.Series]) -> pd.Series:
 
 
 def statement_series(about: About, query: dict[str, Any]) -> list[tuple[dict[str, Any], pd.Series]]:
-    """A statement statistic, per digest where it is grouped, of one digest where it is filtered."""
+    """Return a statement statistic: by digest if grouped, of one digest if filtered."""
     wanted = (query.get("Filter") or {}).get("db.sql_tokenized.id")
     if wanted is None and "GroupBy" not in query:
         raise Refused("InvalidArgumentException", "Statement statistics need db.sql_tokenized")

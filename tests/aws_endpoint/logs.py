@@ -38,7 +38,7 @@ def slow_log_group(cluster: Cluster) -> str:
 
 
 def groups(cluster: Cluster) -> list[str]:
-    """The log groups that there are."""
+    """List the log groups."""
     exported = [slow_log_group(cluster)] if "slowquery" in cluster.exports else []
     return exported + ([OS_METRICS] if cluster.monitoring_interval_s else [])
 
@@ -162,7 +162,7 @@ def _group(parameters: dict[str, Any]) -> str:
 
 
 def _interleaved(aws: Any, group: str, wanted: tuple[str, ...], start: int, end: int) -> list[Event]:
-    """The events of several streams by time; the last answer is kept, since pages ask for it again."""
+    """Return the events of several streams by time. The last answer is kept, because each page needs it again."""
     kept = aws.cluster.once("events", make=dict)
     asked, last = (start, end, aws.now), kept.get((group, wanted))
     if last and last[0] == asked:
@@ -212,7 +212,7 @@ def get_log_events(aws: Any, parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_log_groups(aws: Any, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The groups whose names begin so; those that RDS made keep their events for ever."""
+    """List the groups with a name prefix; groups that RDS made keep their events forever."""
     prefix = parameters.get("logGroupNamePrefix", "")
     arn = f"arn:aws:logs:{aws.cluster.region}:{aws.cluster.account}:log-group:"
     found = [

@@ -1,20 +1,20 @@
-"""What the services do that no model says, each to be switched on alone."""
+"""Faults of the services that no model documents. Each can be switched on alone."""
 
 from __future__ import annotations
 
 MISBEHAVIOURS = {
-    "truncates_points": "Performance Insights gives 350 points a series, and neither token nor word of the rest",
-    "omits_value": "Performance Insights gives points without a Value where there is nothing",
+    "truncates_points": "Performance Insights returns 350 points a series, without a token and without an error",
+    "omits_value": "Performance Insights returns points without a Value for empty periods",
     "hides_sql": "Performance Insights refuses the SQL dimensions, as a policy by pi:Dimensions does",
     "empty_pages": "before every page comes an empty one with a token",
-    "internal_errors": "GetMetricData says InternalError for every metric that it is asked for the first time",
-    "throttles": "every fifth call is one too many",
+    "internal_errors": "GetMetricData returns InternalError for the first request of each metric",
+    "throttles": "every fifth call is throttled",
     "fails": "every seventh call ends in a 500",
     "drops": "every ninth call loses its connection",
     "delivers_late": "metrics of the last 5 minutes and log events of the last 10 are not there yet",
     "overlaps_portions": "a portion of a log file repeats the last lines of the one before",
     "skips_lines": "a portion of a log file begins a few lines after the one before ended",
-    "truncates_lines": "a portion that outgrows its size is cut inside a line, whose rest is lost, and says so in it",
+    "truncates_lines": "a portion above its size is cut inside a line and ends in a marker; the rest of the line is lost",
     "rotates": "the log file is rotated away while its portions are read",
     "binary_data": "a portion that holds the middle of the oldest log file is refused as binary",
     "banner_events": "the server's banner is exported as events of its own, line by line, every hour",
@@ -26,7 +26,7 @@ LATE_EVENTS_S = 600
 
 
 def known(names: object) -> set[str]:
-    """The names, once they are all misbehaviours."""
+    """Return the names after checking that each is a misbehaviour."""
     chosen = set(names)  # type: ignore[call-overload]
     if chosen - set(MISBEHAVIOURS):
         raise ValueError(f"{', '.join(sorted(chosen - set(MISBEHAVIOURS)))}: no misbehaviour")

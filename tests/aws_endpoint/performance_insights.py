@@ -39,7 +39,7 @@ DAY_S = 86400
 
 
 def about(aws: Any, parameters: dict[str, Any]) -> About:
-    """What a request is about, its window aligned to its period; refused where that is older than what is kept."""
+    """Return the subject of a request, its window aligned to its period. Refuse a window older than the retention."""
     instance, kept_days = watched(aws, parameters)
     start, end = parameters["StartTime"], parameters["EndTime"]
     if start >= end:
@@ -55,10 +55,10 @@ def about(aws: Any, parameters: dict[str, Any]) -> About:
 
 
 def watched(aws: Any, parameters: dict[str, Any]) -> tuple[str, int]:
-    """The instance that is asked about, where the service knows it and watches it, and the days that it keeps.
+    """Return the requested instance and its days of retention; refuse an unknown or unwatched instance.
 
-    AWS documents no code for either refusal: an unknown resource is taken to be not authorized, one that is not
-    watched an invalid argument. An instance that was removed can still be asked about by its resource id.
+    AWS documents no code for either refusal: an unknown resource is taken to be not authorized, an instance
+    without the service an invalid argument. A removed instance can still be requested by its resource id.
     """
     wanted = parameters["Identifier"]
     found = {one.resource_id: one for one in aws.cluster.instances(aws.now)}.get(wanted)
@@ -72,7 +72,7 @@ def watched(aws: Any, parameters: dict[str, Any]) -> tuple[str, int]:
 
 
 def _usual_period(length_s: float) -> int:
-    """What the service takes where no period is asked for: about 100 to 200 points."""
+    """Return the service's default period, which gives about 100 to 200 points."""
     return next((one for one in PERIODS if length_s / one <= 200), PERIODS[-1])
 
 
@@ -108,7 +108,7 @@ def _series(aws: Any, asked: About, query: dict[str, Any]) -> list[tuple[dict[st
 
 
 def _refuse_hidden(aws: Any, query: dict[str, Any]) -> None:
-    """Refuse what the caller may not see, and filters on what there is not."""
+    """Refuse dimensions that the caller may not see, and filters on unknown dimensions."""
     filtered = [group_of(name) for name in query.get("Filter") or {}]
     group = query.get("GroupBy", {}).get("Group", "")
     if aws.is_("hides_sql") and any(name.startswith("db.sql") for name in (group, *filtered)):
@@ -147,7 +147,7 @@ def describe_dimension_keys(aws: Any, parameters: dict[str, Any]) -> dict[str, A
 
 
 def _partitions(asked: About, parameters: dict[str, Any]) -> list[Member]:
-    """The members of the group by which keys are parted."""
+    """Return the members of the group that partitions the keys."""
     by = parameters.get("PartitionBy")
     if by is None:
         return []
@@ -164,7 +164,7 @@ def _parts(asked: About, parameters: dict[str, Any], partitions: list[Member], k
 
 
 def _additional(asked: About, parameters: dict[str, Any], key: Member) -> dict[str, Any]:
-    """The statement statistics of a digest that were asked for beside its load."""
+    """Return the additional statement statistics of a digest."""
     if "AdditionalMetrics" not in parameters:
         return {}
     chosen = {"db.sql_tokenized.id": dict(key)["db.sql_tokenized.id"]}
@@ -207,7 +207,7 @@ def list_available_resource_metrics(aws: Any, parameters: dict[str, Any]) -> dic
 
 
 def list_available_resource_dimensions(aws: Any, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The groups that load can be grouped by: those that the caller may see, where it asks for its actions."""
+    """List the groups of load; only those that the caller may see if the request names actions."""
     watched(aws, parameters)
     hidden = aws.is_("hides_sql") and parameters.get("AuthorizedActions")
     groups = [

@@ -17,7 +17,7 @@ def permits(policy: dict[str, Any], action: str, resource: str) -> bool:
 
 
 def resource(service: str, operation: str, parameters: dict[str, Any], region: str, account: str) -> str:
-    """The resource that a call is about; `*` where IAM knows none for the action."""
+    """Return the resource of a call; `*` if the action has no resource type."""
     where = f"{region}:{account}"
     if service == "pi":
         return f"arn:aws:pi:{where}:metrics/rds/{parameters['Identifier']}"

@@ -152,7 +152,7 @@ def describe_db_cluster_endpoints(aws: Any, parameters: dict[str, Any]) -> dict[
 
 
 def describe_db_parameters(aws: Any, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of an instance's group, which bears the instance's name here."""
+    """Return the parameters of an instance's group, which has the instance's name here."""
     group = parameters["DBParameterGroupName"]
     found = next((one for one in aws.cluster.instances(aws.now) if one.name == group), None)
     if found is None:
@@ -170,7 +170,7 @@ def describe_db_cluster_parameters(aws: Any, parameters: dict[str, Any]) -> dict
 
 
 def _parameters(parameters: dict[str, Any], values: dict[str, str]) -> dict[str, Any]:
-    """Those, among many that nobody set."""
+    """Return these parameters among many without a value."""
     fillers = [{"ParameterName": f"parameter_{n:03d}", "Source": "engine-default"} for n in range(120)]
     said = [{"ParameterName": n, "ParameterValue": v, "Source": "user"} for n, v in values.items()]
     listed = sorted(fillers + said, key=lambda one: one["ParameterName"])
@@ -179,7 +179,7 @@ def _parameters(parameters: dict[str, Any], values: dict[str, str]) -> dict[str,
 
 
 def describe_events(aws: Any, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Events of the last hour, unless a span is asked for; of the last 14 days at most."""
+    """Return events of the requested span (default: the last hour), at most of the last 14 days."""
     if parameters.get("SourceIdentifier") and not parameters.get("SourceType"):
         raise Refused("InvalidParameterCombination", "SourceIdentifier needs SourceType")
     start, end = _span(aws, parameters)
@@ -207,7 +207,7 @@ def _span(aws: Any, parameters: dict[str, Any]) -> tuple[float, float]:
 
 
 def _event(cluster: Cluster, row: dict[str, Any]) -> dict[str, Any]:
-    """An event; a failover, and what names no instance, is the cluster's. There is no event id."""
+    """Return an event. A failover, and an event without an instance, belongs to the cluster. There is no event id."""
     instance = None if pd.isna(row.get("instance")) or row["category"] == FAILOVER else str(row["instance"])
     arn = _cluster_arn(cluster)
     return {
@@ -268,7 +268,7 @@ def download_db_log_file_portion(aws: Any, parameters: dict[str, Any]) -> dict[s
 
 
 def _portion(aws: Any, content: bytes, start: int, end: int) -> str:
-    """The text of a portion, with what belongs to its neighbour, or without what does not fit."""
+    """Return the text of a portion, with the overlap of its neighbour or without the lines that do not fit."""
     if aws.is_("overlaps_portions"):
         start = len(b"".join(content[:start].splitlines(keepends=True)[:-REPEATED_LINES]))
     if aws.is_("truncates_lines") and end - start > aws.portion_bytes:

@@ -39,7 +39,7 @@ DENIED = {"pi": "NotAuthorizedException", "rds": "AccessDenied", "cloudwatch": "
 
 @dataclass(frozen=True)
 class Call:
-    """One call whose parameters its model allows, whatever became of it then."""
+    """One call with valid parameters, whether or not it succeeded."""
 
     service: str
     operation: str
@@ -98,12 +98,12 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """URL of the endpoint."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables by which boto3 finds it, and nobody's real account."""
+        """Environment that leads boto3 to the endpoint, and to no real account."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
@@ -121,12 +121,12 @@ class Endpoint:
 
     @property
     def metrics_until_s(self) -> float:
-        """Up to when there are metrics [s since 1970]."""
+        """End of the available metrics [s since 1970]."""
         return self.now_s - (LATE_METRICS_S if self.is_("delivers_late") else 0)
 
     @property
     def events_until_s(self) -> float:
-        """Up to when there are log events [s since 1970]."""
+        """End of the available log events [s since 1970]."""
         return self.now_s - (LATE_EVENTS_S if self.is_("delivers_late") else 0)
 
     def is_(self, misbehaviour: str) -> bool:
@@ -134,7 +134,7 @@ class Endpoint:
         return misbehaviour in self.misbehaving
 
     def errs_at_first(self, what: str) -> bool:
-        """Whether `what` is asked for the first time."""
+        """Return whether `what` is requested for the first time."""
         first = what not in self.erred
         self.erred.add(what)
         return first
@@ -229,7 +229,7 @@ class Endpoint:
 
 
 class _Server(http.server.ThreadingHTTPServer):
-    """A server that lets many connections wait, and waits for none when it ends."""
+    """A server with a long queue of connections, which ends without waiting for them."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -255,13 +255,13 @@ def _handler(endpoint: Endpoint) -> type[http.server.BaseHTTPRequestHandler]:
             self.wfile.write(content)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing: the calls are recorded."""
+            """Print nothing: the calls are recorded."""
 
     return Handler
 
 
 def _safely(endpoint: Endpoint, headers: Any, body: bytes) -> tuple[int, str, bytes, dict[str, str]]:
-    """The answer; a mistake of ours is a 501, which no client retries, with its cause."""
+    """Return the answer. An error of the endpoint itself is a 501 with its cause, which no client retries."""
     try:
         return endpoint.answer(headers, body)
     except ConnectionAbortedError:

@@ -28,7 +28,7 @@ INVALID = {"rds": "InvalidParameterValue", "cloudwatch": "InvalidParameterValue"
 
 
 class Refused(Exception):
-    """The service's answer is an error: its code, the HTTP status, and a sentence."""
+    """An error as the service's answer: its code, HTTP status and message."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(f"{code}: {message}")
@@ -36,13 +36,13 @@ class Refused(Exception):
 
     @property
     def blame(self) -> str:
-        """Whose fault it is, in AWS's words."""
+        """Return whose fault the error is, in AWS's words."""
         return "Sender" if self.status < 500 else "Receiver"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asked for."""
+    """A client's request."""
 
     service: str
     operation: OperationModel
@@ -132,7 +132,7 @@ def _validate(service: str, shape: Shape | None, parameters: dict[str, Any]) -> 
 
 
 def _bounds(shape: Shape, value: Any, at: str) -> Any:
-    """What a value breaks of its shape's min, max, enum and pattern, all the way down."""
+    """List the violations of a shape's min, max, enum and pattern, at every level of a value."""
     if shape.type_name == "structure":
         for name, inner in value.items():
             yield from _bounds(shape.members[name], inner, name)

@@ -100,8 +100,8 @@ def examined(*denied: str, **how: object) -> tuple[int, str]:
     with endpoint(**how) as aws:  # type: ignore[arg-type]
         for action in denied:
             aws.deny(action)
-        asked = ["doctor", "--cluster", "shop", "--now", aws.now.isoformat()]
-        result = CliRunner(env=environment(aws)).invoke(main, asked, catch_exceptions=False)
+        command = ["doctor", "--cluster", "shop", "--now", aws.now.isoformat()]
+        result = CliRunner(env=environment(aws)).invoke(main, command, catch_exceptions=False)
     return result.exit_code, result.output
 
 

@@ -102,15 +102,15 @@ def test_a_service_that_is_off_affects_one_instance(tmp_path):
         store = Store(tmp_path)
         assert set(refusals(store)["instance"]) == {"shop-2"}
         assert set(store.read("db_load", cluster="shop")["instance"]) == {"shop-1", "shop-3"}
-        asked = ("--source", "performance-insights", "--instance", "shop-1", "--instance", "shop-3")
-        assert fetch(aws, tmp_path, *asked, window=HALF).exit_code == 0
+        chosen = ("--source", "performance-insights", "--instance", "shop-1", "--instance", "shop-3")
+        assert fetch(aws, tmp_path, *chosen, window=HALF).exit_code == 0
 
 
 def test_an_unknown_instance_is_reported_and_the_known_one_fetched(tmp_path):
     """The line lists the instances of the cluster."""
-    asked = ("--source", "slow-log", "--instance", "shop-9", "--instance", "shop-1")
+    chosen = ("--source", "slow-log", "--instance", "shop-9", "--instance", "shop-1")
     with endpoint() as aws:
-        result = fetch(aws, tmp_path, *asked, window=HALF)
+        result = fetch(aws, tmp_path, *chosen, window=HALF)
     assert result.exit_code == 1
     assert "There is no instance shop-9 in the cluster (it has: shop-1, shop-2, shop-3)." in result.output
     store = Store(tmp_path)
@@ -129,7 +129,7 @@ def test_expired_credentials_are_one_line(tmp_path):
     assert result.exit_code == 1
     line = "The credentials are not valid (ExpiredTokenException): renew them, then rerun the command."
     every = "cloudwatch, performance insights, enhanced monitoring, slow log"
-    assert [said for said in result.output.splitlines() if "credentials" in said] == [f"{every}: {line}"]
+    assert [each for each in result.output.splitlines() if "credentials" in each] == [f"{every}: {line}"]
     assert len(refusals(Store(tmp_path))) == 4
     assert SECRET not in result.output
 
@@ -176,8 +176,8 @@ def test_an_old_failover_is_found_in_cloudwatch(tmp_path):
         fetch(aws, tmp_path, "--source", "cloudwatch")
     store = Store(tmp_path)
     moments = pd.to_datetime(["2026-11-09T11:30Z", "2026-11-09T12:30Z"]).as_unit("us")
-    asked = pd.DataFrame({"time": moments, "instance": "shop-2"})
-    assert store.roles(asked, cluster="shop").tolist() == ["reader", "writer"]
+    moment_of = pd.DataFrame({"time": moments, "instance": "shop-2"})
+    assert store.roles(moment_of, cluster="shop").tolist() == ["reader", "writer"]
     assert set(store.read("metrics", NOON, cluster="shop")["period_s"]) == {300.0}
 
 
@@ -319,10 +319,10 @@ def test_a_killed_fetch_resumes_where_it_was(tmp_path):
     assert len(before) >= 3
     with endpoint() as aws:
         result = fetch(aws, tmp_path, *ALL_BUT_OS, window=Window("2026-11-09", "2026-11-10"))
-        asked = {call.parameters["Identifier"] for call in aws.calls if call.service == "pi"}
+        requested = {call.parameters["Identifier"] for call in aws.calls if call.service == "pi"}
         done = {aws.cluster.resource_id(name) for source, name in before if source == "performance insights"}
     assert result.exit_code == 0, result.output
-    assert not asked & done
+    assert not requested & done
     assert_same(store, Window("2026-11-09", "2026-11-10"))
 
 
@@ -332,8 +332,8 @@ def test_statements_get_the_digest_of_a_later_slow_log(tmp_path):
     seen = pd.Timestamp(hour.start).as_unit("us")
     spans = {"first_seen": [seen], "last_seen": [seen]}
     for source, digest in ((performance_insights.SOURCE, "theirs"), (log_export.SOURCE, "ours")):
-        told = pd.DataFrame({"digest": [digest], "fingerprint": [digest], "join_key": ["key"], **spans})
-        store.merge("statements", told, cluster="shop", source=source)
+        statement = pd.DataFrame({"digest": [digest], "fingerprint": [digest], "join_key": ["key"], **spans})
+        store.merge("statements", statement, cluster="shop", source=source)
     load = pd.DataFrame({"time": [seen, seen], "period_s": 60.0, "instance": "a", "dimension": "sql"})
     load = load.assign(member=["theirs", "another"], active_sessions=1.0)
     store.write("db_load", load, hour, cluster="shop", source=performance_insights.SOURCE)

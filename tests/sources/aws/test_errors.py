@@ -16,7 +16,7 @@ def refused(code: str) -> ClientError:
 
 
 @pytest.mark.parametrize(
-    ("problem", "said"),
+    ("problem", "expected"),
     [
         (refused("AccessDenied"), "GetResourceMetrics is not permitted"),
         (
@@ -33,8 +33,8 @@ def refused(code: str) -> ClientError:
         (ZeroDivisionError("two\nlines"), r"could not be read \(ZeroDivisionError: two\)"),
     ],
 )
-def test_an_error_is_explained_in_one_line(problem, said):
+def test_an_error_is_explained_in_one_line(problem, expected):
     """The line names the cause and the next step."""
     line = errors.explained(problem)
-    assert re.search(said, line)
+    assert re.search(expected, line)
     assert "\n" not in line

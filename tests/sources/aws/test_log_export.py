@@ -39,8 +39,8 @@ def same(parts: list[Part], window: Window = HOURS) -> bool:
     columns = ["ended_at", "digest", "user", "query_time_s", "rows_examined"]
     order = ["ended_at", "digest"]
     found = executions(parts)[columns].sort_values(order, ignore_index=True)
-    told = truth(window)[columns].sort_values(order, ignore_index=True)
-    return found.astype(str).equals(told.astype(str))
+    expected = truth(window)[columns].sort_values(order, ignore_index=True)
+    return found.astype(str).equals(expected.astype(str))
 
 
 def from_files(aws: Endpoint, window: Window = HOURS) -> list[Part]:
@@ -133,16 +133,16 @@ def test_exported_logs_are_preferred_to_files():
 
 
 @pytest.mark.parametrize(
-    ("parameters", "said"),
+    ("parameters", "line"),
     [
         ({"slow_query_log": "0"}, "The slow log of shop-3 is off: set slow_query_log = 1"),
         ({"log_output": "TABLE"}, "The slow log of shop-3 is written to TABLE: set log_output = FILE"),
     ],
 )
-def test_a_slow_log_that_is_off_has_a_remedy(parameters, said):
+def test_a_slow_log_that_is_off_has_a_remedy(parameters, line):
     """One line names the parameter to set."""
     [only] = planned(Instance(NAME, parameters=parameters), HOURS)
-    with pytest.raises(NotEnabled, match=said):
+    with pytest.raises(NotEnabled, match=line):
         list(fetch_chunk(only, Context({})))
 
 

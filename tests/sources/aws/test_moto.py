@@ -89,9 +89,9 @@ def test_events_are_read(clients, cluster):
     """moto records the creation of an instance, by its own clock."""
     found = topology.parse(cluster, clients["rds"].describe_db_instances()["DBInstances"], [])
     ever = Window("2020-01-01", "2100-01-01")
-    told = topology.events(topology.request_events(clients["rds"], found, ever), ever)
-    assert set(told["instance"].dropna()) == set(NAMES)
-    assert set(told["category"]) >= {"creation"}
+    found_events = topology.events(topology.request_events(clients["rds"], found, ever), ever)
+    assert set(found_events["instance"].dropna()) == set(NAMES)
+    assert set(found_events["category"]) >= {"creation"}
 
 
 def test_metrics_are_fetched(clients):

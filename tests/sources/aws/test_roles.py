@@ -23,10 +23,10 @@ def at(day: int, hour: int = 0, minute: int = 0) -> datetime:
 
 
 def writers(
-    told: list[Change], seen: list[Change], now: str, window: Window = WINDOW
+    from_events: list[Change], from_cloudwatch: list[Change], now: str, window: Window = WINDOW
 ) -> list[tuple[int, str | None]]:
     """Return the day of each change, and the writer from then on."""
-    changes = roles.writers(told, seen, Change(NOW, now), window, SINCE)
+    changes = roles.writers(from_events, from_cloudwatch, Change(NOW, now), window, SINCE)
     return [(change.time.day, change.writer) for change in changes]
 
 
@@ -42,8 +42,12 @@ def test_a_failover_after_the_window_is_undone():
 
 def test_a_failover_in_the_window_changes_the_writer():
     """CloudWatch has the writer before the failover; between start and completion there is none."""
-    told = [Change(at(10), None), Change(at(10, 0, 1), "b")]
-    assert writers(told, [Change(at(1), "a"), Change(at(10), "b")], "b") == [(1, "a"), (10, None), (10, "b")]
+    from_events = [Change(at(10), None), Change(at(10, 0, 1), "b")]
+    assert writers(from_events, [Change(at(1), "a"), Change(at(10), "b")], "b") == [
+        (1, "a"),
+        (10, None),
+        (10, "b"),
+    ]
 
 
 def test_before_the_events_cloudwatch_decides():
@@ -119,9 +123,9 @@ def test_former_instances_are_found_by_their_traces():
     """The store knows x and its resource id, a log stream names y, an event names z; a is still present."""
     rows = {"time": [at(1), at(1)], "instance": ["a", "x"], "resource_id": ["db-A", "db-X"], "role": "reader"}
     known = pd.DataFrame(rows | {"pi_retention_days": 31.0, "monitoring_interval_s": None})
-    told = [{"Message": "Completed failover to DB instance: z."}]
+    events = [{"Message": "Completed failover to DB instance: z."}]
     cluster = Topology("shop", "", (), "", (Instance("a"),))
-    gone = roles.former(cluster, known, told, ["a", "y"])
+    gone = roles.former(cluster, known, events, ["a", "y"])
     assert [(each.name, each.resource_id, each.gone) for each in gone] == [
         ("x", "db-X", True),
         ("y", "", True),
