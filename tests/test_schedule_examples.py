@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from aurora_analysis.cli import report
+from aurora_analysis.cli.report import report
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 TEXTS = [DEPLOY / "README.md", DEPLOY / "systemd" / "aurora-analysis.service"]

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from aurora_analysis.cli import _share_read, main
+from aurora_analysis.cli import main
+from aurora_analysis.cli.digest import progress
 from aurora_analysis.store import Store
 
 GALLERY = Path(__file__).parent.parent / "slow_logs"
@@ -198,7 +199,7 @@ def test_ingest_imports_neither_pandas_nor_arrow(tmp_path):
 
 def test_big_files_tell_how_much_was_read(monkeypatch, capsys):
     """On a terminal, on stderr, in one line that is redrawn; never into a pipe."""
-    tell = _share_read(200_000_000)
+    tell = progress(200_000_000)
     tell(1000)
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
@@ -206,5 +207,5 @@ def test_big_files_tell_how_much_was_read(monkeypatch, capsys):
     assert capsys.readouterr().err == "\r 50% of 200 MB\x1b[K"
     tell(100_000_000)
     assert capsys.readouterr().err == "\r100% of 200 MB\x1b[K\n"
-    _share_read(1_000_000)(500_000)
+    progress(1_000_000)(500_000)
     assert capsys.readouterr().err == ""

@@ -348,7 +348,7 @@ def test_progress_is_one_line_per_source(capsys, monkeypatch):
     """On a terminal the lines are redrawn as chunks finish."""
     options = FetchOptions(config.Cluster("shop", "shop"), HALF, NOW)
     chunks = [unavailable(source, None, HALF, "") for source in ("a", "a", "b")]
-    tell = cli._progress(Plan(options, None, tuple(chunks)))
+    tell = cli.fetch.progress(Plan(options, None, tuple(chunks)))
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     for chunk in chunks:
         tell(Outcome(chunk))

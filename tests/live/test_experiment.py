@@ -141,7 +141,7 @@ def test_an_unsafe_trial_is_rejected(arguments, message, tmp_path, monkeypatch):
 
 def test_a_mute_server_is_reported_soon(tmp_path, monkeypatch):
     """It accepts the connection and never answers; the command does not wait for the length of a run."""
-    monkeypatch.setattr(cli, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(cli.connections, "READ_TIMEOUT_S", 0.5)
     (tmp_path / "query.sql").write_text("SELECT 1")
     given = [
         "--lab",

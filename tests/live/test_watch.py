@@ -137,7 +137,7 @@ def test_the_command_shows_the_holder_and_the_statement_to_end_it(real_server, s
 def test_a_terminal_shows_a_table_that_is_redrawn_below_the_events(monkeypatch, capsys):
     """Events stay on screen; the status is replaced."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    show = cli._shown()
+    show = cli.watch.display()
     now = status.PurgeStatus(1_800_000_000, "keeps up", 7, -1.5, None, None)
     show([], now)
     assert capsys.readouterr().out == "08:00:00 UTC  purge keeps up\nhistory list  7 (-1.5/s)\n"

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from aurora_analysis import cli
+from aurora_analysis.cli import connections
 from aurora_analysis.engines.mysql import live
 from aurora_analysis.engines.mysql.live import ConnectionLost, Probe
 from aurora_analysis.errors import Error
@@ -86,7 +87,7 @@ def tokens(secured, monkeypatch) -> Iterator[list[str]]:
 def engine(secured: server.Server, ca: Path | str):
     """An engine as the command creates it."""
     url = f"mysql://watcher@127.0.0.1:{secured.port}/"
-    return cli._engine(url, iam=True, ca=str(ca), region="eu-central-1")
+    return connections.engine(url, iam=True, ca=str(ca), region="eu-central-1")
 
 
 def test_each_connection_has_its_own_token(secured, bundle, tokens):
@@ -115,7 +116,7 @@ def test_an_unverified_server_gets_no_token(secured, tmp_path, tokens):
 
 def test_a_token_is_sent_over_tls_alone(secured):
     """Without a bundle nothing is tried."""
-    with pytest.raises(Error, match="over TLS alone: name the bundle"):
+    with pytest.raises(Error, match="only over TLS: name the RDS certificate bundle"):
         engine(secured, "")
 
 

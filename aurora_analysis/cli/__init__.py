@@ -1,0 +1,80 @@
+"""The commands: one module per command.
+
+Only this package prints, and only `connections` makes clients and engines. Imports of pandas, Delta and papermill wait
+inside the commands, so that `digest` and `--help` start at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+import tempfile
+
+import click
+
+from aurora_analysis import __version__
+from aurora_analysis.cli import (
+    baseline,
+    digest,
+    doctor,
+    experiment,
+    fetch,
+    fingerprint,
+    ingest,
+    lab,
+    notebooks,
+    report,
+    store,
+    watch,
+)
+from aurora_analysis.errors import Error
+
+
+class Commands(click.Group):
+    """A group whose commands print an `Error` as one line on standard error and exit with 2."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command that the arguments name."""
+        try:
+            return super().invoke(ctx)
+        except Error as problem:
+            click.echo(f"aurora-analysis: {problem}", err=True)
+            sys.exit(2)
+        except OSError as problem:
+            if problem.errno != errno.ENOSPC:
+                raise
+            where = problem.filename or f"the output, or of {tempfile.gettempdir()}"
+            click.echo(f"aurora-analysis: The disk of {where} is full: make room, or set TMPDIR.", err=True)
+            sys.exit(1)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Exit codes of every command: 0 done; 1 something did not finish; 2 the input is wrong; "
+    "3 a finding is at or above --fail-on. The help of each command says when it exits with 1.",
+)
+@click.version_option(__version__)
+def main() -> None:
+    """Does that query on the Aurora reader slow the writer, by how much, and how sure are we?
+
+    A flag wins over the environment (AURORA_ANALYSIS_*), which wins over aurora-analysis.toml in this folder or one
+    above.
+    """
+
+
+for command in (
+    report.report,
+    notebooks.notebooks,
+    fetch.fetch,
+    doctor.doctor,
+    digest.digest,
+    fingerprint.fingerprint,
+    ingest.ingest,
+    watch.watch,
+    experiment.experiment,
+    baseline.baseline,
+    store.store,
+    lab.lab,
+):
+    main.add_command(command)

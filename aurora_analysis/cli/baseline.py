@@ -1,0 +1,76 @@
+"""`baseline`: windows that are kept under a name, for later windows to be compared with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from aurora_analysis import Window
+from aurora_analysis.cli import options
+
+if TYPE_CHECKING:
+    from aurora_analysis.cli.options import StoreOptions, WindowOptions
+
+NAME = click.argument("name")
+
+
+@click.group(short_help="Keep windows under a name, to compare later ones with.")
+def baseline() -> None:
+    """Keep windows under a name, so that later windows can be compared with them."""
+
+
+@baseline.command("save", short_help="Keep a window under a name.", epilog=options.exit_codes())
+@NAME
+@options.cluster(required=True)
+@options.STORE
+@options.WINDOW
+@click.option("--note", default="", help="Why the window is kept; shown by `baseline list`.")
+def save(name: str, cluster: str, store_options: StoreOptions, span: WindowOptions, note: str) -> None:
+    """Keep a window under NAME. If NAME exists, it then stands for this window."""
+    from aurora_analysis.store import Store
+    from aurora_analysis.store import baseline as baselines
+
+    window = span.required()
+    baselines.save(Store(store_options.to_write()), name, window, cluster=cluster, note=note)
+    click.echo(f"{name}: {window}")
+
+
+@baseline.command("list", short_help="List the baselines of a cluster.", epilog=options.exit_codes())
+@options.cluster(required=True)
+@options.STORE
+def list_(cluster: str, store_options: StoreOptions) -> None:
+    """List the baselines of a cluster, oldest window first."""
+    from aurora_analysis.store import Store
+    from aurora_analysis.store import baseline as baselines
+
+    for row in baselines.saved(Store(store_options.to_read()), cluster=cluster).to_dict("records"):
+        click.echo(f"{row['name']}: {Window(row['start'], row['end'])}  {row['note'] or ''}".rstrip())
+
+
+@baseline.command("show", short_help="Show a baseline's window and its data.", epilog=options.exit_codes())
+@NAME
+@options.cluster(required=True)
+@options.STORE
+def show(name: str, cluster: str, store_options: StoreOptions) -> None:
+    """Show the window of NAME, and what the store holds of it."""
+    from aurora_analysis.store import Store
+    from aurora_analysis.store import baseline as baselines
+
+    store = Store(store_options.to_read())
+    window = baselines.window(store, name, cluster=cluster)
+    click.echo(f"{name}: {window}")
+    rows = store.coverage(window, cluster=cluster)
+    click.echo(rows[["source", "instance", "table", "time", "end", "note"]].to_string(index=False))
+
+
+@baseline.command("drop", short_help="Forget a name; the data stay.", epilog=options.exit_codes())
+@NAME
+@options.cluster(required=True)
+@options.STORE
+def drop(name: str, cluster: str, store_options: StoreOptions) -> None:
+    """Forget NAME. The data of its window stay until `store prune` deletes them."""
+    from aurora_analysis.store import Store
+    from aurora_analysis.store import baseline as baselines
+
+    baselines.drop(Store(store_options.to_write()), name, cluster=cluster)

@@ -1,0 +1,96 @@
+"""Connections to AWS and to servers: the only place that makes boto3 clients and SQLAlchemy engines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from aurora_analysis import __version__
+from aurora_analysis.errors import Error
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from aurora_analysis.cli.options import ServerOptions
+    from aurora_analysis.config import Cluster
+    from aurora_analysis.fetch.rates import Rate
+
+READ_TIMEOUT_S = 5.0
+"""A server that is silent for longer counts as lost: our own statements time out after two seconds."""
+
+
+def s3_client() -> Any:
+    """Return boto3's client for reports on S3."""
+    import boto3
+
+    return boto3.session.Session().client("s3")
+
+
+def aws_clients(cluster: Cluster, rates: Mapping[str, Rate], threads: int) -> dict[str, Any]:
+    """Return boto3's client of each service, held to the service's rate.
+
+    Raises
+    ------
+    Error
+        If boto3 finds no region or no such profile.
+    """
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
+    from aurora_analysis.fetch.rates import limit_rate, skip_json_shaping
+
+    retries = {"mode": "standard", "max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", "8"))}
+    agent = f"aurora-analysis/{__version__}"
+    options = Config(retries=retries, max_pool_connections=2 * threads, user_agent_extra=agent)
+    try:
+        session = boto3.session.Session(
+            profile_name=cluster.profile or None, region_name=cluster.region or None
+        )
+        clients = {service: session.client(service, config=options) for service in rates}
+    except BotoCoreError as problem:
+        raise Error(
+            f"{str(problem).rstrip('.')}: pass --region and --profile, or configure them for boto3."
+        ) from None
+    return {
+        service: skip_json_shaping(limit_rate(client, rates[service])) for service, client in clients.items()
+    }
+
+
+def server_engines(servers: ServerOptions, *, query_s: float = 0.0) -> list[Engine]:
+    """Return an engine for each server, the writer's first; `query_s` is the longest that a query may run [s]."""
+    return [
+        engine(url, iam=servers.iam, ca=servers.ca, region=servers.region, query_s=query_s)
+        for url in servers.urls
+    ]
+
+
+def engine(url: str, *, iam: bool = False, ca: str = "", region: str = "", query_s: float = 0.0) -> Engine:
+    """Return an engine for live evidence: PyMySQL, without a pool.
+
+    A server that is silent for READ_TIMEOUT_S longer than `query_s` counts as lost. An IAM token is signed for each
+    connection, and is sent only over TLS.
+
+    Raises
+    ------
+    Error
+        If an IAM token would be sent without TLS, or the URL is wrong.
+    """
+    import sqlalchemy
+
+    from aurora_analysis.engines.mysql import live
+
+    arguments: dict[str, Any] = {"connect_timeout": 5, "read_timeout": READ_TIMEOUT_S + query_s}
+    if ca:
+        arguments["ssl"] = {"ca": ca, "check_hostname": True}
+    elif iam:
+        raise Error("An IAM token is sent only over TLS: name the RDS certificate bundle with --ca.")
+    made = sqlalchemy.create_engine(
+        live.url(url, os.environ), connect_args=arguments, poolclass=sqlalchemy.NullPool
+    )
+    if iam:
+        import boto3
+
+        live.with_tokens(made, boto3.client("rds", region_name=region or None).generate_db_auth_token)
+    return made

@@ -1,0 +1,133 @@
+"""`digest`: a ranked profile of slow logs, without a store."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from aurora_analysis.cli import options
+
+if TYPE_CHECKING:
+    from aurora_analysis.cli.options import SqlModeOptions
+
+ORDERS = ("time", "calls", "mean", "p95", "max", "lock", "examined", "sent")
+LARGE_BYTES = 64_000_000
+"""Progress is shown for logs that are larger."""
+
+
+@dataclass(frozen=True)
+class DigestOptions:
+    """Which executions count, and how the profile is printed."""
+
+    since: str
+    until: str
+    user: str
+    order_by: str
+    limit: int | None
+    output_format: str
+    with_sql: bool
+    processes: int | None
+
+
+@click.command(short_help="Print a ranked profile of slow logs.", epilog=options.exit_codes())
+@options.FILES
+@options.together(
+    "chosen",
+    DigestOptions,
+    click.option("--since", default="", help="Count executions that ended at this time (UTC) or later."),
+    click.option("--until", default="", help="Count executions that ended before this time (UTC)."),
+    click.option("--user", default="", help="Count only this user's executions."),
+    click.option(
+        "--order-by",
+        type=click.Choice(ORDERS),
+        default="time",
+        show_default=True,
+        help="Sort statements by this sum or statistic, largest first; jsonl keeps the log's order.",
+    ),
+    click.option(
+        "--limit",
+        type=click.IntRange(min=1),
+        help="Maximum number of statements [default: text 20, json all]; jsonl: of executions [default: all].",
+    ),
+    click.option(
+        "--format",
+        "output_format",
+        type=click.Choice(["text", "json", "jsonl"]),
+        default="text",
+        show_default=True,
+        help="text: a page; json: one document; jsonl: one execution per line.",
+    ),
+    click.option(
+        "--with-sql", is_flag=True, help="jsonl: print the statements' texts too, with all literals in them."
+    ),
+    click.option(
+        "--processes",
+        type=click.IntRange(min=1),
+        help="Number of processes that read [default: 1; from 256 MB on up to 4].",
+    ),
+)
+@options.SQL_MODE
+def digest(files: tuple[str, ...], chosen: DigestOptions, sql_mode: SqlModeOptions) -> None:
+    """Print a ranked profile of slow logs: plain or gzipped files, or - for standard input."""
+    if chosen.output_format == "jsonl":
+        _print_executions(files, chosen, sql_mode)
+    else:
+        _print_profile(files, chosen, sql_mode)
+
+
+def _print_executions(files: tuple[str, ...], chosen: DigestOptions, sql_mode: SqlModeOptions) -> None:
+    """Print one JSON document per execution, and what was lost on standard error."""
+    from aurora_analysis.engines.mysql.slow_log import Account
+    from aurora_analysis.sources import log_files, profile
+
+    account = Account()
+    selection = profile.parse_selection(chosen.since, chosen.until, chosen.user)
+    lines = profile.lines(files, account, selection=selection, mode=sql_mode.mode(), with_sql=chosen.with_sql)
+    for line in itertools.islice(lines, chosen.limit):
+        click.echo(line)
+    log_files.check(account, *files)
+    if not account.is_whole:
+        click.echo(f"# {account}", err=True)
+
+
+def _print_profile(files: tuple[str, ...], chosen: DigestOptions, sql_mode: SqlModeOptions) -> None:
+    """Print the profile of all files together."""
+    from aurora_analysis.sources import log_files, profile, profile_page
+
+    total = sum(log_files.size(name) or 0 for name in files)
+    is_text = chosen.output_format == "text"
+    with tempfile.TemporaryFile() as overflow:
+        found = profile.profile_files(
+            files,
+            overflow,
+            processes=chosen.processes or profile.processes_for(total),
+            selection=profile.parse_selection(chosen.since, chosen.until, chosen.user),
+            mode=sql_mode.mode(),
+            progress=progress(total),
+        )
+        log_files.check(found.account, *files)
+        summary = profile.summary(
+            found, order_by=chosen.order_by, limit=chosen.limit or (20 if is_text else None)
+        )
+    click.echo(profile_page.text(summary) if is_text else json.dumps(summary, ensure_ascii=False))
+
+
+def progress(total: int) -> Callable[[int], None]:
+    """Return a callback that shows on a terminal which share of a large log has been read."""
+    read = 0
+
+    def show(size: int) -> None:
+        nonlocal read
+        read += size
+        if sys.stderr.isatty() and total > LARGE_BYTES:
+            share = f"\r{min(1, read / total):4.0%} of {total / 1e6:,.0f} MB\x1b[K"
+            click.echo(share, err=True, nl=read >= total)
+
+    return show

@@ -1,0 +1,71 @@
+"""`doctor`: what is reachable, permitted and enabled, and the fix of each gap."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from aurora_analysis import config
+from aurora_analysis.cli import connections, options
+from aurora_analysis.errors import Error
+
+if TYPE_CHECKING:
+    from aurora_analysis.cli.options import AwsOptions
+
+
+@click.command(
+    short_help="Check what of a cluster is reachable, permitted and enabled.",
+    epilog=options.exit_codes("there is a gap, or a grant is missing"),
+)
+@options.cluster()
+@options.CONFIG
+@options.AWS
+@options.NOW
+@click.option(
+    "--sql",
+    "servers",
+    multiple=True,
+    metavar="URL",
+    help="Check the grants for live evidence on a server, as mysql://user@host:3306/; repeat for several.",
+)
+def doctor(
+    cluster: str | None, settings: str, aws: AwsOptions, pretended_now: str, servers: tuple[str, ...]
+) -> None:
+    """Check what of a cluster is reachable, permitted and enabled, and print the exact fix of each gap.
+
+    Pass --cluster to check AWS, or --sql to check the grants of servers.
+    """
+    if servers:
+        sys.exit(_print_grants(servers))
+    if not cluster:
+        raise Error("Pass --cluster NAME to check a cluster, or --sql URL to check the grants of a server.")
+    from aurora_analysis.fetch import doctor as diagnosis
+    from aurora_analysis.fetch import rates, survey
+
+    read = config.load(settings)
+    where = read.cluster(cluster, region=aws.region, profile=aws.profile)
+    clients = connections.aws_clients(where, rates.by_service(read.rates), read.fetch.threads)
+    found = survey.describe(clients, where.identifier)
+    checks = diagnosis.checks(found, diagnosis.probe(clients, found, options.moment(pretended_now)))
+    click.echo("\n".join(diagnosis.table(checks)))
+    sys.exit(any(check.state in {"gap", "refused"} for check in checks))
+
+
+def _print_grants(servers: tuple[str, ...]) -> bool:
+    """Print which probes each server grants, and the statements that grant the rest; return whether any is missing."""
+    from aurora_analysis.engines.mysql import live
+
+    probes = [
+        live.Probe(connections.engine(url), f"server {n}", "writer") for n, url in enumerate(servers, 1)
+    ]
+    try:
+        found = [grant for probe in probes for grant in live.grants(probe)]
+    except live.ConnectionLost as problem:
+        raise Error(f"A server does not answer: {problem}.") from None
+    finally:
+        for probe in probes:
+            probe.close()
+    click.echo("\n".join(live.table(found)))
+    return any(grant.state == "not granted" for grant in found)

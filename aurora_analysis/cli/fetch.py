@@ -1,0 +1,130 @@
+"""`fetch`: bring what AWS holds of a cluster into the store."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from aurora_analysis.cli import connections, options
+
+if TYPE_CHECKING:
+    from aurora_analysis.cli.options import AwsOptions, StoreOptions, WindowOptions
+    from aurora_analysis.fetch.plan import Plan
+    from aurora_analysis.fetch.run import Outcome
+
+
+@dataclass(frozen=True)
+class FetchArguments:
+    """What to fetch."""
+
+    cluster: str
+    instances: tuple[str, ...]
+    sources: tuple[str, ...]
+    dry_run: bool
+    pretended_now: str
+
+
+@click.command(
+    short_help="Fetch what AWS holds of a cluster into the store.",
+    epilog=options.exit_codes(
+        "something could not be fetched: a line and `store coverage` name it, and the next fetch tries again"
+    ),
+)
+@options.STORE
+@options.WINDOW
+@options.AWS
+@options.together(
+    "chosen",
+    FetchArguments,
+    options.cluster(required=True),
+    options.INSTANCES,
+    click.option(
+        "--source",
+        "sources",
+        multiple=True,
+        help="Source to fetch, such as cloudwatch or performance-insights; repeat for several [default: all].",
+    ),
+    click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Print how many calls the fetch needs and what they cost; fetch nothing.",
+    ),
+    options.NOW,
+)
+def fetch(store_options: StoreOptions, span: WindowOptions, aws: AwsOptions, chosen: FetchArguments) -> None:
+    """Fetch everything that AWS holds of a cluster in a window into the store.
+
+    Data that the store already has are not fetched again. The command needs a window.
+    """
+    from aurora_analysis import executors
+    from aurora_analysis.fetch import plan, rates, run, summary
+    from aurora_analysis.store import Store
+
+    now = options.moment(chosen.pretended_now)
+    window = span.required(now)
+    settings = store_options.config()
+    cluster = settings.cluster(chosen.cluster, region=aws.region, profile=aws.profile)
+    sources = plan.source_names(chosen.sources)
+    wanted = plan.FetchOptions(cluster, window, now, sources, chosen.instances, settings.fetch.examples)
+    store = Store(store_options.to_write())
+    limits = rates.by_service(settings.rates)
+    clients = connections.aws_clients(cluster, limits, settings.fetch.threads)
+    planned = plan.plan(clients, store, wanted)
+    for line in summary.forecast(planned, limits, settings.prices):
+        click.echo(line, err=not chosen.dry_run)
+    if chosen.dry_run:
+        return
+    release_freed_memory()
+    with executors.threads(rates.workers(limits, settings.fetch.threads)) as pools:
+        outcomes = run.fetch(planned, clients, store, pools, progress(planned))
+    for line in summary.summary(planned, outcomes, limits):
+        click.echo(line)
+    sys.exit(bool(summary.failures(planned, outcomes)))
+
+
+def progress(plan: Plan) -> Callable[[Outcome], None]:
+    """Return a callback that prints one line per source on standard error.
+
+    A terminal shows lines that are redrawn as chunks finish; otherwise each source is printed once, at its end.
+    """
+    counts = plan.counts()
+    done = dict.fromkeys(counts, 0)
+    drawn = False
+
+    def show(outcome: Outcome) -> None:
+        nonlocal drawn
+        source = outcome.chunk.source
+        done[source] += 1
+        if sys.stderr.isatty():
+            lines = [f"\x1b[K{name}: {done[name]} of {count}" for name, count in counts.items()]
+            click.echo((f"\x1b[{len(lines)}F" if drawn else "") + "\n".join(lines), err=True)
+            drawn = True
+        elif done[source] == counts[source]:
+            click.echo(f"{source}: {done[source]} of {counts[source]}", err=True)
+
+    return show
+
+
+def release_freed_memory() -> None:
+    """Let allocators keep less of the memory that was freed.
+
+    pyarrow's own pool keeps 50 MiB, glibc's arenas of many threads 20 MiB, and glibc's adaptive threshold 25 MiB more:
+    glibc raises its mmap threshold at the first large free(), and then no longer returns large blocks to the system.
+    Setting M_MMAP_THRESHOLD explicitly turns that off.
+    """
+    import ctypes
+
+    import pyarrow
+
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
+    if hasattr(ctypes.CDLL(None), "mallopt"):
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 128 * 1024)
+
+
+M_ARENA_MAX, M_MMAP_THRESHOLD = -8, -3
+"""Parameters of mallopt in malloc.h. The threshold is set to glibc's initial one, 128 KiB."""

@@ -1,0 +1,32 @@
+"""`fingerprint`: the digest and fingerprint of SQL on standard input."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from aurora_analysis.cli import options
+
+if TYPE_CHECKING:
+    from aurora_analysis.cli.options import SqlModeOptions
+
+
+@click.command(
+    short_help="Print digest and fingerprint of SQL on standard input.", epilog=options.exit_codes()
+)
+@options.SQL_MODE
+def fingerprint(sql_mode: SqlModeOptions) -> None:
+    """Print the digest, a tab and the fingerprint of each statement on standard input.
+
+    Statements are separated by a semicolon and a newline.
+    """
+    from aurora_analysis.engines.mysql.fingerprint import split, statement
+    from aurora_analysis.sources import log_files
+
+    mode = sql_mode.mode()
+    text = log_files.stdin().read().decode("utf-8", "replace")
+    for sql in split(text, mode):
+        if sql.strip():
+            found = statement(sql, mode)
+            click.echo(f"{found.digest}\t{found.fingerprint}")

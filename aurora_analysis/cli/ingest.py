@@ -1,0 +1,33 @@
+"""`ingest`: slow logs of one instance into the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from aurora_analysis.cli import options
+
+if TYPE_CHECKING:
+    from aurora_analysis.cli.options import SqlModeOptions, StoreOptions
+
+
+@click.command(short_help="Write slow logs of one instance into the store.", epilog=options.exit_codes())
+@options.FILES
+@options.cluster(required=True)
+@options.INSTANCE
+@options.STORE
+@options.SQL_MODE
+def ingest(
+    files: tuple[str, ...], cluster: str, instance: str, store_options: StoreOptions, sql_mode: SqlModeOptions
+) -> None:
+    """Write slow logs of one instance into the store: plain or gzipped files, or - for standard input.
+
+    Executions that are in several logs, or in the store already, are stored once.
+    """
+    from aurora_analysis.sources import log_files
+
+    store = store_options.to_write()
+    for name in files:
+        account = log_files.ingest(name, store, cluster=cluster, instance=instance, mode=sql_mode.mode())
+        click.echo(f"{name}: {account}", err=True)

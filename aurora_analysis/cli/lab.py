@@ -1,0 +1,160 @@
+"""`lab`: a private InnoDB server that stands in for a cluster, and a simulated cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from aurora_analysis.cli import options
+from aurora_analysis.cli.experiment import run_trial
+
+if TYPE_CHECKING:
+    from aurora_analysis.cli.options import StoreOptions
+    from aurora_analysis.store import Store
+    from aurora_analysis.window import Window
+
+
+@dataclass(frozen=True)
+class RecordOptions:
+    """What a recording looks like."""
+
+    minutes: float
+    days: int | None
+    day_length_s: float
+    seed: int
+    cluster: str
+    block_s: float
+
+
+@dataclass(frozen=True)
+class LabTrialOptions:
+    """What a trial in the lab looks like."""
+
+    minutes: float
+    run_s: float
+    washout_s: float
+    seed: int
+    cluster: str
+
+
+@click.group(short_help="Record a private InnoDB server, or simulate a cluster.")
+def lab() -> None:
+    """Record a private InnoDB server that stands in for a cluster, or write a simulated cluster."""
+
+
+@lab.command("record", short_help="Record a private server under load.", epilog=options.exit_codes())
+@options.STORE
+@options.together(
+    "chosen",
+    RecordOptions,
+    options.minutes(30, least=0.5),
+    click.option(
+        "--days",
+        type=click.IntRange(min=2),
+        help="Record this many compressed days instead of --minutes: each lasts --day-length and is stored as 24 hours.",
+    ),
+    click.option(
+        "--day-length",
+        "day_length_s",
+        type=options.Duration(),
+        default="4m",
+        show_default=True,
+        help="How long a compressed day of --days really lasts.",
+    ),
+    options.seed(),
+    options.cluster("lab"),
+    click.option(
+        "--block-s",
+        type=float,
+        default=75,
+        show_default=True,
+        help="Length of a block of the trial, in seconds.",
+    ),
+)
+def record(store_options: StoreOptions, chosen: RecordOptions) -> None:
+    """Start a private InnoDB server, load it, switch sessions on and off at random, and record everything.
+
+    With --days the command records compressed days. Ctrl-C ends the recording early and keeps what was recorded.
+    """
+    from aurora_analysis.store import Store
+
+    store = Store(store_options.to_write())
+    recorded = _recorded(store, chosen)
+    click.echo(f"recorded {recorded} as cluster {chosen.cluster} of {store.location}")
+
+
+def _recorded(store: Store, chosen: RecordOptions) -> Window:
+    """Record minutes or compressed days, with progress on standard error; return the recorded window."""
+    from aurora_analysis.lab import compressed
+    from aurora_analysis.lab import record as recording
+
+    def progress(line: str) -> None:
+        click.echo(line, err=True)
+
+    if chosen.days is None:
+        wanted = recording.RecordingOptions(
+            60 * chosen.minutes, chosen.seed, cluster=chosen.cluster, block_s=chosen.block_s
+        )
+        return recording.record(store, wanted, progress=progress)
+    return compressed.run(
+        store,
+        days=chosen.days,
+        day_length_s=chosen.day_length_s,
+        seed=chosen.seed,
+        cluster=chosen.cluster,
+        progress=progress,
+    )
+
+
+@lab.command(
+    "trial",
+    short_help="Run a trial on a private server.",
+    epilog=options.exit_codes("the trial stopped early, at a limit or a fault"),
+)
+@options.STORE
+@options.together(
+    "chosen",
+    LabTrialOptions,
+    options.minutes(10, least=1),
+    options.run_length("15s"),
+    options.washout("10s"),
+    options.seed(),
+    options.cluster("trial"),
+)
+def trial(store_options: StoreOptions, chosen: LabTrialOptions) -> None:
+    """Start a private InnoDB server with a queue, and try a query on it that holds a read view open.
+
+    The trial is the one that `experiment` runs on your own servers.
+    """
+    from aurora_analysis.lab import server
+    from aurora_analysis.lab import trial as lab_trial
+    from aurora_analysis.live.experiment import Servers
+    from aurora_analysis.store import Store
+
+    planned = lab_trial.options(
+        lab_trial.HOLDS_A_VIEW,
+        minutes=chosen.minutes,
+        run_s=chosen.run_s,
+        washout_s=chosen.washout_s,
+        seed=chosen.seed,
+        cluster=chosen.cluster,
+    )
+    store = Store(store_options.to_write())
+    with server.running({"performance_schema": True}) as started:
+        lab_trial.prepare(started)
+        run_trial(planned, Servers([started.engine()]), store)
+
+
+@lab.command(short_help="Write the simulated cluster `shop`.", epilog=options.exit_codes())
+@options.seed(1)
+@options.STORE
+def simulate(seed: int, store_options: StoreOptions) -> None:
+    """Write two simulated weeks of the cluster `shop`: a writer, two readers, and effects of known size."""
+    from aurora_analysis.lab import shop
+    from aurora_analysis.store import Store
+
+    store = Store(store_options.to_write())
+    shop.write(store, seed)
+    click.echo(f"{shop.CLUSTER} (simulated, seed {seed}): {store.span(shop.CLUSTER)} in {store.location}")

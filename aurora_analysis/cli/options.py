@@ -1,0 +1,385 @@
+"""Every option of the commands, defined once: its name, type and help text.
+
+Options that belong together reach a command as one dataclass.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aurora_analysis import Window, config, window
+from aurora_analysis.errors import Error
+from aurora_analysis.store import location as locations
+
+if TYPE_CHECKING:
+    from aurora_analysis.engines.mysql.fingerprint import SqlMode
+
+    TextType = click.ParamType[str]
+    NumberType = click.ParamType[float]
+else:
+    TextType = NumberType = click.ParamType  # generic only in recent releases of click
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+SAMPLE_OPENED = (
+    "No store is named (--store, AURORA_ANALYSIS_STORE, `store` in aurora-analysis.toml): opening the bundled sample, "
+    "which holds simulated and recorded clusters."
+)
+
+
+def together(name: str, kind: type[Any], *options: Decorator) -> Decorator:
+    """Return a decorator that adds options and passes them to the command as one dataclass, `name`."""
+
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def collected(**values: Any) -> Any:
+            given = {each.name: values.pop(each.name) for each in fields(kind)}
+            return command(**{name: kind(**given)}, **values)
+
+        with_options: Callable[..., Any] = collected
+        for option in reversed(options):
+            with_options = option(with_options)
+        return with_options
+
+    return decorated
+
+
+def exit_codes(one: str = "", three: str = "") -> str:
+    """Return the last paragraph of a command's help: when it exits with which code."""
+    codes = ["0 done", f"1 {one}" * bool(one), "2 the input is wrong", f"3 {three}" * bool(three)]
+    return f"Exit codes: {'; '.join(code for code in codes if code)}."
+
+
+class Name(TextType):
+    """A name that is not empty: an unset shell variable would otherwise name a cluster without a name."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name, or fail with a usage error."""
+        if not str(value).strip():
+            self.fail("the name is empty. Is a shell variable unset?", param, ctx)
+        return str(value)
+
+
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Duration(NumberType):
+    """A duration such as 5s, 30m, 1h or 1d; its value is in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the duration [s], or fail with a usage error."""
+        if isinstance(value, float):
+            return value
+        try:
+            seconds = float(value[:-1]) * SECONDS.get(value[-1:], 0)
+        except ValueError:
+            seconds = 0
+        if not seconds > 0:
+            self.fail(f"{value!r} is not a duration: write it as 5s, 30m, 1h or 1d.", param, ctx)
+        return seconds
+
+
+# The store and the settings
+
+
+@dataclass(frozen=True)
+class StoreOptions:
+    """--store and --config: where the data are."""
+
+    location: str
+    settings: str
+
+    def to_read(self) -> str:
+        """Return the store to read; standard error says when it is the sample because nothing names a store."""
+        found = locations.resolve(self.location, settings=self.settings)
+        if found.is_default:
+            click.echo(SAMPLE_OPENED, err=True)
+        return found.place
+
+    def to_write(self) -> str:
+        """Return the store to write; never the sample."""
+        return locations.writable(self.location, settings=self.settings).place
+
+    def config(self) -> config.Config:
+        """Return the settings."""
+        return config.load(self.settings)
+
+
+CONFIG = click.option(
+    "--config",
+    "settings",
+    default="",
+    help="Settings file [default: AURORA_ANALYSIS_CONFIG, else aurora-analysis.toml here or in a folder above].",
+)
+STORE = together(
+    "store_options",
+    StoreOptions,
+    click.option(
+        "--store",
+        "location",
+        default="",
+        help="Store: a folder or an s3:// prefix [default: AURORA_ANALYSIS_STORE, else `store` in the settings file; "
+        "without either, commands that only read open the bundled sample and the others refuse].",
+    ),
+    CONFIG,
+)
+
+
+# Clusters and instances
+
+CLUSTER_HELP = "Name of the cluster in the store, and of [clusters.NAME] in the settings file."
+INSTANCE_HELP = "Name of the instance, as in its endpoint."
+
+
+def cluster(default: str | None = None, *, required: bool = False) -> Decorator:
+    """Return --cluster for one cluster."""
+    shown = default is not None
+    return click.option(
+        "--cluster", type=Name(), default=default, required=required, show_default=shown, help=CLUSTER_HELP
+    )
+
+
+CLUSTERS = click.option(
+    "--cluster",
+    "clusters",
+    type=Name(),
+    multiple=True,
+    show_default="all in the store; repeat the option for several",
+    help=CLUSTER_HELP,
+)
+INSTANCE = click.option("--instance", type=Name(), required=True, help=INSTANCE_HELP)
+INSTANCES = click.option(
+    "--instance",
+    "instances",
+    type=Name(),
+    multiple=True,
+    show_default="all of the cluster; repeat the option for several",
+    help=INSTANCE_HELP,
+)
+
+
+@dataclass(frozen=True)
+class AwsOptions:
+    """--region and --profile: how boto3 connects."""
+
+    region: str
+    profile: str
+
+
+REGION = click.option(
+    "--region",
+    default="",
+    help="AWS region of the cluster [default: AURORA_ANALYSIS_REGION, else the settings file's, else boto3's].",
+)
+AWS = together(
+    "aws",
+    AwsOptions,
+    REGION,
+    click.option(
+        "--profile",
+        default="",
+        help="Profile in ~/.aws/config [default: AURORA_ANALYSIS_PROFILE, else the settings file's, else boto3's].",
+    ),
+)
+
+
+# Time
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """The options that name a window."""
+
+    week: str
+    last_week: bool
+    start: str
+    end: str
+    timezone: str
+
+    def window(self, now: datetime | None = None) -> Window | None:
+        """Return the window that the options name, or None if they name none."""
+        if sum([bool(self.start or self.end), bool(self.week), self.last_week]) > 1:
+            raise Error("Name one window: --week, or --last-week, or --start with --end.")
+        if self.week:
+            return window.week(self.week, self.timezone or "UTC")
+        if self.last_week:
+            return window.last_week(self.timezone or "UTC", now=now)
+        if bool(self.start) != bool(self.end):
+            raise Error("A window has two ends: give --start with --end.")
+        return Window(self.start, self.end) if self.start else None
+
+    def required(self, now: datetime | None = None) -> Window:
+        """Return the window that the options name; refuse if they name none."""
+        found = self.window(now)
+        if found is None:
+            raise Error("Name a window: --week, or --last-week, or --start with --end.")
+        return found
+
+
+WINDOW = together(
+    "span",
+    WindowOptions,
+    click.option(
+        "--week",
+        default="",
+        help="ISO week such as 2026-W46, from Monday 00:00 to Monday 00:00 in --timezone.",
+    ),
+    click.option("--last-week", is_flag=True, help="The last complete ISO week in --timezone."),
+    click.option("--start", default="", help="Start of the window in UTC, inclusive; needs --end."),
+    click.option("--end", default="", help="End of the window in UTC, exclusive; needs --start."),
+    click.option(
+        "--timezone",
+        default="",
+        help="Time zone for weeks, weekdays and axes, such as Europe/Berlin. Stored times are UTC [default: UTC].",
+    ),
+)
+NOW = click.option(
+    "--now",
+    "pretended_now",
+    default="",
+    hidden=True,
+    help="Time to use instead of the clock, for a simulated cluster.",
+)
+
+
+def moment(pretended_now: str) -> datetime:
+    """Return the time to use as now (UTC): the one of --now, else the clock's."""
+    return Window(pretended_now, "9999-01-01").start if pretended_now else datetime.now(UTC)
+
+
+# SQL and servers
+
+
+@dataclass(frozen=True)
+class SqlModeOptions:
+    """The server's sql_mode, as far as it decides where a literal ends."""
+
+    no_backslash_escapes: bool
+    ansi_quotes: bool
+
+    def mode(self) -> SqlMode:
+        """Return the mode for the lexer."""
+        from aurora_analysis.engines.mysql.fingerprint import SqlMode
+
+        return SqlMode(not self.no_backslash_escapes, self.ansi_quotes)
+
+
+SQL_MODE = together(
+    "sql_mode",
+    SqlModeOptions,
+    click.option(
+        "--no-backslash-escapes",
+        is_flag=True,
+        help="Read SQL as under the server's sql_mode NO_BACKSLASH_ESCAPES.",
+    ),
+    click.option("--ansi-quotes", is_flag=True, help="Read SQL as under the server's sql_mode ANSI_QUOTES."),
+)
+FILES = click.argument("files", nargs=-1, required=True, metavar="FILE…")
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """The servers to connect to, and how."""
+
+    writer: str
+    readers: tuple[str, ...]
+    iam: bool
+    ca: str
+    region: str
+
+    @property
+    def urls(self) -> list[str]:
+        """The writer's URL, then the readers'."""
+        return [self.writer, *self.readers]
+
+    def in_region(self, store_options: StoreOptions, cluster: str) -> ServerOptions:
+        """Return the same servers with the region that signs IAM tokens: flag, environment, then settings file."""
+        if not self.iam:
+            return self
+        return replace(self, region=store_options.config().cluster(cluster, region=self.region).region)
+
+
+SERVERS = together(
+    "servers",
+    ServerOptions,
+    click.option(
+        "--writer",
+        required=True,
+        metavar="URL",
+        help="The writer, as mysql://user@host:3306/. The password is the URL's, else AURORA_ANALYSIS_PASSWORD.",
+    ),
+    click.option(
+        "--reader",
+        "readers",
+        multiple=True,
+        metavar="URL",
+        help="A reader, as mysql://user@host:3306/; repeat for several.",
+    ),
+    click.option(
+        "--iam",
+        is_flag=True,
+        help="Log in with an IAM token, which is signed anew for each connection; needs --ca.",
+    ),
+    click.option("--ca", default="", help="File with the RDS certificate bundle; connections then use TLS."),
+    REGION,
+)
+
+
+# Recordings and trials
+
+
+def seed(default: int = 0) -> Decorator:
+    """Return --seed."""
+    return click.option(
+        "--seed",
+        type=int,
+        default=default,
+        show_default=True,
+        help="Seed of every random draw: the same seed, the same draws.",
+    )
+
+
+def run_length(default: str) -> Decorator:
+    """Return --run."""
+    return click.option(
+        "--run",
+        "run_s",
+        type=Duration(),
+        default=default,
+        show_default=True,
+        help="How long the query runs in a block.",
+    )
+
+
+def washout(default: str | None = None) -> Decorator:
+    """Return --washout; without a default it is measured."""
+    return click.option(
+        "--washout",
+        "washout_s",
+        type=Duration(),
+        default=default,
+        show_default=default
+        or "twice the time that purge took in the baseline, or --run if nothing had to be purged",
+        help="Pause after each block, in which purge catches up.",
+    )
+
+
+def minutes(default: float, *, least: float) -> Decorator:
+    """Return --minutes."""
+    return click.option(
+        "--minutes",
+        type=click.FloatRange(min=least),
+        default=default,
+        show_default=True,
+        help="Length of the recording or trial, in minutes.",
+    )

@@ -1,0 +1,168 @@
+"""`report`: run the notebooks and make the pages."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from aurora_analysis.cli import connections, options
+from aurora_analysis.config import FILE, Config
+from aurora_analysis.errors import Error
+
+if TYPE_CHECKING:
+    from aurora_analysis.cli.options import StoreOptions, WindowOptions
+    from aurora_analysis.report.build import Request
+    from aurora_analysis.report.runner import Outcome
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What a report covers, how it runs and where it goes."""
+
+    clusters: tuple[str, ...]
+    all_clusters: bool
+    notebooks: tuple[str, ...]
+    parameters: tuple[str, ...]
+    earlier: Path | None
+    output: str
+    archive: str
+    record: bool
+    fail_on: str | None
+    jobs: int | None
+    timeout: float
+
+
+@click.command(
+    short_help="Run the notebooks for a window: HTML pages and findings.",
+    epilog=options.exit_codes(
+        "a notebook did not finish or a cluster could not be read; the report says so and holds the rest",
+        "at least one finding is at or above the --fail-on severity",
+    ),
+)
+@options.STORE
+@options.WINDOW
+@options.together(
+    "chosen",
+    ReportOptions,
+    options.CLUSTERS,
+    click.option(
+        "--all",
+        "all_clusters",
+        is_flag=True,
+        help="Report every cluster of the settings file. A cluster that cannot be read does not stop the others.",
+    ),
+    click.option(
+        "--notebook",
+        "notebooks",
+        multiple=True,
+        help="Notebook to run: a name of the suite or a file; repeat for several [default: the suite].",
+    ),
+    click.option(
+        "-p",
+        "--parameter",
+        "parameters",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Set a parameter of the notebooks; repeat for several.",
+    ),
+    click.option(
+        "--versions",
+        "earlier",
+        type=click.Path(path_type=Path),
+        help="Repeat an earlier report on the data that it read: its findings.json or folder. "
+        "Options that are given replace those of the earlier report.",
+    ),
+    click.option(
+        "--output",
+        default="",
+        help="Folder or s3:// prefix for this one report [default: report]; replaces an earlier one.",
+    ),
+    click.option(
+        "--archive", default="", help="Folder or s3:// prefix that keeps this report beside earlier ones."
+    ),
+    click.option("--record", is_flag=True, help="Write the findings into the store, too."),
+    click.option(
+        "--fail-on",
+        type=click.Choice(["act", "watch"]),
+        help="Exit with 3 if any finding has this severity or a higher one.",
+    ),
+    click.option(
+        "--jobs",
+        type=click.IntRange(min=1),
+        help="Notebooks that run at the same time, about 350 MB each [default: one per CPU].",
+    ),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(min=1),
+        default=600,
+        show_default=True,
+        help="Time limit for one notebook cell, in seconds.",
+    ),
+)
+def report(store_options: StoreOptions, span: WindowOptions, chosen: ReportOptions) -> None:
+    """Run the notebooks for a window of each cluster, and write HTML pages, index.html and findings.json.
+
+    Without a window, the report covers the newest seven days that the store holds of each cluster.
+    """
+    from aurora_analysis.report import index, publish
+
+    request = _request(store_options, span, chosen)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that cron and systemd leave no half report
+    document, page = publish.report(
+        request,
+        publish.place(chosen.output, chosen.archive, connections.s3_client),
+        recorded=chosen.record,
+        jobs=chosen.jobs,
+        timeout_s=chosen.timeout,
+        done=_show,
+    )
+    click.echo(page)
+    sys.exit(index.exit_code(document, chosen.fail_on))
+
+
+def _request(store_options: StoreOptions, span: WindowOptions, chosen: ReportOptions) -> Request:
+    """Return what to report; an earlier report names its own store, which the flag replaces."""
+    from aurora_analysis.report import build, index
+
+    settings = store_options.config()
+    given = {
+        "clusters": _all_clusters(chosen.clusters, settings) if chosen.all_clusters else chosen.clusters,
+        "window": span.window(),
+        "notebooks": chosen.notebooks,
+        "timezone": span.timezone,
+        "parameters": _pairs(chosen.parameters),
+        "keep_going": chosen.all_clusters,
+        "settings": settings.origin,
+    }
+    if chosen.earlier:
+        return build.requested(given | {"store": store_options.location}, index.recorded(chosen.earlier))
+    return build.requested(given | {"store": store_options.to_read()}, {})
+
+
+def _all_clusters(clusters: tuple[str, ...], settings: Config) -> tuple[str, ...]:
+    if clusters:
+        raise Error("Pass either --cluster or --all, not both.")
+    if not settings.clusters:
+        raise Error(
+            f"{settings.origin or FILE} names no cluster: write [clusters.NAME] for each, or use --cluster."
+        )
+    return tuple(settings.clusters)
+
+
+def _pairs(given: tuple[str, ...]) -> dict[str, str]:
+    """Return NAME=VALUE texts as a mapping."""
+    for pair in given:
+        if "=" not in pair:
+            raise Error(f"-p {pair} has no value: write -p NAME=VALUE.")
+    return {name.strip(): value for name, _, value in (pair.partition("=") for pair in given)}
+
+
+def _show(outcome: Outcome) -> None:
+    """Print one line per notebook on standard error."""
+    result = f"did not finish: {outcome.error}" if outcome.error else f"{len(outcome.findings)} findings"
+    click.echo(f"{outcome.cluster} {outcome.notebook}: {result} ({outcome.seconds:.1f} s)", err=True)

@@ -1,0 +1,63 @@
+"""`store`: what a store holds, and its upkeep."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from aurora_analysis.cli import options
+
+if TYPE_CHECKING:
+    from aurora_analysis.cli.options import StoreOptions
+
+COLUMNS = ["source", "instance", "table", "time", "end", "expected", "received", "lost", "note"]
+
+
+@click.group(short_help="Show what a store holds, compact and prune it.")
+def store() -> None:
+    """Show what a store holds, compact it, and delete old observations."""
+
+
+@store.command(short_help="List what was fetched, recorded or ingested.", epilog=options.exit_codes())
+@options.STORE
+def coverage(store_options: StoreOptions) -> None:
+    """List what was fetched, recorded or ingested for each cluster, and what was lost."""
+    from aurora_analysis.store import Store
+
+    opened = Store(store_options.to_read())
+    for cluster in opened.clusters():
+        span = opened.span(cluster)
+        click.echo(f"{cluster}: {span}")
+        click.echo(opened.coverage(span, cluster=cluster)[COLUMNS].to_string(index=False))
+
+
+@store.command(short_help="Rewrite the tables into few files.", epilog=options.exit_codes())
+@options.STORE
+def compact(store_options: StoreOptions) -> None:
+    """Rewrite the tables into few files, and delete the versions that no recent recorded report names."""
+    from aurora_analysis.store import Store
+
+    Store(store_options.to_write()).compact()
+
+
+@store.command(short_help="Delete observations older than --keep-days.", epilog=options.exit_codes())
+@options.STORE
+@click.option(
+    "--keep-days",
+    type=click.IntRange(min=1),
+    default=400,
+    show_default=True,
+    help="Age in days above which observations are deleted.",
+)
+def prune(store_options: StoreOptions, keep_days: int) -> None:
+    """Delete observations that are older than --keep-days.
+
+    The windows of named baselines are kept, and so are the versions that recent recorded reports read.
+    """
+    from aurora_analysis.store import Store
+
+    before = (datetime.now(UTC) - timedelta(days=keep_days)).date()
+    for table, rows in Store(store_options.to_write()).prune(before).items():
+        click.echo(f"{table}: {rows} rows from before {before}")

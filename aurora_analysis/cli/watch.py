@@ -1,0 +1,85 @@
+"""`watch`: sample the servers, and show who blocks purge right now."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from aurora_analysis.cli import connections, options
+from aurora_analysis.errors import Error
+
+if TYPE_CHECKING:
+    from aurora_analysis.cli.options import ServerOptions, StoreOptions
+    from aurora_analysis.live.status import PurgeStatus
+
+
+@click.command(
+    short_help="Show who is blocking purge right now, and record samples.",
+    epilog=options.exit_codes("the last samples could not be written"),
+)
+@options.SERVERS
+@options.cluster("live")
+@options.STORE
+@click.option(
+    "--every",
+    type=options.Duration(),
+    default="5s",
+    show_default=True,
+    help="Time between samples; at least 1s.",
+)
+@click.option(
+    "--for", "duration_s", type=options.Duration(), default="1h", show_default=True, help="How long to watch."
+)
+def watch(
+    servers: ServerOptions, cluster: str, store_options: StoreOptions, every: float, duration_s: float
+) -> None:
+    """Show who is blocking purge right now, and record samples of every instance in the store.
+
+    Ctrl-C ends the watch and keeps the samples. The command prints the statement that would end the blocking session,
+    and never runs it. When output is not a terminal, each sample is printed as one line.
+    """
+    from aurora_analysis.engines.mysql.live import Probe
+    from aurora_analysis.live.watch import Watch, stopped_by_signals
+    from aurora_analysis.store import Store
+
+    if every < 1:
+        raise Error("--every must be at least 1s: a server is sampled at most once per second.")
+    store = Store(store_options.to_write())
+    roles = ["writer", *("reader" for _ in servers.readers)]
+    names = [f"{cluster}-writer", *(f"{cluster}-reader-{n}" for n in range(1, len(roles)))]
+    probes = [
+        Probe(*one)
+        for one in zip(connections.server_engines(servers.in_region(store_options, cluster)), names, roles)
+    ]
+    with stopped_by_signals() as stopping:
+        watching = Watch(probes, store, cluster=cluster, every_s=every)
+        watching.run(duration_s, on_sample=display(), stopping=stopping)
+    if watching.problem:
+        click.echo(f"aurora-analysis: {watching.unwritten_message()}", err=True)
+        sys.exit(1)
+
+
+def display() -> Callable[[list[str], PurgeStatus], None]:
+    """Return a callback that prints new events and the status of purge.
+
+    A terminal shows a table that is redrawn; otherwise each sample is one line.
+    """
+    from aurora_analysis.live.status import line, table
+
+    drawn = 0
+
+    def show(events: list[str], now: PurgeStatus) -> None:
+        nonlocal drawn
+        if not sys.stdout.isatty():
+            click.echo("\n".join([*events, line(now)]))
+            return
+        rows = [row[: shutil.get_terminal_size().columns - 1] for row in table(now)]
+        back = f"\x1b[{drawn}F\x1b[J" if drawn else ""
+        click.echo(back + "\n".join([*events, *rows]))
+        drawn = len(rows)
+
+    return show

@@ -1,0 +1,116 @@
+"""Options are defined once, and every help text stands alone."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from aurora_analysis.cli import main, options
+
+PACKAGE = Path(options.__file__).parent
+SEVERAL_TEXTS = {
+    "--sql": "doctor takes servers (URL) to check, experiment the file with the query",
+}
+"""Options with more than one help text, and why."""
+
+
+def commands(group: click.Group = main, name: str = "") -> list[tuple[str, click.Command]]:
+    """Every command and its full name, groups included."""
+    found: list[tuple[str, click.Command]] = []
+    for each, command in group.commands.items():
+        full = f"{name} {each}".strip()
+        found.append((full, command))
+        if isinstance(command, click.Group):
+            found += commands(command, full)
+    return found
+
+
+LEAVES = [(name, command) for name, command in commands() if not isinstance(command, click.Group)]
+
+
+def test_each_option_has_one_help_text():
+    """Whatever command it belongs to; exceptions are listed with a reason."""
+    texts: dict[str, set[str]] = defaultdict(set)
+    for _, command in LEAVES:
+        for option in command.params:
+            if isinstance(option, click.Option):
+                texts[option.opts[0]].add(option.help or "")
+    assert {name for name, found in texts.items() if len(found) > 1} == set(SEVERAL_TEXTS)
+
+
+@pytest.mark.parametrize(("name", "command"), LEAVES, ids=[name for name, _ in LEAVES])
+def test_every_help_text_stands_alone(name, command):
+    """Each visible option has a sentence that neither refers to another option's text nor lacks its subject."""
+    for option in command.params:
+        if isinstance(option, click.Option) and not option.hidden:
+            text = option.help or ""
+            assert len(text.split()) > 2, f"{name} {option.opts[0]} has no help text"
+            assert text[0].isupper() or text.split()[0].endswith(":"), f"{name} {option.opts[0]}: {text}"
+            assert text.rstrip().endswith((".", "]")), f"{name} {option.opts[0]}: {text}"
+            assert not text.startswith(("Of ", "Only ", "Its ", "For ")), f"{name} {option.opts[0]}: {text}"
+            assert "likewise" not in text
+
+
+@pytest.mark.parametrize(("name", "command"), LEAVES, ids=[name for name, _ in LEAVES])
+def test_every_help_says_when_it_exits_with_which_code(name, command):
+    """The last paragraph lists the exit codes."""
+    assert "Exit codes: 0 done;" in CliRunner().invoke(main, [*name.split(), "--help"]).output
+
+
+@pytest.mark.parametrize(
+    "group", [[], ["baseline"], ["lab"], ["store"]], ids=lambda group: " ".join(group) or "main"
+)
+def test_lists_of_commands_cut_no_sentence(group):
+    """At the width of a terminal each command's line is whole."""
+    shown = CliRunner().invoke(main, [*group, "--help"], terminal_width=80).output
+    lines = shown.split("Commands:\n")[1].split("\n\n")[0].splitlines()
+    assert len(lines) == len([name for name, _ in commands() if name.split()[:-1] == group])
+    assert all(line.endswith(".") and not line.endswith("...") for line in lines)
+
+
+def test_only_one_module_makes_clients_and_engines():
+    """Elsewhere in the package's commands neither boto3 nor SQLAlchemy is imported when the program runs."""
+    for path in PACKAGE.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert path.name == "connections.py" or not {"boto3", "sqlalchemy"} & set(names), path.name
+
+
+def test_commands_take_at_most_six_arguments():
+    """What belongs together is one dataclass; nothing is passed as an untyped dict."""
+    for path in PACKAGE.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                assert len(node.args.args) + len(node.args.kwonlyargs) <= 6, f"{path.name} {node.name}"
+                assert node.args.kwarg is None or path.name == "options.py", f"{path.name} {node.name}"
+
+
+def test_help_imports_neither_pandas_nor_delta():
+    """`--help` answers at once."""
+    program = (
+        "import sys\nfrom aurora_analysis.cli import main\n"
+        "main(['--help'], standalone_mode=False)\n"
+        "print(sorted({'pandas', 'numpy', 'pyarrow', 'deltalake', 'boto3', 'sqlalchemy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("5s", 5), ("30m", 1800), ("1.5h", 5400), ("2d", 172_800)])
+def test_durations_are_in_seconds(text, seconds):
+    """A number and one of s, m, h, d."""
+    assert options.Duration().convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "5", "s", "-1m", "0s", "5 minutes", "nanh"])
+def test_what_is_not_a_duration_is_refused(text):
+    """The message shows how to write one."""
+    with pytest.raises(click.BadParameter, match="is not a duration: write it as 5s, 30m, 1h or 1d"):
+        options.Duration().convert(text, None, None)
