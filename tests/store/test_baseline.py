@@ -105,4 +105,4 @@ def test_a_window_must_be_named(store):
     """Nothing is kept by accident: exit code 2, one line."""
     done = CliRunner().invoke(main, ["baseline", "save", "x", "--cluster", "shop", "--store", store.location])
     assert done.exit_code == 2
-    assert "Name the window to keep" in done.output
+    assert "Name a window: --week" in done.output
