@@ -1,4 +1,4 @@
-"""The simulated fortnight as the store's tables: what services and logs would have told of cluster `shop`.
+"""Convert the simulated cluster `shop` into the store's tables, as services and logs would have reported it.
 
 The source of every row is "simulated".
 """
@@ -14,6 +14,7 @@ from scipy.stats import norm
 
 from aurora_analysis import histogram
 from aurora_analysis.engines.mysql import fingerprint
+from aurora_analysis.lab.shop_statements import MIXES, RELEASED, USERS, host
 from aurora_analysis.lab.simulate import (
     COMMITS_PER_MINUTE,
     FORTNIGHT,
@@ -38,48 +39,9 @@ NUMBERS_PER_COMMIT = 2
 LONG_QUERY_TIME_S = 0.5
 LOAD_PERIOD_MIN = 5
 
-USERS = {
-    "snowflake": ("10.20.3.44", "SELECT o.* FROM orders o WHERE o.changed_at >= '2026-11-01' ORDER BY o.id"),
-    "tableau": (
-        "10.20.3.51",
-        "SELECT l.region, SUM(l.amount) FROM order_lines l JOIN products p ON p.id = l.product_id WHERE p.range_id = 7 GROUP BY l.region",
-    ),
-    "finance": (
-        "10.20.4.12",
-        "SELECT i.id, i.net, i.tax FROM invoices i WHERE i.booked_on = '2026-11-01' ORDER BY i.id",
-    ),
-    "deploy": ("10.20.1.5", "UPDATE orders SET channel = 'web' WHERE channel IS NULL"),
-    "batch": (
-        "10.20.1.8",
-        "INSERT INTO daily_sales SELECT product_id, SUM(amount) FROM order_lines WHERE sold_on = '2026-11-01' AND shard = 3 GROUP BY product_id",
-    ),
-}
-"""User → (host, statement) of the long-running work; statements are told by their digest."""
-
-MIXES = {
-    "writer": (
-        ("app", "INSERT INTO orders (customer_id, amount, placed_at) VALUES (17, 9.9, '2026-11-02')", 90.0),
-        ("app", "UPDATE stock SET free = free - 1 WHERE product_id = 7", 130.0),
-        ("app", "SELECT * FROM carts WHERE customer_id = 17 FOR UPDATE", 60.0),
-    ),
-    "other": (
-        ("dashboard", "SELECT COUNT(*) FROM orders WHERE placed_at > '2026-11-02'", 150.0),
-        ("app", "SELECT * FROM products WHERE range_id = 7 ORDER BY name LIMIT 20", 90.0),
-    ),
-    "analytics": (("dashboard", "SELECT status, COUNT(*) FROM orders GROUP BY status", 170.0),),
-}
-"""Seat → (user, statement, median latency [ms]) of the short work, of which only the tail reaches the slow log."""
-
-RELEASED = (
-    "app",
-    "SELECT p.* FROM products p JOIN scores s ON s.product_id = p.id WHERE s.customer_id = 17 ORDER BY s.score DESC LIMIT 10",
-    120.0,
-)
-"""What the release brings to the seat `other`; it is never slow enough for the slow log."""
-
 
 def tables(seed: int, window: Window = FORTNIGHT) -> dict[str, pd.DataFrame]:
-    """The fortnight as tables, by name, coverage last."""
+    """Simulate the cluster; returns the rows of each table, `coverage` last."""
     planned = plan(seed, window)
     played = course(planned)
     observed = {
@@ -97,20 +59,20 @@ def tables(seed: int, window: Window = FORTNIGHT) -> dict[str, pd.DataFrame]:
 
 
 def write(store: Store, seed: int, window: Window = FORTNIGHT) -> None:
-    """Write the fortnight as cluster `shop`, coverage last; it replaces what another seed left there."""
+    """Write the simulated cluster, `coverage` last; replaces the rows of another seed."""
     for name, frame in tables(seed, window).items():
         store.write(name, frame, window, cluster=CLUSTER, source=SOURCE)
 
 
 def _instances(plan: Plan) -> pd.DataFrame:
-    """Each instance at the start, and those that changed seats once more at the failover."""
-    seen = [(0.0, seat) for seat in MIXES] + [(plan.failover, seat) for seat in ("writer", "other")]
-    minutes, seats = zip(*seen)
+    """Rows of `instances` at the start, and again for those that swap roles at the failover."""
+    rows = [(0.0, role) for role in MIXES] + [(plan.failover, role) for role in ("writer", "other")]
+    minutes, roles = zip(*rows)
     return pd.DataFrame(
         {
             "time": plan.times(minutes),
-            "instance": [str(plan.instances(seat, minute)) for minute, seat in seen],
-            "role": ["writer" if seat == "writer" else "reader" for seat in seats],
+            "instance": [str(plan.instances(role, minute)) for minute, role in rows],
+            "role": ["writer" if role == "writer" else "reader" for role in roles],
             "instance_class": "db.r6g.2xlarge",
             "vcpus": 8.0,
             "engine": "aurora-mysql",
@@ -124,13 +86,13 @@ def _instances(plan: Plan) -> pd.DataFrame:
 
 
 def _events(plan: Plan) -> pd.DataFrame:
-    said = [
+    rows = [
         (plan.failover - 0.5, "shop-1", "failover", "Started cross AZ failover to DB instance: shop-2."),
         (plan.failover, "shop-2", "failover", "Completed failover to DB instance: shop-2."),
         (plan.gap[0], None, "note", "Monitoring is off from here: simulated gap."),
         (plan.gap[1], None, "note", "Monitoring is on again."),
     ]
-    minutes, instances, categories, messages = zip(*said)
+    minutes, instances, categories, messages = zip(*rows)
     columns = {"instance": instances, "category": categories, "message": messages}
     return pd.DataFrame({"time": plan.times(minutes), **columns})
 
@@ -143,13 +105,13 @@ def _metrics(plan: Plan, played: Course) -> pd.DataFrame:
             {
                 "time": plan.times(minute),
                 "period_s": 60.0,
-                "instance": plan.instances(seat, minute),
+                "instance": plan.instances(role, minute),
                 "name": name,
                 "statistic": "average",
                 "value": values,
             }
         )[plan.observed(minute)]
-        for seat, name, values in series
+        for role, name, values in series
     ]
     return pd.concat(frames, ignore_index=True)
 
@@ -174,17 +136,17 @@ def _writer_metrics(plan: Plan, played: Course) -> Iterator[tuple[str, str, Arra
 
 def _reader_metrics(plan: Plan, played: Course) -> Iterator[tuple[str, str, Array]]:
     rng, load = plan.rng(6), played.commits / COMMITS_PER_MINUTE
-    for seat in ("other", "analytics"):
-        busy = share(plan, plan.runs.loc[(plan.runs["seat"] == seat) & plan.runs["logged"], ["start", "end"]])
+    for role in ("other", "analytics"):
+        busy = share(plan, plan.runs.loc[(plan.runs["role"] == role) & plan.runs["logged"], ["start", "end"]])
         noise = wander(rng, plan.minutes, 15, 0.15)
-        yield seat, "select_throughput", significant(900 * load * np.exp(noise / 2))
-        yield seat, "select_latency", significant(1.1 * np.exp(noise + 0.15 * busy))
+        yield role, "select_throughput", significant(900 * load * np.exp(noise / 2))
+        yield role, "select_latency", significant(1.1 * np.exp(noise + 0.15 * busy))
         yield (
-            seat,
+            role,
             "cpu_utilization",
             significant(np.minimum(8 + 14 * load + 9 * busy, 100) * np.exp(noise / 3)),
         )
-        yield seat, "replica_lag", significant(14 * load * np.exp(rng.gamma(0.4, 0.4, plan.minutes)))
+        yield role, "replica_lag", significant(14 * load * np.exp(rng.gamma(0.4, 0.4, plan.minutes)))
 
 
 def _db_load(plan: Plan, played: Course) -> pd.DataFrame:
@@ -196,83 +158,79 @@ def _db_load(plan: Plan, played: Course) -> pd.DataFrame:
             {
                 "time": plan.times(minute),
                 "period_s": 60.0 * LOAD_PERIOD_MIN,
-                "instance": plan.instances(seat, minute),
+                "instance": plan.instances(role, minute),
                 "dimension": dimension,
                 "member": member,
                 "active_sessions": significant(values),
             }
         )[plan.observed(minute)]
-        for seat, dimension, member, values in _summed(loads)
+        for role, dimension, member, values in _summed(loads)
     ]
     return pd.concat(frames, ignore_index=True).query("active_sessions >= 0.005")
 
 
 Load = tuple[str, str, str, Array]
-"""Seat, dimension, member, active sessions."""
+"""Role, dimension, member, active sessions."""
 
 
 def _summed(loads: list[Load]) -> Iterator[Load]:
-    """One series a member: its statements', users' and waits' sessions added up."""
+    """Sum the sessions of each member of a dimension."""
     totals: dict[tuple[str, str, str], Array] = {}
     for *key, values in loads:
         member = (str(key[0]), str(key[1]), str(key[2]))
         totals[member] = totals.get(member, np.zeros(len(values))) + values
-    for (seat, dimension, name), values in totals.items():
-        yield seat, dimension, name, values
+    for (role, dimension, name), values in totals.items():
+        yield role, dimension, name, values
 
 
 def _short_loads(plan: Plan, played: Course) -> Iterator[Load]:
     slowdown = played.slowdown[::LOAD_PERIOD_MIN]
     load = played.commits[::LOAD_PERIOD_MIN] / COMMITS_PER_MINUTE
-    for seat, mix in MIXES.items():
+    for role, mix in MIXES.items():
         for user, statement, median_ms in mix:
-            sessions = load * median_ms / 150 * (slowdown if seat == "writer" else 1)
+            sessions = load * median_ms / 150 * (slowdown if role == "writer" else 1)
             waits = {
                 "cpu": 0.55,
-                "io/aurora_redo_log_flush" if seat == "writer" else "io/table/sql/handler": 0.45,
+                "io/aurora_redo_log_flush" if role == "writer" else "io/table/sql/handler": 0.45,
             }
-            yield from _member(seat, user, _host(user), statement, sessions, waits)
+            yield from _member(role, user, host(user), statement, sessions, waits)
     user, statement, median_ms = RELEASED
     sessions = load * median_ms / 150 * _released(plan, LOAD_PERIOD_MIN)
     yield from _member(
-        "other", user, _host(user), statement, sessions, {"cpu": 0.3, "io/table/sql/handler": 0.7}
+        "other", user, host(user), statement, sessions, {"cpu": 0.3, "io/table/sql/handler": 0.7}
     )
 
 
 def _released(plan: Plan, period: int) -> Array:
-    """The share of each period [minutes] that lies after the release."""
+    """Share of each period [min] after the release."""
     return share(plan, np.array([[plan.release, plan.minutes]]), period)
 
 
 def _long_loads(plan: Plan) -> Iterator[Load]:
-    for (workload, seat), runs in plan.runs[plan.runs["logged"]].groupby(["workload", "seat"]):
-        host, statement = USERS[str(workload)]
+    for (workload, role), runs in plan.runs[plan.runs["logged"]].groupby(["workload", "role"]):
+        address, statement = USERS[str(workload)]
         sessions = share(plan, runs[["start", "end"]], LOAD_PERIOD_MIN)
-        waits = {"io/aurora_respond_to_client": 0.7, "cpu": 0.3} if seat != "writer" else {"cpu": 1.0}
-        yield from _member(str(seat), str(workload), host, statement, sessions, waits)
-    host, statement = USERS["batch"]
+        waits = {"io/aurora_respond_to_client": 0.7, "cpu": 0.3} if role != "writer" else {"cpu": 1.0}
+        yield from _member(str(role), str(workload), address, statement, sessions, waits)
+    address, statement = USERS["batch"]
     sessions = 2 * share(plan, plan.batches, LOAD_PERIOD_MIN)
     yield from _member(
-        "writer", "batch", host, statement, sessions, {"cpu": 0.6, "io/aurora_redo_log_flush": 0.4}
+        "writer", "batch", address, statement, sessions, {"cpu": 0.6, "io/aurora_redo_log_flush": 0.4}
     )
 
 
 def _member(
-    seat: str, user: str, host: str, statement: str, sessions: Array, waits: dict[str, float]
+    role: str, user: str, address: str, statement: str, sessions: Array, waits: dict[str, float]
 ) -> Iterator[Load]:
-    yield seat, "sql", fingerprint.statement(statement).digest, sessions
-    yield seat, "user", user, sessions
-    yield seat, "host", host, sessions
+    yield role, "sql", fingerprint.statement(statement).digest, sessions
+    yield role, "user", user, sessions
+    yield role, "host", address, sessions
     for wait, part in waits.items():
-        yield seat, "wait_event", wait, part * sessions
-
-
-def _host(user: str) -> str:
-    return "10.20.2.20" if user == "dashboard" else "10.20.1.17"
+        yield role, "wait_event", wait, part * sessions
 
 
 def _statement_metrics(plan: Plan, played: Course) -> pd.DataFrame:
-    """Calls, latency and rows of each statement, hour by hour; sessions = calls a second × latency."""
+    """Rows of `statement_metrics`, hour by hour; active sessions = calls per second × latency."""
     long = pd.concat([_long_queries(plan), _batch_queries(plan)], ignore_index=True)
     long = long.assign(minute=np.floor(long["end"] / 60) * 60, mean_latency_ms=1000 * long["query_time_s"])
     grouped = long[long["end"] < plan.minutes].groupby(["minute", "instance", "digest"])
@@ -294,17 +252,17 @@ def _short_metrics(plan: Plan, played: Course) -> Iterator[pd.DataFrame]:
     load = played.commits[: hours * 60].reshape(hours, 60).mean(axis=1) / COMMITS_PER_MINUTE
     slowdown = played.slowdown[: hours * 60].reshape(hours, 60).mean(axis=1)
     always, released = np.ones(hours), _released(plan, 60)[:hours]
-    mixes = [(seat, *short, always) for seat, mix in MIXES.items() for short in mix]
-    for seat, _, statement, median_ms, part in [*mixes, ("other", *RELEASED, released)]:
+    mixes = [(role, *short, always) for role, mix in MIXES.items() for short in mix]
+    for role, _, statement, median_ms, part in [*mixes, ("other", *RELEASED, released)]:
         mean_ms = median_ms / 100 * np.exp(0.7**2 / 2)
-        latency = mean_ms * (slowdown if seat == "writer" else 1) * np.exp(rng.normal(0, 0.02, hours))
+        latency = mean_ms * (slowdown if role == "writer" else 1) * np.exp(rng.normal(0, 0.02, hours))
         rate = load * part * 1000 / mean_ms * median_ms / 150
         calls = np.round(3600 * rate * np.exp(wander(rng, hours, 6, 0.03)))
         minute = np.arange(hours) * 60.0
         yield pd.DataFrame(
             {
                 "minute": minute,
-                "instance": plan.instances(seat, minute),
+                "instance": plan.instances(role, minute),
                 "digest": fingerprint.statement(statement).digest,
                 "calls": calls,
                 "mean_latency_ms": latency,
@@ -315,7 +273,7 @@ def _short_metrics(plan: Plan, played: Course) -> Iterator[pd.DataFrame]:
 
 
 def _histograms(plan: Plan, played: Course) -> pd.DataFrame:
-    """The latency histogram of each of the writer's short statements, hour by hour."""
+    """Rows of `histograms` for the writer's short statements, hour by hour."""
     rng, hours = plan.rng(7), plan.minutes // 60
     slowdown = played.slowdown[: hours * 60].reshape(hours, 60).mean(axis=1)
     executions = played.commits[: hours * 60].reshape(hours, 60).sum(axis=1) / 100
@@ -332,7 +290,7 @@ def _histograms(plan: Plan, played: Course) -> pd.DataFrame:
 
 
 def _histogram(rng: np.random.Generator, digest: str, median_ms: Array, executions: Array) -> pd.DataFrame:
-    """Counts by hour and bucket of a log-normal latency."""
+    """Draw counts by hour and bucket of a log-normal latency."""
     buckets = np.arange(*histogram.bucket([0.05, 200]))
     low, high = (np.log(edge) for edge in histogram.bounds(buckets))
     middle = np.log(median_ms)[:, None]
@@ -363,13 +321,13 @@ def _slow_queries(plan: Plan, played: Course) -> pd.DataFrame:
 
 
 def _long_queries(plan: Plan) -> pd.DataFrame:
-    """The runs that the log tells of."""
+    """Slow queries of the logged runs."""
     runs = plan.runs[plan.runs["logged"]]
     rows = plan.rng(8).lognormal(np.log(40_000), 0.2, len(runs)) * (runs["end"] - runs["start"])
-    seats = [str(plan.instances(seat, start)) for seat, start in zip(runs["seat"], runs["start"])]
+    instances = [str(plan.instances(role, start)) for role, start in zip(runs["role"], runs["start"])]
     return pd.DataFrame(
         {
-            "instance": seats,
+            "instance": instances,
             "user": runs["workload"],
             "host": [USERS[user][0] for user in runs["workload"]],
             "digest": [fingerprint.statement(USERS[user][1]).digest for user in runs["workload"]],
@@ -383,13 +341,13 @@ def _long_queries(plan: Plan) -> pd.DataFrame:
 
 
 def _rows_sent(runs: pd.DataFrame, examined: Array) -> npt.NDArray[np.int64]:
-    """An extract sends what it examines, the report of `tableau` a row a region, an UPDATE nothing."""
-    report, write = (runs["workload"] == "tableau").to_numpy(), (runs["seat"] == "writer").to_numpy()
+    """Rows sent: all examined rows for an extract, one per region for `tableau`, none for an UPDATE."""
+    report, write = (runs["workload"] == "tableau").to_numpy(), (runs["role"] == "writer").to_numpy()
     return np.select([write, report], [0, 12], examined).astype(int)
 
 
 def _batch_queries(plan: Plan) -> pd.DataFrame:
-    """The batch's statements, one after another, each some minutes long and a transaction of its own."""
+    """Slow queries of the batch: consecutive statements of some minutes, each its own transaction."""
     rng = plan.rng(9)
     cuts = [np.linspace(start, end, 9) + np.pad(rng.uniform(-1, 1, 7), 1) for start, end in plan.batches]
     starts = np.concatenate([cut[:-1] for cut in cuts])
@@ -411,28 +369,29 @@ def _batch_queries(plan: Plan) -> pd.DataFrame:
 
 
 def _tail(plan: Plan, played: Course) -> Iterator[pd.DataFrame]:
-    """Short statements that happened to take LONG_QUERY_TIME_S or more; the writer's slow down with it."""
+    """Short statements that took LONG_QUERY_TIME_S or more; the writer's share its slow-down."""
     rng = plan.rng(10)
-    for seat, mix in MIXES.items():
-        slowdown = played.slowdown if seat == "writer" else np.ones(plan.minutes)
+    for role, mix in MIXES.items():
+        slowdown = played.slowdown if role == "writer" else np.ones(plan.minutes)
         for user, statement, median_ms in mix:
             drawn = rng.poisson(8 * played.commits / COMMITS_PER_MINUTE)
             minute = np.repeat(np.arange(plan.minutes), drawn)
             seconds = median_ms / 1000 * slowdown[minute] * rng.lognormal(0, 0.6, len(minute))
             end = minute + rng.random(len(minute))
             kept = (seconds >= LONG_QUERY_TIME_S) & (end * 60 > seconds)
-            yield _tail_queries(rng, plan, seat, user, statement, end[kept], seconds[kept])
+            yield _tail_queries(rng, plan, role, (user, statement), end[kept], seconds[kept])
 
 
 def _tail_queries(
-    rng: np.random.Generator, plan: Plan, seat: str, user: str, statement: str, end: Array, seconds: Array
+    rng: np.random.Generator, plan: Plan, role: str, work: tuple[str, str], end: Array, seconds: Array
 ) -> pd.DataFrame:
+    user, statement = work
     rows = significant(seconds * rng.lognormal(np.log(30_000), 0.5, len(end))).astype(int)
     return pd.DataFrame(
         {
-            "instance": plan.instances(seat, end),
+            "instance": plan.instances(role, end),
             "user": user,
-            "host": _host(user),
+            "host": host(user),
             "digest": fingerprint.statement(statement).digest,
             "thread_id": rng.integers(100, 160, len(end)),
             "end": end,
@@ -445,12 +404,12 @@ def _tail_queries(
 
 def _statements(plan: Plan) -> pd.DataFrame:
     texts = [text for _, text in USERS.values()] + [text for mix in MIXES.values() for _, text, _ in mix]
-    told = [fingerprint.statement(text) for text in [*texts, RELEASED[1]]]
+    parsed = [fingerprint.statement(text) for text in [*texts, RELEASED[1]]]
     return pd.DataFrame(
         {
-            "digest": [one.digest for one in told],
-            "fingerprint": [one.fingerprint for one in told],
-            "kind": [fingerprint.kind(one.fingerprint) for one in told],
+            "digest": [one.digest for one in parsed],
+            "fingerprint": [one.fingerprint for one in parsed],
+            "kind": [fingerprint.kind(one.fingerprint) for one in parsed],
             "first_seen": plan.times([0.0] * len(texts) + [plan.release]),
             "last_seen": plan.times(plan.minutes - 1.0),
         }
@@ -458,7 +417,7 @@ def _statements(plan: Plan) -> pd.DataFrame:
 
 
 def _trials(plan: Plan) -> pd.DataFrame:
-    """The planted truth, run by run. Nothing was drawn on or off: it is no experiment."""
+    """Rows of `trials`: the planted truth, run by run. Runs were not assigned, so it is not an experiment."""
     runs = plan.runs
     return pd.DataFrame(
         {
@@ -475,7 +434,7 @@ def _trials(plan: Plan) -> pd.DataFrame:
 
 
 def _coverage(plan: Plan, observed: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """What each table got; the gap and the minute of the failover are missing from what is sampled."""
+    """Rows of `coverage`; sampled tables lack the gap and the minute of the failover."""
     gap = f"simulated; monitoring off from {plan.times(plan.gap[0]):%Y-%m-%d %H:%M} to {plan.times(plan.gap[1]):%H:%M}"
     whole = {
         name: plan.minutes / plan.observed(np.arange(plan.minutes)).sum() for name in ("metrics", "db_load")
@@ -497,12 +456,12 @@ def _coverage(plan: Plan, observed: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _transaction_number(committed: Array) -> Array:
-    """Transaction numbers are exact integers: 3 significant digits would hide every movement."""
+    """Exact transaction numbers: with 3 significant digits every movement would be lost."""
     return FIRST_TRANSACTION + NUMBERS_PER_COMMIT * np.floor(committed)
 
 
 def significant(values: Array, digits: int = 3) -> Array:
-    """The values rounded to so many significant digits: the sample stays small."""
+    """Round to significant digits, which keeps the sample small."""
     magnitude = np.floor(np.log10(np.maximum(np.abs(values), 1e-12)))
     scale = 10.0 ** (digits - 1 - magnitude)
     return np.round(values * scale) / scale

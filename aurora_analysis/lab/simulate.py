@@ -1,20 +1,20 @@
-"""The simulated cluster `shop`: a fortnight, minute by minute, of a writer and two readers. Nothing in it was measured.
+"""Simulate the cluster `shop`: a writer and two readers, minute by minute for two weeks. Nothing in it was measured.
 
-What is planted, and may be asked of the notebooks:
+Planted, so that notebooks can be checked against it:
 
-- `snowflake`   extracts at random times that hold a read view and so slow the writer, through the undo log
-- `tableau`     as often and as long, without effect: its sessions set `aurora_read_replica_read_committed`, under
-                which a reader renews its view while a statement runs, so that no long view is held
-- `finance`     an export that runs exactly with the writer's nightly batch: its effect cannot be told from the batch's
-- `idle session`  a transaction that has read and then sleeps: it holds a view, and no log tells of it
-- `deploy`      a long UPDATE of the writer's own, in one transaction
-- `release`     at 10:00 of the day after half-time the application brings a new statement to a reader
+- `snowflake`   extracts at random times that hold a read view and so slow the writer through the undo log
+- `tableau`     runs as often and as long without effect: its sessions set `aurora_read_replica_read_committed`, which
+                renews a reader's view while a statement runs, so that it holds no long view
+- `finance`     an export that always runs with the writer's nightly batch: their effects cannot be separated
+- `idle session`  a transaction that has read and then sleeps: it holds a view, and no log shows it
+- `deploy`      a long UPDATE on the writer, in one transaction
+- `release`     at 10:00 of the day after half-time the application starts a new statement on a reader
 - a failover and a gap in the monitoring, both in the second half
 
-The model: the log of the write rate is a sum of day, weekend, slow and fast drift, and the batch. The history list is
-what was committed since the purge cursor, which chases the start of the oldest open view. The log of the latency is a
-sum of load, queueing, day, drift, noise and log(1 + k · excess history), with k solved so that `snowflake`'s runs
-slow the writer by EFFECT on average.
+The model: the logarithm of the write rate is a sum of daily and weekly cycle, slow and fast drift, and the batch. The
+history list is what was committed since the purge cursor, which follows the start of the oldest open view. The
+logarithm of the latency is a sum of load, queueing, daily cycle, drift, noise and log(1 + k · excess history), with k
+solved so that `snowflake`'s runs slow the writer by EFFECT on average.
 """
 
 from __future__ import annotations
@@ -34,21 +34,22 @@ Array = npt.NDArray[np.float64]
 FORTNIGHT = Window("2026-11-02", "2026-11-16")
 
 EFFECT = 0.12
-"""The mean slow-down of the writer while `snowflake` has an extract open."""
+"""Mean slow-down of the writer while a `snowflake` extract runs."""
 
 COMMITS_PER_MINUTE = 7200.0
 PURGE_SPEED = 3.0
-"""How fast purge can go, in units of the mean write rate."""
+"""Maximum speed of purge, in units of the mean write rate."""
 
 STEPS_PER_MINUTE = 6
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is planted. Times are minutes since the window's start.
+    """The planted events. Times are minutes since the window's start.
 
-    `runs` has one row a run: `workload, seat, thread_id, start, end` of its statement, `view_end` (where the
-    transaction outlives it), `holds_view`, and `logged`: whether the slow log tells of it.
+    `runs` has one row per run: `workload`, `role`, `thread_id`, `start` and `end` of its statement, `view_end` (later
+    if the transaction outlives the statement), `holds_view`, and `logged`, whether the slow log has it. Roles are
+    `writer`, and `other` and `analytics` for the two readers.
     """
 
     window: Window
@@ -60,37 +61,39 @@ class Plan:
 
     @property
     def minutes(self) -> int:
+        """Length of the window [min]."""
         return round(self.window.duration.total_seconds() / 60)
 
     @property
     def release(self) -> float:
-        """When the application brings its new statement: 10:00 of the day after half-time."""
+        """When the application starts its new statement: 10:00 of the day after half-time."""
         days = self.window.duration.total_seconds() / 86_400
-        return 1440 * (np.floor(0.5 * days) + 1) + 600
+        return float(1440 * (np.floor(0.5 * days) + 1) + 600)
 
     def rng(self, stream: int) -> np.random.Generator:
+        """Random numbers of one stream; streams are independent."""
         return np.random.default_rng([self.seed, stream])
 
     def times(self, minutes: npt.ArrayLike) -> pd.DatetimeIndex:
-        """Minutes since the start as times, to the millisecond."""
+        """Convert minutes since the start to times, to the millisecond."""
         offsets = np.round(np.asarray(minutes, dtype=float) * 60_000).astype("timedelta64[ms]")
         return (pd.Timestamp(self.window.start) + pd.to_timedelta(offsets)).as_unit("us")
 
-    def instances(self, seat: str, minutes: npt.ArrayLike) -> npt.NDArray[np.object_]:
-        """Who sits in a seat: shop-1 and shop-2 change seats at the failover."""
-        if seat == "analytics":
+    def instances(self, role: str, minutes: npt.ArrayLike) -> npt.NDArray[np.object_]:
+        """Instance that has a role at each time: shop-1 and shop-2 swap roles at the failover."""
+        if role == "analytics":
             return np.full(np.shape(minutes), "shop-3", dtype=object)
-        before, after = ("shop-1", "shop-2") if seat == "writer" else ("shop-2", "shop-1")
+        before, after = ("shop-1", "shop-2") if role == "writer" else ("shop-2", "shop-1")
         return np.where(np.asarray(minutes) < self.failover, before, after).astype(object)
 
     def observed(self, minutes: npt.NDArray[np.number]) -> npt.NDArray[np.bool_]:
-        """Which minutes were monitored: not those of the gap, nor the one of the failover."""
+        """Whether each minute was monitored: all but those of the gap and of the failover."""
         in_gap = (minutes >= self.gap[0]) & (minutes < self.gap[1])
-        return ~in_gap & (minutes != np.floor(self.failover))
+        return np.asarray(~in_gap & (minutes != np.floor(self.failover)), dtype=np.bool_)
 
 
 def plan(seed: int, window: Window = FORTNIGHT) -> Plan:
-    """What happens when: drawn from the seed alone."""
+    """Draw the planted events from the seed alone."""
     rng = np.random.default_rng([seed, 0])
     days = window.duration.total_seconds() / 86_400
     failover = 1440 * (np.floor(0.7 * days) + rng.uniform(0.4, 0.6))
@@ -98,11 +101,11 @@ def plan(seed: int, window: Window = FORTNIGHT) -> Plan:
     batches = _batches(rng, days)
     runs = pd.concat(
         [
-            _spread(rng, "snowflake", "analytics", 4.5 * days, days, failover),
-            _spread(rng, "tableau", "other", 4.5 * days, days, failover),
-            _beside(rng, batches),
-            _spread(rng, "idle session", "analytics", 0.3 * days, days, failover).assign(logged=False),
-            _spread(rng, "deploy", "writer", 0.15 * days, days, failover),
+            _at_random(rng, "snowflake", "analytics", 4.5 * days, days, failover),
+            _at_random(rng, "tableau", "other", 4.5 * days, days, failover),
+            _with_batches(rng, batches),
+            _at_random(rng, "idle session", "analytics", 0.3 * days, days, failover).assign(logged=False),
+            _at_random(rng, "deploy", "writer", 0.15 * days, days, failover),
         ],
         ignore_index=True,
     )
@@ -111,17 +114,17 @@ def plan(seed: int, window: Window = FORTNIGHT) -> Plan:
 
 
 def _batches(rng: np.random.Generator, days: float) -> Array:
-    """The nightly batch at about 02:00, some 35 minutes long: one row (start, end) a night."""
+    """Draw the nightly batch, about 35 minutes from about 02:00 on: one row (start, end) per night."""
     nights = np.arange(np.ceil(days))
     starts = nights * 1440 + 120 + rng.uniform(-4, 4, len(nights))
     batches = np.column_stack([starts, starts + rng.normal(35, 2, len(nights))])
     return batches[batches[:, 1] < days * 1440]
 
 
-def _spread(
-    rng: np.random.Generator, workload: str, seat: str, count: float, days: float, failover: float
+def _at_random(
+    rng: np.random.Generator, workload: str, role: str, count: float, days: float, failover: float
 ) -> pd.DataFrame:
-    """Runs of 25 to 90 minutes at random times, one after another, none across the failover."""
+    """Draw runs of 25 to 90 minutes at random times, without overlap, none across the failover."""
     spans: list[tuple[float, float]] = []
     while len(spans) < max(1, round(count)):
         length = np.clip(rng.lognormal(np.log(45), 0.4), 25, 90)
@@ -129,34 +132,34 @@ def _spread(
         taken = [*spans, (failover, failover + 5)]
         if all(start > end + 25 or start + length + 25 < begin for begin, end in taken):
             spans.append((start, start + length))
-    return _runs(workload, seat, np.array(sorted(spans)), holds_view=workload != "tableau").pipe(
+    return _runs(workload, role, np.array(sorted(spans)), holds_view=workload != "tableau").pipe(
         _outlive, rng
     )
 
 
 def _outlive(runs: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Of the extracts one in ten leaves its transaction open for some minutes more."""
+    """Let one in ten extracts leave its transaction open for 5 to 15 more minutes."""
     idle = (rng.random(len(runs)) < 0.1) & (runs["workload"] == "snowflake")
     return runs.assign(view_end=runs["end"] + np.where(idle, rng.uniform(5, 15, len(runs)), 0))
 
 
-def _beside(rng: np.random.Generator, batches: Array) -> pd.DataFrame:
-    """The export that the scheduler starts with the batch, and that ends with it."""
+def _with_batches(rng: np.random.Generator, batches: Array) -> pd.DataFrame:
+    """Draw the export that starts and ends with each batch."""
     return _runs("finance", "other", batches + rng.uniform(0.05, 0.6, batches.shape), holds_view=True)
 
 
-def _runs(workload: str, seat: str, spans: Array, *, holds_view: bool) -> pd.DataFrame:
+def _runs(workload: str, role: str, spans: Array, *, holds_view: bool) -> pd.DataFrame:
     ends = {"start": spans[:, 0], "end": spans[:, 1], "view_end": spans[:, 1]}
     return pd.DataFrame(
-        {"workload": workload, "seat": seat, **ends, "holds_view": holds_view, "logged": True}
+        {"workload": workload, "role": role, **ends, "holds_view": holds_view, "logged": True}
     )
 
 
 @dataclass(frozen=True)
 class Course:
-    """How the writer fared, minute by minute: what was planned, played through.
+    """The writer, minute by minute, as it follows from a plan.
 
-    `commits` are write transactions; history and purge are counted in them too, from the window's start.
+    `commits` are write transactions per minute; history and purge are counted in transactions since the window's start.
     `slowdown` is the factor on the latency, `undo_effect` the undo log's part of its logarithm.
     """
 
@@ -169,7 +172,7 @@ class Course:
 
 
 def course(plan: Plan) -> Course:
-    """The writer's commits, history list and latency that follow from a plan."""
+    """Compute the writer's commits, history list and latency from a plan."""
     commits = _commits(plan)
     history, boundary, finished = _history(plan, commits)
     undo_effect = _undo_effect(plan, history)
@@ -178,18 +181,18 @@ def course(plan: Plan) -> Course:
 
 
 def _commits(plan: Plan) -> Array:
-    """Write transactions a minute."""
+    """Write transactions per minute."""
     rng, minute = plan.rng(1), np.arange(plan.minutes)
     hour = minute / 60 % 24
     weekend = np.isin((plan.window.start.weekday() + minute // 1440) % 7, (5, 6))
     day = 0.35 * np.sin(2 * np.pi * (hour - 9) / 24) + 0.12 * np.sin(4 * np.pi * (hour - 7) / 24)
     drift = wander(rng, plan.minutes, 360, 0.08) + wander(rng, plan.minutes, 5, 0.05)
     batch = np.log(2.5) * share(plan, plan.batches)
-    return COMMITS_PER_MINUTE * np.exp(day - 0.25 * weekend + drift + batch)
+    return np.asarray(COMMITS_PER_MINUTE * np.exp(day - 0.25 * weekend + drift + batch))
 
 
 def _history(plan: Plan, commits: Array) -> tuple[Array, Array, Array]:
-    """The history list, the boundary and the end of purge, sampled in the middle of each minute [transactions]."""
+    """History list, purge boundary and purge progress in the middle of each minute [transactions]."""
     edges = np.concatenate([[0], np.cumsum(commits)])
     step = (np.arange(plan.minutes * STEPS_PER_MINUTE) + 0.5) / STEPS_PER_MINUTE
     committed = np.interp(step, np.arange(plan.minutes + 1), edges)
@@ -202,7 +205,7 @@ def _history(plan: Plan, commits: Array) -> tuple[Array, Array, Array]:
 
 
 def _oldest_view(plan: Plan, step: Array) -> Array:
-    """When the oldest open view began; short statements always hold one of some seconds."""
+    """Start of the oldest open view; short statements always hold one that is some seconds old."""
     oldest = step - plan.rng(3).uniform(0.05, 0.4, len(step))
     for start, end in plan.runs.loc[plan.runs["holds_view"], ["start", "view_end"]].to_numpy():
         first, last = np.searchsorted(step, [start, end])
@@ -211,7 +214,7 @@ def _oldest_view(plan: Plan, step: Array) -> Array:
 
 
 def _purged(limit: Array, speed: float) -> Array:
-    """Purge chases the limit, never back and never faster than it can."""
+    """Let purge follow the limit, never backwards and never faster than `speed`."""
     purged, at = np.empty_like(limit), float(limit[0])
     for n, allowed in enumerate(limit):
         at = max(at, min(float(allowed), at + speed))
@@ -220,7 +223,7 @@ def _purged(limit: Array, speed: float) -> Array:
 
 
 def _log_latency(plan: Plan, commits: Array) -> Array:
-    """The latency but for the undo log: load, queueing, day, batch, drift, noise, failover."""
+    """Logarithm of the latency without the undo log: load, queueing, daily cycle, batch, drift, noise, failover."""
     rng, minute = plan.rng(4), np.arange(plan.minutes)
     load = commits / COMMITS_PER_MINUTE
     day = 0.05 * np.sin(2 * np.pi * (minute / 60 - 15) / 24)
@@ -229,7 +232,8 @@ def _log_latency(plan: Plan, commits: Array) -> Array:
     noise = 0.06 * rng.standard_t(5, plan.minutes)
     since = minute - plan.failover
     cold = np.log(3) * np.exp(-np.clip(since, 0, None) / 6) * (since >= 0)
-    return 0.25 * np.log(load) + 0.3 * np.clip(load - 1.6, 0, None) + day + batch + drift + noise + cold
+    queueing = 0.3 * np.clip(load - 1.6, 0, None)
+    return np.asarray(0.25 * np.log(load) + queueing + day + batch + drift + noise + cold)
 
 
 def _undo_effect(plan: Plan, history: Array) -> Array:
@@ -243,15 +247,15 @@ def _undo_effect(plan: Plan, history: Array) -> Array:
 
 
 def wander(rng: np.random.Generator, count: int, minutes: float, deviation: float) -> Array:
-    """A wandering that forgets itself in so many minutes, with the given standard deviation."""
+    """First-order autoregressive noise with a correlation time of `minutes` and a standard deviation."""
     keep = np.exp(-1 / minutes)
     noise = rng.normal(0, deviation * np.sqrt(1 - keep**2), count)
     noise[0] = rng.normal(0, deviation)
-    return lfilter([1], [1, -keep], noise)
+    return np.asarray(lfilter([1], [1, -keep], noise))
 
 
 def share(plan: Plan, spans: pd.DataFrame | Array, period: int = 1) -> Array:
-    """How much of each period [minutes] the spans fill; two at once count double."""
+    """Share of each period [min] that the spans fill; overlapping spans add up."""
     edges = np.arange(0, plan.minutes + 1, period)
     filled = sum(np.clip(edges, start, end) for start, end in np.asarray(spans))
     return np.diff(filled + np.zeros(len(edges))) / period

@@ -1,4 +1,4 @@
-"""The simulated fortnight, as the store holds it."""
+"""The simulated cluster as rows of the store."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def store(tmp_path_factory) -> Store:
 
 
 def test_the_same_seed_gives_the_same_tables(tables):
-    """Bit for bit."""
+    """Exactly equal."""
     for name, frame in shop.tables(3, DAYS).items():
         pd.testing.assert_frame_equal(frame, tables[name])
 
 
 def test_values_have_three_significant_digits(tables):
-    """But for transaction numbers, which are exact integers."""
+    """Except transaction numbers, which are exact integers."""
     metrics = tables["metrics"]
     numbers = metrics["name"].isin(
         [name for name, (unit, _) in METRICS.items() if unit == "transaction number"]
@@ -50,7 +50,7 @@ def test_values_have_three_significant_digits(tables):
 
 
 def test_the_writer_changes_at_the_failover(store):
-    """shop-1 before, shop-2 after; its history list goes on with one minute missing."""
+    """shop-1 before, shop-2 after; the history list continues with one minute missing."""
     history = store.metric("history_list_length", DAYS, cluster="shop")
     rows = store.read("metrics", DAYS, cluster="shop").query("name == 'commit_latency'")
     failover = PLAN.times(PLAN.failover)
@@ -59,8 +59,8 @@ def test_the_writer_changes_at_the_failover(store):
     assert len(history) == len(rows) == PLAN.minutes - 300 - 1
 
 
-def test_the_gap_is_a_gap_and_coverage_tells(store):
-    """No metric inside, and the share received is that of the monitored minutes."""
+def test_the_gap_shows_in_the_coverage(store):
+    """It has no metrics, and the share received is that of the monitored minutes."""
     start, end = PLAN.times(PLAN.gap)
     metrics = store.read("metrics", DAYS, cluster="shop")
     assert not metrics["time"].between(start, end, inclusive="left").any()
@@ -70,14 +70,14 @@ def test_the_gap_is_a_gap_and_coverage_tells(store):
     assert "monitoring off" in coverage.loc["metrics", "note"]
 
 
-def test_everything_says_that_it_is_simulated(store):
-    """Whoever reads a row can see it."""
+def test_every_row_is_marked_as_simulated(store):
+    """In its source."""
     for name in store.versions():
         assert set(store.read(name, cluster="shop")["source"]) == {"simulated"}, name
 
 
 def test_another_seed_replaces_the_first(tmp_path: Path):
-    """Executions, trials and metrics of two fortnights are never mixed; the same one again makes no commit."""
+    """Rows of two seeds are never mixed; writing the same seed again makes no commit."""
     opened, days = Store(tmp_path), Window("2026-11-02", "2026-11-05")
     shop.write(opened, 4, days)
     shop.write(opened, 3, days)
@@ -88,26 +88,26 @@ def test_another_seed_replaces_the_first(tmp_path: Path):
         assert len(opened.read(name, cluster="shop")) == len(frame), name
 
 
-def test_what_the_log_does_not_tell_is_not_in_it(tables):
-    """The idle session is in the truth, and only there."""
+def test_the_idle_session_is_in_the_planted_truth_only(tables):
+    """The slow log does not have it."""
     assert "idle session" in set(tables["trials"]["workload"])
     assert "idle session" not in set(tables["slow_queries"]["user"])
     assert set(tables["slow_queries"]["digest"]) <= set(tables["statements"]["digest"])
 
 
 def test_load_is_calls_times_latency(tables):
-    """Of every short statement the two tables agree to a few percent: active sessions = calls a second × latency."""
+    """For every short statement both tables agree to 10 %: active sessions = calls per second × latency."""
     calls, load = tables["statement_metrics"], tables["db_load"].query("dimension == 'sql'")
     sessions = calls["calls"] * calls["mean_latency_ms"] / 1000 / calls["period_s"]
     short = calls["mean_latency_ms"] < 1000
-    told = sessions[short].groupby(calls["digest"]).sum() * 12  # twelve periods of five minutes an hour
-    measured = load.groupby("member")["active_sessions"].sum().reindex(told.index)
-    assert len(told) == 7
-    assert np.allclose(told / measured, 1, atol=0.1)
+    computed = sessions[short].groupby(calls["digest"]).sum() * 12  # twelve periods of five minutes an hour
+    measured = load.groupby("member")["active_sessions"].sum().reindex(computed.index)
+    assert len(computed) == 7
+    assert np.allclose(computed / measured, 1, atol=0.1)
 
 
 def test_the_release_brings_a_statement(tables):
-    """It is unknown before its hour, and there in every monitored hour after it."""
+    """It is absent before the release, and there in every monitored hour after it."""
     digest = tables["statements"]["digest"].iloc[-1]
     mine = tables["statement_metrics"].query("digest == @digest")
     assert tables["statements"]["first_seen"].iloc[-1] == PLAN.times(PLAN.release)
@@ -126,8 +126,8 @@ def test_slow_queries_are_those_above_the_limit(tables):
 
 
 def test_the_command_writes_the_fortnight_in_few_megabytes(tmp_path: Path):
-    """14 days at one minute; compacted, they fit beside the notebooks."""
-    told = CliRunner().invoke(main, ["lab", "simulate", "--seed", "2", "--store", str(tmp_path)])
-    assert told.output.startswith("shop (simulated, seed 2): 2026-11-02 00:00 to 2026-11-16 00:00 UTC")
+    """14 days at one minute; compacted, they are small enough to commit."""
+    done = CliRunner().invoke(main, ["lab", "simulate", "--seed", "2", "--store", str(tmp_path)])
+    assert done.output.startswith("shop (simulated, seed 2): 2026-11-02 00:00 to 2026-11-16 00:00 UTC")
     Store(tmp_path).compact()
     assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 6e6

@@ -1,4 +1,4 @@
-"""The simulated writer does what its docstring plants."""
+"""The simulated writer shows the planted effects."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_the_plan_follows_from_the_seed():
 
 
 def test_snowflake_slows_the_writer_by_the_planted_effect():
-    """The mean of the undo log's part over its minutes is what EFFECT says."""
+    """The mean of the undo log's part over its minutes is EFFECT."""
     effect = np.expm1(COURSE.undo_effect[simulate.share(PLAN, spans_of("snowflake")) > 0].mean())
     assert effect == pytest.approx(simulate.EFFECT, abs=1e-6)
 
@@ -35,7 +35,7 @@ def spans_of(workload: str):
 
 
 def test_tableau_runs_as_often_and_as_long_without_effect():
-    """Where nobody else holds a view, the history list stays short while it runs."""
+    """While it runs and no other workload holds a view, the history list stays short."""
     counts = PLAN.runs.groupby("workload").size()
     assert counts["tableau"] == counts["snowflake"]
     others = PLAN.runs.loc[PLAN.runs["holds_view"], ["start", "view_end"]].to_numpy() + [0, 60]
@@ -45,14 +45,14 @@ def test_tableau_runs_as_often_and_as_long_without_effect():
 
 
 def test_finance_always_runs_with_the_batch():
-    """There is no batch without it, and it has no minute outside but its last."""
+    """There is no batch without it, and it lies within a minute of the batch."""
     runs = PLAN.runs.query("workload == 'finance'")[["start", "end"]].to_numpy()
     assert len(runs) == len(PLAN.batches) == 5
     assert np.abs(runs - PLAN.batches).max() < 1
 
 
 def test_the_boundary_stands_still_while_a_view_is_held():
-    """It does not move a transaction during an extract, and the history list grows by what is committed."""
+    """It does not move during an extract, and the history list grows by the committed transactions."""
     start, end = PLAN.runs.query("workload == 'snowflake'")[["start", "end"]].to_numpy()[0]
     inside = slice(int(start) + 2, int(end) - 1)
     assert np.ptp(COURSE.purge_boundary[inside]) == 0
@@ -61,5 +61,5 @@ def test_the_boundary_stands_still_while_a_view_is_held():
 
 
 def test_no_run_crosses_the_failover():
-    """A session does not outlive it."""
+    """Sessions end at a failover."""
     assert not ((PLAN.runs["start"] < PLAN.failover) & (PLAN.runs["view_end"] > PLAN.failover)).any()
