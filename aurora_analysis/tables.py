@@ -1,18 +1,18 @@
-"""Every table of the store: its columns, their units, and one sentence on each. The glossary, in code.
+"""Every table of the store, every metric and every word of the glossary: the authority for code and documentation.
 
-All times are UTC and mark the start of a period unless the name says otherwise; a unit that is not in a
-column's name stands in brackets. Every table has `cluster` and `day` (of its time column), the partitions;
-every table that is fetched or recorded has `source`.
+All times are UTC and mark the start of a period unless the name says otherwise. A unit that is not in a column's name
+stands in brackets. Every table has the partitions `cluster` and `day` (the UTC day of its time column), and `source`.
+`docs/generate.py` makes the reference pages from this module.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 SCHEMA_VERSION = 1
-"""Raised when a column changes its meaning; a store of a higher version is refused."""
+"""Increased when a column changes its meaning; a store of a higher version is refused."""
 
 Type = Literal["timestamp", "text", "real", "integer", "boolean"]
 
@@ -36,10 +36,21 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: what one row is, its columns, and how a window of it is written.
+    """A table of the store.
 
-    `time` is the column that windows cut on. `identity` names the columns that tell two rows apart where
-    sources overlap: such a table is merged row by row; one without is replaced window by window.
+    Attributes
+    ----------
+    name : str
+        The table's name and folder.
+    row : str
+        What one row is.
+    columns : tuple of Column
+        All columns, partitions first.
+    time : str
+        The column by which windows select rows.
+    identity : tuple of str
+        The columns that distinguish two rows if sources overlap. A table with an identity is merged row by row; one
+        without is replaced window by window.
     """
 
     name: str
@@ -49,13 +60,13 @@ class Table:
     identity: tuple[str, ...] = ()
 
     def column_names(self) -> list[str]:
-        """The names of all columns, partitions first."""
+        """Return the names of all columns, partitions first."""
         return [column.name for column in self.columns]
 
 
 CLUSTER = Column("cluster", "text", "the DB cluster's identifier")
 DAY = Column("day", "text", "the UTC day of the row's time, as YYYY-MM-DD")
-SOURCE = Column("source", "text", "where the row came from: a service, a file, a server")
+SOURCE = Column("source", "text", "the service, file or server that the row came from")
 TIME = Column("time", "timestamp", "the start of the period")
 PERIOD = Column("period_s", "real", "the length of the period")
 INSTANCE = Column("instance", "text", "the DB instance's identifier")
@@ -73,23 +84,23 @@ TABLES: dict[str, Table] = {
     for table in (
         _table(
             "instances",
-            "an instance as it was seen at a time",
-            Column("time", "timestamp", "when it was seen so; it holds until the next row"),
+            "an instance's settings and role from a moment on",
+            Column("time", "timestamp", "from when on; valid until the instance's next row"),
             INSTANCE,
             Column("resource_id", "text", "the instance's immutable resource id"),
             Column("role", "text", "writer or reader"),
             Column("instance_class", "text", "the instance class, such as db.r6g.2xlarge"),
             Column("vcpus", "real", "virtual CPUs"),
-            Column("engine", "text", "aurora-mysql, or what stands in for it"),
-            Column("engine_version", "text", "the engine's version as the server says it"),
-            Column("long_query_time_s", "real", "statements at least this long reach the slow log"),
+            Column("engine", "text", "aurora-mysql, mysql or mariadb"),
+            Column("engine_version", "text", "the engine's version string"),
+            Column("long_query_time_s", "real", "statements that run at least this long are logged"),
             Column(
                 "min_examined_row_limit",
                 "integer",
-                "statements that examine fewer rows than this do not [rows]",
+                "statements that examine fewer rows than this are not logged [rows]",
             ),
             Column(
-                "log_slow_rate_limit", "real", "one in so many statements or sessions is logged; 1 is all"
+                "log_slow_rate_limit", "real", "one in this many statements or sessions is logged; 1 logs all"
             ),
             Column("isolation_level", "text", "the default isolation level of sessions"),
             Column("pi_retention_days", "real", "how long Performance Insights keeps its data"),
@@ -102,7 +113,7 @@ TABLES: dict[str, Table] = {
             ),
             Column("purge_threads", "integer", "InnoDB's purge threads"),
             Column("promotion_tier", "integer", "the order in which readers are promoted, 0 first"),
-            Column("custom_endpoints", "text", "the custom endpoints that may lead to it, by name"),
+            Column("custom_endpoints", "text", "names of the custom endpoints that may lead to the instance"),
             Column("monitoring_interval_s", "real", "the interval of Enhanced Monitoring; 0 is off"),
         ),
         _table(
@@ -111,7 +122,7 @@ TABLES: dict[str, Table] = {
             Column("time", "timestamp", "when it happened"),
             INSTANCE,
             Column("category", "text", "failover, availability, configuration change, note, …"),
-            Column("message", "text", "what the service said"),
+            Column("message", "text", "the service's message"),
         ),
         _table(
             "metrics",
@@ -119,7 +130,7 @@ TABLES: dict[str, Table] = {
             TIME,
             PERIOD,
             Column("instance", "text", "the DB instance's identifier; null for the cluster's own metrics"),
-            Column("name", "text", "the metric, in the field's word; METRICS tells each"),
+            Column("name", "text", "the metric's name, documented in METRICS"),
             Column("statistic", "text", "average, sum, maximum, p50, p95, p99, last or sample_count"),
             Column("value", "real", "the value, in the metric's unit"),
         ),
@@ -133,10 +144,10 @@ TABLES: dict[str, Table] = {
             Column(
                 "member",
                 "text",
-                "the digest, user, host, wait event or database; (other) is what the members listed leave of the total; "
-                "below the top 25 is not listed, which is not zero",
+                "the digest, user, host, wait event or database; (other) is the total minus the members listed; "
+                "members below the top 25 are not listed, which does not mean zero",
             ),
-            Column("active_sessions", "real", "average active sessions: db load [sessions]"),
+            Column("active_sessions", "real", "average active sessions, the db load [sessions]"),
         ),
         _table(
             "statement_metrics",
@@ -157,7 +168,7 @@ TABLES: dict[str, Table] = {
             PERIOD,
             INSTANCE,
             DIGEST,
-            Column("bucket", "integer", "the bucket's number; analysis/latency.py gives its bounds"),
+            Column("bucket", "integer", "the bucket's number; histogram.bounds gives its latencies"),
             Column("count", "integer", "executions in the bucket"),
         ),
         _table(
@@ -165,18 +176,18 @@ TABLES: dict[str, Table] = {
             "one execution of a statement that reached the slow log",
             Column("started_at", "timestamp", "when the execution began"),
             Column("ended_at", "timestamp", "when the execution ended"),
-            Column("time_precision_s", "real", "how exact the two times are"),
+            Column("time_precision_s", "real", "precision of the two times"),
             INSTANCE,
             DIGEST,
             Column("user", "text", "the session's user"),
             Column("host", "text", "the client's host name, or its address where there is no name"),
-            Column("database", "text", "the default database, where the log tells it"),
+            Column("database", "text", "the default database; null if the log does not name it"),
             Column("thread_id", "integer", "the connection's id"),
-            Column("query_time_s", "real", "how long the execution took"),
-            Column("lock_time_s", "real", "how much of that was waiting for locks"),
+            Column("query_time_s", "real", "duration of the execution"),
+            Column("lock_time_s", "real", "the part of it spent waiting for locks"),
             Column("rows_sent", "integer", "rows sent to the client"),
             Column("rows_examined", "integer", "rows examined"),
-            Column("ordinal", "integer", "the number among executions that are otherwise the same, from 0"),
+            Column("ordinal", "integer", "the number among otherwise identical executions, from 0"),
             Column("tags", "text", "key=value pairs of the statement's comments, as JSON"),
             Column("extras", "text", "the log's further fields, as JSON"),
             time="ended_at",
@@ -199,23 +210,23 @@ TABLES: dict[str, Table] = {
             Column(
                 "join_key",
                 "text",
-                "the text that joins slow log, Performance Insights and performance_schema",
+                "the text by which slow log, Performance Insights and performance_schema are joined",
             ),
             Column("pi_id", "text", "the id that Performance Insights gives it"),
             Column("server_digest", "text", "the digest that performance_schema gives it"),
             Column("kind", "text", "select, insert, update, delete, call, …"),
-            Column("first_seen", "timestamp", "the first execution known"),
-            Column("last_seen", "timestamp", "the last execution known"),
+            Column("first_seen", "timestamp", "the first known execution"),
+            Column("last_seen", "timestamp", "the last known execution"),
             time="first_seen",
             identity=("cluster", "digest"),
         ),
         _table(
             "examples",
-            "one execution of a digest, literals and all: kept only where the settings say examples = true",
+            "one execution of a digest with its literals, kept only if the settings say examples = true",
             Column("time", "timestamp", "when the execution ended"),
             INSTANCE,
             DIGEST,
-            Column("query_time_s", "real", "how long it ran"),
+            Column("query_time_s", "real", "duration of the execution"),
             Column("text", "text", "the statement as it ran, cut at 4,096 bytes"),
             identity=("cluster", "digest"),
         ),
@@ -227,13 +238,13 @@ TABLES: dict[str, Table] = {
             Column("thread_id", "integer", "the connection's id"),
             Column("user", "text", "the session's user"),
             Column("host", "text", "the client's host"),
-            Column("client", "text", "the client program, where it names itself"),
-            Column("command", "text", "Query, or Sleep where the session is idle"),
+            Column("client", "text", "the client program, if it names itself"),
+            Column("command", "text", "Query, or Sleep if the session is idle"),
             Column("started_at", "timestamp", "when the transaction began"),
             Column("isolation_level", "text", "the transaction's isolation level"),
-            Column("rows_modified", "integer", "rows that it has written"),
-            Column("has_read_view", "boolean", "whether it holds a read view open"),
-            Column("digest", "text", "the hash of the running statement's fingerprint; null where none runs"),
+            Column("rows_modified", "integer", "rows that the transaction has written"),
+            Column("has_read_view", "boolean", "whether the transaction holds a read view open"),
+            Column("digest", "text", "the hash of the running statement's fingerprint; null if none runs"),
         ),
         _table(
             "read_views",
@@ -248,18 +259,20 @@ TABLES: dict[str, Table] = {
         ),
         _table(
             "coverage",
-            "what one fetch, recording or ingest got of one table",
-            Column("time", "timestamp", "the start of the span asked for"),
-            Column("end", "timestamp", "the end of the span asked for (exclusive)"),
+            "what one fetch, recording or ingest received for one table",
+            Column("time", "timestamp", "the start of the requested span"),
+            Column("end", "timestamp", "the end of the requested span (exclusive)"),
             INSTANCE,
             Column("table", "text", "the table that was written"),
-            Column("expected", "real", "what a whole span holds [rows, points or bytes: unit]"),
+            Column("expected", "real", "what a complete span holds [unit]"),
             Column(
-                "received", "real", "what was there; null where asking failed, and the next fetch asks again"
+                "received",
+                "real",
+                "what was received [unit]; null if the request failed, and the next fetch repeats it",
             ),
-            Column("lost", "real", "what was there and could not be read"),
-            Column("unit", "text", "what the three count"),
-            Column("note", "text", "what there is to say"),
+            Column("lost", "real", "what was present and could not be read [unit]"),
+            Column("unit", "text", "what the three counts are of: rows, points or bytes"),
+            Column("note", "text", "a remark for people"),
         ),
         _table(
             "trials",
@@ -273,17 +286,17 @@ TABLES: dict[str, Table] = {
             Column(
                 "on_share", "real", "the share of the trial's blocks that are on, which the draw keeps fixed"
             ),
-            Column("started_at", "timestamp", "when the run really began; null where off"),
-            Column("ended_at", "timestamp", "when the run really ended; null where off"),
+            Column("started_at", "timestamp", "when the run really began; null if off"),
+            Column("ended_at", "timestamp", "when the run really ended; null if off"),
             Column(
                 "holds_view",
                 "boolean",
-                "the truth, where it is planted: whether a run of it holds a read view open",
+                "planted truth: whether a run holds a read view open; no analysis reads it",
             ),
         ),
         _table(
             "baselines",
-            "a window that is kept under a name, to compare others with",
+            "a window kept under a name, for later comparison",
             Column("time", "timestamp", "the start of the window"),
             Column("end", "timestamp", "the end of the window (exclusive)"),
             Column("name", "text", "the baseline's name"),
@@ -295,15 +308,15 @@ TABLES: dict[str, Table] = {
             Column("time", "timestamp", "the start of the window"),
             Column("end", "timestamp", "the end of the window (exclusive)"),
             Column("notebook", "text", "the notebook's name"),
-            Column("run", "text", "the id of the report that it was run for"),
+            Column("run", "text", "the report's id"),
             Column("status", "text", "done, or failed"),
-            Column("error", "text", "what stopped it; empty where nothing did"),
-            Column("severity", "text", "of its most severe finding; null where it came to none"),
-            Column("seconds", "real", "how long it took"),
-            Column("parameters", "text", "what it was given, as JSON"),
+            Column("error", "text", "why it stopped; empty if it finished"),
+            Column("severity", "text", "the severity of its most severe finding; null if it has none"),
+            Column("seconds", "real", "duration of the run"),
+            Column("parameters", "text", "the notebook's parameters, as JSON"),
             Column("versions", "text", "the versions of the tables that it read, as JSON"),
-            Column("package_version", "text", "the aurora-analysis that ran it"),
-            Column("git_sha", "text", "and its commit, where it ran from a checkout"),
+            Column("package_version", "text", "the version of aurora-analysis"),
+            Column("git_sha", "text", "the commit, if it ran from a checkout"),
         ),
         _table(
             "findings",
@@ -311,135 +324,131 @@ TABLES: dict[str, Table] = {
             Column("time", "timestamp", "the start of the window"),
             Column("end", "timestamp", "the end of the window (exclusive)"),
             Column("notebook", "text", "the notebook's name"),
-            Column("run", "text", "the id of the report that it was found for"),
-            Column("page", "text", "where in that report it stands"),
+            Column("run", "text", "the report's id"),
+            Column("page", "text", "its page in that report"),
             Column("topic", "text", "the question that it answers"),
-            Column("subject", "text", "whom or what it speaks of"),
-            Column("level", "text", "the topic's own word for it"),
+            Column("subject", "text", "the workload, instance or statement that it is about"),
+            Column("level", "text", "the topic's own verdict"),
             Column("severity", "text", "act, watch, unknown or ok"),
             Column("sentence", "text", "the computed conclusion"),
-            Column("numbers", "text", "what the sentence was computed from, as JSON"),
-            Column("evidence", "text", "where to look"),
-            Column("action", "text", "what to do first"),
+            Column("numbers", "text", "the numbers in the sentence, as JSON"),
+            Column("evidence", "text", "the evidence, in words"),
+            Column("action", "text", "the first action"),
         ),
     )
 }
 
-METRICS: dict[str, tuple[str, str]] = {
-    "history_list_length": ("transactions", "committed transactions whose undo purge has yet to remove"),
-    "purge_boundary": (
-        "transaction number",
-        "up to which purge is allowed: it stands still while a read view holds it",
+
+class Metric(NamedTuple):
+    """A metric's unit and meaning. The vendor's names for it are in `engines/*/metrics.py`."""
+
+    unit: str
+    meaning: str
+
+
+METRICS: dict[str, Metric] = {
+    "history_list_length": Metric(
+        "transactions", "committed transactions whose undo records purge has not removed yet"
     ),
-    "purge_finished": ("transaction number", "up to which purge is done"),
-    "trx_counter": ("transaction number", "the next transaction's number"),
-    "open_read_views": ("views", "read views open inside InnoDB"),
-    "commit_latency": ("ms", "mean latency of a commit"),
-    "dml_latency": ("ms", "mean latency of an INSERT, UPDATE or DELETE"),
-    "select_latency": ("ms", "mean latency of a SELECT"),
-    "queue_latency": (
+    "purge_boundary": Metric(
+        "transaction number",
+        "purge is allowed up to this transaction; it stands still while a read view blocks purge",
+    ),
+    "purge_finished": Metric("transaction number", "undo records are purged up to this transaction"),
+    "trx_counter": Metric("transaction number", "the next transaction's number"),
+    "open_read_views": Metric("views", "read views open inside InnoDB"),
+    "commit_latency": Metric("ms", "mean latency of a commit"),
+    "dml_latency": Metric("ms", "mean latency of an INSERT, UPDATE or DELETE"),
+    "select_latency": Metric("ms", "mean latency of a SELECT"),
+    "queue_latency": Metric(
         "ms",
         "latency of the lab's queue consumer: one batch read and deleted (average, p50, p95, p99)",
     ),
-    "canary_latency": (
+    "canary_latency": Metric(
         "ms",
         "latency of a trial's own small transaction on the writer: one row read and updated",
     ),
-    "commit_throughput": ("1/s", "commits a second"),
-    "dml_throughput": ("1/s", "INSERT, UPDATE and DELETE statements a second"),
-    "select_throughput": ("1/s", "SELECT statements a second"),
-    "queue_throughput": ("1/s", "batches of the lab's queue consumer a second"),
-    "planned_rate": ("1/s", "the load that the lab's schedule asked for"),
-    "active_transactions": ("transactions", "open transactions"),
-    "cpu_utilization": ("%", "CPU in use"),
-    "replica_lag": ("ms", "how far a reader is behind the writer"),
-    "replica_lag_maximum": ("ms", "the lag of the reader that is furthest behind; only the writer tells it"),
-    "undo_truncated": ("transaction number", "up to which undo space is given back"),
-    "oldest_transaction_age": ("s", "age of the instance's oldest open transaction"),
-    "blocked_transactions": ("1/s", "transactions blocked a second"),
-    "insert_latency": ("ms", "mean latency of an INSERT"),
-    "update_latency": ("ms", "mean latency of an UPDATE"),
-    "delete_latency": ("ms", "mean latency of a DELETE"),
-    "ddl_latency": ("ms", "mean latency of a DDL statement"),
-    "query_throughput": ("1/s", "statements a second"),
-    "row_lock_time": ("ms", "time spent acquiring row locks"),
-    "deadlocks": ("1/s", "deadlocks a second"),
-    "buffer_cache_hit_ratio": ("%", "page requests that the buffer pool answers"),
-    "connections": ("connections", "client connections"),
-    "freeable_memory": ("bytes", "memory that is free or can be freed"),
-    "uptime": ("s", "since the engine started: a drop is a restart"),
-    "storage_throughput": ("bytes/s", "traffic with the shared storage: who reads the volume"),
-    "network_transmit": ("bytes/s", "traffic to clients: bulk extraction shows on the reader"),
-    "db_load": ("sessions", "average active sessions"),
-    "volume_reads": ("1/5 min", "reads of the shared volume that are billed, all instances together"),
-    "volume_writes": ("1/5 min", "writes of the shared volume that are billed"),
-    "volume_bytes": ("bytes", "size of the shared volume"),
-    "rows_read": ("1/s", "rows read inside InnoDB a second"),
-    "rows_changed": ("1/s", "rows written inside InnoDB a second"),
-    "threads_running": ("threads", "threads that run a statement"),
-    "buffer_pool_reads": ("1/s", "page reads that the buffer pool could not answer"),
-    "row_lock_waits": ("1/s", "row lock waits a second"),
-    "temporary_disk_tables": ("1/s", "temporary tables written to disk a second"),
-    "slow_query_throughput": ("1/s", "statements a second that reached long_query_time"),
-    "os_cpu": ("%", "CPU in use, as the operating system counts it"),
-    "os_cpu_wait": ("%", "CPU waiting for input or output"),
-    "os_load": ("processes", "load average of one minute"),
-    "os_memory_free": ("bytes", "memory that nothing uses"),
-    "os_memory_cached": ("bytes", "memory of the file cache"),
-    "os_swap_free": ("bytes", "swap space that is free"),
-    "os_tasks_running": ("tasks", "tasks that run"),
-    "os_tasks_blocked": ("tasks", "tasks that wait for input or output"),
-    "os_network_receive": ("bytes/s", "traffic received"),
-    "os_network_transmit": ("bytes/s", "traffic sent"),
-    "os_storage_read_latency": ("ms", "latency of a read of the shared storage"),
-    "os_storage_write_latency": ("ms", "latency of a write of the shared storage"),
-    "os_storage_read_iops": ("1/s", "reads of the shared storage"),
-    "os_storage_write_iops": ("1/s", "writes of the shared storage"),
-    "os_storage_queue": ("requests", "requests that wait for the shared storage"),
-    "os_local_await": ("ms", "latency of a request of the local temporary volume"),
-    "os_local_iops": ("1/s", "requests of the local temporary volume"),
-    "os_local_used": ("%", "share of the local file system that is used"),
+    "commit_throughput": Metric("1/s", "commits per second"),
+    "dml_throughput": Metric("1/s", "INSERT, UPDATE and DELETE statements per second"),
+    "select_throughput": Metric("1/s", "SELECT statements per second"),
+    "queue_throughput": Metric("1/s", "batches of the lab's queue consumer per second"),
+    "planned_rate": Metric("1/s", "load planned by the lab's schedule"),
+    "active_transactions": Metric("transactions", "open transactions"),
+    "cpu_utilization": Metric("%", "CPU in use"),
+    "replica_lag": Metric("ms", "time by which a reader is behind the writer"),
+    "replica_lag_maximum": Metric(
+        "ms", "lag of the reader that is furthest behind; only the writer reports it"
+    ),
+    "undo_truncated": Metric("transaction number", "undo space is freed up to this transaction"),
+    "oldest_transaction_age": Metric("s", "age of the instance's oldest open transaction"),
+    "blocked_transactions": Metric("1/s", "transactions blocked per second"),
+    "insert_latency": Metric("ms", "mean latency of an INSERT"),
+    "update_latency": Metric("ms", "mean latency of an UPDATE"),
+    "delete_latency": Metric("ms", "mean latency of a DELETE"),
+    "ddl_latency": Metric("ms", "mean latency of a DDL statement"),
+    "query_throughput": Metric("1/s", "statements per second"),
+    "row_lock_time": Metric("ms", "time spent acquiring row locks"),
+    "deadlocks": Metric("1/s", "deadlocks per second"),
+    "buffer_cache_hit_ratio": Metric("%", "page requests answered from the buffer pool"),
+    "connections": Metric("connections", "client connections"),
+    "freeable_memory": Metric("bytes", "memory that is free or can be freed"),
+    "uptime": Metric("s", "time since the engine started; a drop is a restart"),
+    "storage_throughput": Metric("bytes/s", "traffic with the shared storage volume"),
+    "network_transmit": Metric("bytes/s", "traffic to clients; a bulk extract raises it on its reader"),
+    "db_load": Metric("sessions", "average active sessions"),
+    "volume_reads": Metric("1/5 min", "billed reads of the shared volume, all instances together"),
+    "volume_writes": Metric("1/5 min", "billed writes of the shared volume"),
+    "volume_bytes": Metric("bytes", "size of the shared volume"),
+    "rows_read": Metric("1/s", "rows read inside InnoDB per second"),
+    "rows_changed": Metric("1/s", "rows written inside InnoDB per second"),
+    "threads_running": Metric("threads", "threads that run a statement"),
+    "buffer_pool_reads": Metric("1/s", "page reads that missed the buffer pool"),
+    "row_lock_waits": Metric("1/s", "row lock waits per second"),
+    "temporary_disk_tables": Metric("1/s", "temporary tables written to disk per second"),
+    "slow_query_throughput": Metric("1/s", "statements per second that reached long_query_time"),
+    "os_cpu": Metric("%", "CPU in use, counted by the operating system"),
+    "os_cpu_wait": Metric("%", "CPU waiting for input or output"),
+    "os_load": Metric("processes", "load average of one minute"),
+    "os_memory_free": Metric("bytes", "unused memory"),
+    "os_memory_cached": Metric("bytes", "memory of the file cache"),
+    "os_swap_free": Metric("bytes", "free swap space"),
+    "os_tasks_running": Metric("tasks", "running tasks"),
+    "os_tasks_blocked": Metric("tasks", "tasks waiting for input or output"),
+    "os_network_receive": Metric("bytes/s", "traffic received"),
+    "os_network_transmit": Metric("bytes/s", "traffic sent"),
+    "os_storage_read_latency": Metric("ms", "latency of a read of the shared storage"),
+    "os_storage_write_latency": Metric("ms", "latency of a write of the shared storage"),
+    "os_storage_read_iops": Metric("1/s", "reads of the shared storage"),
+    "os_storage_write_iops": Metric("1/s", "writes of the shared storage"),
+    "os_storage_queue": Metric("requests", "requests waiting for the shared storage"),
+    "os_local_await": Metric("ms", "latency of a request of the local temporary volume"),
+    "os_local_iops": Metric("1/s", "requests of the local temporary volume"),
+    "os_local_used": Metric("%", "used share of the local file system"),
 }
-"""Metric → (unit, meaning). A source translates the vendor's name to one of these at its door, once."""
+"""Metric name → unit and meaning. A source translates the vendor's name to one of these names, once."""
 
 WORDS: dict[str, str] = {
-    "writer, reader": "the instance that may write, and one that shares its storage volume and its undo log",
-    "history list length": METRICS["history_list_length"][1],
-    "read view": "the snapshot that a statement or transaction reads from; purge keeps whatever it may still need",
-    "purge blocked": "the purge boundary stands still: somebody holds a read view open",
-    "purge outrun": "the purge boundary moves and purge trails it: writes are faster than purge",
-    "episode": "a span in which the history list grows out of its usual range",
-    "fingerprint": "a statement with its literals replaced",
+    "active sessions": "sessions that run or wait at a moment; their mean over time is the db load",
+    "baseline": "a window kept under a name, for later windows to be compared with",
+    "carry-over": "the effect of a run after its end, while purge catches up",
+    "controls": "what moves the writer's latency anyway and is held constant: time of day, load, jobs, drift",
+    "coverage": "the fraction of a window for which data are present",
     "digest": DIGEST.meaning,
-    "active sessions": "sessions that are running or waiting at a moment; their mean over time is the db load",
-    "workload": "a named group of reader sessions, by user, host, digest or SQL comment",
+    "episode": "a span in which the history list grows out of its usual range",
     "exposure": "when a workload had a statement open",
+    "fingerprint": "a statement with its literals replaced",
+    "history list length": f"{METRICS['history_list_length'].meaning} (CloudWatch: RollbackSegmentHistoryListLength)",
+    "materiality": "the smallest effect that matters to you, 5 % by default",
+    "minute mean": "what CloudWatch gives for latency; the p95 of minute means is not the p95 of statements",
+    "placebo": "a workload's real run times moved to other days, where they cannot have had an effect",
+    "pre-trend": "an effect that seems to begin before the run: a sign of another cause",
+    "purge": "InnoDB's removal of undo records that no read view needs any more",
+    "purge blocked": "the purge boundary stands still because a session holds a read view open",
+    "purge outrun": "the purge boundary moves and purge trails it: writes are faster than purge",
+    "read view": "the snapshot that a statement or transaction reads from; purge keeps every record it may need",
+    "severity": "how urgent a finding is: act, watch, unknown or ok",
     "window": "a half-open span of time, in UTC",
-    "minute mean": "what CloudWatch gives for latency: the p95 of minute means is not the p95 of statements",
-    "severity": "act, watch, unknown or ok: what a finding asks of its reader",
+    "workload": "a named group of reader sessions, by user, host, digest or SQL comment",
+    "writer, reader": "the instance that may write, and one that shares its storage volume and undo log",
 }
 """The words that the suite uses, each with its meaning."""
-
-
-def glossary() -> str:
-    """The words, the metrics and the tables, as Markdown."""
-    words = [f"- **{word}**: {meaning}" for word, meaning in WORDS.items()]
-    metrics = [f"| `{name}` | {unit} | {meaning} |" for name, (unit, meaning) in METRICS.items()]
-    rows = [f"| `{table.name}` | {table.row} | {_columns(table)} |" for table in TABLES.values()]
-    return "\n".join(
-        [
-            *words,
-            "",
-            "| metric | unit | meaning |",
-            "|---|---|---|",
-            *metrics,
-            "",
-            "| table | one row is | columns, beside `cluster`, `day` and `source` |",
-            "|---|---|---|",
-            *rows,
-        ]
-    )
-
-
-def _columns(table: Table) -> str:
-    return ", ".join(f"`{column.name}`" for column in table.columns if column not in (CLUSTER, DAY, SOURCE))

@@ -1,14 +1,11 @@
-"""The tables say what they are, once, and the README says the same."""
+"""The tables say what they are, once."""
 
 import re
-from pathlib import Path
 
 import pytest
 
 from aurora_analysis import tables
 from aurora_analysis.store.frames import ARROW_TYPES
-
-README = Path(__file__).parent.parent / "README.md"
 
 UNIT_SUFFIX = re.compile(r"_(s|ms|days|trx_id|id)$")
 
@@ -30,14 +27,3 @@ def test_a_duration_names_its_unit(table):
     ]
     durations = [name for name in durations if {c.name: c.type for c in table.columns}[name] == "real"]
     assert all(UNIT_SUFFIX.search(name) for name in durations)
-
-
-def test_the_readme_has_the_glossary():
-    """The README's glossary is `tables.glossary()`, word for word."""
-    between = re.search(
-        r"<!-- glossary -->\n(.*)\n<!-- end of glossary -->", README.read_text(), flags=re.DOTALL
-    )
-    assert between, "README.md lacks the glossary's marks"
-    assert between[1] == tables.glossary(), (
-        "paste the output of: python -c 'from aurora_analysis import tables; print(tables.glossary())'"
-    )
