@@ -16,26 +16,8 @@ import pandas as pd
 
 from aurora_analysis.analysis.sparkline import Sparkline, sparklines
 from aurora_analysis.analysis.verdict import Severity, Verdict, by_severity
+from aurora_analysis.engines.mysql.waits import WAIT_CLASSES
 from aurora_analysis.window import Window, zone
-
-WAIT_CLASSES: dict[str, tuple[str, ...]] = {
-    "CPU": ("cpu",),
-    "row locks": ("row_lock_wait", "aurora_lock_thread_slot_futex", "lock/table"),
-    "metadata locks": ("MDL_context", "lock/metadata"),
-    "commit path": ("redo_log_flush", "MYSQL_BIN_LOG", "binlog"),
-    "buffer misses": (
-        "hash_table_locks",
-        "buf_pool_mutex",
-        "buf_block",
-        "aurora_storage_io",
-        "io/file/innodb",
-    ),
-    "client not reading": ("aurora_respond_to_client",),
-    "connections": ("client_connection", "LOCK_connection", "connection_handler"),
-    "undo and transactions": ("trx_sys_mutex", "undo", "purge"),
-    "table access": ("io/table/sql/handler",),
-}
-"""Class → what its events' names contain; the first class that holds."""
 
 COLUMNS = ["time", "period_s", "instance", "dimension", "member", "active_sessions"]
 WAITS, STATEMENTS = {"dimension": "wait_event"}, {"dimension": "sql"}

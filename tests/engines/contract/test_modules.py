@@ -18,6 +18,7 @@ MODULES = {
     "live": {"QUERIES", "TAG", "STATEMENT_TIMEOUT_S", "Probe", "ConnectionLost", "InstanceSample", "time_limit", "grants"},
     "settings": {"PARAMETERS", "DEFAULTS", "SLOW_LOG_CHECKS", "METRIC_CHECKS", "slow_log_obstacle", "instance_columns"},
     "metrics": {"INSTANCE_METRICS", "CLUSTER_METRICS", "COUNTERS", "STATEMENT_STATISTICS"},
+    "waits": {"WAIT_CLASSES"},
     "cleanup": {"holder", "boundary", "state"},
 }  # fmt: skip
 """Module → names that other parts of the package use. The log's module has a name per engine: `slow_log`, `log`."""
