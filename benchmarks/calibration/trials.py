@@ -34,6 +34,9 @@ EFFECT_PCT = 10.0
 LEFT_BEHIND = 0.3
 """The share of the effect that a run leaves to the block after it, where there is carry-over."""
 
+REJECTED_MOST = 0.07
+"""Share of trials without an effect that may reject at 5 %."""
+
 RESULTS = Path(__file__).with_name("TRIALS.md")
 
 
@@ -45,10 +48,11 @@ def main() -> int:
     options = parser.parse_args()
     seeds = range(options.first_seed, options.first_seed + options.trials)
     found = pd.DataFrame({name: _measured(planned, seeds) for name, planned in DESIGNS.items()}).T
-    text = _page(found, seeds)
+    whole = _rejected(pd.DataFrame([_whole_draw(seed) for seed in seeds]))
+    text = _page(found, seeds, whole)
     options.results.write_text(text, encoding="utf-8")
     print(text)
-    return 0 if found["passed"].all() else 1
+    return 0 if found["passed"].all() and whole <= REJECTED_MOST else 1
 
 
 def _measured(planned: running.Plan, seeds: range) -> dict[str, object]:
@@ -66,7 +70,7 @@ def _measured(planned: running.Plan, seeds: range) -> dict[str, object]:
         "finds": finds,
         "promised": float(np.median(promised)),
         "detectable": float(np.quantile(enough, experiment.SURE)),
-        "passed": bool(rejected <= 0.07 and 0.93 <= held <= 0.97 and kept),
+        "passed": bool(rejected <= REJECTED_MOST and 0.93 <= held <= 0.97 and kept),
     }
 
 
@@ -99,6 +103,16 @@ def _effect(planned: running.Plan, seed: int, effect_pct: float, left_behind: fl
     return experiment.effects(latency.to_frame("canary_latency"), rows, draws=499, seed=seed).iloc[0]
 
 
+def _whole_draw(seed: int) -> pd.Series:
+    """A trial without an effect whose 16 blocks were drawn as a whole, not in fours."""
+    planned = running.Plan(16, 60, 30)
+    rows = running.schedule(planned, START, seed=seed, workload="suspect", trial="t")
+    on = np.random.default_rng([seed, 2]).permutation(np.arange(16) % 2 == 0)
+    latency = _latency(int(planned.blocks * planned.block_s), seed)
+    rows = rows.assign(assigned=on)
+    return experiment.effects(latency.to_frame("canary_latency"), rows, draws=499, seed=seed).iloc[0]
+
+
 def _latency(seconds: int, seed: int) -> pd.Series:
     """Latency a second [ms]: an hour's wave, noise that remembers half a minute, and noise that does not."""
     rng = np.random.default_rng([seed, 1])
@@ -108,7 +122,7 @@ def _latency(seconds: int, seed: int) -> pd.Series:
     return pd.Series(np.exp(noise + wave + rng.normal(0, 0.2, seconds)), index)
 
 
-def _page(found: pd.DataFrame, seeds: range) -> str:
+def _page(found: pd.DataFrame, seeds: range, whole: float) -> str:
     rows = [
         f"| {name} | {row['rejected']:.1%} | {row['held']:.1%} | {row['held with carry-over']:.1%} | {row['finds']:.1%} | "
         f"{row['promised']:.1f} % | {row['detectable']:.1f} % | {'passed' if row['passed'] else '**failed**'} |"
@@ -128,6 +142,8 @@ def _page(found: pd.DataFrame, seeds: range) -> str:
             "| design | rejects | holds | holds with carry-over | finds | promised | really | |",
             "|---|---|---|---|---|---|---|---|",
             *rows,
+            "",
+            f"Of trials without an effect whose 16 blocks were drawn as a whole, not in fours, {whole:.1%} reject.",
             "",
         ]
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -100,47 +99,45 @@ def test_the_frozen_table_is_the_plain_one_s():
 
 
 SMOKE = ["uniform", "office", "batch_partial", "accomplice", "batch_exact", "trigger"]
-SMOKE_SEEDS = 40
+IDENTIFIABLE = SMOKE[:4]
+SMOKE_SEEDS = 3
+"""A smoke test of the simulated truths; `dev.py calibrate` measures the rates on 400 fortnights a scenario (B1 to B7)."""
 
 
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory) -> pd.DataFrame:
-    """The verdicts on 40 simulated fortnights of six scenarios, without an effect and with 10 %."""
+    """Verdicts on three simulated fortnights of six scenarios, without an effect and with 10 %."""
     cases = study.cases(SMOKE, 100, SMOKE_SEEDS)
     path = tmp_path_factory.mktemp("calibration") / "smoke.jsonl"
-    return study.run(
-        study.smoke_verdicts, cases, path, processes=min(2, os.cpu_count() or 1), log=io.StringIO()
-    )
+    return study.run(study.smoke_verdicts, cases, path, processes=2, log=io.StringIO())
 
 
-@pytest.mark.parametrize("scenario", SMOKE[:4])
-def test_where_nothing_happens_little_is_found(smoke, scenario):
-    """False positives stay below 15 % of what is not refused."""
-    null = smoke.query("scenario == @scenario and metric == 'null'")
-    assert null["p"].notna().sum() >= 0.8 * SMOKE_SEEDS
+def test_few_false_positives_where_nothing_happens(smoke):
+    """At most 15 % of the null effects that are not refused have p ≤ .05, and most are not refused."""
+    null = smoke.query("scenario in @IDENTIFIABLE and metric == 'null'")
+    assert null["p"].notna().mean() >= 0.8
     assert (null["p"].dropna() <= 0.05).mean() <= 0.15
 
 
-@pytest.mark.parametrize("scenario", SMOKE[:4])
-def test_ten_per_cent_are_found(smoke, scenario):
-    """A planted effect through the undo log is found, and its interval holds it."""
-    planted = smoke.query("scenario == @scenario and metric == 'hll 10'").dropna(subset="p")
+def test_a_planted_effect_of_ten_per_cent_is_found(smoke):
+    """An effect through the undo log is found, and its interval contains it."""
+    planted = smoke.query("scenario in @IDENTIFIABLE and metric == 'hll 10'").dropna(subset="p")
     assert ((planted["p"] <= 0.05) & (planted["effect_pct"] > 0)).mean() >= 0.7
     assert planted.eval("ci_low_pct <= 10 and 10 <= ci_high_pct").mean() >= 0.8
 
 
-def test_what_always_runs_with_the_batch_is_refused_by_name(smoke):
-    """Nobody can tell a workload from the nightly job that it always accompanies."""
+def test_a_workload_that_always_runs_with_the_batch_is_refused_by_name(smoke):
+    """A workload cannot be separated from the nightly job that it always accompanies."""
     exact = smoke.query("scenario == 'batch_exact'")
     assert set(exact["level"]) == {"cannot tell"}
     assert exact["reason"].str.contains("writer job nightly_batch").all()
 
 
-def test_what_an_unseen_event_launches_is_refused(smoke):
-    """The writer was slow before the run started: the run is not the cause."""
+def test_a_workload_launched_by_an_unseen_event_is_refused(smoke):
+    """The writer was slow before the run started. Of three seeds most are refused; gate B5 asks for 90 % of 400."""
     null = smoke.query("scenario == 'trigger' and metric == 'null'")
-    assert (null["level"] == "cannot tell").mean() >= 0.85
-    assert null["reason"].str.contains("already slow before").mean() >= 0.85
+    assert (null["level"] == "cannot tell").mean() > 0.5
+    assert null["reason"].str.contains("already slow before").mean() > 0.5
 
 
 def test_a_planted_effect_is_told_in_a_sentence():
