@@ -41,26 +41,27 @@ def adjusted(p: Sequence[float] | pd.Series) -> Array:
     return result
 
 
-def jackknife_se(replicates: Array, centre: Array, blocks: Array | int) -> Array:
-    """Standard error of delete-one-block jackknife replicates, along the first axis.
+def jackknife_se(replicates: Array) -> Array:
+    """Delete-one-block jackknife standard error, along the first axis.
 
     Parameters
     ----------
     replicates : numpy.ndarray, shape (blocks, ...)
-        The estimate with each block left out in turn; NaN for a block that does not count.
-    centre : numpy.ndarray, shape (...)
-        The value from which the replicates' deviations are taken.
-    blocks : numpy.ndarray, shape (...) or int
-        How many blocks count.
+        The estimate with each block left out in turn; NaN for a block that holds no data of the estimate.
 
     Returns
     -------
     numpy.ndarray, shape (...)
-        sqrt((g - 1) / g · Σ (replicate - centre)²), where g is `blocks`.
+        sqrt((g - 1) / g · Σ (replicate - mean of the replicates)²) over the g blocks that are not NaN.
 
     Notes
     -----
-    Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, equation 11.5.
+    Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, equation 11.5. A block without data does not
+    count in g: leaving it out changes nothing, so it is no observation. The weighted version for blocks of unequal
+    size (Busing, Meijer & van der Leeden 1999, Delete-m jackknife for unequal m) is not used: it assumes that a
+    block's variance falls with its size, whereas days differ by more than the noise of their minutes.
     """
-    squares = np.nansum((replicates - centre) ** 2, axis=0)
+    blocks = np.isfinite(replicates).sum(axis=0)
+    mean = np.nansum(replicates, axis=0) / np.maximum(blocks, 1)
+    squares = np.nansum((replicates - mean) ** 2, axis=0)
     return np.asarray(np.sqrt((blocks - 1) / np.maximum(blocks, 1) * squares))

@@ -17,11 +17,11 @@ def test_jackknife_of_a_mean_is_its_classical_standard_error():
     values = np.array([1.0, 4.0, 2.0, 8.0, 5.0])
     replicates = (values.sum() - values) / 4
     expected = values.std(ddof=1) / np.sqrt(5)
-    assert jackknife_se(replicates, replicates.mean(), 5) == pytest.approx(expected)
+    assert jackknife_se(replicates) == pytest.approx(expected)
 
 
 def test_a_block_that_does_not_count_leaves_the_standard_error():
-    """NaN replicates are skipped, column by column."""
+    """NaN replicates are skipped, column by column, and do not count as blocks."""
     replicates = np.array([[1.0, 1.0], [2.0, 2.0], [3.0, np.nan]])
-    found = jackknife_se(replicates, np.array([2.0, 1.5]), np.array([3, 2]))
+    found = jackknife_se(replicates)
     assert found == pytest.approx([np.sqrt(2 / 3 * 2), np.sqrt(1 / 2 * 0.5)])

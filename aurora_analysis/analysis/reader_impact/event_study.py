@@ -88,6 +88,6 @@ def _mean_and_reach(sums: Array, counts: Array, alpha: float) -> tuple[Array, Ar
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = sums.sum(axis=0) / counts.sum(axis=0)
         without = (sums.sum(axis=0) - sums) / (counts.sum(axis=0) - counts)
-    error = jackknife_se(np.where(counts > 0, without, np.nan), mean, known)
+    error = jackknife_se(np.where(counts > 0, without, np.nan))
     reach = stats.t.ppf(1 - alpha / 2, np.maximum(known - 1, 1)) * error
     return mean, np.where(known >= DAYS_NEEDED, reach, np.nan)

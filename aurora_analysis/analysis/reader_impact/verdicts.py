@@ -117,7 +117,7 @@ def _interval(grown: Array, hours: Array, confidence: float) -> tuple[float, flo
         return np.nan, np.nan
     ratio = grown.sum() / hours.sum()
     without = (grown.sum() - grown) / (hours.sum() - hours)
-    error = float(jackknife_se(without, without.mean(), len(hours)))
+    error = float(jackknife_se(np.where(hours > 0, without, np.nan)))
     reach = float(stats.t.ppf((1 + confidence) / 2, exposed - 1) * error)
     return max(ratio - reach, 0.0), ratio + reach
 

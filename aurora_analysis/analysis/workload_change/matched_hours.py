@@ -237,7 +237,7 @@ def _jackknife(left_out: Array, weight: Array) -> tuple[Array, Array]:
     """Combine the estimates with each day left out; days without weight do not count."""
     values = np.where(weight > 0, left_out, np.nan)
     days = np.isfinite(values).sum(axis=1)
-    se = jackknife_se(values.T, row_mean(values), days)
+    se = jackknife_se(values.T)
     return np.where(days >= DAYS_NEEDED, se, np.nan), np.maximum(days - 1.0, 1)
 
 
