@@ -1,4 +1,4 @@
-"""Imports flow one way: two short chains that meet only in the notebook."""
+"""Imports flow one way: two short chains of packages, which meet only in the notebooks."""
 
 from __future__ import annotations
 
@@ -10,28 +10,36 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "aurora_analysis"
 
 SHARED = {"errors", "window", "tables", "histogram", "engines", "config", "statement_labels"}
-"""Rooms that every other may use."""
+"""Modules without a room of their own: words, units and settings that every room shares."""
 
-MAY_USE = {
-    **{room: SHARED - {room} for room in SHARED},
+PURE = SHARED - {"config"}
+"""The same for rooms of pure functions, which read no settings."""
+
+MAY_IMPORT = {
+    # Shared modules import each other only; engines also read the store for their own tables.
+    **{module: SHARED - {module} for module in SHARED},
     "engines": SHARED | {"store"},
-    "store": SHARED | {"store"},
-    "sources": SHARED | {"sources", "store", "fetch.chunks"},
-    "fetch": SHARED | {"fetch", "sources", "store"},
-    "live": SHARED | {"live", "sources", "store"},
-    "analysis": SHARED - {"config"} | {"analysis", "store.observations"},
-    "plots": SHARED - {"config"} | {"plots"},
     "executors": set(),
+    # First chain: from a source into the store.
+    "store": SHARED | {"store"},
+    "sources": SHARED | {"sources", "store", "fetch.chunks"},  # a chunk is the data type of every source
+    "fetch": SHARED | {"fetch", "sources", "store", "executors"},
+    "live": SHARED | {"live", "sources", "store"},
+    "lab": SHARED | {"lab", "store", "sources", "live"},  # a stand-in cluster is recorded as a real one
+    # Second chain: from the store to a verdict and a figure; both meet only in the notebooks.
+    "analysis": PURE | {"analysis", "store.observations"},
+    "plots": PURE | {"plots"},
+    # The report runs notebooks and knows nothing of an analysis but its verdicts.
     "report": SHARED | {"report", "store", "analysis.verdict", "executors"},
-    "lab": SHARED | {"lab", "store", "sources", "live"},
+    # The package root offers the public API; `__main__` starts the command line.
     "": {"window", "store"},
     "__main__": {"cli"},
 }
-"""Room → the rooms it may import. `cli` ties them together and may use all."""
+"""Room → the rooms or modules that it may import. `cli` ties all rooms together and may import each of them."""
 
 
 def imports(path: Path) -> set[str]:
-    """The modules of our own that a file imports, inside functions too."""
+    """Return the package's own modules that a file imports, also inside functions."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("aurora_analysis"):
@@ -58,21 +66,21 @@ def files() -> list[Path]:
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_flow_one_way(path):
-    """A room uses only what stands before it."""
+    """A room imports only the rooms that the table allows."""
     module = (
         str(path.relative_to(PACKAGE).with_suffix("")).replace("/", ".").removesuffix("__init__").rstrip(".")
     )
-    allowed = MAY_USE[module.split(".")[0]]
+    allowed = MAY_IMPORT[module.split(".")[0]]
     for name in imports(path):
         assert name in allowed or name.split(".")[0] in allowed, f"{module} must not import {name}"
 
 
 @pytest.mark.parametrize("room", ["analysis", "plots", "sources"])
-def test_a_room_stands_without_the_other_chain(room):
+def test_a_room_works_without_the_other_chain(room):
     """Delete analysis and fetching still works; delete sources and every notebook still runs."""
     reached, waiting = set(), {room}
     while waiting:
         name = waiting.pop()
         reached.add(name)
-        waiting |= {part.split(".")[0] for part in MAY_USE.get(name, set())} - reached
+        waiting |= {part.split(".")[0] for part in MAY_IMPORT.get(name, set())} - reached
     assert not ({"analysis", "sources"} <= reached)

@@ -1,0 +1,358 @@
+"""The package stays readable: small files, few parameters, and docstrings with sections where others call."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from numpydoc.docscrape import NumpyDocString
+
+PACKAGE = Path(__file__).parent.parent / "aurora_analysis"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+LONGEST_FILE = 500
+"""Lines of a file."""
+
+LONG_FILES: dict[str, str] = {}
+"""Exceptions: file → reason."""
+
+MOST_PARAMETERS = 6
+"""Parameters of a function, of any kind, without `self` and `cls`."""
+
+MANY_PARAMETERS: dict[str, str] = {}
+"""Exceptions: file::function → reason."""
+
+DOCUMENTED = ("analysis/", "store/", "__init__.py")
+"""Where public functions need the sections Parameters and Returns."""
+
+KNOWN_LONG_FILES: set[str] = {
+    "analysis/reader_impact/estimate.py",
+    "analysis/workload_change/comparison.py",
+    "cli.py",
+    "lab/shop.py",
+    "lab/workload.py",
+    "plots/figures.py",
+}
+KNOWN_MANY_PARAMETERS: set[str] = {
+    "analysis/db_load.py::_bottleneck",
+    "analysis/db_load.py::verdicts",
+    "analysis/experiment/estimate.py::_effect",
+    "analysis/latency.py::_verdict",
+    "analysis/reader_impact/design.py::study",
+    "analysis/reader_impact/estimate.py::_part",
+    "analysis/reader_impact/estimate.py::estimate",
+    "analysis/reader_impact/verdicts.py::verdicts",
+    "analysis/workload_change/comparison.py::changes",
+    "cli.py::digest",
+    "cli.py::fetch",
+    "cli.py::lab_record",
+    "cli.py::report",
+    "cli.py::watch",
+    "lab/compressed.py::_row",
+    "lab/record.py::record",
+    "lab/schedule.py::_row",
+    "lab/shop.py::_tail_queries",
+    "plots/figures.py::intervals",
+    "store/store.py::Store.read",
+}
+KNOWN_INCOMPLETE_DOCSTRINGS: set[str] = {
+    "analysis/db_load.py::at_a_glance",
+    "analysis/db_load.py::by_class",
+    "analysis/db_load.py::costs",
+    "analysis/db_load.py::hour_of_week",
+    "analysis/db_load.py::practice_verdicts",
+    "analysis/db_load.py::practices",
+    "analysis/db_load.py::profile",
+    "analysis/db_load.py::shares",
+    "analysis/db_load.py::statement_load",
+    "analysis/db_load.py::statistics",
+    "analysis/db_load.py::verdicts",
+    "analysis/db_load.py::wait_class",
+    "analysis/experiment/estimate.py::by_chance",
+    "analysis/experiment/estimate.py::detectable_pct",
+    "analysis/experiment/estimate.py::effects",
+    "analysis/experiment/estimate.py::following",
+    "analysis/experiment/estimate.py::history_growth",
+    "analysis/experiment/estimate.py::on_idle_clone",
+    "analysis/experiment/estimate.py::outcomes",
+    "analysis/experiment/estimate.py::randomised",
+    "analysis/experiment/estimate.py::statement_latency",
+    "analysis/experiment/estimate.py::took_place",
+    "analysis/latency.py::counts",
+    "analysis/latency.py::cut",
+    "analysis/latency.py::distribution",
+    "analysis/latency.py::identified",
+    "analysis/latency.py::quantiles",
+    "analysis/latency.py::shift",
+    "analysis/latency.py::statements",
+    "analysis/latency.py::summary",
+    "analysis/latency.py::top",
+    "analysis/latency.py::verdicts",
+    "analysis/reader_impact/controls.py::Grid.blocks",
+    "analysis/reader_impact/controls.py::Grid.minutes",
+    "analysis/reader_impact/controls.py::Left.of",
+    "analysis/reader_impact/controls.py::Removal.left",
+    "analysis/reader_impact/controls.py::Removal.residual",
+    "analysis/reader_impact/controls.py::Removal.room",
+    "analysis/reader_impact/controls.py::apart",
+    "analysis/reader_impact/controls.py::clock_alone",
+    "analysis/reader_impact/controls.py::grid",
+    "analysis/reader_impact/controls.py::groups",
+    "analysis/reader_impact/controls.py::removal",
+    "analysis/reader_impact/controls.py::residual_maker",
+    "analysis/reader_impact/controls.py::side_by_side",
+    "analysis/reader_impact/design.py::stack",
+    "analysis/reader_impact/design.py::study",
+    "analysis/reader_impact/estimate.py::estimate",
+    "analysis/reader_impact/estimate.py::event_aligned",
+    "analysis/reader_impact/estimate.py::quantile_effects",
+    "analysis/reader_impact/estimate.py::sensitivity",
+    "analysis/reader_impact/event_study.py::aligned",
+    "analysis/reader_impact/model.py::Days.coefficients",
+    "analysis/reader_impact/model.py::Days.fit",
+    "analysis/reader_impact/model.py::Days.of",
+    "analysis/reader_impact/model.py::Fit.p",
+    "analysis/reader_impact/model.py::days",
+    "analysis/reader_impact/model.py::no_fit",
+    "analysis/reader_impact/regressors.py::columns",
+    "analysis/reader_impact/regressors.py::drain",
+    "analysis/reader_impact/regressors.py::means_while_open",
+    "analysis/reader_impact/regressors.py::of_median_length",
+    "analysis/reader_impact/regressors.py::open_share",
+    "analysis/reader_impact/regressors.py::run_lengths",
+    "analysis/reader_impact/regressors.py::starts_of",
+    "analysis/reader_impact/regressors.py::tail",
+    "analysis/reader_impact/verdicts.py::OrdinaryDays.estimates",
+    "analysis/reader_impact/verdicts.py::OrdinaryDays.event_aligned",
+    "analysis/reader_impact/verdicts.py::OrdinaryDays.sensitivity",
+    "analysis/reader_impact/verdicts.py::calibration",
+    "analysis/reader_impact/verdicts.py::growth",
+    "analysis/reader_impact/verdicts.py::main",
+    "analysis/reader_impact/verdicts.py::refusals",
+    "analysis/reader_impact/verdicts.py::trial_level",
+    "analysis/reader_impact/verdicts.py::trial_verdicts",
+    "analysis/reader_impact/verdicts.py::verdicts",
+    "analysis/sparkline.py::Sparkline.to_dict",
+    "analysis/sparkline.py::sparklines",
+    "analysis/workload_change/comparison.py::alike",
+    "analysis/workload_change/comparison.py::at_a_glance",
+    "analysis/workload_change/comparison.py::changes",
+    "analysis/workload_change/comparison.py::earlier",
+    "analysis/workload_change/comparison.py::foremost",
+    "analysis/workload_change/comparison.py::metric_hours",
+    "analysis/workload_change/comparison.py::moves",
+    "analysis/workload_change/comparison.py::seated",
+    "analysis/workload_change/comparison.py::settings",
+    "analysis/workload_change/comparison.py::statement_hours",
+    "analysis/workload_change/comparison.py::summary",
+    "analysis/workload_change/comparison.py::verdicts",
+    "analysis/workload_change/matched_hours.py::Sums.pooled",
+    "analysis/workload_change/matched_hours.py::Sums.without",
+    "analysis/workload_change/matched_hours.py::by_date",
+    "analysis/workload_change/matched_hours.py::by_weekday",
+    "analysis/workload_change/matched_hours.py::log_ratio",
+    "analysis/workload_change/matched_hours.py::mean",
+    "analysis/workload_change/matched_hours.py::paired_error",
+    "analysis/workload_change/matched_hours.py::row_mean",
+    "analysis/workload_change/matched_hours.py::shared",
+    "analysis/workload_change/matched_hours.py::unpaired_error",
+    "analysis/workload_change/matched_hours.py::weights",
+    "analysis/workload_change/objectives.py::minutes_over",
+    "analysis/workload_change/objectives.py::verdicts",
+    "analysis/workload_change/weekly_variation.py::Effect.half",
+    "analysis/workload_change/weekly_variation.py::against_weeks",
+    "analysis/workload_change/weekly_variation.py::alike",
+    "analysis/workload_change/weekly_variation.py::spreads",
+    "analysis/workloads/exposure.py::Observed.table",
+    "store/delta.py::moment",
+    "store/delta.py::predicate",
+    "store/delta.py::quoted",
+    "store/delta.py::rows",
+    "store/frames.py::check_inside",
+    "store/frames.py::empty",
+    "store/frames.py::equal",
+    "store/frames.py::schema",
+    "store/frames.py::to_arrow",
+    "store/frames.py::to_frame",
+    "store/location.py::sample",
+    "store/metrics.py::check_names",
+    "store/metrics.py::columns",
+    "store/metrics.py::series",
+    "store/names.py::check_not_empty",
+    "store/names.py::unknown",
+    "store/observations.py::Observations.against",
+    "store/observations.py::Observations.all_times",
+    "store/observations.py::Observations.at_least",
+    "store/observations.py::Observations.over",
+    "store/observations.py::Observations.previous",
+    "store/reading.py::clusters",
+    "store/reading.py::holds",
+    "store/reading.py::rows",
+    "store/store.py::Store.at",
+    "store/store.py::Store.clusters",
+    "store/store.py::Store.open",
+    "store/store.py::Store.versions",
+    "store/upkeep.py::compact",
+    "store/upkeep.py::prune",
+    "store/uri.py::storage_options",
+    "store/uri.py::table_uri",
+}
+"""Not yet fixed: these sets may only shrink, and disappear at the end."""
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+Documented = Function | ast.ClassDef
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def functions(path: Path) -> Iterator[tuple[str, Function]]:
+    """Each function of a file, by `file::Class.function`."""
+    for name, node in definitions(ast.parse(path.read_text()), ""):
+        if not isinstance(node, ast.ClassDef):
+            yield f"{name_of(path)}::{name}", node
+
+
+def definitions(parent: ast.AST, prefix: str) -> Iterator[tuple[str, Documented]]:
+    """Each function and class below a node, nested ones included."""
+    for node in ast.iter_child_nodes(parent):
+        if isinstance(node, Documented):
+            yield f"{prefix}{node.name}", node
+            yield from definitions(node, f"{prefix}{node.name}.")
+        else:
+            yield from definitions(node, prefix)
+
+
+def public(path: Path) -> Iterator[tuple[str, Documented]]:
+    """Public functions and classes of a module, and public methods of these classes."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, Documented) and not node.name.startswith("_"):
+            yield f"{name_of(path)}::{node.name}", node
+            if isinstance(node, ast.ClassDef):
+                for member in node.body:
+                    if isinstance(member, Function) and not member.name.startswith("_"):
+                        yield f"{name_of(path)}::{node.name}.{member.name}", member
+
+
+def parameters(function: Function) -> list[str]:
+    """The names of all parameters, without `self` and `cls`."""
+    arguments = function.args
+    listed = [
+        *arguments.posonlyargs,
+        *arguments.args,
+        arguments.vararg,
+        *arguments.kwonlyargs,
+        arguments.kwarg,
+    ]
+    return [one.arg for one in listed if one is not None and one.arg not in {"self", "cls"}]
+
+
+def returns(function: Function) -> bool:
+    """Whether a function returns a value, by its annotation."""
+    return function.returns is not None and ast.unparse(function.returns) not in {"None", "NoReturn", "Never"}
+
+
+def is_property(function: Function) -> bool:
+    """Whether a method is read as an attribute, or only declares an overload."""
+    names = {ast.unparse(one).split("(")[0].rpartition(".")[2] for one in function.decorator_list}
+    return bool(names & {"property", "cached_property", "overload"})
+
+
+def missing_sections(function: Function) -> list[str]:
+    """What a function's docstring lacks (numpydoc's PR01 and RT01); a generator may have Yields."""
+    written = NumpyDocString(ast.get_docstring(function) or "")
+    described = {name.strip().lstrip("*") for one in written["Parameters"] for name in one.name.split(",")}
+    lacking = [f"parameter {name}" for name in parameters(function) if name not in described]
+    has_value = bool(written["Returns"] or written["Yields"])
+    return lacking + ["Returns"] * (returns(function) and not is_property(function) and not has_value)
+
+
+def incomplete_docstrings() -> set[str]:
+    """Public functions of the documented rooms whose docstring lacks a section."""
+    rooms = [path for path in FILES if name_of(path).startswith(DOCUMENTED)]
+    found = {name: node for path in rooms for name, node in public(path)}
+    return {
+        name for name, node in found.items() if not isinstance(node, ast.ClassDef) and missing_sections(node)
+    }
+
+
+def test_files_are_short():
+    """A file above the limit has a reason."""
+    long = {name_of(path) for path in FILES if len(path.read_text().splitlines()) > LONGEST_FILE}
+    assert long - set(LONG_FILES) <= KNOWN_LONG_FILES
+    assert set(LONG_FILES) | KNOWN_LONG_FILES <= long, "remove the files that are short by now"
+
+
+def test_functions_take_few_parameters():
+    """A function above the limit has a reason; more belong into a dataclass."""
+    many = {
+        name for path in FILES for name, node in functions(path) if len(parameters(node)) > MOST_PARAMETERS
+    }
+    assert many - set(MANY_PARAMETERS) <= KNOWN_MANY_PARAMETERS
+    assert set(MANY_PARAMETERS) | KNOWN_MANY_PARAMETERS <= many, "remove the functions that are fixed by now"
+
+
+def test_exceptions_stay_few():
+    """A handful, each with a reason."""
+    assert len(LONG_FILES) <= 5 and all(LONG_FILES.values())
+    assert len(MANY_PARAMETERS) <= 5 and all(MANY_PARAMETERS.values())
+
+
+def test_public_functions_have_sections():
+    """Parameters and Returns, in `analysis`, `store` and the package root."""
+    found = incomplete_docstrings()
+    assert found <= KNOWN_INCOMPLETE_DOCSTRINGS
+    assert found >= KNOWN_INCOMPLETE_DOCSTRINGS, "remove the functions that are documented by now"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_modules_and_public_objects_have_docstrings(path):
+    """Whoever opens a file or calls `help` finds a sentence."""
+    lacking = (
+        [] if path.name == "__main__.py" or ast.get_docstring(ast.parse(path.read_text())) else ["module"]
+    )
+    lacking += [name for name, node in public(path) if not ast.get_docstring(node)]
+    assert set(lacking) <= KNOWN_WITHOUT_DOCSTRING.get(name_of(path), set())
+
+
+KNOWN_WITHOUT_DOCSTRING: dict[str, set[str]] = {
+    "analysis/__init__.py": {"module"},
+    "analysis/experiment/__init__.py": {"module"},
+    "analysis/reader_impact/__init__.py": {"module"},
+    "analysis/workload_change/__init__.py": {"module"},
+    "analysis/workload_change/weekly_variation.py": {
+        "analysis/workload_change/weekly_variation.py::Effect.p"
+    },
+    "analysis/workloads/exposure.py": {
+        "analysis/workloads/exposure.py::Observed.coverage",
+        "analysis/workloads/exposure.py::Observed.instances",
+        "analysis/workloads/exposure.py::Observed.table",
+        "analysis/workloads/exposure.py::Observed.window",
+    },
+    "analysis/workloads/writer_jobs.py": {
+        "analysis/workloads/writer_jobs.py::Daily.minutes",
+        "analysis/workloads/writer_jobs.py::Daily.start",
+    },
+    "fetch/__init__.py": {"module"},
+    "lab/__init__.py": {"module"},
+    "lab/simulate.py": {"lab/simulate.py::Plan.rng", "lab/simulate.py::Plan.minutes"},
+    "live/__init__.py": {"module"},
+    "plots/__init__.py": {"module"},
+    "sources/__init__.py": {"module"},
+    "sources/aws/__init__.py": {"module"},
+}
+"""Not yet fixed: module or object by file."""
+
+
+def test_a_missing_section_is_found():
+    """The checks above can fail."""
+    undocumented = ast.parse('def shift(series: str, *, hours: int) -> int:\n    """Shift a series."""').body[
+        0
+    ]
+    assert missing_sections(undocumented) == ["parameter series", "parameter hours", "Returns"]
+    text = "Shift.\n\n    Parameters\n    ----------\n    series, hours\n        What.\n\n    Returns\n    -------\n    int\n        Sum."
+    documented = ast.parse(f'def shift(series: str, *, hours: int) -> int:\n    """{text}\n    """').body[0]
+    assert missing_sections(documented) == []
