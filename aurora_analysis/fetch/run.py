@@ -90,7 +90,9 @@ def fetch(
     store : Store
         The store to write into.
     executors : mapping of str to Executor
-        One executor per service, whose workers limit the chunks of the service in flight.
+        One executor per service, whose workers limit the chunks of the service in flight. The workers commit what
+        they fetch and share clients, digests and locks with this process, so they must be threads. A pool of other
+        processes or machines can run `fetch_chunk` with a context of its own and return the parts.
     progress : callable
         Called with each outcome as its chunk finishes, in any order.
 
