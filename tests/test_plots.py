@@ -1,4 +1,4 @@
-"""Every figure draws what it is given, says its units, and does not fall over nothing."""
+"""Every figure draws its frame, labels its units, and marks empty data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BLOCKS = pd.DataFrame(
         "value": [4.0, 1.0, 5.0, 1.1],
     }
 )
-SPREAD = pd.DataFrame(
+DISTRIBUTION = pd.DataFrame(
     {
         "instance": ["db-1"] * 3,
         "latency_ms": [1.0, 10.0, 100.0],
@@ -35,7 +35,7 @@ SPREAD = pd.DataFrame(
 CUTS = pd.DataFrame({"instance": ["db-1"], "long_query_time_ms": [5.0]})
 HOUR = Window("2026-11-09T00:00", "2026-11-09T01:00")
 GROWN = pd.DataFrame({"workload": ["etl"], "growth": [100.0]})
-HELD = pd.DataFrame(
+OLDEST_VIEW = pd.DataFrame(
     {"state": ["none", "held"], "run": pd.array([pd.NA, 0], dtype="Int64"), "since": MINUTES[[0, 0]]},
     index=MINUTES[:2],
 )
@@ -87,10 +87,10 @@ ALIGNED = pd.DataFrame(
 DRAWN = {
     "history_list_length": (lambda: plots.history_list_length(HISTORY, RUNS), "transactions"),
     "purge": (lambda: plots.purge(HISTORY, HISTORY / 2, EPISODES), "transaction number"),
-    "read_view_age": (lambda: plots.read_view_age(HELD, RUNS), "[s]"),
+    "read_view_age": (lambda: plots.read_view_age(OLDEST_VIEW, RUNS), "[s]"),
     "blocks": (lambda: plots.blocks(BLOCKS)[0], "[ms]"),
-    "log_histogram": (lambda: plots.log_histogram(SPREAD, CUTS), "[%]"),
-    "ecdf": (lambda: plots.ecdf(SPREAD, CUTS), "[%]"),
+    "log_histogram": (lambda: plots.log_histogram(DISTRIBUTION, CUTS), "[%]"),
+    "ecdf": (lambda: plots.ecdf(DISTRIBUTION, CUTS), "[%]"),
     "active_sessions": (lambda: plots.active_sessions(CLASSES, PROFILES)[0], "active sessions"),
     "ranks": (lambda: plots.ranks(MOVED), "rank by load"),
     "strip": (lambda: plots.strip(RUNS, HISTORY, HISTORY, LATENCY, HOUR)[3], "commit latency\n[ms]"),
@@ -98,8 +98,8 @@ DRAWN = {
 
 
 @pytest.mark.parametrize(("draw", "unit"), DRAWN.values(), ids=DRAWN)
-def test_the_y_axis_says_its_unit(draw, unit):
-    """A number without a unit is no number."""
+def test_the_y_axis_has_a_unit(draw, unit):
+    """A number without a unit is useless."""
     assert unit in draw().get_ylabel()
 
 
@@ -107,11 +107,11 @@ EMPTY = {
     "history_list_length": lambda: plots.history_list_length(HISTORY[:0], RUNS[:0]),
     "purge": lambda: plots.purge(HISTORY[:0], HISTORY[:0], EPISODES[:0]),
     "exposures": lambda: plots.exposures(RUNS[:0], HOUR),
-    "read_view_age": lambda: plots.read_view_age(HELD[:0], RUNS),
+    "read_view_age": lambda: plots.read_view_age(OLDEST_VIEW[:0], RUNS),
     "growth": lambda: plots.growth(GROWN[:0]),
     "blocks": lambda: plots.blocks(BLOCKS[:0])[0],
-    "log_histogram": lambda: plots.log_histogram(SPREAD[:0], CUTS[:0]),
-    "ecdf": lambda: plots.ecdf(SPREAD[:0]),
+    "log_histogram": lambda: plots.log_histogram(DISTRIBUTION[:0], CUTS[:0]),
+    "ecdf": lambda: plots.ecdf(DISTRIBUTION[:0]),
     "intervals": lambda: intervals(EFFECTS[:0], []),
     "active_sessions": lambda: plots.active_sessions(CLASSES[:0], PROFILES[:0])[0],
     "hours_of_week": lambda: plots.hours_of_week(HOURS[:0])[0],
@@ -124,7 +124,7 @@ EMPTY = {
 
 @pytest.mark.parametrize("draw", EMPTY.values(), ids=EMPTY)
 def test_nothing_is_an_empty_figure(draw):
-    """A window without data gives a figure that says so, not an exception."""
+    """A window without data gives a figure with the text "no data", not an exception."""
     assert "no data" in [text.get_text() for text in draw().texts]
 
 
@@ -153,10 +153,10 @@ def test_a_gap_is_not_bridged():
     assert np.isnan(line.get_ydata()).sum() == 1
 
 
-def test_the_log_cuts_where_the_server_was_told_to():
-    """The line stands at long_query_time, with its number."""
-    ax = plots.ecdf(SPREAD, CUTS)
-    assert "log cuts: 5 ms" in [text.get_text() for text in ax.texts]
+def test_a_line_marks_long_query_time():
+    """With its value."""
+    ax = plots.ecdf(DISTRIBUTION, CUTS)
+    assert "long_query_time = 5 ms" in [text.get_text() for text in ax.texts]
 
 
 def test_time_is_shown_in_the_readers_zone():
@@ -181,7 +181,7 @@ def test_a_stack_leaves_gaps_and_shows_vcpus():
     assert heights.max() == 2.0
 
 
-def test_a_heat_map_says_its_numbers():
+def test_a_heat_map_shows_its_numbers():
     """Tuesday 13:00, 2.5 sessions: in colour and in digits."""
     [ax] = plots.hours_of_week(HOURS, timezone="Europe/Berlin")
     assert [(text.get_position(), text.get_text()) for text in ax.texts] == [((13, 1), "2.5")]
@@ -190,19 +190,25 @@ def test_a_heat_map_says_its_numbers():
 
 def test_ranks_name_what_is_new_and_what_vanished():
     """Both ends of what stayed, one end of what came or went."""
-    told = {text.get_text() for text in plots.ranks(MOVED).texts}
-    assert told == {"a", "a  60.0 %", "b  40.0 %, new", "c, vanished"}
+    labels = {text.get_text() for text in plots.ranks(MOVED).texts}
+    assert labels == {"a", "a  60.0 %", "b  40.0 %, new", "c, vanished"}
 
 
-def test_changes_leave_out_what_has_no_interval():
-    """One matched day tells no interval, so it is not drawn."""
+def test_changes_without_an_interval_are_left_out():
+    """One matched day gives no interval, so it is not drawn."""
     ax = plots.changes(CHANGES)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["writer commit latency"]
 
 
 def test_a_plot_changes_nothing():
-    """The frame that came in is the frame that it was."""
+    """The input frames stay as they were."""
     before = HISTORY.copy(), RUNS.copy()
     plots.history_list_length(HISTORY, RUNS)
     pd.testing.assert_series_equal(HISTORY, before[0])
     pd.testing.assert_frame_equal(RUNS, before[1])
+
+
+def test_tab_completion_offers_the_figure_functions_alone():
+    """Not their modules and imports."""
+    assert dir(plots) == sorted(plots.__all__)
+    assert all(callable(getattr(plots, name)) for name in plots.__all__)

@@ -1,23 +1,17 @@
-from aurora_analysis.plots.figures import (
-    active_sessions,
-    blocks,
-    by_chance,
-    changes,
-    ecdf,
-    effects,
-    event_aligned,
-    exposures,
-    growth,
-    history_list_length,
-    hours_of_week,
-    intervals,
-    log_histogram,
-    purge,
-    ranks,
-    read_view_age,
-    shifts,
-    strip,
-)
+"""One function per figure: a computed frame in, Axes out. A plot only draws; the numbers arrive computed.
+
+One module per topic, and `style` for what they share.
+"""
+
+from collections.abc import Iterable
+
+from aurora_analysis.plots.db_load import active_sessions, hours_of_week
+from aurora_analysis.plots.estimates import intervals
+from aurora_analysis.plots.experiment import blocks, by_chance
+from aurora_analysis.plots.latency import ecdf, log_histogram, shifts
+from aurora_analysis.plots.reader_impact import effects, event_aligned, exposures, growth, strip
+from aurora_analysis.plots.undo_log import history_list_length, purge, read_view_age
+from aurora_analysis.plots.workload_change import changes, ranks
 
 __all__ = [
     "active_sessions",
@@ -39,3 +33,8 @@ __all__ = [
     "shifts",
     "strip",
 ]
+
+
+def __dir__() -> Iterable[str]:
+    """Offer the figure functions alone to tab completion."""
+    return __all__

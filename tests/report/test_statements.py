@@ -28,10 +28,10 @@ def test_a_digest_becomes_a_link_in_its_colour():
 
 def test_a_figure_gives_it_the_same_colour():
     """Its line style differs from others of that colour."""
-    from aurora_analysis.plots import figures
+    from aurora_analysis.plots.style import looks_of
 
     twins = [f"{int(DIGEST[:8], 16) + 10 * n:08x}{'a' * 8}" for n in range(3)]
-    looks = figures._looks(pd.Series(twins))
+    looks = looks_of(pd.Series(twins))
     assert {look["color"] for look in looks.values()} == {
         statement_labels.COLOURS[statement_labels.colour_index(DIGEST)]
     }

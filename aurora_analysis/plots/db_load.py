@@ -1,0 +1,79 @@
+"""Figures of db load: active sessions by wait class and by hour of the week."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from aurora_analysis.plots.style import INK, dates, mark_if_empty, new_panels, nth_colour, time_axis
+
+
+def active_sessions(
+    classes: pd.DataFrame, profiles: pd.DataFrame, *, most: int = 5, timezone: str = "UTC"
+) -> list[Axes]:
+    """Average active sessions over time, stacked by wait class, one panel an instance; the line is its vCPUs.
+
+    `classes` has `time, instance, wait_class, active_sessions`, `profiles` an instance's `role` and `vcpus`. Of the
+    classes the `most` loaded ones are told apart.
+    """
+    load = classes.groupby("wait_class")["active_sessions"].sum().sort_values(ascending=False)
+    names = classes["wait_class"].where(classes["wait_class"].isin(load.index[:most]), "all others")
+    order = [*load.index[:most], *["all others"] * (len(load) > most)]
+    panels = new_panels(max(len(profiles), 1), height=1.7)
+    for ax, row in zip(panels, profiles.to_dict("records")):
+        mine = classes.assign(wait_class=names)[classes["instance"] == row["instance"]]
+        stack = mine.groupby(["time", "wait_class"])["active_sessions"].sum().unstack()
+        _stack(ax, stack.reindex(columns=order))
+        ax.axhline(row["vcpus"], color=INK, linestyle="--", linewidth=1)
+        ax.set_title(f"{row['instance']} ({row['role']}), {row['vcpus']:g} vCPUs: dashed", fontsize="medium")
+        ax.set_ylabel("active sessions")
+        ax.margins(x=0.01)
+    time_axis(panels[-1], timezone)
+    handles, labels = panels[0].get_legend_handles_labels()
+    plt.gcf().legend(handles, labels, loc="outside upper left", ncols=len(order) or 1, frameon=False)
+    return [mark_if_empty(ax, classes) for ax in panels]
+
+
+HATCHES = ("", "//", "..", "xx", "\\\\", "--")
+
+
+def _stack(ax: Axes, stack: pd.DataFrame) -> None:
+    """Stack areas, each with its colour and hatch; unobserved periods stay empty."""
+    period = pd.Timedelta(stack.index.to_series().diff().median())
+    grid = pd.date_range(stack.index[0], stack.index[-1], freq=period) if len(stack) > 1 else stack.index
+    areas = ax.stackplot(
+        dates(grid), stack.fillna(0).reindex(grid).T.to_numpy(), labels=stack.columns, linewidth=0
+    )
+    for n, area in enumerate(areas):
+        area.set(facecolor=nth_colour(n), hatch=HATCHES[n % len(HATCHES)], edgecolor="white")
+    ax.set_ylim(bottom=0)
+
+
+def hours_of_week(load: pd.DataFrame, *, timezone: str = "UTC") -> list[Axes]:
+    """Draw mean active sessions by weekday and hour, one panel per role (`role, weekday, hour, active_sessions`)."""
+    roles = sorted(load["role"].unique(), key=lambda role: (role != "writer", role))
+    panels = new_panels(max(len(roles), 1), height=1.9)
+    highest = load["active_sessions"].max()
+    for ax, role in zip(panels, roles):
+        table = load[load["role"] == role].pivot(index="weekday", columns="hour", values="active_sessions")
+        _heat(ax, table.reindex(index=range(7), columns=range(24)), highest)
+        ax.set_title(f"{role}: active sessions", fontsize="medium")
+    panels[-1].set_xlabel(f"hour [{timezone}]")
+    return [mark_if_empty(ax, load) for ax in panels]
+
+
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def _heat(ax: Axes, table: pd.DataFrame, highest: float) -> None:
+    """Draw weekdays by hours: colour and number agree; unobserved hours stay empty."""
+    ax.imshow(table, aspect="auto", cmap="cividis", vmin=0, vmax=highest)
+    for (row, column), value in np.ndenumerate(table.to_numpy()):
+        if np.isfinite(value):
+            ink = "white" if value < 0.6 * highest else "black"
+            ax.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=6, color=ink)
+    ax.set_yticks(range(7), WEEKDAYS)
+    ax.set_xticks(range(0, 24, 2))
+    ax.grid(visible=False)

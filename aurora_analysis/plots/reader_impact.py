@@ -1,0 +1,159 @@
+"""Figures of reader impact: exposure, growth, effects, and latency around the start and end of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.transforms import blended_transform_factory
+
+from aurora_analysis.plots.estimates import intervals
+from aurora_analysis.plots.style import (
+    COLOURS,
+    INK,
+    MUTED,
+    SHADE,
+    calm,
+    count_axis,
+    dates,
+    mark_if_empty,
+    new_axes,
+    nth_colour,
+    plain_number,
+    time_axis,
+    with_gaps,
+)
+from aurora_analysis.window import Window
+
+
+def exposures(runs: pd.DataFrame, window: Window, *, timezone: str = "UTC", ax: Axes | None = None) -> Axes:
+    """Draw when each workload had a statement open: one row per workload, one bar per run (`workload, start, end`)."""
+    workloads = list(runs["workload"].unique())
+    ax = ax or new_axes(height=0.7 + 0.32 * max(len(workloads), 1))
+    for n, workload in enumerate(workloads):
+        mine = runs[runs["workload"] == workload]
+        starts = dates(pd.DatetimeIndex(mine["start"]))
+        spans = list(zip(starts, dates(pd.DatetimeIndex(mine["end"])) - starts))
+        ax.broken_barh(spans, (n - 0.3, 0.6), color=nth_colour(n))
+    ax.set_yticks(range(len(workloads)), workloads)
+    ax.set_xlim(*dates(pd.DatetimeIndex([window.start, window.end])))
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    time_axis(ax, timezone)
+    return mark_if_empty(ax, runs)
+
+
+def growth(grown: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw how much the history list grew while each workload's read view was the oldest [transactions]."""
+    ax = ax or new_axes(height=0.8 + 0.32 * max(len(grown), 1))
+    ax.barh(range(len(grown)), grown["growth"], height=0.6, color=[nth_colour(n) for n in range(len(grown))])
+    ax.set_yticks(range(len(grown)), grown["workload"])
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
+    ax.set_xlabel("history list growth while its view was the oldest [transactions]")
+    return mark_if_empty(ax, grown)
+
+
+def effects(
+    frame: pd.DataFrame,
+    *,
+    of: Sequence[str] = ("workload", "metric"),
+    materiality_pct: float = 5.0,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the effect of each workload on the writer's metrics [%], with intervals; `of` lists the label's columns."""
+    labels = [" → ".join(row[name] for name in of) for row in frame.to_dict("records")]
+    bounds = {"estimate": "effect_pct", "low": "ci_low_pct", "high": "ci_high_pct"}
+    xlabel = "effect on the writer [%]"
+    return intervals(frame, labels, **bounds, materiality_pct=materiality_pct, xlabel=xlabel, ax=ax)
+
+
+def event_aligned(aligned: pd.DataFrame, *, most: int = 4) -> list[Axes]:
+    """Draw the writer's latency around starts (left) and ends (right) of runs, one row per workload [%].
+
+    `aligned` is one metric of `reader_impact.event_aligned`. The band is the confidence interval; the grey area is the share of runs that are open.
+    """
+    if aligned.empty:
+        return [mark_if_empty(new_axes(), aligned)]
+    workloads = list(dict.fromkeys(aligned["workload"]))[:most]
+    rows = len(workloads)
+    figure, panels = plt.subplots(
+        rows,
+        2,
+        figsize=(8.6, 0.6 + 1.9 * rows),
+        layout="constrained",
+        squeeze=False,
+        sharex="col",
+        sharey=True,
+    )
+    for row, workload in zip(panels, workloads):
+        mine = aligned[aligned["workload"] == workload]
+        for ax, edge in zip(row, ("start", "end")):
+            _around_edge(calm(ax), mine[mine["edge"] == edge])
+        row[0].set_title(f"{workload}: {mine['runs'].iloc[0]} runs", fontsize="medium", loc="left")
+    for ax, edge in zip(panels[-1], ("start", "end")):
+        ax.set_xlabel(f"minutes from the {edge} of a run")
+    figure.supylabel("change of latency [%]; grey: share of runs open", fontsize="medium")
+    return list(panels.ravel())
+
+
+def _around_edge(ax: Axes, mine: pd.DataFrame) -> None:
+    place = blended_transform_factory(ax.transData, ax.transAxes)
+    ax.fill_between(
+        mine["minute"], 0, mine["exposed_share"], step="mid", color=SHADE, transform=place, zorder=0
+    )
+    ax.fill_between(
+        mine["minute"], mine["low_pct"], mine["high_pct"], color=COLOURS[0], alpha=0.3, linewidth=0
+    )
+    ax.plot(mine["minute"], mine["effect_pct"], color=COLOURS[0], marker="o", markersize=2.5, linewidth=1.2)
+    ax.axhline(0, color=MUTED, linewidth=0.8)
+    ax.axvline(0, color=INK, linestyle="--", linewidth=0.8)
+    ax.margins(x=0)
+
+
+def strip(
+    runs: pd.DataFrame,
+    history: pd.Series,
+    boundary: pd.Series,
+    latency: pd.Series,
+    window: Window,
+    *,
+    timezone: str = "UTC",
+) -> list[Axes]:
+    """Draw runs, history list, purge boundary and latency below each other, over one time axis."""
+    if runs.empty and history.empty and latency.empty:
+        return [mark_if_empty(new_axes(), runs)]
+    heights = [0.25 + 0.28 * max(runs["workload"].nunique(), 1), 1.3, 1.3, 1.3]
+    size = (8.6, 0.8 + sum(heights))
+    figure, panels = plt.subplots(
+        4, 1, figsize=size, layout="constrained", sharex=True, height_ratios=heights
+    )
+    runs_ax, grown, purged, slowed = (calm(ax) for ax in panels)
+    exposures(runs, window, timezone=timezone, ax=runs_ax)
+    figure.set_size_inches(*size)
+    first = boundary.iloc[0] if len(boundary) else 0
+    lines = [
+        (grown, history, COLOURS[0]),
+        (purged, boundary - first, COLOURS[3]),
+        (slowed, latency, COLOURS[2]),
+    ]
+    labels = [
+        "history list\n[transactions]",
+        "purge boundary\n[since start]",
+        f"{latency.name}\n[ms]".replace("_", " "),
+    ]
+    for (ax, series, colour), label in zip(lines, labels):
+        ax.plot(series.index, with_gaps(series), color=colour, linewidth=1)
+        ax.set_ylabel(label)
+        ax.set_ylim(bottom=0)
+        count_axis(ax)
+    slowed.yaxis.set_major_formatter(FuncFormatter(plain_number))
+    runs_ax.set_xlabel("")
+    slowed.set_xlim(*dates(pd.DatetimeIndex([window.start, window.end])))
+    time_axis(slowed, timezone)
+    return [runs_ax, grown, purged, slowed]

@@ -1,0 +1,115 @@
+"""Figures of undo history: the history list, purge, and the age of the oldest read view."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.transforms import blended_transform_factory
+
+from aurora_analysis.plots.style import (
+    COLOURS,
+    LINE_STYLES,
+    MARKERS,
+    MUTED,
+    SHADE,
+    count_axis,
+    dates,
+    legend,
+    mark_if_empty,
+    new_axes,
+    nth_colour,
+    time_axis,
+    with_gaps,
+)
+
+
+def history_list_length(
+    history: pd.Series, episodes: pd.DataFrame | None = None, *, timezone: str = "UTC", ax: Axes | None = None
+) -> Axes:
+    """Draw the history list length over time [transactions], with growth episodes shaded and numbered."""
+    ax = ax or new_axes()
+    ax.plot(dates(history.index), with_gaps(history), color=COLOURS[0], linewidth=1)
+    if episodes is not None:
+        _shade(ax, episodes)
+    ax.set_ylim(bottom=0)
+    ax.set_ylabel("history list length\n[transactions]")
+    count_axis(ax)
+    time_axis(ax, timezone)
+    return mark_if_empty(ax, history)
+
+
+def _shade(ax: Axes, episodes: pd.DataFrame) -> None:
+    place = blended_transform_factory(ax.transData, ax.transAxes)
+    spans = zip(dates(pd.DatetimeIndex(episodes["start"])), dates(pd.DatetimeIndex(episodes["end"])))
+    for n, (start, end) in enumerate(spans, start=1):
+        ax.axvspan(start, end, color=SHADE, zorder=0)
+        if len(episodes) <= 40:
+            ax.text(start, 1.0, f"{n}", transform=place, fontsize=8, color=MUTED, va="bottom")
+
+
+def purge(
+    boundary: pd.Series,
+    finished: pd.Series,
+    episodes: pd.DataFrame,
+    *,
+    timezone: str = "UTC",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the purge boundary and the purged transactions, around the episode with the highest peak."""
+    ax = ax or new_axes()
+    shown = _around_the_highest(boundary, episodes), _around_the_highest(finished, episodes)
+    start = min((series.iloc[0] for series in shown if len(series)), default=0)
+    for n, (series, label) in enumerate(zip(shown, ("purge allowed up to", "purged up to"))):
+        line: dict[str, Any] = {"color": COLOURS[n], "linestyle": LINE_STYLES[n], "label": label}
+        ax.plot(dates(series.index), with_gaps(series) - start, linewidth=1.4, **line)
+    ax.set_ylabel("transaction number\nsince the start")
+    legend(ax, loc="upper left")
+    count_axis(ax)
+    time_axis(ax, timezone)
+    return mark_if_empty(ax, pd.concat(shown))
+
+
+def _around_the_highest(series: pd.Series, episodes: pd.DataFrame) -> pd.Series:
+    """Series around the episode with the highest peak, with half of its length on either side."""
+    if episodes.empty:
+        return series
+    highest = episodes.nlargest(1, "peak_length").iloc[0]
+    margin = (highest["end"] - highest["start"]) / 2
+    return series[highest["start"] - margin : highest["end"] + margin]
+
+
+def read_view_age(
+    oldest_view: pd.DataFrame, runs: pd.DataFrame, *, timezone: str = "UTC", ax: Axes | None = None
+) -> Axes:
+    """Draw the age of the oldest read view over time [s or min], by the workload that held it.
+
+    `oldest_view` is the result of `undo_log.attribute_oldest_view` over `runs`.
+    """
+    ax = ax or new_axes(height=2.8)
+    age = (oldest_view.index.to_series() - oldest_view["since"]).dt.total_seconds()
+    unit, seconds = ("min", 60) if age.max() > 600 else ("s", 1)
+    workload = (
+        runs["workload"].reindex(oldest_view["run"].astype("Float64").astype("float")).to_numpy(dtype=object)
+    )
+    holder = np.where(
+        oldest_view["state"] == "held", workload, oldest_view["state"].replace("none", "short views only")
+    )
+    for n, name in enumerate(sorted(set(holder))):
+        mine = holder == name
+        ax.plot(
+            dates(oldest_view.index[mine]),
+            age[mine] / seconds,
+            linestyle="",
+            marker=MARKERS[n % len(MARKERS)],
+            markersize=2.5,
+            color=MUTED if name == "short views only" else nth_colour(n),
+            label=name,
+        )
+    ax.set_ylim(bottom=0)
+    ax.set_ylabel(f"age of the oldest\nread view [{unit}]")
+    legend(ax, loc="upper left", ncols=4, markerscale=2)
+    time_axis(ax, timezone)
+    return mark_if_empty(ax, oldest_view)
