@@ -1,14 +1,14 @@
-"""What a randomised on/off trial says: the effect of a workload on the writer, causally.
+"""Estimate the causal effect of a workload on the writer from a randomised on/off trial.
 
-Blocks of a trial are drawn on or off at random, and the draw keeps the number of on-blocks fixed; of several trials
-each is a draw of its own, and blocks are compared within it. Under the
+Blocks of a trial are drawn on or off at random, and the draw keeps the number of on-blocks fixed; several trials
+are separate draws, and blocks are compared within each. Under the
 hypothesis that a run multiplies latency by a given factor, every other draw was as likely as the one that
 happened; so the share of draws whose statistic is at least as extreme is an exact p-value, and the factors
 that are not rejected are a confidence interval. The statistic is a regression coefficient over its robust
 standard error, which also holds the error rate where the effect differs between blocks (Zhao & Ding 2021,
 Covariate-adjusted Fisher randomization tests for the average treatment effect, J. Econometrics 225).
 
-What a run leaves behind falls on the on- and off-blocks that follow alike: it widens the interval and hardly moves
+The carry-over of a run falls equally on the on- and off-blocks that follow: it widens the interval and hardly moves
 the estimate (`python dev.py bench trials` measures it), and `following` shows it.
 """
 
@@ -18,19 +18,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import scipy
 
+from aurora_analysis.analysis.series import Array
 from aurora_analysis.tables import TrialEvent
 
-Array = npt.NDArray[np.float64]
-
 EQUAL = 1e-9
-"""What differs by a smaller share is equal: the rest of it is rounding."""
+"""Relative difference below which two numbers count as equal: the rest is rounding."""
 
 COVERAGE_NEEDED = 0.8
-"""A block that lacks more than a fifth of its samples is left out."""
+"""A block with a smaller share of its samples is left out."""
 
 BLOCKS_NEEDED = 4
 """On-blocks and off-blocks needed: of four of each there are 70 draws, and p can just reach .05."""
@@ -148,16 +146,34 @@ def effects(
     """The effect of each workload's runs on each metric [%], with interval and exact p.
 
     Answers: by how much does switching the workload on change the writer's latency during the run?
-    `latency` has one column a metric, `trials` the blocks that were drawn (`randomised`); `covariate` is a series,
-    or several, that the draw cannot have changed, such as the planned load, and sharpens the estimate. Workloads that were
-    switched beside this one are held constant. One row a workload and metric; too few blocks leave the numbers
-    missing.
+
+    Parameters
+    ----------
+    latency : pandas.DataFrame
+        One column per metric over time (index UTC, values above 0).
+    trials : pandas.DataFrame
+        The blocks that were drawn (`randomised`).
+    covariate : pandas.Series or pandas.DataFrame, optional
+        Series that the draw cannot have changed, such as the planned load; they sharpen the estimate.
+    draws : int
+        Number of other draws that the statistic is compared with.
+    alpha : float
+        The intervals cover 1 - alpha.
+    seed : int
+        Seed of the draws.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per workload and metric with `EFFECT_COLUMNS`; NaN with too few blocks. Other workloads that were
+        switched at the same time are held constant.
     """
     trials = _by_draw(trials)
     steady = _steady(covariate, trials)
     rows = [
-        _effect(_outcomes(latency[metric], trials), workload, str(metric), steady, draws, alpha, seed)
+        (workload, str(metric), *_effect(*_compared(blocks, workload, steady), draws, alpha, seed))
         for metric in latency
+        for blocks in [_outcomes(latency[metric], trials)]
         for workload in sorted(trials["workload"].unique())
     ]
     return pd.DataFrame(rows, columns=EFFECT_COLUMNS)
@@ -256,36 +272,30 @@ class _Trial:
                 found = coefficients * squares / np.sqrt(((z * residuals) ** 2).sum(axis=1))
             all_alike = np.abs(coefficients) <= EQUAL * (1 + np.abs(self.y).max())
             found[all_alike] = 0.0
-            return np.clip(np.nan_to_num(found, nan=np.inf), -1 / EQUAL, 1 / EQUAL)
+            return np.asarray(np.clip(np.nan_to_num(found, nan=np.inf), -1 / EQUAL, 1 / EQUAL))
 
         return t
 
     def coefficients(self, states: Array) -> Array:
         """The coefficient of each row of `states`."""
         z = (states * self.scale) @ self.annihilator
-        return (z @ self.y) / (z * states).sum(axis=1)
+        return np.asarray((z @ self.y) / (z * states).sum(axis=1))
 
     def estimate(self) -> float:
         return float(self.coefficients(self.on[None])[0])
 
 
 def _effect(
-    blocks: pd.DataFrame,
-    workload: str,
-    metric: str,
-    covariates: list[pd.DataFrame],
-    draws: int,
-    alpha: float,
-    seed: int,
-) -> tuple[str, str, float, float, float, float, int, int]:
-    usable, trial = _compared(blocks, workload, covariates)
+    usable: pd.DataFrame, trial: _Trial, draws: int, alpha: float, seed: int
+) -> tuple[float, float, float, float, int, int]:
+    """Effect and interval [%], p, and the numbers of on- and off-blocks."""
     count_on, count_off = int(trial.on.sum()), int(len(trial.on) - trial.on.sum())
     if min(count_on, count_off) < BLOCKS_NEEDED:
-        return (workload, metric, np.nan, np.nan, np.nan, np.nan, count_on, count_off)
+        return (np.nan, np.nan, np.nan, np.nan, count_on, count_off)
     statistic = trial.statistic(_draws(trial.on, usable["trial"], draws, seed))
     low, high = _interval(trial, statistic, alpha)
     effect, low, high = (100 * float(np.expm1(value)) for value in (trial.estimate(), low, high))
-    return (workload, metric, effect, low, high, _p(statistic, 0.0), count_on, count_off)
+    return (effect, low, high, _p(statistic, 0.0), count_on, count_off)
 
 
 def _compared(
@@ -319,13 +329,13 @@ def _held_constant(
 
 
 def _scale(on: Array, trials: pd.Series) -> Array:
-    """One over the share of off-blocks of each block's trial; 1 where there is none to compare with."""
+    """Inverse-probability weight of a control block: 1 / (share of control blocks in its trial); 1 if it has none."""
     off = 1 - pd.Series(on, trials.index).groupby(trials).transform("mean").to_numpy(dtype=float)
     return 1 / np.where(off > 0, off, 1)
 
 
 def _annihilator(constant: Array) -> Array:
-    return np.eye(len(constant)) - constant @ np.linalg.pinv(constant)
+    return np.asarray(np.eye(len(constant)) - constant @ np.linalg.pinv(constant))
 
 
 def _draws(on: Array, trials: pd.Series, draws: int, seed: int) -> Array:
@@ -405,7 +415,7 @@ def _growth(
 
 
 SLOPES_OF = 300
-"""Of so many samples at most every two are compared."""
+"""Longer spans are thinned to at most this many samples: every pair of samples is compared."""
 
 
 def _per_hour(span: pd.Series) -> float:
@@ -418,10 +428,10 @@ def _per_hour(span: pd.Series) -> float:
 
 
 RUNS_NEEDED = 4
-"""A stretch that holds fewer runs tells too little of how their means vary."""
+"""With fewer run lengths in the baseline the variance of run means is too uncertain."""
 
 SURE = 0.8
-"""How often what is told of a plan holds: so often the effect is found, and so often its noise is below its bound."""
+"""Power of the detectable effect, and confidence of the upper bound of the noise."""
 
 
 def detectable_pct(latency: Sequence[float], *, blocks: int, run_s: float, period_s: float = 1.0) -> float:
