@@ -1,4 +1,4 @@
-"""`python -m aurora_analysis` is `aurora-analysis`."""
+"""Run `aurora-analysis` as `python -m aurora_analysis`."""
 
 from aurora_analysis.cli import main
 

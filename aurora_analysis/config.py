@@ -1,14 +1,14 @@
-"""Settings: a flag, else the environment (AURORA_ANALYSIS_*), else aurora-analysis.toml, else the default.
+"""Settings. Precedence: flag, environment (AURORA_ANALYSIS_*), aurora-analysis.toml, default.
 
-Credentials are never here: boto3 finds them by its own chain.
+Credentials are never in the settings: boto3 finds them by its own chain.
 
 ```toml
-store = "s3://bucket/aurora"
+store = "s3://bucket/aurora"    # or a folder; a relative one is relative to this file's folder
 
 [clusters.shop]
-identifier = "shop-prod"        # the DB cluster's identifier, where it differs from the name
+identifier = "shop-prod"        # the DB cluster's identifier, if it differs from the name
 region = "eu-central-1"
-profile = "dba"                 # of ~/.aws/config
+profile = "dba"                 # in ~/.aws/config
 
 [rates]                         # calls a second
 performance_insights = 20
@@ -17,24 +17,24 @@ performance_insights = 20
 threads = 4
 examples = false                # true keeps one execution of each statement, literals and all
 
-[workloads.snowflake]           # who belongs together on the readers: each field a glob, or several; all must fit
+[workloads.snowflake]           # a workload on the readers: one glob or several per field; all fields must match
 user = ["snowflake*", "sf_*"]
 
-[[workloads.extracts]]          # or where one of several rules fits
+[[workloads.extracts]]          # or several rules, of which one must match
 host = "10.20.3.*"
 database = "shop"
 [[workloads.extracts]]
-tags.app = "airflow"            # of a key=value comment
+tags.app = "airflow"            # from a key=value comment in the SQL
 
-[jobs.nightly]                  # what the writer does itself: by the same fields,
+[jobs.nightly]                  # a job on the writer, by the same fields,
 user = "batch"
-[jobs.backup]                   # or, where no log tells of it, by the local clock
+[jobs.backup]                   # or, if no log shows it, by the local clock
 daily = "02:00"
 minutes = 40
 
-[objectives]                    # what is acceptable: the most a metric's minute mean should be, on the writer
+[objectives]                    # the highest acceptable minute mean of each metric on the writer
 commit_latency_minute_mean_ms = 5
-budget_pct = 1                  # of the minutes may be over it
+budget_pct = 1                  # percentage of minutes that may exceed a limit
 ```
 """
 
@@ -57,7 +57,7 @@ PREFIX = "AURORA_ANALYSIS_"
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster by the name that the store gives it, and where AWS has it."""
+    """A cluster: its name in the store, its identifier, region and profile in AWS."""
 
     name: str
     identifier: str = ""
@@ -67,7 +67,7 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Rates:
-    """How many calls a second each service is asked for, retries included."""
+    """Highest call rate for each AWS service [1/s], retries included."""
 
     performance_insights: float = 20.0  # AWS publishes no limit: an assumption, so it is printed
     cloudwatch: float = 10.0  # a fiftieth of the account's 500 GetMetricData calls a second
@@ -77,39 +77,39 @@ class Rates:
 
 @dataclass(frozen=True)
 class Prices:
-    """What the services ask for [USD for 1,000]; your region's price list has the last word."""
+    """Prices of AWS calls [USD per 1,000]; the price list of your region is authoritative."""
 
     performance_insights_calls: float = 0.01  # beyond the first million calls of a month
-    cloudwatch_metrics: float = 0.01  # a metric asked for, not a call
+    cloudwatch_metrics: float = 0.01  # per requested metric, not per call
 
 
 @dataclass(frozen=True)
 class Fetch:
-    """How a fetch works."""
+    """How a fetch runs."""
 
-    threads: int = 4  # for each service, at most
-    examples: bool = False  # of each digest one execution's text, whose literals may be anybody's secrets
+    threads: int = 4  # maximum per service
+    examples: bool = False  # store one execution's text per digest; its literals may be secrets
 
 
 @dataclass(frozen=True)
 class Objectives:
-    """What is acceptable of the writer: the most that each metric's minute mean should be, in the metric's unit."""
+    """Service objectives of the writer: the highest acceptable minute mean of each metric, in its unit."""
 
     limits: Mapping[str, float] = field(default_factory=dict)
-    budget_pct: float = 1.0  # of the minutes of a window may be over a limit: 100 minutes of a week
+    budget_pct: float = 1.0  # percentage of minutes that may exceed a limit: 1 % is 100 minutes a week
 
 
 FIELDS = ("user", "host", "digest", "database", "instance", "endpoint", "tags")
-"""What a rule may ask of an execution. The endpoint is a custom one that may lead to its instance: no log tells by which
-of them it came."""
+"""Fields that a rule may match. `endpoint` is a custom endpoint that includes the execution's instance: no log records
+through which endpoint a session came."""
 
 Rule = Mapping[str, tuple[str, ...]]
-"""Field → globs. It fits where each field fits one of its globs; a tag's field is `tags.<key>`."""
+"""Field → globs. A rule matches if each field matches one of its globs; a tag's field is `tags.<key>`."""
 
 
 @dataclass(frozen=True)
 class Daily:
-    """A job that runs every day from `start` (local time) for so many minutes."""
+    """A job that runs every day from `start` (local time) for `minutes`."""
 
     start: time
     minutes: float
@@ -117,7 +117,7 @@ class Daily:
 
 @dataclass(frozen=True)
 class Groups:
-    """Who belongs together, by name, the first that fits: reader workloads and the writer's own jobs."""
+    """Workloads on the readers and jobs on the writer, by name; the first whose rules match wins."""
 
     workloads: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
     jobs: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
@@ -126,7 +126,7 @@ class Groups:
 
 @dataclass(frozen=True)
 class Config:
-    """All settings. `origin` is the file that they came from, or empty."""
+    """All settings. `origin` is the file that they were read from, or empty."""
 
     store: str = ""
     clusters: Mapping[str, Cluster] = field(default_factory=dict)
@@ -138,7 +138,7 @@ class Config:
     origin: str = ""
 
     def cluster(self, name: str, *, region: str = "", profile: str = "") -> Cluster:
-        """The cluster of that name; one that the file does not know is its own identifier."""
+        """Return the cluster of this name; if the file does not list it, the name is its identifier."""
         known = self.clusters.get(name, Cluster(name))
         return replace(
             known,
@@ -154,9 +154,24 @@ SECTIONS: dict[str, type] = {"rates": Rates, "prices": Prices, "fetch": Fetch}
 
 
 def load(path: str | os.PathLike[str] = "", *, environ: Mapping[str, str] | None = None) -> Config:
-    """The settings of a file, under the environment; by default AURORA_ANALYSIS_CONFIG, else the nearest FILE.
+    """Return the settings of a file, with values from the environment in front.
 
-    The nearest one is here or in a folder above, so that a notebook finds it wherever its kernel was started.
+    Parameters
+    ----------
+    path : str or path, optional
+        The settings file. Default: AURORA_ANALYSIS_CONFIG, else the nearest `aurora-analysis.toml` in this folder or
+        one above, so that a notebook finds it wherever its kernel was started.
+    environ : mapping, optional
+        Environment variables. Default: those of the process.
+
+    Returns
+    -------
+    Config
+
+    Raises
+    ------
+    Error
+        If the named file cannot be read, or a setting is unknown or has a wrong value.
     """
     environ = os.environ if environ is None else environ
     named = str(path or environ.get(f"{PREFIX}CONFIG", ""))
@@ -176,10 +191,10 @@ def _toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as problem:
         raise Error(
-            f"Cannot read {path}: {problem.strerror}. Name the settings with --config, or leave it out."
+            f"Cannot read {path}: {problem.strerror}. Check --config and AURORA_ANALYSIS_CONFIG."
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise Error(f"{path} is no TOML: {problem}.") from None
+        raise Error(f"{path} is not valid TOML: {problem}.") from None
 
 
 def _read(content: dict[str, Any], environ: Mapping[str, str], origin: str) -> Config:
@@ -236,7 +251,7 @@ def _cluster(name: str, content: Any, origin: str) -> Cluster:
 
 
 def objectives(text: str = "") -> Objectives:
-    """The objectives of a TOML text, or where it is empty those of the settings.
+    """Return the objectives of a TOML text, or if it is empty those of the settings.
 
     >>> objectives("commit_latency_minute_mean_ms = 5").limits
     {'commit_latency': 5.0}
@@ -246,7 +261,7 @@ def objectives(text: str = "") -> Objectives:
     try:
         return _objectives(tomllib.loads(text), "objectives")
     except tomllib.TOMLDecodeError as problem:
-        raise Error(f"{text!r} is no TOML of objectives: {problem}.") from None
+        raise Error(f"{text!r} is not valid TOML for objectives: {problem}.") from None
 
 
 def _objectives(content: Any, origin: str) -> Objectives:
@@ -258,7 +273,7 @@ def _objectives(content: Any, origin: str) -> Objectives:
     for key in table:
         if key not in keys:
             raise Error(
-                f"{origin}: [objectives] has {key!r}; write <metric>_minute_mean_<unit>, as in commit_latency_minute_mean_ms."
+                f"{origin}: [objectives] has an unknown key {key!r}; write <metric>_minute_mean_<unit>, as in commit_latency_minute_mean_ms."
             )
     return Objectives(
         {keys[key]: _value(1.0, value, origin, f"objectives.{key}") for key, value in table.items()}, budget
@@ -266,7 +281,7 @@ def _objectives(content: Any, origin: str) -> Objectives:
 
 
 def groups(text: str = "") -> Groups:
-    """The workloads and jobs of a TOML text, or where it is empty those of the settings.
+    """Return the workloads and jobs of a TOML text, or if it is empty those of the settings.
 
     >>> groups("[workloads.etl]\\nuser = 'etl_*'").workloads
     {'etl': ({'user': ('etl_*',)},)}
@@ -276,7 +291,7 @@ def groups(text: str = "") -> Groups:
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
-        raise Error(f"{text!r} is no TOML of workloads and jobs: {problem}.") from None
+        raise Error(f"{text!r} is not valid TOML for workloads and jobs: {problem}.") from None
     _check_keys(content, set(GROUPS), "workloads and jobs", "")
     return _groups(content, "workloads and jobs")
 
@@ -304,12 +319,12 @@ def _rule(content: Any, origin: str, key: str) -> Rule:
     table = dict(_table(content, origin, key))
     _check_keys(table, set(FIELDS), origin, key)
     tags = _table(table.pop("tags", {}), origin, f"{key}.tags")
-    asked = table | {f"tags.{name}": globs for name, globs in tags.items()}
-    if not asked:
+    conditions = table | {f"tags.{name}": globs for name, globs in tags.items()}
+    if not conditions:
         raise Error(
-            f"{origin}: [{key}] asks for nothing, so all would belong to it; name one of {', '.join(FIELDS)}."
+            f"{origin}: [{key}] has no condition, so it would match everything; set one of {', '.join(FIELDS)}."
         )
-    return {name: _globs(globs, origin, f"{key}.{name}") for name, globs in asked.items()}
+    return {name: _globs(globs, origin, f"{key}.{name}") for name, globs in conditions.items()}
 
 
 def _globs(value: Any, origin: str, key: str) -> tuple[str, ...]:
@@ -331,7 +346,7 @@ def _daily(table: Mapping[str, Any], origin: str, key: str) -> Daily:
 
 
 def _unit(unit: str) -> str:
-    """A unit as a part of a name: ms, pct, per_s, bytes_per_s."""
+    """Return a unit as part of a name: ms, pct, per_s, bytes_per_s."""
     return unit.replace("%", "pct").replace("1/", "per_").replace("/", "_per_").replace(" ", "_")
 
 
@@ -345,11 +360,13 @@ def _check_keys(table: Mapping[str, Any], known: set[str], origin: str, section:
     for key in table:
         if key not in known:
             place = f"[{section}]" if section else "the top level"
-            raise Error(f"{origin}: {place} has no setting {key!r}; it knows {', '.join(sorted(known))}.")
+            raise Error(
+                f"{origin}: {place} has no setting {key!r}; valid settings are {', '.join(sorted(known))}."
+            )
 
 
 def _value(default: Any, value: Any, origin: str, key: str) -> Any:
-    """The value, if it is of the default's kind; a number must be above zero."""
+    """Return the value if it has the default's type; a number must be above 0."""
     if isinstance(default, float) and isinstance(value, int | float) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not type(default):

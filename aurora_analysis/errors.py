@@ -1,9 +1,9 @@
-"""What goes wrong, said in one line: the culprit, what was expected, the next step."""
+"""Errors for the user: one line with the culprit, what was expected, and the next step."""
 
 
 class Error(Exception):
-    """The user can do something about it; the command prints the line and exits with 2."""
+    """An error that the user can fix; a command prints it as one line and exits with 2."""
 
 
 class NotEnabled(Error):
-    """A service is switched off, or a program is not installed, on this instance or machine."""
+    """A service is off on this instance, or a program is not installed on this machine."""

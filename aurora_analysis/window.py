@@ -1,4 +1,4 @@
-"""A window of time: half-open, UTC, and named the way people name weeks."""
+"""Windows of time: half-open, in UTC, with ISO weeks by name."""
 
 from __future__ import annotations
 
@@ -18,8 +18,18 @@ if TYPE_CHECKING:
 class Window:
     """A span of time from `start` (inclusive) to `end` (exclusive), both UTC.
 
-    Takes datetimes or ISO 8601 text; text and datetimes without a zone are UTC.
+    Parameters
+    ----------
+    start, end : datetime or str
+        A datetime or ISO 8601 text; without a time zone they are UTC.
 
+    Raises
+    ------
+    Error
+        If a time cannot be read, or `start` is not before `end`.
+
+    Examples
+    --------
     >>> Window("2026-11-09", "2026-11-16")
     Window('2026-11-09T00:00:00Z', '2026-11-16T00:00:00Z')
     """
@@ -37,37 +47,66 @@ class Window:
 
     @property
     def duration(self) -> timedelta:
-        """How long the window is."""
+        """Length of the window."""
         return self.end - self.start
 
     def previous(self) -> Window:
-        """The window of the same length that ends where this one starts."""
+        """Return the window of the same length that ends where this one starts."""
         return Window(self.start - self.duration, self.start)
 
     def at_least(self, days: int) -> Window:
-        """This window, or where it is shorter the `days` up to its end."""
+        """Return this window, extended backwards to at least `days` before its end.
+
+        Parameters
+        ----------
+        days : int
+            Minimum length [d].
+
+        Returns
+        -------
+        Window
+        """
         return Window(min(self.start, self.end - timedelta(days=days)), self.end)
 
     def days(self) -> list[date]:
-        """The UTC days that the window touches, in order."""
+        """Return the UTC days that the window touches, in order."""
         last = (self.end - timedelta(microseconds=1)).date()
         count = (last - self.start.date()).days + 1
         return [self.start.date() + timedelta(days=n) for n in range(count)]
 
     def by_day(self) -> list[Window]:
-        """The parts of the window on each of its UTC days."""
+        """Return the part of the window on each of its UTC days."""
         midnights = [datetime.combine(day, time(), UTC) for day in self.days()[1:]]
         return [Window(*bounds) for bounds in zip([self.start, *midnights], [*midnights, self.end])]
 
     def intersection(self, other: Window) -> Window | None:
-        """The span that both windows cover, or None."""
+        """Return the span that both windows cover, or None.
+
+        Parameters
+        ----------
+        other : Window
+
+        Returns
+        -------
+        Window or None
+        """
         start, end = max(self.start, other.start), min(self.end, other.end)
         return Window(start, end) if start < end else None
 
     def coverage(self, index: pd.DatetimeIndex, period_s: float | None = None) -> float:
-        """The share of the window's periods that have an observation [0 to 1]. Answers: how much is missing?
+        """Return the share of the window's periods that have an observation [0 to 1].
 
-        `index` holds the starts of the periods (UTC), `period_s` their length [s]; by default their usual step.
+        Parameters
+        ----------
+        index : pandas.DatetimeIndex
+            Starts of the observed periods (UTC).
+        period_s : float, optional
+            Length of a period [s]. Default: the median step of `index`.
+
+        Returns
+        -------
+        float
+            0 if the window has no observation or the step is unknown.
         """
         inside = index.sort_values()[slice(*index.sort_values().searchsorted([self.start, self.end]))]
         step = period_s or index.to_series().diff().median().total_seconds()
@@ -87,8 +126,26 @@ class Window:
 
 
 def week(name: str, timezone: str = "UTC") -> Window:
-    """The ISO week `name` ("2026-W46"), from Monday 00:00 to Monday 00:00 in `timezone`.
+    """Return an ISO week, from Monday 00:00 to Monday 00:00 in a time zone (ISO 8601).
 
+    Parameters
+    ----------
+    name : str
+        The week, such as 2026-W46.
+    timezone : str, default "UTC"
+        Name of the time zone, such as Europe/Berlin.
+
+    Returns
+    -------
+    Window
+
+    Raises
+    ------
+    Error
+        If there is no such week or time zone.
+
+    Examples
+    --------
     >>> week("2026-W46")
     Window('2026-11-09T00:00:00Z', '2026-11-16T00:00:00Z')
     """
@@ -98,12 +155,29 @@ def week(name: str, timezone: str = "UTC") -> Window:
     except ValueError:
         monday = None
     if monday is None:
-        raise Error(f"There is no week {name!r}: name an ISO week as in 2026-W46.")
+        raise Error(f"{name!r} is not a week: name an ISO week such as 2026-W46.")
     return _week_from(monday, timezone)
 
 
 def last_week(timezone: str = "UTC", *, now: datetime | None = None) -> Window:
-    """The last whole ISO week before `now` in `timezone`."""
+    """Return the last complete ISO week before `now`.
+
+    Parameters
+    ----------
+    timezone : str, default "UTC"
+        Name of the time zone in which weeks begin.
+    now : datetime, optional
+        Default: the clock's time.
+
+    Returns
+    -------
+    Window
+
+    Raises
+    ------
+    Error
+        If there is no such time zone.
+    """
     today = (now or datetime.now(UTC)).astimezone(zone(timezone)).date()
     return _week_from(today - timedelta(days=today.weekday() + 7), timezone)
 
@@ -117,11 +191,26 @@ def _week_from(monday: date, timezone: str) -> Window:
 
 
 def zone(name: str) -> ZoneInfo:
-    """The time zone of this name, as in Europe/Berlin."""
+    """Return the time zone of a name.
+
+    Parameters
+    ----------
+    name : str
+        Name in the IANA database, such as Europe/Berlin.
+
+    Returns
+    -------
+    zoneinfo.ZoneInfo
+
+    Raises
+    ------
+    Error
+        If there is no such time zone.
+    """
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
-        raise Error(f"There is no time zone {name!r}: use a name as in Europe/Berlin or UTC.") from None
+        raise Error(f"There is no time zone {name!r}: use a name such as Europe/Berlin or UTC.") from None
 
 
 def _utc(moment: datetime | str) -> datetime:
@@ -129,9 +218,11 @@ def _utc(moment: datetime | str) -> datetime:
         try:
             moment = datetime.fromisoformat(moment.strip())
         except ValueError:
-            raise Error(f"{moment!r} is no time: write it as 2026-11-09 or 2026-11-09T13:30 (UTC).") from None
+            raise Error(
+                f"{moment!r} is not a time: write it as 2026-11-09 or 2026-11-09T13:30 (UTC)."
+            ) from None
     elif not isinstance(moment, datetime):
-        raise Error(f"{moment!r} is no time: give a datetime, or text as 2026-11-09T13:30 (UTC).")
+        raise Error(f"{moment!r} is not a time: pass a datetime, or text such as 2026-11-09T13:30 (UTC).")
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return datetime(*moment.timetuple()[:6], moment.microsecond, tzinfo=UTC)
 

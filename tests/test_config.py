@@ -54,7 +54,7 @@ def test_a_flag_goes_before_all(write, monkeypatch):
         ("rates = 3", r"rates is 3; a table is expected, as in \[rates\]"),
         (
             "[rates]\npi = 3",
-            r"\[rates\] has no setting 'pi'; it knows cloudwatch, logs, performance_insights",
+            r"\[rates\] has no setting 'pi'; valid settings are cloudwatch, logs, performance_insights",
         ),
         ("[rates]\nlogs = 'many'", "rates.logs is 'many'; a number is expected"),
         ("[rates]\nlogs = 0", r"rates.logs is 0.0; a number above 0 is expected"),
@@ -64,7 +64,7 @@ def test_a_flag_goes_before_all(write, monkeypatch):
         ("[clusters.shop]\nsecret = 'x'", r"\[clusters.shop\] has no setting 'secret'"),
         ("[clusters.shop]\nregion = 1", "clusters.shop.region is 1; text is expected"),
         ("colour = 'red'", "the top level has no setting 'colour'"),
-        ("[rates", "is no TOML"),
+        ("[rates", "is not valid TOML"),
     ],
 )
 def test_a_wrong_setting_names_file_key_and_expectation(write, content, said):
@@ -105,7 +105,7 @@ def test_objectives_name_metric_and_unit(write):
             "commit_latency_minute_mean_ms = 'low'",
             "objectives.commit_latency_minute_mean_ms is 'low'; a number",
         ),
-        ("commit_latency", "is no TOML of objectives"),
+        ("commit_latency", "is not valid TOML for objectives"),
     ],
 )
 def test_a_wrong_objective_is_one_clear_line(text, said):
@@ -156,9 +156,12 @@ def test_workloads_are_rules_and_jobs_are_rules_or_hours(write):
     [
         (
             "[workloads.etl]",
-            r"\[workloads.etl\] asks for nothing, so all would belong to it; name one of user",
+            r"\[workloads.etl\] has no condition, so it would match everything; set one of user",
         ),
-        ("[workloads.etl]\nusr = 'x'", r"\[workloads.etl\] has no setting 'usr'; it knows database, digest"),
+        (
+            "[workloads.etl]\nusr = 'x'",
+            r"\[workloads.etl\] has no setting 'usr'; valid settings are database, digest",
+        ),
         ("[workloads.etl]\nuser = 3", "workloads.etl.user is 3; a glob is expected"),
         ("[workloads.etl]\nuser = []", r"workloads.etl.user is \[\]; a glob is expected"),
         ("[workloads.etl]\nuser = ''", "workloads.etl.user is ''; a glob is expected"),
@@ -167,9 +170,15 @@ def test_workloads_are_rules_and_jobs_are_rules_or_hours(write):
         ("[workloads]\netl = 'etl_*'", r"workloads.etl is 'etl_\*'; a table is expected"),
         ("[jobs.nightly]\ndaily = '25:00'\nminutes = 5", "jobs.nightly.daily is '25:00'; a local time"),
         ("[jobs.nightly]\ndaily = '02:00'", "jobs.nightly.minutes is None; a number is expected"),
-        ("[jobs.nightly]\ndaily = '02:00'\nuser = 'x'", "has no setting 'user'; it knows daily, minutes"),
-        ("[job.nightly]\nuser = 'x'", "the top level has no setting 'job'; it knows jobs, workloads"),
-        ("[workloads", "is no TOML of workloads and jobs"),
+        (
+            "[jobs.nightly]\ndaily = '02:00'\nuser = 'x'",
+            "has no setting 'user'; valid settings are daily, minutes",
+        ),
+        (
+            "[job.nightly]\nuser = 'x'",
+            "the top level has no setting 'job'; valid settings are jobs, workloads",
+        ),
+        ("[workloads", "is not valid TOML for workloads and jobs"),
     ],
 )
 def test_a_wrong_rule_is_one_clear_line(text, said):

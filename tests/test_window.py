@@ -74,8 +74,8 @@ def test_a_window_is_at_least_so_long():
     ("start", "end", "says"),
     [
         ("2026-11-10", "2026-11-09", "must be before"),
-        ("yesterday", "2026-11-09", "'yesterday' is no time"),
-        (20261109, "2026-11-10", "20261109 is no time"),
+        ("yesterday", "2026-11-09", "'yesterday' is not a time"),
+        (20261109, "2026-11-10", "20261109 is not a time"),
     ],
 )
 def test_a_wrong_window_says_what_is_wrong(start, end, says):

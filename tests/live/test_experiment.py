@@ -126,7 +126,7 @@ def test_a_clone_is_loaded_with_half_of_productions_writes(production, loaded):
     [
         ([], "Say whose servers these are"),
         (["--clone", "--lab"], "Say whose servers these are"),
-        (["--production", "--writer-load", "query.sql"], "never for production"),
+        (["--production", "--writer-load", "query.sql"], "never on production"),
     ],
 )
 def test_an_unsafe_trial_is_rejected(arguments, message, tmp_path, monkeypatch):

@@ -147,7 +147,7 @@ def test_only_the_selection_counts():
         profile.summary(profile.profile_log([log], selection=profile.parse_selection("2026-11-24")))["events"]
         == 0
     )
-    with pytest.raises(Error, match="is no time"):
+    with pytest.raises(Error, match="is not a time"):
         profile.parse_selection("yesterday")
 
 
