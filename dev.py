@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Set up aurora-analysis and run its chores: `python3 dev.py demo`, `python3 dev.py test`.
 
-Standard library only, so that a fresh machine needs nothing but Python 3.11 and a package index. The
-environment is made once in `.venv` from the hashed lock: by uv where it is on the PATH, else by uv
-installed by pip into `.tools`, else by plain pip.
+The script uses the standard library only, so that a fresh machine needs nothing but Python 3.11 and a package index.
+It creates the environment once in `.venv` from the hashed lock: with uv from the PATH, otherwise with uv installed by
+pip into `.tools`, otherwise with plain pip.
 """
 
 from __future__ import annotations
@@ -31,16 +31,21 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def main() -> int:
-    """Run the chore that was asked for; its exit code is ours."""
+    """Run the named chore and return its exit code."""
     chores = {
-        "demo": (demo, "make the report over both clusters of data/sample, and that of the week before"),
-        "test": (test, "lint, types, tests, and the notebooks against their committed outputs"),
-        "lint": (lint, "ruff and mypy"),
-        "notebooks": (notebooks, "run the notebooks on the sample and keep their outputs"),
-        "calibrate": (calibrate, "how often the verdict is wrong: gates B1 to B12 on simulated fortnights"),
-        "bench": (bench, "the slow studies: speed as ratios, memory, mutation"),
-        "lock": (lock, "resolve requirements.lock anew (needs uv)"),
-        "clean": (clean, "remove what this script and the tools made"),
+        "demo": (demo, "build a report over all clusters of data/sample, and one of the week before"),
+        "test": (test, "run lint, types, tests, and the notebooks against their committed outputs"),
+        "lint": (lint, "check style, types, docstrings and spelling: ruff, mypy, numpydoc, codespell"),
+        "notebooks": (notebooks, "run the notebooks on the sample and save their outputs"),
+        "snapshot": (snapshot, "regenerate tests/snapshots/findings.json from the sample"),
+        "docs": (docs, "build the documentation site strictly and offline"),
+        "calibrate": (
+            calibrate,
+            "measure how often the verdict is wrong: gates B1 to B12 on simulated fortnights",
+        ),
+        "bench": (bench, "run the slow benchmarks: speed as ratios, memory, mutation"),
+        "lock": (lock, "resolve requirements.lock again (needs uv)"),
+        "clean": (clean, "remove everything that this script and the tools created"),
     }
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     commands = parser.add_subparsers(dest="chore", required=True)
@@ -51,9 +56,9 @@ def main() -> int:
 
 
 def demo(arguments: Sequence[str]) -> int:
-    """One report index over both clusters of the sample, beside that of the week before, so that there is a history.
+    """Report on all clusters of the sample, after a report of the week before, so that there is a history.
 
-    With --aws the whole path, from a cluster on loopback.
+    With --aws, run doctor, fetch and report against a simulated AWS on loopback instead.
     """
     set_up()
     if "--aws" in arguments:
@@ -65,7 +70,7 @@ def demo(arguments: Sequence[str]) -> int:
 
 
 def demo_aws(arguments: Sequence[str]) -> int:
-    """doctor, fetch and report against `shop`, served as AWS on 127.0.0.1: no account is needed."""
+    """Run doctor, fetch and report against `shop`, which a local endpoint serves as AWS: no account is needed."""
     serve = [str(PYTHON), "tests/aws_endpoint", "--store", "data/sample"]
     with (
         tempfile.TemporaryDirectory() as store,
@@ -86,59 +91,81 @@ def demo_aws(arguments: Sequence[str]) -> int:
             codes = [subprocess.call([*command, *step], cwd=ROOT, env=seen) for step in steps]
         finally:
             endpoint.terminate()
-    return max(codes[1:])  # doctor's 1 is an answer: it found a gap, and said how to close it
+    return max(codes[1:])  # doctor exits with 1 because it found a gap, which is no failure
 
 
 def served(endpoint: subprocess.Popen[str]) -> tuple[str, dict[str, str]]:
-    """The moment that is now there, and the variables by which boto3 finds it: what it says when it is ready."""
+    """Read from the endpoint, once it is ready, its current time and the variables that lead boto3 to it."""
     url, now, *exports = iter((endpoint.stdout or sys.stdin).readline, "\n")
-    say(f"AWS on loopback: {url.strip()}, where it is {now.strip()}")
+    say(f"Simulated AWS at {url.strip()}; its clock says {now.strip()}.")
     return now.strip(), dict(shlex.split(line)[1].split("=", 1) for line in exports)
 
 
 def test(arguments: Sequence[str]) -> int:
-    """Everything that a commit must pass. Arguments go to pytest, and then only that runs."""
+    """Run everything that a commit must pass; with arguments, run only pytest with these."""
     set_up()
     if arguments:
         return run("-m", "pytest", *arguments)
     verified = ["-p", "nbval", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=120"]
     parallel = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]
-    # The cores have a worker each: threads would wait for them.
+    # Each core already has a test worker; threads of linear algebra would only wait for it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     return max(lint(()), run("-m", "pytest", *parallel, *verified, "tests", "notebooks"))
 
 
 def lint(_: Sequence[str]) -> int:
-    """Style and types, notebooks included."""
+    """Check style, types, docstrings and spelling, notebooks included."""
     set_up()
     return max(
         run("-m", "ruff", "format", "--check", "--quiet", "."),
         run("-m", "ruff", "check", "--quiet", "."),
         run("-m", "mypy", "--no-error-summary"),
+        run("-m", "codespell_lib", *SPELLED),
+        run("-m", "pytest", "-q", "--no-header", "tests/test_style.py"),  # numpydoc's PR01 and RT01
     )
 
 
+SPELLED = ["aurora_analysis", "benchmarks", "dev.py", "docs", "tests", "README.md", "CHANGELOG.md"]
+
+
+def snapshot(_: Sequence[str]) -> int:
+    """Regenerate the committed findings of the sample; a commit of it explains each difference."""
+    set_up()
+    with tempfile.TemporaryDirectory() as folder:
+        report = str(Path(folder) / "report")
+        code = run("-m", "aurora_analysis", "report", "--output", report)
+        return code or run("tests/test_findings_snapshot.py", report)
+
+
+def docs(arguments: Sequence[str]) -> int:
+    """Build the documentation site into `site`; every warning is an error, and nothing is requested from a host."""
+    if not (ROOT / "mkdocs.yml").exists():
+        return fail("There is no mkdocs.yml in this checkout, so there is no site to build.")
+    set_up()
+    return run("-m", "mkdocs", "build", "--strict", *arguments)
+
+
 def notebooks(_: Sequence[str]) -> int:
-    """Refresh the committed outputs; twice in one environment gives the same bytes."""
+    """Refresh the committed outputs; running twice in one environment gives the same bytes."""
     set_up()
     execute = ["-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", "--inplace", "--log-level=WARN"]
     return run(*execute, "--ExecutePreprocessor.record_timing=False", *map(str, NOTEBOOKS))
 
 
 def bench(arguments: Sequence[str]) -> int:
-    """Every benchmark, or the ones named."""
+    """Run every benchmark, or the named ones."""
     found = {path.stem: path for path in sorted((ROOT / "benchmarks").glob("*.py")) if path.stem[0] != "_"}
     unknown = [name for name in arguments if name not in found]
     if unknown:
-        return fail(f"There is no benchmark {', '.join(unknown)}: there are {', '.join(found)}.")
+        return fail(f"Unknown benchmark {', '.join(unknown)}. Choose from {', '.join(found)}.")
     set_up()
     return max([run(str(found[name])) for name in (arguments or found)], default=0)
 
 
 def calibrate(arguments: Sequence[str]) -> int:
-    """The gates of the estimator, of trials and of weeks; writes RESULTS.md, TRIALS.md, WEEKLY.md in benchmarks/calibration.
+    """Check the gates of the estimator, of trials and of weeks; write RESULTS.md, TRIALS.md and WEEKLY.md.
 
-    `trials` or `weekly` alone does that one; else the arguments are for the first.
+    The argument `trials` or `weekly` runs only that one; other arguments go to the estimator's gates.
     """
     set_up()
     others = {name: f"benchmarks/calibration/{name}.py" for name in ("trials", "weekly")}
@@ -148,10 +175,10 @@ def calibrate(arguments: Sequence[str]) -> int:
 
 
 def lock(_: Sequence[str]) -> int:
-    """Resolve anew. No option that would write the index's host into the file."""
+    """Resolve the lock again, without any option that would write the index's host into the file."""
     uv = find_uv()
     if uv is None:
-        return fail("Resolving needs uv: install it from PyPI (pip install uv).")
+        return fail("Resolving needs uv. Install it from PyPI: pip install uv")
     options = [
         "--universal",
         "--generate-hashes",
@@ -166,29 +193,39 @@ def lock(_: Sequence[str]) -> int:
 
 
 def clean(_: Sequence[str]) -> int:
-    """Remove the environment, the tools, the caches and the reports."""
-    for made in (VENV, TOOLS, *ROOT.glob(".*_cache"), ROOT / ".hypothesis", ROOT / "reports", ROOT / "dist"):
+    """Remove the environment, the tools, the caches, the reports and the site."""
+    for made in (
+        VENV,
+        TOOLS,
+        *ROOT.glob(".*_cache"),
+        ROOT / ".hypothesis",
+        ROOT / "reports",
+        ROOT / "dist",
+        ROOT / "site",
+    ):
         shutil.rmtree(made, ignore_errors=True)
     return 0
 
 
 def set_up() -> None:
-    """Make the environment, unless it was made from just these files by just this Python."""
+    """Create the environment, unless it exists for exactly these files and this Python."""
     inputs = LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + sys.version.encode()
     wanted = hashlib.sha256(inputs + str(ROOT).encode()).hexdigest()
     if STAMP.exists() and STAMP.read_text() == wanted:
         return
-    say("Setting up .venv from requirements.lock: once, a minute or so.")
+    say("Setting up .venv from requirements.lock. This happens once and takes about a minute.")
     if not any(make() for make in (with_uv, with_pip)):
         raise SystemExit(
-            fail("Could not set up .venv: see above. It needs a package index, and pip with venv, or uv.")
+            fail(
+                "Could not set up .venv, see above. It needs a package index, and either pip with venv or uv."
+            )
         )
     run("-m", "compileall", "-q", str(ROOT / "aurora_analysis"))
     STAMP.write_text(wanted)
 
 
 def with_uv() -> bool:
-    """uv makes the environment in seconds; False where it cannot be had or fails."""
+    """Create the environment with uv, in seconds; return False if uv is not available or fails."""
     uv = find_uv()
     if uv is None:
         return False
@@ -202,8 +239,8 @@ def with_uv() -> bool:
 
 
 def with_pip() -> bool:
-    """Plain pip does the same, slower."""
-    say("Without uv: plain pip.")
+    """Create the environment with plain pip, which is slower."""
+    say("uv is not available, so plain pip is used.")
     pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     return succeed(
         [sys.executable, "-m", "venv", "--clear", str(VENV)],
@@ -213,7 +250,7 @@ def with_pip() -> bool:
 
 
 def find_uv() -> list[str] | None:
-    """How to call uv: from the PATH, else installed by pip into a folder of our own."""
+    """Return the command for uv: from the PATH, otherwise installed by pip into `.tools`."""
     if os.environ.get("AURORA_ANALYSIS_NO_UV"):
         return None
     if on_path := shutil.which("uv"):
@@ -228,7 +265,7 @@ def find_uv() -> list[str] | None:
 
 @functools.cache
 def environment() -> dict[str, str]:
-    """What our commands see: compiled bytecode is kept, and uv trusts and asks whom pip trusts and asks."""
+    """Return the environment of all commands: bytecode is kept, and uv uses pip's index and certificates."""
     seen = {name: value for name, value in os.environ.items() if name not in IGNORED}
     seen.setdefault("UV_SYSTEM_CERTS", "1")
     if index := pip_setting("global.index-url"):
@@ -240,18 +277,18 @@ IGNORED = {"PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "PYTHONPATH", "JUPYTER_PATH"
 
 
 def pip_setting(name: str) -> str:
-    """A setting of the user's pip, or nothing."""
-    asked = [sys.executable, "-m", "pip", "config", "get", name]
-    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    """Return a setting of the user's pip, or an empty text."""
+    command = [sys.executable, "-m", "pip", "config", "get", name]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def succeed(*commands: Sequence[str]) -> bool:
-    """Run the commands one after the other; False at the first that fails."""
+    """Run the commands one after the other; return False at the first that fails."""
     return all(succeeds(command) for command in commands)
 
 
 def succeeds(command: Sequence[str]) -> bool:
-    """Run one command; a program that is not there is a failure like any other."""
+    """Run one command; a missing program is a failure like any other."""
     try:
         return subprocess.call(command, cwd=ROOT, env=environment()) == 0
     except OSError as problem:
@@ -260,7 +297,7 @@ def succeeds(command: Sequence[str]) -> bool:
 
 
 def run(*arguments: str) -> int:
-    """Run Python of the environment."""
+    """Run the environment's Python."""
     return subprocess.call([str(PYTHON), *arguments], cwd=ROOT, env=environment())
 
 
@@ -269,7 +306,7 @@ def say(line: str) -> None:
 
 
 def fail(line: str) -> int:
-    """One line, and the exit code for wrong input."""
+    """Print one line and return the exit code for wrong input."""
     say(line)
     return 2
 

@@ -1,4 +1,4 @@
-"""The set-up script: standard library only, and clear about what it does not know."""
+"""The set-up script: standard library only, and clear messages for unknown names."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ def test_an_unknown_benchmark_names_the_known_ones(tmp_path):
     assert "slow_log" in done.stderr
 
 
-def test_help_tells_every_chore():
+def test_help_lists_every_chore():
     """One line each."""
     shown = ran("--help").stdout
     assert all(
-        chore in shown for chore in ("demo", "test", "lint", "notebooks", "bench", "calibrate", "clean")
+        chore in shown
+        for chore in ("demo", "test", "lint", "notebooks", "bench", "calibrate", "clean", "docs", "snapshot")
     )

@@ -1,9 +1,10 @@
-"""The project's own files agree with each other, and tell nobody's secrets."""
+"""The project's own files agree with each other, and contain no secrets."""
 
 from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -90,3 +91,30 @@ def test_the_lock_files_of_uv_are_not_tracked():
 def test_the_files_that_people_look_for_are_there(name):
     """Top level as promised."""
     assert (ROOT / name).is_file()
+
+
+def test_the_workflow_is_valid_and_runs_what_a_commit_must_pass():
+    """The schema of GitHub's workflows; the container has Debian's Python 3.11."""
+    path = ROOT / ".github" / "workflows" / "ci.yml"
+    command = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        "vendor.github-workflows",
+        str(path),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    job = yaml.safe_load(path.read_text())["jobs"]["test"]
+    assert job["container"] == "debian:12"
+    assert ".ci/run" in [step.get("run") for step in job["steps"]]
+
+
+def test_the_hooks_are_valid_and_local():
+    """Nothing is downloaded before a commit."""
+    path = ROOT / ".pre-commit-config.yaml"
+    command = [sys.executable, "-m", "pre_commit", "validate-config", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert {one["repo"] for one in yaml.safe_load(path.read_text())["repos"]} == {"local"}
