@@ -197,7 +197,15 @@ def verdicts(
     if classes.empty:
         sentence = "No db load in this window: nothing can be said of bottlenecks."
         return [
-            Verdict("db_load", "all instances", "unknown", "unknown", sentence, action=ACTIONS["unknown"])
+            Verdict(
+                "db_load",
+                "all instances",
+                "unknown",
+                "unknown",
+                sentence,
+                action=ACTIONS["unknown"],
+                headline="Bottlenecks are unknown: no db load",
+            )
         ]
     told = []
     for row in profiles.to_dict("records"):
@@ -253,7 +261,25 @@ def _verdict(
     numbers = {name: None if np.isnan(row[name]) else round(float(row[name]), 4) for name in names}
     evidence = f"the figure of active sessions{_p95s(metrics, EVIDENCE.get(level, EVIDENCE['CPU']))}"
     return Verdict(
-        "db_load", str(row["instance"]), level, severity, sentence, numbers, evidence, ACTIONS[level]
+        "db_load",
+        str(row["instance"]),
+        level,
+        severity,
+        sentence,
+        numbers,
+        evidence,
+        ACTIONS[level],
+        _headline(str(row["instance"]), level),
+    )
+
+
+def _headline(instance: str, level: str) -> str:
+    if level == "unknown":
+        return f"Unknown whether {instance} has a bottleneck"
+    return (
+        f"{instance} has no bottleneck"
+        if level == "no bottleneck"
+        else f"The bottleneck of {instance} is {level}"
     )
 
 
@@ -367,4 +393,14 @@ def _practice(user: str, practice: str, rows: pd.DataFrame, watch_pct: float) ->
     severity: Severity = "unknown" if np.isnan(share) else "watch" if share >= watch_pct else "ok"
     evidence = "the table of practices; reader_impact tells whether it slowed the writer"
     action = PRACTICE_ACTIONS[practice]
-    return Verdict("db_load", user, practice, severity, sentence, numbers, evidence, action)
+    return Verdict(
+        "db_load",
+        user,
+        practice,
+        severity,
+        sentence,
+        numbers,
+        evidence,
+        action,
+        f"{user} ran {executions} × {practice}",
+    )

@@ -215,7 +215,17 @@ def verdicts(
             "No execution reached the slow log or a histogram in this window: nothing can be said of latency."
         )
         action = "Check the coverage table, and that slow_query_log is on."
-        return [Verdict("latency", "all instances", "unknown", "unknown", reason, action=action)]
+        return [
+            Verdict(
+                "latency",
+                "all instances",
+                "unknown",
+                "unknown",
+                reason,
+                action=action,
+                headline="Latency is unknown: no executions",
+            )
+        ]
     totals = executions.groupby("instance")["count"].sum()
     judged = shifts[shifts["quantile"] == quantile].set_index("instance").to_dict("index")
     return [
@@ -252,7 +262,15 @@ def _verdict(
         sentence = f"{instance}: {seen}; {why}, so no shift can be told."
         action = "Keep fetching: the next window will have this one to compare with."
         return Verdict(
-            "latency", instance, "unknown", "unknown", sentence, numbers, "the table of quantiles", action
+            "latency",
+            instance,
+            "unknown",
+            "unknown",
+            sentence,
+            numbers,
+            "the table of quantiles",
+            action,
+            f"Unknown whether latency on {instance} shifted",
         )
     level, severity = _level(row, materiality_pct)
     sentence = (
@@ -266,9 +284,24 @@ def _verdict(
         for name in ("before_ms", "latency_ms", "shift_pct", "low_pct", "high_pct")
     }
     return Verdict(
-        "latency", instance, level, severity, sentence, numbers, "the figure of the shift", ACTIONS[level]
+        "latency",
+        instance,
+        level,
+        severity,
+        sentence,
+        numbers,
+        "the figure of the shift",
+        ACTIONS[level],
+        HEADLINES[level].format(instance=instance),
     )
 
+
+HEADLINES = {
+    "slower": "Statements on {instance} became slower",
+    "faster": "Statements on {instance} became faster",
+    "no material shift": "Latency on {instance} did not shift materially",
+    "inconclusive": "Inconclusive whether latency on {instance} shifted",
+}
 
 ACTIONS = {
     "slower": "Look at which digest moved most, and at what changed: statements, parameters, load.",
