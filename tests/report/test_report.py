@@ -109,7 +109,7 @@ def fails_early(store, notebook, tmp_path):
         (["--notebook", "lod"], "No notebook is named 'lod'"),
         (["--cluster", "shoop"], r"no cluster 'shoop' \(it has: shop, toy\)"),
         (["--week", "2026-W46", "--last-week"], "Name one window"),
-        (["--week", "2026-W99"], "no week '2026-W99'"),
+        (["--week", "2026-W99"], "'2026-W99' is not a week"),
         (["--start", "2026-11-09"], "A window has two ends"),
         (["--start", "2026-11-09", "--end", "2026-11-08"], "start must be before its end"),
         (["--timezone", "Mars/Olympus"], "no time zone 'Mars/Olympus'"),
