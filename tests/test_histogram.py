@@ -1,4 +1,4 @@
-"""Log-histogram buckets hold what they say, to 1 %."""
+"""Histogram buckets represent every latency within 1 %."""
 
 import numpy as np
 import pytest
@@ -15,11 +15,11 @@ def test_a_value_lies_within_its_buckets_bounds():
 
 
 def test_the_middle_stands_for_every_value_within_1_percent():
-    """That is what the mapping promises."""
+    """The mapping of DDSketch guarantees it."""
     values = np.logspace(-2, 7, 1000)
     assert histogram.middle(histogram.bucket(values)) == pytest.approx(values, rel=0.0101)
 
 
 def test_zero_and_below_share_the_lowest_bucket():
-    """A clock that stood still is no reason to fail."""
+    """A clock that did not advance does not fail."""
     assert len(set(histogram.bucket([0.0, -1.0, 1e-3]))) == 1
