@@ -1,4 +1,4 @@
-"""A real server with a table that is written to, for the tests of live evidence and of trials."""
+"""A real server with a table under writes, for the tests of live evidence and of trials."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILL = "INSERT INTO trial.stock SELECT seq, 1000 FROM trial.seq_1_to_1000"
 
 
 def prepare(ours: Server) -> Server:
-    """A table, and a user for each part that a session may play."""
+    """Create a table, and a user for each kind of session."""
     with ours.connect() as connection, connection.cursor() as cursor:
         cursor.execute("CREATE DATABASE trial")
         cursor.execute("CREATE TABLE trial.stock (id INT PRIMARY KEY, quantity INT NOT NULL) ENGINE=InnoDB")
@@ -31,7 +31,7 @@ def prepare(ours: Server) -> Server:
 
 @contextmanager
 def written_to(ours: Server, pause_s: float = 0.01) -> Iterator[None]:
-    """The table is written to, some 80 transactions a second."""
+    """Write to the table inside the block, about 80 transactions per second."""
     stopping = threading.Event()
 
     def write() -> None:
@@ -53,7 +53,7 @@ def written_to(ours: Server, pause_s: float = 0.01) -> Iterator[None]:
 
 
 class Proxy:
-    """A port on 127.0.0.1 that leads to a server's; it can cut connections off, fall silent, and lead elsewhere."""
+    """A port on 127.0.0.1 that forwards to a server; it can reset connections, stall, and change its target."""
 
     def __init__(self, port: int) -> None:
         self.target: int | None = port
@@ -71,7 +71,7 @@ class Proxy:
         self.reset()
 
     def engine(self) -> sqlalchemy.Engine:
-        """An engine that goes through here, as impatient as a watch's."""
+        """An engine that connects through the proxy, with the short time-outs of a watch."""
         return sqlalchemy.create_engine(
             f"mysql+pymysql://root@127.0.0.1:{self.port}/",
             connect_args={"connect_timeout": 2, "read_timeout": 2},
@@ -79,7 +79,7 @@ class Proxy:
         )
 
     def reset(self) -> None:
-        """Cut every connection off with a reset, as a firewall does."""
+        """Reset every connection, as a firewall does."""
         for one in self._open:
             with suppress(OSError):
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

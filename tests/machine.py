@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 SLOWEST = 6.0
-"""On average a process must get at least a sixth of a core; at a load of 36 on two cores it gets an eighteenth."""
+"""On average a burst may take six times its CPU time, waiting included; at a load of 36 on two cores it takes 18 times."""
 
 LONGEST_STALL_S = 1.0
 """A process that was due must not wait longer: a second is the interval between two samples."""
@@ -44,7 +44,7 @@ def slowness(durations_s: list[float]) -> str:
         return ""
     slowdown, stall_s = sum(durations_s) / len(durations_s) / BURST_S, max(durations_s)
     if slowdown > SLOWEST:
-        return f"a process got one {slowdown:.0f}th of a core"
+        return f"{1000 * BURST_S:.0f} ms of CPU took {1000 * BURST_S * slowdown:.0f} ms on average"
     return f"a process waited {stall_s:.1f} s for a core" if stall_s > LONGEST_STALL_S else ""
 
 
