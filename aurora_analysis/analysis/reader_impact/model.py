@@ -18,6 +18,7 @@ from scipy import stats
 from aurora_analysis.analysis.reader_impact import regressors
 from aurora_analysis.analysis.reader_impact.controls import Residuals, side_by_side
 from aurora_analysis.analysis.series import Array, Integers, Mask
+from aurora_analysis.analysis.statistics import block_df
 
 RIDGE = 1e-9
 """Ridge as a share of a column's own square: far below what the data resolve, enough if two columns are equal."""
@@ -114,7 +115,7 @@ class DayProducts:
         with most of the exposure moves a refitted effect too far (CR3 rejects too rarely), while its residuals are
         too small because the fit follows them (CR0 rejects too often). Averaging each day's two scores keeps the
         error rate at its nominal level in `dev.py calibrate`, which gates this very estimator. The degrees of freedom
-        are Satterthwaite's, from the days' shares of the squared weights, because days do not count alike.
+        are Satterthwaite's (`statistics.block_df`), because days do not count alike.
         """
         pairs = kept[:, None], kept
         grams, moments = self.grams[:, *pairs], self.moments[:, kept]
@@ -130,8 +131,7 @@ class DayProducts:
         score, moved = direction @ (moments - grams @ coefficients), weights @ (coefficients - without)
         error = np.sqrt((((score + moved) / 2) ** 2).sum(axis=0))
         share = grams @ direction @ direction
-        share = share / share.sum()
-        df = max(2.0, 1 / (share**2).sum() - 1)
+        df = float(block_df(share))
         return Fit(weights @ coefficients, np.maximum(error, ERROR_LEAST), df)
 
 

@@ -26,7 +26,7 @@ from aurora_analysis.analysis.effect_level import (
 from aurora_analysis.analysis.experiment.verdicts import judged_effects
 from aurora_analysis.analysis.reader_impact.placebo import REJECTED_MOST
 from aurora_analysis.analysis.series import Array
-from aurora_analysis.analysis.statistics import jackknife_se
+from aurora_analysis.analysis.statistics import block_df, jackknife_se
 from aurora_analysis.analysis.verdict import Remarks, Verdict, by_severity
 from aurora_analysis.analysis.workloads.exposure import Exposure
 from aurora_analysis.window import Window
@@ -118,7 +118,7 @@ def _interval(grown: Array, hours: Array, confidence: float) -> tuple[float, flo
     ratio = grown.sum() / hours.sum()
     without = (grown.sum() - grown) / (hours.sum() - hours)
     error = float(jackknife_se(np.where(hours > 0, without, np.nan)))
-    reach = float(stats.t.ppf((1 + confidence) / 2, exposed - 1) * error)
+    reach = float(stats.t.ppf((1 + confidence) / 2, block_df(hours)) * error)
     return max(ratio - reach, 0.0), ratio + reach
 
 
