@@ -105,6 +105,9 @@ def test_the_y_axis_has_a_unit(draw, unit):
 
 EMPTY = {
     "history_list_length": lambda: plots.history_list_length(HISTORY[:0], RUNS[:0]),
+    "history_list_length without rows": lambda: plots.history_list_length(
+        HISTORY[:0], pd.DataFrame(columns=["start", "end"])
+    ),
     "purge": lambda: plots.purge(HISTORY[:0], HISTORY[:0], EPISODES[:0]),
     "exposures": lambda: plots.exposures(RUNS[:0], HOUR),
     "read_view_age": lambda: plots.read_view_age(OLDEST_VIEW[:0], RUNS),

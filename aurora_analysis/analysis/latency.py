@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -370,7 +371,8 @@ def _samples(
     executions: pd.DataFrame, window: Window, by: Sequence[str]
 ) -> list[tuple[tuple[Hashable, ...], _Sample]]:
     """Each group with its counts in blocks of time."""
-    block = ((executions["time"] - window.start) / (window.duration / BLOCKS)).astype(int).clip(0, BLOCKS - 1)
+    width = max(window.duration / BLOCKS, timedelta.resolution)  # a log of one execution spans a microsecond
+    block = ((executions["time"] - window.start) / width).astype(int).clip(0, BLOCKS - 1)
     return [(group, _sample(rows)) for group, rows in executions.assign(block=block).groupby(list(by))]
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from aurora_analysis import Window, config, window
 from aurora_analysis.errors import Error
@@ -115,10 +116,19 @@ class StoreOptions:
         return config.load(self.settings)
 
 
+def _not_empty(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Refuse an empty value on the command line: an unset shell variable must not open the sample."""
+    given = ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
+    if given and not value.strip():
+        raise click.BadParameter("the name is empty. Is a shell variable unset?", ctx, param)
+    return value
+
+
 CONFIG = click.option(
     "--config",
     "settings",
     default="",
+    callback=_not_empty,
     help="Settings file [default: AURORA_ANALYSIS_CONFIG, else aurora-analysis.toml here or in a folder above].",
 )
 STORE = together(
@@ -128,6 +138,7 @@ STORE = together(
         "--store",
         "location",
         default="",
+        callback=_not_empty,
         help="Store: a folder or an s3:// prefix [default: AURORA_ANALYSIS_STORE, else `store` in the settings file; "
         "without either, commands that only read open the bundled sample and the others refuse].",
     ),

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from aurora_analysis.cli import options
+from aurora_analysis.errors import Error
 
 if TYPE_CHECKING:
     from aurora_analysis.cli.options import StoreOptions
+    from aurora_analysis.store import Store
 
 COLUMNS = ["source", "instance", "table", "time", "end", "expected", "received", "lost", "note"]
 
@@ -24,9 +26,7 @@ def store() -> None:
 @options.STORE
 def coverage(store_options: StoreOptions) -> None:
     """List what was fetched, recorded or ingested for each cluster, and what was lost."""
-    from aurora_analysis.store import Store
-
-    opened = Store(store_options.to_read())
+    opened = _existing(store_options.to_read())
     for cluster in opened.clusters():
         span = opened.span(cluster)
         click.echo(f"{cluster}: {span}")
@@ -37,9 +37,7 @@ def coverage(store_options: StoreOptions) -> None:
 @options.STORE
 def compact(store_options: StoreOptions) -> None:
     """Rewrite the tables into few files, and delete the versions that no recent recorded report names."""
-    from aurora_analysis.store import Store
-
-    Store(store_options.to_write()).compact()
+    _existing(store_options.to_write()).compact()
 
 
 @store.command(short_help="Delete observations older than --keep-days.", epilog=options.exit_codes())
@@ -56,8 +54,16 @@ def prune(store_options: StoreOptions, keep_days: int) -> None:
 
     The windows of named baselines are kept, and so are the versions that recent recorded reports read.
     """
+    before = (datetime.now(UTC) - timedelta(days=keep_days)).date()
+    for table, rows in _existing(store_options.to_write()).prune(before).items():
+        click.echo(f"{table}: {rows} rows from before {before}")
+
+
+def _existing(location: str) -> Store:
+    """Open a store; refuse one without tables, because its path is probably mistyped."""
     from aurora_analysis.store import Store
 
-    before = (datetime.now(UTC) - timedelta(days=keep_days)).date()
-    for table, rows in Store(store_options.to_write()).prune(before).items():
-        click.echo(f"{table}: {rows} rows from before {before}")
+    opened = Store(location)
+    if not opened.versions():
+        raise Error(f"The store {location} is empty. Run fetch, ingest or lab record first.")
+    return opened

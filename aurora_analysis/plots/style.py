@@ -95,8 +95,9 @@ def line_style(n: int) -> str | tuple[int, tuple[int, int]]:
 
 def dates(times: pd.Index) -> np.ndarray:
     """Convert times to matplotlib's numbers, a hundred times as fast as matplotlib does it one by one."""
-    values = pd.DatetimeIndex(times).tz_convert(None).to_numpy()
-    return np.asarray(mdates.date2num(values))
+    values = pd.DatetimeIndex(times)
+    utc = values.tz_convert(None) if len(values) else values  # a column without rows has no time zone
+    return np.asarray(mdates.date2num(utc.to_numpy()))
 
 
 def with_gaps(series: pd.Series) -> pd.Series:

@@ -76,6 +76,14 @@ def test_few_blocks_give_no_interval():
     assert found["low_ms"].isna().all()
 
 
+def test_one_execution_is_a_window_of_a_microsecond():
+    """The window of a store that holds one logged execution is too short to cut into blocks."""
+    one = Window("2026-11-10 10:00", "2026-11-10 10:00:00.000001")
+    found = latency.quantiles(latency.counts(slow_queries([1.5], one)), one)
+    assert found["latency_ms"].to_numpy() == pytest.approx(1500, rel=0.015)
+    assert found["low_ms"].isna().all()
+
+
 def test_a_distribution_adds_up():
     """Shares sum to one, and the cumulative share ends at one."""
     spread = latency.distribution(latency.counts(slow_queries(lognormal())), by=["instance", "digest"])

@@ -160,3 +160,21 @@ def test_a_settings_file_that_cannot_be_read_is_an_error_only_if_it_is_needed(ru
     (tmp_path / "aurora-analysis.toml").write_text("[rates")
     assert place(run("store coverage", "--store", "mine")) == "mine"
     assert run("store coverage").exit_code == 2
+
+
+@pytest.mark.parametrize("option", ["--store", "--config"])
+@pytest.mark.parametrize("command", ARGUMENTS)
+def test_an_empty_path_is_refused(command, option):
+    """An unset shell variable in --store never opens the sample."""
+    result = CliRunner().invoke(main, [*command.split(), option, ""])
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}': the name is empty" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["store coverage", "store compact", "store prune", "report"])
+def test_a_mistyped_store_is_an_error(command, tmp_path):
+    """A store that does not exist is not an empty answer, and is not created."""
+    result = CliRunner().invoke(main, [*command.split(), "--store", str(tmp_path / "typo")])
+    assert result.exit_code == 2
+    assert f"The store {tmp_path / 'typo'} is empty" in result.stderr
+    assert not (tmp_path / "typo").exists()
