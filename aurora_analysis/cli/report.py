@@ -40,7 +40,8 @@ class ReportOptions:
 @click.command(
     short_help="Run the notebooks for a window: HTML pages and findings.",
     epilog=options.exit_codes(
-        "a notebook did not finish or a cluster could not be read; the report says so and holds the rest",
+        "a notebook did not finish, or a cluster could not be read or has no data for the window; "
+        "the report leads with that and holds the rest",
         "at least one finding is at or above the --fail-on severity",
     ),
 )
@@ -88,8 +89,8 @@ class ReportOptions:
     click.option("--record", is_flag=True, help="Write the findings into the store, too."),
     click.option(
         "--fail-on",
-        type=click.Choice(["act", "watch"]),
-        help="Exit with 3 if any finding has this severity or a higher one.",
+        type=click.Choice(["act", "watch", "unknown"]),
+        help="Exit with 3 if any finding has this severity or a higher one. The order is ok, unknown, watch, act.",
     ),
     click.option(
         "--jobs",
@@ -121,6 +122,9 @@ def report(store_options: StoreOptions, span: WindowOptions, chosen: ReportOptio
         timeout_s=chosen.timeout,
         done=_show,
     )
+    for cluster in document["clusters"]:
+        if cluster["error"] or cluster["no_data"]:
+            click.echo(cluster["error"] or cluster["no_data"], err=True)
     click.echo(page)
     sys.exit(index.exit_code(document, chosen.fail_on))
 

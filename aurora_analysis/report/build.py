@@ -271,6 +271,7 @@ def _cluster(store: Store, cluster: str, window: Window) -> dict[str, Any]:
         "start": start,
         "end": end,
         "error": "",
+        "no_data": index.no_data(ever, window, cluster),
         "simulated": index.simulated(ever, store.read("instances", cluster=cluster)),
         "compressed": index.compressed(ever),
         "coverage": index.coverage(rows, window),

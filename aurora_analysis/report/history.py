@@ -96,6 +96,7 @@ def _add(row: dict[str, Any], folder: str, cluster: Mapping[str, Any], document:
         "href": quote(f"{folder}/{index.PAGE}"),
         "run": document["run"]["id"],
         "error": cluster.get("error", ""),
+        "no_data": cluster.get("no_data", ""),
     }
     for notebook in document["notebooks"]:
         if notebook["cluster"] == row["cluster"]:

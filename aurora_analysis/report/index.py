@@ -23,6 +23,7 @@ SCHEMA = 1
 """Version of findings.json; increased when a field changes its meaning."""
 
 NOTHING: dict[str, Any] = {
+    "no_data": "",
     "simulated": "",
     "compressed": "",
     "coverage": [],
@@ -102,10 +103,26 @@ def page(document: Mapping[str, Any], folder: Path) -> str:
         leading=leading,
         others=[finding for finding in findings if finding not in leading and finding["level"] != "unknown"],
         unknown=_unknown(findings),
+        outcome=_outcome(document, bool(leading)),
         counts=[(severity, severities[severity]) for severity in SEVERITIES if severities[severity]],
         pages=[_shown_page(notebook, document["findings"], folder) for notebook in document["notebooks"]],
         statements=[(name, quote(href)) for name, href in _statements(document) if (folder / href).exists()],
     )
+
+
+def _outcome(document: Mapping[str, Any], has_leading: bool) -> str:
+    """Sum up the findings in a word; only a report without a gap and with a verdict may be `calm`."""
+    if has_leading or not document["findings"]:
+        return ""
+    if all(finding["severity"] == "unknown" for finding in document["findings"]):
+        return "unknown"
+    return "partial" if failures(document) else "calm"
+
+
+def failures(document: Mapping[str, Any]) -> list[str]:
+    """Return one line per cluster without data, per cluster that could not be read and per notebook that failed."""
+    clusters = [one.get("error") or one.get("no_data") for one in document["clusters"]]
+    return [line for line in (*clusters, *(one["error"] for one in document["notebooks"])) if line]
 
 
 def _leading(findings: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -171,13 +188,50 @@ def exit_code(document: Mapping[str, Any], fail_on: str | None) -> int:
     Returns
     -------
     int
-        1 if a notebook or a cluster failed; 3 if a finding is at least as severe as `fail_on`; otherwise 0.
+        1 if a notebook or a cluster failed, or a cluster has no data for the window; 3 if a finding is at least as severe
+        as `fail_on`; otherwise 0.
     """
-    failed = [one["error"] for one in [*document["clusters"], *document["notebooks"]] if one.get("error")]
-    if failed:
+    if failures(document):
         return 1
     alarming = SEVERITIES[: SEVERITIES.index(fail_on) + 1] if fail_on else ()
     return 3 if any(finding["severity"] in alarming for finding in document["findings"]) else 0
+
+
+SETTINGS_TABLES = ("instances", "events", "statements")
+"""Tables that describe a cluster. Without any other table no finding is possible, so that they do not count as data."""
+
+WEEK = timedelta(days=7)
+
+
+def no_data(ever: pd.DataFrame, window: Window, cluster: str) -> str:
+    """Return in one line that a cluster has no data for a window, and where its data are; empty if it has some.
+
+    Parameters
+    ----------
+    ever
+        All coverage rows of the cluster. A fetch that failed or received nothing is no data.
+    window
+        The window of the report.
+    cluster
+        The cluster's name.
+    """
+    rows = ever[(ever["received"] > 0) & ~ever["table"].isin(SETTINGS_TABLES)]
+    if ((rows["time"] < window.end) & (rows["end"] > window.start)).any():
+        return ""
+    ends, starts = rows["end"][rows["end"] <= window.start], rows["time"][rows["time"] >= window.end]
+    parts = [f"end at {_minute(ends.max())}"] if len(ends) else []
+    if len(starts):
+        parts.append(f"begin {'again ' if parts else ''}at {_minute(starts.min())}")
+    found = (
+        f"the store's data of {cluster} {' and '.join(parts)}"
+        if parts
+        else f"the store has no data of {cluster}"
+    )
+    return f"No data for this {'week' if window.duration == WEEK else 'window'}: {found}"
+
+
+def _minute(moment: pd.Timestamp) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def coverage(rows: pd.DataFrame, window: Window) -> list[dict[str, Any]]:
@@ -308,7 +362,7 @@ def _shown_cluster(cluster: Mapping[str, Any], document: Mapping[str, Any]) -> d
     lines = [line for one in document["notebooks"] if one["cluster"] == name for line in one["sparklines"]]
     rows = [row | _shown_row(row) for row in cluster["coverage"]]
     text = html.window_text(window) if cluster["start"] else "window unknown"
-    shown = {"roles": tiles.rows(lines), "folder": _folder(name)}
+    shown = {"roles": tiles.rows(lines), "folder": _folder(name), "no_data": cluster.get("no_data", "")}
     return {**cluster, "window_text": text, "coverage": rows, **shown}
 
 

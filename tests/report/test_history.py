@@ -53,6 +53,15 @@ def test_a_later_run_counts():
     assert row["hrefs"] == {"load": "2026-W46-load/shop/load.html", "undo": "2026-W46/shop/undo.html"}
 
 
+def test_a_week_without_data_is_marked():
+    """In red beside its window; an older findings.json does not say whether there were data."""
+    empty, older = told("2026-W46", "2", ("load", "unknown")), told("2026-W45", "1", ("load", "ok"))
+    empty["clusters"][0]["no_data"] = "No data for this week"
+    del older["clusters"][0]["no_data"]
+    page = history.page({"a": empty, "b": older})
+    assert page.count('<span class="mark act">✕ no data</span>') == 1
+
+
 @pytest.mark.parametrize(
     ("severities", "word"),
     [

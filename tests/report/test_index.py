@@ -40,7 +40,7 @@ def cluster(name: str = "shop", simulated: str = "", **changes: object) -> dict[
     row = {"table": "metrics", "instance": None, "source": "a server", "covered": 1.0, "unit": "points"}
     row |= {"expected": 24.0, "received": 24.0, "lost": 0.0, "note": None}
     window = {"start": "2026-11-09T00:00:00Z", "end": "2026-11-10T00:00:00Z"}
-    known = {"error": "", "instances": [], "failovers": []}
+    known = {"error": "", "no_data": "", "instances": [], "failovers": []}
     return (
         {"cluster": name, "simulated": simulated, "compressed": "", "coverage": [row | changes]}
         | known
@@ -195,6 +195,73 @@ def test_a_calm_week_says_that_nothing_needs_action(tmp_path):
     )
 
 
+NO_DATA = "the store's data of toy end at 2026-11-09 00:00 UTC"
+
+
+def test_an_empty_week_is_never_green(tmp_path):
+    """The page leads with the cluster without data, in red; nothing is called calm; the exit code is 1."""
+    empty = cluster("toy") | {"no_data": f"No data for this week: {NO_DATA}"}
+    told = index.record(RUN, [cluster(), empty], [outcome("a", "ok"), outcome("a", "unknown", cluster="toy")])
+    page = index.page(told, tmp_path)
+    notice = f'<div class="notice failure"><strong>toy. No data for this week: {NO_DATA}.</strong>'
+    assert notice.replace("'", "&#39;") in page
+    main = page.split("<main>")[1]
+    assert main.index("No data for this week") < main.index('<h2 id="findings">')
+    assert main.lstrip().startswith('<div class="notice failure">')
+    assert "Nothing needs action" not in page
+    assert "No material change" not in page
+    assert "what was judged" in page
+    assert [index.exit_code(told, fail_on) for fail_on in (None, "act", "unknown")] == [1, 1, 1]
+
+
+def test_a_notebook_that_failed_makes_no_week_calm(tmp_path):
+    """Its findings might have needed action."""
+    told = index.record(RUN, [cluster()], [outcome("a", "ok"), outcome("b", error="stopped")])
+    assert "Nothing needs action" not in index.page(told, tmp_path)
+
+
+def test_a_week_of_unknowns_has_no_verdict(tmp_path):
+    """It is neither green nor called calm."""
+    page = index.page(index.record(RUN, [cluster()], [outcome("a", "unknown", "unknown")]), tmp_path)
+    assert "<strong>No verdict was possible.</strong> Every finding is unknown." in page
+    assert 'class="notice calm"' not in page
+    assert "Nothing needs action" not in page
+
+
+@pytest.mark.parametrize(
+    ("rows", "text"),
+    [
+        ([("2026-11-09", "2026-11-16", 5.0)], ""),
+        ([("2026-11-15", "2026-11-30", 5.0)], ""),
+        ([("2026-11-02", "2026-11-16", 5.0)], "the store's data of toy end at 2026-11-16 00:00 UTC"),
+        ([("2026-12-07", "2026-12-14", 5.0)], "the store's data of toy begin at 2026-12-07 00:00 UTC"),
+        (
+            [("2026-11-02", "2026-11-09", 5.0), ("2026-12-07", "2026-12-14", 5.0)],
+            "the store's data of toy end at 2026-11-09 00:00 UTC and begin again at 2026-12-07 00:00 UTC",
+        ),
+        (
+            [("2026-11-02", "2026-11-09", 5.0), ("2026-11-16", "2026-11-23", None)],
+            "the store's data of toy end at 2026-11-09 00:00 UTC",
+        ),
+        ([("2026-11-16", "2026-11-23", None)], "the store has no data of toy"),
+    ],
+)
+def test_a_window_without_data_says_where_the_data_are(rows, text):
+    """A failed fetch is not data; neither is the list of instances."""
+    window = Window("2026-11-16", "2026-11-23") if text else Window("2026-11-09", "2026-11-16")
+    settings = fetched("2026-11-01", "2026-12-31") | {"table": "instances"}
+    coverage = pd.DataFrame([settings, *(fetched(*row) for row in rows)])
+    assert index.no_data(coverage, window, "toy") == (f"No data for this week: {text}" if text else "")
+
+
+def test_a_window_of_another_length_is_no_week():
+    """A day without data is called a window."""
+    coverage = pd.DataFrame([fetched("2026-11-02", "2026-11-09")])
+    assert index.no_data(coverage, DAY, "toy").startswith(
+        "No data for this window: the store's data of toy end"
+    )
+
+
 def test_a_cluster_that_cannot_be_read_is_flagged(tmp_path):
     """In red, with the reason; the exit code is 1."""
     broken = (
@@ -213,11 +280,16 @@ def test_a_cluster_that_cannot_be_read_is_flagged(tmp_path):
         ("act", "watch", 3),
         ("watch", "act", 0),
         ("watch", "watch", 3),
+        ("unknown", None, 0),
         ("unknown", "watch", 0),
+        ("unknown", "unknown", 3),
+        ("watch", "unknown", 3),
+        ("act", "unknown", 3),
+        ("ok", "unknown", 0),
     ],
 )
 def test_the_exit_code_is_an_alarm(severity, fail_on, code):
-    """Findings at or above the given severity raise it; unknown findings do not."""
+    """Findings at or above the given severity raise it; from mild to severe: ok, unknown, watch, act."""
     assert index.exit_code(index.record(RUN, [cluster()], [outcome("a", severity)]), fail_on) == code
 
 

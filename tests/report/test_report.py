@@ -12,9 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
+from aurora_analysis import Window
 from aurora_analysis.cli import main
 from aurora_analysis.report import index
 from aurora_analysis.report import suite as notebook_suite
@@ -60,6 +62,44 @@ def test_a_failing_notebook_is_flagged_and_the_others_still_run(store, notebook,
         "load.ipynb",
     ]
     assert list(tmp_path.glob(".out.*")) == [], "nothing is left beside the report"
+
+
+def test_a_week_without_data_leads_in_red(store, notebook, tmp_path):
+    """Exit code 1 and one line that says where the data end; the other cluster is reported as always."""
+    output = tmp_path / "out"
+    named = ["--store", store.location, "--notebook", notebook("load", LOAD), "--output", output]
+    store.write("coverage", later_coverage(), LATER, cluster="toy", source="a server")
+    ran = report(*named, "--week", "2026-W48", "--fail-on", "act")
+    text = "No data for this week: the store's data of shop end at 2026-11-10 00:00 UTC"
+    assert ran.exit_code == 1, ran.output
+    assert text in ran.stderr.splitlines()
+    assert {one["cluster"]: one["no_data"] for one in told(output)["clusters"]} == {"shop": text, "toy": ""}
+    page = (output / "index.html").read_text()
+    assert "No data for this week" in page.split("<main>")[1][:200]
+    assert "Nothing needs action" not in page
+
+
+LATER = Window("2026-11-23", "2026-11-30")
+
+
+def later_coverage() -> pd.DataFrame:
+    """A fetch that received one of many points."""
+    counts = {"expected": 168.0, "received": 1.0, "lost": 0.0, "unit": "points", "table": "metrics"}
+    times = {
+        "time": [pd.Timestamp(LATER.start).as_unit("us")],
+        "end": [pd.Timestamp(LATER.end).as_unit("us")],
+    }
+    return pd.DataFrame(times | counts)
+
+
+@pytest.mark.parametrize(("severity", "code"), [("unknown", 3), ("ok", 0)])
+def test_unknown_findings_raise_an_alarm_on_request(store, notebook, tmp_path, severity, code):
+    """--fail-on unknown exits with 3 for an unknown finding, and with 0 if every finding is ok."""
+    cell = (
+        f'from aurora_analysis.analysis.verdict import Verdict\nVerdict("a", "b", "c", "{severity}", "So.")'
+    )
+    named = ["--store", store.location, "--cluster", "shop", "--notebook", notebook("load", cell)]
+    assert report(*named, "--output", tmp_path / "out", "--fail-on", "unknown").exit_code == code
 
 
 def test_an_earlier_report_runs_again_on_what_it_read(store, notebook, tmp_path, refill):
