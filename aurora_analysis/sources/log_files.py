@@ -1,10 +1,8 @@
-"""Read logs from local files, plain or gzipped, and from standard input; write them into a store."""
+"""Read logs from local files and standard input, in whatever form they come; write them into a store."""
 
 from __future__ import annotations
 
-import gzip
 import sys
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +11,7 @@ from aurora_analysis.engines.mysql import slow_log
 from aurora_analysis.engines.mysql.fingerprint import DEFAULT_MODE, SqlMode
 from aurora_analysis.engines.mysql.slow_log import Account
 from aurora_analysis.errors import Error
+from aurora_analysis.sources import compression, encodings, envelopes
 from aurora_analysis.tables import TABLES
 from aurora_analysis.window import Window
 
@@ -31,9 +30,9 @@ def chunks(name: str, start: int = 0, end: int | None = None) -> Iterator[bytes]
     Parameters
     ----------
     name : str
-        A file, plain or gzipped; `-` is standard input.
+        A file; `-` is standard input. Compression, encoding and envelope are recognised by the content.
     start, end : int
-        The part to read [bytes]. In a gzipped file they count uncompressed bytes.
+        The part of a plain file to read [bytes].
 
     Raises
     ------
@@ -41,24 +40,33 @@ def chunks(name: str, start: int = 0, end: int | None = None) -> Iterator[bytes]
         If the file cannot be read, or its compressed data are damaged.
     """
     try:
-        with _opened(name) as log:
-            if start:
+        if name == "-":
+            yield from _plain(_read(stdin(), None))
+            return
+        with open(name, "rb") as log:
+            if start or end is not None:
                 log.seek(start)
-            yield from _read(log, None if end is None else end - start)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as problem:
-        raise Error(f"{name} is damaged ({problem}): rescue what zcat can unpack, and read that.") from None
+                yield from _read(log, None if end is None else end - start)
+            else:
+                yield from _plain(_read(log, None))
+    except compression.Unsupported as problem:
+        command = problem.command.format(name="FILE" if name == "-" else name)
+        raise Error(
+            f"{name} is compressed as {problem.kind}, which is not read: run {command}."
+            if "tar" not in problem.kind
+            else f"{name} is a tar archive, which is not read: run {command}."
+        ) from None
+    except compression.Damaged as problem:
+        raise Error(f"{name} is damaged ({problem}): unpack what can be rescued, and read that.") from None
     except OSError as problem:
         raise Error(
             f"Cannot read {name}: {problem.strerror or problem}. Name a slow log, or - for stdin."
         ) from None
 
 
-def _opened(name: str) -> BinaryIO:
-    if name == "-":
-        return stdin()
-    if _is_gzipped(name):
-        return gzip.open(name)  # type: ignore[return-value]
-    return open(name, "rb")
+def _plain(found: Iterator[bytes]) -> Iterator[bytes]:
+    """Return a slow log as the server wrote it: unpacked, in UTF-8, without an envelope."""
+    return envelopes.unwrapped(encodings.utf8(compression.decompressed(found)))
 
 
 def stdin() -> BinaryIO:
@@ -76,14 +84,6 @@ def check(account: Account, *names: str) -> None:
         )
 
 
-def _is_gzipped(name: str) -> bool:
-    """Check a file's first bytes; a pipe cannot be checked without consuming it."""
-    if not Path(name).is_file():
-        return False
-    with open(name, "rb") as log:
-        return log.read(2) == b"\x1f\x8b"
-
-
 def _read(log: BinaryIO, size: int | None) -> Iterator[bytes]:
     while size is None or size > 0:
         chunk = log.read(CHUNK if size is None else min(CHUNK, size))
@@ -95,8 +95,15 @@ def _read(log: BinaryIO, size: int | None) -> Iterator[bytes]:
 
 
 def size(name: str) -> int | None:
-    """Return the size of a log [bytes]; None for standard input and gzip, whose size is unknown."""
-    if name == "-" or not Path(name).is_file() or _is_gzipped(name):
+    """Return the size of a log that can be read in parts [bytes]; None for a pipe or a log in an envelope."""
+    if name == "-" or not Path(name).is_file():
+        return None
+    try:
+        with open(name, "rb") as log:
+            head = log.read(envelopes.HEAD_BYTES)
+    except OSError:
+        return None
+    if compression.is_compressed(head) or encodings.is_recoded(head) or envelopes.is_wrapped(head):
         return None
     return Path(name).stat().st_size
 
@@ -139,7 +146,7 @@ def ingest(
     Parameters
     ----------
     name : str
-        A file, plain or gzipped; `-` is standard input.
+        A file; `-` is standard input. Compression, encoding and envelope are recognised by the content.
     location : str
         The store's folder or s3:// prefix.
     cluster, instance : str

@@ -32,6 +32,7 @@ from aurora_analysis.fetch.chunks import (
     Unavailable,
     by_day,
 )
+from aurora_analysis.sources import envelopes
 from aurora_analysis.sources.aws import errors
 from aurora_analysis.sources.aws.enhanced_monitoring import events
 from aurora_analysis.sources.aws.frames import inside
@@ -190,12 +191,12 @@ def fetch_exported(logs: Any, cluster: str, log: Log) -> Iterator[Part]:
     account = Account()
     hour = log.window.start.replace(minute=0, second=0, microsecond=0)
     found = events(logs, group(cluster), log.instance, Window(hour, log.window.end))
-    yield from _parts((_line(event["message"]) for event in found), account, log)
+    yield from _parts((_line(one["message"]) for one in found), account, log)
     yield _counted(account, log.instance, 0, f"from CloudWatch Logs: {account}")
 
 
 def _line(message: str) -> bytes:
-    return message.encode("utf-8", "surrogatepass") + (b"" if message.endswith("\n") else b"\n")
+    return envelopes.event(message.encode("utf-8", "surrogatepass"))
 
 
 def _parts(text: Iterable[bytes], account: Account, log: Log) -> Iterator[Part]:

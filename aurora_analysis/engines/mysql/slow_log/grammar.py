@@ -32,7 +32,7 @@ BANNER = re.compile(
 REMAINS = re.compile(rb"(?<=;)(?:\n#[^\n]*)*?\n# (?:User@Host|Query_time|Time): ")
 """The start of another entry behind the end of a statement."""
 
-HEADER_LINE = re.compile(rb"#( +[\w@]+: .*)?|use [^;]+;|SET [^;]*timestamp=\d+;", re.DOTALL)
+HEADER_LINE = re.compile(rb"#( +[\w@]+: .*)?|use [^;]+;\r?|SET [^;]*timestamp=\d+;\r?", re.DOTALL)
 
 
 def before_time(piece: bytes) -> tuple[bytes, bytes | None]:

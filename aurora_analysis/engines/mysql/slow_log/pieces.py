@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import chain
 
 from aurora_analysis.engines.log_events import Account
 from aurora_analysis.engines.mysql.fingerprint import SqlMode, quotes_are_closed
@@ -25,42 +24,26 @@ LONGEST_QUOTE = 16
 
 
 def pieces(chunks: Iterable[bytes], account: Account) -> Iterator[bytes]:
-    """Yield what precedes the first header, then each entry, from its user on."""
-    pending, started = b"\n", False
-    for chunk in _lines_ended_alike(chunks, account):
+    """Yield what precedes the first header, then each entry, from its user on, with LF line ends."""
+    pending, started, has_cr = b"\n", False, False
+    for chunk in chunks:
+        account.bytes += len(chunk)
+        has_cr = has_cr or b"\r" in chunk
         *whole, last = _repaired(pending + chunk, account).split(SEPARATOR)
-        yield from whole[started:]
+        yield from map(_lf, whole[started:]) if has_cr else whole[started:]
         started = started or bool(whole)
         pending = _bounded(SEPARATOR + last if started else last, account)
     *whole, last = _repaired(pending + b"\n", account).split(SEPARATOR)
-    yield from [*whole, last][started:]
+    yield from map(_lf, [*whole, last][started:])
 
 
-def _lines_ended_alike(chunks: Iterable[bytes], account: Account) -> Iterator[bytes]:
-    """Yield the chunks, with LF in place of CRLF if the log's first line ends in CRLF."""
-    chunks = iter(chunks)
-    start = b""
-    while b"\n" not in start and len(start) < LONGEST_TEXT and (chunk := next(chunks, b"")):
-        start += chunk
-    account.bytes += len(start)
-    rest = _counted(chunks, account)
-    crlf = start.partition(b"\n")[0].endswith(b"\r")
-    return _lf(chain([start], rest)) if crlf else chain([start], rest)
-
-
-def _counted(chunks: Iterable[bytes], account: Account) -> Iterator[bytes]:
-    for chunk in chunks:
-        account.bytes += len(chunk)
-        yield chunk
-
-
-def _lf(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    held = b""
-    for chunk in chunks:
-        text = held + chunk
-        held = b"\r" if text.endswith(b"\r") else b""
-        yield text[: len(text) - len(held)].replace(b"\r\n", b"\n")
-    yield held
+def _lf(piece: bytes) -> bytes:
+    """Return an entry with LF in place of CRLF if its header lines end in CRLF; a literal may hold either."""
+    if b"\r" not in piece:
+        return piece
+    first = piece.find(b"\n", 1)
+    is_crlf = piece[first - 1 : first] == b"\r" or b" started with:\r\n" in piece
+    return piece.replace(b"\r\n", b"\n").removesuffix(b"\r") if is_crlf else piece
 
 
 def _bounded(pending: bytes, account: Account) -> bytes:

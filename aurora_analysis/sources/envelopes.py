@@ -1,0 +1,303 @@
+"""Take a slow log out of what a tool wrapped around it: JSON, CSV, or a prefix before each event or line.
+
+Each event of CloudWatch Logs is an entry, or a banner of the server. The boundaries between events are kept: an event
+that ends within its statement was cut, and gets the marker that RDS writes.
+
+Where the forms come from: the AWS CLI reference (`logs create-export-task`, `tail`, `filter-log-events`,
+`get-log-events`, `get-query-results`, `rds download-db-log-file-portion`), the CloudWatch Logs user guide
+("Real-time processing of log data with subscriptions"; exported query results), and what syslog, docker and
+kubectl put before a line.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import csv
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from aurora_analysis.engines.mysql.slow_log import MARKER
+from aurora_analysis.sources.compression import Damaged, decompressed, peek
+
+HEAD_BYTES = 2**18
+"""How much of a log decides which envelope it has [bytes]."""
+
+LONGEST_LINE = 8 * 2**20
+"""Longest line or JSON string that is held as a whole [bytes]; the rest of a longer one comes separately."""
+
+Unwrap = Callable[[Iterable[bytes]], Iterator[bytes]]
+
+
+def is_wrapped(head: bytes) -> bool:
+    """Return whether a log with these first bytes has an envelope."""
+    return _unwrapper(head) is not None
+
+
+def unwrapped(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a slow log as the server wrote it, in chunks; a log without an envelope stays as it is."""
+    head, chunks = peek(chunks, HEAD_BYTES)
+    unwrap = _unwrapper(head[:HEAD_BYTES])
+    return chunks if unwrap is None else unwrap(chunks)
+
+
+def event(message: bytes) -> bytes:
+    """Return an event's message as the text of a log file; the marker shows where it was cut."""
+    text = message.rstrip(b"\r\n")
+    is_entry = text.startswith((b"# Time: ", b"# User@Host: ")) and b"\n# Query_time: " in text
+    if is_entry and not text.endswith((b";", MARKER)):
+        return text + MARKER + b"\n"
+    return message if message.endswith(b"\n") else message + b"\n"
+
+
+def _unwrapper(head: bytes) -> Unwrap | None:
+    start = head.lstrip()
+    if start[:1] in {b"{", b"["} and _JSON_START.match(start):
+        return _from_json
+    if (columns := _csv_columns(head)) is not None:
+        return lambda chunks: _from_csv(chunks, columns)
+    if _JOINED.search(head):
+        return _from_joined
+    return _unprefixed(head)
+
+
+# JSON
+
+_JSON_START = re.compile(rb'[\[{][\[{\s]*(?:"|\])')
+_STRING = rb'"(?P<%s>(?:[^"\\]|\\.)*+)"'
+_VALUE = re.compile(
+    rb'(?:"(?:@?message|Message|MESSAGE|log)"\s*:\s*|"field"\s*:\s*"@message"\s*,\s*"value"\s*:\s*)'
+    + _STRING % b"message"
+    + rb'|"LogFileData"\s*:\s*'
+    + _STRING % b"portion"
+    + rb'|"(?:[dD]ata|rawData)"\s*:\s*'
+    + _STRING % b"packed",
+    re.DOTALL,
+)
+"""A log's text in a JSON document, under the names that AWS, docker and journald give it; or a packed record.
+
+Within a JSON string each quote has a backslash, so that no text of a statement matches.
+"""
+
+_KEYS = re.compile(rb'"(?:@?message|Message|MESSAGE|log|LogFileData|[dD]ata|rawData|field"\s*:\s*"@message)"')
+_PORTION = re.compile(rb'"LogFileData"\s*:\s*"')
+_INSIDE = re.compile(rb'(?:[^"\\]|\\.)*+', re.DOTALL)
+_CONTROL = b"CWL CONTROL MESSAGE"
+"""What CloudWatch Logs sends to check a subscription's destination."""
+
+
+def _from_json(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the texts in JSON documents, one after the other or in lines, without holding a document."""
+    pending, is_inside = b"", False
+    for chunk in chunks:
+        pending += chunk
+        if is_inside:
+            text, pending, is_inside = _until_quote(pending)
+            yield text
+        if is_inside:
+            continue
+        at = 0
+        for found in _VALUE.finditer(pending):
+            yield from _texts(found)
+            at = found.end()
+        pending = _unfinished(pending[at:])
+        if len(pending) > LONGEST_LINE // 4 and (opened := _PORTION.match(pending)):
+            text, pending, is_inside = _until_quote(pending[opened.end() :])
+            yield text
+        elif len(pending) > LONGEST_LINE:
+            raise Damaged(f"a string of the JSON document is longer than {LONGEST_LINE // 2**20} MiB")
+
+
+def _until_quote(text: bytes) -> tuple[bytes, bytes, bool]:
+    """Return the text up to the end of a JSON string, the bytes behind, and whether the string goes on."""
+    found = _INSIDE.match(text)
+    end = found.end() if found else 0
+    if text[end : end + 1] == b'"':
+        return _unescaped(text[:end]), text[end + 1 :], False
+    at = end
+    while (at := text.rfind(b"\\n", 0, at)) >= 0:
+        before = text[:at]
+        if (len(before) - len(before.rstrip(b"\\"))) % 2 == 0:
+            return _unescaped(text[: at + 2]), text[at + 2 :], True
+    return b"", text, True
+
+
+def _unfinished(text: bytes) -> bytes:
+    """Return what of a text may be the start of a value that the next chunk ends: from its last key on."""
+    start = max(0, len(text) - 64)
+    for key in _KEYS.finditer(text):
+        start = key.start()
+    return text[start:]
+
+
+def _texts(found: re.Match[bytes]) -> Iterator[bytes]:
+    if found["message"] is not None:
+        text = _unescaped(found["message"])
+        if not text.startswith(_CONTROL):
+            yield event(text)
+        return
+    if found["portion"] is not None:
+        yield _unescaped(found["portion"])
+        return
+    try:
+        record = base64.b64decode(found["packed"], validate=True)
+        inside = b"".join(decompressed([record]))
+    except (binascii.Error, Damaged):
+        return
+    if inside.lstrip()[:1] in {b"{", b"["}:
+        yield from _from_json([inside])
+
+
+def _unescaped(text: bytes) -> bytes:
+    try:
+        value = json.loads(b'"' + text + b'"', strict=False)
+    except ValueError as problem:
+        raise Damaged(f"a string of the JSON document is not valid: {problem}") from None
+    return str(value).encode("utf-8", "surrogatepass")
+
+
+# CSV
+
+_COLUMNS = ("@message", "message", "Message")
+
+
+def _csv_columns(head: bytes) -> tuple[int, str] | None:
+    """Return the column of the messages and the delimiter, if the first line is the header of a CSV export."""
+    first = head.split(b"\n", 1)[0].strip().decode("utf-8", "replace")
+    for delimiter in ",;\t":
+        names = [name.strip().strip('"') for name in first.split(delimiter)]
+        if len(names) > 1 or names[0] == "@message":
+            for column in _COLUMNS:
+                if column in names and all(re.fullmatch(r"@?[\w. ()]*", name) for name in names):
+                    return names.index(column), delimiter
+    return None
+
+
+def _from_csv(chunks: Iterable[bytes], columns: tuple[int, str]) -> Iterator[bytes]:
+    column, delimiter = columns
+    csv.field_size_limit(LONGEST_LINE)
+    lines = (line.decode("utf-8", "surrogateescape") for line in _lines(chunks))
+    try:
+        rows = csv.reader(lines, delimiter=delimiter)
+        next(rows)
+        for row in rows:
+            if len(row) > column and row[column]:
+                yield event(row[column].encode("utf-8", "surrogateescape"))
+    except csv.Error as problem:
+        raise Damaged(f"the CSV is not valid: {problem}") from None
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines with their ends."""
+    for text in _whole_lines(chunks):
+        yield from (
+            text.splitlines(keepends=True) if b"\r" not in text else re.findall(rb"[^\n]*\n|[^\n]+", text)
+        )
+
+
+def _whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the chunks so that each ends at the end of a line."""
+    pending: list[bytes] = []
+    for chunk in chunks:
+        before, end, after = chunk.rpartition(b"\n")
+        if end:
+            yield b"".join([*pending, before, end])
+            pending = [after]
+        else:
+            pending.append(chunk)
+        if sum(map(len, pending)) > LONGEST_LINE:
+            yield b"".join(pending)
+            pending = []
+    yield b"".join(pending)
+
+
+# Messages joined by tabs: `--query 'events[*].message' --output text`
+
+_JOINED = re.compile(rb";\t(?=# (?:Time: \d|User@Host: [^\n\[]*\[))")
+
+
+def _from_joined(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    for text in _whole_lines(chunks):
+        yield _JOINED.sub(b";\n", text)
+
+
+# Prefixes
+
+_HEADER = re.compile(rb"^([^\n]{0,400}?)(# (?:Time: \d|User@Host: |Query_time: \d))", re.MULTILINE)
+
+_STAMPED = rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*[ \t]+(?:[^\s#]+[ \t]+){0,2}"
+"""A time, and up to two words such as the stream's name: S3 exports, `aws logs tail`."""
+
+_TABBED = rb"EVENTS\t(?:[^\t\n]*\t){1,4}?|(?:True|False)\t"
+"""The columns before a message in the AWS CLI's `--output text`."""
+
+_PORTION_START = re.compile(rb"(?:True|False)\t# (?:Time|User@Host): ")
+
+_TABBED_END = re.compile(
+    rb"\t\d{13}(?:\t\d{13})?[ \r]*$|(?<=;)\n?\t[\d:]+[ \r]*$|^\t[\d:]+[ \r]*$|^(?:[bf]/\d{20,}\S*\t?)+[ \r]*$|^SEARCHEDLOGSTREAMS\t[^\n]*$|^None$",
+    re.MULTILINE,
+)
+"""The columns behind a message, and the lines of its tokens."""
+
+_COLOUR = re.compile(rb"\x1b\[[\d;]*m")
+
+FEWEST = 0.5
+"""A prefix is one if at least this share of the headers has it."""
+
+
+def _unprefixed(head: bytes) -> Unwrap | None:
+    """Return how to remove the prefix of events or lines; None if most headers begin their line."""
+    coloured = _COLOUR.search(head) is not None
+    plain = _COLOUR.sub(b"", head) if coloured else head
+    before: dict[bytes, list[bytes]] = {b"T": [], b"U": [], b"Q": []}
+    for prefix, header in _HEADER.findall(plain):
+        before[header[2:3]].append(prefix)
+    first, figures = before[b"T"] or before[b"U"], before[b"Q"]
+    prefixes = [prefix for prefix in before[b"T"] + before[b"U"] if prefix]
+    if _PORTION_START.match(plain):
+        prefixes = prefixes[:1]
+    elif sum(map(bool, first)) <= FEWEST * len(first) or len(prefixes) <= FEWEST * len(figures):
+        return None
+    each_line = sum(map(bool, figures)) > FEWEST * len(figures)
+    pattern, is_tabbed = _pattern(prefixes, each_line)
+    if not each_line:
+        pattern = rb"(?:" + pattern + rb")(?=# (?:Time: \d|User@Host: ))"
+    remove = [re.compile(rb"^(?:" + pattern + rb")", re.MULTILINE)]
+    remove = [_COLOUR, *remove] if coloured else remove
+    remove += [_TABBED_END] if is_tabbed else []
+    return lambda chunks: _without(_whole_lines(chunks), remove)
+
+
+def _without(texts: Iterable[bytes], remove: Sequence[re.Pattern[bytes]]) -> Iterator[bytes]:
+    for text in texts:
+        kept = text
+        for pattern in remove:
+            kept = pattern.sub(b"", kept)
+        yield kept
+
+
+def _pattern(prefixes: Sequence[bytes], each_line: bool) -> tuple[bytes, bool]:
+    """Return a pattern that matches the prefixes, and whether they are the columns of `--output text`."""
+    if not each_line:
+        for known in (_STAMPED, _TABBED):
+            if all(re.fullmatch(known, prefix) for prefix in prefixes):
+                return known, known is _TABBED
+    counts = Counter(map(_general, prefixes))
+    return b"|".join(pattern for pattern, _ in counts.most_common(50)), False
+
+
+_PART = re.compile(
+    rb"(\d+)|\b(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec|Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b|([ \t]+)"
+)
+
+
+def _general(prefix: bytes) -> bytes:
+    """Return the pattern of a prefix whose numbers, months and weekdays vary from line to line."""
+    pattern, at = b"", 0
+    for found in _PART.finditer(prefix):
+        pattern += re.escape(prefix[at : found.start()])
+        pattern += rb"\d+" if found[1] else rb"[A-Z][a-z]{2}" if found[2] else rb"[ \t]+"
+        at = found.end()
+    return pattern + re.escape(prefix[at:])

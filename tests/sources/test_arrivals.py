@@ -1,0 +1,252 @@
+"""Slow logs as people have them: compressed, recoded, in an envelope. Each is read like the plain log."""
+
+from __future__ import annotations
+
+import base64
+import bz2
+import csv
+import gzip
+import io
+import json
+import lzma
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from aurora_analysis.engines.mysql.slow_log import Account
+from aurora_analysis.errors import Error
+from aurora_analysis.sources import log_files, profile
+
+ARRIVALS = Path(__file__).parent.parent / "slow_logs" / "arrivals"
+SAME = [
+    "01-s3-export-prefix", "03-filter-log-events-json", "05-portion-json", "06-logs-insights-csv",
+    "09-utf16-powershell", "10-utf8-bom", "14-mixed-line-ends",
+]  # fmt: skip
+
+
+def read(path: Path | str, account: Account | None = None) -> list[dict]:
+    """Return the executions of a file as `digest --format jsonl` prints them."""
+    return [json.loads(line) for line in profile.lines([str(path)], account or Account())]
+
+
+def lines(found: list[dict]) -> list[str]:
+    """Return time, user and fingerprint of each execution."""
+    return [f"{one['ended_at']} {one['user']} {one['fingerprint']}" for one in found]
+
+
+@pytest.mark.parametrize("case", [*SAME, "11-gzip-on-stdin"])
+def test_every_arrival_is_read_like_the_plain_log(case, monkeypatch):
+    """Times, users and fingerprints are those of the server's own log; nothing is cut or lost."""
+    expected = re.findall(
+        r"^(2026\S+ .*?) \{\}", (ARRIVALS / case / "expected.txt").read_text(), re.MULTILINE
+    )
+    (path,) = (each for each in (ARRIVALS / case).iterdir() if each.name != "expected.txt")
+    account = Account()
+    if case == "11-gzip-on-stdin":
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
+        path = Path("-")
+    assert lines(read(path, account)) == expected
+    assert account.is_whole
+
+
+EVENTS = gzip.decompress((ARRIVALS / "11-gzip-on-stdin" / "slow.log.gz").read_bytes())
+PLAIN = re.split(rb"(?<=;\n)(?=# Time)", EVENTS)
+TEXTS = [each.decode().rstrip("\n") for each in PLAIN]
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory) -> list[str]:
+    """What the plain log holds."""
+    log = tmp_path_factory.mktemp("plain") / "slow.log"
+    log.write_bytes(EVENTS)
+    return lines(read(log))
+
+
+def zipped(text: bytes) -> bytes:
+    """A zip archive of a folder with two files: the first two entries, and the third gzipped."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        first = text.rindex(b"# Time")
+        archive.writestr("logs/", b"")
+        archive.writestr("logs/slow.log", text[:first].rstrip())
+        archive.writestr("logs/slow.log.1.gz", gzip.compress(text[first:]))
+    return file.getvalue()
+
+
+def zstd(text: bytes) -> bytes:
+    """The text in zstd."""
+    import pyarrow
+
+    return bytes(pyarrow.compress(text, "zstd", asbytes=True))
+
+
+def subscription(texts: list[str]) -> dict:
+    """The record that CloudWatch Logs sends to a subscription."""
+    return {
+        "messageType": "DATA_MESSAGE",
+        "owner": "123456789012",
+        "logGroup": "/aws/rds/cluster/shop/slowquery",
+        "logStream": "shop-2",
+        "subscriptionFilters": ["all"],
+        "logEvents": [{"id": "3", "timestamp": 1795000000013, "message": text} for text in texts],
+    }
+
+
+def insights(texts: list[str], **how) -> bytes:
+    """An exported result of Logs Insights as CSV."""
+    file = io.StringIO()
+    writer = csv.writer(file, **how)
+    writer.writerow(["@timestamp", "@message", "@logStream"])
+    writer.writerows(["2026-11-18 11:06:40.013", text, "shop-2"] for text in texts)
+    return file.getvalue().encode()
+
+
+CONTROL = {"messageType": "CONTROL_MESSAGE", "logEvents": [{"message": "CWL CONTROL MESSAGE: Checking health of destination Firehose."}]}  # fmt: skip
+PACKED = base64.b64encode(gzip.compress(json.dumps(subscription(TEXTS)).encode())).decode()
+
+
+def each_line(prefix: str) -> bytes:
+    """Every line of the log with a prefix; `{n}` is the line's number."""
+    return "".join(
+        prefix.format(n=n) + line + "\n" for n, line in enumerate(EVENTS.decode().splitlines(), 1)
+    ).encode()
+
+
+def each_event(prefix: str, suffix: str = "\n") -> bytes:
+    """Every event with a prefix and a suffix; `{n}` is the event's number."""
+    return "".join(prefix.format(n=n) + text + suffix for n, text in enumerate(TEXTS)).encode()
+
+
+TOKENS = "b/" + "3" * 56 + "/s\tf/" + "4" * 56 + "/s\n"
+FORMS = {
+    "bzip2": bz2.compress(EVENTS),
+    "xz": lzma.compress(EVENTS),
+    "zip": zipped(EVENTS),
+    "gzip, several members": b"".join(map(gzip.compress, PLAIN)) + b"\0" * 100,
+    "gzip in gzip": gzip.compress(gzip.compress(EVENTS)),
+    "zstd": zstd(EVENTS),
+    "UTF-16 big endian": b"\xfe\xff" + EVENTS.decode().encode("utf-16-be"),
+    "UTF-16 without a mark": EVENTS.decode().encode("utf-16-le"),
+    "UTF-16 of a gzipped export": gzip.compress(each_event("2026-11-18T11:06:4{n}.013Z ").decode().encode("utf-16")),
+    "files with marks, joined": b"".join(b"\xef\xbb\xbf" + each for each in PLAIN),
+    "CRLF, then LF": EVENTS[: EVENTS.rindex(b"# Time")].replace(b"\n", b"\r\n") + PLAIN[-1],
+    "LF, then CRLF": PLAIN[0] + b"".join(PLAIN[1:]).replace(b"\n", b"\r\n"),
+    "CRLF export": each_event("2026-11-18T11:06:4{n}.013Z ").replace(b"\n", b"\r\n"),
+    "aws logs tail": each_event("2026-11-18T11:06:4{n}.013000+00:00 shop-2 "),
+    "aws logs tail in colour": each_event("\x1b[32m2026-11-18T11:06:4{n}.013000+00:00\x1b[0m \x1b[36mshop-2\x1b[0m "),
+    "aws logs tail --format short": each_event("2026-11-18T11:06:4{n} "),
+    "get-log-events --output text": (TOKENS + each_event("EVENTS\t179500000001{n}\t", "\t1795000000013\n").decode()).encode(),
+    "filter-log-events --output text": each_event("EVENTS\t37{n}\t1795000000013\tshop-2\t", "\t1795000000013\n") + b"SEARCHEDLOGSTREAMS\tshop-2\tTrue\n",
+    "messages --output text": "\t".join(TEXTS).encode() + b"\n",
+    "portion --output text": b"False\t" + EVENTS + b"\t5:123\n",
+    "console copy": each_event("2026-11-18T11:06:4{n}.013Z\t"),
+    "syslog": each_line("Nov 18 11:06:4{n} db-1 mysqld[77{n}]: "),
+    "docker compose": each_line("db-1  | "),
+    "kubectl": each_line("2026-11-18T11:06:4{n}.013Z stdout F "),
+    "grep -n": each_line("{n}:"),
+    "quoted in a mail": each_line("> "),
+    "get-log-events": json.dumps({"events": [{"message": text, "timestamp": 1} for text in TEXTS], "nextForwardToken": "f/1"}, indent=4).encode(),
+    "get-query-results": json.dumps({"results": [[{"field": "@timestamp", "value": "2026"}, {"field": "@message", "value": text}, {"field": "@ptr", "value": "x"}] for text in TEXTS]}).encode(),
+    "Insights as JSON": json.dumps([{"@timestamp": "2026", "@message": text} for text in TEXTS]).encode(),
+    "JSON in UTF-16": json.dumps({"events": [{"message": text} for text in TEXTS]}, ensure_ascii=False).encode("utf-16"),
+    "list of messages": json.dumps([{"message": text} for text in TEXTS]).encode(),
+    "portions in lines": b"\n".join(json.dumps({"LogFileData": EVENTS[at : at + 150].decode(), "Marker": "1"}).encode() for at in range(0, len(EVENTS), 150)),
+    "subscription": gzip.compress(json.dumps(subscription(TEXTS)).encode()),
+    "Firehose": b"".join(gzip.compress(json.dumps(each).encode()) for each in (CONTROL, subscription(TEXTS[:2]), subscription(TEXTS[2:]))),
+    "Firehose, unpacked": b"".join(json.dumps(each).encode() for each in (CONTROL, subscription(TEXTS[:1]), subscription(TEXTS[1:]))),
+    "Lambda": json.dumps({"awslogs": {"data": PACKED}}).encode(),
+    "Kinesis": json.dumps({"Records": [{"kinesis": {"data": PACKED}}]}).encode(),
+    "docker's JSON lines": b"\n".join(json.dumps({"log": line + "\n", "stream": "stderr"}).encode() for line in EVENTS.decode().splitlines()),
+    "Insights CSV, quoted": insights(TEXTS, quoting=csv.QUOTE_ALL),
+    "Insights CSV, semicolons": insights(TEXTS, delimiter=";"),
+    "console CSV": insights(TEXTS).replace(b"@timestamp,@message,@logStream", b"timestamp,message,stream"),
+    "CSV with a mark": b"\xef\xbb\xbf" + insights(TEXTS),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [7, 2**20])
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_is_read_like_the_plain_log(form, size, expected, tmp_path, monkeypatch):
+    """Whatever the tool, and whatever the size of the chunks."""
+    monkeypatch.setattr(log_files, "CHUNK", size)
+    path = tmp_path / "log"
+    path.write_bytes(FORMS[form])
+    account = Account()
+    assert lines(read(path, account)) == expected
+    assert account.is_whole, account
+
+
+def test_a_form_has_no_parts(tmp_path):
+    """Processes share a plain log only."""
+    for form, content in FORMS.items():
+        path = tmp_path / "log"
+        path.write_bytes(content)
+        # A log whose first header lines are plain is read entry by entry, so that it may be read in parts.
+        assert form in {"CRLF, then LF", "LF, then CRLF"} or log_files.size(str(path)) is None, form
+    path.write_bytes(EVENTS)
+    assert log_files.size(str(path)) == len(EVENTS)
+
+
+@pytest.mark.parametrize("form", ["bzip2", "xz", "zip", "zstd", "gzip in gzip"])
+def test_damaged_data_are_one_error(form, tmp_path):
+    """A compressed file that ends early is refused with the reason."""
+    path = tmp_path / "log"
+    path.write_bytes(FORMS[form][:-10])
+    with pytest.raises(Error, match="is damaged"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("head", "command"),
+    [(b"\x1f\x9d", "zcat"), (b"\x04\x22\x4d\x18", "lz4"), (b"7z\xbc\xaf\x27\x1c", "7z x")],
+)
+def test_a_compression_that_is_not_read_names_the_command(head, command, tmp_path):
+    """The message names the next step."""
+    path = tmp_path / "log"
+    path.write_bytes(head + b"x" * 600)
+    with pytest.raises(Error, match=f"run {command}.*digest -"):
+        read(path)
+
+
+def test_an_event_that_was_cut_ends_at_its_boundary(tmp_path):
+    """CloudWatch cuts long events: the next event is an entry of its own, and the text is marked as cut."""
+    cut = TEXTS[0].partition(" WHERE")[0] + " WHERE a = 'secret"
+    path = tmp_path / "log"
+    path.write_text(json.dumps({"events": [{"message": text} for text in (cut, *TEXTS[1:])]}))
+    account = Account()
+    found = read(path, account)
+    assert [one.get("cut") for one in found] == [True, None, None]
+    assert found[0]["fingerprint"] == "select * from orders where a = ?"
+    assert (account.cut, account.lost) == (1, 0)
+
+
+def test_a_plain_log_with_prefixed_headers_in_its_literals_stays_plain(tmp_path):
+    """Text that looks like an export inside a statement does not change how the log is read."""
+    quoted = (
+        b"INSERT INTO t VALUES ('" + each_event("2026-11-18T11:06:4{n}.013Z ").replace(b"'", b"''") + b"');"
+    )
+    path = tmp_path / "log"
+    path.write_bytes(EVENTS * 3 + PLAIN[0].replace(b"SELECT * FROM orders WHERE id = 1;", quoted))
+    assert len(read(path)) == 10
+
+
+def test_large_json_strings_are_read_in_bounded_memory(tmp_path):
+    """`download-db-log-file-portion` joins all pages into one string."""
+    log = EVENTS * 30_000
+    path = tmp_path / "log"
+    path.write_bytes(json.dumps({"LogFileData": log.decode(), "Marker": "1"}).encode())
+    program = (
+        "import resource, sys\nfrom aurora_analysis.sources import log_files\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "print(sum(map(len, log_files.chunks(sys.argv[1]))), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
+    )
+    size, grown_kib = map(int, done.stdout.split())
+    assert size == len(log)
+    assert grown_kib < 60_000
