@@ -31,7 +31,6 @@ KNOWN_LONG_FILES: set[str] = {"plots/figures.py"}
 KNOWN_MANY_PARAMETERS: set[str] = {
     "analysis/db_load.py::_bottleneck",
     "analysis/db_load.py::verdicts",
-    "analysis/experiment/estimate.py::_effect",
     "analysis/latency.py::_verdict",
     "plots/figures.py::intervals",
     "store/store.py::Store.read",
@@ -51,16 +50,6 @@ KNOWN_INCOMPLETE_DOCSTRINGS: set[str] = {
     "analysis/db_load.py::wait_class",
     "analysis/effect_level.py::JudgedEffect.numbers",
     "analysis/effect_level.py::weightiest",
-    "analysis/experiment/estimate.py::by_chance",
-    "analysis/experiment/estimate.py::detectable_pct",
-    "analysis/experiment/estimate.py::effects",
-    "analysis/experiment/estimate.py::following",
-    "analysis/experiment/estimate.py::history_growth",
-    "analysis/experiment/estimate.py::on_idle_clone",
-    "analysis/experiment/estimate.py::outcomes",
-    "analysis/experiment/estimate.py::randomised",
-    "analysis/experiment/estimate.py::statement_latency",
-    "analysis/experiment/estimate.py::took_place",
     "analysis/latency.py::counts",
     "analysis/latency.py::cut",
     "analysis/latency.py::distribution",
@@ -275,7 +264,6 @@ def test_modules_and_public_objects_have_docstrings(path):
 
 KNOWN_WITHOUT_DOCSTRING: dict[str, set[str]] = {
     "analysis/__init__.py": {"module"},
-    "analysis/experiment/__init__.py": {"module"},
     "analysis/workloads/exposure.py": {
         "analysis/workloads/exposure.py::Observed.coverage",
         "analysis/workloads/exposure.py::Observed.instances",

@@ -1,20 +1,25 @@
-from aurora_analysis.analysis.experiment.estimate import (
-    GROWTH_COLUMNS,
-    SURE,
-    by_chance,
-    detectable_pct,
-    effects,
+"""What effect does a workload have, by a randomised on/off trial?
+
+Blocks of time are drawn on or off at random. `effects` compares the writer's latency in both, `history_growth` the
+growth of the history list; both are exact randomisation tests. `by_chance` and `following` show chance and carry-over,
+`detectable_pct` is the smallest effect that a planned trial finds, and `verdicts` weighs it all.
+"""
+
+from aurora_analysis.analysis.experiment.blocks import (
     following,
-    history_growth,
     on_idle_clone,
     outcomes,
     randomised,
     statement_latency,
     took_place,
 )
+from aurora_analysis.analysis.experiment.estimate import EFFECT_COLUMNS, by_chance, effects
+from aurora_analysis.analysis.experiment.history import GROWTH_COLUMNS, history_growth
+from aurora_analysis.analysis.experiment.planning import SURE, detectable_pct
 from aurora_analysis.analysis.experiment.verdicts import THROUGHPUTS, TRIAL_METRICS, judged_effects, verdicts
 
 __all__ = [
+    "EFFECT_COLUMNS",
     "GROWTH_COLUMNS",
     "SURE",
     "THROUGHPUTS",

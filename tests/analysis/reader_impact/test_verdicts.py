@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from aurora_analysis.analysis import reader_impact
-from aurora_analysis.analysis.experiment.estimate import EFFECT_COLUMNS
+from aurora_analysis.analysis.experiment import EFFECT_COLUMNS
 from aurora_analysis.analysis.reader_impact.verdicts import _interval
 from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.analysis.workloads.exposure import SOURCE_COLUMNS, Exposure
