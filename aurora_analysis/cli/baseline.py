@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 NAME = click.argument("name")
 
 
-@click.group(short_help="Keep windows under a name, to compare later ones with.")
+@click.group(short_help="Name windows to compare later ones with.")
 def baseline() -> None:
-    """Keep windows under a name, so that later windows can be compared with them."""
+    """Name windows, so that later windows can be compared with them."""
 
 
-@baseline.command("save", short_help="Keep a window under a name.", epilog=options.exit_codes())
+@baseline.command("save", short_help="Save a window under a name.", epilog=options.exit_codes())
 @NAME
 @options.cluster(required=True)
 @options.STORE
 @options.WINDOW
 @click.option("--note", default="", help="Why the window is kept; shown by `baseline list`.")
 def save(name: str, cluster: str, store_options: StoreOptions, span: WindowOptions, note: str) -> None:
-    """Keep a window under NAME. If NAME exists, it then stands for this window."""
+    """Save a window as the baseline NAME. An existing baseline of that name is replaced."""
     from aurora_analysis.store import Store
     from aurora_analysis.store import baseline as baselines
 
@@ -53,7 +53,7 @@ def list_(cluster: str, store_options: StoreOptions) -> None:
 @options.cluster(required=True)
 @options.STORE
 def show(name: str, cluster: str, store_options: StoreOptions) -> None:
-    """Show the window of NAME, and what the store holds of it."""
+    """Show the window of the baseline NAME, and the data stored for it."""
     from aurora_analysis.store import Store
     from aurora_analysis.store import baseline as baselines
 
@@ -64,12 +64,14 @@ def show(name: str, cluster: str, store_options: StoreOptions) -> None:
     click.echo(rows[["source", "instance", "table", "time", "end", "note"]].to_string(index=False))
 
 
-@baseline.command("drop", short_help="Forget a name; the data stay.", epilog=options.exit_codes())
+@baseline.command(
+    "drop", short_help="Delete a baseline's name and keep its data.", epilog=options.exit_codes()
+)
 @NAME
 @options.cluster(required=True)
 @options.STORE
 def drop(name: str, cluster: str, store_options: StoreOptions) -> None:
-    """Forget NAME. The data of its window stay until `store prune` deletes them."""
+    """Delete the baseline NAME. Its data stay in the store until `store prune` deletes them."""
     from aurora_analysis.store import Store
     from aurora_analysis.store import baseline as baselines
 

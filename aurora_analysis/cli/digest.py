@@ -65,12 +65,12 @@ class DigestOptions:
         help="text: a page; json: one document; jsonl: one execution per line.",
     ),
     click.option(
-        "--with-sql", is_flag=True, help="jsonl: print the statements' texts too, with all literals in them."
+        "--with-sql", is_flag=True, help="jsonl: also print the text of each statement, literals included."
     ),
     click.option(
         "--processes",
         type=click.IntRange(min=1),
-        help="Number of processes that read [default: 1; from 256 MB on up to 4].",
+        help="Number of reading processes [default: 1; up to 4 for 256 MB or more].",
     ),
 )
 @options.SQL_MODE

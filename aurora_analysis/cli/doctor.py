@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    short_help="Check what of a cluster is reachable, permitted and enabled.",
+    short_help="Check a cluster's access, permissions and settings.",
     epilog=options.exit_codes("there is a gap, or a grant is missing"),
 )
 @options.cluster()
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def doctor(
     cluster: str | None, settings: str, aws: AwsOptions, pretended_now: str, servers: tuple[str, ...]
 ) -> None:
-    """Check what of a cluster is reachable, permitted and enabled, and print the exact fix of each gap.
+    """Check a cluster's access, permissions and settings, and print the exact fix for each gap.
 
     Pass --cluster to check AWS, or --sql to check the grants of servers.
     """

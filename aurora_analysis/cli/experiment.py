@@ -75,7 +75,7 @@ class SafetyOptions:
         "--baseline",
         "baseline_s",
         type=options.Duration(),
-        help="How long the writer is watched before the trial [default: six times --run].",
+        help="How long to observe the writer before the trial [default: six times --run].",
     ),
     options.seed(),
     click.option(
@@ -145,14 +145,14 @@ def experiment(
 ) -> None:
     """Run a randomised on/off trial of a query on a reader, and record what it does to the writer.
 
-    Name whose servers these are: --clone, --lab or --production. Ctrl-C ends the trial and keeps what was recorded;
+    State what the servers belong to: --clone, --lab or --production. Ctrl-C ends the trial and keeps what was recorded;
     the same command within a day continues with the blocks that are left.
     """
     from aurora_analysis.live.experiment import Servers
     from aurora_analysis.store import Store
 
     if [chosen.clone, chosen.is_lab, chosen.production].count(True) != 1:
-        raise Error("Say whose servers these are: pass one of --clone, --lab and --production.")
+        raise Error("State what the servers belong to: pass --clone, --lab or --production.")
     if safety.writer_load and chosen.production:
         raise Error("--writer-load writes to the writer: use it on a clone or a lab, never on production.")
     trial = _trial_options(chosen, safety)

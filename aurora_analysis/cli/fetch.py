@@ -29,7 +29,7 @@ class FetchArguments:
 
 
 @click.command(
-    short_help="Fetch what AWS holds of a cluster into the store.",
+    short_help="Fetch a cluster's data from AWS into the store.",
     epilog=options.exit_codes(
         "something could not be fetched: a line and `store coverage` name it, and the next fetch tries again"
     ),
@@ -56,9 +56,9 @@ class FetchArguments:
     options.NOW,
 )
 def fetch(store_options: StoreOptions, span: WindowOptions, aws: AwsOptions, chosen: FetchArguments) -> None:
-    """Fetch everything that AWS holds of a cluster in a window into the store.
+    """Fetch all of a cluster's data in a window from AWS into the store.
 
-    Data that the store already has are not fetched again. The command needs a window.
+    Data that the store already has are not fetched again. A window is required.
     """
     from aurora_analysis import executors
     from aurora_analysis.fetch import plan, rates, run, summary

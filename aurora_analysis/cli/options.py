@@ -339,7 +339,7 @@ SERVERS = together(
     click.option(
         "--iam",
         is_flag=True,
-        help="Log in with an IAM token, which is signed anew for each connection; needs --ca.",
+        help="Log in with a fresh IAM token for each connection; needs --ca.",
     ),
     click.option("--ca", default="", help="File with the RDS certificate bundle; connections then use TLS."),
     REGION,
@@ -356,7 +356,7 @@ def seed(default: int = 0) -> Decorator:
         type=int,
         default=default,
         show_default=True,
-        help="Seed of every random draw: the same seed, the same draws.",
+        help="Random seed: the same seed gives the same random draws.",
     )
 
 
@@ -368,7 +368,7 @@ def run_length(default: str) -> Decorator:
         type=Duration(),
         default=default,
         show_default=True,
-        help="How long the query runs in a block.",
+        help="How long the query runs in each block.",
     )
 
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 COLUMNS = ["source", "instance", "table", "time", "end", "expected", "received", "lost", "note"]
 
 
-@click.group(short_help="Show what a store holds, compact and prune it.")
+@click.group(short_help="Show, compact and prune a store.")
 def store() -> None:
-    """Show what a store holds, compact it, and delete old observations."""
+    """Show what a store contains, compact it, and delete old observations."""
 
 
 @store.command(short_help="List what was fetched, recorded or ingested.", epilog=options.exit_codes())
@@ -50,7 +50,7 @@ def compact(store_options: StoreOptions) -> None:
     help="Age in days above which observations are deleted.",
 )
 def prune(store_options: StoreOptions, keep_days: int) -> None:
-    """Delete observations that are older than --keep-days.
+    """Delete observations older than --keep-days.
 
     The windows of named baselines are kept, and so are the versions that recent recorded reports read.
     """
