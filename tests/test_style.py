@@ -15,25 +15,28 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LONGEST_FILE = 500
 """Lines of a file."""
 
-LONG_FILES: dict[str, str] = {}
+LONG_FILES: dict[str, str] = {
+    "store/store.py": "the public class; more than half of the lines document it",
+}
 """Exceptions: file → reason."""
 
 MOST_PARAMETERS = 6
 """Parameters of a function, of any kind, without `self` and `cls`."""
 
-MANY_PARAMETERS: dict[str, str] = {}
+MANY_PARAMETERS: dict[str, str] = {
+    "store/store.py::Store.read": "independent keywords of one query, each with a default",
+}
 """Exceptions: file::function → reason."""
 
 DOCUMENTED = ("analysis/", "store/", "__init__.py")
 """Where public functions need the sections Parameters and Returns."""
 
-KNOWN_LONG_FILES: set[str] = {"plots/figures.py"}
+KNOWN_LONG_FILES: set[str] = set()
 KNOWN_MANY_PARAMETERS: set[str] = {
     "analysis/db_load.py::_bottleneck",
     "analysis/db_load.py::verdicts",
     "analysis/latency.py::_verdict",
-    "plots/figures.py::intervals",
-    "store/store.py::Store.read",
+    "plots/estimates.py::intervals",
 }
 KNOWN_INCOMPLETE_DOCSTRINGS: set[str] = {
     "analysis/db_load.py::at_a_glance",
@@ -110,38 +113,6 @@ KNOWN_INCOMPLETE_DOCSTRINGS: set[str] = {
     "analysis/workload_change/matched_hours.py::HourlyTotals.without",
     "analysis/workload_change/matched_hours.py::mean",
     "analysis/workloads/exposure.py::Observed.table",
-    "store/delta.py::moment",
-    "store/delta.py::predicate",
-    "store/delta.py::quoted",
-    "store/delta.py::rows",
-    "store/frames.py::check_inside",
-    "store/frames.py::empty",
-    "store/frames.py::equal",
-    "store/frames.py::schema",
-    "store/frames.py::to_arrow",
-    "store/frames.py::to_frame",
-    "store/location.py::sample",
-    "store/metrics.py::check_names",
-    "store/metrics.py::columns",
-    "store/metrics.py::series",
-    "store/names.py::check_not_empty",
-    "store/names.py::unknown",
-    "store/observations.py::Observations.against",
-    "store/observations.py::Observations.all_times",
-    "store/observations.py::Observations.at_least",
-    "store/observations.py::Observations.over",
-    "store/observations.py::Observations.previous",
-    "store/reading.py::clusters",
-    "store/reading.py::holds",
-    "store/reading.py::rows",
-    "store/store.py::Store.at",
-    "store/store.py::Store.clusters",
-    "store/store.py::Store.open",
-    "store/store.py::Store.versions",
-    "store/upkeep.py::compact",
-    "store/upkeep.py::prune",
-    "store/uri.py::storage_options",
-    "store/uri.py::table_uri",
 }
 """Not yet fixed: these sets may only shrink, and disappear at the end."""
 

@@ -44,6 +44,7 @@ def mark_if_empty(ax: Axes, data: pd.DataFrame | pd.Series) -> Axes:
 
 
 def legend(ax: Axes, **where: Any) -> None:
+    """Add a legend without a frame, if any artist has a label."""
     if ax.get_legend_handles_labels()[1]:
         ax.legend(frameon=False, **where)
 
@@ -86,10 +87,12 @@ def looks_of(names: pd.Series) -> dict[Hashable, dict[str, Any]]:
 
 
 def nth_colour(n: int) -> str:
+    """Return the colour of the n-th series."""
     return COLOURS[n % len(COLOURS)]
 
 
 def line_style(n: int) -> str | tuple[int, tuple[int, int]]:
+    """Return the line style of the n-th series."""
     return LINE_STYLES[n % len(LINE_STYLES)]
 
 
@@ -107,15 +110,18 @@ def with_gaps(series: pd.Series) -> pd.Series:
 
 
 def count_axis(ax: Axes) -> None:
+    """Format the y axis for counts: thousands separators and at most five ticks."""
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     ax.yaxis.set_major_locator(MaxNLocator(nbins=5))
 
 
 def plain_number(value: float, _: object) -> str:
+    """Format a tick without an exponent."""
     return f"{value:,.10g}"
 
 
 def time_axis(ax: Axes, timezone: str) -> None:
+    """Format the x axis for times in a time zone, and name the zone."""
     locator = mdates.AutoDateLocator(tz=timezone, minticks=4, maxticks=9)
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator, tz=timezone))

@@ -84,6 +84,10 @@ def rows(spec: Table, columns: Columns, *, cluster: str, source: str) -> arrow.T
     cluster, source : str
         Values of the columns of these names.
 
+    Returns
+    -------
+    arro3.core.Table
+
     Raises
     ------
     Error
@@ -125,7 +129,17 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def moment(us: int) -> datetime:
-    """Return the datetime (UTC) of a time in microseconds since 1970."""
+    """Return the datetime (UTC) of a time in microseconds since 1970.
+
+    Parameters
+    ----------
+    us : int
+        Microseconds since 1970.
+
+    Returns
+    -------
+    datetime
+    """
     return _EPOCH + timedelta(microseconds=us)
 
 
@@ -262,7 +276,19 @@ def replace(location: str, spec: Table, content: arrow.Table, replaced: Slice) -
 
 
 def predicate(spec: Table, rows: Slice) -> str:
-    """Return the SQL predicate of a slice's rows; it names the days, so that other files are not opened."""
+    """Return the SQL predicate of a slice's rows; it names the days, so that other files are not opened.
+
+    Parameters
+    ----------
+    spec : Table
+    rows : Slice
+        The cluster, instance, source and window.
+
+    Returns
+    -------
+    str
+        SQL of the WHERE clause, for delta-rs.
+    """
     days = ", ".join(quoted(day.isoformat()) for day in rows.window.days())
     parts = [f"cluster = {quoted(rows.cluster)}", f"day IN ({days})", f"source = {quoted(rows.source)}"]
     if rows.instance is not None:
@@ -272,7 +298,16 @@ def predicate(spec: Table, rows: Slice) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return a text as an SQL literal."""
+    """Return a text as an SQL literal.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+    """
     return "'" + text.replace("'", "''") + "'"
 
 

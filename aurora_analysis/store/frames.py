@@ -22,12 +22,32 @@ ARROW_TYPES = {
 
 
 def schema(spec: Table) -> pa.Schema:
-    """Return a table's Arrow schema."""
+    """Return a table's Arrow schema.
+
+    Parameters
+    ----------
+    spec : Table
+
+    Returns
+    -------
+    pyarrow.Schema
+    """
     return pa.schema([pa.field(column.name, ARROW_TYPES[column.type]) for column in spec.columns])
 
 
 def empty(spec: Table, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return a frame without rows that has a table's columns, or some of them."""
+    """Return a frame without rows that has a table's columns, or some of them.
+
+    Parameters
+    ----------
+    spec : Table
+    columns : sequence of str, optional
+        Default: all columns.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
     frame: pd.DataFrame = schema(spec).empty_table().to_pandas()
     return frame[list(columns)] if columns else frame
 
@@ -46,6 +66,10 @@ def to_arrow(
         Values of the columns of these names.
     instance : str, optional
         Value of the column `instance`. Default: the frame's own.
+
+    Returns
+    -------
+    pyarrow.Table
 
     Raises
     ------
@@ -88,7 +112,19 @@ def _array(frame: pd.DataFrame, column: Column) -> pa.Array:
 
 
 def check_inside(content: pa.Table, spec: Table, window: Window) -> None:
-    """Raise ValueError unless every row's time lies inside the window."""
+    """Raise ValueError unless every row's time lies inside the window.
+
+    Parameters
+    ----------
+    content : pyarrow.Table
+    spec : Table
+    window : Window
+
+    Raises
+    ------
+    ValueError
+        If a row's time is missing or outside the window.
+    """
     if content.num_rows == 0:
         return
     times = content[spec.time].to_pandas()
@@ -99,7 +135,18 @@ def check_inside(content: pa.Table, spec: Table, window: Window) -> None:
 
 
 def to_frame(found: pa.Table, spec: Table) -> pd.DataFrame:
-    """Return Arrow rows as a frame ordered by time; `found` is consumed."""
+    """Return Arrow rows as a frame ordered by time; `found` is consumed.
+
+    Parameters
+    ----------
+    found : pyarrow.Table
+    spec : Table
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows ordered by time; rows of equal time by their texts and integers.
+    """
     found = _without_null_categories(found)
     return _ordered(found.to_pandas(split_blocks=True, self_destruct=True), spec)
 
@@ -145,7 +192,17 @@ def _order(spec: Table) -> list[str]:
 
 
 def equal(one: pa.Table, other: pa.Table) -> bool:
-    """Return whether two tables have the same rows, in any order."""
+    """Return whether two tables have the same rows, in any order.
+
+    Parameters
+    ----------
+    one, other : pyarrow.Table
+        Tables of the same columns.
+
+    Returns
+    -------
+    bool
+    """
     return bool(_sorted(one).equals(_sorted(other)))
 
 

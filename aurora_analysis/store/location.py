@@ -38,7 +38,12 @@ class Location:
 
 
 def sample() -> Path:
-    """Return the folder of the sample store: beside the package in a checkout, inside it when installed."""
+    """Return the folder of the sample store: beside the package in a checkout, inside it when installed.
+
+    Returns
+    -------
+    pathlib.Path
+    """
     installed = PACKAGE / "data" / "sample"
     return installed if installed.is_dir() else PACKAGE.parent / "data" / "sample"
 

@@ -20,6 +20,10 @@ def series(rows: pd.DataFrame, name: str) -> pd.Series:
         `time` and `value`.
     name : str
         The metric; the series gets this name.
+
+    Returns
+    -------
+    pandas.Series
     """
     return rows.set_index("time")["value"].rename(name)
 
@@ -34,6 +38,10 @@ def columns(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     names : sequence of str
         The metrics, in the order of the columns.
 
+    Returns
+    -------
+    pandas.DataFrame
+
     Raises
     ------
     Error
@@ -47,6 +55,10 @@ def columns(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 
 def check_names(names: Iterable[str]) -> None:
     """Raise if a name is not a metric of the glossary; call it for names without any value.
+
+    Parameters
+    ----------
+    names : iterable of str
 
     Raises
     ------

@@ -16,6 +16,11 @@ def check_not_empty(cluster: str, instance: str | None = None) -> None:
 
     Delta stores an empty partition value as null, so such rows could never be read by name again.
 
+    Parameters
+    ----------
+    cluster : str
+    instance : str, optional
+
     Raises
     ------
     Error
@@ -30,6 +35,19 @@ def check_not_empty(cluster: str, instance: str | None = None) -> None:
 
 def unknown(kind: str, name: str, known: Iterable[str], otherwise: str) -> str:
     """Return the end of an error message for an unknown name, with the known ones and the next step.
+
+    Parameters
+    ----------
+    kind, name : str
+        What was named, and the unknown name.
+    known : iterable of str
+        The names that exist.
+    otherwise : str
+        The next step if no known name is similar.
+
+    Returns
+    -------
+    str
 
     >>> unknown("cluster", "shopp", ["lab", "shop"], "fetch it first.")
     "no cluster 'shopp' (it has: lab, shop): did you mean 'shop'?"

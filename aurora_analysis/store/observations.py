@@ -49,17 +49,40 @@ class Observations:
     # Other windows of the same cluster
 
     def over(self, window: Window) -> Observations:
-        """Return the same cluster's observations in another window."""
+        """Return the same cluster's observations in another window.
+
+        Parameters
+        ----------
+        window : Window
+
+        Returns
+        -------
+        Observations
+        """
         other = Observations(self.store, window, self.cluster)
         other.__dict__["_instances"] = self._instances
         return other
 
     def at_least(self, days: int) -> Observations:
-        """Return observations that reach back at least `days` from the window's end."""
+        """Return observations that reach back at least `days` from the window's end.
+
+        Parameters
+        ----------
+        days : int
+
+        Returns
+        -------
+        Observations
+        """
         return self.over(self.window.at_least(days))
 
     def previous(self) -> Observations:
-        """Return the observations in the window of the same length that ends where this one starts."""
+        """Return the observations in the window of the same length that ends where this one starts.
+
+        Returns
+        -------
+        Observations
+        """
         return self.over(self.window.previous())
 
     def against(self, named: str = "") -> Observations:
@@ -69,6 +92,10 @@ class Observations:
         ----------
         named : str, optional
             A baseline's name, or a window as start/end (UTC). Default: the window before.
+
+        Returns
+        -------
+        Observations
         """
         return self.over(baseline.against(self.store, named, self.window, cluster=self.cluster))
 
@@ -164,7 +191,18 @@ class Observations:
             yield self._with_role(rows, name)
 
     def all_times(self, name: str) -> pd.DataFrame:
-        """Return a table's rows of this cluster at all times, also outside the window."""
+        """Return a table's rows of this cluster at all times, also outside the window.
+
+        Parameters
+        ----------
+        name : str
+            A table of `tables.TABLES`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Rows ordered by time.
+        """
         return self.store.read(name, cluster=self.cluster)
 
     def metric(self, name: str, *, instance: str | None = None, statistic: str = "average") -> pd.Series:

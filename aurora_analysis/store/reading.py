@@ -43,6 +43,10 @@ def rows(
         Columns to read; None for all.
     categories : iterable of str
         Text columns to read as dictionaries, which take a small part of the memory.
+
+    Returns
+    -------
+    pyarrow.Table
     """
     pruned = None if query.overlapping else query.window
     found = _files(delta, query.cluster, pruned, categories)
@@ -51,7 +55,19 @@ def rows(
 
 
 def holds(delta: DeltaTable, spec: Table, content: pa.Table, replaced: Slice) -> bool:
-    """Return whether a slice of the table already has exactly this content."""
+    """Return whether a slice of the table already has exactly this content.
+
+    Parameters
+    ----------
+    delta : DeltaTable
+    spec : Table
+    content : pyarrow.Table
+    replaced : Slice
+
+    Returns
+    -------
+    bool
+    """
     query = Query(replaced.cluster, replaced.window, replaced.instance, where={"source": replaced.source})
     wanted, files = _filter(spec, query), _files(delta, replaced.cluster, replaced.window)
     if files.count_rows(filter=wanted) != content.num_rows:
@@ -64,6 +80,14 @@ def clusters(delta: DeltaTable) -> set[str]:
     """Return the names of the clusters that have rows in a table.
 
     A null partition is left out: earlier releases accepted an empty cluster name, which Delta stores as null.
+
+    Parameters
+    ----------
+    delta : DeltaTable
+
+    Returns
+    -------
+    set of str
     """
     return {str(one["cluster"]) for one in delta.partitions() if one["cluster"]}
 

@@ -264,7 +264,12 @@ class Store:
         return roles.seen_in(self.read("instances", cluster=cluster), window)
 
     def clusters(self) -> list[str]:
-        """Return the names of the clusters that were fetched, recorded or ingested, sorted."""
+        """Return the names of the clusters that were fetched, recorded or ingested, sorted.
+
+        Returns
+        -------
+        list of str
+        """
         delta = self.open(TABLES["coverage"])
         return [] if delta is None else sorted(reading.clusters(delta))
 
@@ -308,16 +313,40 @@ class Store:
         return rows[(rows["time"] < window.end) & (rows["end"] > window.start)].reset_index(drop=True)
 
     def versions(self) -> dict[str, int]:
-        """Return the version of every table that exists, by table."""
+        """Return the version of every table that exists, by table.
+
+        Returns
+        -------
+        dict of str to int
+        """
         opened = {name: self.open(spec) for name, spec in TABLES.items()}
         return {name: delta.version() for name, delta in opened.items() if delta is not None}
 
     def at(self, versions: Mapping[str, int]) -> Store:
-        """Return the same store at these versions; a table that is not named does not exist there."""
+        """Return the same store at these versions; a table that is not named does not exist there.
+
+        Parameters
+        ----------
+        versions : mapping of str to int
+            Version by table.
+
+        Returns
+        -------
+        Store
+        """
         return Store(self.location, versions=versions)
 
     def open(self, spec: Table) -> DeltaTable | None:
-        """Open a table at the store's version of it; None if it does not exist."""
+        """Open a table at the store's version of it; None if it does not exist.
+
+        Parameters
+        ----------
+        spec : Table
+
+        Returns
+        -------
+        DeltaTable or None
+        """
         if self._pinned is not None and spec.name not in self._pinned:
             return None
         version = None if self._pinned is None else self._pinned[spec.name]

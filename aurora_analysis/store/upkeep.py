@@ -30,7 +30,12 @@ PRUNED = (
 
 
 def compact(store: Store) -> None:
-    """Rewrite every table into few files; see `Store.compact`."""
+    """Rewrite every table into few files; see `Store.compact`.
+
+    Parameters
+    ----------
+    store : Store
+    """
     for spec in TABLES.values():
         delta = store.open(spec)
         if delta is not None:
@@ -39,7 +44,19 @@ def compact(store: Store) -> None:
 
 
 def prune(store: Store, before: date) -> dict[str, int]:
-    """Delete the observations of earlier days; see `Store.prune`."""
+    """Delete the observations of earlier days; see `Store.prune`.
+
+    Parameters
+    ----------
+    store : Store
+    before : datetime.date
+        The first day to keep (UTC).
+
+    Returns
+    -------
+    dict of str to int
+        Rows deleted, by table.
+    """
     deleted = {}
     for name in PRUNED:
         delta = store.open(TABLES[name])

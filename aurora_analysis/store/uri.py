@@ -22,6 +22,10 @@ def table_uri(location: str, table: str) -> str:
         A folder or an s3:// prefix.
     table : str
         The table's name.
+
+    Returns
+    -------
+    str
     """
     return f"fs://local/{table}" if _is_awkward(location) else f"{location.rstrip('/')}/{table}"
 
@@ -32,6 +36,14 @@ def storage_options(location: str) -> dict[str, str] | None:
     On S3, conditional puts make commits atomic without a lock table. An awkward folder is opened as the root of
     OpenDAL's file system, so that its name is in no address. OpenDAL creates a commit's file exclusively but does
     not write it under another name first: a reader at that very moment may fail, and may simply try again.
+
+    Parameters
+    ----------
+    location : str
+
+    Returns
+    -------
+    dict of str to str, or None
     """
     if location.startswith("s3://"):
         return {"aws_conditional_put": "etag"}

@@ -63,11 +63,17 @@ class Observed(Protocol):
     """The part of `Observations` that `Tables.read` uses."""
 
     @property
-    def window(self) -> Window: ...
+    def window(self) -> Window:
+        """The window observed."""
+
     @property
-    def coverage(self) -> pd.DataFrame: ...
+    def coverage(self) -> pd.DataFrame:
+        """What each fetch or ingest received."""
+
     @property
-    def instances(self) -> pd.DataFrame: ...
+    def instances(self) -> pd.DataFrame:
+        """Each instance as observed in the window."""
+
     def table(
         self,
         name: str,
@@ -76,7 +82,8 @@ class Observed(Protocol):
         where: Mapping[str, Any] | None = None,
         at_least: Mapping[str, float] | None = None,
         overlapping: bool = False,
-    ) -> pd.DataFrame: ...
+    ) -> pd.DataFrame:
+        """Return the window's rows of a table."""
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,12 @@ class Daily(Protocol):
     """A job by the clock, as the settings define it: local start time and length in minutes."""
 
     @property
-    def start(self) -> time: ...
+    def start(self) -> time:
+        """Local start time."""
+
     @property
-    def minutes(self) -> float: ...
+    def minutes(self) -> float:
+        """Length in minutes."""
 
 
 def jobs(

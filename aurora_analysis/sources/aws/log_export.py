@@ -378,7 +378,7 @@ def _portion(rds: Any, instance: str, name: str, marker: str) -> tuple[bytes, st
 
 
 def overlap(before: bytes, text: bytes) -> int:
-    """Return how many bytes at the start of `text` repeat the end of `before`: the longest such run.
+    r"""Return how many bytes at the start of `text` repeat the end of `before`: the longest such run.
 
     >>> overlap(b"one\\ntwo\\n" + 32 * b"-", 32 * b"-" + b"three")
     32

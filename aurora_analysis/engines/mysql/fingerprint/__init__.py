@@ -1,4 +1,4 @@
-"""SQL → fingerprint → digest: a statement with its literals replaced, and the hash of that.
+r"""SQL → fingerprint → digest: a statement with its literals replaced, and the hash of that.
 
 Two statements have the same fingerprint if they differ only in these points:
 

@@ -106,7 +106,7 @@ def quotes_are_closed(sql: bytes, mode: SqlMode = DEFAULT_MODE) -> bool:
 
 
 def split(text: str, mode: SqlMode = DEFAULT_MODE) -> Iterator[str]:
-    """Yield the statements of a script: each ends with a semicolon and a line end outside quotes and comments.
+    r"""Yield the statements of a script: each ends with a semicolon and a line end outside quotes and comments.
 
     >>> list(split("SELECT 'a;\\nb';\\nSELECT 2"))
     ["SELECT 'a;\\nb'", 'SELECT 2']

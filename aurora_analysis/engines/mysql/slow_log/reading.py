@@ -21,7 +21,7 @@ def read_slow_log(
     account: Account | None = None,
     mode: SqlMode = DEFAULT_MODE,
 ) -> Iterator[LogTables]:
-    """Read a slow log as frames of the store's tables, batch by batch.
+    r"""Read a slow log as frames of the store's tables, batch by batch.
 
     Parameters
     ----------
