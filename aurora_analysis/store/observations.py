@@ -126,6 +126,23 @@ class Observations:
         """What each fetch, recording or ingest that touches the window received."""
         return self.store.coverage(self.window, cluster=self.cluster)
 
+    def roles(self, rows: pd.DataFrame, *, time: str = "time") -> pd.Series:
+        """Return the role of each row's instance at the row's time, for rows that `table` did not return.
+
+        Parameters
+        ----------
+        rows : pandas.DataFrame
+            With `instance` and a column of times (UTC).
+        time : str, default "time"
+            The column of times.
+
+        Returns
+        -------
+        pandas.Series
+            "writer", "reader", or missing; aligned with `rows`.
+        """
+        return roles.of(rows, self._instances, time=time)
+
     # Rows
 
     def table(

@@ -1,5 +1,6 @@
 """Did the workload change against another window, or is it an ordinary week?
 
+- `answer`            all of it for one window: the verdicts, and the frames that support them
 - `comparison`        changes of each role and statement, with intervals
 - `hours`             hourly totals of each role and statement
 - `matched_hours`     two windows matched hour by hour
@@ -8,6 +9,7 @@
 - `verdicts`          one verdict per role, and one on the statements
 """
 
+from aurora_analysis.analysis.workload_change.answer import Answer, answer
 from aurora_analysis.analysis.workload_change.comparison import (
     changes,
     common_moves,
@@ -32,6 +34,8 @@ __all__ = [
     "CALLS",
     "KEY_METRICS",
     "MOST_WEEKS",
+    "Answer",
+    "answer",
     "at_a_glance",
     "by_role",
     "changes",

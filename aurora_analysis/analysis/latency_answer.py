@@ -1,0 +1,95 @@
+"""The answer to "how long do statements take, and did that change?" for one window, with the frames that support it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from aurora_analysis.analysis import latency
+from aurora_analysis.analysis.verdict import Verdict
+from aurora_analysis.store.observations import Observations
+
+FINGERPRINT_LENGTH = 70
+"""Characters of a statement's text in the table of statements."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Verdicts on latency, and the frames that support them.
+
+    Parameters
+    ----------
+    verdicts : tuple of Verdict
+        One per instance.
+    cuts : DataFrame
+        Result of `latency.cut`: each instance's slow log limits.
+    shifts : DataFrame
+        Result of `latency.shift`: each quantile against the window before [%].
+    executions : DataFrame
+        Result of `latency.counts`: logged executions by latency bucket.
+    top : DataFrame
+        The rows of `executions` of the five digests with the largest total time.
+    identified : DataFrame
+        Result of `latency.identified`: quantiles of all statements that follow from the log.
+    counted : DataFrame
+        The table `histograms`: all executions by latency bucket, where an instance counts them.
+    instances, statements, histograms : DataFrame
+        Quantiles with intervals, as text: of logged executions by instance and by statement, and of all counted ones.
+    """
+
+    verdicts: tuple[Verdict, ...]
+    cuts: pd.DataFrame
+    shifts: pd.DataFrame
+    executions: pd.DataFrame
+    top: pd.DataFrame
+    identified: pd.DataFrame
+    counted: pd.DataFrame
+    instances: pd.DataFrame
+    statements: pd.DataFrame
+    histograms: pd.DataFrame
+
+
+def answer(data: Observations, *, materiality_pct: float = 5.0) -> Answer:
+    """Compare the latency of logged statements with the window before.
+
+    Parameters
+    ----------
+    data : Observations
+        The window of one cluster.
+    materiality_pct : float, default 5
+        Smallest shift that matters [%].
+
+    Returns
+    -------
+    Answer
+    """
+    window, cuts = data.window, latency.cut(data.instances)
+    executions = _executions(data)
+    shifts = latency.shift(executions, _executions(data.previous()), window)
+    top = executions[executions["digest"].isin(latency.top(executions))]
+    counted = data.table("histograms")
+    throughput = latency.statements(data.table("metrics", where={"name": [*latency.STATEMENTS]}))
+    by_statement = latency.summary(latency.quantiles(top, window, by=["digest"]))
+    by_histogram = latency.quantiles(counted, window, by=["instance", "digest"])
+    return Answer(
+        verdicts=tuple(latency.verdicts(shifts, executions, cuts, materiality_pct=materiality_pct)),
+        cuts=cuts,
+        shifts=shifts,
+        executions=executions,
+        top=top,
+        identified=latency.identified(executions, throughput, cuts),
+        counted=counted,
+        instances=latency.summary(latency.quantiles(executions, window)),
+        statements=by_statement.merge(_short_texts(data), on="digest", how="left"),
+        histograms=latency.summary(by_histogram),
+    )
+
+
+def _executions(data: Observations) -> pd.DataFrame:
+    return latency.counts(data.table("slow_queries", columns=latency.COLUMNS))
+
+
+def _short_texts(data: Observations) -> pd.DataFrame:
+    texts = data.fingerprints
+    return texts.assign(fingerprint=texts["fingerprint"].str.slice(0, FINGERPRINT_LENGTH))
