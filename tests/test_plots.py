@@ -67,7 +67,7 @@ def _close():
 
 
 def intervals(estimates: pd.DataFrame, labels: list[str]):
-    return plots.intervals(estimates, labels, estimate="effect_pct", low="ci_low_pct", high="ci_high_pct")
+    return plots.intervals(estimates, labels, columns=("effect_pct", "ci_low_pct", "ci_high_pct"))
 
 
 LATENCY = (HISTORY / 10).rename("commit_latency")

@@ -75,7 +75,8 @@ def answer(
     profiles = db_load.profile(classes, data.instances, data.window)
     practices = db_load.practices(_costs(data), profiles, data.window)
     evidence = data.table("metrics", where={"name": db_load.EVIDENCE_METRICS, "statistic": "average"})
-    bottlenecks = db_load.verdicts(classes, profiles, evidence, watch_pct=watch_pct, act_pct=act_pct)
+    thresholds = db_load.Thresholds(watch_pct=watch_pct, act_pct=act_pct)
+    bottlenecks = db_load.verdicts(classes, profiles, evidence, thresholds)
     roles = data.roles(classes)
     return Answer(
         verdicts=(*bottlenecks, *db_load.practice_verdicts(practices)),

@@ -73,7 +73,9 @@ def answer(data: Observations, *, materiality_pct: float = 5.0) -> Answer:
     by_statement = latency.summary(latency.quantiles(top, window, by=["digest"]))
     by_histogram = latency.quantiles(counted, window, by=["instance", "digest"])
     return Answer(
-        verdicts=tuple(latency.verdicts(shifts, executions, cuts, materiality_pct=materiality_pct)),
+        verdicts=tuple(
+            latency.verdicts(shifts, executions, cuts, latency.Thresholds(materiality_pct=materiality_pct))
+        ),
         cuts=cuts,
         shifts=shifts,
         executions=executions,

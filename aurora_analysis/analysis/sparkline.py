@@ -1,6 +1,6 @@
-"""Sparklines: how each role's measures went over a window, in few points, against the same hours of the weeks before.
+"""Sparklines: the course of each role's measures over a window, beside the same hours of earlier windows.
 
-A sparkline travels inside the executed notebook as a verdict does, and the report's first page draws it.
+Like a verdict, a sparkline is stored as JSON in the executed notebook, and the report's first page draws it.
 """
 
 from __future__ import annotations
@@ -17,18 +17,36 @@ from aurora_analysis.analysis.verdict import SPARKLINE
 from aurora_analysis.window import Window
 
 POINTS = 84
-"""Of a line: two hours each in a week. More would be finer than the figure."""
+"""Points of a sparkline: in a week one per two hours. More would be finer than the figure can show."""
 
 POINTS_NEEDED = 8
+"""Minimum number of points that are not missing."""
 
 
 @dataclass(frozen=True)
 class Sparkline:
-    """What a measure of a role did in a window.
+    """The course of one measure of one role over a window.
 
-    `course` are means over equal parts of the window, null where nothing was observed; `low` and `high` the least and
-    the most of the same parts in the weeks before, empty where none is known. `limit` is what the measure is held
-    against, `mean` its mean, `change_pct` how it differs from the window before over the parts that both have [%].
+    Parameters
+    ----------
+    topic : str
+        Name of the notebook.
+    role : str
+        "writer", or the instance name of a reader.
+    measure : str
+        Name of the measure.
+    unit : str
+        Its unit.
+    course : sequence of float or None
+        Means over `POINTS` equal parts of the window; None where nothing was observed.
+    low, high : sequence of float or None
+        Smallest and largest mean of the same parts in the earlier windows; empty if none has data.
+    limit : float, optional
+        The value that the measure is compared with, such as the number of vCPUs.
+    mean : float, optional
+        Mean of the course.
+    change_pct : float, optional
+        Difference from the window before, over the parts that both windows have [%].
     """
 
     topic: str
@@ -43,7 +61,13 @@ class Sparkline:
     change_pct: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The sparkline as plain data, ready for JSON: a course is text, one line in a diff; a dash is a gap."""
+        """Convert the sparkline to plain data, ready for JSON.
+
+        Returns
+        -------
+        dict
+            One entry per field. A course is one text, so that a diff shows it as one line; "-" is a gap.
+        """
         courses = {name: _text(getattr(self, name)) for name in ("course", "low", "high")}
         return asdict(self) | courses
 
@@ -65,57 +89,76 @@ def sparklines(
     *,
     limits: Mapping[Hashable, float] | None = None,
 ) -> list[Sparkline]:
-    """One a role and measure of `values` (`time, role, measure, value`), the writer first; too few points are none.
+    """Draw one sparkline per role and measure; series with too few points are omitted.
 
-    Answers: how did it go, at a glance? `earlier` are the windows to compare with, newest first; `limits` are by role.
+    Parameters
+    ----------
+    topic : str
+        Name of the notebook.
+    values : DataFrame
+        `time, role, measure, value`, in the window and the earlier windows.
+    units : mapping of str to str
+        Measure → unit.
+    window : Window
+        The window to draw.
+    earlier : sequence of Window
+        The windows to compare with, newest first.
+    limits : mapping of str to float, optional
+        Role → limit.
+
+    Returns
+    -------
+    list of Sparkline
+        The writer's first, the readers' by name.
     """
     groups = values.groupby(["role", "measure"], sort=False)
-    told = [
+    drawn = [
         _sparkline(
             (topic, str(role), str(measure), units[str(measure)]), rows, [window, *earlier], limits or {}
         )
         for (role, measure), rows in sorted(groups, key=lambda group: group[0][0] != "writer")
     ]
-    return [one for one in told if sum(value is not None for value in one.course) >= POINTS_NEEDED]
+    return [one for one in drawn if sum(value is not None for value in one.course) >= POINTS_NEEDED]
 
 
 def _sparkline(
-    named: tuple[str, str, str, str],
+    labels: tuple[str, str, str, str],
     rows: pd.DataFrame,
     windows: Sequence[Window],
     limits: Mapping[Hashable, float],
 ) -> Sparkline:
-    now, *others = (_parts(rows, window) for window in windows)
-    known = np.array([one for one in others if np.isfinite(one).any()])
+    """The sparkline of one role and measure; `labels` are its topic, role, measure and unit."""
+    now, *earlier = (_part_means(rows, window) for window in windows)
+    observed = np.array([one for one in earlier if np.isfinite(one).any()])
     return Sparkline(
-        *named,
+        *labels,
         course=_rounded(now),
-        low=_rounded(_lowest(known)) if len(known) else [],
-        high=_rounded(-_lowest(-known)) if len(known) else [],
-        limit=limits.get(named[1]),
+        low=_rounded(_smallest(observed)) if len(observed) else [],
+        high=_rounded(-_smallest(-observed)) if len(observed) else [],
+        limit=limits.get(labels[1]),
         mean=_rounded(np.array([_mean(now)]))[0],
-        change_pct=_change(now, others[0]) if others else None,
+        change_pct=_change(now, earlier[0]) if earlier else None,
     )
 
 
-def _parts(rows: pd.DataFrame, window: Window) -> Array:
-    """The mean of each part of a window; missing where nothing was observed."""
+def _part_means(rows: pd.DataFrame, window: Window) -> Array:
+    """The mean of each part of a window; NaN where nothing was observed."""
     inside = rows[(rows["time"] >= window.start) & (rows["time"] < window.end) & rows["value"].notna()]
     part = ((inside["time"] - window.start) / window.duration * POINTS).astype(int).to_numpy()
     totals = np.bincount(part, inside["value"].to_numpy(), POINTS)
     counts = np.bincount(part, minlength=POINTS)
-    return np.divide(totals, counts, out=np.full(POINTS, np.nan), where=counts > 0)
+    return np.asarray(np.divide(totals, counts, out=np.full(POINTS, np.nan), where=counts > 0))
 
 
-def _lowest(courses: Array) -> Array:
-    """The least of each part; missing where no course has any."""
-    least = np.where(np.isfinite(courses), courses, np.inf).min(axis=0)
-    return np.where(np.isfinite(least), least, np.nan)
+def _smallest(courses: Array) -> Array:
+    """The smallest value of each part; NaN where no course has one."""
+    smallest = np.where(np.isfinite(courses), courses, np.inf).min(axis=0)
+    return np.asarray(np.where(np.isfinite(smallest), smallest, np.nan))
 
 
 def _mean(parts: Array) -> float:
-    known = parts[np.isfinite(parts)]
-    return float(known.mean()) if len(known) else np.nan
+    observed = parts[np.isfinite(parts)]
+    return float(observed.mean()) if len(observed) else np.nan
 
 
 def _change(now: Array, before: Array) -> float | None:
@@ -130,5 +173,5 @@ def _text(course: Sequence[float | None]) -> str:
 
 
 def _rounded(values: Array) -> list[float | None]:
-    """Three digits are more than a figure shows."""
+    """Values with three significant digits, the precision of the figure; None where missing."""
     return [None if np.isnan(value) else float(f"{value:.3g}") for value in values]

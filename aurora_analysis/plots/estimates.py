@@ -18,19 +18,38 @@ def intervals(
     estimates: pd.DataFrame,
     labels: Sequence[str],
     *,
-    estimate: str,
-    low: str,
-    high: str,
+    columns: tuple[str, str, str],
     materiality_pct: float = 5.0,
     xlabel: str = "effect [%]",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw estimates with their intervals, one per row; the band within ± materiality is shaded."""
+    """Draw estimates with their intervals, one per row; the band within ± materiality is shaded.
+
+    Parameters
+    ----------
+    estimates : DataFrame
+        One row per estimate.
+    labels : sequence of str
+        Label of each row.
+    columns : tuple of str
+        The columns of `estimates` with the estimate, the lower and the upper end of its interval [%].
+    materiality_pct : float
+        Half the width of the shaded band [%].
+    xlabel : str
+        Label of the horizontal axis.
+    ax : Axes, optional
+        Where to draw; by default in a new figure.
+
+    Returns
+    -------
+    Axes
+        The axes drawn on.
+    """
     ax = ax or new_axes(height=0.9 + 0.3 * max(len(estimates), 1))
     ax.axvspan(-materiality_pct, materiality_pct, color=SHADE, zorder=0)
     ax.axvline(0, color=MUTED, linewidth=0.8)
     for n, row in enumerate(estimates.to_dict("records")):
-        _draw_interval(ax, n, row[estimate], row[low], row[high])
+        _draw_interval(ax, n, *(row[name] for name in columns))
     ax.set_yticks(range(len(labels)), labels)
     ax.invert_yaxis()
     ax.margins(y=0.2)

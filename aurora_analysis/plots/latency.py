@@ -84,6 +84,6 @@ def _latency_axis(ax: Axes, cuts: pd.DataFrame | None) -> Axes:
 def shifts(frame: pd.DataFrame, *, materiality_pct: float = 5.0, ax: Axes | None = None) -> Axes:
     """Draw how far each instance's latency quantiles moved [%], with intervals."""
     labels = [f"{row['instance']} p{100 * row['quantile']:g}" for row in frame.to_dict("records")]
-    bounds = {"estimate": "shift_pct", "low": "low_pct", "high": "high_pct"}
+    columns = ("shift_pct", "low_pct", "high_pct")
     xlabel = "shift against the previous window [%]"
-    return intervals(frame, labels, **bounds, materiality_pct=materiality_pct, xlabel=xlabel, ax=ax)
+    return intervals(frame, labels, columns=columns, materiality_pct=materiality_pct, xlabel=xlabel, ax=ax)

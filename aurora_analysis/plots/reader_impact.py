@@ -68,9 +68,9 @@ def effects(
 ) -> Axes:
     """Draw the effect of each workload on the writer's metrics [%], with intervals; `of` lists the label's columns."""
     labels = [" → ".join(row[name] for name in of) for row in frame.to_dict("records")]
-    bounds = {"estimate": "effect_pct", "low": "ci_low_pct", "high": "ci_high_pct"}
+    columns = ("effect_pct", "ci_low_pct", "ci_high_pct")
     xlabel = "effect on the writer [%]"
-    return intervals(frame, labels, **bounds, materiality_pct=materiality_pct, xlabel=xlabel, ax=ax)
+    return intervals(frame, labels, columns=columns, materiality_pct=materiality_pct, xlabel=xlabel, ax=ax)
 
 
 def event_aligned(aligned: pd.DataFrame, *, most: int = 4) -> list[Axes]:

@@ -56,9 +56,7 @@ def changes(frame: pd.DataFrame, *, materiality_pct: float = 5.0, ax: Axes | Non
     ax = intervals(
         known,
         labels,
-        estimate="change_pct",
-        low="low_pct",
-        high="high_pct",
+        columns=("change_pct", "low_pct", "high_pct"),
         materiality_pct=materiality_pct,
         xlabel="change against the other window [%]",
         ax=ax,

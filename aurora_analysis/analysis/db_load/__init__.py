@@ -1,0 +1,55 @@
+"""Where does the load come from, what does it wait for, and is an instance short of something?
+
+Db load is counted in average active sessions: the number of sessions that run or wait at a moment. If it exceeds the
+number of vCPUs, some sessions wait for a processor or for each other. Wait events show what they wait for; they are
+grouped into the classes that a DBA acts on (Amazon Aurora user guide, "Tuning Aurora MySQL with wait events").
+
+The modules: `load` aggregates the load, `verdicts` names each instance's bottleneck, and `bad_practices` prices bulk
+extracts and long unoptimised queries.
+"""
+
+from aurora_analysis.analysis.db_load.bad_practices import (
+    RUNS,
+    PracticeRules,
+    costs,
+    practice_verdicts,
+    practices,
+)
+from aurora_analysis.analysis.db_load.load import (
+    CALLS,
+    COLUMNS,
+    STATEMENTS,
+    WAITS,
+    at_a_glance,
+    by_class,
+    hour_of_week,
+    profile,
+    shares,
+    statement_load,
+    statistics,
+    wait_class,
+)
+from aurora_analysis.analysis.db_load.verdicts import EVIDENCE_METRICS, Thresholds, verdicts
+
+__all__ = [
+    "CALLS",
+    "COLUMNS",
+    "EVIDENCE_METRICS",
+    "RUNS",
+    "STATEMENTS",
+    "WAITS",
+    "PracticeRules",
+    "Thresholds",
+    "at_a_glance",
+    "by_class",
+    "costs",
+    "hour_of_week",
+    "practice_verdicts",
+    "practices",
+    "profile",
+    "shares",
+    "statement_load",
+    "statistics",
+    "verdicts",
+    "wait_class",
+]

@@ -1,0 +1,182 @@
+"""Bulk extracts and long unoptimised queries in the slow log, and their share of an instance's load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from aurora_analysis.analysis.verdict import Severity, Verdict
+from aurora_analysis.window import Window
+
+RUNS = ["started_at", "ended_at", "instance", "user", "digest", "query_time_s", "rows_sent", "rows_examined"]
+"""The columns of `slow_queries` that `costs` reads."""
+
+GROUP = ["instance", "role", "user", "digest"]
+"""Costs are summed by these columns."""
+
+PRACTICE_ACTIONS = {
+    "bulk extract": "Read the rows from a clone, a snapshot export or a dedicated replica, in portions by key.",
+    "long unoptimised query": "Look at its plan: an index, a summary table, or a narrower range.",
+}
+"""Practice → first action."""
+
+
+@dataclass(frozen=True)
+class PracticeRules:
+    """When a statement counts as a bad practice.
+
+    Parameters
+    ----------
+    bulk_rows : float
+        An execution that sends at least this many rows is an extract: no page or dashboard shows so many.
+    long_s : float
+        An execution of at least this length is long: no one waits so long in front of a screen [s].
+    wasted : float
+        Rows examined per row sent from which an index or a summary table is missing.
+    """
+
+    bulk_rows: float = 100_000
+    long_s: float = 60.0
+    wasted: float = 1000.0
+
+
+def costs(slow_queries: pd.DataFrame, roles: pd.Series, window: Window) -> pd.DataFrame:
+    """Sum what the executions of each statement took, by instance, role and user.
+
+    Sums of several days can be concatenated and passed to `practices`.
+
+    Parameters
+    ----------
+    slow_queries : DataFrame
+        Rows of the table `slow_queries` with the columns `RUNS` that overlap the window.
+    roles : Series of str
+        The role of each row's instance at its time.
+    window : Window
+        The window; time outside of it is not counted as open.
+
+    Returns
+    -------
+    DataFrame
+        `instance, role, user, digest, executions, open_s` (inside the window [s]), `longest_s, query_time_s` [s],
+        `rows_sent, rows_examined`.
+    """
+    start, end = pd.Timestamp(window.start), pd.Timestamp(window.end)
+    until, since = slow_queries["ended_at"], slow_queries["started_at"]
+    opened = until.where(until < end, end) - since.where(since > start, start)
+    runs = slow_queries.assign(role=roles.fillna(""), open_s=opened.dt.total_seconds().clip(lower=0))
+    grouped = runs.groupby(GROUP, as_index=False, dropna=False).agg(
+        executions=("open_s", "size"),
+        open_s=("open_s", "sum"),
+        longest_s=("query_time_s", "max"),
+        query_time_s=("query_time_s", "sum"),
+        rows_sent=("rows_sent", "sum"),
+        rows_examined=("rows_examined", "sum"),
+    )
+    return grouped.astype(dict.fromkeys(grouped.select_dtypes("category"), str))
+
+
+def practices(
+    costs: pd.DataFrame, profiles: pd.DataFrame, window: Window, rules: PracticeRules = PracticeRules()
+) -> pd.DataFrame:
+    """Find bad practices in the slow log, with their cost.
+
+    A `bulk extract` sends many rows on average. A `long unoptimised query` runs long on a reader and examines many rows
+    for each row that it sends; on the writer it may be a write, which sends none.
+
+    Parameters
+    ----------
+    costs : DataFrame
+        The result of `costs`; several days are summed.
+    profiles : DataFrame
+        The result of `profile`.
+    window : Window
+        The window that the costs cover.
+    rules : PracticeRules
+        When a statement counts.
+
+    Returns
+    -------
+    DataFrame
+        `practice, user, instance, role, digest, executions, open_hours` [h], `longest_min` [min], `rows_sent,
+        rows_examined` (means per execution), `active_sessions` and `load_pct`, their share of the instance's load [%; NaN
+        without db load]; most open hours first.
+    """
+    sums = costs.groupby(GROUP, as_index=False, dropna=False)
+    grouped = sums.sum().assign(longest_s=sums["longest_s"].max()["longest_s"])
+    means = ["rows_sent", "rows_examined", "query_time_s"]
+    grouped[means] = grouped[means].div(grouped["executions"], axis=0)
+    grouped["practice"] = _practices(grouped, rules)
+    sessions = grouped["open_s"] / window.duration.total_seconds()
+    load = grouped["instance"].map(profiles.set_index("instance")["mean_sessions"]).astype(float)
+    found = grouped.assign(
+        open_hours=grouped["open_s"] / 3600,
+        longest_min=grouped["longest_s"] / 60,
+        active_sessions=sessions,
+        load_pct=100 * sessions / load,
+    )
+    columns = ["practice", "user", "instance", "role", "digest", "executions", "open_hours", "longest_min"]
+    columns += ["rows_sent", "rows_examined", "active_sessions", "load_pct"]
+    ordered = found[found["practice"] != ""].sort_values("open_hours", ascending=False, ignore_index=True)
+    return ordered[columns]
+
+
+def _practices(grouped: pd.DataFrame, rules: PracticeRules) -> np.ndarray:
+    """The name of each row's practice, or an empty string."""
+    examined_per_row_sent = grouped["rows_examined"] / grouped["rows_sent"].clip(lower=1)
+    holds = {
+        "bulk extract": grouped["rows_sent"] >= rules.bulk_rows,
+        "long unoptimised query": (grouped["role"] == "reader")
+        & (grouped["query_time_s"] >= rules.long_s)
+        & (examined_per_row_sent >= rules.wasted),
+    }
+    return np.select([rule.to_numpy(bool) for rule in holds.values()], list(holds), "")
+
+
+def practice_verdicts(
+    found: pd.DataFrame,
+    *,
+    watch_pct: float = 10.0,  # a tenth of an instance's load is worth a look
+    most: int = 5,
+) -> list[Verdict]:
+    """Judge each practice of each user by its share of the load.
+
+    Parameters
+    ----------
+    found : DataFrame
+        The result of `practices`.
+    watch_pct : float
+        From this share of an instance's load on the severity is `watch` [%].
+    most : int
+        Largest number of verdicts.
+
+    Returns
+    -------
+    list of Verdict
+        The costliest first; `unknown` if the instance's load is unknown.
+    """
+    groups = found.groupby(["user", "practice"], sort=False)
+    return [_practice(str(user), str(name), rows, watch_pct) for (user, name), rows in groups][:most]
+
+
+def _practice(user: str, practice: str, rows: pd.DataFrame, watch_pct: float) -> Verdict:
+    executions, hours = int(rows["executions"].sum()), rows["open_hours"].sum()
+    heaviest = rows.sort_values("load_pct", ascending=False).iloc[0]
+    each = np.average(rows[["rows_examined", "rows_sent"]], axis=0, weights=rows["executions"])
+    share = heaviest["load_pct"]
+    cost = "" if np.isnan(share) else f"; {share:.0f} % of the load of {heaviest['instance']}"
+    severity: Severity = "unknown" if np.isnan(share) else "watch" if share >= watch_pct else "ok"
+    return Verdict(
+        "db_load",
+        user,
+        practice,
+        severity,
+        f"{user}: {executions} × {practice} on {', '.join(sorted(set(rows['instance'])))}, open for {hours:.1f} hours in "
+        f"total and {rows['longest_min'].max():.0f} minutes at most, {each[0]:,.0f} rows examined and {each[1]:,.0f} sent "
+        f"on average{cost}. While a statement is open, its read view may block purge.",
+        {"executions": executions, "open_hours": round(float(hours), 2)},
+        "the table of practices; the notebook reader_impact shows whether it slowed the writer",
+        PRACTICE_ACTIONS[practice],
+        f"{user} ran {executions} × {practice}",
+    )

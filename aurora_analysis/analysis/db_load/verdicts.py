@@ -1,0 +1,206 @@
+"""Verdicts on db load: the bottleneck of each instance."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aurora_analysis.analysis.db_load.load import NOT_LISTED, OTHER, shares
+from aurora_analysis.analysis.verdict import Severity, Verdict, by_severity
+
+EVIDENCE: dict[str, tuple[str, ...]] = {
+    "CPU": ("cpu_utilization",),
+    "row locks": ("row_lock_waits", "row_lock_time", "deadlocks"),
+    "metadata locks": ("ddl_latency",),
+    "commit path": ("commit_latency", "commit_throughput"),
+    "buffer misses": ("buffer_cache_hit_ratio", "buffer_pool_reads"),
+    "client not reading": ("network_transmit",),
+    "connections": ("connections",),
+    "undo and transactions": ("history_list_length",),
+}
+"""Wait class → the metrics that should show the same bottleneck."""
+
+EVIDENCE_METRICS = sorted({name for names in EVIDENCE.values() for name in names})
+"""All metrics of `EVIDENCE`."""
+
+ACTIONS = {
+    "CPU": "Look at the statements with the most load: an index, fewer calls, or a larger instance class.",
+    "row locks": "Shorten the transactions that touch the same rows: commit sooner, and lock rows in one order.",
+    "metadata locks": "Find the DDL or the idle transaction that holds the table; run DDL at quiet hours.",
+    "commit path": "Commit more rows per transaction; look at the binlog and at storage write latency.",
+    "buffer misses": "Find the statements that scan; keep bulk reads off this instance, or give it more memory.",
+    "client not reading": "The client reads rows more slowly than the server finds them: fetch in portions, from nearer "
+    "by, or from another instance.",
+    "connections": "Pool connections (RDS Proxy, or a pool in the application) instead of opening new ones.",
+    "undo and transactions": "See the notebook undo_log: which session held the read view?",
+    "table access": "Look at the statements with the most rows examined.",
+    OTHER: "Look at the wait events in the table.",
+    NOT_LISTED: "Fetch with more members, or look at the live server.",
+    "no bottleneck": "Nothing to do.",
+    "unknown": "Turn on Performance Insights, or fetch its data.",
+}
+"""Level → first action."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """When load counts as a bottleneck.
+
+    Parameters
+    ----------
+    watch_pct, act_pct : float
+        Share of the time in which sessions outnumber the vCPUs, for `watch` and for `act` [%]: 1 % is a quarter of an
+        hour a day, 5 % more than an hour.
+    waiting_pct : float
+        A class of waits with at least this share of the load is the bottleneck [%] …
+    sessions : float
+        … if on average at least this many sessions wait for it.
+    coverage_needed : float
+        Below this observed share of the window the verdict is `unknown` [0 to 1].
+    """
+
+    watch_pct: float = 1.0
+    act_pct: float = 5.0
+    waiting_pct: float = 30.0
+    sessions: float = 1.0
+    coverage_needed: float = 0.5
+
+
+@dataclass(frozen=True)
+class _Bottleneck:
+    """Level and severity, with the rule that decided them."""
+
+    level: str
+    severity: Severity
+    rule: str
+
+
+def verdicts(
+    classes: pd.DataFrame,
+    profiles: pd.DataFrame,
+    metrics: pd.DataFrame,
+    thresholds: Thresholds = Thresholds(),
+) -> list[Verdict]:
+    """Name the bottleneck of each instance.
+
+    If sessions outnumber the vCPUs for at least `watch_pct` of the time, the bottleneck is the class with the most load in
+    that time. Otherwise it is a class of waits with at least `waiting_pct` of the load and `sessions` sessions.
+
+    Parameters
+    ----------
+    classes : DataFrame
+        The result of `by_class`.
+    profiles : DataFrame
+        The result of `profile`.
+    metrics : DataFrame
+        Rows of the table `metrics` whose name is in `EVIDENCE_METRICS`; they are quoted as evidence.
+    thresholds : Thresholds
+        When load counts as a bottleneck.
+
+    Returns
+    -------
+    list of Verdict
+        One per instance, most severe first; the level is a wait class, `no bottleneck` or `unknown`. A single `unknown`
+        verdict if there is no db load.
+    """
+    if classes.empty:
+        return [_no_load()]
+    return by_severity(
+        [
+            _verdict(
+                row,
+                classes[classes["instance"] == row["instance"]],
+                metrics[metrics["instance"] == row["instance"]],
+                thresholds,
+            )
+            for row in profiles.to_dict("records")
+        ]
+    )
+
+
+def _no_load() -> Verdict:
+    return Verdict(
+        "db_load",
+        "all instances",
+        "unknown",
+        "unknown",
+        "No db load in this window, so bottlenecks are unknown.",
+        action=ACTIONS["unknown"],
+        headline="Bottlenecks are unknown: no db load",
+    )
+
+
+def _bottleneck(classes: pd.DataFrame, row: Mapping[Hashable, Any], thresholds: Thresholds) -> _Bottleneck:
+    """The first rule that holds for one instance; `row` is its row of `profile`."""
+    if row["coverage"] < thresholds.coverage_needed:
+        needed = f"less than {100 * thresholds.coverage_needed:.0f} % of the window was observed"
+        return _Bottleneck("unknown", "unknown", needed)
+    if row["over_vcpus_pct"] >= thresholds.watch_pct:
+        total = classes.groupby("time")["active_sessions"].transform("sum")
+        crowded = classes[total > row["vcpus"]].groupby("wait_class")["active_sessions"].sum()
+        severity: Severity = "act" if row["over_vcpus_pct"] >= thresholds.act_pct else "watch"
+        return _Bottleneck(
+            str(crowded.idxmax()), severity, "most of the load while sessions outnumbered the vCPUs"
+        )
+    waits = classes[~classes["wait_class"].isin(["CPU", "table access", OTHER, NOT_LISTED])]
+    load = waits.groupby("wait_class")["active_sessions"].sum() / classes["time"].nunique()
+    if load.max() >= max(thresholds.sessions, thresholds.waiting_pct / 100 * row["mean_sessions"]):
+        return _Bottleneck(
+            str(load.idxmax()), "watch", f"at least {thresholds.waiting_pct:g} % of the load waits for it"
+        )
+    return _Bottleneck(
+        "no bottleneck", "ok", "sessions fit the vCPUs, and no class of waits decides the load"
+    )
+
+
+def _verdict(
+    row: Mapping[Hashable, Any], classes: pd.DataFrame, metrics: pd.DataFrame, thresholds: Thresholds
+) -> Verdict:
+    found = _bottleneck(classes, row, thresholds)
+    names = ["mean_sessions", "p95_sessions", "max_sessions", "over_vcpus_pct", "vcpus", "coverage"]
+    evidence = _p95s(metrics, EVIDENCE.get(found.level, EVIDENCE["CPU"]))
+    return Verdict(
+        "db_load",
+        str(row["instance"]),
+        found.level,
+        found.severity,
+        _sentence(row, classes, found.rule),
+        {name: None if np.isnan(row[name]) else round(float(row[name]), 4) for name in names},
+        f"the figure of active sessions{evidence}",
+        ACTIONS[found.level],
+        _headline(str(row["instance"]), found.level),
+    )
+
+
+def _sentence(row: Mapping[Hashable, Any], classes: pd.DataFrame, rule: str) -> str:
+    part = shares(classes).iloc[0].sort_values(ascending=False)
+    mix = ", ".join(f"{share:.0f} % {name}" for name, share in part.head(3).items())
+    return (
+        f"{row['instance']} ({row['role'] or 'role unknown'}): {row['mean_sessions']:.1f} active sessions on average, at "
+        f"most {row['max_sessions']:.1f}, {_on_vcpus(row)}; {mix}. Rule: {rule}. {100 * row['coverage']:.0f} % of the "
+        "window observed."
+    )
+
+
+def _headline(instance: str, level: str) -> str:
+    if level == "unknown":
+        return f"Unknown whether {instance} has a bottleneck"
+    if level == "no bottleneck":
+        return f"{instance} has no bottleneck"
+    return f"The bottleneck of {instance} is {level}"
+
+
+def _on_vcpus(row: Mapping[Hashable, Any]) -> str:
+    if np.isnan(row["vcpus"]):
+        return "on an unknown number of vCPUs"
+    return f"on {row['vcpus']:g} vCPUs, above them in {row['over_vcpus_pct']:.1f} % of the time"
+
+
+def _p95s(metrics: pd.DataFrame, names: tuple[str, ...]) -> str:
+    """The 95th percentile of the minute means of each metric that has data."""
+    p95 = metrics[metrics["statistic"] == "average"].groupby("name")["value"].quantile(0.95)
+    return "".join(f"; p95 of the minute means of {name}: {p95[name]:,.3g}" for name in names if name in p95)

@@ -1,0 +1,43 @@
+"""How long do statements take, and did that change against the window before?
+
+Everything works on one tidy frame of counts, `time, instance, digest, bucket, count`: executions by bucket of a
+log-histogram. `counts` makes them from slow queries; the table `histograms` has them already. The slow log shows only
+executions of at least `long_query_time`: `cut` gives that limit, a quantile of the log is a quantile of the logged
+executions, and `identified` says which quantiles of all statements follow from the log.
+
+The modules: `distributions` describes one window, `log_cut` what the slow log leaves out, `blocks` holds the bootstrap,
+`shifts` compares two windows, and `verdicts` judges the comparison.
+"""
+
+from aurora_analysis.analysis.latency.blocks import BLOCKS, QUANTILES
+from aurora_analysis.analysis.latency.distributions import (
+    COLUMNS,
+    COUNT_COLUMNS,
+    counts,
+    distribution,
+    quantiles,
+    summary,
+    top,
+)
+from aurora_analysis.analysis.latency.log_cut import STATEMENTS, cut, identified, statements
+from aurora_analysis.analysis.latency.shifts import shift
+from aurora_analysis.analysis.latency.verdicts import Thresholds, verdicts
+
+__all__ = [
+    "BLOCKS",
+    "COLUMNS",
+    "COUNT_COLUMNS",
+    "QUANTILES",
+    "STATEMENTS",
+    "Thresholds",
+    "counts",
+    "cut",
+    "distribution",
+    "identified",
+    "quantiles",
+    "shift",
+    "statements",
+    "summary",
+    "top",
+    "verdicts",
+]
