@@ -191,12 +191,18 @@ def _check_standard(notebook: Path, known: Mapping[str, Parameter]) -> None:
 def _check_known(name: str, declared: Mapping[Path, Mapping[str, Parameter]]) -> None:
     if name in STANDARD:
         raise Error(f"{name} has its own option: use --{name} instead of -p.")
-    others = sorted({one for known in declared.values() for one in known} - set(STANDARD))
-    if name not in others:
-        alone = len(declared) == 1
-        lacks = f"{next(iter(declared)).name} has no parameter" if alone else "No notebook has a parameter"
-        has = "it has" if alone else "they have"
-        raise Error(f"{lacks} {name!r}{_similar(name, others)}; {has}: {', '.join(others) or 'none'}.")
+    own = {notebook: sorted(set(known) - set(STANDARD)) for notebook, known in declared.items()}
+    others = sorted({one for names in own.values() for one in names})
+    if name in others:
+        return
+    similar = _similar(name, others)
+    if len(own) == 1:
+        (notebook,) = own
+        raise Error(
+            f"{notebook.name} has no parameter {name!r}{similar}; it has: {', '.join(others) or 'none'}."
+        )
+    each = "; ".join(f"{notebook.name} has: {', '.join(names) or 'none'}" for notebook, names in own.items())
+    raise Error(f"No notebook has a parameter {name!r}{similar}. {each}.")
 
 
 def _typed(parameter: Parameter, text: str, notebook: Path) -> Any:

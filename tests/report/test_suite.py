@@ -75,6 +75,18 @@ def test_a_wrong_parameter_is_refused(notebook, given, says):
         suite.checked([notebook("load")], given)
 
 
+def test_a_parameter_that_no_notebook_has_names_all_notebooks(notebook):
+    """One line with each notebook and its parameters."""
+    load = notebook("load", parameters=STANDARD_CELL + "limit: int = 1\nstrict: bool = False\n")
+    others = [
+        notebook(name, parameters=STANDARD_CELL + cell) for name, cell in (("a", "n: int = 1"), ("b", ""))
+    ]
+    with pytest.raises(Error) as refused:
+        suite.checked([load, *others], {"nosuch": "1"})
+    expected = "No notebook has a parameter 'nosuch'. load.ipynb has: limit, strict; a.ipynb has: n; b.ipynb has: none."
+    assert str(refused.value) == expected
+
+
 def test_a_notebook_must_take_the_window(notebook):
     """A notebook without a parameter for its cluster would silently show another one."""
     lacking = STANDARD_CELL.replace("cluster: str", "cluster: int")
