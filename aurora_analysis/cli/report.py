@@ -76,7 +76,8 @@ class ReportOptions:
         "earlier",
         type=click.Path(path_type=Path),
         help="Repeat an earlier report on the data that it read: its findings.json or folder. "
-        "Options that are given replace those of the earlier report.",
+        "Options that are given replace those of the earlier report. Notebooks outside the suite run only if "
+        "--notebook names them.",
     ),
     click.option(
         "--output",
@@ -131,7 +132,7 @@ def report(store_options: StoreOptions, span: WindowOptions, chosen: ReportOptio
 
 def _request(store_options: StoreOptions, span: WindowOptions, chosen: ReportOptions) -> Request:
     """Return what to report; an earlier report names its own store, which the flag replaces."""
-    from aurora_analysis.report import build, index
+    from aurora_analysis.report import build, repeat
 
     settings = store_options.config()
     given = {
@@ -144,7 +145,8 @@ def _request(store_options: StoreOptions, span: WindowOptions, chosen: ReportOpt
         "settings": settings.origin,
     }
     if chosen.earlier:
-        return build.requested(given | {"store": store_options.location}, index.recorded(chosen.earlier))
+        run = repeat.recorded(chosen.earlier, notebooks_given=bool(chosen.notebooks))
+        return build.requested(given | {"store": store_options.location}, run)
     return build.requested(given | {"store": store_options.to_read()}, {})
 
 

@@ -6,6 +6,7 @@
 - `tiles`      draws sparklines as small multiples
 - `statements` writes the page that explains each statement's short id
 - `index`      writes the front page and findings.json
+- `repeat`     reads the run that an earlier findings.json records
 - `build`      builds the whole report in a folder that appears at once
 - `history`    writes the page over all reports of an archive
 - `record`     writes the findings into the store

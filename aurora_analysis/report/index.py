@@ -163,15 +163,17 @@ def recorded(path: Path) -> dict[str, Any]:
         document = json.loads(file.read_text(encoding="utf-8"))
     except OSError as problem:
         raise Error(f"Cannot read {file}: {problem.strerror}. Pass the findings.json of a report.") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict) or document.get("kind") != KIND:
         raise Error(f"{file} was not written by a report. Pass the findings.json of a report.")
-    if document["schema"] > SCHEMA:
+    schema, run = document.get("schema"), document.get("run")
+    if isinstance(schema, int) and schema > SCHEMA:
         raise Error(
-            f"{file} was written by a newer aurora-analysis (schema {document['schema']}). Upgrade aurora-analysis."
+            f"{file} was written by a newer aurora-analysis (schema {schema}). Upgrade aurora-analysis."
         )
-    run: dict[str, Any] = document["run"]
+    if not isinstance(schema, int) or not isinstance(run, dict):
+        raise Error(f"{file} is damaged: it lacks its schema or its run. Pass the findings.json of a report.")
     return run
 
 

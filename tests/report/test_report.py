@@ -105,12 +105,17 @@ def test_unknown_findings_raise_an_alarm_on_request(store, notebook, tmp_path, s
 def test_an_earlier_report_runs_again_on_what_it_read(store, notebook, tmp_path, refill):
     """Newer data are written in between: the repeated report finds what it found then."""
     first, repeated = tmp_path / "first", tmp_path / "repeated"
-    asked = ["--store", store.location, "--cluster", "toy", "--notebook", notebook("load", LOAD)]
+    load = notebook("load", LOAD)
+    asked = ["--store", store.location, "--cluster", "toy", "--notebook", load]
     asked += ["-p", "limit=4", "--timezone", "Europe/Berlin", "--jobs", 1]
     assert report(*asked, "--output", first).exit_code == 0
     refill(store, 3.0)
     assert set(store.read("metrics", cluster="toy")["value"]) == {3.0}
-    assert report("--versions", first / "findings.json", "--jobs", 1, "--output", repeated).exit_code == 0
+    again = ["--versions", first / "findings.json", "--jobs", 1, "--output", repeated]
+    refused = report(*again)
+    assert (refused.exit_code, repeated.exists()) == (2, False), "the file may not choose a notebook to run"
+    assert f"names the notebook '{load}', which is not one of the suite's" in refused.stderr
+    assert report(*again, "--notebook", load).exit_code == 0
     assert findings(repeated) == findings(first)
     assert [finding["numbers"]["mean"] for finding in findings(first)] == [20.0]
     run = told(first)["run"]
