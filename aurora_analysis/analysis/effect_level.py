@@ -114,7 +114,8 @@ def effect_headline(subject: str, level: str, effect_pct: float = float("nan")) 
     str
         Such as ``snowflake slows the writer by 10 %``.
     """
-    size = "" if np.isnan(effect_pct) else f" by {abs(effect_pct):.2g} %"
+    digits = f"{abs(effect_pct):.2g}" if abs(effect_pct) < 10 else f"{abs(effect_pct):.0f}"
+    size = "" if np.isnan(effect_pct) else f" by {digits} %"
     return {
         "slows": f"{subject} slows the writer{size}",
         "speeds up": f"The writer is faster{size} while {subject} runs: look for another cause",
