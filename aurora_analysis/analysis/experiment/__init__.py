@@ -2,9 +2,11 @@
 
 Blocks of time are drawn on or off at random. `effects` compares the writer's latency in both, `history_growth` the
 growth of the history list; both are exact randomisation tests. `by_chance` and `following` show chance and carry-over,
-`detectable_pct` is the smallest effect that a planned trial finds, and `verdicts` weighs it all.
+`detectable_pct` is the smallest effect that a planned trial finds, and `verdicts` weighs it all. `answer` does
+all of this for one window of one cluster.
 """
 
+from aurora_analysis.analysis.experiment.answer import Answer, Options, answer
 from aurora_analysis.analysis.experiment.blocks import (
     following,
     on_idle_clone,
@@ -24,6 +26,9 @@ __all__ = [
     "SURE",
     "THROUGHPUTS",
     "TRIAL_METRICS",
+    "Answer",
+    "Options",
+    "answer",
     "by_chance",
     "detectable_pct",
     "effects",

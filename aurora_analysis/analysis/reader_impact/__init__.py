@@ -2,10 +2,11 @@
 
 Build a `Design` once, from a window's metrics and exposure (`ordinary_days`) or from any frames (`Inputs` and
 `design`). `effects`, `sensitivity`, `quantile_effects` and `event_aligned` follow from it; `verdicts` weighs them
-with a randomised trial and the mechanism.
+with a randomised trial and the mechanism. `answer` does all of this for one window of one cluster.
 """
 
 from aurora_analysis.analysis.effect_level import OUTCOMES
+from aurora_analysis.analysis.reader_impact.answer import Answer, Options, answer
 from aurora_analysis.analysis.reader_impact.design import (
     HISTORY,
     LOAD,
@@ -45,9 +46,12 @@ __all__ = [
     "QUANTILE_COLUMNS",
     "SENSITIVITY_COLUMNS",
     "WRITER_METRICS",
+    "Answer",
     "Design",
     "Evidence",
     "Inputs",
+    "Options",
+    "answer",
     "design",
     "effects",
     "event_aligned",

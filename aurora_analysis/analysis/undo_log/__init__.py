@@ -4,8 +4,10 @@
 - `holders`   which read view was the oldest at each sample
 - `forecast`  how long the history list gets if a query holds its view for hours
 - `verdicts`  one verdict per blocker
+- `answer`    all of this for one window of one cluster
 """
 
+from aurora_analysis.analysis.undo_log.answer import Answer, Options, answer
 from aurora_analysis.analysis.undo_log.episodes import (
     around_highest,
     at_a_glance,
@@ -25,9 +27,12 @@ from aurora_analysis.analysis.undo_log.holders import (
 from aurora_analysis.analysis.undo_log.verdicts import Thresholds, verdicts
 
 __all__ = [
+    "Answer",
     "AssumedQuery",
+    "Options",
     "Reach",
     "Thresholds",
+    "answer",
     "around_highest",
     "at_a_glance",
     "attribute_oldest_view",

@@ -3,9 +3,11 @@
 - `rules`        names the workload of each execution, and measures exposure
 - `exposure`     decides when each workload was open: from the slow log, else from db load, else unknown
 - `writer_jobs`  finds the writer's own jobs
+- `groups`       describes the rules that the settings define
 """
 
 from aurora_analysis.analysis.workloads.exposure import Exposure, Tables
+from aurora_analysis.analysis.workloads.groups import Groups
 from aurora_analysis.analysis.workloads.rules import (
     COLUMNS,
     EXPOSURE_COLUMNS,
@@ -27,6 +29,7 @@ __all__ = [
     "EXPOSURE_COLUMNS",
     "IDLE",
     "Exposure",
+    "Groups",
     "Rules",
     "Tables",
     "exposed_hours",

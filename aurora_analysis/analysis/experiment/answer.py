@@ -1,0 +1,117 @@
+"""Answer the topic's question for one window of one cluster: the verdicts, and the frames they rest on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from aurora_analysis.analysis.experiment.blocks import on_idle_clone, randomised, statement_latency
+from aurora_analysis.analysis.experiment.estimate import effects
+from aurora_analysis.analysis.experiment.history import history_growth
+from aurora_analysis.analysis.experiment.verdicts import TRIAL_METRICS, verdicts
+from aurora_analysis.analysis.verdict import Verdict
+from aurora_analysis.store.observations import Observations
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of `answer`, in the order of the notebook's parameters.
+
+    Parameters
+    ----------
+    most_statements : int
+        Number of the writer's statements that are compared: those that took the most time.
+    materiality_pct : float
+        Smallest effect that matters [%].
+    """
+
+    most_statements: int = 3
+    materiality_pct: float = 5.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The verdicts on the randomised trials of one window, and the evidence for them.
+
+    Parameters
+    ----------
+    verdicts : list of Verdict
+        One per workload of a trial, the most severe first.
+    planned : DataFrame
+        All planned blocks: the rows of the table trials.
+    trials : DataFrame
+        The blocks that were drawn at random, took place, and had load on the writer.
+    history : Series
+        History list length (UTC) [transactions].
+    growth : DataFrame
+        Its growth in on-blocks and off-blocks; see `history_growth`.
+    latency : DataFrame
+        Latencies [ms] and throughputs of the writer (UTC), one column per metric or statement.
+    statements : DataFrame
+        The statements in `latency`: `digest, fingerprint`.
+    planned_rate : Series
+        The load that was planned (UTC) [1/s]; empty if none was.
+    effects : DataFrame
+        The effect on each metric; see `effects`.
+    """
+
+    verdicts: list[Verdict]
+    planned: pd.DataFrame
+    trials: pd.DataFrame
+    history: pd.Series
+    growth: pd.DataFrame
+    latency: pd.DataFrame
+    statements: pd.DataFrame
+    planned_rate: pd.Series
+    effects: pd.DataFrame
+
+
+def answer(data: Observations, options: Options = Options()) -> Answer:  # frozen
+    """Judge for each workload of a randomised trial whether it slows the writer.
+
+    Parameters
+    ----------
+    data : Observations
+        The window of one cluster (`observe`).
+    options : Options, optional
+        Number of statements to compare, and the smallest effect that matters.
+
+    Returns
+    -------
+    Answer
+        The verdicts and their evidence. One `unknown` verdict if no trial took place.
+    """
+    planned = data.table("trials")
+    drawn = randomised(planned)
+    idle = on_idle_clone(drawn, data.all_times("events"))
+    trials = drawn[idle.isna()]
+    history = data.metric("history_list_length")
+    growth = history_growth(history, trials)
+    statements = _statements(data, options.most_statements)
+    latency = data.metrics(TRIAL_METRICS).join(statements, how="outer")
+    planned_rate = data.metric("planned_rate")
+    found = effects(latency, trials, covariate=planned_rate)
+    message = idle.groupby(drawn["workload"]).last()
+    return Answer(
+        verdicts=verdicts(found, growth, message, materiality_pct=options.materiality_pct),
+        planned=planned,
+        trials=trials,
+        history=history,
+        growth=growth,
+        latency=latency,
+        statements=_texts(data, statements),
+        planned_rate=planned_rate,
+        effects=found,
+    )
+
+
+def _statements(data: Observations, most: int) -> pd.DataFrame:
+    """Latency of the writer's statements that took the most time [ms], one column each."""
+    counted = data.table("statement_metrics")
+    return statement_latency(counted[counted["role"] == "writer"], data.fingerprints, most=most)
+
+
+def _texts(data: Observations, latency: pd.DataFrame) -> pd.DataFrame:
+    named = "statement " + data.fingerprints["digest"].str[:8]
+    return data.fingerprints[named.isin(latency.columns)].reset_index(drop=True)

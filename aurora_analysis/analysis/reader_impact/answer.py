@@ -1,0 +1,186 @@
+"""Answer the topic's question for one window of one cluster: the verdicts, and the frames they rest on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from aurora_analysis.analysis import experiment, undo_log, workloads
+from aurora_analysis.analysis.effect_level import OUTCOMES
+from aurora_analysis.analysis.reader_impact.design import WRITER_METRICS, Design, ordinary_days
+from aurora_analysis.analysis.reader_impact.estimate import effects
+from aurora_analysis.analysis.reader_impact.verdicts import Evidence, growth, main_metric, verdicts
+from aurora_analysis.analysis.verdict import Verdict
+from aurora_analysis.analysis.workloads import exposure
+from aurora_analysis.store.observations import Observations
+from aurora_analysis.window import Window
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of `answer`, in the order of the notebook's parameters.
+
+    Parameters
+    ----------
+    timezone : str
+        Time zone of days and weekends.
+    shortest_run_s : float
+        Leave out shorter statements, which hold no read view for long [s].
+    lookback_days : int
+        Compare ordinary days over at least this many days, up to the window's end.
+    placebos : int
+        Number of placebo runs.
+    materiality_pct : float
+        Smallest effect that matters [%].
+    """
+
+    timezone: str = "UTC"
+    shortest_run_s: float = 10.0
+    lookback_days: int = 14
+    placebos: int = 200
+    materiality_pct: float = 5.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The verdicts on the reader workloads of one window, and the evidence for them.
+
+    Parameters
+    ----------
+    verdicts : list of Verdict
+        One per reader workload, the most severe first.
+    compared : Window
+        The window of ordinary days: at least `Options.lookback_days` long.
+    exposure : Exposure
+        When each workload was open on the readers in `compared`.
+    jobs : DataFrame
+        Runs of the writer's own jobs in `compared`: `workload, start, end` (UTC).
+    design : Design
+        The regression on ordinary days.
+    estimates : DataFrame
+        Effects on ordinary days, one row per workload and metric; see `effects`.
+    trials : DataFrame
+        Blocks of randomised trials in the window; see `experiment.randomised`.
+    latency : DataFrame
+        The writer's latencies in the window [ms], one column per metric.
+    trial_effects : DataFrame
+        Effects in these trials; see `experiment.effects`.
+    history, commits : Series
+        History list length [transactions] and commits per second in the window.
+    oldest_view : DataFrame
+        Which run held the oldest read view at each sample; see `undo_log.attribute_oldest_view`.
+    growth : DataFrame
+        Growth of the history list by workload; see `growth`.
+    """
+
+    verdicts: list[Verdict]
+    compared: Window
+    exposure: exposure.Exposure
+    jobs: pd.DataFrame
+    design: Design
+    estimates: pd.DataFrame
+    trials: pd.DataFrame
+    latency: pd.DataFrame
+    trial_effects: pd.DataFrame
+    history: pd.Series
+    commits: pd.Series
+    oldest_view: pd.DataFrame
+    growth: pd.DataFrame
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """Runs of the workloads, and of the writer's jobs as `(writer) job`."""
+        return _with_writer(self.exposure.runs, self.jobs)
+
+    @property
+    def metric(self) -> str:
+        """Name of the latency that is reported first."""
+        return main_metric(self.latency)
+
+
+@dataclass(frozen=True)
+class _Exposed:
+    """Who was exposed when: the workloads on the readers, and everything that ran on the writer."""
+
+    compared: Observations
+    readers: exposure.Exposure
+    jobs: pd.DataFrame
+    on_writer: pd.DataFrame
+
+
+def answer(data: Observations, groups: workloads.Groups, options: Options = Options()) -> Answer:  # frozen
+    """Judge for each reader workload whether it slows the writer.
+
+    Parameters
+    ----------
+    data : Observations
+        The window of one cluster (`observe`).
+    groups : Groups
+        Rules that name workloads and jobs (`config.groups`).
+    options : Options, optional
+        Lengths, number of placebos, and the smallest effect that matters.
+
+    Returns
+    -------
+    Answer
+        The verdicts and their evidence. One `unknown` verdict if the window has too little data.
+    """
+    exposed = _exposed(data.at_least(options.lookback_days), groups, options)
+    design = _ordinary_days(exposed, options)
+    estimates = effects(design, materiality_pct=options.materiality_pct, placebos=options.placebos)
+    trials = experiment.randomised(data.table("trials"))
+    latency = data.metrics(OUTCOMES)
+    tried = experiment.effects(latency, trials, covariate=data.metric("planned_rate"))
+    history, commits = data.metric("history_list_length"), data.metric("commit_throughput")
+    known = _with_writer(exposed.readers.runs, exposed.on_writer)
+    oldest_view = undo_log.attribute_oldest_view(history, undo_log.committed(commits), known)
+    grown = growth(oldest_view, known, data.window)
+    coverage = data.window.coverage(pd.DatetimeIndex(latency.dropna(how="all").index))
+    evidence = Evidence(tried, estimates, grown, coverage=coverage, exposure=exposed.readers)
+    return Answer(
+        verdicts=verdicts(evidence, materiality_pct=options.materiality_pct),
+        compared=exposed.compared.window,
+        exposure=exposed.readers,
+        jobs=exposed.jobs,
+        design=design,
+        estimates=estimates,
+        trials=trials,
+        latency=latency,
+        trial_effects=tried,
+        history=history,
+        commits=commits,
+        oldest_view=oldest_view,
+        growth=grown,
+    )
+
+
+def _exposed(compared: Observations, groups: workloads.Groups, options: Options) -> _Exposed:
+    shortest_s = options.shortest_run_s
+    tables = workloads.Tables.read(compared, shortest_s=shortest_s)
+    on_writer = tables.on_writer()
+    return _Exposed(
+        compared,
+        exposure.exposure(tables.on_readers(), groups.workloads, shortest_s=shortest_s),
+        workloads.jobs(
+            on_writer, groups.jobs, groups.daily, timezone=options.timezone, shortest_s=shortest_s
+        ),
+        workloads.exposures(on_writer.slow_queries, groups.jobs, shortest_s=shortest_s),
+    )
+
+
+def _ordinary_days(exposed: _Exposed, options: Options) -> Design:
+    compared = exposed.compared
+    return ordinary_days(
+        compared.metrics(WRITER_METRICS),
+        exposed.readers,
+        exposed.jobs,
+        writers=compared.writers,
+        timezone=options.timezone,
+    )
+
+
+def _with_writer(runs: pd.DataFrame, on_writer: pd.DataFrame) -> pd.DataFrame:
+    """Add the writer's own runs, named so that they are not taken for a reader's workload."""
+    named = on_writer.assign(workload="(writer) " + on_writer["workload"])
+    return pd.concat([runs, named], ignore_index=True)

@@ -1,0 +1,143 @@
+"""Answer the topic's question for one window of one cluster: the verdicts, and the frames they rest on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from aurora_analysis.analysis import workloads
+from aurora_analysis.analysis.undo_log.episodes import (
+    blocking_spans,
+    episode_blockers,
+    growth_by_blocker,
+    growth_episodes,
+    purge_state,
+)
+from aurora_analysis.analysis.undo_log.holders import attribute_oldest_view, committed
+from aurora_analysis.analysis.undo_log.verdicts import Thresholds, verdicts
+from aurora_analysis.analysis.verdict import Verdict
+from aurora_analysis.store.observations import Observations
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of `answer`.
+
+    Parameters
+    ----------
+    shortest_run_s : float
+        Leave out shorter statements, which hold no read view for long [s].
+    thresholds : Thresholds
+        Limits of severity, coverage and relevance.
+    """
+
+    shortest_run_s: float = 10.0
+    thresholds: Thresholds = Thresholds()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The verdicts on the undo history of one window, and the evidence for them.
+
+    Parameters
+    ----------
+    verdicts : list of Verdict
+        One per blocker, most growth first.
+    history : Series
+        History list length (UTC) [transactions].
+    episodes : DataFrame
+        Spans in which it grew; see `growth_episodes`.
+    boundary, finished : Series
+        Transaction number up to which purge is allowed, and up to which it has finished (UTC).
+    purge : DataFrame
+        State of purge in each episode; see `purge_state`.
+    runs : DataFrame
+        Logged statements, and transactions in live samples: `workload, instance, digest, thread_id, start, end`.
+    oldest_view : DataFrame
+        Which run held the oldest read view at each sample; see `attribute_oldest_view`.
+    spans : DataFrame
+        Spans in which one read view blocked purge; see `blocking_spans`.
+    """
+
+    verdicts: list[Verdict]
+    history: pd.Series
+    episodes: pd.DataFrame
+    boundary: pd.Series
+    finished: pd.Series
+    purge: pd.DataFrame
+    runs: pd.DataFrame
+    oldest_view: pd.DataFrame
+    spans: pd.DataFrame
+
+    def by_blocker(self) -> pd.DataFrame:
+        """Sum the growth that each blocker caused, largest first.
+
+        Returns
+        -------
+        DataFrame
+            Result of `growth_by_blocker`.
+        """
+        return growth_by_blocker(self.spans)
+
+    def by_episode(self) -> pd.DataFrame:
+        """Name the blocker of most of each episode's growth.
+
+        Returns
+        -------
+        DataFrame
+            Result of `episode_blockers`.
+        """
+        return episode_blockers(self.episodes, self.spans)
+
+
+def answer(data: Observations, groups: workloads.Groups, options: Options = Options()) -> Answer:  # frozen
+    """Judge whether undo history grew faster than purge, and which session blocked it.
+
+    Parameters
+    ----------
+    data : Observations
+        The window of one cluster (`observe`).
+    groups : Groups
+        Rules that name workloads and jobs (`config.groups`).
+    options : Options, optional
+        Shortest run, and the limits of severity.
+
+    Returns
+    -------
+    Answer
+        The verdicts and their evidence. An `unknown` verdict if too little of the window was observed.
+    """
+    history = data.metric("history_list_length")
+    episodes = growth_episodes(history)
+    boundary, finished = data.metric("purge_boundary"), data.metric("purge_finished")
+    purge = purge_state(boundary, finished, episodes)
+    runs = _runs(data, groups, options.shortest_run_s)
+    oldest_view = attribute_oldest_view(history, committed(data.metric("commit_throughput")), runs)
+    spans = blocking_spans(oldest_view, runs, purge)
+    return Answer(
+        verdicts=verdicts(data.window, history, episodes, spans, options.thresholds),
+        history=history,
+        episodes=episodes,
+        boundary=boundary,
+        finished=finished,
+        purge=purge,
+        runs=runs,
+        oldest_view=oldest_view,
+        spans=spans,
+    )
+
+
+def _runs(data: Observations, groups: workloads.Groups, shortest_s: float) -> pd.DataFrame:
+    """Logged statements of all instances, and transactions that only live samples show."""
+    rules = {**groups.workloads, **groups.jobs}
+    slow_queries = data.table(
+        "slow_queries",
+        columns=workloads.COLUMNS,
+        at_least={"query_time_s": shortest_s},
+        overlapping=True,
+    )
+    open_transactions = data.table("open_transactions")
+    logged = workloads.exposures(slow_queries, rules, instances=data.instances)
+    live = workloads.live_runs(open_transactions, rules, instances=data.instances, shortest_s=shortest_s)
+    return workloads.with_live_runs(logged, live)
