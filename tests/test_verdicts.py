@@ -11,6 +11,7 @@ import pytest
 from cells import NOTEBOOKS, verdicts
 
 from aurora_analysis import Store, Window
+from aurora_analysis.errors import Error
 from aurora_analysis.report import runner
 from aurora_analysis.store import location
 
@@ -34,9 +35,10 @@ def test_a_window_without_data_is_unknown(topic, cluster):
 
 
 @pytest.mark.parametrize("topic", TOPICS)
-def test_a_cluster_that_is_not_there_is_unknown(topic):
-    """Nor does a name that the store does not know."""
-    assert {one.level for one in verdicts(topic, cluster="nowhere")} == {"unknown"}
+def test_a_cluster_that_is_not_there_is_an_error(topic):
+    """A misspelled name is no empty cluster: the error lists the clusters that the store has."""
+    with pytest.raises(Error, match="it has: lab, shop, trial"):
+        verdicts(topic, cluster="nowhere")
 
 
 LAB = {"cluster": "lab", "start": "2026-11-23T11:08:53", "end": "2026-11-23T11:50:53"}
