@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ def processes(jobs: int) -> Iterator[Executor]:
 
     If the block raises, also by SIGTERM or Ctrl-C, running workers are terminated and queued work is dropped. The
     workers' temporary files live in one folder, which disappears with the pool even if a worker could not clean up.
+    If this process is killed (SIGKILL, as by the OOM killer), the workers end themselves and remove that folder.
 
     Parameters
     ----------
@@ -36,7 +39,7 @@ def processes(jobs: int) -> Iterator[Executor]:
         pool = ProcessPoolExecutor(
             jobs,
             mp_context=multiprocessing.get_context("spawn"),
-            initializer=_use_scratch,
+            initializer=_start_worker,
             initargs=(scratch,),
         )
         try:
@@ -72,6 +75,19 @@ def threads(workers: Mapping[str, int]) -> Iterator[dict[str, Executor]]:
             pool.shutdown(cancel_futures=True)
 
 
-def _use_scratch(folder: str) -> None:
-    """Create the temporary files of this process and of the programs that it starts in a folder."""
-    tempfile.tempdir = os.environ["TMPDIR"] = folder
+def _start_worker(scratch: str) -> None:
+    """Create the temporary files of this process and of the programs that it starts in a folder; end with the parent."""
+    tempfile.tempdir = os.environ["TMPDIR"] = scratch
+    threading.Thread(target=_end_with_parent, args=(scratch,), daemon=True).start()
+
+
+def _end_with_parent(scratch: str) -> None:
+    """End this worker as soon as its parent has ended; a worker would otherwise wait for work forever.
+
+    The parent holds the other end of a pipe, which the system closes however the parent ends.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        shutil.rmtree(scratch, ignore_errors=True)
+        os._exit(1)

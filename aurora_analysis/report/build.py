@@ -1,7 +1,6 @@
 """Build a report: run all notebooks for a window of each cluster, write their pages and an index of the findings.
 
-The report is built in a folder beside its destination and moved there at the end, so that a reader sees the earlier
-report or the new one, never half of one. All notebooks read the store at the same recorded versions.
+All notebooks read the store at the same recorded versions.
 """
 
 from __future__ import annotations
@@ -9,12 +8,10 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shutil
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +20,7 @@ from urllib.parse import quote
 
 from aurora_analysis import __version__, executors
 from aurora_analysis.errors import Error
-from aurora_analysis.report import history, index, record, runner, statements, suite
+from aurora_analysis.report import history, index, record, replacement, runner, statements, suite
 from aurora_analysis.store import Store, location
 from aurora_analysis.window import Window, zone
 
@@ -144,9 +141,9 @@ def report(
     values = suite.checked(chosen, request.parameters)
     clusters = _clusters(request, store)
     run = _run(request, store, clusters, chosen, datetime.now(UTC)) | {"archived": archived}
-    output = _own_folder(output / _place(request, run) if archived else output)
+    output = replacement.own_folder(output / _place(request, run) if archived else output)
     readable = [cluster for cluster in clusters if not cluster["error"]]
-    with _built(output) as folder:
+    with replacement.built(output, archived=archived) as folder:
         tasks = [
             _task(notebook, _manifest(run, cluster, notebook, values[notebook]), request, execution)
             for cluster in readable
@@ -314,60 +311,6 @@ def git_sha() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
-
-
-def _own_folder(output: Path) -> Path:
-    """Return the report's folder: new, empty, or an earlier report's; refuse to replace anything else."""
-    output = output.resolve()
-    if output.is_dir() and any(output.iterdir()):
-        try:
-            index.recorded(output)
-        except Error:
-            raise Error(f"{output} contains something other than a report. Choose another folder.") from None
-    elif output.exists() and not output.is_dir():
-        raise Error(f"{output} is a file. Choose a folder.")
-    return output
-
-
-@contextmanager
-def _built(output: Path) -> Iterator[Path]:
-    """Open a folder that replaces `output` on success and is removed on failure."""
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    except OSError as problem:
-        raise Error(
-            f"Cannot write to {output.parent}: {problem.strerror}. Choose another --output."
-        ) from None
-    try:
-        new = beside / "new"
-        new.mkdir()
-        yield new
-        _put(new, output, beside)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
-def _put(new: Path, output: Path, beside: Path) -> None:
-    """Move the earlier report out and the new one in; another run may do the same at the same moment."""
-    for attempt in range(ATTEMPTS):
-        old = beside / f"old-{attempt}"
-        try:
-            if output.exists():
-                output.rename(old)
-            new.rename(output)
-            return
-        except OSError:  # another run moved between our two moves: try again
-            continue
-        finally:
-            if old.exists() and not output.exists():
-                with suppress(OSError):
-                    old.rename(output)
-    raise Error(f"Other runs wrote {output} {ATTEMPTS} times in a row. Choose another --output.")
-
-
-ATTEMPTS = 20
-"""Number of attempts to move a report into place while other runs write the same folder."""
 
 
 def _bounds(window: Window) -> list[str]:

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from aurora_analysis import Store, Window
 from aurora_analysis.cli import main
 from aurora_analysis.errors import Error
-from aurora_analysis.report import build, history, index, record
+from aurora_analysis.report import build, history, index, record, replacement
 from aurora_analysis.store import location
 
 LOAD = """
@@ -105,7 +105,7 @@ def test_two_reports_at_once_leave_one_whole(tmp_path):
 
     def put(name: str) -> None:
         for _ in range(10):
-            with build._built(place) as folder:
+            with replacement.built(place) as folder:
                 for n in range(5):
                     (folder / f"{n}").write_text(name)
 
@@ -127,7 +127,7 @@ def test_a_place_that_cannot_be_taken_keeps_what_was_there(tmp_path, monkeypatch
     monkeypatch.setattr(
         Path, "rename", lambda self, to: _refused() if self.name == "new" else moved(self, to)
     )
-    with pytest.raises(Error, match="Other runs wrote"), build._built(place):
+    with pytest.raises(Error, match="Other runs wrote"), replacement.built(place):
         pass
     assert [path.name for path in place.iterdir()] == ["earlier"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -194,12 +195,13 @@ def test_the_suite_can_be_copied(tmp_path):
     assert [(folder / path.name).read_bytes() for path in suite] == [path.read_bytes() for path in suite]
 
 
-def test_an_interrupted_report_leaves_nothing(store, notebook, tmp_path):
-    """SIGTERM while a cell hangs: the earlier report stays, the kernel ends, no folder is left behind."""
+@pytest.fixture
+def hanging_report(store, notebook, tmp_path):
+    """A running report over an earlier one, and the process ids of its worker and its kernel, whose cell hangs."""
     mark, scratch = tmp_path / "pid", tmp_path / "scratch"
     scratch.mkdir()
-    tell = f"import os, pathlib; _ = pathlib.Path({str(mark)!r}).write_text(str(os.getpid()))"
-    hanging = notebook("hanging", f"{tell}\nimport time; time.sleep(600)")
+    written = f"pathlib.Path({str(mark)!r}).write_text(f'{{os.getppid()}} {{os.getpid()}}')"
+    hanging = notebook("hanging", f"import os, pathlib, time; {written}; time.sleep(600)")
     output = tmp_path / "reports" / "out"
     output.mkdir(parents=True)
     index.write(output, index.record(RUN, [], []))
@@ -207,12 +209,34 @@ def test_an_interrupted_report_leaves_nothing(store, notebook, tmp_path):
     command = [sys.executable, "-m", "aurora_analysis", "report", *map(str, asked)]
     with subprocess.Popen(command, env=os.environ | {"TMPDIR": str(scratch)}) as running:
         until(lambda: mark.exists() and mark.read_text() or running.poll() is not None)
-        running.terminate()
-    assert running.returncode == 143
-    until(lambda: not is_running(int(mark.read_text())))
+        yield running, [int(pid) for pid in mark.read_text().split()], output
+        running.kill()
+
+
+def test_an_interrupted_report_leaves_nothing(hanging_report, tmp_path):
+    """SIGTERM while a cell hangs: the earlier report stays, the kernel ends, no folder is left behind."""
+    running, pids, output = hanging_report
+    running.terminate()
+    assert running.wait() == 143
+    until(lambda: not any(map(is_running, pids)))
     assert [path.name for path in output.parent.iterdir()] == ["out"]
     assert told(output)["run"] == RUN
-    assert list(scratch.iterdir()) == []
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_a_killed_report_leaves_no_process(hanging_report, store, notebook, tmp_path):
+    """SIGKILL of the main process: worker and kernel end, and the next report removes the hidden folder."""
+    running, pids, output = hanging_report
+    assert all(map(is_running, pids))
+    running.kill()
+    running.wait()
+    until(lambda: not any(map(is_running, pids)))
+    assert told(output)["run"] == RUN
+    assert sorted(path.name[:5] for path in output.parent.iterdir()) == [".out.", "out"]
+    until(lambda: not list((tmp_path / "scratch").iterdir()))
+    asked = ["--store", store.location, "--cluster", "shop", "--notebook", notebook("load", LOAD)]
+    assert report(*asked, "--output", output).exit_code == 0
+    assert [path.name for path in output.parent.iterdir()] == ["out"]
 
 
 RUN = {
@@ -237,8 +261,11 @@ def until(holds: Callable[[], object], seconds: float = 120) -> None:
 
 
 def is_running(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits to be reaped, as in a container, does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
+    with contextlib.suppress(OSError):  # no /proc, or it ended since
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return True
