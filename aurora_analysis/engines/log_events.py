@@ -30,6 +30,10 @@ class Account:
         Bytes that belong to no entry.
     quoted : int
         Lines that look like headers but were text inside a statement.
+    unknown : int
+        Entries, counted in `lost`, whose header lines no supported server writes, or with an impossible Query_time.
+    unmarked : int
+        Entries, counted in `cut`, that end early without the marker that RDS writes.
     """
 
     bytes: int = 0
@@ -39,6 +43,8 @@ class Account:
     lost: int = 0
     lost_bytes: int = 0
     quoted: int = 0
+    unknown: int = 0
+    unmarked: int = 0
 
     def __add__(self, other: Account) -> Account:
         return Account(*(getattr(self, f.name) + getattr(other, f.name) for f in dataclasses.fields(self)))

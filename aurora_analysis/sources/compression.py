@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import bz2
-import lzma
-import subprocess
 import sys
 import tempfile
-import threading
-import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import zipfile
 
 CHUNK = 2 * 2**20
 """Size of a decompressed chunk [bytes]."""
@@ -149,7 +147,9 @@ def _stream(new: Callable[[], _Decompressor]) -> Callable[[Iterable[bytes]], Ite
                     data = b""
                     if member.eof:
                         data, member, is_fresh = member.unused_data, new(), True
-        except (OSError, zlib.error, lzma.LZMAError) as problem:
+        except Exception as problem:  # zlib.error, lzma.LZMAError, OSError: each library has its own
+            if isinstance(problem, OSError) and problem.errno is not None:
+                raise
             raise Damaged(str(problem)) from None
         if not is_fresh:
             raise Damaged("the compressed data end early")
@@ -157,11 +157,25 @@ def _stream(new: Callable[[], _Decompressor]) -> Callable[[Iterable[bytes]], Ite
     return unpacked
 
 
+def _bzip2(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    from bz2 import BZ2Decompressor
+
+    return _stream(BZ2Decompressor)(chunks)
+
+
+def _xz(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    from lzma import LZMADecompressor
+
+    return _stream(LZMADecompressor)(chunks)
+
+
 def _unzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the files of a zip archive one after the other, in the archive's order.
 
     An archive's directory is at its end, so the archive is first copied to a temporary file.
     """
+    import zipfile
+
     with tempfile.TemporaryFile() as archive:
         for chunk in chunks:
             archive.write(chunk)
@@ -204,6 +218,9 @@ except OSError as problem:
 
 
 def _by_child(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    import subprocess
+    import threading
+
     command = [sys.executable, "-c", _CHILD]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -236,8 +253,8 @@ def _feed(pipe: IO[bytes] | None, chunks: Iterable[bytes]) -> None:
 
 _UNPACK: dict[str, Callable[[Iterable[bytes]], Iterator[bytes]]] = {
     "gzip": _stream(_Gzip),
-    "bzip2": _stream(bz2.BZ2Decompressor),
-    "xz": _stream(lzma.LZMADecompressor),
+    "bzip2": _bzip2,
+    "xz": _xz,
     "zstd": _zstd,
     "zip": _unzipped,
 }

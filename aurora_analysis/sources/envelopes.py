@@ -11,10 +11,6 @@ kubectl put before a line.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import csv
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -141,16 +137,20 @@ def _texts(found: re.Match[bytes]) -> Iterator[bytes]:
     if found["portion"] is not None:
         yield _unescaped(found["portion"])
         return
+    import base64
+
     try:
         record = base64.b64decode(found["packed"], validate=True)
         inside = b"".join(decompressed([record]))
-    except (binascii.Error, Damaged):
+    except (ValueError, Damaged):
         return
     if inside.lstrip()[:1] in {b"{", b"["}:
         yield from _from_json([inside])
 
 
 def _unescaped(text: bytes) -> bytes:
+    import json
+
     try:
         value = json.loads(b'"' + text + b'"', strict=False)
     except ValueError as problem:
@@ -176,6 +176,8 @@ def _csv_columns(head: bytes) -> tuple[int, str] | None:
 
 
 def _from_csv(chunks: Iterable[bytes], columns: tuple[int, str]) -> Iterator[bytes]:
+    import csv
+
     column, delimiter = columns
     csv.field_size_limit(LONGEST_LINE)
     lines = (line.decode("utf-8", "surrogateescape") for line in _lines(chunks))
@@ -225,7 +227,10 @@ def _from_joined(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 # Prefixes
 
-_HEADER = re.compile(rb"^([^\n]{0,400}?)(# (?:Time: \d|User@Host: |Query_time: \d))", re.MULTILINE)
+_HEADER = re.compile(rb"# (?:Time: \d|User@Host: |Query_time: \d)")
+
+LONGEST_PREFIX = 400
+"""Longest prefix before a header [bytes]."""
 
 _STAMPED = rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*[ \t]+(?:[^\s#]+[ \t]+){0,2}"
 """A time, and up to two words such as the stream's name: S3 exports, `aws logs tail`."""
@@ -252,8 +257,12 @@ def _unprefixed(head: bytes) -> Unwrap | None:
     coloured = _COLOUR.search(head) is not None
     plain = _COLOUR.sub(b"", head) if coloured else head
     before: dict[bytes, list[bytes]] = {b"T": [], b"U": [], b"Q": []}
-    for prefix, header in _HEADER.findall(plain):
-        before[header[2:3]].append(prefix)
+    line = -1
+    for header in _HEADER.finditer(plain):
+        start = plain.rfind(b"\n", 0, header.start()) + 1
+        if start != line and header.start() - start <= LONGEST_PREFIX:
+            before[header[0][2:3]].append(plain[start : header.start()])
+        line = start
     first, figures = before[b"T"] or before[b"U"], before[b"Q"]
     prefixes = [prefix for prefix in before[b"T"] + before[b"U"] if prefix]
     if _PORTION_START.match(plain):

@@ -76,11 +76,26 @@ def stdin() -> BinaryIO:
     return sys.stdin.buffer
 
 
+MOSTLY_CUT, FEWEST = 0.9, 3
+"""A log with at least `FEWEST` entries, of which this share ends early, is not as the server wrote it."""
+
+
 def check(account: Account, *names: str) -> None:
-    """Raise an error if the files have text but not one entry of a slow log."""
+    """Raise an error if the files have text but no entry of a slow log, or hardly one that is whole."""
+    files = ", ".join(names)
+    if account.unknown and not account.events:
+        raise Error(
+            f"No entry of {files} can be read: the lines after '# User@Host: ' are not those that MySQL, Percona Server, "
+            "MariaDB and Aurora write, or their Query_time is impossible. Other servers, such as TiDB, are not supported."
+        )
     if account.lost and not account.events:
         raise Error(
-            f"No entry of a slow log in {', '.join(names)}: no line begins with '# User@Host: '. Is this a slow log?"
+            f"No entry of a slow log in {files}: no line begins with '# User@Host: '. Is this a slow log?"
+        )
+    if account.events >= FEWEST and account.unmarked >= MOSTLY_CUT * account.events:
+        raise Error(
+            f"{account.unmarked:,} of {account.events:,} entries of {files} end within their statement: this is not a "
+            "slow log as the server wrote it. Get the log again, without what another tool added or removed."
         )
 
 
@@ -160,6 +175,7 @@ def ingest(
     span: list[int] = []
     entries = slow_log.entries(chunks(name), account, mode)
     for tables in slow_log.batches(entries, account, slow_log.Layout(instance, batch), mode=mode):
+        check(account, name)
         _merge(location, "statements", tables.statements, cluster)
         _merge(location, "slow_queries", tables.slow_queries, cluster)
         ended = tables.slow_queries["ended_at"]

@@ -20,6 +20,7 @@ import pytest
 from aurora_analysis.engines.mysql.slow_log import Account
 from aurora_analysis.errors import Error
 from aurora_analysis.sources import log_files, profile
+from aurora_analysis.store import Store
 
 ARRIVALS = Path(__file__).parent.parent / "slow_logs" / "arrivals"
 SAME = [
@@ -250,3 +251,30 @@ def test_large_json_strings_are_read_in_bounded_memory(tmp_path):
     size, grown_kib = map(int, done.stdout.split())
     assert size == len(log)
     assert grown_kib < 60_000
+
+
+def test_an_unknown_prefix_that_leaves_entries_cut_is_refused(tmp_path):
+    """Where nearly all entries end within their statement, the log is not as the server wrote it."""
+    path = tmp_path / "log"
+    path.write_bytes(EVENTS.replace(b";\n#", b"; end of event\n#").removesuffix(b";\n") + b"; end of event\n")
+    account = Account()
+    read(path, account)
+    with pytest.raises(Error, match="not a slow log as the server wrote it"):
+        log_files.check(account, str(path))
+
+
+def test_a_log_of_another_server_is_refused_with_the_reason(tmp_path):
+    """TiDB writes '# User@Host: ' too, and other lines after it."""
+    path = ARRIVALS / "34-tidb-log-message" / "tidb.log"
+    account = Account()
+    assert read(path, account) == []
+    with pytest.raises(Error, match=r"the lines after '# User@Host: ' are not those .* TiDB"):
+        log_files.check(account, str(path))
+
+
+def test_coverage_does_not_begin_at_a_sessions_own_timestamp(tmp_path):
+    """A restore under `SET timestamp` does not mark the years since as covered."""
+    log = ARRIVALS / "20-session-timestamp-mariadb" / "slow.log"
+    log_files.ingest(str(log), str(tmp_path), cluster="m", instance="i")
+    (row,) = Store(tmp_path).read("coverage", cluster="m").to_dict("records")
+    assert str(row["time"])[:10] == "2026-11-29"

@@ -186,3 +186,90 @@ def test_the_text_after_a_marker_is_not_trusted():
     events, account = read(log)
     assert events[0].statement.fingerprint == "select a from t where b = ?"
     assert (events[0].cut, account.cut) == (True, 1)
+
+
+ARRIVALS = SLOW_LOGS / "arrivals"
+
+
+def aurora(sql: str, second: int = 50, user: str = "app") -> bytes:
+    """An entry of Aurora MySQL 3 that ended at that second."""
+    return (
+        f"# Time: 2026-11-18T11:06:{second}.000000Z\n# User@Host: {user}[{user}] @  [10.0.2.7]  Id:    12\n"
+        "# Query_time: 2.500000  Lock_time: 0.000100 Rows_sent: 1  Rows_examined: 100\n"
+        f"SET timestamp=1795000000;\n{sql}\n"
+    ).encode()
+
+
+def test_entries_that_were_cut_without_a_marker_swallow_nothing():
+    """A complete header is believed within an open quote; no literal gets into a fingerprint."""
+    events, account = read((ARRIVALS / "12-two-cut-entries-leak" / "slow.log").read_bytes())
+    assert [event.cut for event in events] == [True, False, False, True, False, False]
+    assert (account.events, account.cut, account.unmarked, account.lost) == (6, 2, 2, 0)
+    texts = {event.statement.fingerprint for event in events}
+    assert texts == {"insert into logs(body) values(?", "select * from orders where note = ? and b = ?"}
+
+
+@pytest.mark.parametrize(
+    "opened", ["'", '"', "`", "'a\\'", "'it''", "'x', 'b;\n", "'x;\n# Time: 2026", "/* "]
+)
+@pytest.mark.parametrize("between", range(1, 5))
+def test_cut_entries_of_any_kind_leak_nothing(opened, between):
+    """Whatever the quote, the distance to the next cut entry, and the quotes between."""
+    whole = "SELECT 'secret1', \"secret2\", 'it''s' -- it's secret4"
+    texts = [f"INSERT INTO t VALUES ({opened}secret3", *[whole + "\n;"] * between] * 3
+    events, account = read(b"".join(aurora(sql, 10 + n) for n, sql in enumerate(texts)))
+    assert account.events == len(texts)
+    assert "secret" not in "".join(event.statement.fingerprint for event in events)
+
+
+def test_a_log_on_one_line_is_lost_and_counted():
+    """Line ends that a tool removed: no entry can be read."""
+    text = aurora("SELECT 1;").replace(b"\n", b" ")
+    events, account = read(text * 3)
+    assert (events, account.lost) == ([], 1)
+    assert account.lost_bytes == pytest.approx(len(text * 3), abs=60)
+
+
+def test_old_headers_on_one_line_are_read():
+    """Servers before 5.1 wrote `# Time` and `# User@Host` in one line."""
+    entry = (
+        b"# Time: 071218 11:48:27 # User@Host: [SQL_SLAVE] @  []\n"
+        b"# Query_time: 0.000012  Lock_time: 0.000000  Rows_sent: 0  Rows_examined: 0\nSET timestamp=1197996507;\nBEGIN;\n"
+    )
+    for size in (1, 7, 10**6):
+        events, account = read(entry * 3, size)
+        assert [event.user for event in events] == ["SQL_SLAVE"] * 3
+        assert account.is_whole
+
+
+@pytest.mark.parametrize("name", ["a[b]", "a  b", "a]b[", "[]", "ä b", "it's"])
+def test_names_may_hold_any_character(name):
+    """The manual allows any character in quoted names and in users."""
+    (event,), _ = read(mariadb(schema=name, user=name))
+    assert (event.user, event.database) == (name, name)
+    text = aurora("SELECT 1;", user=name).replace(b"SET", f"use {name};\nSET".encode())
+    (event,), _ = read(text)
+    assert (event.user, event.host, event.database) == (name, "10.0.2.7", name)
+
+
+@pytest.mark.parametrize("query_time", ["999999999", "99999999.000000", "18446744073709.551614"])
+def test_an_impossible_query_time_is_lost_and_counted(query_time):
+    """Servers whose clock was set back have logged centuries."""
+    events, account = read(mariadb() + mariadb(query_time=query_time) + mariadb())
+    assert (len(events), account.lost, account.unknown) == (2, 1, 1)
+
+
+MARIADB_TIMED = b"# Time: 261123 10:24:31\n"
+
+
+@pytest.mark.parametrize("zone_h", [-11, 0, 13])
+def test_a_sessions_own_timestamp_is_not_the_time_of_the_run(zone_h):
+    """`# Time` and the zone that the other entries show give the time; without them it is unknown."""
+    zone_s = zone_h * 3600
+    log = MARIADB_TIMED + mariadb(timestamp=1795429471 - zone_s) + mariadb(timestamp=1000)
+    events, _ = read(log + mariadb(timestamp=4_000_000_000) + mariadb(timestamp=1795429471 - zone_s))
+    assert [event.started_us for event in events] == [(1795429471 - zone_s) * 1_000_000] * 4
+    events, _ = read(mariadb(timestamp=1000) + mariadb())
+    assert [event.started_us for event in events] == [None, 1795429471_000_000]
+    events, _ = read(MARIADB_TIMED + mariadb(timestamp=1000) + mariadb())
+    assert [event.started_us for event in events] == [None, 1795429471_000_000]

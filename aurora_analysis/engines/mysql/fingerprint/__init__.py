@@ -27,7 +27,13 @@ in `canonical`.
 from aurora_analysis.engines.mysql.fingerprint.cache import FingerprintCache
 from aurora_analysis.engines.mysql.fingerprint.canonical import fingerprint, statement
 from aurora_analysis.engines.mysql.fingerprint.comments import tags
-from aurora_analysis.engines.mysql.fingerprint.lexer import DEFAULT_MODE, SqlMode, quotes_are_closed, split
+from aurora_analysis.engines.mysql.fingerprint.lexer import (
+    DEFAULT_MODE,
+    SqlMode,
+    open_quote,
+    quotes_are_closed,
+    split,
+)
 from aurora_analysis.engines.mysql.fingerprint.server_digests import (
     CUT_AT,
     DIFFERS,
@@ -50,6 +56,7 @@ __all__ = [
     "join_key",
     "kind",
     "matching_key",
+    "open_quote",
     "quotes_are_closed",
     "split",
     "statement",

@@ -105,6 +105,13 @@ def quotes_are_closed(sql: bytes, mode: SqlMode = DEFAULT_MODE) -> bool:
     return _closed(mode).match(sql) is not None
 
 
+def open_quote(sql: bytes, mode: SqlMode = DEFAULT_MODE) -> int | None:
+    """Return where the quote begins that the text opens and never closes; None if there is none."""
+    found = _closed_part(mode).match(sql)
+    end = found.end() if found else 0
+    return end if end < len(sql) else None
+
+
 def split(text: str, mode: SqlMode = DEFAULT_MODE) -> Iterator[str]:
     r"""Yield the statements of a script: each ends with a semicolon and a line end outside quotes and comments.
 
@@ -127,7 +134,12 @@ def _separators(mode: SqlMode) -> re.Pattern[str]:
 
 @cache
 def _closed(mode: SqlMode) -> re.Pattern[bytes]:
-    return re.compile(rf"""(?:[^'"`#/-]++|{"|".join(_containers(mode))}|[/-])*+\Z""".encode(), re.DOTALL)
+    return re.compile(_closed_part(mode).pattern + rb"\Z", re.DOTALL)
+
+
+@cache
+def _closed_part(mode: SqlMode) -> re.Pattern[bytes]:
+    return re.compile(rf"""(?:[^'"`#/-]++|{"|".join(_containers(mode))}|[/-])*+""".encode(), re.DOTALL)
 
 
 def _containers(mode: SqlMode) -> list[str]:

@@ -10,17 +10,41 @@ MARKER = b" [Your log message was truncated]"
 SEPARATOR = b"\n# User@Host: "
 TIME = b"\n# Time: "
 
-HEADER = re.compile(
-    rb"""
-    ([^\[\n]{,255}+)\[([^\]\n]{,255}+)\]\ @\ *([^\[\n]{,255}?)\ *\[([^\]\n]{,255})\](?:\s+Id:\s*(\d{1,18}))?[^\n]*\n
-    (?:\#\ (?:Thread_id:\ (\d{1,18})\ +)?Schema:\ ([^\n\[]*?(?:\n[^\#\n\[][^\n\[]*?)?)(?:\ \ (QC_hit:)?[^\n\[]*)?\n)? # Percona; MariaDB
+_USER_HOST = rb"([^\[\n]{,255}+)\[([^\]\n]{,255}+)\]\ @\ *([^\[\n]{,255}?)\ *\[([^\]\n]{,255})\]"
+_FIELDS = rb"""
+    (?:\s+Id:\s*(\d{1,18}))?[^\n]*\n
+    (?:\#\ (?:Thread_id:\ (\d{1,18})\ +)?Schema:\ (SCHEMA)(?:\ \ (?:(QC_hit:)|[A-Z]\w*:)[^\n\[]*|\ *)?\n)? # Percona; MariaDB
     \#\ Query_time:\ (\d{1,9}+\.?+\d*+)\s++Lock_time:\ (\d{1,9}+\.?+\d*+)\s++Rows_sent:\ (\d++)\s++Rows_examined:\ (\d++)
     ([^\n]*+(?:\n|\Z)(?:\#(?!\ administrator\ command)[^\n]*+(?:\n|\Z))*+)                       # more fields
     (?:use\ ([^\n]*?|[^\n\[]{,255}\n(?!SET\ )[^\n\[]{,255}?);(?:\n|\Z))?                           # a name may have a line end
     (?:SET\ [^\n;]*?timestamp=(\d{1,10})(?:\.\d+)?;(?:\n|\Z))?
-    """,
-    re.VERBOSE,
-)
+    """
+_PLAIN_SCHEMA = rb"[^\n\[]*?(?:\n[^\#\n\[][^\n\[]*?)?"
+
+HEADER = re.compile(_USER_HOST + _FIELDS.replace(b"SCHEMA", _PLAIN_SCHEMA), re.VERBOSE)
+
+_ANY_NAME = _FIELDS.replace(b"SCHEMA", rb"[^\n]*?(?:\n[^\#\n][^\n]*?)?")
+_SAME_USER = rb"([^\n]{,255}?)\[(\1)\]\ @\ *([^\n]{,255}?)\ *\[([^\n]{,255}?)\]"
+_ANY_USER = rb"([^\n]{,255}?)\[([^\n]{,255}?)\]\ @\ *([^\n]{,255}?)\ *\[([^\n]{,255}?)\]"
+_LENIENT = [re.compile(user + _ANY_NAME, re.VERBOSE) for user in (_SAME_USER, _ANY_USER)]
+"""The same for names with brackets in them, which are rare and slow to match."""
+
+
+def header(piece: bytes) -> re.Match[bytes] | None:
+    """Match the header lines of an entry, from its user on; None if they are not complete."""
+    found = HEADER.match(piece)
+    if found is None and b"\n# Query_time: " in piece[:4096]:
+        found = next((found for lenient in _LENIENT if (found := lenient.match(piece))), None)
+        return None if found is None or MARKER in found[0] else found
+    return found
+
+
+ONE_LINE = re.compile(rb"(\n# Time: [^\n#]{1,40}?) *(?=# User@Host: )")
+"""The header of an old server (before 5.1), which has no line end behind the time."""
+
+LONGEST_TIME = 64
+"""Longest text of a `# Time` line [bytes]: more is not a time."""
+
 SCHEMA = re.compile(rb" Schema: ([^\n]*?)(?: Rows_affected:|\n|\Z)")
 """The schema as Percona Server writes it under log_slow_extra: among the figures."""
 

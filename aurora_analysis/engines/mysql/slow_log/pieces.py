@@ -6,14 +6,15 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from aurora_analysis.engines.log_events import Account
-from aurora_analysis.engines.mysql.fingerprint import SqlMode, quotes_are_closed
+from aurora_analysis.engines.mysql.fingerprint import SqlMode, open_quote, quotes_are_closed
 from aurora_analysis.engines.mysql.slow_log.grammar import (
     BANNER,
-    HEADER,
     HEADER_LINE,
     MARKER,
+    ONE_LINE,
     SEPARATOR,
     before_time,
+    header,
 )
 
 LONGEST_TEXT = 8 * 2**20
@@ -29,12 +30,17 @@ def pieces(chunks: Iterable[bytes], account: Account) -> Iterator[bytes]:
     for chunk in chunks:
         account.bytes += len(chunk)
         has_cr = has_cr or b"\r" in chunk
-        *whole, last = _repaired(pending + chunk, account).split(SEPARATOR)
+        *whole, last = _split(pending + chunk, account)
         yield from map(_lf, whole[started:]) if has_cr else whole[started:]
         started = started or bool(whole)
         pending = _bounded(SEPARATOR + last if started else last, account)
-    *whole, last = _repaired(pending + b"\n", account).split(SEPARATOR)
+    *whole, last = _split(pending + b"\n", account)
     yield from map(_lf, [*whole, last][started:])
+
+
+def _split(text: bytes, account: Account) -> list[bytes]:
+    text = ONE_LINE.sub(rb"\1\n", text) if b" # User@Host: " in text else text
+    return _repaired(text, account).split(SEPARATOR)
 
 
 def _lf(piece: bytes) -> bytes:
@@ -102,16 +108,35 @@ def _taken(queue: deque[bytes], length: int, account: Account) -> tuple[bytes, b
 
 
 def _length(queue: deque[bytes], mode: SqlMode) -> int:
-    """Return how many pieces form the entry at the head of the queue; 0 if one more is needed."""
+    """Return how many pieces form the entry at the head of the queue; 0 if one more is needed.
+
+    A piece that begins with complete header lines is an entry of its own, even if a quote is open before it: that
+    quote was cut. The exception is a text that quotes a log: see `_quotes_a_log`.
+    """
     if MARKER in queue[0] or len(queue) > LONGEST_QUOTE or sum(map(len, queue)) > LONGEST_TEXT:
         return 1
-    text = b""
-    for length, piece in enumerate(queue, 1):
+    pieces_, text, is_believed = list(queue), b"", False
+    for length, piece in enumerate(pieces_, 1):
         text = text + SEPARATOR + piece if text else piece
-        ended = _ended_by_semicolon(text) or (length < len(queue) and HEADER.match(queue[length]))
+        is_believed = is_believed or (length > 1 and header(piece) is not None)
+        if is_believed:
+            if _quotes_a_log(piece, mode) and _ended_by_semicolon(text) and quotes_are_closed(text, mode):
+                return length
+            continue
+        ended = _ended_by_semicolon(text) or (length < len(queue) and header(pieces_[length]))
         if ended and quotes_are_closed(text, mode):
             return length
     return 0
+
+
+def _quotes_a_log(piece: bytes, mode: SqlMode) -> bool:
+    """Return whether a piece may end a quoted log: a quote closes behind the last entry that it quotes.
+
+    Seen by itself, such a piece opens that quote, right behind a semicolon. An entry that was cut opens its quote
+    within a statement.
+    """
+    opened = open_quote(before_time(piece)[0], mode)
+    return opened is not None and piece[:opened].rstrip().endswith(b";")
 
 
 def _ended_by_semicolon(text: bytes) -> bool:

@@ -12,15 +12,24 @@ from typing import NamedTuple
 
 from aurora_analysis.engines.log_events import Account
 from aurora_analysis.engines.mysql.fingerprint import DEFAULT_MODE, SqlMode, quotes_are_closed
+from aurora_analysis.engines.mysql.slow_log.clock import Clock
 from aurora_analysis.engines.mysql.slow_log.grammar import (
     BANNER,
     HEADER,
+    LONGEST_TIME,
     MARKER,
     REMAINS,
     SCHEMA,
     before_time,
+    header,
 )
 from aurora_analysis.engines.mysql.slow_log.pieces import pieces, whole_entries
+
+LONGEST_S = 366 * 86400.0
+"""Longest sensible Query_time [s]. Servers whose clock was set back have logged centuries: such an entry is lost."""
+
+LONGEST_SENSIBLE = len("9.999999")
+"""A Query_time of more characters may be longer than `LONGEST_S`."""
 
 
 class Entry(NamedTuple):
@@ -56,20 +65,30 @@ def entries(chunks: Iterable[bytes], account: Account, mode: SqlMode = DEFAULT_M
     """
     found_pieces = pieces(chunks, account)
     time, database = _leading(next(found_pieces), account), None
+    clock = Clock()
     for text, following in whole_entries(found_pieces, account, mode):
-        found = HEADER.match(text)
-        if found is None:
+        found = HEADER.match(text) or header(text)
+        if found is None or (len(found[9]) > LONGEST_SENSIBLE and float(found[9]) > LONGEST_S):
             account.add_loss(len(text))
+            account.unknown += 1
         else:
             entry = _entry(found, text, time, database, account, mode)
             database = entry.database
+            if time is not None:
+                clock.logged = time
+            if entry.timestamp is not None and entry.timestamp[:5] != clock.recent:
+                entry = entry._replace(timestamp=clock.checked(entry.timestamp, entry.query_time))
             yield entry
         time = following
+    if time is not None and len(time) > LONGEST_TIME:
+        account.add_loss(len(time))
 
 
 def _leading(piece: bytes, account: Account) -> bytes | None:
     """Return the first entry's time; before its header are banners, or the rest of a lost entry."""
     text, time = before_time(piece)
+    if time is not None and len(time) > LONGEST_TIME:
+        text, time = piece, None
     rest = BANNER.sub(b"", text.lstrip(b"\n")).strip()
     if rest:
         account.add_loss(len(rest))
@@ -147,4 +166,5 @@ def _sound(sql: bytes, account: Account, mode: SqlMode) -> tuple[bytes, bool]:
     kept, marker, _ = sql.partition(MARKER)
     cut = bool(marker) or not (kept.endswith(b";") or not kept)
     account.cut += cut
+    account.unmarked += cut and not marker
     return kept, cut
