@@ -157,7 +157,13 @@ class JudgedEffect:
     p_adjusted: float
 
     def numbers(self) -> dict[str, float | int | str | None]:
-        """The figures of a verdict, to four significant digits; None where missing."""
+        """The figures of a verdict, to four significant digits; None where missing.
+
+        Returns
+        -------
+        dict
+            `metric`, `source`, `effect_pct`, `ci_low_pct`, `ci_high_pct` and `p_adjusted`.
+        """
         names = ("effect_pct", "ci_low_pct", "ci_high_pct", "p_adjusted")
         figures: dict[str, float] = {name: getattr(self, name) for name in names}
         rounded = {
@@ -167,7 +173,18 @@ class JudgedEffect:
 
 
 def weightiest(effects: Iterable[JudgedEffect]) -> JudgedEffect | None:
-    """The effect whose level matters most; among equals the one on the first metric of `OUTCOMES`."""
+    """The effect whose level matters most; among equals the one on the first metric of `OUTCOMES`.
+
+    Parameters
+    ----------
+    effects : iterable of JudgedEffect
+        Effects of one workload.
+
+    Returns
+    -------
+    JudgedEffect or None
+        None if there is no effect.
+    """
     order = list(LEVELS)
     return min(effects, key=lambda one: (order.index(one.level), _rank(one.metric)), default=None)
 

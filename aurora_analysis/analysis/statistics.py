@@ -72,7 +72,7 @@ def jackknife_se(replicates: Array) -> Array:
 
 
 DF_LEAST = 2.0
-"""Fewest degrees of freedom: below two the t distribution has no variance, and an interval says nothing."""
+"""Fewest degrees of freedom: with fewer the t interval is too wide to inform, and the shares too few to count on."""
 
 
 def block_df(weights: Array) -> Array:

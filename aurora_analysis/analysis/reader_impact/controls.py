@@ -66,11 +66,28 @@ class Grid:
     cut: int
 
     def minutes(self, moments: pd.Series) -> Array:
-        """Minutes from the grid's start to each moment."""
+        """Minutes from the grid's start to each moment.
+
+        Parameters
+        ----------
+        moments : pandas.Series
+            Times (UTC).
+
+        Returns
+        -------
+        numpy.ndarray, shape (moments,)
+            Minutes, negative before the grid's start.
+        """
         return np.asarray((moments - self.times[0]) / pd.Timedelta("1min"), dtype=float)
 
     def blocks(self) -> Integers:
-        """Jackknife block of each minute: its day; a first or last day below half a day joins its neighbour."""
+        """Jackknife block of each minute: its day; a first or last day below half a day joins its neighbour.
+
+        Returns
+        -------
+        numpy.ndarray, shape (minutes,)
+            Number of the block that each minute belongs to.
+        """
         sizes = np.bincount(self.day)
         first = int(sizes[0] < DAY / 2)
         last = len(sizes) - 1 - int(sizes[-1] < DAY / 2)
@@ -155,12 +172,33 @@ def weekend_curve_minutes(grid: Grid) -> Mask:
     """Mask of the weekend minutes that get their own daily curve; none in a window of one week.
 
     One weekend alone cannot separate its curve from that weekend's noise.
+
+    Parameters
+    ----------
+    grid : Grid
+        The minutes.
+
+    Returns
+    -------
+    numpy.ndarray, shape (minutes,)
+        True for minutes of a weekend in a window of more than one week.
     """
     return grid.weekend & bool(grid.day[-1] > 7)
 
 
 def clock_controls(grid: Grid) -> Array:
-    """Time-of-day columns, separate for weekdays and weekends: two workloads may coincide by habit only."""
+    """Time-of-day columns, separate for weekdays and weekends: two workloads may coincide by habit only.
+
+    Parameters
+    ----------
+    grid : Grid
+        The minutes.
+
+    Returns
+    -------
+    numpy.ndarray, shape (minutes, columns)
+        Hat functions of the time of day, then the same for weekends only.
+    """
     hats = _time_of_day(grid.clock)
     return np.column_stack([hats, hats * grid.weekend[:, None]])
 
@@ -182,12 +220,34 @@ class Residuals:
     day_adjustment: Array
 
     def select(self, chosen: slice | Integers) -> Residuals:
-        """Residuals of some of the columns."""
+        """Residuals of some of the columns.
+
+        Parameters
+        ----------
+        chosen : slice or numpy.ndarray
+            Indices of the columns.
+
+        Returns
+        -------
+        Residuals
+            The chosen columns, in that order.
+        """
         return Residuals(self.values.T[chosen].T, self.day_adjustment[:, :, chosen])
 
 
 def side_by_side(parts: Sequence[Residuals]) -> Residuals:
-    """Concatenate the columns of several residuals."""
+    """Concatenate the columns of several residuals.
+
+    Parameters
+    ----------
+    parts : sequence of Residuals
+        Residuals over the same minutes and days.
+
+    Returns
+    -------
+    Residuals
+        All columns, in order.
+    """
     # Transposed, so that each column lies in one piece: selecting many columns is then one copy each.
     values = np.concatenate([part.values.T for part in parts]).T
     return Residuals(values, np.concatenate([part.day_adjustment for part in parts], axis=2))
@@ -215,7 +275,18 @@ class Projection:
     factors: Array
 
     def residuals(self, values: Array) -> Residuals:
-        """Remove from each column of `values` what the controls explain."""
+        """Remove from each column of `values` what the controls explain.
+
+        Parameters
+        ----------
+        values : numpy.ndarray, shape (minutes, columns)
+            The columns.
+
+        Returns
+        -------
+        Residuals
+            The columns without the controls' part, and the adjustment for each left-out day.
+        """
         moments = np.stack([day.T @ part for day, part in zip(self._days(self.columns), self._days(values))])
         coefficients = linalg.cho_solve((self.factors[0], True), moments.sum(axis=0))
         remaining = self.columns @ coefficients
@@ -225,7 +296,18 @@ class Projection:
         return Residuals(remaining, np.stack(adjustment))
 
     def allocate(self, count: int) -> Residuals:
-        """Uninitialised residuals of `count` columns, to be filled in chunks."""
+        """Uninitialised residuals of `count` columns, to be filled in chunks.
+
+        Parameters
+        ----------
+        count : int
+            Number of columns.
+
+        Returns
+        -------
+        Residuals
+            Its arrays hold arbitrary values.
+        """
         days, size, _ = self.grams.shape
         return Residuals(np.empty((len(self.columns), count), order="F"), np.empty((days, size, count)))
 
@@ -234,7 +316,20 @@ class Projection:
 
 
 def projection(columns: Array, edges: Integers) -> Projection:
-    """Factorise control columns over days that begin at the rows `edges`."""
+    """Factorise control columns over days that begin at the rows `edges`.
+
+    Parameters
+    ----------
+    columns : numpy.ndarray, shape (minutes, controls)
+        The control columns.
+    edges : numpy.ndarray, shape (days,)
+        First row of each day.
+
+    Returns
+    -------
+    Projection
+        Least squares on the columns, with and without each day.
+    """
     lengths = np.sqrt(np.einsum("ij,ij->j", columns, columns))
     scaled = columns / np.where(lengths > 0, lengths, 1)
     grams = np.stack([day.T @ day for day in np.split(scaled, edges[1:])])
@@ -245,7 +340,18 @@ def projection(columns: Array, edges: Integers) -> Projection:
 
 
 def residual_maker(columns: Array) -> Callable[[Array], Array]:
-    """Function that removes from any columns what `columns` explain, by least squares."""
+    """Function that removes from any columns what `columns` explain, by least squares.
+
+    Parameters
+    ----------
+    columns : numpy.ndarray, shape (minutes, controls)
+        The columns to remove.
+
+    Returns
+    -------
+    callable
+        Takes and returns an array of shape (minutes, columns).
+    """
     onto = projection(columns, np.zeros(1, dtype=np.int64))
     return lambda values: onto.residuals(values).values
 

@@ -218,7 +218,20 @@ def _empty_design() -> Design:
 
 
 def stack(columns: list[Array], rows: int) -> Array:
-    """Put columns side by side; with no column, a matrix of `rows` rows and no columns."""
+    """Put columns side by side; with no column, a matrix of `rows` rows and no columns.
+
+    Parameters
+    ----------
+    columns : list of numpy.ndarray, shape (rows,)
+        The columns.
+    rows : int
+        Number of rows if there is no column.
+
+    Returns
+    -------
+    numpy.ndarray, shape (rows, columns)
+        The matrix.
+    """
     return np.column_stack(columns) if columns else np.zeros((rows, 0))
 
 

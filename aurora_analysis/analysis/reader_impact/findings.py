@@ -61,7 +61,18 @@ class Finding:
 
 
 def findings(group: EstimationGroup) -> list[Finding]:
-    """Fit or refuse each member of a group."""
+    """Fit or refuse each member of a group.
+
+    Parameters
+    ----------
+    group : EstimationGroup
+        Workloads and metrics that share valid minutes and controls.
+
+    Returns
+    -------
+    list of Finding
+        One per member.
+    """
     lacking = {i: refusals.not_assessed(group, i) for i in group.members}
     refused = {i: refusals.not_identifiable(group, i) for i in group.members if not lacking[i]}
     fitted = [i for i in refused if not refused[i]]
@@ -76,7 +87,18 @@ def findings(group: EstimationGroup) -> list[Finding]:
 def leading_effects(design: Design) -> tuple[int, ...]:
     """Workloads that seem to move the writer when only their co-exposures are controls, strongest first.
 
-    Among many workloads the effects of the strongest are noise to all others, so a second fit controls for them.
+    Among many workloads the effects of the strongest are noise to all others, so a second fit controls
+    for them.
+
+    Parameters
+    ----------
+    design : Design
+        The whole design.
+
+    Returns
+    -------
+    tuple of int
+        At most `LEADING_MOST` workloads; none if every workload is a co-exposure of every other one anyway.
     """
     if design.real <= CO_EXPOSURES + 1:
         return ()
@@ -89,7 +111,22 @@ def leading_effects(design: Design) -> tuple[int, ...]:
 
 
 def variants(group: EstimationGroup, i: int, model: WorkloadModel) -> dict[str, Fit]:
-    """Fits of the same effect under other assumptions, by the variant's name."""
+    """Fits of the same effect under other assumptions, by the variant's name.
+
+    Parameters
+    ----------
+    group : EstimationGroup
+        The group that the workload belongs to.
+    i : int
+        The workload.
+    model : WorkloadModel
+        The workload's main model.
+
+    Returns
+    -------
+    dict of str to Fit
+        The variant outside the writer's jobs is absent if all or none of the exposure falls into a job.
+    """
     exposed = group.exposed(i)
     in_job = _in_any_job(group.design.writer_jobs, exposed)
     shares = np.column_stack([regressors.of_median_length(exposed), exposed - in_job, in_job])

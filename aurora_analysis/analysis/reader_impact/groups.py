@@ -59,16 +59,44 @@ class ExposureColumns:
     explained: Array
 
     def varies(self) -> Mask:
-        """Mask of the columns with enough variance left for an estimate."""
+        """Mask of the columns with enough variance left for an estimate.
+
+        Returns
+        -------
+        numpy.ndarray, shape (columns,)
+            False for a column that the controls explain entirely.
+        """
         return np.asarray(self.explained < 1 - VARIES_LEAST)
 
     def effect_columns(self, first_columns: Sequence[int]) -> Integers:
-        """Columns that make up the effects of the workloads that begin at `first_columns`, and vary."""
+        """Columns that make up the effects of the workloads that begin at `first_columns`, and vary.
+
+        Parameters
+        ----------
+        first_columns : sequence of int
+            First column of each workload.
+
+        Returns
+        -------
+        numpy.ndarray
+            Indices of the columns.
+        """
         chosen = np.array([first + n for first in first_columns for n in regressors.EFFECT], dtype=int)
         return np.asarray(chosen[self.varies()[chosen]])
 
     def select(self, chosen: Integers) -> ExposureColumns:
-        """Some of the columns."""
+        """Some of the columns.
+
+        Parameters
+        ----------
+        chosen : numpy.ndarray
+            Indices of the columns.
+
+        Returns
+        -------
+        ExposureColumns
+            The chosen columns, in that order.
+        """
         return ExposureColumns(self.residuals.select(chosen), self.means[chosen], self.explained[chosen])
 
 
@@ -137,19 +165,63 @@ class EstimationGroup:
         }
 
     def exposed(self, i: int) -> Array:
-        """Share of each minute in which a workload was running, over all minutes."""
+        """Share of each minute in which a workload was running, over all minutes.
+
+        Parameters
+        ----------
+        i : int
+            The workload.
+
+        Returns
+        -------
+        numpy.ndarray, shape (minutes,)
+            Share of each minute [0 to 1].
+        """
         return np.asarray(self.design.exposed[:, i])
 
     def own_columns(self, i: int) -> Integers:
-        """Indices of a workload's own columns."""
+        """Indices of a workload's own columns.
+
+        Parameters
+        ----------
+        i : int
+            The workload.
+
+        Returns
+        -------
+        numpy.ndarray, shape (COLUMNS,)
+            Indices into `columns`.
+        """
         return self.first_column[i] + np.arange(regressors.COLUMNS)
 
     def co_exposure_columns(self, i: int) -> Integers:
-        """Indices of the effect columns of a workload's co-exposures."""
+        """Indices of the effect columns of a workload's co-exposures.
+
+        Parameters
+        ----------
+        i : int
+            The workload.
+
+        Returns
+        -------
+        numpy.ndarray
+            Indices into `columns`; columns that do not vary are left out.
+        """
         return self.columns.effect_columns([self.first_column[j] for j in self.neighbours.co_exposures[i]])
 
     def models(self, members: Sequence[int]) -> Iterator[tuple[int, WorkloadModel]]:
-        """Models of several workloads; the products of many together are few large ones, which use all cores."""
+        """Models of several workloads; the products of many together are few large ones, which use all cores.
+
+        Parameters
+        ----------
+        members : sequence of int
+            The workloads.
+
+        Yields
+        ------
+        tuple of int and WorkloadModel
+            Each workload with its model.
+        """
         for first in range(0, len(members), CHUNK):
             chunk = members[first : first + CHUNK]
             wanted = [np.concatenate([self.own_columns(i), self.co_exposure_columns(i)]) for i in chunk]
@@ -163,7 +235,22 @@ class EstimationGroup:
                 yield i, WorkloadModel(mine, self.columns.means[own], self.columns.varies()[own])
 
     def model_of(self, i: int, columns: ExposureColumns, y: Residuals) -> WorkloadModel:
-        """Model of a workload with other columns of its own, or another outcome."""
+        """Model of a workload with other columns of its own, or another outcome.
+
+        Parameters
+        ----------
+        i : int
+            The workload.
+        columns : ExposureColumns
+            Columns that replace the workload's own ones.
+        y : Residuals
+            The outcome, with the controls removed.
+
+        Returns
+        -------
+        WorkloadModel
+            The model, with the co-exposures of the workload.
+        """
         co_exposures = self.columns.residuals.select(self.co_exposure_columns(i))
         products = model.day_products([columns.residuals, co_exposures], y, self.projection.edges)
         return WorkloadModel(products, columns.means, columns.varies())
@@ -233,7 +320,18 @@ def exposure_columns(
 
 
 def squares(columns: Array) -> Array:
-    """Sum of squares of each column."""
+    """Sum of squares of each column.
+
+    Parameters
+    ----------
+    columns : numpy.ndarray, shape (rows, columns)
+        The columns.
+
+    Returns
+    -------
+    numpy.ndarray, shape (columns,)
+        The sums.
+    """
     return np.asarray(np.einsum("ij,ij->j", columns, columns))
 
 

@@ -46,11 +46,30 @@ class Fit:
     df: float
 
     def p(self) -> Array:
-        """Two-sided p-value of the effect of each metric, from the t distribution."""
+        """Two-sided p-value of the effect of each metric, from the t distribution.
+
+        Returns
+        -------
+        numpy.ndarray, shape (metrics,)
+            p-values [0 to 1].
+        """
         return np.asarray(2 * stats.t.sf(np.abs(self.effect) / self.error, self.df))
 
     def percent(self, metric: int, alpha: float) -> tuple[float, float, float, float]:
-        """Effect, lower and upper limit of the (1 - alpha) interval [%], and p of one metric."""
+        """Effect, lower and upper limit of the (1 - alpha) interval [%], and p of one metric.
+
+        Parameters
+        ----------
+        metric : int
+            Index of the metric.
+        alpha : float
+            The interval covers 1 - alpha.
+
+        Returns
+        -------
+        tuple of float
+            Effect, lower limit, upper limit [%], p.
+        """
         reach = stats.t.ppf(1 - alpha / 2, self.df) * self.error[metric]
         effect = self.effect[metric]
         low, high = (float(100 * np.expm1(value)) for value in (effect - reach, effect + reach))
@@ -58,7 +77,18 @@ class Fit:
 
 
 def no_fit(metrics: int) -> Fit:
-    """Fit without numbers, for an exposure that the controls explain entirely."""
+    """Fit without numbers, for an exposure that the controls explain entirely.
+
+    Parameters
+    ----------
+    metrics : int
+        Number of metrics.
+
+    Returns
+    -------
+    Fit
+        NaN throughout.
+    """
     nothing = np.full(metrics, np.nan)
     return Fit(nothing, nothing, np.nan)
 
@@ -82,13 +112,35 @@ class DayProducts:
     day_deleted: tuple[Array, Array]
 
     def select(self, columns: Integers) -> DayProducts:
-        """Products of some of the columns."""
+        """Products of some of the columns.
+
+        Parameters
+        ----------
+        columns : numpy.ndarray
+            Indices of the columns.
+
+        Returns
+        -------
+        DayProducts
+            Products of the chosen columns, in that order.
+        """
         pairs = columns[:, None], columns
         day_deleted = self.day_deleted[0][:, *pairs], self.day_deleted[1][:, columns]
         return DayProducts(self.grams[:, *pairs], self.moments[:, columns], day_deleted)
 
     def coefficients(self, kept: Integers) -> Array:
-        """Least-squares coefficient of each kept column, by metric."""
+        """Least-squares coefficient of each kept column, by metric.
+
+        Parameters
+        ----------
+        kept : numpy.ndarray
+            Indices of the columns in the regression.
+
+        Returns
+        -------
+        numpy.ndarray, shape (kept, metrics)
+            The coefficients.
+        """
         gram, moment = self.grams[:, kept[:, None], kept].sum(axis=0), self.moments[:, kept].sum(axis=0)
         return np.asarray(np.linalg.solve(gram + _ridge(gram), moment))
 
@@ -136,7 +188,22 @@ class DayProducts:
 
 
 def day_products(columns: Sequence[Residuals], y: Residuals, edges: Integers) -> DayProducts:
-    """Inner products of columns, side by side, over the days that begin at the rows `edges`."""
+    """Inner products of columns, side by side, over the days that begin at the rows `edges`.
+
+    Parameters
+    ----------
+    columns : sequence of Residuals
+        The regressors, with the controls removed.
+    y : Residuals
+        The outcomes, with the controls removed.
+    edges : numpy.ndarray, shape (days,)
+        First row of each day.
+
+    Returns
+    -------
+    DayProducts
+        All that a fit needs.
+    """
     both = side_by_side([*columns, y])
     count = both.values.shape[1] - y.values.shape[1]
     products = np.stack([day[:count] @ day.T for day in np.split(both.values.T, edges[1:], axis=1)])
@@ -190,14 +257,31 @@ class WorkloadModel:
         return self.products.fit(kept, np.where(np.isin(kept, own), self._weights()[kept], 0))
 
     def pre_trend(self) -> Fit:
-        """Fit the effect in the minutes before a start, next to the effect of the run itself."""
+        """Fit the effect in the minutes before a start, next to the effect of the run itself.
+
+        Returns
+        -------
+        Fit
+            The effect before the start; without numbers if there are too few such minutes.
+        """
         if not self.varies[regressors.PRE_TREND]:
             return self._no_fit()
         kept = self.kept([*regressors.EFFECT, regressors.PRE_TREND])
         return self.products.fit(kept, (kept == regressors.PRE_TREND).astype(float))
 
     def kept(self, own: Sequence[int] = regressors.EFFECT) -> Integers:
-        """Columns in a regression: the own columns that vary, and all columns of co-exposures."""
+        """Columns in a regression: the own columns that vary, and all columns of co-exposures.
+
+        Parameters
+        ----------
+        own : sequence of int
+            Own columns that are wanted.
+
+        Returns
+        -------
+        numpy.ndarray
+            Indices into `products`.
+        """
         co_exposures = np.arange(len(self.varies), self.products.grams.shape[1])
         return np.concatenate([[at for at in own if self.varies[at]], co_exposures]).astype(int)
 

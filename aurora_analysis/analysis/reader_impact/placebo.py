@@ -67,7 +67,22 @@ def _rejections(finding: Finding, alpha: float) -> list[tuple[str, bool]]:
 
 
 def with_placebos(design: Design, count: int, seed: int) -> Design:
-    """Append placebos to a design: real exposures whose days are permuted within weekdays and weekends."""
+    """Append placebos to a design: real exposures whose days are permuted within weekdays and weekends.
+
+    Parameters
+    ----------
+    design : Design
+        The design with the observed workloads.
+    count : int
+        Number of placebos.
+    seed : int
+        Seed of the draw of workloads and days.
+
+    Returns
+    -------
+    Design
+        The design with `count` more workloads; unchanged if no workload ran for long enough.
+    """
     rng = np.random.default_rng(seed)
     enough = np.flatnonzero((design.exposed > 0).sum(axis=0) >= MINUTES_NEEDED)
     if not len(enough):
@@ -85,7 +100,20 @@ def with_placebos(design: Design, count: int, seed: int) -> Design:
 
 
 def swapped_days(grid: Grid, rng: np.random.Generator) -> Integers:
-    """For each minute the index of the same time on another day of its class; its own if that day lacks it."""
+    """For each minute the index of the same time on another day of its class; its own if that day lacks it.
+
+    Parameters
+    ----------
+    grid : Grid
+        The minutes.
+    rng : numpy.random.Generator
+        Source of the permutation.
+
+    Returns
+    -------
+    numpy.ndarray, shape (minutes,)
+        Index of a minute by minute. Weekdays are swapped with weekdays, and weekend days with weekend days.
+    """
     clock = (grid.clock - grid.cut) % controls.DAY
     position = np.full((grid.day[-1] + 1, controls.DAY), -1)
     position[grid.day, clock] = np.arange(len(clock))

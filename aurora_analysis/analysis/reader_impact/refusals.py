@@ -115,7 +115,18 @@ def not_identifiable(group: EstimationGroup, i: int) -> dict[str, str]:
 
 
 def identifiable(group: EstimationGroup) -> list[int]:
-    """Members that have enough data and whose effect the design identifies."""
+    """Members that have enough data and whose effect the design identifies.
+
+    Parameters
+    ----------
+    group : EstimationGroup
+        Workloads and metrics that share valid minutes and controls.
+
+    Returns
+    -------
+    list of int
+        The workloads.
+    """
     return [i for i in group.members if not not_assessed(group, i) and not not_identifiable(group, i)]
 
 

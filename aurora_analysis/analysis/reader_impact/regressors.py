@@ -59,26 +59,70 @@ def exposed_share(runs: pd.DataFrame, grid: Grid) -> Array:
 
 
 def carryover(exposed: Array) -> Array:
-    """Indicator of the minutes after a run, up to `CARRYOVER_MINUTES`, in which no run is in progress."""
+    """Indicator of the minutes after a run, up to `CARRYOVER_MINUTES`, in which no run is in progress.
+
+    Parameters
+    ----------
+    exposed : numpy.ndarray, shape (minutes, workloads)
+        Share of each minute in which each workload is running [0 to 1].
+
+    Returns
+    -------
+    numpy.ndarray, shape (minutes, workloads)
+        1 in such a minute, else 0.
+    """
     minute = np.arange(len(exposed))[:, None]
     last = np.maximum.accumulate(np.where(exposed > 0, minute, -CARRYOVER_MINUTES - 1), axis=0)
     return np.asarray((exposed == 0) & (minute - last <= CARRYOVER_MINUTES), dtype=float)
 
 
 def starts_of(exposed: Array) -> Mask:
-    """Mask of the minutes in which a run begins, by workload."""
+    """Mask of the minutes in which a run begins, by workload.
+
+    Parameters
+    ----------
+    exposed : numpy.ndarray, shape (minutes, workloads)
+        Share of each minute in which each workload is running [0 to 1].
+
+    Returns
+    -------
+    numpy.ndarray, shape (minutes, workloads)
+        True in the first minute of each run.
+    """
     before = np.vstack([np.zeros((1, exposed.shape[1])), exposed[:-1]])
     return np.asarray((exposed > 0) & (before == 0))
 
 
 def run_lengths(exposed: Array) -> Integers:
-    """Length of each run [min]; runs that follow each other without a free minute count as one."""
+    """Length of each run [min]; runs that follow each other without a free minute count as one.
+
+    Parameters
+    ----------
+    exposed : numpy.ndarray, shape (minutes,)
+        Share of each minute in which the workload is running [0 to 1].
+
+    Returns
+    -------
+    numpy.ndarray, shape (runs,)
+        Lengths, in order of time.
+    """
     edges = np.diff(np.concatenate([[0], (exposed > 0).astype(int), [0]]))
     return np.asarray(np.flatnonzero(edges == -1) - np.flatnonzero(edges == 1))
 
 
 def of_median_length(exposed: Array) -> Array:
-    """Exposure if every run had lasted as long as the median run."""
+    """Exposure if every run had lasted as long as the median run.
+
+    Parameters
+    ----------
+    exposed : numpy.ndarray, shape (minutes,)
+        Share of each minute in which the workload is running [0 to 1].
+
+    Returns
+    -------
+    numpy.ndarray, shape (minutes,)
+        Exposure of runs that start as observed; each minute has the mean observed share.
+    """
     length = int(np.median(run_lengths(exposed)))
     within = np.convolve(starts_of(exposed[:, None])[:, 0], np.ones(length))[: len(exposed)] > 0
     return np.asarray(within * exposed[exposed > 0].mean())
@@ -130,7 +174,18 @@ def _pre_trend(exposed: Array, after: Array) -> Array:
 
 
 def means_while_exposed(columns: Array) -> Array:
-    """Mean of each column over the exposed minutes of its workload; 0 if there are none."""
+    """Mean of each column over the exposed minutes of its workload; 0 if there are none.
+
+    Parameters
+    ----------
+    columns : numpy.ndarray, shape (minutes, COLUMNS · workloads)
+        The regressors (`columns`).
+
+    Returns
+    -------
+    numpy.ndarray, shape (COLUMNS · workloads,)
+        The means.
+    """
     own = columns.reshape(len(columns), columns.shape[1] // COLUMNS, COLUMNS)
     exposed = (own[:, :, EXPOSED] > 0).astype(float)
     sums = np.einsum("tw,twc->wc", exposed, own)

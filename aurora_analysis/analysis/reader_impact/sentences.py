@@ -53,7 +53,18 @@ class EffectRow:
     smallest_detectable_pct: float = NAN
 
     def effect(self, p_adjusted: float) -> Effect:
-        """The effect as `effect_level` judges it."""
+        """The effect as `effect_level` judges it.
+
+        Parameters
+        ----------
+        p_adjusted : float
+            p-value adjusted for the number of tests [0 to 1].
+
+        Returns
+        -------
+        Effect
+            Not assessed, not identifiable or unstable if the row has a reason for it.
+        """
         return Effect(
             self.effect_pct,
             self.ci_low_pct,
@@ -66,14 +77,42 @@ class EffectRow:
 
 
 def reason(row: EffectRow, level: str) -> str:
-    """Why there is no plain answer: not assessed, confounded, or sensitive to an assumption."""
+    """Why there is no plain answer: not assessed, confounded, or sensitive to an assumption.
+
+    Parameters
+    ----------
+    row : EffectRow
+        The effect.
+    level : str
+        A key of `effect_level.LEVELS`.
+
+    Returns
+    -------
+    str
+        The reason, as the second half of a sentence; empty for a plain answer.
+    """
     if level == "inconclusive" and row.unstable:
         return f"the effect changes its sign in the variant “{row.unstable}”"
     return row.not_assessed or "; ".join(row.refused.values())
 
 
 def sentence(row: EffectRow, level: str, alpha: float) -> str:
-    """The answer with its number, interval and coverage."""
+    """The answer with its number, interval and coverage.
+
+    Parameters
+    ----------
+    row : EffectRow
+        The effect.
+    level : str
+        A key of `effect_level.LEVELS`.
+    alpha : float
+        The interval covers 1 - alpha.
+
+    Returns
+    -------
+    str
+        One sentence; two for `cannot tell`, which also names what would settle it.
+    """
     metric = row.metric.replace("_", " ")
     if level == "unknown":
         return f"{row.workload} was not assessed for {metric}: {reason(row, level)}."

@@ -123,7 +123,18 @@ def _interval(grown: Array, hours: Array, confidence: float) -> tuple[float, flo
 
 
 def main_metric(latency: pd.DataFrame) -> str:
-    """Name of the latency that is reported first: the first column, in the order of `OUTCOMES`."""
+    """Name of the latency that is reported first: the first column, in the order of `OUTCOMES`.
+
+    Parameters
+    ----------
+    latency : pandas.DataFrame
+        The writer's latencies, one column per metric.
+
+    Returns
+    -------
+    str
+        The name; that of the commit latency if there is no column.
+    """
     return str(latency.columns[0]) if len(latency.columns) else OUTCOMES[1]
 
 
@@ -202,7 +213,13 @@ class Evidence:
     exposure: Exposure | None = None
 
     def workloads(self) -> list[str]:
-        """Names of the workloads; names in parentheses are not workloads of the readers."""
+        """Names of the workloads; names in parentheses are not workloads of the readers.
+
+        Returns
+        -------
+        list of str
+            The names, most growth of the history list first.
+        """
         return [str(name) for name in self.growth["workload"] if not name.startswith("(")]
 
 
@@ -242,13 +259,13 @@ def verdicts(
 
 
 def _unknown(names: list[str], coverage: float) -> Verdict:
-    seen = f"{len(names)} workloads" if names else "no workload"
+    shown = f"{len(names)} workloads" if names else "no workload"
     return Verdict(
         topic="reader_impact",
         subject="all workloads",
         level="unknown",
         severity="unknown",
-        sentence=f"The writer's latency covers {100 * coverage:.0f} % of the window, and the log shows {seen}: "
+        sentence=f"The writer's latency covers {100 * coverage:.0f} % of the window, and the log shows {shown}: "
         "too little to judge whether a reader slowed the writer.",
         action=ACTIONS["unknown"],
         headline="Unknown whether any reader slows the writer",
