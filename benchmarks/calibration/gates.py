@@ -204,15 +204,15 @@ def short(verdicts: pd.DataFrame, naive_p: pd.DataFrame) -> pd.DataFrame:
     refused = by_scenario(verdicts)["refused"].reindex(UNIDENTIFIABLE).dropna()
     naive = 100 * (naive_p["p"] <= ALPHA).groupby(naive_p["method"]).mean()
     asked = {
-        "a true “no effect” is called an effect (nominal 5 %)": (table["false positives"], "max"),
-        "an effect of 10 % is found": (table["finds hll 10"], "min"),
-        "an effect of 5 % is found": (table["finds hll 5"], "min"),
-        "the 95 % interval holds the truth, no effect": (table["holds null"], "min"),
-        "the 95 % interval holds the truth, 10 %": (table["holds hll 10"], "min"),
-        "the 95 % interval holds the truth, 25 %": (table["holds hll 25"], "min"),
-        "refused, though it could be told": (table["refused"], "max"),
-        "refused, where nobody can tell": (refused, "min"),
-        "correlation, t-test and cross-correlation on the same data: “no effect” is called one": (
+        'a true "no effect" is reported as an effect (nominal 5 %)': (table["false positives"], "max"),
+        "an effect of 10 % is found (p ≤ 0.05)": (table["finds hll 10"], "min"),
+        "an effect of 5 % is found (p ≤ 0.05)": (table["finds hll 5"], "min"),
+        "the 95 % interval contains the truth, no effect": (table["holds null"], "min"),
+        "the 95 % interval contains the truth, 10 %": (table["holds hll 10"], "min"),
+        "the 95 % interval contains the truth, 25 %": (table["holds hll 25"], "min"),
+        "refused although the data could answer": (table["refused"], "max"),
+        "refused where nobody can tell": (refused, "min"),
+        "correlation, t-test and cross-correlation report an effect where there is none": (
             naive,
             "max",
         ),

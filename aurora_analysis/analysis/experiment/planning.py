@@ -46,7 +46,7 @@ def detectable_pct(latency: Sequence[float], *, blocks: int, run_s: float, perio
     logs = np.log([value for value in latency if value > 0])
     run = max(1, round(run_s / period_s))
     runs = len(logs) // run
-    if runs < RUNS_NEEDED or np.std(logs) == 0:
+    if runs < RUNS_NEEDED or np.ptp(logs) == 0:
         return float("nan")
     means = logs[: runs * run].reshape(runs, run).mean(axis=1)
     bound = means.var(ddof=1) * (runs - 1) / scipy.stats.chi2.ppf(1 - SURE, runs - 1)

@@ -1,7 +1,7 @@
-"""The estimator a second time, as plainly as it can be said, and the frozen table that it made.
+"""A second, plain implementation of the estimator, and the frozen table that it produced.
 
 It shares no code with the package: loops where the package has arrays, one least-squares fit on everything where
-the package removes the nuisance first. `python tests/analysis/reader_impact_plain.py` prints the table.
+the package removes the controls first. `python tests/analysis/reader_impact/reader_impact_plain.py` prints the table.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ START = datetime(2026, 10, 19, 5, 30, tzinfo=UTC)
 
 
 def case(seed: int) -> dict:
-    """A small writer: 8 to 14 days, one to three workloads, now and then jobs, gaps, a zone, a failover."""
+    """A small writer: 8 to 14 days, 1 to 3 workloads; some cases have jobs, gaps, a time zone or a failover."""
     rng = np.random.default_rng(seed)
     days = int(rng.integers(8, 15))
     count = days * 1440 - int(rng.integers(0, 400))
@@ -54,7 +54,7 @@ def _runs(rng: np.random.Generator, count: int) -> list[tuple[float, float]]:
 
 
 def frames(inputs: dict) -> tuple[tuple, dict]:
-    """The case as `estimate` takes it."""
+    """The case as arguments of `Inputs`."""
     times = pd.date_range(START, periods=len(inputs["load"]), freq="min")
 
     def runs(spans: dict) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Runs laid on top of each other: flat before, as high as planted while open, flat after."""
+"""Aligned runs show no effect before, the planted effect during, and none after."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def effects(planted: float = 0.2, noise: float = 0.0, seed: int = 1):
     return event_study.aligned(logs, open_, np.arange(MINUTES) // 1440)
 
 
-def test_the_effect_stands_where_the_runs_are():
-    """20 log points between start and end, nothing outside."""
+def test_the_effect_appears_during_the_runs():
+    """20 log points between start and end, zero outside."""
     found = effects()
     starts = found[found["edge"] == "start"].set_index("minute")
     ends = found[found["edge"] == "end"].set_index("minute")
@@ -40,8 +40,8 @@ def test_the_effect_stands_where_the_runs_are():
     assert set(found["runs"]) == {14}
 
 
-def test_the_interval_is_about_the_noise():
-    """Of bins without an effect some 95 % hold zero."""
+def test_the_interval_covers_zero_without_an_effect():
+    """About 95 % of the intervals of bins without an effect contain zero."""
     held = [
         (row["low_pct"] <= 0) & (row["high_pct"] >= 0)
         for seed in range(20)
@@ -51,14 +51,14 @@ def test_the_interval_is_about_the_noise():
 
 
 def test_few_days_give_no_interval():
-    """Three runs on three days: a mean, and no claim about its error."""
+    """Runs on three days give a mean but no interval."""
     open_ = np.where(np.arange(MINUTES) < 3 * 1440, exposed(), 0)
     found = event_study.aligned(open_ * 0.2, open_, np.arange(MINUTES) // 1440)
     assert found["effect_pct"].notna().all()
     assert found["low_pct"].isna().all()
 
 
-def test_edges_of_the_window_are_missing_not_nothing():
+def test_minutes_outside_the_window_are_missing_not_zero():
     """A run that begins with the window has no minutes before it."""
     open_ = np.zeros(MINUTES)
     open_[:30] = 1

@@ -1,4 +1,4 @@
-"""On a fortnight of a real InnoDB the estimator sees what a randomised schedule measured there."""
+"""On a two-week recording of a real InnoDB the estimate agrees with the randomised schedule."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def found() -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("metric", ["queue_latency", "select_latency"])
-def test_the_culprit_is_found_and_its_interval_holds_the_truth(found, metric):
-    """The draw tells the effect of the extracts on what walks over the undo that they hold."""
+def test_the_culprit_is_found_and_its_interval_contains_the_truth(found, metric):
+    """The randomised schedule gives the true effect on statements that walk over retained undo."""
     culprit = found.loc[fortnight.CULPRIT, metric]
     assert culprit["level"] == "slows"
     assert culprit["outcome"] == "contains the truth"
@@ -31,21 +31,21 @@ def test_the_culprit_is_found_and_its_interval_holds_the_truth(found, metric):
 
 
 def test_the_harmless_workload_is_not_blamed(found):
-    """As long and as often as the culprit, by the same estimator on the same minutes."""
+    """It runs as long and as often as the culprit, on the same minutes."""
     harmless = found.loc[fortnight.HARMLESS]
     assert not harmless["level"].isin(fortnight.BLAMED).any()
     assert (harmless.loc["queue_latency", ["ci_low_pct", "ci_high_pct"]].abs() < 10).all()
 
 
-def test_what_is_tied_to_the_nightly_job_is_refused(found):
-    """Nobody can tell the two apart; the job is named."""
+def test_a_workload_tied_to_the_nightly_job_is_refused(found):
+    """The two cannot be separated, and the refusal names the job."""
     tied = found.loc[fortnight.TIED]
     assert tied["level"].eq("cannot tell").all()
     assert tied["reason"].str.contains("writer job app").all()
 
 
-def test_the_recording_says_that_its_time_is_compressed():
-    """In its source and its note, by which a report marks every page."""
+def test_the_recording_is_marked_as_compressed():
+    """A report marks every page by the recording's source and note."""
     covered = Store(fortnight.KEPT).read("coverage", cluster="lab")
     assert set(covered["source"]) == {"compressed"}
     assert covered["note"].str.contains("time compressed 360 times").all()

@@ -1,4 +1,4 @@
-"""The evidence on a workload: three kinds, one verdict, and never more than was seen."""
+"""Trial, ordinary days and mechanism give one verdict per workload, and missing data is unknown."""
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ RUNS = pd.DataFrame(
 
 
 def held() -> pd.DataFrame:
-    """The first run held purge for half an hour, then somebody unknown for ten minutes."""
+    """The first run blocked purge for half an hour, then an unknown session for ten minutes."""
     state = ["none"] * 10 + ["held"] * 30 + ["unknown"] * 10 + ["none"] * 10
     run = pd.array([0 if one == "held" else pd.NA for one in state], dtype="Int64")
     return pd.DataFrame({"state": state, "run": run, "growth": 100.0}, index=MINUTES)
@@ -48,8 +48,8 @@ def effect(workload: str, effect_pct: float, low: float, high: float, p: float) 
     return pd.DataFrame([row], columns=EFFECT_COLUMNS)
 
 
-def test_growth_is_told_by_whose_view_was_the_oldest():
-    """Three quarters by etl, a quarter by a session that no log tells of, nothing by bi."""
+def test_growth_is_attributed_to_the_owner_of_the_oldest_read_view():
+    """Three quarters by etl, a quarter by a session in no log, nothing by bi."""
     by_workload = GROWN.set_index("workload")
     assert by_workload["share_pct"].to_dict() == {"etl": 75.0, "(unknown)": 25.0, "bi": 0.0}
     assert by_workload["per_exposed_hour"]["etl"] == pytest.approx(6000)
@@ -60,7 +60,7 @@ FORTNIGHT = Window("2026-11-09", "2026-11-23")
 
 
 def grown_by_hour(rates: list[float], hours: list[float]) -> pd.DataFrame:
-    """One run a day of so many hours, in which the history list grew by so many transactions an hour."""
+    """Growth over one run per day with the given lengths [h] and rates [transactions/hour]."""
     starts = [pd.Timestamp(FORTNIGHT.start) + pd.Timedelta(days=n, hours=9) for n in range(len(rates))]
     ends = [start + pd.Timedelta(hours=length) for start, length in zip(starts, hours)]
     runs = pd.DataFrame({"workload": "etl", "start": starts, "end": ends})
@@ -73,7 +73,7 @@ def grown_by_hour(rates: list[float], hours: list[float]) -> pd.DataFrame:
 
 
 def test_growth_per_exposed_hour_has_an_interval_over_days():
-    """Ten runs at 1,000 an hour: no width; at rates that differ it holds their mean; of three days none is told."""
+    """Equal rates give no width, different rates contain their mean, and three days give no interval."""
     even = grown_by_hour([1000.0] * 10, [1.0, 2.0] * 5).iloc[0]
     assert even[["low_per_hour", "per_exposed_hour", "high_per_hour"]].to_list() == pytest.approx([1000] * 3)
     uneven = grown_by_hour([500.0, 1500.0] * 5, [1.0] * 10).iloc[0]
@@ -82,7 +82,7 @@ def test_growth_per_exposed_hour_has_an_interval_over_days():
 
 
 def test_the_interval_of_growth_covers():
-    """Of 300 fortnights with rates that differ by day and run, some 95 % of the intervals hold the truth."""
+    """About 95 % of 300 intervals contain the true rate, with rates and lengths that differ by day."""
     rng, held = np.random.default_rng(1), 0
     for _ in range(300):
         hours = rng.lognormal(0, 0.5, 14)
@@ -104,14 +104,14 @@ def test_the_interval_of_growth_covers():
     ],
 )
 def test_the_level_of_a_trial(found, level):
-    """The first rule that holds; significant is not yet material, and not significant is not yet nothing."""
+    """Significant does not imply material, and not significant does not imply harmless."""
     by_subject = {one.subject: one for one in verdicts(found, NO_ESTIMATE, GROWN, coverage=1)}
     assert by_subject["etl"].level == level
     assert by_subject["bi"].level == "unknown"
 
 
 def test_a_changed_number_changes_the_sentence():
-    """The sentence is computed, not typed."""
+    """The sentence is computed from the numbers."""
     sentences = [
         verdicts(effect("etl", pct, 40, 60, 0.001), NO_ESTIMATE, GROWN, coverage=1)[0].sentence
         for pct in (50, 51)
@@ -121,14 +121,14 @@ def test_a_changed_number_changes_the_sentence():
 
 
 def test_the_mechanism_stands_beside_the_effect():
-    """Who held purge is told even where the effect is not known."""
+    """The evidence names the blocker of purge even if the effect is unknown."""
     by_subject = {one.subject: one for one in verdicts(NO_TRIAL, NO_ESTIMATE, GROWN, coverage=1)}
     assert "75 % of the history list's growth" in by_subject["etl"].evidence
     assert "during no growth of the history list" in by_subject["bi"].evidence
 
 
-def test_a_trials_word_stands_before_ordinary_days():
-    """What was randomised needs no adjustment."""
+def test_a_trial_takes_precedence_over_ordinary_days():
+    """A randomised result needs no adjustment for confounders."""
     days = pd.DataFrame([dict.fromkeys(reader_impact.COLUMNS, np.nan)]).assign(
         workload="etl", metric="commit_latency", level="slows", sentence="from days"
     )
@@ -138,8 +138,8 @@ def test_a_trials_word_stands_before_ordinary_days():
     assert {one.level for one in untried if one.subject == "etl"} == {"slows"}
 
 
-def test_of_equal_levels_the_first_metric_is_told():
-    """The queue's latency stands before the commit's, whichever is larger."""
+def test_among_equal_levels_the_first_metric_is_reported():
+    """The queue's latency comes before the commit's, whichever effect is larger."""
     both = pd.concat(
         [
             effect("etl", 90, 40, 160, 0.001),
@@ -151,14 +151,14 @@ def test_of_equal_levels_the_first_metric_is_told():
 
 
 def test_half_a_window_is_no_window():
-    """Too little coverage is unknown, whatever the numbers say."""
+    """Coverage of 30 % is unknown, whatever the effect."""
     (verdict,) = verdicts(effect("etl", 50, 40, 60, 0.001), NO_ESTIMATE, GROWN, coverage=0.3)
     assert (verdict.level, verdict.severity) == ("unknown", "unknown")
     assert "30 %" in verdict.sentence
 
 
 def test_no_reader_statement_is_unknown():
-    """A window without data is no calm window."""
+    """A window without data is unknown, and every table is empty."""
     nothing = reader_impact.growth(held()[:0], RUNS[:0], HOUR)
     (verdict,) = verdicts(NO_TRIAL, NO_ESTIMATE, nothing, coverage=0.0)
     assert verdict.level == "unknown"
@@ -190,7 +190,7 @@ def estimated(workload: str, metric: str, level: str, **columns) -> dict[str, ob
 
 
 def test_the_most_harmful_stands_first():
-    """Within a level by its effect, whatever the history list grew by."""
+    """Within a level workloads are sorted by effect, not by growth."""
     days = pd.DataFrame(
         [
             estimated("etl", "commit_latency", "slows", effect_pct=8.0),
@@ -205,7 +205,7 @@ def test_the_most_harmful_stands_first():
     ("share", "said"), [(6.2, "so the verdicts stand"), (14.0, "no verdict on these data")]
 )
 def test_calibration_is_one_line(share, said):
-    """How many placebos were found, metric by metric, and what follows."""
+    """The line has the share of false effects by metric, and whether verdicts stand."""
     rows = [estimated("etl", "commit_latency", "slows", placebo_reject_pct=share)]
     line = str(reader_impact.placebo_remarks(pd.DataFrame(rows), 200))
     assert (
@@ -215,7 +215,7 @@ def test_calibration_is_one_line(share, said):
     assert said in line
 
 
-def test_a_refusal_is_told_once_for_all_its_metrics():
+def test_a_refusal_is_printed_once_for_all_its_metrics():
     """The same reason for two metrics is one line."""
     rows = [
         estimated("etl", metric, "cannot tell", reason="too few runs", sentence=f"Cannot tell {metric}.")
@@ -226,8 +226,8 @@ def test_a_refusal_is_told_once_for_all_its_metrics():
     assert told.lines == ("etl (commit latency, dml latency): Cannot tell commit_latency.",)
 
 
-def test_a_verdict_says_what_is_not_known_of_the_exposure():
-    """Hours that are left out, and readers that tell nothing."""
+def test_a_verdict_states_the_hours_of_unknown_exposure():
+    """The evidence states the hours left out, and readers without any source."""
     blind = pd.DataFrame(
         {"workload": ["etl"], "start": MINUTES[[45]], "end": MINUTES[[54]] + pd.Timedelta("3min")}
     )

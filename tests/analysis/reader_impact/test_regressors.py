@@ -1,0 +1,55 @@
+"""Exposure, dose, carry-over and pre-trend follow from runs, writes and the history list."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from impact_cases import minutes, runs, writer
+
+from aurora_analysis.analysis.reader_impact import controls, regressors
+
+
+def test_exposure_is_the_union_of_runs():
+    """Overlapping runs count once, and part of a minute counts as its share."""
+    grid = controls.grid(minutes(1), writer(1)[1], "UTC")
+    spans = runs((0, 2.5 / 60), (1 / 60, 2 / 60), (4.25 / 60, 4.75 / 60))
+    assert regressors.exposed_share(spans, grid)[:6] == pytest.approx([1, 1, 0.5, 0, 0.5, 0])
+
+
+def test_dose_grows_with_writes_and_drains():
+    """Three minutes of mean writes, then purge works them off."""
+    open_ = np.array([0, 1, 1, 1, 0, 0, 0])[:, None]
+    assert regressors.columns(open_, np.ones(7), 2.0, open_[:, 0] >= 0)[:, 1] == pytest.approx(
+        [0, 1, 2, 3, 1, 0, 0]
+    )
+
+
+def test_carry_over_and_pre_trend_surround_a_run():
+    """Half an hour after it, and from 35 to 5 minutes before it."""
+    open_ = np.zeros((200, 1))
+    open_[100:110] = 1
+    _, _, tail, lead = regressors.columns(open_, np.ones(200), 2.5, open_[:, 0] >= 0).T
+    assert np.flatnonzero(tail).tolist() == list(range(110, 140))
+    assert np.flatnonzero(lead).tolist() == list(range(65, 95))
+
+
+def _history_list(fall: float, runs: int) -> pd.Series:
+    """Grows by 100 a minute for 40 minutes, falls by `fall`, and wobbles by 20 for the rest of two hours."""
+    one = np.concatenate([np.arange(100, 4001, 100), np.arange(4000 - fall, 0, -fall)])
+    wobble = np.random.default_rng(1).integers(0, 20, 120 * runs)
+    return pd.Series(np.tile(np.pad(one, (0, 120 - len(one))), runs) + wobble, minutes(7)[: 120 * runs])
+
+
+@pytest.mark.parametrize(("fall", "drain"), [(400, 4), (80, 0.8), (4000, 8)])
+def test_drain_is_read_from_the_history_list(fall, drain):
+    """The drain is the fall over the growth; a fall within one minute counts as one of five minutes."""
+    history = _history_list(fall, 6)
+    assert regressors.drain(history, pd.Series(10.0, history.index)) == pytest.approx(drain, rel=0.05)
+
+
+def test_a_history_list_at_rest_does_not_show_the_purge_speed():
+    """Its fluctuation is not a drain: otherwise a harmless run would seem to slow the writer for hours."""
+    history = _history_list(4000, 6).clip(upper=20)
+    load = pd.Series(10.0, history.index)
+    assert regressors.drain(history, load) == regressors.drain(None, load) == regressors.DRAIN
