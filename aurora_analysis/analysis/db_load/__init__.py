@@ -4,10 +4,11 @@ Db load is counted in average active sessions: the number of sessions that run o
 number of vCPUs, some sessions wait for a processor or for each other. Wait events show what they wait for; they are
 grouped into the classes that a DBA acts on (Amazon Aurora user guide, "Tuning Aurora MySQL with wait events").
 
-The modules: `load` aggregates the load, `verdicts` names each instance's bottleneck, and `bad_practices` prices bulk
+The modules: `answer` gathers the verdicts and their frames, `load` aggregates the load, `ranks` ranks statements by it, `verdicts` names each instance's bottleneck, and `bad_practices` prices bulk
 extracts and long unoptimised queries.
 """
 
+from aurora_analysis.analysis.db_load.answer import Answer, answer
 from aurora_analysis.analysis.db_load.bad_practices import (
     RUNS,
     PracticeRules,
@@ -29,21 +30,26 @@ from aurora_analysis.analysis.db_load.load import (
     statistics,
     wait_class,
 )
+from aurora_analysis.analysis.db_load.ranks import MOVES, moves
 from aurora_analysis.analysis.db_load.verdicts import EVIDENCE_METRICS, Thresholds, verdicts
 
 __all__ = [
     "CALLS",
     "COLUMNS",
     "EVIDENCE_METRICS",
+    "MOVES",
     "RUNS",
     "STATEMENTS",
     "WAITS",
+    "Answer",
     "PracticeRules",
     "Thresholds",
+    "answer",
     "at_a_glance",
     "by_class",
     "costs",
     "hour_of_week",
+    "moves",
     "practice_verdicts",
     "practices",
     "profile",

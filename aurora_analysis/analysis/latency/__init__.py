@@ -5,10 +5,11 @@ log-histogram. `counts` makes them from slow queries; the table `histograms` has
 executions of at least `long_query_time`: `cut` gives that limit, a quantile of the log is a quantile of the logged
 executions, and `identified` says which quantiles of all statements follow from the log.
 
-The modules: `distributions` describes one window, `log_cut` what the slow log leaves out, `blocks` holds the bootstrap,
+The modules: `answer` gathers the verdicts and their frames, `distributions` describes one window, `log_cut` what the slow log leaves out, `blocks` holds the bootstrap,
 `shifts` compares two windows, and `verdicts` judges the comparison.
 """
 
+from aurora_analysis.analysis.latency.answer import Answer, answer
 from aurora_analysis.analysis.latency.blocks import BLOCKS, QUANTILES
 from aurora_analysis.analysis.latency.distributions import (
     COLUMNS,
@@ -29,7 +30,9 @@ __all__ = [
     "COUNT_COLUMNS",
     "QUANTILES",
     "STATEMENTS",
+    "Answer",
     "Thresholds",
+    "answer",
     "counts",
     "cut",
     "distribution",

@@ -14,7 +14,6 @@ from aurora_analysis.analysis.workload_change.comparison import (
     changes,
     common_moves,
     most_changed,
-    moves,
     settings,
     summary,
 )
@@ -43,7 +42,6 @@ __all__ = [
     "earlier",
     "metric_hours",
     "most_changed",
-    "moves",
     "settings",
     "statement_hours",
     "summary",

@@ -32,7 +32,7 @@ class Answer:
     changes : DataFrame
         Result of `changes`: one row per role, statement and measure.
     moves : DataFrame
-        Result of `moves`: each statement's rank by load in both windows.
+        Result of `db_load.moves`: each statement's rank by load in both windows.
     settings : DataFrame
         Result of `settings`: settings and events that differ over both windows.
     sparklines : tuple of Sparkline
@@ -101,7 +101,7 @@ def answer(
         by_role, data.window, before, weeks, timezone=timezone, materiality_pct=materiality_pct
     )
     now, then, *earlier = (_load(data.over(span)) for span in (data.window, before, *weeks))
-    moved = comparison.moves(now, then, earlier)
+    moved = db_load.moves(now, then, earlier)
     return Answer(
         verdicts=(*objectives.verdicts(over), *verdicts(changed, moved)),
         windows=_windows(data.window, before, weeks),

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from aurora_analysis.analysis.db_load import MOVES
 from aurora_analysis.analysis.verdict import SEVERITIES, Severity, Verdict, by_severity
-from aurora_analysis.analysis.workload_change.comparison import MOVES, three_digits, typical_group
+from aurora_analysis.analysis.workload_change.comparison import three_digits, typical_group
 from aurora_analysis.analysis.workload_change.hours import UNITS
 from aurora_analysis.analysis.workload_change.weekly_variation import WEEKS_NEEDED
 
@@ -29,7 +30,7 @@ def verdicts(
     found : DataFrame
         Result of `changes`.
     moved : DataFrame
-        Result of `moves`.
+        Result of `db_load.moves`.
     slower_pct : float, default 20
         A latency that rose by at least this needs action [%]; a smaller change is to be watched.
     heavy_pct : float, default 10

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from aurora_analysis import Store
-from aurora_analysis.analysis import workload_change
+from aurora_analysis.analysis import db_load, workload_change
 from aurora_analysis.window import Window
 
 WEEK = Window("2026-11-09", "2026-11-16")
@@ -111,7 +111,7 @@ def test_an_idiosyncratic_move_stands_out_where_all_move_together():
     assert row["apart_low_pct"] < 20 < row["apart_high_pct"]
     assert row["siblings"] == 7
     assert found["apart"].sum() == 1
-    [verdict] = workload_change.verdicts(found, workload_change.moves(load(d0=1), load(d0=1)))
+    [verdict] = workload_change.verdicts(found, db_load.moves(load(d0=1), load(d0=1)))
     assert (verdict.level, verdict.severity) == ("changed against siblings", "act")
     assert "0 of 8 statements changed beyond ordinary weeks." in verdict.sentence
     assert re.search(r"1 changed against their siblings \(d0 on writer: latency \+\d+ % \[", verdict.sentence)
@@ -145,7 +145,7 @@ def test_the_common_move_is_that_of_most_statements():
     found = changes(pd.concat([rows, *rare]))
     latency = workload_change.common_moves(found).set_index("measure").loc["latency"]
     assert latency["statements"] == 8
-    [verdict] = workload_change.verdicts(found, workload_change.moves(load(d0=1), load(d0=1)))
+    [verdict] = workload_change.verdicts(found, db_load.moves(load(d0=1), load(d0=1)))
     measure, size = re.search(r"largest common move of siblings was (\w+) (\S+) %", verdict.sentence).groups()
     common = workload_change.common_moves(found).set_index("measure")
     assert common.loc[measure, "moved [%]"].startswith(size)
@@ -185,7 +185,7 @@ def test_an_ordinary_week_states_the_detectable_change():
         changes(statistics(variation=variation)).query("measure == 'latency'") for variation in (0.01, 0.08)
     )
     assert steady["detectable_pct"].median() < 12 < 25 < restless["detectable_pct"].median()
-    [verdict] = workload_change.verdicts(restless, workload_change.moves(load(d0=1), load(d0=1)))
+    [verdict] = workload_change.verdicts(restless, db_load.moves(load(d0=1), load(d0=1)))
     assert re.search(r"Changes of at least \d\d % are found 4 times in 5 in half of", verdict.sentence)
     few = changes(statistics(4), 4)
     assert few["detectable_pct"].isna().all()
@@ -207,7 +207,7 @@ def test_with_few_weeks_nothing_is_called_changed():
     assert row["level"] == "unknown"
     assert np.isnan(row["p_adjusted"])
     assert "changed" not in set(found["level"])
-    [verdict] = workload_change.verdicts(found, workload_change.moves(load(d0=1), load(d0=1)))
+    [verdict] = workload_change.verdicts(found, db_load.moves(load(d0=1), load(d0=1)))
     assert "week-to-week variation unknown (4 of the 5 weeks needed)" in verdict.sentence
 
 
@@ -271,27 +271,9 @@ def test_what_only_one_window_has_is_not_compared():
     assert "d2" not in set(found.query("measure == 'latency'")["digest"])
 
 
-def test_moves_follow_rank_and_weeks():
-    """New, back, vanished, up and down; seen in k of n weeks."""
-    now = load(new=9, back=8, a=7, b=6, c=5, top=4)
-    before = load(top=9, a=8, b=7, c=6, gone=5)
-    moved = workload_change.moves(now, before, [before, load(back=1)]).set_index("digest")
-    assert moved["move"].to_dict() == {
-        "new": "new",
-        "back": "back",
-        "a": "",
-        "b": "",
-        "c": "",
-        "top": "down",
-        "gone": "vanished",
-    }
-    assert moved.loc["back", ["seen", "weeks"]].to_list() == [2, 3]
-    assert moved.loc["a", "share_pct"] == pytest.approx(100 * 7 / 39)
-
-
 def test_a_heavy_new_statement_is_watched():
     """It needs no statistics, but it is no `changed` verdict either."""
-    moved = workload_change.moves(load(a=1, new=1), load(a=1), [load(a=1)])
+    moved = db_load.moves(load(a=1, new=1), load(a=1), [load(a=1)])
     [verdict] = workload_change.verdicts(changes(statistics(2), 2), moved)
     assert (verdict.level, verdict.severity) == ("new statement", "watch")
     assert "new with 50 %" in verdict.sentence
@@ -309,7 +291,7 @@ def test_nothing_is_unknown(tmp_path):
         workload_change.by_role(hours, nothing.roles(hours, cluster="lab")), WEEK, WEEK.previous()
     )
     assert workload_change.summary(found).empty
-    [verdict] = workload_change.verdicts(found, workload_change.moves(load(), load()))
+    [verdict] = workload_change.verdicts(found, db_load.moves(load(), load()))
     assert (verdict.level, verdict.severity) == ("unknown", "unknown")
     assert verdict.sentence == (
         "No statement has statistics in both windows. There is no load by statement to rank against."
@@ -323,7 +305,7 @@ def test_an_ordinary_week_is_fine():
     rows = statistics()
     tuesdays = rows["time"].dt.strftime("%m-%d").isin(["11-03", "11-10"]) & (rows["digest"] == "d0")
     found = changes(pd.concat([rows, rows[tuesdays].assign(digest="rare")]))
-    [verdict] = workload_change.verdicts(found, workload_change.moves(load(d0=1), load(d0=1)))
+    [verdict] = workload_change.verdicts(found, db_load.moves(load(d0=1), load(d0=1)))
     assert (verdict.level, verdict.severity) == ("ordinary", "ok")
     assert one(found, "rare")["level"] == "unknown"
     assert verdict.sentence.startswith("0 of 9 statements changed beyond ordinary weeks.")
@@ -337,7 +319,7 @@ def test_a_role_is_judged_by_its_worst_metric():
     found = workload_change.changes(
         by_role, WEEK, WEEK.previous(), workload_change.earlier(WEEK, LONG_AGO, 7)
     )
-    verdict = workload_change.verdicts(found, workload_change.moves(load(), load()))[0]
+    verdict = workload_change.verdicts(found, db_load.moves(load(), load()))[0]
     assert (verdict.subject, verdict.level, verdict.severity) == ("writer", "changed", "act")
     assert "commit latency went from 1.98 to 2.62 ms, +32 %" in verdict.sentence
     assert "against ordinary weeks" in verdict.sentence
@@ -354,7 +336,7 @@ def test_an_ordinary_role_states_the_detectable_change():
     found = workload_change.changes(
         by_role, WEEK, WEEK.previous(), workload_change.earlier(WEEK, LONG_AGO, 7)
     )
-    verdict = workload_change.verdicts(found, workload_change.moves(load(), load()))[-1]
+    verdict = workload_change.verdicts(found, db_load.moves(load(), load()))[-1]
     assert (verdict.subject, verdict.level, verdict.severity) == ("writer", "ordinary", "ok")
     assert re.search(r"\(8 weeks\); changes of at least \d\d % are found 4 times in 5\.", verdict.sentence)
 
@@ -374,7 +356,7 @@ def test_a_summary_is_formatted_for_people():
 def test_the_most_changed_statements_come_first():
     """Then those with the most load; a change of a statement without much of it is not left out."""
     found = changes(statistics(slower=1.3))
-    moved = workload_change.moves(load(d5=9, d6=8, d0=1), load(d5=9))
+    moved = db_load.moves(load(d5=9, d6=8, d0=1), load(d5=9))
     shown = workload_change.most_changed(found, moved, most=2)
     assert shown["digest"].unique().tolist() == ["d0", "d5"]
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from aurora_analysis.analysis import latency
+from aurora_analysis.analysis.latency import distributions, log_cut, shifts
+from aurora_analysis.analysis.latency.verdicts import Thresholds, verdicts
 from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.store.observations import Observations
 
@@ -23,15 +24,15 @@ class Answer:
     verdicts : tuple of Verdict
         One per instance.
     cuts : DataFrame
-        Result of `latency.cut`: each instance's slow log limits.
+        Result of `cut`: each instance's slow log limits.
     shifts : DataFrame
-        Result of `latency.shift`: each quantile against the window before [%].
+        Result of `shift`: each quantile against the window before [%].
     executions : DataFrame
-        Result of `latency.counts`: logged executions by latency bucket.
+        Result of `counts`: logged executions by latency bucket.
     top : DataFrame
         The rows of `executions` of the five digests with the largest total time.
     identified : DataFrame
-        Result of `latency.identified`: quantiles of all statements that follow from the log.
+        Result of `identified`: quantiles of all statements that follow from the log.
     counted : DataFrame
         The table `histograms`: all executions by latency bucket, where an instance counts them.
     instances, statements, histograms : DataFrame
@@ -64,32 +65,30 @@ def answer(data: Observations, *, materiality_pct: float = 5.0) -> Answer:
     -------
     Answer
     """
-    window, cuts = data.window, latency.cut(data.instances)
+    window, cuts = data.window, log_cut.cut(data.instances)
     executions = _executions(data)
-    shifts = latency.shift(executions, _executions(data.previous()), window)
-    top = executions[executions["digest"].isin(latency.top(executions))]
+    moved = shifts.shift(executions, _executions(data.previous()), window)
+    top = executions[executions["digest"].isin(distributions.top(executions))]
     counted = data.table("histograms")
-    throughput = latency.statements(data.table("metrics", where={"name": [*latency.STATEMENTS]}))
-    by_statement = latency.summary(latency.quantiles(top, window, by=["digest"]))
-    by_histogram = latency.quantiles(counted, window, by=["instance", "digest"])
+    throughput = log_cut.statements(data.table("metrics", where={"name": [*log_cut.STATEMENTS]}))
+    by_statement = distributions.summary(distributions.quantiles(top, window, by=["digest"]))
+    by_histogram = distributions.quantiles(counted, window, by=["instance", "digest"])
     return Answer(
-        verdicts=tuple(
-            latency.verdicts(shifts, executions, cuts, latency.Thresholds(materiality_pct=materiality_pct))
-        ),
+        verdicts=tuple(verdicts(moved, executions, cuts, Thresholds(materiality_pct=materiality_pct))),
         cuts=cuts,
-        shifts=shifts,
+        shifts=moved,
         executions=executions,
         top=top,
-        identified=latency.identified(executions, throughput, cuts),
+        identified=log_cut.identified(executions, throughput, cuts),
         counted=counted,
-        instances=latency.summary(latency.quantiles(executions, window)),
+        instances=distributions.summary(distributions.quantiles(executions, window)),
         statements=by_statement.merge(_short_texts(data), on="digest", how="left"),
-        histograms=latency.summary(by_histogram),
+        histograms=distributions.summary(by_histogram),
     )
 
 
 def _executions(data: Observations) -> pd.DataFrame:
-    return latency.counts(data.table("slow_queries", columns=latency.COLUMNS))
+    return distributions.counts(data.table("slow_queries", columns=distributions.COLUMNS))
 
 
 def _short_texts(data: Observations) -> pd.DataFrame:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from aurora_analysis import Store, Window, observe
-from aurora_analysis.analysis import db_load_answer
+from aurora_analysis.analysis import db_load
 
 WEEK = Window("2026-11-09", "2026-11-16")
 EMPTY = Window("2020-11-09", "2020-11-16")
 
 
 @pytest.fixture(scope="module")
-def sample() -> db_load_answer.Answer:
+def sample() -> db_load.Answer:
     """The sample's last week."""
-    return db_load_answer.answer(observe(Store(), WEEK, "shop"))
+    return db_load.answer(observe(Store(), WEEK, "shop"))
 
 
 def test_no_instance_of_the_sample_has_a_bottleneck(sample):
@@ -41,7 +41,7 @@ def test_the_frames_support_the_verdicts(sample):
 
 def test_thresholds_decide_the_verdict():
     """With a threshold of 0.1 % the few minutes above the vCPUs count, and CPU or a wait is named."""
-    found = db_load_answer.answer(observe(Store(), WEEK, "shop"), watch_pct=0.1, act_pct=0.2)
+    found = db_load.answer(observe(Store(), WEEK, "shop"), watch_pct=0.1, act_pct=0.2)
     severities = {one.subject: one.severity for one in found.verdicts}
     assert severities["shop-1"] == "act"
     assert severities["shop-3"] == "ok"
@@ -49,7 +49,7 @@ def test_thresholds_decide_the_verdict():
 
 def test_an_empty_window_is_unknown():
     """No rows: one unknown verdict, and frames without rows, but no error."""
-    found = db_load_answer.answer(observe(Store(), EMPTY, "shop"))
+    found = db_load.answer(observe(Store(), EMPTY, "shop"))
     assert [(one.subject, one.level) for one in found.verdicts] == [("all instances", "unknown")]
     assert found.classes.empty
     assert found.profiles.empty

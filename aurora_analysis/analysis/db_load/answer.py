@@ -1,7 +1,4 @@
-"""The answer to "is an instance short of something?" for one window, with the frames that support it.
-
-It is a module of its own because it ranks statements by `workload_change.moves`, and `workload_change` reads `db_load`.
-"""
+"""The answer to "is an instance short of something?" for one window, with the frames that support it."""
 
 from __future__ import annotations
 
@@ -9,7 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from aurora_analysis.analysis import db_load, workload_change
+from aurora_analysis.analysis.db_load import bad_practices, load, ranks
+from aurora_analysis.analysis.db_load.verdicts import EVIDENCE_METRICS, Thresholds, verdicts
 from aurora_analysis.analysis.sparkline import Sparkline
 from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.store.observations import Observations
@@ -27,16 +25,16 @@ class Answer:
     verdicts : tuple of Verdict
         One per instance, then one per user and bad practice.
     classes : DataFrame
-        Result of `db_load.by_class`: active sessions by wait class over time.
+        Result of `by_class`: active sessions by wait class over time.
     profiles : DataFrame
-        Result of `db_load.profile`: each instance's sessions and vCPUs.
+        Result of `profile`: each instance's sessions and vCPUs.
     busy : DataFrame
-        Result of `db_load.hour_of_week`: mean load by role, weekday and hour.
+        Result of `hour_of_week`: mean load by role, weekday and hour.
     statements : DataFrame
         The digests with the most load: `digest`, `share_pct`, `rank`, `rank_before`, `calls_per_hour`, `latency_ms`,
         `rows_examined`, `fingerprint`.
     practices : DataFrame
-        Result of `db_load.practices`: bulk extracts and long unoptimised queries, with their cost.
+        Result of `practices`: bulk extracts and long unoptimised queries, with their cost.
     sparklines : tuple of Sparkline
         The load of each role.
     """
@@ -70,39 +68,39 @@ def answer(
     -------
     Answer
     """
-    waits = data.table("db_load", columns=db_load.COLUMNS, where=db_load.WAITS)
-    classes = db_load.by_class(waits)
-    profiles = db_load.profile(classes, data.instances, data.window)
-    practices = db_load.practices(_costs(data), profiles, data.window)
-    evidence = data.table("metrics", where={"name": db_load.EVIDENCE_METRICS, "statistic": "average"})
-    thresholds = db_load.Thresholds(watch_pct=watch_pct, act_pct=act_pct)
-    bottlenecks = db_load.verdicts(classes, profiles, evidence, thresholds)
+    waits = data.table("db_load", columns=load.COLUMNS, where=load.WAITS)
+    classes = load.by_class(waits)
+    profiles = load.profile(classes, data.instances, data.window)
+    practices = bad_practices.practices(_costs(data), profiles, data.window)
+    evidence = data.table("metrics", where={"name": EVIDENCE_METRICS, "statistic": "average"})
+    thresholds = Thresholds(watch_pct=watch_pct, act_pct=act_pct)
+    bottlenecks = verdicts(classes, profiles, evidence, thresholds)
     roles = data.roles(classes)
     return Answer(
-        verdicts=(*bottlenecks, *db_load.practice_verdicts(practices)),
+        verdicts=(*bottlenecks, *bad_practices.practice_verdicts(practices)),
         classes=classes,
         profiles=profiles,
-        busy=db_load.hour_of_week(classes, roles, timezone=timezone),
+        busy=load.hour_of_week(classes, roles, timezone=timezone),
         statements=_statements(data),
         practices=practices,
-        sparklines=tuple(db_load.at_a_glance(classes, roles, data.instances, data.window)),
+        sparklines=tuple(load.at_a_glance(classes, roles, data.instances, data.window)),
     )
 
 
 def _costs(data: Observations) -> pd.DataFrame:
     """Sum the cost of each statement one day at a time, because a busy week's log does not fit in memory."""
-    days = data.days("slow_queries", columns=db_load.RUNS, overlapping=True)
-    return pd.concat(db_load.costs(rows, rows["role"], data.window) for rows in days)
+    days = data.days("slow_queries", columns=bad_practices.RUNS, overlapping=True)
+    return pd.concat(bad_practices.costs(rows, rows["role"], data.window) for rows in days)
 
 
 def _statements(data: Observations) -> pd.DataFrame:
-    ranked = workload_change.moves(_load(data), _load(data.previous())).head(MOST_STATEMENTS)
-    calls = data.table("statement_metrics", columns=db_load.CALLS)
-    statistics = db_load.statistics(calls, data.window).drop(columns="rows_sent")
+    ranked = ranks.moves(_load(data), _load(data.previous())).head(MOST_STATEMENTS)
+    calls = data.table("statement_metrics", columns=load.CALLS)
+    statistics = load.statistics(calls, data.window).drop(columns="rows_sent")
     shown = ranked[["digest", "share_pct", "rank", "rank_before"]].merge(statistics, on="digest", how="left")
     return shown.merge(data.fingerprints, on="digest", how="left")
 
 
 def _load(data: Observations) -> pd.Series:
-    rows = data.table("db_load", columns=db_load.COLUMNS, where=db_load.STATEMENTS)
-    return db_load.statement_load(rows)
+    rows = data.table("db_load", columns=load.COLUMNS, where=load.STATEMENTS)
+    return load.statement_load(rows)
