@@ -330,6 +330,7 @@ TABLES: dict[str, Table] = {
             Column("subject", "text", "the workload, instance or statement that it is about"),
             Column("level", "text", "the topic's own verdict"),
             Column("severity", "text", "act, watch, unknown or ok"),
+            Column("headline", "text", "the conclusion in a few words; null if an older version recorded it"),
             Column("sentence", "text", "the computed conclusion"),
             Column("numbers", "text", "the numbers in the sentence, as JSON"),
             Column("evidence", "text", "the evidence, in words"),

@@ -21,7 +21,18 @@ from aurora_analysis.window import Window
 TABLES = ("runs", "findings")
 """Tables that a report writes and never reads; its record names no versions for them."""
 
-TEXTS = ("notebook", "page", "topic", "subject", "level", "severity", "sentence", "evidence", "action")
+TEXTS = (
+    "notebook",
+    "page",
+    "topic",
+    "subject",
+    "level",
+    "severity",
+    "headline",
+    "sentence",
+    "evidence",
+    "action",
+)
 
 
 def check(place: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import arro3.core as arrow
 from arro3.core.types import ArrowStreamExportable
-from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from aurora_analysis.errors import Error
@@ -210,6 +210,7 @@ def commit(location: str, spec: Table, change: Callable[[DeltaTable], bool]) -> 
     for attempt in range(ATTEMPTS):
         try:
             table = opened(location, spec) or _create(location, spec)
+            _add_columns(table, spec)
             return table.version() if change(table) else None
         except CommitFailedError:
             time.sleep(random.uniform(0, 0.02 * 2 ** min(attempt, 6)))
@@ -218,6 +219,14 @@ def commit(location: str, spec: Table, change: Callable[[DeltaTable], bool]) -> 
     raise Error(
         f"Could not write {spec.name} in {location}: other writers committed first {ATTEMPTS} times. Try again."
     )
+
+
+def _add_columns(table: DeltaTable, spec: Table) -> None:
+    """Add the columns that a table lacks because an older version of the package made it."""
+    known = {field.name for field in table.schema().fields}
+    missing = [field for field in Schema.from_arrow(_schema(spec)).fields if field.name not in known]
+    if missing:
+        table.alter.add_columns(missing)
 
 
 def _create(location: str, spec: Table) -> DeltaTable:

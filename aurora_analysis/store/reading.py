@@ -51,7 +51,18 @@ def rows(
     pruned = None if query.overlapping else query.window
     found = _files(delta, query.cluster, pruned, categories)
     # Reading ahead one fragment takes less memory, and no more time.
-    return found.to_table(filter=_filter(spec, query), columns=columns, fragment_readahead=1)
+    names = None if columns is None else [name for name in columns if name in found.schema.names]
+    there = found.to_table(filter=_filter(spec, query), columns=names, fragment_readahead=1)
+    return _with_all(there, spec, columns)
+
+
+def _with_all(found: pa.Table, spec: Table, columns: list[str] | None) -> pa.Table:
+    """Add columns that the table lacks because an older version of the package made it; their values are null."""
+    wanted = spec.column_names() if columns is None else columns
+    missing = [column for column in spec.columns if column.name in set(wanted) - set(found.column_names)]
+    for column in missing:
+        found = found.append_column(column.name, pa.nulls(found.num_rows, ARROW_TYPES[column.type]))
+    return found.select(wanted) if missing else found
 
 
 def holds(delta: DeltaTable, spec: Table, content: pa.Table, replaced: Slice) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 from pathlib import Path
@@ -11,10 +12,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from aurora_analysis import Store, Window
+from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.cli import main
 from aurora_analysis.errors import Error
 from aurora_analysis.report import build, history, index, record, replacement
 from aurora_analysis.store import location
+from aurora_analysis.tables import TABLES
 
 LOAD = """
 from aurora_analysis import Store, Window
@@ -215,6 +218,31 @@ def test_prune_keeps_the_versions_of_later_reports(store):
     store.prune(pd.Timestamp("2026-11-10").date())
     assert len(store.at(read).read("metrics", cluster="toy")) == 24
     assert store.read("metrics", cluster="toy").empty
+
+
+def test_an_older_store_gets_the_headlines(store):
+    """A table of findings without the column opens with null headlines; recording adds the column."""
+    spec = TABLES["findings"]
+    older = dataclasses.replace(spec, columns=tuple(one for one in spec.columns if one.name != "headline"))
+    finding = Verdict("load", "x", "so", "ok", "So.", headline="x is so").to_dict()
+    told = _told(store)
+    told["findings"] = [{"cluster": "shop", "notebook": "load", "page": "shop/load.html"} | finding]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TABLES, "findings", older)
+        patch.setattr(record, "TEXTS", tuple(name for name in record.TEXTS if name != "headline"))
+        record.write(store, told)
+    version = store.versions()["findings"]
+    (row,) = store.read("findings", cluster="shop").to_dict("records")
+    assert (pd.isna(row["headline"]), row["sentence"]) == (True, "So.")
+    assert list(row) == spec.column_names()
+    assert store.versions()["findings"] == version, "reading changes nothing"
+    record.write(store, told)
+    assert list(store.read("findings", cluster="shop", columns=["headline"])["headline"]) == ["x is so"]
+    earlier = store.at({"findings": version}).read("findings", cluster="shop", columns=["headline"])
+    assert earlier["headline"].isna().all()
+    newest = store.versions()["findings"]
+    record.write(store, told)
+    assert store.versions()["findings"] == newest, "equal content makes no commit"
 
 
 def test_findings_are_not_recorded_in_the_sample():
