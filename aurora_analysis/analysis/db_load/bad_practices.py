@@ -17,8 +17,8 @@ GROUP = ["instance", "role", "user", "digest"]
 """Costs are summed by these columns."""
 
 PRACTICE_ACTIONS = {
-    "bulk extract": "Read the rows from a clone, a snapshot export or a dedicated replica, in portions by key.",
-    "long unoptimised query": "Look at its plan: an index, a summary table, or a narrower range.",
+    "bulk extract": "Read the rows from a clone, a snapshot export or a dedicated replica, in batches by key.",
+    "long unoptimised query": "Check its execution plan: an index, a summary table or a narrower range may help.",
 }
 """Practice → first action."""
 

@@ -153,7 +153,7 @@ def _bottleneck(classes: pd.DataFrame, row: Mapping[Hashable, Any], thresholds: 
             str(load.idxmax()), "watch", f"at least {thresholds.waiting_pct:g} % of the load waits for it"
         )
     return _Bottleneck(
-        "no bottleneck", "ok", "sessions fit the vCPUs, and no class of waits decides the load"
+        "no bottleneck", "ok", "sessions fit the vCPUs, and no class of waits dominates the load"
     )
 
 

@@ -43,7 +43,7 @@ ACTIONS = {
     "slower": "Find the digest that moved most, and what changed: statements, parameters or load.",
     "faster": "Nothing to do; note what changed.",
     "no material shift": "Nothing to do.",
-    "inconclusive": "Compare longer windows, or look at single digests.",
+    "inconclusive": "Compare longer windows, or compare single digests.",
 }
 """Level → first action."""
 
@@ -144,7 +144,7 @@ def _unknown(instance: str, reason: str, numbers: dict[str, float | int | str | 
 def _sentence(logged: str, shift: Mapping[Hashable, float], quantile: float) -> str:
     return (
         f"The p{quantile * 100:.0f} of {logged} went from {three_digits(shift['before_ms'])} "
-        f"to {three_digits(shift['latency_ms'])} ms: {_change(shift['shift_pct'], shift)} against the window before. "
+        f"to {three_digits(shift['latency_ms'])} ms: {_change(shift['shift_pct'], shift)} against the previous window. "
         "Two windows do not show how much ordinary weeks differ."
     )
 

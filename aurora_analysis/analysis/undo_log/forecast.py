@@ -2,7 +2,7 @@
 
 While a view is held, the history list grows by the transactions that the writer commits, times the history entries
 that each leaves. The window supplies both: the commit rate at that hour of other days, and the entries per transaction
-of every span in which an identified view held purge. Their variation between days and between spans gives the
+of every span in which an identified view blocked purge. Their variation between days and between spans gives the
 interval, which is a prediction interval for one run, not a confidence interval for a mean.
 """
 
@@ -99,14 +99,14 @@ class Reach:
         if not np.isfinite(self.length):
             return Remarks(
                 f"{self.query} cannot be judged from this window. It needs at least two write rates and two spans in "
-                f"which an identified view held purge; the window has {self.rates} write rates ({self.rates_of}) and "
+                f"which an identified view blocked purge; the window has {self.rates} write rates ({self.rates_of}) and "
                 f"{self.blocking_spans} such spans."
             )
         return Remarks(
             f"{self.query} lets the history list reach {_round(self.length)} transactions (95 % of such runs: "
             f"{_round(self.low)} to {_round(self.high)}). The writer then commits {self.commits_per_s:,.0f} transactions "
             f"per second ({self.rates} {self.rates_of}), and each leaves {self.per_transaction:.2f} history entries "
-            f"({self.blocking_spans} spans in which an identified view held purge). The forecast assumes that no older "
+            f"({self.blocking_spans} spans in which an identified view blocked purge). The forecast assumes that no older "
             "view is open, and that purge otherwise keeps up."
         )
 
@@ -159,7 +159,7 @@ def reach(
 
 
 def per_transaction(oldest_view: pd.DataFrame, commit_throughput: pd.Series) -> Array:
-    """Estimate the history entries per transaction, in each span in which one identified view held purge.
+    """Estimate the history entries per transaction, in each span in which one identified view blocked purge.
 
     Parameters
     ----------

@@ -126,7 +126,7 @@ def attribute_oldest_view(
     DataFrame
         One row per sample: `state` is `none`, `unknown` or `held`; `run` is the row's label in `runs`, missing unless
         held; `since` is the implied start of the view; `length` is the history list length, and `growth` its rise
-        while this run held purge [transactions].
+        while this run blocked purge [transactions].
     """
     samples = _samples(history, transactions)
     if samples is None:
@@ -245,7 +245,7 @@ class _Runs:
         return self.end + OUTLIVES * (np.median(self.end - self.start) if len(self.start) else 0)
 
     def reweighted(self, label: Integers) -> _Runs:
-        """Raise the cost of runs whose statement's other runs held purge rarely in the first pass."""
+        """Raise the cost of runs whose statement's other runs rarely blocked purge in the first pass."""
         held = pd.Series(np.bincount(label[label >= 0], minlength=len(self.start)) >= SHORTEST_RUN)
         by_digest = held.groupby(self.digests)
         share = (by_digest.transform("sum") + 1) / (by_digest.transform("size") + 2)

@@ -19,12 +19,12 @@ ACTIONS = {
         "Shorten its statements or its transaction; on a reader, set aurora_read_replica_read_committed in its "
         "session, or extract from a clone or a snapshot export instead."
     ),
-    "idle": "Let its client commit before it idles (autocommit on), or end transactions that idle for long.",
+    "idle": "Make the client commit before it goes idle (autocommit on), or end transactions that stay idle for long.",
     "unknown": (
         "While it lasts, query every instance for its open transactions (information_schema.innodb_trx); look for "
         "clients that turn autocommit off and then idle."
     ),
-    "outrun": "Look at purge itself: innodb_purge_threads, and which statements write so much at that time.",
+    "outrun": "Check innodb_purge_threads, and find the statements that write so much at that time.",
 }
 
 INFERRED = (
@@ -141,22 +141,22 @@ def _named(row: Mapping[Hashable, Any]) -> tuple[str, str, str]:
 def _sentence(row: Mapping[Hashable, Any]) -> str:
     lasted = f"{_times(row['spans'])}, {_duration(row['held_s'])} in all"
     grown = (
-        f"the history list grew by {row['growth']:,.0f} transactions, {row['share']:.0%} of its growth, "
-        f"up to {row['peak_length']:,.0f}"
+        f"the history list grew by {row['growth']:,.0f} transactions ({row['share']:.0%} of all its growth) "
+        f"and reached {row['peak_length']:,.0f}"
     )
     since = f"{row['since']:%Y-%m-%d %H:%M:%S} UTC"
     if row["state"] == "outrun":
         return f"Purge was allowed to advance but could not keep up {lasted}: {grown}."
     if row["state"] == "unknown":
         return (
-            f"No logged or sampled session explains why purge fell behind {lasted}, while {grown}. If a read view "
-            f"blocked it, the costliest one began at about {since}. An idle transaction is the usual cause."
+            f"Purge fell behind {lasted}, and no logged or sampled session explains why. Meanwhile, {grown}. If a "
+            f"read view blocked purge, the costliest one began at about {since}. An idle transaction is the usual cause."
         )
     statement = "no statement: it was idle" if row["digest"] == IDLE else f"statement {row['digest']}"
-    others = f" (of {row['statements']} different ones)" if row["statements"] > 1 else ""
+    others = f" (one of {row['statements']} different statements)" if row["statements"] > 1 else ""
     return (
         f"{row['workload']} on {row['instance']} held the oldest read view {lasted}, while {grown}. The costliest "
-        f"run: thread {row['thread_id']:.0f}, {statement}{others}, since {since}."
+        f"run: thread {row['thread_id']:.0f}, {statement}{others}, began at {since}."
     )
 
 
@@ -175,11 +175,11 @@ def _unattributed(episodes: pd.DataFrame, coverage: float) -> Verdict:
         "unknown",
         "unknown",
         f"The history list grew {_times(len(episodes))}, up to {longest:,.0f} transactions. Without a count of the "
-        "writer's transactions, the session that held purge cannot be identified.",
+        "writer's transactions, the session that blocked purge cannot be identified.",
         {"episodes": len(episodes), "coverage": round(coverage, 4)},
         "the table of episodes",
         "Fetch CommitThroughput, or sample the transaction counter, for this window.",
-        "The history list grew; the session that held purge is unknown",
+        "The history list grew; the session that blocked purge is unknown",
     )
 
 

@@ -53,9 +53,9 @@ APART = "changed against siblings"
 
 ACTIONS = {
     "changed": "Look at the statements that changed or are new, and at the settings that changed at the same time.",
-    APART: "Look at the statements that moved while their siblings did not: at their plans and releases.",
+    APART: "Check the plans and releases of the statements that moved while their siblings did not.",
     "new statement": "Find the release that introduced it, and check whether its load is intended.",
-    "inconclusive": "Look at single days: the week is unusual, but not all of its days are.",
+    "inconclusive": "Look at single days: the week is unusual as a whole, but not on each of its days.",
     "unknown": f"Keep fetching: from {WEEKS_NEEDED} weeks on, a change can be distinguished from an ordinary week.",
     "ordinary": "Nothing to do.",
     "no material change": "Nothing to do.",
@@ -252,7 +252,7 @@ def _detectable_sentence(rows: pd.DataFrame) -> str:
 def _moves_sentence(counts: Mapping[str, int], moved: pd.DataFrame, heavy: pd.DataFrame) -> str:
     """Name the moves in the ranking by load; moves without a statement are left out."""
     if moved["rank_before"].isna().all():
-        return "There is no load by statement to rank against."
+        return "The earlier window has no load by statement to rank against."
     counted = [f"{count} {MOVE_WORDS[move]}" for move, count in counts.items() if count]
     text = f"Ranked by load: {', '.join(counted)}." if counted else "No statement's rank by load moved."
     named = ", ".join(f"{row['digest']} with {row['share_pct']:.0f} %" for row in heavy.to_dict("records"))

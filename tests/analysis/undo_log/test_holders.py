@@ -90,7 +90,7 @@ def test_a_statement_as_long_that_holds_no_view_is_not_named():
 
 
 def test_of_two_that_began_together_the_usual_holder_is_named():
-    """One statement's other runs held purge, the other's did not."""
+    """One statement's other runs blocked purge; the other's did not."""
     spans = [(10, 30), (60, 80), (110, 130), (160, 180), (60.5, 80.5), (35, 55), (85, 105), (135, 155)]
     runs = statements(*spans).assign(digest=["extract"] * 4 + ["report"] * 4)
     history, transactions = by_hand((10, 30), (60.4, 80), (110, 130), (160, 180), samples=200)

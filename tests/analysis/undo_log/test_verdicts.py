@@ -79,7 +79,7 @@ def test_two_statements_of_one_session_are_one_card(read):
     two = read.spans.assign(digest=read.spans["digest"].mask(other, "another"))
     found = undo_log.verdicts(read.window, read.history, read.episodes, two)
     assert [one.subject for one in found].count("snowflake on shop-3") == 1
-    assert "(of 2 different ones)" in found[0].sentence
+    assert "(one of 2 different statements)" in found[0].sentence
 
 
 def test_the_part_around_the_longest_lies_in_the_window(read):

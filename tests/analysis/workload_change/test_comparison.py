@@ -294,7 +294,7 @@ def test_nothing_is_unknown(tmp_path):
     [verdict] = workload_change.verdicts(found, db_load.moves(load(), load()))
     assert (verdict.level, verdict.severity) == ("unknown", "unknown")
     assert verdict.sentence == (
-        "No statement has statistics in both windows. There is no load by statement to rank against."
+        "No statement has statistics in both windows. The earlier window has no load by statement to rank against."
     )
     tables = nothing.instances(WEEK, cluster="lab"), nothing.read("events", cluster="lab")
     assert workload_change.settings(*tables).empty
