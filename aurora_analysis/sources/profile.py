@@ -35,9 +35,9 @@ MOST, MOST_TEXT = 20_000, 16 * 2**20
 OTHER = Statement("other", "(all further statements)", True)
 
 CLIENTS, MOST_CLIENTS = 100, 100_000
-"""Maximum number of clients (user and host) that one row, and all rows, count separately."""
+"""Maximum number of users, and of hosts, that one row, and all rows, count separately."""
 
-OTHER_CLIENTS = (b"(others)", b"(others)")
+OTHERS = b"(others)"
 
 HELD = 2_000_000
 """Maximum number of query times in memory, 8 bytes each; the same again when those on disk are read back."""
@@ -54,7 +54,8 @@ class Row:
     """The executions of one digest.
 
     `times` are the query times in memory [s]. The others are in the profile's file, as sorted runs: `runs` holds the
-    start [bytes] and the length [times] of each, one after the other; `spilled_s` is their sum.
+    start [bytes] and the length [times] of each, one after the other; `spilled_s` is their sum. `clients` holds the
+    calls by user and host that are not in `users` and `hosts` yet.
     """
 
     statement: Statement
@@ -65,6 +66,8 @@ class Row:
     rows_sent: int = 0
     rows_examined: int = 0
     clients: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
+    users: dict[bytes, int] = field(default_factory=dict)
+    hosts: dict[bytes, int] = field(default_factory=dict)
 
     @property
     def calls(self) -> int:
@@ -76,7 +79,10 @@ class Row:
 class Profile:
     """The rows by digest, the times of the first and the last entry, and the account of the log's bytes.
 
-    `text` is the length of all fingerprints [characters] and `clients` the number of clients counted separately.
+    `text` is the length of all fingerprints [characters]; `clients` is the number of pairs of user and host that wait
+    in the rows, `users` and `hosts` the numbers of those counted separately. `is_part` lifts the limits on rows and
+    names: what a part of a log holds is limited by its size, and the limits hold where the parts are added up.
+    The times of a part are those of its first and last entry, even if the log is not in order.
     `file` takes the query times beyond `HELD`; without one, all stay in memory.
     """
 
@@ -86,6 +92,9 @@ class Profile:
     account: Account = field(default_factory=Account)
     text: int = 0
     clients: int = 0
+    users: int = 0
+    hosts: int = 0
+    is_part: bool = False
     file: IO[bytes] | None = None
 
 
@@ -156,9 +165,15 @@ def profile_files(
         from concurrent.futures import ProcessPoolExecutor
 
         with ProcessPoolExecutor(processes, initializer=_ended_by_ctrl_c) as pool:
-            for part in pool.map(_of_part, parts, repeat(selection), repeat(mode)):
-                add(profile, part)
+            spans: dict[str, tuple[int | None, int | None]] = {}
+            for (name, *_), part in zip(parts, pool.map(_of_part, parts, repeat(selection), repeat(mode))):
                 progress(part.account.bytes)
+                if part.rows:
+                    spans[name] = (spans[name][0] if name in spans else part.first_us, part.last_us)
+                part.first_us = part.last_us = None
+                add(profile, part)
+            for span in spans.values():
+                _widen(profile, *span)
     for name in names:
         if sizes.get(name) is None:
             read(profile, _reported(log_files.chunks(name), progress), selection=selection, mode=mode)
@@ -175,7 +190,9 @@ def _parts(name: str, size: int) -> list[tuple[int, int]]:
 
 
 def _of_part(part: tuple[str, int, int], selection: Selection, mode: SqlMode) -> Profile:
-    return profile_log(log_files.chunks(*part), selection=selection, mode=mode)
+    profile = Profile(is_part=True)
+    read(profile, log_files.chunks(*part), selection=selection, mode=mode)
+    return profile
 
 
 @cache
@@ -218,9 +235,13 @@ def read(
         if client in row.clients:
             row.clients[client] += 1
         else:
-            _count(profile, row, client, 1)
+            _count(profile, row, client)
     if first is not None and entry is not None:
-        _widen(profile, slow_log.ended(first, False)[0], slow_log.ended(entry, False)[0])
+        ends = slow_log.ended(first, False)[0], slow_log.ended(entry, False)[0]
+        if profile.is_part:
+            profile.first_us, profile.last_us = ends
+        else:
+            _widen(profile, *ends)
 
 
 def add(profile: Profile, other: Profile) -> None:
@@ -231,8 +252,11 @@ def add(profile: Profile, other: Profile) -> None:
         ours.lock_time_us += row.lock_time_us
         ours.rows_sent += row.rows_sent
         ours.rows_examined += row.rows_examined
-        for client, calls in row.clients.items():
-            _count(profile, ours, client, calls)
+        _fold(profile, ours)
+        for user, calls in _users(row).items():
+            profile.users += _add_name(ours.users, user, calls, _limit(profile, ours, profile.users))
+        for host, calls in _hosts(row).items():
+            profile.hosts += _add_name(ours.hosts, host, calls, _limit(profile, ours, profile.hosts))
     _widen(profile, other.first_us, other.last_us)
     profile.account += other.account
     _spill_surplus(profile)
@@ -263,18 +287,65 @@ def _widen(profile: Profile, first_us: int | None, last_us: int | None) -> None:
 
 def _row(profile: Profile, statement: Statement) -> Row:
     """Return the row of a new digest, or the common row if there are too many."""
-    if len(profile.rows) >= MOST or profile.text > MOST_TEXT:
+    if not profile.is_part and (len(profile.rows) >= MOST or profile.text > MOST_TEXT):
         statement = OTHER
     profile.text += len(statement.fingerprint)
     return profile.rows.setdefault(statement.digest, Row(statement))
 
 
-def _count(profile: Profile, row: Row, client: tuple[bytes, bytes], calls: int) -> None:
-    if client not in row.clients:
-        is_own = len(row.clients) < CLIENTS and profile.clients < MOST_CLIENTS
-        profile.clients += is_own
-        client = client if is_own else OTHER_CLIENTS
-    row.clients[client] = row.clients.get(client, 0) + calls
+def _count(profile: Profile, row: Row, client: tuple[bytes, bytes]) -> None:
+    """Count a call of a new pair of user and host; before, make room for it."""
+    if len(row.clients) >= CLIENTS:
+        _fold(profile, row)
+    if profile.clients >= MOST_CLIENTS:
+        for each in profile.rows.values():
+            _fold(profile, each)
+    row.clients[client] = 1
+    profile.clients += 1
+
+
+def _fold(profile: Profile, row: Row) -> None:
+    """Move the row's calls by pair into its calls by user and by host, in the order of the log."""
+    for (user, host), calls in row.clients.items():
+        profile.users += _add_name(row.users, user, calls, _limit(profile, row, profile.users))
+        profile.hosts += _add_name(row.hosts, host, calls, _limit(profile, row, profile.hosts))
+    profile.clients -= len(row.clients)
+    row.clients.clear()
+
+
+def _limit(profile: Profile, row: Row, names: int) -> int | None:
+    """Return how many names a row may count separately; None for any number.
+
+    The common row counts none: which names came first there depends on how the log was split.
+    """
+    if row.statement.digest == OTHER.digest:
+        return 0
+    return None if profile.is_part else CLIENTS if names < MOST_CLIENTS else 0
+
+
+def _add_name(counts: dict[bytes, int], name: bytes, calls: int, limit: int | None) -> int:
+    """Add a name's calls, or add them to `(others)` beyond the limit; return the number of new names."""
+    is_new = name not in counts
+    if is_new and limit is not None and len(counts) >= limit:
+        name, is_new = OTHERS, False
+    counts[name] = counts.get(name, 0) + calls
+    return is_new
+
+
+def _users(row: Row) -> dict[bytes, int]:
+    return _with_pairs(row.users, row, 0)
+
+
+def _hosts(row: Row) -> dict[bytes, int]:
+    return _with_pairs(row.hosts, row, 1)
+
+
+def _with_pairs(counts: dict[bytes, int], row: Row, part: int) -> dict[bytes, int]:
+    """Return the calls by user (part 0) or host (part 1) of a log's part, with those that still wait in pairs."""
+    found = dict(counts)
+    for client, calls in row.clients.items():
+        found[client[part]] = found.get(client[part], 0) + calls
+    return found
 
 
 # Query times beyond HELD wait in a file, in sorted runs.
@@ -355,6 +426,8 @@ def summary(profile: Profile, *, order_by: str = "time", limit: int | None = Non
     limit : int, optional
         Maximum number of ranked statements; sums still cover all of them.
     """
+    for row in profile.rows.values():
+        _fold(profile, row)
     rows = [_summary(row, profile.file) for row in profile.rows.values()]
     total_s = math.fsum(row["response_time_s"] for row in rows)
     rows.sort(key=lambda row: (-row[ORDERS[order_by]], row["digest"]))
@@ -393,17 +466,17 @@ def _summary(row: Row, file: IO[bytes] | None) -> dict[str, Any]:
         "lock_time_s": row.lock_time_us / 1e6,
         "rows_sent": row.rows_sent,
         "rows_examined": row.rows_examined,
-        "users": _by(row.clients, 0),
-        "hosts": _by(row.clients, 1),
+        "users": _by(row.users),
+        "hosts": _by(row.hosts),
     }
 
 
-def _by(clients: dict[tuple[bytes, bytes], int], part: int) -> dict[str, int]:
-    """Return the calls by user (part 0) or host (part 1), most frequent first."""
+def _by(counts: dict[bytes, int]) -> dict[str, int]:
+    """Return the calls by name, most frequent first, then by name."""
     calls: Counter[str] = Counter()
-    for client, count in clients.items():
-        calls[client[part].decode("utf-8", "replace")] += count
-    return dict(calls.most_common())
+    for name, count in counts.items():
+        calls[name.decode("utf-8", "replace")] += count
+    return dict(sorted(calls.items(), key=lambda each: (-each[1], each[0])))
 
 
 def _iso(us: int | None) -> str | None:

@@ -169,6 +169,36 @@ def test_clients_beyond_the_limit_are_counted_together(monkeypatch, name):
     assert row["hosts"] == {"(others)": 3, "10.0.0.0": 1, "10.0.0.1": 1}
 
 
+def test_users_and_hosts_are_counted_apart():
+    """6 users from 60 hosts are 360 pairs, and none is lost in (others)."""
+    entries = [entry("SELECT 1", user=f"u{n % 6}", host=f"10.0.0.{n % 61}") for n in range(3000)]
+    (row,) = summary(*entries)["profile"]
+    assert set(row["users"]) == {f"u{n}" for n in range(6)}
+    assert len(row["hosts"]) == 61
+    assert sum(row["users"].values()) == sum(row["hosts"].values()) == 3000
+
+
+def test_every_number_of_processes_gives_the_same_profile(tmp_path, monkeypatch):
+    """Also where rows and names are limited, and where the log is not in order."""
+    log = tmp_path / "slow.log"
+    log.write_bytes(
+        b"".join(
+            entry(
+                f"SELECT c{n * 7919 % 83} FROM t",
+                second=(n * 37) % 60,
+                user=f"u{n % 5}",
+                host=f"h{n * n % 211}",
+            )
+            for n in range(2000)
+        )
+    )
+    for name, most in (("PART", 50_000), ("MOST", 40), ("CLIENTS", 20)):
+        monkeypatch.setattr(profile, name, most)
+    one = summary_of_files(str(log))
+    assert one["profile"][0]["fingerprint"]
+    assert summary_of_files(str(log), processes=2) == one == summary_of_files(str(log), processes=3)
+
+
 def test_an_empty_log_has_an_empty_profile():
     """Nothing in, nothing out, and no division by it."""
     found = summary(b"")

@@ -58,6 +58,11 @@ POLICY = {
         "INSERT INTO t VALUES (NOW(), 1)",
         "INSERT INTO t VALUES (NOW(), 1), (NOW(), 2), (now(), 3)",
     ],
+    "insert into t values row(?+)": ["INSERT INTO t VALUES ROW(1, 2), ROW(3, 'x')", "INSERT INTO t VALUES ROW(4,5)"],
+    "insert into t values(?, (select a from u where (b, c) in((?+))))": [
+        "INSERT INTO t VALUES (1, (SELECT a FROM u WHERE (b, c) IN ((1, 2), (3, 4))))",
+        "INSERT INTO t VALUES (1, (SELECT a FROM u WHERE (b, c) IN ((1, 2)))), (2, (SELECT a FROM u WHERE (b, c) IN ((1, 2), (3, 4), (5, 6))))",
+    ],
     "select sql_no_cache a from t": ["SELECT /*!40001 SQL_NO_CACHE */ a FROM t"],
     "select a - ?, (b) - ? from t1 where 123foo between ? and ?": [
         "SELECT a - 1, (b) -2 FROM t1 WHERE 123foo BETWEEN -4 AND - 5"
@@ -153,7 +158,7 @@ def test_tags_are_the_pairs_of_comments_that_hold_nothing_else():
     }
     assert tags("SELECT 1 /*controller='index',route='%2Fshop'*/;") == {
         "controller": "index",
-        "route": "%2Fshop",
+        "route": "/shop",
     }
     assert tags("-- app=web\nSELECT 1 # host=a1") == {"app": "web", "host": "a1"}
     assert tags("SELECT '/* a=b */' -- and x = 'secret'\n") == {}
@@ -284,3 +289,95 @@ def test_what_is_remembered_is_bounded():
 def test_no_control_character_survives():
     """A fingerprint that is printed does nothing to a terminal."""
     assert fingerprint("SELECT a\x1b[2J, `b\x1b[2J`, 'c\x07'\x00 FROM t") == "select a [ 2j, ?+ from t"
+
+
+SQL = st.lists(
+    st.sampled_from(["INSERT INTO t VALUES ", "SELECT a FROM t WHERE b IN ", "(", "(", ")", ")", ", ", "(1, 2), (3, 4)", "ROW(1, 2), ROW(3, 4)",
+                     "(SELECT a FROM u WHERE (b, c) IN ", "((1, 2), (3, 4))", "1", "'x'", "NOW()", "f((1, 2), (3, 4))", " VALUES "]),
+    max_size=14,
+).map("".join)  # fmt: skip
+
+
+@given(st.lists(SQL, min_size=2, max_size=8), st.randoms(use_true_random=False))
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_a_digest_does_not_depend_on_order_or_split(statements, r):
+    """Any order of the statements, and any split over processes, gives each text the same digest."""
+    shuffled = r.sample(statements, len(statements))
+    cut = r.randint(0, len(statements))
+    split_up = {}
+    for part in (shuffled[:cut], shuffled[cut:]):
+        known = FingerprintCache()
+        split_up |= {sql: known(sql.encode()) for sql in part}
+    whole = FingerprintCache()
+    assert (
+        {sql: whole(sql.encode()) for sql in statements}
+        == split_up
+        == {sql: statement(sql) for sql in statements}
+    )
+
+
+def test_rows_inside_rows_are_bounded():
+    """A text of nothing but brackets ends with a fingerprint, not with a RecursionError."""
+    assert fingerprint("SELECT a IN " + "(VALUES (" * 5000).startswith("select a in(")
+
+
+TAGGED = {
+    "SELECT 1 /*action='%2Fparam*d',controller='index,',framework='spring'*/;": {"action": "/param*d", "controller": "index,", "framework": "spring"},
+    "SELECT * FROM FOO /*action='%2Fparam*d',controller='index,'framework='spring',\ntraceparent='00-5bd6-c532-01',\ntracestate='congo%3Dt61%2Crojo%3D00f'*/":
+        {"action": "/param*d", "controller": "index,", "framework": "spring", "traceparent": "00-5bd6-c532-01", "tracestate": "congo=t61,rojo=00f"},
+    "SELECT 2 /*route='%2F(shop)%2Fcart~1',app='web'*/;": {"route": "/(shop)/cart~1", "app": "web"},
+    "SELECT /*framework='django%3A4.2',app='web'*/ 3": {"framework": "django:4.2", "app": "web"},
+    "SELECT 1 /*application:Shop,controller:orders,action:index*/;": {"application": "Shop", "controller": "orders", "action": "index"},
+    "/*application:Shop,controller:Admin::Orders*/ SELECT 1": {"application": "Shop", "controller": "Admin::Orders"},
+    "INSERT /*app:Shop,job:Mail*/ INTO t VALUES (1)": {"app": "Shop", "job": "Mail"},
+    """-- Looker Query Context '{"user_id":6,"history_slug":"ab1","instance_slug":"cd2"}'\nSELECT 1;""": {"tool": "looker", "user_id": "6", "history_slug": "ab1", "instance_slug": "cd2"},
+    "-- Metabase:: userID: 1 queryType: MBQL queryHash: 09af\nSELECT 1;": {"tool": "metabase", "userID": "1", "queryType": "MBQL", "queryHash": "09af"},
+    """SELECT 1 -- Sigma Σ {"sourceUrl":"https://app.sigmacomputing.com/x/workbook/a-1","kind":"adhoc","request-id":"g1","user-id":"u2"};""":
+        {"tool": "sigma", "sourceUrl": "https://app.sigmacomputing.com/x/workbook/a-1", "kind": "adhoc", "request-id": "g1", "user-id": "u2"},
+    "/* Username: ann@example.com, query_id: 5, Queue: queries, Job ID: a-1, Query Hash: 09af, Scheduled: True */ SELECT 1":
+        {"tool": "redash", "query_id": "5", "Queue": "queries", "Job ID": "a-1", "Query Hash": "09af", "Scheduled": "True"},
+    """/* {"app": "dbt", "dbt_version": "1.8.0", "profile_name": "p", "target_name": "prod", "node_id": "model.shop.orders"} */ CREATE TABLE a AS SELECT 1""":
+        {"app": "dbt", "dbt_version": "1.8.0", "profile_name": "p", "target_name": "prod", "node_id": "model.shop.orders"},
+    """SELECT 1 /* {"app": "dbt", "node_id": "m.a", "user": "ann", "email": "ann@example.com"} */;""": {"app": "dbt", "node_id": "m.a"},
+    "SELECT 1 /* app='web',user_name='ann',email='ann%40example.com' */": {"app": "web"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sql", TAGGED)
+def test_tags_of_the_tools_that_people_use(sql):
+    """Each tool's own form, before and behind the statement and behind its first word; no person's name."""
+    assert tags(sql) == TAGGED[sql]
+
+
+@pytest.mark.parametrize(
+    "comment",
+    ["TODO:hunter2", "see http://hunter2/x", "note: hunter2", "a:hunter2,b:c", "{hunter2}", '{"app": "hunter2', "Username: hunter2", "Metabase hunter2",
+     "Looker Query Context hunter2", '{"name": "hunter2"}', "app='hunter2", "app=hunter2 is slow", "hunter2", "password='hunter2'", "query_id: hunter2", "app:"],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "place", ["/* {} */ SELECT 1", "SELECT 1 /*{}*/;", "-- {}\nSELECT 1", "SELECT /* {} */ 1"]
+)
+def test_comments_that_only_look_alike_give_no_tag(comment, place):
+    """A note, or a form that is not whole."""
+    assert tags(place.format(comment)) == {}
+
+
+LOOKS = st.lists(
+    st.sampled_from(["s3cr3t", "s3cr3t@x.org", "Username: ", "query_id: ", "Metabase::", "Looker Query Context '", "Sigma Σ ", "{", "}", '"', "'", ":", " : ", "app", "user", "=", " = ",
+                     "''", "\\'", " and ", "select ", "note", "`", "\n", "(", ")", "dbt"]),
+    max_size=14,
+).map("".join)  # fmt: skip
+
+
+@given(
+    LOOKS,
+    st.sampled_from(["/* {} */ SELECT 1", "SELECT 1 /*{}*/;", "-- {}\nSELECT 1", "SELECT /* {} */ a FROM t"]),
+)
+@settings(max_examples=10_000, deadline=None, derandomize=True)
+def test_random_comments_leak_nothing_into_the_fingerprint(comment, place):
+    """What stands in a comment is in no fingerprint, and what is a tag is a key and a plain value."""
+    sql = place.replace("{}", comment.replace("*/", "").replace("\n", " "))
+    assert "s3cr3t" not in fingerprint(sql)
+    found = tags(sql)
+    assert "@" not in str(found)
+    assert all(re.fullmatch(r"[^\s'\"]*", value) for value in found.values())

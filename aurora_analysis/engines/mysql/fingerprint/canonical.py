@@ -98,13 +98,18 @@ def _is_value(before: list[str]) -> bool:
     return bool(before) and before[0] in {VALUE, VALUES}
 
 
-def _rows(tokens: list[str]) -> list[str]:
-    """Merge rows of one shape after VALUES or inside IN into one row."""
+DEEPEST = 50
+"""Rows inside rows that are merged; deeper ones come only from an attack on the recursion."""
+
+
+def _rows(tokens: list[str], depth: int = 0) -> list[str]:
+    """Merge rows of one shape after VALUES or inside IN into one row, also those inside a row."""
     kept: list[str] = []
     at = 0
     while at < len(tokens):
-        if tokens[at] == "(" and (_rows_follow(kept) or tokens[at + 1 : at + 3] in _PLAIN_ROWS):
-            rows, at = _shapes(tokens, at)
+        is_row = tokens[at] == "(" and (_rows_follow(kept) or tokens[at + 1 : at + 3] in _PLAIN_ROWS)
+        if is_row or (tokens[at : at + 2] == ["row", "("] and kept[-1:] == ["values"]):
+            rows, at = _shapes(tokens, at, depth)
             kept += rows
         else:
             kept.append(tokens[at])
@@ -119,13 +124,16 @@ def _rows_follow(kept: list[str]) -> bool:
     return kept[-1:] in (["values"], ["value"]) or kept[-2:] == ["in", "("]
 
 
-def _shapes(tokens: list[str], at: int) -> tuple[list[str], int]:
-    """Return the distinct rows of the `(…), (…)` that starts at `at`, in order, and where it ends."""
+def _shapes(tokens: list[str], at: int, depth: int) -> tuple[list[str], int]:
+    """Return the distinct rows of the `(…), (…)` or `row(…), row(…)` at `at`, in order, and where it ends."""
     shapes: dict[tuple[str, ...], None] = {}
+    start = ["row", "("] if tokens[at] == "row" else ["("]
     while True:
-        end = _closing(tokens, at)
-        shapes[tuple(tokens[at:end])] = None
-        if tokens[end : end + 2] != [",", "("]:
+        first = at + len(start)
+        end = _closing(tokens, first - 1)
+        inside = tokens[first:end] if depth >= DEEPEST else _rows(tokens[first:end], depth + 1)
+        shapes[(*start, *inside)] = None
+        if tokens[end : end + 1 + len(start)] != [",", *start]:
             return [token for shape in shapes for token in (",", *shape)][1:], end
         at = end + 1
 

@@ -1,45 +1,146 @@
-"""Tags: the key=value pairs that drivers and frameworks write into comments around a statement.
+"""Tags: what drivers, frameworks and BI tools write into comments around a statement.
 
-A tag is not a literal and keeps its value. So only a comment before or after the whole statement has tags, because
-that is where frameworks write them, and only values without white space, quotes and `@`, of at most 100 characters.
-Text commented out inside a statement, a mail address or a sentence gives no tag. A customer's number written into
-such a comment does appear in the tags.
+Forms (where they come from: the tools' sources and documents):
+
+- `key=value` and `key='value'`, separated by commas, semicolons or blanks; SQLCommenter percent-encodes the values.
+- `key:value` pairs, separated by commas (Marginalia, Rails' query log tags).
+- `-- Looker Query Context '{…}'`, `/* {"app": "dbt", …} */` and `-- Sigma Σ {…}`: a JSON object.
+- `-- Metabase:: userID: 1 queryType: MBQL queryHash: …`.
+- `/* Username: …, query_id: 5, Queue: …, Query Hash: … */` (Redash).
+
+A tag is not a literal and keeps its value. So only a comment before or after the whole statement, or right behind its
+first word, has tags, and only if it is in one of these forms as a whole. A value without a percent sign holds no white
+space, quote or `@`. Text commented out inside a statement, or a sentence, gives no tag. Names and mail addresses of
+persons are left out; a number or a word written into such a comment does appear.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote
 
 from aurora_analysis.engines.mysql.fingerprint.lexer import DEFAULT_MODE, SqlMode, lexer
 
-_PAIR = r"""([\w.\-%]++)\s*+=\s*+(['"]?)([\w.:/%+\-]{0,100}+)\2(?=[\s,;]|\Z)"""
+LONGEST_VALUE = 100
+"""Longest value of a tag [characters]."""
+
+_PAIR = r"""([\w.\-%]++)\s*+=\s*+(?:(['"])([^'"\s\\@]{0,100}+)\2(?=[\s,;\w]|\Z)|([\w.:/%+\-]{0,100}+)(?=[\s,;]|\Z))"""
 _PAIRS = re.compile(_PAIR)
-_TAGS = re.compile(rf"\s*+(?:{_PAIR}(?:\s*+[,;]\s*+|\s++|\Z))++")
+_TAGS = re.compile(rf"""\s*+(?:{_PAIR}(?:\s*+[,;]\s*+|\s++|\Z|(?<=['"])))++""")
 """A comment of nothing but pairs. All quantifiers are possessive: backtracking would take exponential time."""
+
+_COLON_PAIR = r"([A-Za-z_][\w.\-]{0,60}+):(?!//)([\w.:/%+#\-]{1,100}+(?:in [`'][\w ?!<>.#:]{0,60}+')?+)"
+_COLON_PAIRS = re.compile(_COLON_PAIR)
+_COLON_TAGS = re.compile(rf"\s*+{_COLON_PAIR}(?:\s*+,\s*+{_COLON_PAIR})*+\s*+")
+
+_FRAMEWORK = {
+    "action", "app", "application", "component", "controller", "controller_with_namespace", "framework", "job",
+    "namespaced_controller", "request_id", "route", "sidekiq_job", "source_location",
+}  # fmt: skip
+"""Keys of which a comment with `key:value` pairs holds one: without, it is a note such as `TODO:later`."""
+
+_JSON = re.compile(r"""\s*+(?:Looker\ Query\ Context\ '(?P<looker>\{.*\})'|Sigma\ \S{1,3}\ (?P<sigma>\{.*\})|(?P<dbt>\{"app":.*\}))\s*+""", re.DOTALL | re.VERBOSE)  # fmt: skip
+
+_METABASE = re.compile(r"\s*+Metabase(?:::)? ?(?P<fields>(?:\s*+\w++: *+[\w\-]++)++)\s*+")
+_FIELD = re.compile(r"(\w++): *+([\w\-]++)")
+
+_REDASH = re.compile(r"\s*+(?:Username: [^,\n]*+|query_id: [^,\n]*+)(?:, [A-Za-z_][\w ]*+: [^,\n]*+)++\s*+")
+_REDASH_FIELD = re.compile(r"([A-Za-z_][\w ]*+): ([\w:.\-]{1,100}+)(?=,|\s*\Z)")
+_REDASH_KEYS = {"query_id", "Queue", "Job ID", "Task ID", "Query Hash", "Scheduled", "Query ID"}
+
+PERSONAL = re.compile(
+    r"(?i)user_?-?name|.*e-?mail.*|user|full_?name|first_?name|last_?name|login|author|owner|person|created_?by|db_user"
+)
+"""Keys whose value is the name or the address of a person."""
+
+_SECRET = re.compile(r"(?i).*(?:passw|secret|token|api_?key|credential).*")
 
 
 def tags(sql: str, mode: SqlMode = DEFAULT_MODE) -> dict[str, str]:
-    """Return the key=value pairs in comments around a statement. Answers: which job sent it?
+    """Return the tags in comments around a statement. Answers: which job or tool sent it?
 
     >>> tags("/* connector=etl job='orders' */ SELECT 1 -- fetched in a hurry")
     {'connector': 'etl', 'job': 'orders'}
+    >>> tags("SELECT 1 /*application:Shop,controller:orders*/")
+    {'application': 'Shop', 'controller': 'orders'}
     """
     before, after = _comments_around(sql, mode)
-    tagged = [comment for comment in before + after if _TAGS.fullmatch(comment)]
-    return {key: value for comment in tagged for key, _, value in _PAIRS.findall(comment)}
+    return {
+        key: value
+        for comment in before + after
+        for key, value in _tags_of(comment)
+        if not PERSONAL.fullmatch(key) and not _SECRET.fullmatch(key) and "@" not in value
+    }
+
+
+def _tags_of(comment: str) -> Iterator[tuple[str, str]]:
+    """Yield the tags of a comment; none if it is not as a whole in one of the forms."""
+    if _TAGS.fullmatch(comment):
+        for key, _, inside, bare in _PAIRS.findall(comment):
+            yield key, _decoded(inside or bare)
+    elif _COLON_TAGS.fullmatch(comment):
+        pairs = _COLON_PAIRS.findall(comment)
+        if any(key in _FRAMEWORK for key, _ in pairs):
+            yield from ((key, _decoded(value)) for key, value in pairs)
+    elif found := _JSON.fullmatch(comment):
+        yield from _from_json(found)
+    elif found := _METABASE.fullmatch(comment):
+        yield "tool", "metabase"
+        yield from _FIELD.findall(found["fields"])
+    elif _REDASH.fullmatch(comment):
+        found_fields = [pair for pair in _REDASH_FIELD.findall(comment) if pair[0].strip() in _REDASH_KEYS]
+        if any(key.strip() in {"query_id", "Query Hash"} for key, _ in found_fields):
+            yield "tool", "redash"
+            yield from ((key.strip(), value) for key, value in found_fields)
+
+
+def _decoded(value: str) -> str:
+    """Return a percent-encoded value as text; as it stands if what it holds is no plain text."""
+    if "%" not in value:
+        return value
+    text = unquote(value)
+    return text if text.isprintable() and "\ufffd" not in text else value
+
+
+def _from_json(found: re.Match[str]) -> Iterator[tuple[str, str]]:
+    tool = found.lastgroup or ""
+    try:
+        fields = json.loads(found[tool])
+    except (ValueError, RecursionError):
+        return
+    if not isinstance(fields, dict) or (tool == "dbt" and not _is_tag(fields.get("app"))):
+        return
+    if tool != "dbt":
+        yield "tool", tool
+    for key, value in fields.items():
+        if re.fullmatch(r"[\w.\-]{1,60}", key) and _is_tag(value):
+            yield key, str(value)
+
+
+def _is_tag(value: Any) -> bool:
+    """Return whether a value in JSON is short plain text, without white space, or a number."""
+    if isinstance(value, str):
+        return re.fullmatch(r"[\w.:/%+\-?=&#]{1,100}", value) is not None
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _comments_around(sql: str, mode: SqlMode) -> tuple[list[str], list[str]]:
-    """Return the comments before the statement's first word, and those after its last."""
+    """Return the comments before the statement and right behind its first word, and those after its last word."""
     before: list[str] = []
     after: list[str] = []
-    found = before
+    found, words = before, 0
     for token in lexer(mode).finditer(sql):
         if token.lastgroup == "open":
             return before, []
         if token.lastgroup == "blank":
             found.append(_comment_text(token[0]))
         elif token[0] != ";":
+            words += token.lastgroup == "word" or words > 0
+            if words == 2:
+                before += after
             found = after
             after.clear()
     return before, after
@@ -47,5 +148,6 @@ def _comments_around(sql: str, mode: SqlMode) -> tuple[list[str], list[str]]:
 
 def _comment_text(blank: str) -> str:
     if blank.startswith("/*"):
-        return blank[2:-2] if blank.endswith("*/") else ""
-    return blank[2:] if blank.startswith("--") else blank[1:] if blank.startswith("#") else ""
+        return blank[2:-2] if blank.endswith("*/") and not blank.startswith(("/*+", "/*!")) else ""
+    text = blank[2:] if blank.startswith("--") else blank[1:] if blank.startswith("#") else ""
+    return text.rstrip().removesuffix(";")  # the log's semicolon stands behind the statement's last comment
