@@ -1,19 +1,19 @@
-"""What does the weekly report cost beyond its analyses, and how much memory does it take?
+"""Measure the CPU cost of the weekly report beyond its analyses, and its peak memory.
 
-A simulated week of a cluster with five instances: everything by the minute, 2 million slow queries. In CPU seconds of
-whole process trees, which other work on the machine disturbs less than it does the clock:
+A simulated week of a cluster with five instances: values per minute, 2 million slow queries. Costs are CPU seconds of
+whole process trees, because other work on the machine disturbs them less than it disturbs wall-clock time:
 
 - the *report*: the command, with two jobs;
-- the *analyses*: every cell of every notebook in one process, without notebooks, figures included;
-- the *kernels*: the same command over as many notebooks that are empty.
+- the *analyses*: every cell of every notebook in one process without kernels, figures included;
+- the *kernels*: the same command with the same number of empty notebooks.
 
-The report may take 1.5 times its analyses and its kernels. Of the analyses their reading is told apart; it may take ten
-times as long as one scan of the same tables by DuckDB, which hands over every column of every row once. Memory is that of
-all processes together, a page that several share counted once (PSS); the sum of their resident memory is told beside it.
+Targets: the report takes at most 1.5 times the CPU of its analyses and kernels together. Reading inside the analyses
+takes at most ten times the CPU of one DuckDB scan of the same tables (every column of every row, once). Peak memory is the
+proportional set size (PSS) of all processes; the sum of their resident set sizes (RSS) is printed as well.
 
-    python benchmarks/report.py                  prints one line per figure, and exits 1 where a target is missed
-    python benchmarks/report.py --store FOLDER   keeps the store there; one that is there already is used
-    python benchmarks/report.py --only analyses  one of: analyses, kernels, report, scan
+    python benchmarks/report.py                  prints one line per result; exits with 1 if a target is missed
+    python benchmarks/report.py --store FOLDER   keeps the store there, or uses an existing one
+    python benchmarks/report.py --only analyses  measures one part: analyses, kernels, report or scan
 """
 
 from __future__ import annotations
@@ -44,22 +44,22 @@ from aurora_analysis.report import suite
 WEEK = Window("2026-11-09", "2026-11-16")
 QUERIES = 2_000_000
 COPIES = {"shop-4": "shop-3", "shop-5": "shop-3"}
-"""Instances that the simulation does not have, and whom they are like."""
-KIN = {"sql": 8, "slow": 100}
-"""So many statements stand for each that the simulation has: of those with load, and of those that the slow log knows."""
+"""Instances that the simulation lacks → the instance that each copies."""
+REPLACEMENTS = {"sql": 8, "slow": 100}
+"""Number of statements that replace each simulated one: in the db load, and in the slow log."""
 
 MOST_CPU, MOST_READING, MOST_MIB = 1.5, 10.0, 1536.0
 
 
 def main() -> int:
-    """Measure, print, and say by the exit code whether the targets are met."""
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument(
-        "--store", type=Path, help="keep the store in this folder, or use the one that is there"
+    """Measure and print; return 1 if a target is missed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    asked.add_argument("--only", choices=[*PARTS], help="measure only this")
-    asked.add_argument("--in-process", choices=["analyses", "scan"], help=argparse.SUPPRESS)
-    options = asked.parse_args()
+    parser.add_argument("--store", type=Path, help="Folder of the store; created if missing")
+    parser.add_argument("--only", choices=[*PARTS], help="Measure only this part")
+    parser.add_argument("--in-process", choices=["analyses", "scan"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
     if options.in_process:
         print(json.dumps(IN_PROCESS[options.in_process](options.store)))
         return 0
@@ -73,7 +73,7 @@ def main() -> int:
 
 
 def judged(found: dict[str, dict[str, float]]) -> int:
-    """The three ratios, each with its target."""
+    """Print the three results with their targets; return 1 if one is missed."""
     bare = found["analyses"]["cpu_s"] + found["kernels"]["cpu_s"]
     ratios = {
         "CPU of the report / (analyses + kernels)": (found["report"]["cpu_s"] / bare, MOST_CPU),
@@ -98,15 +98,17 @@ def _folder(kept: Path | None) -> Iterator[Path]:
 
 
 def prepare(location: Path) -> None:
-    """Write the week."""
+    """Write the simulated week into a store."""
     shop.LOAD_PERIOD_MIN = 1
     store = Store(location)
     rng = np.random.default_rng(1)
     tables = {name: _with_copies(frame) for name, frame in shop.tables(1, WEEK).items()}
-    tables["db_load"] = _among_kin(tables["db_load"], "member", tables["db_load"]["dimension"] == "sql")
-    tables["statement_metrics"] = _by_minute(_among_kin(tables["statement_metrics"], "digest"))
+    tables["db_load"] = _among_replacements(
+        tables["db_load"], "member", tables["db_load"]["dimension"] == "sql"
+    )
+    tables["statement_metrics"] = _by_minute(_among_replacements(tables["statement_metrics"], "digest"))
     tables["slow_queries"] = _multiplied(tables["slow_queries"], rng)
-    tables["statements"] = _all_kin(tables["statements"])
+    tables["statements"] = _all_replacements(tables["statements"])
     for name, frame in tables.items():
         store.write(name, frame, WEEK, cluster=shop.CLUSTER, source=shop.SOURCE)
         print(f"{name}: {len(frame):,} rows", file=sys.stderr)
@@ -119,20 +121,20 @@ def _with_copies(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([frame, *more], ignore_index=True)
 
 
-def _among_kin(frame: pd.DataFrame, column: str, wanted: pd.Series | bool = True) -> pd.DataFrame:
-    """Each digest's rows shared out among its kin."""
+def _among_replacements(frame: pd.DataFrame, column: str, wanted: pd.Series | bool = True) -> pd.DataFrame:
+    """Split each digest's rows among the statements that replace it."""
     mine = frame[wanted] if isinstance(wanted, pd.Series) else frame
     others = frame.drop(mine.index)
     amount = "active_sessions" if "active_sessions" in frame else "calls"
     parts = [
-        mine.assign(**{column: _kin(mine[column], n), amount: mine[amount] / KIN["sql"]})
-        for n in range(KIN["sql"])
+        mine.assign(**{column: _replacements(mine[column], n), amount: mine[amount] / REPLACEMENTS["sql"]})
+        for n in range(REPLACEMENTS["sql"])
     ]
     return pd.concat([others, *parts], ignore_index=True)
 
 
-def _kin(digests: pd.Series, number: int) -> pd.Series:
-    """The digests of one member of each family; the first is the one that the simulation has."""
+def _replacements(digests: pd.Series, number: int) -> pd.Series:
+    """Return the digests of the n-th replacement of each statement; number 0 keeps the simulated digest."""
     if not number:
         return digests
     names = {
@@ -149,30 +151,32 @@ def _by_minute(hours: pd.DataFrame) -> pd.DataFrame:
 
 
 def _multiplied(queries: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Short ones drawn again and again, at other moments of the same hour and for other statements."""
+    """Resample short queries at other moments of the same hour and for other statements."""
     short = queries[queries["query_time_s"] < 60]
     drawn = short.iloc[rng.integers(len(short), size=QUERIES - len(queries))]
     shifted = drawn["ended_at"].dt.floor("h") + pd.to_timedelta(
         rng.integers(1, 3_600_000_000, len(drawn)), unit="us"
     )
     lasted = drawn["ended_at"] - drawn["started_at"]
-    number = rng.integers(KIN["slow"], size=len(drawn))
+    number = rng.integers(REPLACEMENTS["slow"], size=len(drawn))
     digest = drawn["digest"].astype(object).to_numpy(copy=True)
-    for n in range(1, KIN["slow"]):
-        digest[number == n] = _kin(drawn["digest"][number == n], n)
+    for n in range(1, REPLACEMENTS["slow"]):
+        digest[number == n] = _replacements(drawn["digest"][number == n], n)
     more = drawn.assign(
         ended_at=shifted.dt.as_unit("us"), started_at=(shifted - lasted).dt.as_unit("us"), digest=digest
     )
     return pd.concat([queries, more], ignore_index=True)
 
 
-def _all_kin(statements: pd.DataFrame) -> pd.DataFrame:
-    parts = [statements.assign(digest=_kin(statements["digest"], n)) for n in range(KIN["slow"])]
+def _all_replacements(statements: pd.DataFrame) -> pd.DataFrame:
+    parts = [
+        statements.assign(digest=_replacements(statements["digest"], n)) for n in range(REPLACEMENTS["slow"])
+    ]
     return pd.concat(parts, ignore_index=True)
 
 
 def report(store: Path, *notebooks: Path) -> dict[str, float]:
-    """The command over a store, with two jobs."""
+    """Measure the command on a store, with two jobs."""
     with tempfile.TemporaryDirectory() as output:
         chosen = [part for notebook in notebooks for part in ("--notebook", str(notebook))]
         window = ["--start", f"{WEEK.start:%F}", "--end", f"{WEEK.end:%F}"]
@@ -183,7 +187,7 @@ def report(store: Path, *notebooks: Path) -> dict[str, float]:
 
 
 def kernels(store: Path) -> dict[str, float]:
-    """The command over as many empty notebooks as the suite has: what starting their kernels costs."""
+    """Measure the command with empty notebooks: the cost of starting kernels."""
     with tempfile.TemporaryDirectory() as folder:
         empty = []
         for notebook in _concerned(store):
@@ -195,23 +199,23 @@ def kernels(store: Path) -> dict[str, float]:
 
 
 def _concerned(store: Path) -> list[Path]:
-    """The notebooks that the report runs."""
+    """Return the notebooks that the report runs."""
     return [path for path in suite.notebooks() if suite.concerns(path, Store(store), shop.CLUSTER, WEEK)]
 
 
 def _measured(command: list[str]) -> dict[str, float]:
-    """Wall-clock and CPU of a process and all that it started, and the most memory that they held together."""
+    """Return wall-clock and CPU time [s] of a process tree, and its peak memory [MiB]."""
     began = time.monotonic()
-    with tempfile.TemporaryFile("w+") as said:
-        run = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
+    with tempfile.TemporaryFile("w+") as output:
+        run = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         peak = _Peak(run.pid)
         peak.start()
         _, status, usage = os.wait4(run.pid, 0)
         peak.over.set()
         run.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0)
+        output.seek(0)
         if run.returncode:
-            raise SystemExit(f"{' '.join(command)} failed:\n{said.read()}")
+            raise SystemExit(f"{' '.join(command)} failed:\n{output.read()}")
     peak.join()
     return {
         "wall_s": time.monotonic() - began,
@@ -222,9 +226,9 @@ def _measured(command: list[str]) -> dict[str, float]:
 
 
 class _Peak(threading.Thread):
-    """The most memory that a process and its descendants held at one time, looked at several times a second.
+    """Sample the memory of a process and its descendants four times a second, and keep the peak.
 
-    Resident memory counts a page that several share once for each; proportional (PSS) once in all.
+    RSS counts a shared page once per process; PSS counts it once in total.
     """
 
     def __init__(self, root: int) -> None:
@@ -253,17 +257,17 @@ def _descendants(root: int) -> list[int]:
 
 
 def _sizes(pid: int) -> tuple[float, float]:
-    """Resident and proportional memory [KiB]; of a process that is gone, none."""
+    """Return RSS and PSS [KiB]; zero for a process that has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     except OSError:
         return 0.0, 0.0
-    told = {line.split(":")[0]: float(line.split()[1]) for line in lines}
-    return told["Rss"], told["Pss"]
+    values = {line.split(":")[0]: float(line.split()[1]) for line in lines}
+    return values["Rss"], values["Pss"]
 
 
 def alone(part: str) -> Callable[[Path], dict[str, float]]:
-    """A part that is measured in a process of its own."""
+    """Return a part that is measured in its own process."""
 
     def measured(store: Path) -> dict[str, float]:
         command = [sys.executable, __file__, "--in-process", part, "--store", str(store)]
@@ -273,7 +277,7 @@ def alone(part: str) -> Callable[[Path], dict[str, float]]:
 
 
 def analyses_here(store: Path) -> dict[str, float]:
-    """Every cell of every notebook in this process."""
+    """Run every cell of every notebook in this process."""
     import matplotlib.pyplot as plt
 
     plt.switch_backend("agg")
@@ -301,7 +305,7 @@ def _run(notebook: nbformat.NotebookNode, store: Path) -> None:
 
 
 class _Reading:
-    """Counts what the store's reading costs, from now on."""
+    """Count the CPU time and rows of all reads from the store."""
 
     def __init__(self) -> None:
         self.cpu_s, self.rows, self._inside = 0.0, 0.0, False
@@ -328,7 +332,7 @@ READERS = ("read", "metric", "metrics")
 
 
 def scan_here(store: Path) -> dict[str, float]:
-    """Every column of every row of what the analyses read, once, by DuckDB: handed over, as reading does."""
+    """Scan every column of every row of the tables that the analyses read, once, with DuckDB."""
     import duckdb
 
     rows, began = 0, time.process_time()

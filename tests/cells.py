@@ -1,4 +1,4 @@
-"""Run a notebook's cells in this process: quick, and an exception is the test's own."""
+"""Run a notebook's cells in this process: faster than a kernel, and a test sees the exception itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
 
 def verdicts(topic: str, **parameters: Any) -> list[Verdict]:
-    """The verdicts that a notebook of the suite displays with these parameters."""
+    """Return the verdicts that a notebook of the suite displays with these parameters."""
     import matplotlib.pyplot as plt
 
     shown: list[Any] = []

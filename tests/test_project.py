@@ -29,14 +29,14 @@ DEV = requirements(PYPROJECT["dependency-groups"]["dev"])
 
 
 def conda() -> dict[str, str]:
-    """Package → range, as environment.yml names them."""
+    """Return the version range of each package in environment.yml."""
     entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     found = [re.fullmatch(r"([\w.-]+)(.*)", entry) for entry in entries if isinstance(entry, str)]
     return {CONDA_NAMES.get(match[1], match[1]): match[2] for match in found if match}
 
 
 def test_environment_yml_has_what_pyproject_has():
-    """The same packages with the same ranges; beside them only Python, pip and tools of the group dev."""
+    """The same packages with the same ranges; in addition only Python, pip and tools of the group dev."""
     ranges = conda()
     assert ranges.pop("python") == PYPROJECT["project"]["requires-python"]
     assert ranges.pop("pip") == ""
@@ -46,7 +46,7 @@ def test_environment_yml_has_what_pyproject_has():
     }
 
 
-def test_the_lock_holds_what_pyproject_asks_for():
+def test_the_lock_pins_every_requirement():
     """Every requirement is pinned inside its range, with hashes."""
     lock = (ROOT / "requirements.lock").read_text()
     pins = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", lock, flags=re.MULTILINE))
@@ -72,24 +72,24 @@ INDEX_HOSTS = re.compile(
 
 
 def test_no_registry_host_is_tracked():
-    """Whoever locks, the lock and all else name no index."""
+    """No tracked file, the lock included, contains the address of a package index."""
     found = [(path.name, match) for path in tracked() for match in INDEX_HOSTS.findall(path.read_bytes())]
     assert not found
 
 
 def test_the_search_for_hosts_would_find_one():
-    """The test above can fail."""
+    """The pattern of the test above matches an index address."""
     assert INDEX_HOSTS.search(b"--index-url https" + b"://mirror.example/simple")
 
 
 def test_the_lock_files_of_uv_are_not_tracked():
-    """They record the host of whoever locked."""
+    """They record the package index of the machine that locked."""
     assert not [path for path in tracked() if path.name in {"uv.lock", "pylock.toml"}]
 
 
 @pytest.mark.parametrize("name", ["README.md", "LICENSE", "CHANGELOG.md", "environment.yml", ".ci/run"])
-def test_the_files_that_people_look_for_are_there(name):
-    """Top level as promised."""
+def test_the_usual_files_exist(name):
+    """They are at the top level of the repository."""
     assert (ROOT / name).is_file()
 
 

@@ -1,4 +1,4 @@
-"""A small store and small notebooks: what the report does is seen without the suite and the sample."""
+"""A small store and small notebooks, so that tests of the report need neither the suite nor the sample."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ store: str = ""              # folder or s3:// prefix
 cluster: str = "shop"        # the cluster
 start: str = "2026-11-09"    # UTC, inclusive
 end: str = "2026-11-10"      # UTC, exclusive
-timezone: str = "UTC"        # for people
+timezone: str = "UTC"        # time zone for readers
 limit: float = 10.0          # act above this
 """
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """Cluster `shop`, an hour's value each hour for a day; cluster `toy` likewise, and simulated."""
+    """Clusters `shop` and `toy` with one value per hour for a day; `toy` is simulated."""
     opened = Store(tmp_path / "store")
     fill(opened, "shop", "a server", 5.0)
     fill(opened, "toy", "simulated, seed 1", 20.0)
@@ -34,7 +34,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def fill(store: Store, cluster: str, source: str, value: float) -> None:
-    """A day of hours with one value, and the coverage that says so."""
+    """Write one value per hour for a day, and its coverage."""
     times = pd.date_range(DAY.start, DAY.end, freq="h", inclusive="left", unit="us")
     hours = pd.DataFrame(
         {"time": times, "period_s": 3600.0, "instance": f"{cluster}-1", "name": "dml_latency", "value": value}
@@ -47,13 +47,13 @@ def fill(store: Store, cluster: str, source: str, value: float) -> None:
 
 @pytest.fixture
 def refill() -> Callable[[Store, float], None]:
-    """Writes the day of cluster `toy` anew, with another value."""
+    """Return a function that rewrites the day of cluster `toy` with another value."""
     return lambda store, value: fill(store, "toy", "simulated, seed 1", value)
 
 
 @pytest.fixture
 def notebook(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a notebook of a title, the parameters cell, and cells: prose where they begin with #, else code."""
+    """Return a function that writes a notebook; cells that begin with # become markdown, all others code."""
 
     def write(name: str, *cells: str, parameters: str = PARAMETERS) -> Path:
         new = nbformat.v4.new_notebook(metadata={"kernelspec": KERNEL})

@@ -121,7 +121,7 @@ def test_pages_are_accessible(chromium_browser, archive, name, width):
 
 
 def test_a_figure_has_an_alternative_text():
-    """It is computed: the section, and the two most severe findings."""
+    """It consists of the section and the two most severe findings."""
     text = html.figure_text("When?", list(reversed(VERDICTS)))
     assert text == "Figure: When? Verdict for one act: so. It was so. Verdict for one watch: so. It was so."
     assert html.figure_text("Load", []) == "Figure: Load."

@@ -34,7 +34,7 @@ def report(*arguments: object) -> Result:
 
 
 def rows(store: Store, table: str, cluster: str) -> list[dict]:
-    """The rows of a table, but for which report they are of and how long it took."""
+    """Return a table's rows without the report's id and run time."""
     found = store.read(table, cluster=cluster)
     return found.drop(columns=["run", "seconds"], errors="ignore").to_dict("records")
 

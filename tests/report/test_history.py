@@ -1,4 +1,4 @@
-"""The page of all reports: every window of every cluster, newest first, and how each topic has gone."""
+"""The archive's page: every window of every cluster, newest first, and the trend of each topic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WEEKS = {
 
 
 def told(week: str, run_id: str, *outcomes: tuple[str, str], clusters: tuple[str, ...] = ("shop",)) -> dict:
-    """The record of a report of a week, whose notebooks came to a severity each."""
+    """Return the record of a week's report with one finding per notebook."""
     start, end = WEEKS[week]
     run = {"id": run_id, "timezone": "UTC", "windows": {name: [start, end] for name in clusters}}
     seen = [{"cluster": name, "start": start, "end": end, "error": ""} | index.NOTHING for name in clusters]
@@ -32,8 +32,8 @@ def outcome(cluster: str, notebook: str, severity: str) -> Outcome:
     return Outcome(cluster, notebook, f"{notebook}?", 1.0, "", [verdict.to_dict()])
 
 
-def test_windows_stand_newest_first():
-    """Each with the severity of each notebook, and the way there."""
+def test_windows_are_sorted_newest_first():
+    """Each row has the severity of each notebook and a link to its page."""
     rows = history.weeks(
         {"b": told("2026-W45", "1", ("load", "ok")), "a": told("2026-W46", "2", ("load", "act"))}
     )
@@ -44,8 +44,8 @@ def test_windows_stand_newest_first():
     assert (rows[0]["href"], rows[0]["hrefs"]["load"]) == ("a/index.html", "a/shop/load.html")
 
 
-def test_a_later_run_counts():
-    """A week that was reported twice is there once: the notebooks of the later run, and those it left alone."""
+def test_a_later_run_replaces_an_earlier_one():
+    """A week that was reported twice has one row; notebooks that the later run omitted keep their severity."""
     whole = told("2026-W46", "1", ("load", "ok"), ("undo", "watch"))
     again = told("2026-W46", "2", ("load", "act"))
     (row,) = history.weeks({"2026-W46": whole, "2026-W46-load": again})
@@ -76,12 +76,12 @@ def test_a_week_without_data_is_marked():
     ],
 )
 def test_a_trend_in_a_word(severities, word):
-    """What is not known is neither better nor worse."""
+    """A change from or to `unknown` is neither better nor worse."""
     assert history.word(severities) == word
 
 
 def test_a_sparkline_can_be_heard():
-    """What a reader sees as a line, another hears; unknown breaks the line."""
+    """A screen reader reads the severities; `unknown` interrupts the line."""
     drawn = history.sparkline(["ok", "act", "unknown", "ok"])
     assert 'aria-label="Oldest first: ok, act, unknown, ok"' in drawn
     assert drawn.count("<circle") == 4
@@ -89,14 +89,14 @@ def test_a_sparkline_can_be_heard():
 
 
 def test_names_are_escaped():
-    """A cluster's name is text, wherever it is shown."""
+    """A cluster's name is escaped everywhere on the page."""
     page = history.page({"a": told("2026-W46", "1", ("load", "ok"), clusters=("<b>x</b>",))})
     assert "<b>x</b>" not in page
     assert "&lt;b&gt;x&lt;/b&gt;" in page
 
 
-def test_the_page_is_made_of_what_can_be_read(tmp_path):
-    """A folder of something else, and a record that is cut short, are passed over."""
+def test_unreadable_reports_are_skipped(tmp_path):
+    """Folders of other programs and truncated records are skipped."""
     for folder, text in {"photos": "{}", "cut": '{"kind": "aurora'}.items():
         (tmp_path / folder).mkdir()
         (tmp_path / folder / index.NAME).write_text(text)
@@ -122,12 +122,12 @@ PAGE = {"run": RUN | told("2026-W46", "1")["run"]}
     ],
 )
 def test_a_report_is_named_after_its_window(bounds, timezone, name):
-    """A whole week of the reader's time zone bears the week's name."""
+    """A whole week in the reader's time zone is named after the week."""
     assert history.span({"id": "1", "timezone": timezone, "windows": {"shop": bounds}}) == name
 
 
 def test_many_weeks_stay_small():
-    """Two years of a cluster: under a thousandth of what one week may take, each."""
+    """Each week of a two-year archive takes less than a thousandth of the size allowed for one report."""
     weeks = {f"w{n}": told("2026-W46", str(n), ("load", "ok"), ("undo", "act")) for n in range(104)}
     for n, record in enumerate(weeks.values()):
         for cluster in record["clusters"]:

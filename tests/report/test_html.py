@@ -1,4 +1,4 @@
-"""A page runs nothing, asks nobody, and shows what its notebook showed."""
+"""A page runs no script, sends no request, and shows its notebook's outputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aurora_analysis.analysis.verdict import MIME_TYPE, Verdict
 from aurora_analysis.report import html
 
 HOSTILE = "<script>document.title = 'stolen'</script><img src=x onerror=\"document.title = 'stolen'\">"
-"""What a statement, a user name or a comment may hold."""
+"""Markup that a statement, a user name or a comment may contain."""
 
 MANIFEST = {
     "schema": 1,
@@ -29,7 +29,7 @@ VERDICT = Verdict("load", "the writer", "busy", "act", "The mean was 20.0.", act
 
 
 def executed(*outputs: dict[str, object], **manifest: object) -> nbformat.NotebookNode:
-    """A notebook that ran: a title, a section, and one cell with these outputs."""
+    """Return an executed notebook: a title, a section, and one cell with these outputs."""
     made = nbformat.v4.new_notebook(metadata={"aurora_analysis": MANIFEST | manifest})
     cell = nbformat.v4.new_code_cell("answer = 42", outputs=[shown(data) for data in outputs])
     made.cells = [nbformat.v4.new_markdown_cell("# Is it `well`?\n\n## When\n\nIf not, it *grows*."), cell]
@@ -41,7 +41,7 @@ def shown(data: dict[str, object]) -> nbformat.NotebookNode:
 
 
 def hostile_notebook() -> nbformat.NotebookNode:
-    """Everything that a stored text can reach: tables, Styler, HTML, markdown, print, a verdict, the manifest."""
+    """Return a notebook with hostile text in tables, Styler, HTML, markdown, print, a verdict and the manifest."""
     frame = pd.DataFrame({"user": [HOSTILE]})
     outputs = [
         {"text/html": frame.to_html(escape=False)},
@@ -76,7 +76,7 @@ def page_of(notebook: nbformat.NotebookNode) -> str:
 
 
 def test_a_page_shows_what_its_notebook_showed():
-    """Title, contents, prose, folded code, the verdict with an anchor, the figure with words."""
+    """Title, contents, prose, folded code, the verdict with an anchor, and the figure with alternative text."""
     page = page_of(executed({MIME_TYPE: VERDICT.to_dict()}, {"image/png": "iVBORw0KGgo="}))
     for part in (
         "<title>Is it well? · shop</title>",
@@ -93,14 +93,14 @@ def test_a_page_shows_what_its_notebook_showed():
 
 
 def test_parameters_are_told_once():
-    """The parameters' cells are not shown as code; the table of how the page was made tells them."""
+    """The parameters' cells are not shown as code; a table at the end of the page lists the values."""
     notebook = executed()
     notebook.cells[1].metadata["tags"] = ["injected-parameters"]
     assert "answer" not in page_of(notebook)
 
 
 def test_the_window_stands_in_the_readers_zone():
-    """And in UTC where that is another."""
+    """The window is also shown in UTC if the time zone differs."""
     asked = MANIFEST["parameters"] | {"timezone": "Europe/Berlin"}
     assert html.window_text(asked) == (
         "2026-11-09 01:00 to 2026-11-10 01:00 Europe/Berlin (2026-11-09 00:00 to 2026-11-10 00:00 UTC)"
@@ -108,27 +108,27 @@ def test_the_window_stands_in_the_readers_zone():
 
 
 def test_compressed_time_is_said_to_be():
-    """A page of stretched times says so, and by how much."""
+    """A page with compressed time states the factor."""
     said = "time compressed 360 times: a day is 240 s of a real server"
     assert said in page_of(executed(compressed=said))
     assert "Compressed time." not in page_of(executed())
 
 
 def test_simulated_data_are_said_to_be():
-    """On every page of such a cluster."""
+    """Every page of a simulated cluster has the notice."""
     assert "Simulated data." in page_of(executed(simulated="simulated, seed 1"))
     assert "Simulated data." not in page_of(executed())
 
 
 def test_every_page_about_the_sample_says_so():
-    """A page can be passed on without its index."""
+    """The notice is on the page itself, because a page can be shared without its index."""
     notice = "This report is about the bundled sample, not about your clusters."
     assert notice in page_of(executed(sample=True))
     assert notice not in page_of(executed(sample=False))
 
 
 def test_a_failure_is_a_red_box():
-    """With what stopped it."""
+    """The page shows the error."""
     page = page_of(executed(error="cell [4] stopped: KeyError"))
     assert '<div class="notice failure"><strong>This notebook did not finish:</strong> cell [4]' in page
 
@@ -145,13 +145,13 @@ def test_a_failure_is_a_red_box():
     ],
 )
 def test_what_is_cleaned(told, shown):
-    """Scripts, handlers, requests, and classes that would pass for a part of the page."""
+    """Scripts, handlers, requests, and classes that imitate the page's own parts are removed."""
     shown = shown or '<table class="dataframe"><tbody><tr><td>1</td></tr></tbody></table>'
     assert html.clean(told) == shown
 
 
 def test_numbers_stand_right_and_names_unbroken():
-    """By column: a dash does not turn a column of numbers into words."""
+    """Alignment is per column; a dash does not turn a column of numbers into text."""
     frame = pd.DataFrame({"n": ["1,200", "–", "3.5 %"], "day": "2026-11-09", "text": "a long " * 9})
     table = html.aligned(html.clean(frame.to_html(index=False)))
     assert table.count('<td class="number">') == 3
@@ -160,7 +160,7 @@ def test_numbers_stand_right_and_names_unbroken():
 
 
 def test_no_page_speaks_of_another_host():
-    """No address to load from is in a page, hostile or not."""
+    """No page contains an address to load from, with or without hostile text."""
     page = page_of(hostile_notebook())
     assert "x.test" not in page
     for opening in ("<script", "<iframe", "<style>b", "<svg", "javascript:", 'src="http', "url("):
@@ -182,7 +182,7 @@ def test_stored_scripts_do_not_run(tmp_path, browser):
 
 @pytest.mark.real
 def test_the_policy_alone_stops_a_script(tmp_path, browser):
-    """The second wall holds where the first is breached, and the browser test can see a breach at all."""
+    """The policy blocks a script that passed the sanitiser; without the policy the browser test detects it."""
     breached = page_of(executed()).replace("</main>", f"{HOSTILE}</main>")
     (tmp_path / "page.html").write_text(breached)
     (tmp_path / "bare.html").write_text(breached.replace("Content-Security-Policy", "Off"))

@@ -56,8 +56,8 @@ def fetched(
     return {"table": "metrics", "source": "a server", "instance": None} | times | counts
 
 
-def test_the_most_severe_stands_first():
-    """What is unknown stands above what is fine; among equals the notebooks' order is kept."""
+def test_findings_are_sorted_by_severity():
+    """`unknown` ranks above `ok`; findings of equal severity keep the notebooks' order."""
     told = index.record(RUN, [cluster()], [outcome("a", "ok", "unknown"), outcome("b", "act", "ok")])
     assert [finding["subject"] for finding in told["findings"]] == ["b 0", "a 1", "a 0", "b 1"]
     assert told["findings"][1]["page"] == "shop/a.html#finding-2"
@@ -77,7 +77,7 @@ def test_findings_without_data_are_one_line_per_cluster(tmp_path):
 
 
 def test_the_page_links_each_finding(tmp_path):
-    """Counts, the sentence, the way to the evidence, and the failed notebook in red."""
+    """The page shows counts, sentences, links to the evidence, and failed notebooks in red."""
     outcomes = [outcome("a", "act"), outcome("b", error="cell [4] stopped: KeyError")]
     told = index.record(RUN, [cluster()], outcomes)
     (tmp_path / "shop").mkdir()
@@ -92,7 +92,7 @@ def test_the_page_links_each_finding(tmp_path):
 
 
 def test_simulated_clusters_are_marked(tmp_path):
-    """The mark comes from the data, and only where it belongs."""
+    """The mark comes from the data, and only the simulated cluster has it."""
     told = index.record(
         RUN, [cluster("toy", "simulated, seed 1"), cluster()], [outcome("a", "ok", cluster="toy")]
     )
@@ -103,7 +103,7 @@ def test_simulated_clusters_are_marked(tmp_path):
 
 
 def test_compressed_clusters_are_marked(tmp_path):
-    """By how much, in the words of the coverage; what was observed in real time is not marked."""
+    """The page quotes the coverage's note; data observed in real time are not marked."""
     note = "a real InnoDB server; time compressed 360 times: a day is 240 s of a real server"
     rows = pd.DataFrame({"source": ["compressed", "lab"], "note": [note, "a real InnoDB server"]})
     said = index.compressed(rows)
@@ -134,8 +134,8 @@ def test_coverage_outside_the_window_does_not_count():
     assert row["covered"] == 1.0
 
 
-def test_what_was_not_counted_is_null():
-    """An uncounted fetch is null, not zero."""
+def test_an_uncounted_fetch_is_null():
+    """Null, not zero."""
     (row,) = index.coverage(pd.DataFrame([fetched("2026-11-09", "2026-11-10", received=None)]), DAY)
     assert row["received"] is None
 
@@ -145,14 +145,14 @@ def test_what_was_not_counted_is_null():
     [({}, False), ({"covered": 0.9999}, True), ({"received": 23.0}, True), ({"lost": 1.0}, True)],
 )
 def test_incomplete_rows_are_marked(tmp_path, changes, marked):
-    """A gap, a shortfall or a loss is seen at a glance; and 99.99 % is not 100 %."""
+    """Gaps, shortfalls and losses are highlighted; 99.99 % is not rounded to 100 %."""
     page = index.page(index.record(RUN, [cluster(**changes)], [outcome("a", "ok")]), tmp_path)
     assert ('<tr class="incomplete' in page) == marked
     assert ("99.9 %" in page) == ("covered" in changes)
 
 
 def test_a_report_records_how_to_run_it_again(tmp_path):
-    """From the folder or the file."""
+    """The record can be read from the folder or from the file."""
     index.write(tmp_path, index.record(RUN, [cluster()], [outcome("a", "ok")]))
     assert index.recorded(tmp_path) == index.recorded(tmp_path / "findings.json") == RUN
 
@@ -185,7 +185,7 @@ def test_the_five_most_urgent_findings_are_shown_in_full(tmp_path):
 
 
 def test_a_calm_week_says_that_nothing_needs_action(tmp_path):
-    """A calm week says so first; unknown findings are not called `ok`."""
+    """The notice is green; unknown findings are mentioned, and not called `ok`."""
     calm = index.page(index.record(RUN, [cluster()], [outcome("a", "ok")]), tmp_path)
     assert "No material change" in calm
     assert "Nothing needs action." in calm
@@ -263,7 +263,7 @@ def test_a_window_of_another_length_is_no_week():
 
 
 def test_a_cluster_that_cannot_be_read_is_flagged(tmp_path):
-    """In red, with the reason; the exit code is 1."""
+    """The notice is red and has the reason; the exit code is 1."""
     broken = (
         cluster("toy") | index.NOTHING | {"error": "The store has no cluster 'toy'.", "start": "", "end": ""}
     )
@@ -324,7 +324,7 @@ def test_instances_show_the_settings_in_force(tmp_path):
 
 
 def test_a_cluster_that_was_fetched_from_a_simulation_is_simulated():
-    """Its sources are AWS services; only the engine version marks it."""
+    """Its sources are AWS services; only the engine version has the mark."""
     coverage = pd.DataFrame({"source": ["cloudwatch", "rds"]})
     engines = pd.DataFrame({"engine_version": ["simulated", None, "simulated"]})
     assert index.simulated(coverage, engines) == "simulated"

@@ -1,4 +1,4 @@
-"""What a statement said of people stays in the log: no literal reaches the store or a report."""
+"""Personal data stay in the log: no literal of a statement reaches the store or a report."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Verdict("load", "statements", "seen", "ok", " ".join(statements["fingerprint"]))
 
 
 def test_no_planted_secret_leaves_the_parser(tmp_path, notebook):
-    """In strings, numbers, comments and a text that was cut: not in a table, a page, a notebook or findings.json."""
+    """Literals in strings, numbers, comments and truncated texts reach no table, page, notebook or findings.json."""
     log, location, output = tmp_path / "slow.log", tmp_path / "store", tmp_path / "report"
     log.write_text("".join(ENTRY.format(minute=n, sql=sql) for n, sql in enumerate(STATEMENTS)))
     run = CliRunner().invoke

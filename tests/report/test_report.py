@@ -40,7 +40,7 @@ def told(folder: Path) -> dict:
 
 
 def findings(folder: Path) -> list[dict]:
-    """The findings: they do not know which run they are of."""
+    """Return the findings, which do not contain the id of their run."""
     return told(folder)["findings"]
 
 
@@ -104,7 +104,7 @@ def test_unknown_findings_raise_an_alarm_on_request(store, notebook, tmp_path, s
 
 
 def test_an_earlier_report_runs_again_on_what_it_read(store, notebook, tmp_path, refill):
-    """Newer data are written in between: the repeated report finds what it found then."""
+    """Data written in between do not change the findings of the repeated report."""
     first, repeated = tmp_path / "first", tmp_path / "repeated"
     load = notebook("load", LOAD)
     asked = ["--store", store.location, "--cluster", "toy", "--notebook", load]
@@ -132,7 +132,7 @@ def test_an_earlier_report_runs_again_on_what_it_read(store, notebook, tmp_path,
 
 @pytest.fixture
 def fails_early(store, notebook, tmp_path):
-    """Runs the command on a notebook that would leave a mark: what is refused must not have run."""
+    """Return a function that runs the command and asserts that it refused before the notebook ran."""
     mark = tmp_path / "ran"
     load = notebook("load", f"open({str(mark)!r}, 'w')")
 
@@ -179,14 +179,14 @@ def test_only_an_earlier_report_is_replaced(fails_early, tmp_path):
 
 
 def test_an_empty_store_says_so(notebook, tmp_path):
-    """Nothing to report is the user's news, not a report without findings."""
+    """Exit code 2 and the next step, not a report without findings."""
     done = report("--store", tmp_path / "empty", "--notebook", notebook("load"), "--output", tmp_path / "out")
     assert done.exit_code == 2
     assert "is empty. Run fetch, ingest or lab record first" in done.stderr
 
 
 def test_the_suite_can_be_copied(tmp_path):
-    """Every notebook of the suite arrives, byte for byte."""
+    """The copies are identical to the suite's notebooks."""
     folder = tmp_path / "mine"
     done = CliRunner().invoke(main, ["notebooks", str(folder)])
     assert done.exit_code == 0, done.output
@@ -253,10 +253,10 @@ RUN = {
 
 
 def until(holds: Callable[[], object], seconds: float = 120) -> None:
-    """Wait for something that must come to hold."""
+    """Wait until a condition holds."""
     end = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < end, "it did not come to hold"
+        assert time.monotonic() < end, "the condition did not hold in time"
         time.sleep(0.1)
 
 

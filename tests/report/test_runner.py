@@ -1,4 +1,4 @@
-"""One notebook on a real kernel: however it ends, there is a page that says so."""
+"""One notebook on a real kernel: it yields a page however it ends."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_parameters_reach_the_notebook_and_findings_come_back(executed):
 
 
 def test_a_hanging_cell_is_stopped(executed):
-    """Its kernel ends, too; earlier output stays on the page."""
+    """The kernel ends as well; earlier output stays on the page."""
     tell = "import os; print('pid', os.getpid())"
     outcome, page, kept = executed(tell, "import time; time.sleep(600)", timeout_s=3)
     assert outcome.error == "a cell ran longer than 3 s (raise the limit with --timeout)"
@@ -83,7 +83,7 @@ def test_a_hanging_cell_is_stopped(executed):
 
 
 def test_a_killed_kernel_is_an_outcome(executed):
-    """As if the machine ran out of memory."""
+    """The kernel is killed, as by the OOM killer."""
     outcome, page, _ = executed("print('hello')", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     assert outcome.error.startswith("the kernel died")
     assert "hello" in page
@@ -116,7 +116,7 @@ def test_an_earlier_runs_outputs_do_not_pass_for_this_ones(notebook):
 
 @pytest.mark.parametrize("cluster", ["..", ".", "a/b", "../../etc"])
 def test_a_clusters_name_cannot_lead_out_of_the_report(cluster):
-    """Names come from a store that others can write to."""
+    """Cluster names come from a store that other people can write to."""
     out = Path("/report")
     assert os.path.normpath(out / runner.place(cluster, "load")).startswith("/report/")
     assert len(Path(runner.place(cluster, "load")).parts) == 2

@@ -14,7 +14,7 @@ TITLE = f'title="{DIGEST}"'
 
 
 def test_a_digest_becomes_a_link_in_its_colour():
-    """In text, not in attributes; a number of sixteen digits and a longer hash are none."""
+    """In text, not in attributes; 16-digit numbers and longer hashes are not digests."""
     told = Markup(f"<td {TITLE}>{DIGEST} 1234567890123456 {'a1' * 20}</td>")
     shown = html.linked(told, "shop/")
     assert shown.count("<a ") == 1
@@ -39,7 +39,7 @@ def test_a_figure_gives_it_the_same_colour():
 
 
 def test_the_page_of_statements_has_all_that_pages_mention(store, tmp_path):
-    """With their text, escaped; the page says which ones the store has no text for."""
+    """Their text is escaped; the page says which statements have no text in the store."""
     seen = pd.to_datetime(["2026-11-09T01:00:00Z"]).as_unit("us")
     row = {"digest": [DIGEST], "fingerprint": ["select '<b>'"], "kind": ["select"]}
     store.merge(

@@ -1,4 +1,4 @@
-"""Notebooks and their parameters: a wrong one is refused in one line, before anything runs."""
+"""Notebooks and their parameters: wrong input is refused in one line, before anything runs."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def small_suite(tmp_path, monkeypatch, notebook):
 
 
 def test_no_name_is_the_whole_suite(small_suite):
-    """In the order of the names."""
+    """Sorted by name."""
     assert [path.stem for path in suite.notebooks()] == ["load", "locks"]
 
 
-def test_a_notebook_of_the_analysts_own(small_suite, notebook, tmp_path):
+def test_a_notebook_can_be_named_by_its_path(small_suite, notebook, tmp_path):
     """A path works like a name; repeated notebooks are chosen once."""
     own = notebook("own")
     assert suite.notebooks(["load", str(own), "load"]) == [tmp_path / "load.ipynb", own]
 
 
 def test_a_misspelt_notebook_gets_a_suggestion(small_suite):
-    """The next step is in the message."""
+    """The message suggests the nearest name and lists all."""
     with pytest.raises(
         Error,
         match=r"No notebook is named 'lod' \(did you mean load\?\). Use one of load, locks, or the path",
@@ -38,7 +38,7 @@ def test_a_misspelt_notebook_gets_a_suggestion(small_suite):
 
 
 def test_parameters_are_read_from_the_cell(notebook):
-    """Name, type, default and meaning: the cell is the interface."""
+    """Each parameter has a name, a type, a default and a meaning."""
     found = suite.parameters(notebook("load"))
     assert found["limit"] == suite.Parameter("limit", "float", "10.0", "act above this")
     assert list(found) == [*suite.STANDARD, "limit"]
@@ -102,7 +102,7 @@ def test_a_file_that_is_no_notebook(tmp_path):
         suite.parameters(path)
 
 
-def test_copying_keeps_what_was_changed(small_suite, tmp_path):
+def test_copying_keeps_changed_notebooks(small_suite, tmp_path):
     """Copying twice works; a notebook that the analyst changed is overwritten only with `force`."""
     folder = tmp_path / "mine"
     assert [path.name for path in suite.copy(folder)] == ["load.ipynb", "locks.ipynb"]

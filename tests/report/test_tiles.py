@@ -19,7 +19,7 @@ LOAD = {
 
 
 def test_a_line_breaks_where_nothing_was_observed():
-    """Two strokes; the band ends where the weeks before were not observed; the limit is near enough to show."""
+    """The gap splits the line in two; the band ends where earlier weeks have no values; a near limit is drawn."""
     svg = str(tiles.rows([LOAD])[0][1][0]["svg"])
     line = svg.split('class="line" d="')[1].split('"')[0]
     assert line.count("M") == 2
@@ -28,7 +28,7 @@ def test_a_line_breaks_where_nothing_was_observed():
 
 
 def test_a_limit_far_above_is_left_out():
-    """It would press the line to the ground."""
+    """A distant limit would flatten the line."""
     assert 'class="limit"' not in tiles.rows([LOAD | {"limit": 96.0}])[0][1][0]["svg"]
 
 
@@ -42,7 +42,7 @@ def test_a_tile_has_its_numbers_as_text():
 
 
 def test_roles_are_rows_the_writer_first():
-    """In any order of the notebooks."""
+    """The order of the notebooks does not matter."""
     shuffled = [LOAD | {"role": role} for role in ("shop-3", "shop-1", "writer", "shop-3")]
     assert [(role, len(row)) for role, row in tiles.rows(shuffled)] == [
         ("writer", 1),
