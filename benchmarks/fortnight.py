@@ -8,9 +8,9 @@ runs in the slow log, as the notebook `reader_impact` does.
 Its interval must contain the truth, as often as it can: the truth has an error too. Were the two errors independent,
 an interval of half-width 1.96 e would contain a truth with the error t as often as a normal variable of variance
 e² + t² lies within 1.96 e; that share is printed beside what was seen. They are not, since both see the same minutes, so
-it should be more. How much more is what `benchmarks/fortnight_redrawn.py` tells, where the truth is planted. The
+it should be more. How much more is measured by `benchmarks/fortnight_redrawn.py`, with a planted truth. The
 difference must lie within the joint error in nineteen of twenty; the harmless `bi` must not be blamed, and `finance`,
-which always runs with the nightly job, must be refused. Exit code 1 tells that one did not.
+which always runs with the nightly job, must be refused. Exit code 1 if a check fails.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ BEYOND_MOST = 0.05
 
 ABOUT = """# The estimator on a real InnoDB
 
-Made by `python benchmarks/fortnight.py STORE …`, which tells what truth and estimate are, over every recording that was
-made; the README beside this tells how. An effect is in per cent, with its 95 % interval.
+Made by `python benchmarks/fortnight.py STORE …`, whose docstring defines truth and estimate, over every recording that was
+made; the README next to this file describes how. An effect is in per cent, with its 95 % interval.
 """
 HEAD = ["recording", "workload", "metric", "truth", "estimate", "level", "differ by", "outcome"]
 
@@ -99,7 +99,7 @@ def assumed(store: Store, cluster: str) -> pd.DataFrame:
 def truth(
     latency: pd.DataFrame, trials: pd.DataFrame, planned: pd.Series, *, after: bool = False
 ) -> pd.DataFrame:
-    """What the draw says: the effect of each workload that was on or off at random, or `after` it, on the next half hour.
+    """Effect of each randomised workload by the draw; with `after`, its effect on the half hour after the run.
 
     Held constant is what that draw cannot have touched: the planned load, what else was open, and how slow the machine
     was in the minutes around the run, which are those outside every planned run of the workload, whether it was on or
@@ -144,7 +144,7 @@ def _drawn(
 
 
 def _estimate(store: Store, cluster: str, window: Window, placebos: int) -> pd.DataFrame:
-    """What ordinary days say, to one who does not know the draw."""
+    """Estimate from ordinary days, without knowledge of the draw."""
     slow = store.read("slow_queries", window, cluster=cluster, overlapping=True)
     load = store.read("db_load", window, cluster=cluster, **exposure.DB_LOAD)
     instances = store.instances(window, cluster=cluster)
@@ -179,7 +179,7 @@ def side_by_side(drawn: pd.DataFrame, estimate: pd.DataFrame) -> pd.DataFrame:
 
 
 def _error(table: pd.DataFrame, which: str) -> pd.Series:
-    """The standard error that an interval's width amounts to."""
+    """Standard error that corresponds to an interval's width."""
     low, high = (np.log1p(table[f"ci_{end}_pct{which}"] / 100) for end in ("low", "high"))
     return (high - low) / (2 * norm.ppf(0.975))
 

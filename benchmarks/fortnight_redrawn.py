@@ -124,14 +124,14 @@ def _planted(ramp: Array, effect: pd.Series) -> pd.DataFrame:
 
 
 def summary(found: pd.DataFrame) -> pd.DataFrame:
-    """What came of all schedules, by workload and metric, and of all that was told [% of schedules, or of latency]."""
+    """Bias, spread and coverage over all schedules, by workload and metric [%]."""
     told = found.dropna(subset=["effect_pct", "effect_pct_truth"])
     lines = {f"{name} {metric}": _line(rows) for (name, metric), rows in told.groupby(["workload", "metric"])}
     return pd.DataFrame(lines | {"all": _line(told)}).T
 
 
 def _line(rows: pd.DataFrame) -> pd.Series:
-    """`off` is the error in the mean, `spread` its root mean square, `claimed` the standard error that is told."""
+    """`off` is the error in the mean, `spread` its root mean square, `claimed` the reported standard error."""
     line = {"schedules": len(rows), "planted": 100 * rows["planted"].mean()}
     for name, which in {"truth": "_truth", "estimate": ""}.items():
         effect, low, high = (np.log1p(rows[column + which] / 100) for column in INTERVAL)

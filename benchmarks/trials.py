@@ -8,7 +8,7 @@ the A/A trials at most the share may reject that the binomial law allows at 5 % 
 The planted effect is not one figure: it follows the machine. So its reference is not one long run at another time, but
 as many trials as are judged, in turns with them, on the same servers; their mean is the reference, and its
 error comes from how they differ. A trial holds it where the interval of the difference holds zero. At least nine in ten must.
-Exit code 1 tells that it is not so.
+Exit code 1 if fewer do.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def run_one(ours: Server, query: str, run_s: float, washout_s: float, folder: Pa
 
 
 def judged(folder: Path) -> pd.DataFrame:
-    """What a trial says of every latency and throughput (logs), and of the history list's growth, as its page does."""
+    """Effects on every latency and throughput [logs], and on the history list's growth, as in the notebook."""
     store = Store(folder)
     window = store.span(CLUSTER)
     trials = experiment.randomised(store.read("trials", cluster=CLUSTER))
@@ -128,7 +128,7 @@ def _all(found: dict[str, pd.DataFrame], kind: str) -> pd.DataFrame:
 
 
 def _null(null: pd.DataFrame) -> Iterator[tuple[str, bool]]:
-    """How often a trial of nothing rejects, and whether that is seldom enough."""
+    """How often an A/A trial rejects, and whether that is within the limit."""
     for metric, rows in null.groupby(level=0):
         rejected, allowed = int((rows["p"] <= 0.05).sum()), scipy.stats.binom.ppf(0.99, len(rows), 0.05)
         line = f"{metric}: {rejected} of {len(rows)} A/A trials reject (at most {allowed:.0f} may)"
@@ -136,7 +136,7 @@ def _null(null: pd.DataFrame) -> Iterator[tuple[str, bool]]:
 
 
 def _planted(planted: pd.DataFrame, reference: pd.DataFrame) -> Iterator[tuple[str, bool]]:
-    """How often a planted trial holds the reference, and whether that is often enough."""
+    """How often a planted trial's interval contains the reference, and whether that is often enough."""
     for metric, rows in planted.groupby(level=0):
         about = reference.loc[[metric], "difference"].dropna()
         middle, error = about.mean(), scipy.stats.t.ppf(0.975, len(about) - 1) * about.sem()

@@ -1,1 +1,1 @@
-"""Is the verdict right? A writer whose truth is planted, many times over, and gates that the verdicts must pass."""
+"""Calibration: simulated writers with planted effects, and gates that the verdicts must pass."""

@@ -1,7 +1,7 @@
 """Is the verdict right? Run the gates B1 to B12 on fresh seeds and write RESULTS.md; exit 1 if one fails.
 
-`python dev.py calibrate` runs everything; `--seeds 50` a part of it. A stopped run resumes where it was. Seeds
-below 10,000 are for tuning; what is reported comes from seeds that nobody has looked at: 100,000 and 200,000 are used up.
+`python dev.py calibrate` runs everything; `--seeds 50` runs fewer fortnights. A stopped run resumes. Seeds below 10,000
+are for tuning. Results come from seeds that were not used for tuning; those from 100,000 and 200,000 on are used up.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _about(options: argparse.Namespace, planted: int) -> list[str]:
 
 
 def _attribution_holds() -> bool:
-    """Whether the history list's growth is attributed as precisely as asked for; tests on seeds 1000 to 1003 tell."""
+    """Whether the history list's growth is attributed precisely enough, by the tests on seeds 1000 to 1003."""
     tests = HERE.parents[1] / "tests" / "analysis" / "undo_log" / "test_holders.py"
     command = [sys.executable, "-m", "pytest", "-q", str(tests), "-k", "random_views"]
     return subprocess.run(command, cwd=HERE.parents[1], capture_output=True, check=False).returncode == 0
@@ -128,7 +128,7 @@ def _measured_speed() -> tuple[float, float]:
 
 
 def _speed() -> int:
-    """500 digests and three metrics over 14 days, and the most memory that this process had."""
+    """Print the seconds for 500 digests and three metrics over 14 days, and this process's peak memory [GiB]."""
     rng = np.random.default_rng(0)
     data, _ = simulator.many_digests(0, digests=500)
     names = ["commit_latency", "dml_latency", "select_latency"]

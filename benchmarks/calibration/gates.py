@@ -1,4 +1,4 @@
-"""The gates: what the verdicts must reach, what they reached, and the page that says so."""
+"""Gates: the rates that the verdicts must reach, the measured rates, and the page of results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from calibration.simulator import EFFECTS, SCENARIOS, UNIDENTIFIABLE
 ALPHA = 0.05
 
 SELDOM = ["few", "batch_somedays"]
-"""Too few runs to hold them to power and to seldom being refused."""
+"""Scenarios with too few runs for gates on power and refusals."""
 
 TEN = ["hll 10", "direct 10", "lagged 10"]
 
@@ -22,7 +22,7 @@ POWER_AT_FIVE = ["uniform", "office", "night"]
 
 @dataclass(frozen=True)
 class Gate:
-    """One line of the result: what was asked for, what was measured, and over how many verdicts."""
+    """One line of the result: the required rate, the measured rate, and whether it passed."""
 
     name: str
     asked: str
@@ -31,7 +31,7 @@ class Gate:
 
 
 def scored(verdicts: pd.DataFrame) -> pd.DataFrame:
-    """The verdicts with what was planted, and whether they found it and hold it."""
+    """Verdicts with the planted effect, and whether they found it and their interval contains it."""
     truth = verdicts["metric"].map(EFFECTS)
     return verdicts.assign(
         truth=truth,
@@ -91,7 +91,7 @@ def estimator(verdicts: pd.DataFrame) -> list[Gate]:
 
 
 def _allowance(fortnights: pd.Series) -> pd.Series:
-    """Two standard errors of a rate of 5 % over so many fortnights: what chance alone may add [%]."""
+    """Two standard errors of a rate of 5 % over these fortnights [%]: the allowance for chance."""
     return 2 * 100 * np.sqrt(0.05 * 0.95 / fortnights)
 
 
@@ -116,7 +116,7 @@ def _names(verdicts: pd.DataFrame) -> list[Gate]:
 
 
 def discoveries(counts: pd.DataFrame, culprits: int) -> list[Gate]:
-    """Gate B8: of what is found among 200 digests, how much is false, and how much of the truth is found."""
+    """Gate B8: false discovery rate and recall among 200 digests."""
     false = ((counts["found"] - counts["true_found"]) / counts["found"].clip(lower=1)).mean()
     recall = counts["true_found"].sum() / (culprits * len(counts))
     over = pd.Series({f"{len(counts)} writers": 100 * false})
@@ -127,7 +127,7 @@ def discoveries(counts: pd.DataFrame, culprits: int) -> list[Gate]:
 
 
 def attribution(holds: bool) -> list[Gate]:
-    """Gate B9: whose read view the history list's growth is put down to; its limits stand in the test."""
+    """Gate B9: attribution of the history list's growth to read views; the test has its limits."""
     asked = "precision, recall and unknown recall of growth, as test_holders.py asks in four settings"
     return [Gate("B9", asked, "four weeks a setting", holds)]
 
@@ -158,7 +158,7 @@ def speed(seconds: float, gib: float) -> list[Gate]:
 
 
 def teeth(p_values: pd.DataFrame) -> list[Gate]:
-    """Gate B12: what is commonly used must fail on the same data."""
+    """Gate B12: naive methods must fail on the same data."""
     rates = 100 * (p_values["p"] <= ALPHA).groupby(p_values["method"]).mean()
     return [_at_least("B12", "false positives of naive methods", rates, 50)]
 
@@ -175,7 +175,7 @@ def _at_most(
     unit: str = " %",
     allowance: pd.Series | None = None,
 ) -> Gate:
-    """Every rate at most the limit, and what chance may add to it."""
+    """Require every rate to be at most the limit plus the allowance for chance."""
     over = rates - (0 if allowance is None else allowance)
     worst = f"{over.idxmax()} {rates[over.idxmax()]:.3g}{unit}"
     asked = f"{what} ≤ {limit:.3g}{unit}" + ("" if allowance is None else " and two standard errors")
@@ -197,7 +197,7 @@ def _between(name: str, what: str, rates: pd.Series, low: float, high: float) ->
 
 
 def short(verdicts: pd.DataFrame, naive_p: pd.DataFrame) -> pd.DataFrame:
-    """The question of each reader: how often is it wrong? On average over the scenarios, and in the worst."""
+    """How often the verdict is wrong: mean of the scenarios, and the worst one."""
     table = by_scenario(verdicts).drop(
         index=[name for name in UNIDENTIFIABLE if name in set(verdicts["scenario"])]
     )

@@ -1,4 +1,4 @@
-"""What is commonly done instead. They must fail here, or the benchmark has no teeth."""
+"""Naive methods that are in common use. They must fail here, or the benchmark proves nothing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ METHODS = {
 
 
 def _exposure(data: Fortnight) -> Array:
-    """1 in each minute in which the workload is open."""
+    """1 in each minute in which the workload runs."""
     index = data.latency.index
     exposed = pd.Series(0.0, index)
     for run in data.exposures.query("workload == 'extract'").itertuples():

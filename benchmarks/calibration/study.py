@@ -25,17 +25,17 @@ Row = dict[str, Any]
 
 
 def verdicts(case: Case) -> list[Row]:
-    """What the estimator says of `extract` in one simulated fortnight, one row for each planted effect."""
+    """Estimates for `extract` in one simulated fortnight, one row per planted effect."""
     return _verdicts(case, list(simulator.EFFECTS))
 
 
 def null_verdicts(case: Case) -> list[Row]:
-    """The same where nothing happens."""
+    """Estimates for `extract` without an effect."""
     return _verdicts(case, ["null"])
 
 
 def smoke_verdicts(case: Case) -> list[Row]:
-    """The same for nothing and for one effect."""
+    """Estimates for `extract` without an effect and with one."""
     return _verdicts(case, ["null", "hll 10"])
 
 
@@ -61,7 +61,7 @@ def design(data: simulator.Data, latency: pd.DataFrame) -> reader_impact.Design:
 
 
 def naive_p(case: Case) -> list[Row]:
-    """What correlation, t-test and cross-correlation say of a fortnight in which nothing happens."""
+    """p-values of correlation, t-test and cross-correlation in a fortnight without an effect."""
     scenario, seed = case
     data = simulator.fortnight(scenario, seed)
     return [
@@ -80,7 +80,7 @@ def quantile_shifts(case: Case) -> list[Row]:
 
 
 def discoveries(case: Case) -> list[Row]:
-    """What the estimator says of 200 digests on one writer, ten of which slow it."""
+    """Counts of found and true effects among 200 digests on one writer, ten of which slow it."""
     scenario, seed = case
     data, culprits = simulator.many_digests(seed)
     table = reader_impact.effects(design(data, data.latency))
@@ -98,7 +98,7 @@ def discoveries(case: Case) -> list[Row]:
 def run(
     work: Callable[[Case], list[Row]], cases: Iterable[Case], path: Path, *, processes: int = 2, log: TextIO
 ) -> pd.DataFrame:
-    """The rows of all cases; those that `path` has already are not run again."""
+    """Run all cases that `path` does not hold yet, and return the rows of all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     wanted = dict.fromkeys(cases)
     done = {(row["scenario"], row["seed"]) for row in _read(path)}
@@ -123,7 +123,7 @@ def _results(work: Callable[[Case], list[Row]], cases: list[Case], processes: in
 
 @contextmanager
 def single_threaded() -> Iterator[None]:
-    """Processes that start meanwhile do their linear algebra on one core."""
+    """Limit linear algebra to one core in processes that start inside this context."""
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, "1"))
     try:
@@ -141,6 +141,6 @@ def _read(path: Path) -> list[Row]:
 
 
 def cases(scenarios: Iterable[str], first_seed: int, count: int) -> list[Case]:
-    """Seed by seed, so that a run that is stopped has as much of every scenario."""
+    """Cases seed by seed, so that a stopped run has equally many of every scenario."""
     names = list(scenarios)
     return [(name, seed) for seed in islice(range(first_seed, first_seed + count), count) for name in names]
