@@ -49,7 +49,7 @@ def by_subject(topic: str, **parameters) -> dict[str, str]:
 
 
 def test_the_lab_names_the_extracts_and_not_their_control():
-    """snowflake held purge, in one card for both extracts; so did the idle session that was seen live; bi did not."""
+    """snowflake blocked purge, in one card for both extracts; so did the idle session in the live samples; bi did not."""
     found = {one.subject: one for one in verdicts("undo_log", **LAB)}
     assert set(found) == {"snowflake on lab-reader", "airflow on lab-reader"}
     assert {one.level for one in found.values()} == {"blocked"}
@@ -111,7 +111,7 @@ def test_shop_says_what_it_can_and_cannot_say():
 
 
 def test_shops_holders_are_named():
-    """Extracts, the batch-time export and the writer's own long transaction held purge; tableau never did."""
+    """Extracts, the batch-time export and the writer's own long transaction blocked purge; tableau never did."""
     found = by_subject("undo_log", **SHOP)
     assert found["snowflake on shop-3"] == "blocked"
     assert found["sessions in no log"] == "unknown"

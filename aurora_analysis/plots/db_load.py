@@ -16,7 +16,7 @@ def active_sessions(
     """Average active sessions over time, stacked by wait class, one panel an instance; the line is its vCPUs.
 
     `classes` has `time, instance, wait_class, active_sessions`, `profiles` an instance's `role` and `vcpus`. Of the
-    classes the `most` loaded ones are told apart.
+    classes the `most` loaded ones are shown separately.
     """
     load = classes.groupby("wait_class")["active_sessions"].sum().sort_values(ascending=False)
     names = classes["wait_class"].where(classes["wait_class"].isin(load.index[:most]), "all others")

@@ -2,7 +2,7 @@
 
 A report is built in a hidden folder beside its destination and moved there at the end, so that a reader sees the
 earlier report or the new one, never half of one. A process that is killed leaves its hidden folder behind; the next
-report to the same place removes it. A lock that the system releases with its process tells the folders of running
+report to the same place removes it. A lock that the system releases with its process distinguishes the folders of running
 reports from those of killed ones.
 """
 

@@ -152,7 +152,7 @@ def to_frame(found: pa.Table, spec: Table) -> pd.DataFrame:
 
 
 def _without_null_categories(found: pa.Table) -> pa.Table:
-    """Encode dictionaries anew if they contain null, which pandas does not allow as a category."""
+    """Re-encode dictionaries if they contain null, which pandas does not allow as a category."""
     for n, column in enumerate(found.columns):
         chunks = column.chunks if pa.types.is_dictionary(column.type) else []
         if any(chunk.dictionary.null_count for chunk in chunks):

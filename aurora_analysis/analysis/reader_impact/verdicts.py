@@ -318,7 +318,7 @@ def _unknown_exposure(name: str, exposure: Exposure | None) -> str:
         return ""
     spans = exposure.unknown[exposure.unknown["workload"] == name]
     hours = (spans["end"] - spans["start"]).dt.total_seconds().sum() / 3600
-    left_out = f" For {hours:,.1f} hours its exposure is unknown; they are left out." if hours else ""
+    left_out = f" Its exposure is unknown for {hours:,.1f} hours, which are left out." if hours else ""
     blind = exposure.unobserved()
     return left_out + (f" No source shows what ran on {', '.join(blind)}." if blind else "")
 
@@ -327,7 +327,7 @@ def _mechanism(name: str, grown: pd.DataFrame) -> str:
     row = grown[grown["workload"] == name].iloc[0]
     if row["growth"] <= 0:
         hours = f"{row['exposed_hours']:.1f} exposed hours"
-        return f"Its read views blocked purge during no growth of the history list ({hours})."
+        return f"Its read views were never the oldest while the history list grew ({hours})."
     return (
         f"Its read views were the oldest during {row['share_pct']:.0f} % of the history list's growth "
         f"({row['growth']:,.0f} transactions; {row['per_exposed_hour']:,.0f} per exposed hour{_between(row)})."

@@ -2,7 +2,7 @@
 
 The slow log records single executions. Where it is missing, Performance Insights records how many sessions of a user,
 host, database or digest were active, but lists only the busiest members; an unlisted member may have been open unless
-the rest of the load is close to zero. Db load cannot tell one long statement from many short ones; it is ignored for a
+the rest of the load is close to zero. Db load cannot distinguish one long statement from many short ones; it is ignored for a
 workload whose load is equally high while its log shows nothing open. A minute that neither source covers is `unknown`,
 which is not the same as a minute without the workload.
 """
