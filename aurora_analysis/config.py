@@ -283,7 +283,7 @@ def _objectives(content: Any, origin: str) -> Objectives:
 def groups(text: str = "") -> Groups:
     r"""Return the workloads and jobs of a TOML text, or if it is empty those of the settings.
 
-    >>> groups("[workloads.etl]\\nuser = 'etl_*'").workloads
+    >>> groups("[workloads.etl]\nuser = 'etl_*'").workloads
     {'etl': ({'user': ('etl_*',)},)}
     """
     if not text.strip():

@@ -380,7 +380,7 @@ def _portion(rds: Any, instance: str, name: str, marker: str) -> tuple[bytes, st
 def overlap(before: bytes, text: bytes) -> int:
     r"""Return how many bytes at the start of `text` repeat the end of `before`: the longest such run.
 
-    >>> overlap(b"one\\ntwo\\n" + 32 * b"-", 32 * b"-" + b"three")
+    >>> overlap(b"one\ntwo\n" + 32 * b"-", 32 * b"-" + b"three")
     32
     """
     probe, at = text[:SEAM_LEAST], -1

@@ -2,7 +2,7 @@ r"""SQL → fingerprint → digest: a statement with its literals replaced, and 
 
 Two statements have the same fingerprint if they differ only in these points:
 
-- Literals: strings (with `''` and `\\'` inside, with a charset introducer `_utf8mb4'x'`, `N'x'`, and between dollars
+- Literals: strings (with `''` and `\'` inside, with a charset introducer `_utf8mb4'x'`, `N'x'`, and between dollars
   as the body of a function in MySQL 9, `$$x$$`), numbers with their sign and exponent, hex and bit literals in both
   cases (`0xAF`, `X'AF'`, `b'01'`). Each becomes `?`.
 - The number of values or rows in a list: `IN (1)`, `IN (1, 2)`, `IN ((1, 2), (3, 4))` by the shape of the rows,

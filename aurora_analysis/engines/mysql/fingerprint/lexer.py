@@ -115,8 +115,8 @@ def open_quote(sql: bytes, mode: SqlMode = DEFAULT_MODE) -> int | None:
 def split(text: str, mode: SqlMode = DEFAULT_MODE) -> Iterator[str]:
     r"""Yield the statements of a script: each ends with a semicolon and a line end outside quotes and comments.
 
-    >>> list(split("SELECT 'a;\\nb';\\nSELECT 2"))
-    ["SELECT 'a;\\nb'", 'SELECT 2']
+    >>> list(split("SELECT 'a;\nb';\nSELECT 2"))
+    ["SELECT 'a;\nb'", 'SELECT 2']
     """
     start = 0
     for found in _separators(mode).finditer(text):
