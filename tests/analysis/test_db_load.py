@@ -108,6 +108,60 @@ def test_too_little_seen_is_unknown():
     assert "33 % of the window observed" in verdict.sentence
 
 
+def judge_with_vcpus(rows: pd.DataFrame, vcpus: float):
+    classes = db_load.by_class(rows)
+    profiles = db_load.profile(classes, INSTANCES.assign(vcpus=vcpus), HOUR)
+    [verdict] = db_load.verdicts(classes, profiles, NO_METRICS)
+    return verdict
+
+
+def test_sixty_sessions_on_an_unknown_number_of_vcpus_are_unknown():
+    """A serverless instance has no fixed number of vCPUs, so the verdict names the capacity that is missing."""
+    verdict = judge_with_vcpus(load(cpu=60.0), np.nan)
+    assert (verdict.level, verdict.severity) == ("unknown", "unknown")
+    assert "the number of vCPUs is unknown" in verdict.sentence
+    assert "sessions fit the vCPUs" not in verdict.sentence
+    assert "ServerlessDatabaseCapacity" in verdict.action
+
+
+def test_load_in_one_unclassified_wait_is_watched_by_its_name():
+    """14 of 14.5 sessions wait for one event that has no class: the headline names it."""
+    verdict = judge_with_vcpus(load(synch__mutex__sql__LOG=14.0, cpu=0.4, io__other=0.1), 32.0)
+    assert (verdict.level, verdict.severity) == ("other waits", "watch")
+    assert verdict.headline == "Sessions on db-1 wait for synch/mutex/sql/LOG, which has no class yet"
+    assert (
+        "14.1 of 14.5 sessions wait for events without a class, mostly synch/mutex/sql/LOG"
+        in verdict.sentence
+    )
+
+
+def test_a_crowd_in_an_unclassified_wait_is_named():
+    """More sessions than vCPUs, most of them in an event without a class."""
+    verdict = judge_with_vcpus(load(synch__mutex__sql__LOG=14.0, cpu=0.5), 8.0)
+    assert (verdict.level, verdict.severity) == ("other waits", "act")
+    assert "synch/mutex/sql/LOG" in verdict.headline
+
+
+def test_load_in_no_listed_event_is_unknown():
+    """Performance Insights lists 25 events; most of this load is in none of them."""
+    verdict = judge_with_vcpus(
+        load(cpu=1.0).pipe(
+            lambda rows: pd.concat([rows, rows.assign(member="(other)", active_sessions=3.0)])
+        ),
+        8.0,
+    )
+    assert (verdict.level, verdict.severity) == ("unknown", "unknown")
+    assert "3.0 of 4.0 sessions are in no listed wait event" in verdict.sentence
+
+
+def test_missing_sessions_are_not_zero():
+    """Rows without a number of sessions count as not observed."""
+    rows = load(cpu=[1.0] * 4 + [np.nan] * 8)
+    verdict = judge_with_vcpus(rows, 8.0)
+    assert (verdict.level, verdict.severity) == ("unknown", "unknown")
+    assert "33 % of the window observed" in verdict.sentence
+
+
 PLANTED = {
     "CPU": {"cpu": 0.8, "synch/mutex/innodb/trx_sys_mutex": 0.2},
     "row locks": {"synch/cond/innodb/row_lock_wait_cond": 0.6, "io/table/sql/handler": 0.3, "cpu": 0.1},
@@ -281,6 +335,15 @@ def test_a_cost_without_a_load_to_compare_is_unknown():
     [verdict] = db_load.practice_verdicts(found)
     assert verdict.severity == "unknown"
     assert "of the load" not in verdict.sentence
+
+
+def test_a_cost_on_an_instance_with_little_observed_load_is_unknown():
+    """The mean of a tenth of the window is not the window's load."""
+    classes = db_load.by_class(load(cpu=100.0).iloc[:1])
+    costs = db_load.costs(queries(rows_sent=4_000_000), pd.Series(["reader"]), HOUR)
+    found = db_load.practices(costs, db_load.profile(classes, INSTANCES, HOUR), HOUR)
+    [verdict] = db_load.practice_verdicts(found)
+    assert verdict.severity == "unknown"
 
 
 def test_only_the_part_inside_the_window_costs():

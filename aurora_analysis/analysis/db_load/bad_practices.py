@@ -35,11 +35,14 @@ class PracticeRules:
         An execution of at least this length is long: no one waits so long in front of a screen [s].
     wasted : float
         Rows examined per row sent from which an index or a summary table is missing.
+    coverage_needed : float
+        With a smaller observed share of an instance's load the share of a practice in it is unknown [0 to 1].
     """
 
     bulk_rows: float = 100_000
     long_s: float = 60.0
     wasted: float = 1000.0
+    coverage_needed: float = 0.5
 
 
 def costs(slow_queries: pd.DataFrame, roles: pd.Series, window: Window) -> pd.DataFrame:
@@ -109,7 +112,8 @@ def practices(
     grouped[means] = grouped[means].div(grouped["executions"], axis=0)
     grouped["practice"] = _practices(grouped, rules)
     sessions = grouped["open_s"] / window.duration.total_seconds()
-    load = grouped["instance"].map(profiles.set_index("instance")["mean_sessions"]).astype(float)
+    observed = profiles[profiles["coverage"] >= rules.coverage_needed].set_index("instance")["mean_sessions"]
+    load = grouped["instance"].map(observed).astype(float)
     found = grouped.assign(
         open_hours=grouped["open_s"] / 3600,
         longest_min=grouped["longest_s"] / 60,
@@ -154,7 +158,7 @@ def practice_verdicts(
     Returns
     -------
     list of Verdict
-        The costliest first; `unknown` if the instance's load is unknown.
+        The costliest first; `unknown` if the load of an instance is unknown and no other share reaches `watch_pct`.
     """
     groups = found.groupby(["user", "practice"], sort=False)
     return [_practice(str(user), str(name), rows, watch_pct) for (user, name), rows in groups][:most]
@@ -166,7 +170,9 @@ def _practice(user: str, practice: str, rows: pd.DataFrame, watch_pct: float) ->
     each = np.average(rows[["rows_examined", "rows_sent"]], axis=0, weights=rows["executions"])
     share = heaviest["load_pct"]
     cost = "" if np.isnan(share) else f"; {share:.0f} % of the load of {heaviest['instance']}"
-    severity: Severity = "unknown" if np.isnan(share) else "watch" if share >= watch_pct else "ok"
+    severity: Severity = (
+        "watch" if share >= watch_pct else "unknown" if rows["load_pct"].isna().any() else "ok"
+    )
     return Verdict(
         "db_load",
         user,

@@ -59,12 +59,21 @@ def by_class(db_load: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `time, period_s, instance, wait_class, active_sessions`.
+        `time, period_s, instance, wait_class, active_sessions, event`; `event` is the event of the class with the most
+        load on the instance. Rows without a number of sessions are omitted: a missing value is not zero.
     """
-    waits = db_load[db_load["dimension"] == "wait_event"]
+    waits = db_load[(db_load["dimension"] == "wait_event") & db_load["active_sessions"].notna()]
+    waits = waits.assign(wait_class=wait_class(waits["member"])).astype({"instance": str, "member": str})
     keys = ["time", "period_s", "instance", "wait_class"]
-    grouped = waits.assign(wait_class=wait_class(waits["member"])).groupby(keys)
-    return grouped["active_sessions"].sum().reset_index().astype({"instance": str})
+    sums = waits.groupby(keys)["active_sessions"].sum().reset_index()
+    return sums.merge(_leading_events(waits), on=["instance", "wait_class"], how="left")
+
+
+def _leading_events(waits: pd.DataFrame) -> pd.DataFrame:
+    """The event with the most load in each class of each instance."""
+    load = waits.groupby(["instance", "wait_class", "member"])["active_sessions"].sum().sort_values()
+    leading = load.reset_index().drop_duplicates(["instance", "wait_class"], keep="last")
+    return leading.rename(columns={"member": "event"})[["instance", "wait_class", "event"]]
 
 
 def statement_load(db_load: pd.DataFrame) -> pd.Series:
@@ -215,7 +224,7 @@ def _described(instances: pd.DataFrame) -> Mapping[Hashable, tuple[str, float]]:
 
 
 def _loaded(rows: pd.DataFrame, role: str, vcpus: float, window: Window) -> dict[str, str | float]:
-    sessions = rows.groupby("time")["active_sessions"].sum()
+    sessions = rows.groupby("time")["active_sessions"].sum(min_count=1).dropna()
     return {
         "role": role,
         "vcpus": vcpus,

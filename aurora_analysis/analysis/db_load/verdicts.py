@@ -38,12 +38,18 @@ ACTIONS = {
     "connections": "Pool connections (RDS Proxy, or a pool in the application) instead of opening new ones.",
     "undo and transactions": "See the notebook undo_log: which session held the read view?",
     "table access": "Look at the statements with the most rows examined.",
-    OTHER: "Look at the wait events in the table.",
+    OTHER: "Look the event up in the Aurora user guide or the Performance Schema: it has no class here yet.",
     NOT_LISTED: "Fetch with more members, or look at the live server.",
     "no bottleneck": "Nothing to do.",
     "unknown": "Turn on Performance Insights, or fetch its data.",
 }
 """Level → first action."""
+
+NO_VCPUS = "the number of vCPUs is unknown, so whether the sessions fit them is unknown"
+NO_VCPUS_ACTION = (
+    "Fetch the instance class, or Performance Insights' numVCPUs; a db.serverless instance has no fixed number of vCPUs "
+    "and needs its capacity (CloudWatch: ServerlessDatabaseCapacity, in ACU)."
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,8 @@ class _Bottleneck:
     level: str
     severity: Severity
     rule: str
+    action: str = ""
+    headline: str = ""
 
 
 def verdicts(
@@ -88,7 +96,9 @@ def verdicts(
     """Name the bottleneck of each instance.
 
     If sessions outnumber the vCPUs for at least `watch_pct` of the time, the bottleneck is the class with the most load in
-    that time. Otherwise it is a class of waits with at least `waiting_pct` of the load and `sessions` sessions.
+    that time. Otherwise it is a class of waits with at least `waiting_pct` of the load and `sessions` sessions; the events
+    without a class count as one, and the verdict names the largest of them. `no bottleneck` needs a known number of vCPUs,
+    and a load of which less than `waiting_pct` is in no listed event.
 
     Parameters
     ----------
@@ -136,25 +146,60 @@ def _no_load() -> Verdict:
 
 def _bottleneck(classes: pd.DataFrame, row: Mapping[Hashable, Any], thresholds: Thresholds) -> _Bottleneck:
     """The first rule that holds for one instance; `row` is its row of `profile`."""
-    if row["coverage"] < thresholds.coverage_needed:
+    if not row["coverage"] >= thresholds.coverage_needed or np.isnan(row["mean_sessions"]):
         needed = f"less than {100 * thresholds.coverage_needed:.0f} % of the window was observed"
-        return _Bottleneck("unknown", "unknown", needed)
+        return _unknown(needed, row)
     if row["over_vcpus_pct"] >= thresholds.watch_pct:
-        total = classes.groupby("time")["active_sessions"].transform("sum")
-        crowded = classes[total > row["vcpus"]].groupby("wait_class")["active_sessions"].sum()
-        severity: Severity = "act" if row["over_vcpus_pct"] >= thresholds.act_pct else "watch"
-        return _Bottleneck(
-            str(crowded.idxmax()), severity, "most of the load while sessions outnumbered the vCPUs"
+        return _crowded(classes, row, thresholds)
+    load = classes.groupby("wait_class")["active_sessions"].sum() / classes["time"].nunique()
+    much = max(thresholds.sessions, thresholds.waiting_pct / 100 * row["mean_sessions"])
+    waits = load.drop(["CPU", "table access", OTHER, NOT_LISTED], errors="ignore")
+    if waits.max() >= much:
+        rule = f"at least {thresholds.waiting_pct:g} % of the load waits for it"
+        return _Bottleneck(str(waits.idxmax()), "watch", rule)
+    if load.get(OTHER, 0.0) >= much:
+        event = _event(classes)
+        rule = f"{load[OTHER]:.1f} of {row['mean_sessions']:.1f} sessions wait for events without a class, mostly {event}"
+        return _Bottleneck(OTHER, "watch", rule, headline=_unclassified(row, event))
+    if load.get(NOT_LISTED, 0.0) >= much:
+        return _unknown(
+            f"{load[NOT_LISTED]:.1f} of {row['mean_sessions']:.1f} sessions are in no listed wait event",
+            row,
+            ACTIONS[NOT_LISTED],
         )
-    waits = classes[~classes["wait_class"].isin(["CPU", "table access", OTHER, NOT_LISTED])]
-    load = waits.groupby("wait_class")["active_sessions"].sum() / classes["time"].nunique()
-    if load.max() >= max(thresholds.sessions, thresholds.waiting_pct / 100 * row["mean_sessions"]):
-        return _Bottleneck(
-            str(load.idxmax()), "watch", f"at least {thresholds.waiting_pct:g} % of the load waits for it"
-        )
+    if np.isnan(row["over_vcpus_pct"]):
+        return _unknown(NO_VCPUS, row, NO_VCPUS_ACTION)
     return _Bottleneck(
         "no bottleneck", "ok", "sessions fit the vCPUs, and no class of waits dominates the load"
     )
+
+
+def _crowded(classes: pd.DataFrame, row: Mapping[Hashable, Any], thresholds: Thresholds) -> _Bottleneck:
+    """The class with the most load while sessions outnumbered the vCPUs."""
+    total = classes.groupby("time")["active_sessions"].transform("sum")
+    crowded = classes[total > row["vcpus"]].groupby("wait_class")["active_sessions"].sum()
+    level = str(crowded.idxmax())
+    severity: Severity = "act" if row["over_vcpus_pct"] >= thresholds.act_pct else "watch"
+    rule = "most of the load while sessions outnumbered the vCPUs"
+    if level != OTHER:
+        return _Bottleneck(level, severity, rule)
+    event = _event(classes)
+    return _Bottleneck(level, severity, f"{rule}, mostly {event}", headline=_unclassified(row, event))
+
+
+def _unknown(reason: str, row: Mapping[Hashable, Any], action: str = ACTIONS["unknown"]) -> _Bottleneck:
+    return _Bottleneck(
+        "unknown", "unknown", reason, action, f"Unknown whether {row['instance']} has a bottleneck"
+    )
+
+
+def _event(classes: pd.DataFrame) -> str:
+    """The largest wait event without a class."""
+    return str(classes.loc[classes["wait_class"] == OTHER, "event"].iloc[0])
+
+
+def _unclassified(row: Mapping[Hashable, Any], event: str) -> str:
+    return f"Sessions on {row['instance']} wait for {event}, which has no class yet"
 
 
 def _verdict(
@@ -171,14 +216,14 @@ def _verdict(
         _sentence(row, classes, found.rule),
         {name: None if np.isnan(row[name]) else round(float(row[name]), 4) for name in names},
         f"the figure of active sessions{evidence}",
-        ACTIONS[found.level],
-        _headline(str(row["instance"]), found.level),
+        found.action or ACTIONS[found.level],
+        found.headline or _headline(str(row["instance"]), found.level),
     )
 
 
 def _sentence(row: Mapping[Hashable, Any], classes: pd.DataFrame, rule: str) -> str:
-    part = shares(classes).iloc[0].sort_values(ascending=False)
-    mix = ", ".join(f"{share:.0f} % {name}" for name, share in part.head(3).items())
+    part = shares(classes).iloc[0].dropna().sort_values(ascending=False)
+    mix = ", ".join(f"{share:.0f} % {name}" for name, share in part.head(3).items()) or "no load observed"
     return (
         f"{row['instance']} ({row['role'] or 'role unknown'}): {row['mean_sessions']:.1f} active sessions on average, at "
         f"most {row['max_sessions']:.1f}, {_on_vcpus(row)}; {mix}. Rule: {rule}. {100 * row['coverage']:.0f} % of the "
@@ -187,8 +232,6 @@ def _sentence(row: Mapping[Hashable, Any], classes: pd.DataFrame, rule: str) -> 
 
 
 def _headline(instance: str, level: str) -> str:
-    if level == "unknown":
-        return f"Unknown whether {instance} has a bottleneck"
     if level == "no bottleneck":
         return f"{instance} has no bottleneck"
     return f"The bottleneck of {instance} is {level}"
