@@ -5,8 +5,8 @@ log-histogram. `counts` makes them from slow queries; the table `histograms` has
 executions of at least `long_query_time`: `cut` gives that limit, a quantile of the log is a quantile of the logged
 executions, and `identified` says which quantiles of all statements follow from the log.
 
-The modules: `answer` gathers the verdicts and their frames, `distributions` describes one window, `log_cut` what the slow log leaves out, `blocks` holds the bootstrap,
-`shifts` compares two windows, and `verdicts` judges the comparison.
+The modules: `answer` gathers the verdicts and their frames, `distributions` describes one window, `log_cut` what the slow
+log leaves out, `blocks` holds the bootstrap, `shifts` compares two windows, and `verdicts` judges the comparison.
 """
 
 from aurora_analysis.analysis.latency.answer import Answer, answer
@@ -20,8 +20,14 @@ from aurora_analysis.analysis.latency.distributions import (
     summary,
     top,
 )
-from aurora_analysis.analysis.latency.log_cut import STATEMENTS, cut, identified, statements
-from aurora_analysis.analysis.latency.shifts import shift
+from aurora_analysis.analysis.latency.log_cut import (
+    STATEMENTS,
+    cut,
+    identified,
+    statement_rate,
+    statements,
+)
+from aurora_analysis.analysis.latency.shifts import rate_shift, shift
 from aurora_analysis.analysis.latency.verdicts import Thresholds, verdicts
 
 __all__ = [
@@ -38,7 +44,9 @@ __all__ = [
     "distribution",
     "identified",
     "quantiles",
+    "rate_shift",
     "shift",
+    "statement_rate",
     "statements",
     "summary",
     "top",

@@ -67,14 +67,18 @@ def answer(data: Observations, *, materiality_pct: float = 5.0) -> Answer:
     """
     window, cuts = data.window, log_cut.cut(data.instances)
     executions = _executions(data)
-    moved = shifts.shift(executions, _executions(data.previous()), window)
+    before = data.previous()
+    rates = shifts.rate_shift(
+        executions, _executions(before), window, (_statement_rate(data), _statement_rate(before))
+    )
+    moved = shifts.shift(executions, _executions(before), window)
     top = executions[executions["digest"].isin(distributions.top(executions))]
     counted = data.table("histograms")
     throughput = log_cut.statements(data.table("metrics", where={"name": [*log_cut.STATEMENTS]}))
     by_statement = distributions.summary(distributions.quantiles(top, window, by=["digest"]))
     by_histogram = distributions.quantiles(counted, window, by=["instance", "digest"])
     return Answer(
-        verdicts=tuple(verdicts(moved, executions, cuts, Thresholds(materiality_pct=materiality_pct))),
+        verdicts=tuple(verdicts(moved, rates, executions, cuts, Thresholds(materiality_pct=materiality_pct))),
         cuts=cuts,
         shifts=moved,
         executions=executions,
@@ -89,6 +93,11 @@ def answer(data: Observations, *, materiality_pct: float = 5.0) -> Answer:
 
 def _executions(data: Observations) -> pd.DataFrame:
     return distributions.counts(data.table("slow_queries", columns=distributions.COLUMNS))
+
+
+def _statement_rate(data: Observations) -> pd.Series:
+    metrics = data.table("metrics", where={"name": [*log_cut.STATEMENTS], "statistic": "average"})
+    return log_cut.statement_rate(metrics)
 
 
 def _short_texts(data: Observations) -> pd.DataFrame:

@@ -58,6 +58,26 @@ def statements(metrics: pd.DataFrame) -> pd.Series:
     return count.groupby(metrics["instance"]).sum().rename("statements")
 
 
+def statement_rate(metrics: pd.DataFrame) -> pd.Series:
+    """Compute the mean rate of all statements of each instance [1/s].
+
+    Parameters
+    ----------
+    metrics : DataFrame
+        Rows of the table `metrics` whose name is in `STATEMENTS`: `instance, name, value` [1/s] and `period_s` [s].
+
+    Returns
+    -------
+    Series
+        Statements per second by instance; NaN if one of the metrics is missing.
+    """
+    measured = metrics[metrics["value"].notna()].astype({"instance": str, "name": str})
+    sums = measured.assign(count=measured["value"] * measured["period_s"]).groupby(["instance", "name"])
+    totals = sums[["count", "period_s"]].sum()
+    rates = (totals["count"] / totals["period_s"]).unstack().reindex(columns=[*STATEMENTS])
+    return rates.sum(axis=1, skipna=False).rename("statements_per_s")
+
+
 def identified(executions: pd.DataFrame, counted: pd.Series, cuts: pd.DataFrame) -> pd.DataFrame:
     """Determine the quantiles of *all* statements that follow from the slow log, formatted for reading.
 
