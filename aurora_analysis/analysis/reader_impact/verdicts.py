@@ -7,8 +7,10 @@ the writer. The three stand side by side and are never confused.
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -250,7 +252,7 @@ def verdicts(
         too low.
     """
     names = evidence.workloads()
-    if not names or evidence.coverage < coverage_needed:
+    if not names or not evidence.coverage >= coverage_needed:
         return [_unknown(names, evidence.coverage)]
     trial = judged_effects(evidence.trial, materiality_pct=materiality_pct, alpha=alpha)
     judged = [*trial, *_from_days(evidence.days)]
@@ -278,7 +280,7 @@ def _from_days(estimates: pd.DataFrame) -> list[JudgedEffect]:
             workload=str(row["workload"]),
             metric=str(row["metric"]),
             source="days",
-            level=str(row["level"]),
+            level=_known_level(row),
             sentence=str(row["sentence"]),
             effect_pct=float(row["effect_pct"]),
             ci_low_pct=float(row["ci_low_pct"]),
@@ -287,6 +289,13 @@ def _from_days(estimates: pd.DataFrame) -> list[JudgedEffect]:
         )
         for row in estimates.to_dict("records")
     ]
+
+
+def _known_level(row: Mapping[Hashable, Any]) -> str:
+    """The level of an estimate; without figures it cannot be better than unknown."""
+    level = str(row["level"])
+    figures = [float(row[name]) for name in ("effect_pct", "ci_low_pct", "ci_high_pct")]
+    return "unknown" if LEVELS.get(level, "ok") == "ok" and np.isnan(figures).any() else level
 
 
 def _verdict(name: str, judged: list[JudgedEffect], evidence: Evidence) -> Verdict:

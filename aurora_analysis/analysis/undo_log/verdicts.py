@@ -89,6 +89,7 @@ def verdicts(
     list of Verdict
         Levels `blocked`, `outrun` and `unknown`; a single `healthy` verdict if purge kept up.
     """
+    history = history.dropna()
     coverage = (
         window.coverage(pd.DatetimeIndex(history.index), period_s(history.index)) if len(history) > 1 else 0.0
     )
@@ -107,6 +108,8 @@ def verdicts(
 def _verdict(row: Mapping[Hashable, Any], base: float, coverage: float, thresholds: Thresholds) -> Verdict:
     idle = row["digest"] == IDLE
     severity = _severity(row["peak_length"], base, thresholds)
+    if severity == "ok" and coverage < thresholds.coverage_needed:
+        severity = "unknown"  # the history list may have been longer where it was not observed
     subject, level, headline = _named(row)
     return Verdict(
         "undo_log",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from aurora_analysis.analysis.verdict import Severity, Verdict
@@ -54,6 +55,7 @@ def minutes_over(
 def _over(
     name: str, limit: float, values: pd.Series, window: Window, budget_pct: float
 ) -> tuple[str | float | None, ...]:
+    values = values.dropna()
     minutes = values.groupby(pd.DatetimeIndex(values.index).floor("min")).mean()
     over = minutes[minutes > limit]
     budget = window.duration.total_seconds() / 60 * budget_pct / 100
@@ -128,6 +130,6 @@ def _level(row: Mapping[Hashable, Any], watch_pct: float, coverage_needed: float
     """A spent budget needs no coverage; `within budget` needs most of the window."""
     if row["spent_pct"] > 100:
         return "budget spent", "act"
-    if row["coverage"] < coverage_needed:
+    if not row["coverage"] >= coverage_needed or np.isnan(row["spent_pct"]):
         return "unknown", "unknown"
     return "within budget", "watch" if row["spent_pct"] > watch_pct else "ok"
