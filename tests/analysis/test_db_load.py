@@ -1,4 +1,4 @@
-"""Db load: sessions that can be counted by hand, bottlenecks with their rule, practices with their cost."""
+"""Db load: sums checked by hand, bottlenecks with their rule, and the cost of bad practices."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def load(**sessions: float | list[float]) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True).assign(period_s=300.0, instance="db-1", dimension="wait_event")
 
 
-def said(rows: pd.DataFrame, metrics: pd.DataFrame = NO_METRICS, **thresholds: float):
+def judge(rows: pd.DataFrame, metrics: pd.DataFrame = NO_METRICS, **thresholds: float):
     classes = db_load.by_class(rows)
     [verdict] = db_load.verdicts(classes, db_load.profile(classes, INSTANCES, HOUR), metrics, **thresholds)
     return verdict
@@ -52,13 +52,13 @@ def said(rows: pd.DataFrame, metrics: pd.DataFrame = NO_METRICS, **thresholds: f
         ("(other)", "not listed"),
     ],
 )
-def test_every_wait_has_its_class(event, name):
-    """The events that the Aurora user guide names, as Performance Insights spells them."""
+def test_wait_events_are_classified(event, name):
+    """Events of the Aurora user guide, as Performance Insights spells them."""
     assert db_load.wait_class(pd.Series([event])).to_list() == [name]
 
 
-def test_a_class_adds_up_its_events():
-    """Two events of the commit path are one class."""
+def test_the_events_of_a_class_are_summed():
+    """Two events of the commit path make one class."""
     classes = db_load.by_class(load(io__aurora_redo_log_flush=1.0, io__redo_log_flush=2.0, cpu=0.5))
     assert classes.groupby("wait_class")["active_sessions"].mean().to_dict() == {
         "CPU": 0.5,
@@ -67,8 +67,8 @@ def test_a_class_adds_up_its_events():
     assert db_load.shares(classes).loc["db-1"].round(1).to_dict() == {"commit path": 85.7, "CPU": 14.3}
 
 
-def test_a_profile_counts_against_vcpus():
-    """Three of twelve periods above four vCPUs; the instance's roles stand in their order."""
+def test_a_profile_compares_sessions_with_vcpus():
+    """Three of twelve periods exceed four vCPUs; the roles are listed in order of time."""
     classes = db_load.by_class(load(cpu=[5.0] * 3 + [1.0] * 9))
     row = db_load.profile(classes, INSTANCES, HOUR).iloc[0]
     assert row["role"] == "reader → writer"
@@ -76,34 +76,34 @@ def test_a_profile_counts_against_vcpus():
     assert row["coverage"] == 1.0
 
 
-def test_the_bottleneck_is_what_sessions_wait_for_when_there_are_too_many():
-    """CPU has most of the load in all, but row locks when sessions outnumber the vCPUs."""
-    verdict = said(load(cpu=2.0, synch__cond__innodb__row_lock_wait=[9.0] + [0.0] * 11))
+def test_the_bottleneck_is_the_largest_class_while_sessions_outnumber_vcpus():
+    """CPU has most of the load overall, but row locks have most of it while sessions outnumber the vCPUs."""
+    verdict = judge(load(cpu=2.0, synch__cond__innodb__row_lock_wait=[9.0] + [0.0] * 11))
     assert (verdict.level, verdict.severity) == ("row locks", "act")
     assert "above them in 8.3 % of the time" in verdict.sentence
     assert "Rule: most of the load while sessions outnumbered the vCPUs." in verdict.sentence
 
 
-def test_waiting_decides_without_a_crowd():
-    """Two sessions that always wait for the commit, on four vCPUs: a watch, with the metric that shows it."""
+def test_a_class_of_waits_is_a_bottleneck_with_few_sessions():
+    """Two sessions of three wait for the commit path, on four vCPUs; the evidence quotes commit latency."""
     metrics = pd.DataFrame(
         {"instance": "db-1", "name": "commit_latency", "statistic": "average", "value": np.arange(101.0)}
     )
-    verdict = said(load(cpu=1.0, io__aurora_redo_log_flush=2.0), metrics)
+    verdict = judge(load(cpu=1.0, io__aurora_redo_log_flush=2.0), metrics)
     assert (verdict.level, verdict.severity) == ("commit path", "watch")
     assert verdict.evidence.endswith("p95 of the minute means of commit_latency: 95")
 
 
-def test_a_calm_instance_has_none():
-    """One session on CPU, on four vCPUs."""
-    verdict = said(load(cpu=1.0, io__aurora_redo_log_flush=0.2))
+def test_one_session_on_four_vcpus_is_no_bottleneck():
+    """Nearly all of it is on CPU."""
+    verdict = judge(load(cpu=1.0, io__aurora_redo_log_flush=0.2))
     assert (verdict.level, verdict.severity) == ("no bottleneck", "ok")
     assert verdict.numbers["mean_sessions"] == 1.2
 
 
-def test_too_little_seen_is_unknown():
-    """A third of the window: whatever it shows, the rest may be otherwise."""
-    verdict = said(load(cpu=9.0).iloc[:4])
+def test_a_third_of_the_window_is_too_little():
+    """The rest of the window may have been different."""
+    verdict = judge(load(cpu=9.0).iloc[:4])
     assert (verdict.level, verdict.severity) == ("unknown", "unknown")
     assert "33 % of the window observed" in verdict.sentence
 
@@ -183,7 +183,7 @@ PLANTED = {
     "metadata locks": {"synch/cond/sql/MDL_context::COND_wait_status": 0.9, "cpu": 0.1},
     "client not reading": {"io/aurora_respond_to_client": 0.7, "cpu": 0.3},
 }
-"""Bottleneck → what the sessions wait for that it makes, with what comes along."""
+"""Bottleneck → the share of each wait event in the additional sessions."""
 
 ORDINARY = {
     "cpu": 1.2,
@@ -192,11 +192,11 @@ ORDINARY = {
     "io/aurora_respond_to_client": 0.1,
     "synch/cond/innodb/row_lock_wait_cond": 0.05,
 }
-"""Sessions of a day on which nothing is short."""
+"""Sessions by wait event on a day without a bottleneck."""
 
 
 def day_of(planted: dict[str, float], sessions: float, hours: tuple[float, float], vcpus: float, seed: int):
-    """The verdict on a day with its rhythm and noise, and so many sessions more between two hours of it."""
+    """Judge a day with daily rhythm and noise, and with additional sessions between two hours."""
     rng, day = np.random.default_rng(seed), HOUR.start + pd.Timedelta(days=1)
     times = pd.date_range(HOUR.start, day, freq="5min", inclusive="left")
     hour = np.arange(len(times)) / 12
@@ -215,27 +215,27 @@ def day_of(planted: dict[str, float], sessions: float, hours: tuple[float, float
 
 
 @pytest.mark.parametrize("name", PLANTED)
-def test_a_planted_crowd_is_named(name):
-    """Twenty sessions more on eight vCPUs, for two hours: an alarm, and the right name each time."""
-    told = [day_of(PLANTED[name], 20.0, (10, 12), 8, seed) for seed in range(5)]
-    assert {(verdict.level, verdict.severity) for verdict in told} == {(name, "act")}
+def test_additional_sessions_above_the_vcpus_are_attributed_to_their_class(name):
+    """Twenty more sessions on eight vCPUs for two hours: `act`, with the right class for each seed."""
+    found = [day_of(PLANTED[name], 20.0, (10, 12), 8, seed) for seed in range(5)]
+    assert {(verdict.level, verdict.severity) for verdict in found} == {(name, "act")}
 
 
 @pytest.mark.parametrize("name", [name for name in PLANTED if name != "CPU"])
-def test_planted_waiting_is_named_without_a_crowd(name):
-    """Four sessions more all day, on sixteen vCPUs: no crowd, but the same name, and a look will do."""
-    told = [day_of(PLANTED[name], 4.0, (0, 24), 16, seed) for seed in range(5)]
-    assert {(verdict.level, verdict.severity) for verdict in told} == {(name, "watch")}
+def test_additional_waits_below_the_vcpus_are_attributed_to_their_class(name):
+    """Four more sessions all day on sixteen vCPUs: `watch`, with the right class for each seed."""
+    found = [day_of(PLANTED[name], 4.0, (0, 24), 16, seed) for seed in range(5)]
+    assert {(verdict.level, verdict.severity) for verdict in found} == {(name, "watch")}
 
 
 def test_a_quiet_day_has_no_bottleneck():
-    """On twenty days on which nothing is short none is named."""
-    told = [day_of({}, 0.0, (0, 0), 8, seed) for seed in range(20)]
-    assert {(verdict.level, verdict.severity) for verdict in told} == {("no bottleneck", "ok")}
+    """Twenty days without a bottleneck give no false alarm."""
+    found = [day_of({}, 0.0, (0, 0), 8, seed) for seed in range(20)]
+    assert {(verdict.level, verdict.severity) for verdict in found} == {("no bottleneck", "ok")}
 
 
-def test_unknown_vcpus_are_said():
-    """Without them the crowd rule cannot hold; the waiting rule still does."""
+def test_waits_are_judged_on_an_unknown_number_of_vcpus():
+    """The rule on vCPUs needs them; the rule on classes of waits does not."""
     classes = db_load.by_class(load(io__aurora_redo_log_flush=9.0))
     profiles = db_load.profile(classes, INSTANCES.iloc[:0], HOUR)
     [verdict] = db_load.verdicts(classes, profiles, NO_METRICS)
@@ -244,8 +244,8 @@ def test_unknown_vcpus_are_said():
     assert "on an unknown number of vCPUs" in verdict.sentence
 
 
-def test_nothing_is_unknown():
-    """A cluster without Performance Insights: one verdict, no exception."""
+def test_no_db_load_is_unknown():
+    """A cluster without Performance Insights gets one verdict and no exception."""
     classes = db_load.by_class(load(cpu=1.0).iloc[:0])
     [verdict] = db_load.verdicts(classes, db_load.profile(classes, INSTANCES, HOUR), NO_METRICS)
     assert (verdict.subject, verdict.level) == ("all instances", "unknown")
@@ -253,8 +253,8 @@ def test_nothing_is_unknown():
     assert db_load.hour_of_week(classes, pd.Series(dtype=str)).empty
 
 
-def test_a_cluster_without_any_table_is_empty(tmp_path):
-    """As the store gives what was never written: empty frames, no exception."""
+def test_a_cluster_without_tables_gives_empty_results(tmp_path):
+    """The store returns empty frames for tables that were never written."""
     nothing = Store(tmp_path)
     rows, queries = (nothing.read(table, cluster="lab") for table in ("db_load", "slow_queries"))
     profiles = db_load.profile(db_load.by_class(rows), nothing.instances(HOUR, cluster="lab"), HOUR)
@@ -267,7 +267,7 @@ def test_a_cluster_without_any_table_is_empty(tmp_path):
 
 
 def test_load_is_a_mean_over_observed_time():
-    """Half the time one session, else not listed: half a session. What is not told apart is no digest."""
+    """A digest listed half of the time with one session has a mean of 0.5; unlisted load belongs to no digest."""
     rows = pd.DataFrame(
         {"time": TIMES[[0, 1, 0, 1, 2, 3]], "period_s": 300.0, "instance": "db-1", "dimension": "sql"}
         | {"member": ["d"] * 2 + ["(other)"] * 4, "active_sessions": 1.0}
@@ -284,8 +284,8 @@ def test_statistics_are_per_call():
     assert db_load.statistics(rows, HOUR).loc[0].to_list() == ["d", 120.0, 4.0, 10.0, 1.0]
 
 
-def test_hours_are_the_readers():
-    """Sunday 23:30 UTC is Monday in Berlin, and whichever instance writes is the writer."""
+def test_weekdays_and_hours_are_local():
+    """Sunday 23:30 UTC is Monday in Berlin; the writing instance appears as the writer."""
     times = pd.to_datetime(["2026-11-08 23:30", "2026-11-08 23:30"], utc=True)
     classes = pd.DataFrame(
         {"time": times, "instance": ["db-1", "db-2"], "wait_class": "CPU", "active_sessions": [2.0, 3.0]}
@@ -295,7 +295,7 @@ def test_hours_are_the_readers():
 
 
 def queries(**columns: object) -> pd.DataFrame:
-    """One execution, half an hour long unless said otherwise."""
+    """One execution, half an hour long by default."""
     row = {
         "started_at": pd.Timestamp("2026-11-09 00:10", tz="UTC"),
         "ended_at": pd.Timestamp("2026-11-09 00:40", tz="UTC"),
@@ -309,15 +309,15 @@ def queries(**columns: object) -> pd.DataFrame:
     return pd.DataFrame([row | columns])
 
 
-def practised(rows: pd.DataFrame, role: str = "reader") -> pd.DataFrame:
+def found_practices(rows: pd.DataFrame, role: str = "reader") -> pd.DataFrame:
     classes = db_load.by_class(load(cpu=2.0))
     costs = db_load.costs(rows, pd.Series([role]), HOUR)
     return db_load.practices(costs, db_load.profile(classes, INSTANCES, HOUR), HOUR)
 
 
 def test_a_bulk_extract_has_a_cost():
-    """Half an hour of an hour is half a session: a quarter of the load of two."""
-    found = practised(queries(rows_sent=4_000_000))
+    """A run of half an hour in an hour is half a session, a quarter of a load of two."""
+    found = found_practices(queries(rows_sent=4_000_000))
     assert found.loc[0, ["practice", "open_hours", "active_sessions", "load_pct"]].to_list() == [
         "bulk extract",
         0.5,
@@ -329,9 +329,9 @@ def test_a_bulk_extract_has_a_cost():
     assert "25 % of the load of db-1" in verdict.sentence
 
 
-def test_a_cost_without_a_load_to_compare_is_unknown():
-    """Without db load there is no share, and the sentence gives none."""
-    found = practised(queries(rows_sent=4_000_000)).assign(load_pct=np.nan)
+def test_a_practice_without_db_load_has_an_unknown_share():
+    """The sentence states no share."""
+    found = found_practices(queries(rows_sent=4_000_000)).assign(load_pct=np.nan)
     [verdict] = db_load.practice_verdicts(found)
     assert verdict.severity == "unknown"
     assert "of the load" not in verdict.sentence
@@ -346,19 +346,19 @@ def test_a_cost_on_an_instance_with_little_observed_load_is_unknown():
     assert verdict.severity == "unknown"
 
 
-def test_only_the_part_inside_the_window_costs():
-    """A statement that began a day earlier was open for the window's hour."""
-    found = practised(queries(rows_sent=4e6, started_at=pd.Timestamp("2026-11-08", tz="UTC")))
+def test_only_time_inside_the_window_is_counted():
+    """A statement that began a day earlier counts for 40 minutes of the window's hour."""
+    found = found_practices(queries(rows_sent=4e6, started_at=pd.Timestamp("2026-11-08", tz="UTC")))
     assert found.loc[0, "open_hours"] == pytest.approx(40 / 60)
 
 
-def test_long_and_in_vain_is_unoptimised_on_a_reader():
-    """On the writer it may be a write, which sends nothing by its nature."""
-    assert practised(queries())["practice"].to_list() == ["long unoptimised query"]
-    assert practised(queries(), role="writer").empty
+def test_a_long_query_with_few_rows_sent_is_unoptimised_on_a_reader():
+    """On the writer it may be a write, which sends no rows."""
+    assert found_practices(queries())["practice"].to_list() == ["long unoptimised query"]
+    assert found_practices(queries(), role="writer").empty
 
 
-@pytest.mark.parametrize("calm", [{"query_time_s": 5.0}, {"rows_examined": 4000}])
-def test_a_short_or_a_lean_query_is_no_bad_practice(calm):
-    """Long and in vain: both are needed."""
-    assert practised(queries(**calm)).empty
+@pytest.mark.parametrize("harmless", [{"query_time_s": 5.0}, {"rows_examined": 4000}])
+def test_a_short_or_a_lean_query_is_no_bad_practice(harmless):
+    """A bad practice is both long and wasteful."""
+    assert found_practices(queries(**harmless)).empty

@@ -1,4 +1,4 @@
-"""Latency: quantiles whose answer can be seen, intervals that hold, cuts that are said."""
+"""Latency: quantiles with known answers, the coverage of intervals, limits of the slow log, and verdicts."""
 
 import re
 
@@ -33,8 +33,8 @@ def cuts(long_query_time_ms: float = 10.0) -> pd.DataFrame:
     return pd.DataFrame({"instance": ["db-2"], "long_query_time_ms": [long_query_time_ms]})
 
 
-def test_quantiles_are_those_of_the_executions():
-    """To the 1 % of a bucket."""
+def test_quantiles_agree_with_the_raw_executions():
+    """Up to the 1 % error of a bucket."""
     seconds = lognormal()
     found = latency.quantiles(latency.counts(slow_queries(seconds)), WEEK)
     assert found["latency_ms"].to_numpy() == pytest.approx(
@@ -44,24 +44,24 @@ def test_quantiles_are_those_of_the_executions():
     assert (found["latency_ms"] <= found["high_ms"]).all()
 
 
-def test_intervals_know_that_an_hour_hangs_together():
-    """Where every block of time has a latency of its own, 4,000 executions are worth 28."""
+def test_intervals_are_wider_if_executions_of_an_hour_are_alike():
+    """If each block of time has its own latency, 4,000 executions are worth 28 independent ones."""
     rng = np.random.default_rng(4)
-    alike = np.repeat(np.exp(rng.normal(0, 1, latency.BLOCKS)), 4000 // latency.BLOCKS)
-    wide = latency.quantiles(latency.counts(slow_queries(alike)), WEEK).iloc[0]
+    similar = np.repeat(np.exp(rng.normal(0, 1, latency.BLOCKS)), 4000 // latency.BLOCKS)
+    wide = latency.quantiles(latency.counts(slow_queries(similar)), WEEK).iloc[0]
     narrow = latency.quantiles(latency.counts(slow_queries(lognormal())), WEEK).iloc[0]
     assert np.log(wide["high_ms"] / wide["low_ms"]) > 4 * np.log(narrow["high_ms"] / narrow["low_ms"])
 
 
-def test_the_interval_of_the_median_covers_it():
-    """In 95 of 100 weeks, give or take 3 standard errors."""
+def test_the_interval_of_the_median_has_its_coverage():
+    """It contains the true median in 95 of 100 weeks, within 3 standard errors."""
     weeks = [latency.counts(slow_queries(lognormal(1000, seed=seed))) for seed in range(100)]
     medians = pd.concat([latency.quantiles(week, WEEK).iloc[[0]] for week in weeks])
     assert medians["low_ms"].le(1000).mul(medians["high_ms"].ge(1000)).mean() >= 0.95 - 3 * 0.022
 
 
-def test_a_summary_reads_as_people_say_it():
-    """One row a group; the interval stands beside its quantile, or why there is none."""
+def test_a_summary_has_each_quantile_with_its_interval_as_text():
+    """One row per group; without an interval the text says why."""
     week = latency.summary(latency.quantiles(latency.counts(slow_queries(lognormal())), WEEK))
     assert week.columns.to_list() == ["instance", "p50 [ms]", "p95 [ms]", "p99 [ms]", "executions"]
     assert re.fullmatch(r"[\d,]+ \[[\d,]+, [\d,]+\]", week["p50 [ms]"][0])
@@ -70,7 +70,7 @@ def test_a_summary_reads_as_people_say_it():
 
 
 def test_few_blocks_give_no_interval():
-    """Ten executions of one hour: a quantile, and nothing on how sure."""
+    """Ten executions within one hour have quantiles but no interval."""
     hour = Window(WEEK.start, "2026-11-09T01:00")
     found = latency.quantiles(latency.counts(slow_queries(lognormal(10), hour)), WEEK)
     assert found["latency_ms"].notna().all()
@@ -85,16 +85,16 @@ def test_one_execution_is_a_window_of_a_microsecond():
     assert found["low_ms"].isna().all()
 
 
-def test_a_distribution_adds_up():
-    """Shares sum to one, and the cumulative share ends at one."""
+def test_the_shares_of_a_distribution_sum_to_one():
+    """The cumulative share ends at one, too."""
     spread = latency.distribution(latency.counts(slow_queries(lognormal())), by=["instance", "digest"])
     assert spread["share"].sum() == pytest.approx(1)
     assert spread["ecdf"].iloc[-1] == pytest.approx(1)
     assert spread["latency_ms"].is_monotonic_increasing
 
 
-def test_top_is_by_time_not_by_count():
-    """One long execution outweighs many short ones."""
+def test_top_ranks_digests_by_total_time():
+    """One long execution ranks above many short ones."""
     many, one = slow_queries([0.01] * 100, digest="short"), slow_queries([60.0], digest="long")
     assert latency.top(latency.counts(pd.concat([many, one]))) == ["long", "short"]
 
@@ -107,31 +107,31 @@ def judge(now, before) -> tuple[str, str]:
     return verdict.level, verdict.sentence
 
 
-def test_half_as_slow_again_is_slower():
-    """+50 % is named, with its interval."""
+def test_fifty_percent_more_latency_is_slower():
+    """The sentence names the limit of the slow log."""
     level, sentence = judge(lognormal(scale=1.5), lognormal(seed=2))
     assert level == "slower"
     assert "of at least 10 ms" in sentence
 
 
-def test_the_same_is_no_material_shift():
+def test_the_same_distribution_is_no_material_shift():
     """Many executions of the same distribution stay within 5 %."""
     assert judge(lognormal(60_000), lognormal(60_000, seed=2))[0] == "no material shift"
 
 
 def test_few_executions_are_inconclusive_or_unknown():
-    """What cannot be told is not called the same."""
+    """Too little data is not reported as no shift."""
     assert judge(lognormal(300), lognormal(300, seed=2))[0] == "inconclusive"
     assert judge(lognormal(20), lognormal(300, seed=2))[0] == "unknown"
 
 
 def test_no_window_before_is_unknown():
-    """The first week has nothing to compare with."""
+    """The first week has no week to compare with."""
     assert judge(lognormal(), [])[0] == "unknown"
 
 
 def test_no_executions_are_unknown():
-    """A window without data is no calm window."""
+    """A window without data is not a quiet window."""
     nothing = latency.counts(slow_queries(np.array([])))
     rates = latency.rate_shift(nothing, nothing, WEEK)
     (verdict,) = latency.verdicts(latency.shift(nothing, nothing, WEEK), rates, nothing, cuts())
@@ -206,7 +206,7 @@ def test_a_third_faster_is_faster():
 
 
 def test_the_cut_is_the_strictest_setting():
-    """A setting that was changed inside the window hid statements for part of it."""
+    """A limit that was changed inside the window hid statements for part of it."""
     seen = pd.DataFrame(
         {
             "instance": ["db-2", "db-2"],
@@ -221,8 +221,8 @@ def test_the_cut_is_the_strictest_setting():
 LIMITS = {"min_examined_row_limit": 0, "log_slow_rate_limit": 1.0}
 
 
-def test_what_the_log_tells_of_all_statements():
-    """Of 100,000 the slowest 4,000 were logged: the p99 is known as if all were, the p95 is below the cut."""
+def test_a_log_of_the_slowest_statements_determines_their_upper_quantiles():
+    """The log has the slowest 4,000 of 100,000 statements: the p99 is exact, the p95 lies below the cut."""
     every = np.sort(lognormal(100_000))
     logged, cut_ms = every[-4000:], 1000 * every[-4000]
     metrics = pd.DataFrame({"instance": "db-2", "value": [0.5, 0.5], "period_s": [100_000.0] * 2})
@@ -246,7 +246,7 @@ def test_what_the_log_tells_of_all_statements():
         (LIMITS | {"long_query_time_ms": np.nan}, pd.Series({"db-2": 1e6})),
     ],
 )
-def test_nothing_is_told_of_all_statements_where_the_log_leaves_out_or_nobody_counted(limits, counted):
-    """A sampled log's p99 is nobody's p99."""
+def test_a_sampled_log_or_an_unknown_total_determines_no_quantile_of_all_statements(limits, counted):
+    """The p99 of a sample of slow statements is not the p99 of all."""
     found = latency.identified(latency.counts(slow_queries(lognormal())), counted, cuts().assign(**limits))
     assert set(found.filter(like="of all").iloc[0]) == {"not known"}
