@@ -93,7 +93,7 @@ def _print_executions(files: tuple[str, ...], chosen: DigestOptions, sql_mode: S
     for line in itertools.islice(lines, chosen.limit):
         click.echo(line)
     log_files.check(account, *files)
-    if not account.is_whole:
+    if not account.is_whole or not account.bytes:
         click.echo(f"# {account}", err=True)
 
 

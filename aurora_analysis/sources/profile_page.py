@@ -23,6 +23,8 @@ def text(summary: dict[str, Any]) -> str:
         size=summary["coverage"]["bytes"] / 1e6,
         account=Account(**summary["coverage"]),
     )
+    if not summary["coverage"]["bytes"]:
+        return f"{head}# The log is empty: there was nothing to read.\n"
     rows = [_ROW.format(**row, **_human(row)) for row in summary["profile"]]
     return "\n".join([head, _COLUMNS, *rows, "", *map(_details, summary["profile"])])
 

@@ -234,11 +234,13 @@ def test_old_headers_on_one_line_are_read():
     """Servers before 5.1 wrote `# Time` and `# User@Host` in one line."""
     entry = (
         b"# Time: 071218 11:48:27 # User@Host: [SQL_SLAVE] @  []\n"
-        b"# Query_time: 0.000012  Lock_time: 0.000000  Rows_sent: 0  Rows_examined: 0\nSET timestamp=1197996507;\nBEGIN;\n"
+        b"# Thread_id: 10\n# Query_time: 0.000012  Lock_time: 0.000000  Rows_sent: 0  Rows_examined: 0\n"
+        b"SET timestamp=1197996507;\nBEGIN;\n"
     )
     for size in (1, 7, 10**6):
         events, account = read(entry * 3, size)
         assert [event.user for event in events] == ["SQL_SLAVE"] * 3
+        assert [event.thread_id for event in events] == [10] * 3
         assert account.is_whole
 
 

@@ -13,7 +13,7 @@ TIME = b"\n# Time: "
 _USER_HOST = rb"([^\[\n]{,255}+)\[([^\]\n]{,255}+)\]\ @\ *([^\[\n]{,255}?)\ *\[([^\]\n]{,255})\]"
 _FIELDS = rb"""
     (?:\s+Id:\s*(\d{1,18}))?[^\n]*\n
-    (?:\#\ (?:Thread_id:\ (\d{1,18})\ +)?Schema:\ (SCHEMA)(?:\ \ (?:(QC_hit:)|[A-Z]\w*:)[^\n\[]*|\ *)?\n)? # Percona; MariaDB
+    (?:\#\ (?:Thread_id:\ (\d{1,18})\ *(?=\n|Schema))?(?:Schema:\ (SCHEMA)(?:\ \ (?:(QC_hit:)|[A-Z]\w*:)[^\n\[]*|\ *)?)?\n)? # Percona; MariaDB
     \#\ Query_time:\ (\d{1,9}+\.?+\d*+)\s++Lock_time:\ (\d{1,9}+\.?+\d*+)\s++Rows_sent:\ (\d++)\s++Rows_examined:\ (\d++)
     ([^\n]*+(?:\n|\Z)(?:\#(?!\ administrator\ command)[^\n]*+(?:\n|\Z))*+)                       # more fields
     (?:use\ ([^\n]*?|[^\n\[]{,255}\n(?!SET\ )[^\n\[]{,255}?);(?:\n|\Z))?                           # a name may have a line end
