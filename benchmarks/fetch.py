@@ -1,10 +1,10 @@
-"""How fast is a fetch, and how much memory does it take?
+"""Measure the time and the memory of a fetch.
 
-A week of a simulated cluster with five instances, from the endpoint on loopback, which takes 80 ms for every call
-and throttles above the configured rates. The floor is what those rates and the number of calls allow.
+It fetches a week of a simulated cluster with five instances from an endpoint on loopback, which takes 80 ms per call
+and throttles above the configured rates. The floor is the shortest time that these rates allow for the calls made.
 
-    python benchmarks/fetch.py            prints one line per figure, and exits 1 where a target is missed
-    python benchmarks/fetch.py --serve    the endpoint alone (its answers are worked out once, and kept)
+    python benchmarks/fetch.py            prints one line per result; exits with 1 if a target is missed
+    python benchmarks/fetch.py --serve    serves the endpoint only (each answer is computed once and kept)
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ LATENCY_S = 0.080
 SLOWER = 1.3
 RSS_MIB = 400
 COPIES = {"shop-4": "shop-3", "shop-5": "shop-3"}
-"""Instances that the simulation does not have, and whom they are like."""
+"""Instances that the simulation lacks → the instance that each copies."""
 
 
 class Kept(Endpoint):
-    """An endpoint that works out every answer once: the fetch is measured, not the simulation."""
+    """An endpoint that computes each answer once, so that the fetch is measured and not the simulation."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,7 +52,7 @@ class Kept(Endpoint):
         self.made: Counter[str] = Counter()
 
     def answer(self, headers: Any, body: bytes) -> tuple[int, str, bytes, dict[str, str]]:
-        """The kept answer, after the same wait and within the same rate as the first."""
+        """Return the kept answer, with the same delay and rate limit as the first one."""
         target = headers.get("X-Amz-Target", "")
         key = (target, body)
         if target == "count":
@@ -72,7 +72,7 @@ def _service(headers: Any) -> str:
 
 
 def five_instances() -> dict[str, pd.DataFrame]:
-    """The simulated week, with two more readers."""
+    """Return the simulated week with two additional readers."""
     tables = shop.tables(1, WEEK)
     return {name: _with_copies(frame) for name, frame in tables.items()}
 
@@ -96,7 +96,7 @@ def serve() -> None:
 def fetched(
     environment: dict[str, str], store: Path, end: datetime, now: datetime
 ) -> tuple[float, float, float, str]:
-    """Wall-clock [s], CPU [s], peak resident memory [MiB], and the last line of one fetch in a process of its own."""
+    """Return wall-clock [s], CPU [s], peak RSS [MiB] and the last output line of one fetch in its own process."""
     span = ["--start", WEEK.start.isoformat(), "--end", end.isoformat(), "--now", now.isoformat()]
     command = [
         sys.executable,
@@ -110,27 +110,27 @@ def fetched(
         *span,
     ]
     started = time.monotonic()
-    with tempfile.TemporaryFile("w+") as said:
-        run = subprocess.Popen(command, env=os.environ | environment, stdout=said, stderr=subprocess.STDOUT)
+    with tempfile.TemporaryFile("w+") as output:
+        run = subprocess.Popen(command, env=os.environ | environment, stdout=output, stderr=subprocess.STDOUT)
         _, status, usage = os.wait4(run.pid, 0)
         seconds = time.monotonic() - started
         run.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0)
-        lines = said.read().strip().splitlines()
+        output.seek(0)
+        lines = output.read().strip().splitlines()
     if run.returncode:
         raise SystemExit("\n".join(["the fetch failed:", *lines]))
     return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, lines[-1]
 
 
 def counted(url: str) -> Counter[str]:
-    """Calls by service that the endpoint has had."""
+    """Return the number of calls per service that the endpoint received."""
     asked = urllib.request.Request(url, data=b"", headers={"X-Amz-Target": "count"})
     with urllib.request.urlopen(asked) as answer:
         return Counter(json.load(answer))
 
 
 def floor(calls: Counter[str]) -> dict[str, float]:
-    """Service → the least time that its calls take at the configured rate [s]."""
+    """Return the shortest time per service that its calls take at the configured rate [s]."""
     rates = Rates()
     allowed = {
         "pi": rates.performance_insights,
@@ -142,7 +142,7 @@ def floor(calls: Counter[str]) -> dict[str, float]:
 
 
 def main() -> int:
-    """Measure, print, and say by the exit code whether the targets are met."""
+    """Measure and print; return 1 if a target is missed."""
     with (
         tempfile.TemporaryDirectory() as folder,
         subprocess.Popen(
@@ -179,7 +179,7 @@ def main() -> int:
 
 if __name__ == "__main__":
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--serve", action="store_true", help="serve the endpoint until the input ends")
+    asked.add_argument("--serve", action="store_true", help="Serve the endpoint until the input ends")
     if asked.parse_args().serve:
         serve()
     else:
