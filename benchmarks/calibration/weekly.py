@@ -154,8 +154,8 @@ def _inside(frame: pd.DataFrame, week: Window) -> np.ndarray:
 
 def rates(scenario: Scenario, repetitions: int, first_seed: int) -> dict[str, float]:
     """Shares [%] of digests flagged though nothing changed, and of what was planted; by the naive test, too."""
-    told = [once(scenario, seed) for seed in range(first_seed, first_seed + repetitions)]
-    return pd.DataFrame(told).mean().to_dict()
+    shares = [once(scenario, seed) for seed in range(first_seed, first_seed + repetitions)]
+    return pd.DataFrame(shares).mean().to_dict()
 
 
 def once(scenario: Scenario, seed: int) -> dict[str, float]:
@@ -204,19 +204,21 @@ def page(found: dict[str, dict[str, float]], repetitions: int, first_seed: int) 
         f"| scenario | weeks | spread | {' | '.join(names)} |",
         f"|{'---|' * (3 + len(names))}",
     ]
-    for name, told in found.items():
-        scenario, numbers = SCENARIOS[name], " | ".join(f"{value:.1f}" for value in told.values())
+    for name, shares in found.items():
+        scenario, numbers = SCENARIOS[name], " | ".join(f"{value:.1f}" for value in shares.values())
         lines.append(f"| {name} | {scenario.weeks} | {scenario.spread_pct():.1f} % | {numbers} |")
-    enough = {name: told for name, told in found.items() if SCENARIOS[name].weeks > 4}
+    enough = {name: shares for name, shares in found.items() if SCENARIOS[name].weeks > 4}
     gates = {
         f"at most {MOST_FALSE:g} % flagged as either in every scenario": all(
-            told["as either"] <= MOST_FALSE for told in found.values()
+            shares["as either"] <= MOST_FALSE for shares in found.values()
         ),
         f"at least {LEAST_FOUND:g} % of 20 % found wherever 20 % are detectable": all(
-            told["20 % as either"] >= LEAST_FOUND for told in enough.values() if told["detectable"] <= 20
+            shares["20 % as either"] >= LEAST_FOUND
+            for shares in enough.values()
+            if shares["detectable"] <= 20
         ),
         f"at least {LEAST_FOUND:g} % found of what is said to be detectable": all(
-            told["of such found"] >= LEAST_FOUND for told in enough.values()
+            shares["of such found"] >= LEAST_FOUND for shares in enough.values()
         ),
         "20 % are detectable in `ordinary`": found["ordinary"]["detectable"] <= 20,
         "four weeks flag nothing": found["four weeks"]["20 % as either"] == 0,
