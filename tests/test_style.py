@@ -31,16 +31,6 @@ MANY_PARAMETERS: dict[str, str] = {
 DOCUMENTED = ("analysis/", "store/", "__init__.py")
 """Where public functions need the sections Parameters and Returns."""
 
-KNOWN_LONG_FILES: set[str] = set()
-KNOWN_MANY_PARAMETERS: set[str] = set()
-KNOWN_INCOMPLETE_DOCSTRINGS: set[str] = {
-    "analysis/workload_change/matched_hours.py::HourlyTotals.pooled",
-    "analysis/workload_change/matched_hours.py::HourlyTotals.without",
-    "analysis/workload_change/matched_hours.py::mean",
-    "analysis/workloads/exposure.py::Observed.table",
-}
-"""Not yet fixed: these sets may only shrink, and disappear at the end."""
-
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Documented = Function | ast.ClassDef
 
@@ -122,8 +112,7 @@ def incomplete_docstrings() -> set[str]:
 def test_files_are_short():
     """A file above the limit has a reason."""
     long = {name_of(path) for path in FILES if len(path.read_text().splitlines()) > LONGEST_FILE}
-    assert long - set(LONG_FILES) <= KNOWN_LONG_FILES
-    assert set(LONG_FILES) | KNOWN_LONG_FILES <= long, "remove the files that are short by now"
+    assert long == set(LONG_FILES)
 
 
 def test_functions_take_few_parameters():
@@ -131,8 +120,7 @@ def test_functions_take_few_parameters():
     many = {
         name for path in FILES for name, node in functions(path) if len(parameters(node)) > MOST_PARAMETERS
     }
-    assert many - set(MANY_PARAMETERS) <= KNOWN_MANY_PARAMETERS
-    assert set(MANY_PARAMETERS) | KNOWN_MANY_PARAMETERS <= many, "remove the functions that are fixed by now"
+    assert many == set(MANY_PARAMETERS)
 
 
 def test_exceptions_stay_few():
@@ -143,9 +131,7 @@ def test_exceptions_stay_few():
 
 def test_public_functions_have_sections():
     """Parameters and Returns, in `analysis`, `store` and the package root."""
-    found = incomplete_docstrings()
-    assert found <= KNOWN_INCOMPLETE_DOCSTRINGS
-    assert found >= KNOWN_INCOMPLETE_DOCSTRINGS, "remove the functions that are documented by now"
+    assert incomplete_docstrings() == set()
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
@@ -155,26 +141,7 @@ def test_modules_and_public_objects_have_docstrings(path):
         [] if path.name == "__main__.py" or ast.get_docstring(ast.parse(path.read_text())) else ["module"]
     )
     lacking += [name for name, node in public(path) if not ast.get_docstring(node)]
-    assert set(lacking) <= KNOWN_WITHOUT_DOCSTRING.get(name_of(path), set())
-
-
-KNOWN_WITHOUT_DOCSTRING: dict[str, set[str]] = {
-    "analysis/__init__.py": {"module"},
-    "analysis/workloads/exposure.py": {
-        "analysis/workloads/exposure.py::Observed.coverage",
-        "analysis/workloads/exposure.py::Observed.instances",
-        "analysis/workloads/exposure.py::Observed.table",
-        "analysis/workloads/exposure.py::Observed.window",
-    },
-    "analysis/workloads/writer_jobs.py": {
-        "analysis/workloads/writer_jobs.py::Daily.minutes",
-        "analysis/workloads/writer_jobs.py::Daily.start",
-    },
-    "lab/__init__.py": {"module"},
-    "live/__init__.py": {"module"},
-    "sources/__init__.py": {"module"},
-}
-"""Not yet fixed: module or object by file."""
+    assert lacking == []
 
 
 def test_a_missing_section_is_found():

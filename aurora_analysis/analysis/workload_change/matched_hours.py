@@ -35,20 +35,7 @@ class HourlyTotals:
 
     @property
     def mean(self) -> Array:
-        """Average each subject under the given weights.
-
-        Parameters
-        ----------
-        side : HourlyTotals
-            One of the windows.
-        weight : ndarray, shape (subjects, days, 24)
-            Result of `weights`.
-
-        Returns
-        -------
-        ndarray, shape (subjects,)
-            NaN for a subject without weight.
-        """
+        """Mean of each subject, day and hour; 0 for an hour without weight."""
         return np.divide(self.total, self.weight, out=np.zeros_like(self.total), where=self.weight > 0)
 
     @property
@@ -57,11 +44,26 @@ class HourlyTotals:
         return int(self.total.shape[1])
 
     def without(self, day: int) -> HourlyTotals:
-        """Leave out one day."""
+        """Leave out one day.
+
+        Parameters
+        ----------
+        day : int
+            Index of the day.
+
+        Returns
+        -------
+        HourlyTotals
+        """
         return HourlyTotals(np.delete(self.total, day, axis=1), np.delete(self.weight, day, axis=1))
 
     def pooled(self) -> HourlyTotals:
-        """Sum all days into one, so that hours match regardless of the weekday."""
+        """Sum all days into one, so that hours match regardless of the weekday.
+
+        Returns
+        -------
+        HourlyTotals
+        """
         return HourlyTotals(self.total.sum(axis=1, keepdims=True), self.weight.sum(axis=1, keepdims=True))
 
     def __add__(self, other: HourlyTotals) -> HourlyTotals:
@@ -153,7 +155,20 @@ def weights(now: HourlyTotals, before: HourlyTotals) -> Array:
 
 
 def mean(side: HourlyTotals, weight: Array) -> Array:
-    """The mean of each subject under these weights; missing where there is no weight."""
+    """Average each subject under the given weights.
+
+    Parameters
+    ----------
+    side : HourlyTotals
+        One of the windows.
+    weight : ndarray, shape (subjects, days, 24)
+        Result of `weights`.
+
+    Returns
+    -------
+    ndarray, shape (subjects,)
+        NaN for a subject without weight.
+    """
     return _ratio((weight * side.mean).sum(axis=(1, 2)), weight.sum(axis=(1, 2)))
 
 

@@ -83,7 +83,18 @@ class Observed(Protocol):
         at_least: Mapping[str, float] | None = None,
         overlapping: bool = False,
     ) -> pd.DataFrame:
-        """Return the window's rows of a table."""
+        """Return the window's rows of a table.
+
+        Parameters
+        ----------
+        name : str
+        columns, where, at_least, overlapping
+            As in `Observations.table`.
+
+        Returns
+        -------
+        pandas.DataFrame
+        """
 
 
 @dataclass(frozen=True)
