@@ -75,7 +75,7 @@ class DigestOptions:
 )
 @options.SQL_MODE
 def digest(files: tuple[str, ...], chosen: DigestOptions, sql_mode: SqlModeOptions) -> None:
-    """Print a ranked profile of slow logs: plain or gzipped files, or - for standard input."""
+    """Print a ranked profile of slow logs: plain, compressed or in an AWS envelope; - reads standard input."""
     if chosen.output_format == "jsonl":
         _print_executions(files, chosen, sql_mode)
     else:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def ingest(
     files: tuple[str, ...], cluster: str, instance: str, store_options: StoreOptions, sql_mode: SqlModeOptions
 ) -> None:
-    """Write slow logs of one instance into the store: plain or gzipped files, or - for standard input.
+    """Write slow logs of one instance into the store: plain, compressed or in an AWS envelope; - reads standard input.
 
     Executions that are in several logs, or in the store already, are stored once.
     """
