@@ -80,7 +80,7 @@ def test_the_bottleneck_is_the_largest_class_while_sessions_outnumber_vcpus():
     """CPU has most of the load overall, but row locks have most of it while sessions outnumber the vCPUs."""
     verdict = judge(load(cpu=2.0, synch__cond__innodb__row_lock_wait=[9.0] + [0.0] * 11))
     assert (verdict.level, verdict.severity) == ("row locks", "act")
-    assert "above them in 8.3 % of the time" in verdict.sentence
+    assert "more sessions than vCPUs 8.3 % of the time" in verdict.sentence
     assert "Rule: most of the load while sessions outnumbered the vCPUs." in verdict.sentence
 
 

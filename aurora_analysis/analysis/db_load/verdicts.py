@@ -240,7 +240,7 @@ def _headline(instance: str, level: str) -> str:
 def _on_vcpus(row: Mapping[Hashable, Any]) -> str:
     if np.isnan(row["vcpus"]):
         return "on an unknown number of vCPUs"
-    return f"on {row['vcpus']:g} vCPUs, above them in {row['over_vcpus_pct']:.1f} % of the time"
+    return f"on {row['vcpus']:g} vCPUs, more sessions than vCPUs {row['over_vcpus_pct']:.1f} % of the time"
 
 
 def _p95s(metrics: pd.DataFrame, names: tuple[str, ...]) -> str:

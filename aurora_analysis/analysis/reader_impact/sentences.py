@@ -149,4 +149,4 @@ def _interval(row: EffectRow, alpha: float) -> str:
 
 
 def _coverage(row: EffectRow) -> str:
-    return f"{row.runs} runs on {row.days} days, {row.exposed_minutes} minutes"
+    return f"{row.runs} runs on {row.days} days, {row.exposed_minutes:,} exposed minutes"

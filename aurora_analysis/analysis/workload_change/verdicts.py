@@ -108,6 +108,7 @@ def _role_verdict(role: str, rows: Sequence[Row], slower_pct: float) -> Verdict:
 
 
 def _role_headline(role: str, row: Row) -> str:
+    role = "the writer" if role == "writer" else role
     measure = row["measure"].replace("_", " ")
     if row["level"] == "changed":
         return f"The {measure} of {role} changed by {row['unusual_pct']:+.0f} % against usual weeks"

@@ -26,7 +26,7 @@ def test_the_sample_has_a_new_statement_and_too_few_weeks(sample):
         ("statements", "new statement", "A new statement takes a heavy share of the load"),
         ("shop-2", "unknown", "Unknown whether the workload of shop-2 changed"),
         ("shop-3", "unknown", "Unknown whether the workload of shop-3 changed"),
-        ("writer", "unknown", "Unknown whether the workload of writer changed"),
+        ("writer", "unknown", "Unknown whether the workload of the writer changed"),
     ]
 
 
