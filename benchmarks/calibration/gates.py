@@ -211,7 +211,7 @@ def short(verdicts: pd.DataFrame, naive_p: pd.DataFrame) -> pd.DataFrame:
         "the 95 % interval contains the truth, 10 %": (table["holds hll 10"], "min"),
         "the 95 % interval contains the truth, 25 %": (table["holds hll 25"], "min"),
         "refused although the data could answer": (table["refused"], "max"),
-        "refused where nobody can tell": (refused, "min"),
+        "refused although the data cannot answer": (refused, "min"),
         "correlation, t-test and cross-correlation report an effect where there is none": (
             naive,
             "max",
@@ -222,7 +222,7 @@ def short(verdicts: pd.DataFrame, naive_p: pd.DataFrame) -> pd.DataFrame:
         for what, (rates, worst) in asked.items()
     ]
     return pd.DataFrame(
-        rows, columns=["of simulated fortnights that were not refused", "mean of scenarios", "worst scenario"]
+        rows, columns=["simulated fortnights that were not refused", "mean of scenarios", "worst scenario"]
     )
 
 

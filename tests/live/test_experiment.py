@@ -124,8 +124,8 @@ def test_a_clone_is_loaded_with_half_of_productions_writes(production, loaded):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "Say whose servers these are"),
-        (["--clone", "--lab"], "Say whose servers these are"),
+        ([], "State what the servers belong to"),
+        (["--clone", "--lab"], "State what the servers belong to"),
         (["--production", "--writer-load", "query.sql"], "never on production"),
     ],
 )
