@@ -138,3 +138,24 @@ def by_severity(verdicts: list[Verdict]) -> list[Verdict]:
         The same verdicts; equally severe ones keep their order.
     """
     return sorted(verdicts, key=lambda verdict: SEVERITIES.index(verdict.severity))
+
+
+def three_digits(value: float) -> str:
+    """Format a number with three significant digits and thousands separators.
+
+    Parameters
+    ----------
+    value : float
+        Any finite number.
+
+    Returns
+    -------
+    str
+        The text.
+
+    Examples
+    --------
+    >>> three_digits(12345.6)
+    '12,300'
+    """
+    return f"{float(f'{value:.3g}'):,.10g}"

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from aurora_analysis.analysis import latency
-from aurora_analysis.analysis.latency import distributions
+from aurora_analysis.analysis.verdict import three_digits
 from aurora_analysis.window import Window
 
 WEEK = Window("2026-11-09", "2026-11-16")
@@ -234,7 +234,7 @@ def test_a_log_of_the_slowest_statements_determines_their_upper_quantiles():
     assert float(found["p99 of all [ms]"].replace(",", "")) == pytest.approx(
         1000 * np.quantile(every, 0.99), rel=0.02
     )
-    assert found["p95 of all [ms]"] == f"< {distributions.three_digits(cut_ms)}"
+    assert found["p95 of all [ms]"] == f"< {three_digits(cut_ms)}"
 
 
 @pytest.mark.parametrize(

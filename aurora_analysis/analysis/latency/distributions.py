@@ -9,6 +9,7 @@ import pandas as pd
 
 from aurora_analysis import histogram
 from aurora_analysis.analysis.latency.blocks import QUANTILES, block_counts, percentile_interval
+from aurora_analysis.analysis.verdict import three_digits
 from aurora_analysis.window import Window
 
 COLUMNS = ["ended_at", "instance", "digest", "query_time_s"]
@@ -148,24 +149,3 @@ def _with_interval(value: float, low: float, high: float) -> str:
     if np.isnan(low):
         return f"{three_digits(value)} [too few]"
     return f"{three_digits(value)} [{three_digits(low)}, {three_digits(high)}]"
-
-
-def three_digits(value: float) -> str:
-    """Format a number with three significant digits and thousands separators.
-
-    Parameters
-    ----------
-    value : float
-        Any finite number.
-
-    Returns
-    -------
-    str
-        The text.
-
-    Examples
-    --------
-    >>> three_digits(12345.6)
-    '12,300'
-    """
-    return f"{float(f'{value:.3g}'):,.10g}"

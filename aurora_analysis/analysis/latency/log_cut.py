@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from aurora_analysis import histogram
-from aurora_analysis.analysis.latency.distributions import three_digits
+from aurora_analysis.analysis.verdict import three_digits
 
 STATEMENTS = ("select_throughput", "dml_throughput")
 """The metrics that together count all statements [1/s]; the slow log holds the slowest of these statements."""

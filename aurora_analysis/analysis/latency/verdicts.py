@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from aurora_analysis.analysis.latency.distributions import three_digits
-from aurora_analysis.analysis.verdict import Severity, Verdict
+from aurora_analysis.analysis.verdict import Severity, Verdict, three_digits
 
 
 @dataclass(frozen=True)

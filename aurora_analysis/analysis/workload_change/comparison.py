@@ -30,6 +30,7 @@ import pandas as pd
 
 from aurora_analysis.analysis.series import Array
 from aurora_analysis.analysis.statistics import adjusted
+from aurora_analysis.analysis.verdict import three_digits
 from aurora_analysis.analysis.workload_change import matched_hours, weekly_variation
 from aurora_analysis.analysis.workload_change.hours import SUBJECT, UNITS
 from aurora_analysis.analysis.workload_change.matched_hours import HourlyTotals
@@ -353,19 +354,3 @@ def _with_intervals(values: pd.DataFrame) -> list[str]:
     rows = values.to_numpy()
     spans = ["" if np.isnan(low) else f" [{low:+.1f}, {high:+.1f}]" for _, low, high in rows]
     return [MISSING if np.isnan(value) else f"{value:+.1f}{span}" for (value, *_), span in zip(rows, spans)]
-
-
-def three_digits(value: float) -> str:
-    """Format a number with three significant digits.
-
-    Parameters
-    ----------
-    value : float
-        The number.
-
-    Returns
-    -------
-    str
-        Such as "1,980" or "2.62".
-    """
-    return f"{float(f'{value:.3g}'):,.10g}"

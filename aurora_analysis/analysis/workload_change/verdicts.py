@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from aurora_analysis.analysis.db_load import MOVES
-from aurora_analysis.analysis.verdict import SEVERITIES, Severity, Verdict, by_severity
-from aurora_analysis.analysis.workload_change.comparison import three_digits, typical_group
+from aurora_analysis.analysis.verdict import SEVERITIES, Severity, Verdict, by_severity, three_digits
+from aurora_analysis.analysis.workload_change.comparison import typical_group
 from aurora_analysis.analysis.workload_change.hours import UNITS
 from aurora_analysis.analysis.workload_change.weekly_variation import WEEKS_NEEDED
 

@@ -24,9 +24,7 @@ from urllib.parse import unquote
 
 from aurora_analysis.engines.mysql.fingerprint.lexer import DEFAULT_MODE, SqlMode, lexer
 
-LONGEST_VALUE = 100
-"""Longest value of a tag [characters]."""
-
+# A tag's value has at most 100 characters.
 _PAIR = r"""([\w.\-%]++)\s*+=\s*+(?:(['"])([^'"\s\\@]{0,100}+)\2(?=[\s,;\w]|\Z)|([\w.:/%+\-]{0,100}+)(?=[\s,;]|\Z))"""
 _PAIRS = re.compile(_PAIR)
 _TAGS = re.compile(rf"""\s*+(?:{_PAIR}(?:\s*+[,;]\s*+|\s++|\Z|(?<=['"])))++""")
