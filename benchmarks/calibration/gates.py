@@ -1,4 +1,4 @@
-"""Gates: the rates that the verdicts must reach, the measured rates, and the page of results."""
+"""Compare the measured error rates with the required ones, and write the page of results."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from calibration.simulator import EFFECTS, SCENARIOS, UNIDENTIFIABLE
 
 ALPHA = 0.05
 
-SELDOM = ["few", "batch_somedays"]
-"""Scenarios with too few runs for gates on power and refusals."""
+FEW_RUNS = ["few", "batch_somedays"]
+"""Scenarios with too few runs for the gates on coverage, bias and refusals."""
 
-TEN = ["hll 10", "direct 10", "lagged 10"]
+TEN_PER_CENT = ["hll 10", "direct 10", "lagged 10"]
 
 POWER = ["uniform", "office", "night", "batch_partial", "fixed_jitter", "long_runs", "week"]
 POWER_AT_FIVE = ["uniform", "office", "night"]
@@ -22,16 +22,16 @@ POWER_AT_FIVE = ["uniform", "office", "night"]
 
 @dataclass(frozen=True)
 class Gate:
-    """One line of the result: the required rate, the measured rate, and whether it passed."""
+    """One required rate, the measured rate, and whether it passed."""
 
     name: str
-    asked: str
+    required: str
     measured: str
     passed: bool
 
 
 def scored(verdicts: pd.DataFrame) -> pd.DataFrame:
-    """Verdicts with the planted effect, and whether they found it and their interval contains it."""
+    """Add the planted effect, and whether the verdict found it and its interval contains it."""
     truth = verdicts["metric"].map(EFFECTS)
     return verdicts.assign(
         truth=truth,
@@ -45,8 +45,8 @@ def scored(verdicts: pd.DataFrame) -> pd.DataFrame:
 
 def by_scenario(verdicts: pd.DataFrame) -> pd.DataFrame:
     """The rates of every scenario [%]: false positives, power, coverage, bias, refusals."""
-    told = scored(verdicts).query("not refused")
-    rates = told.groupby(["scenario", "metric"])[["rejected", "found", "covered", "bias"]].mean()
+    judged = scored(verdicts).query("not refused")
+    rates = judged.groupby(["scenario", "metric"])[["rejected", "found", "covered", "bias"]].mean()
     rates = rates.assign(
         rejected=100 * rates["rejected"], found=100 * rates["found"], covered=100 * rates["covered"]
     )
@@ -55,9 +55,9 @@ def by_scenario(verdicts: pd.DataFrame) -> pd.DataFrame:
             "fortnights": verdicts.groupby("scenario")["seed"].nunique(),
             "false positives": rates["rejected"].xs("null", level="metric"),
             **{
-                f"finds {name}": rates["found"].xs(name, level="metric") for name in EFFECTS if name != "null"
+                f"power {name}": rates["found"].xs(name, level="metric") for name in EFFECTS if name != "null"
             },
-            **{f"holds {name}": rates["covered"].xs(name, level="metric") for name in EFFECTS},
+            **{f"coverage {name}": rates["covered"].xs(name, level="metric") for name in EFFECTS},
             "bias at 10": rates["bias"].xs("hll 10", level="metric"),
             "refused": 100 * scored(verdicts).query("metric == 'null'").groupby("scenario")["refused"].mean(),
         }
@@ -66,27 +66,33 @@ def by_scenario(verdicts: pd.DataFrame) -> pd.DataFrame:
 
 
 def estimator(verdicts: pd.DataFrame) -> list[Gate]:
-    """Gates B1 to B7: false positives, power, coverage, bias, refusals and their names."""
+    """Gates B1 to B7: false positives, power, coverage, bias, refusals, and the confounders that they name."""
     table = by_scenario(verdicts)
-    told = table.drop(index=UNIDENTIFIABLE, errors="ignore")
-    held = told.drop(index=SELDOM, errors="ignore")
+    identifiable = table.drop(index=UNIDENTIFIABLE, errors="ignore")
+    enough_runs = identifiable.drop(index=FEW_RUNS, errors="ignore")
     return [
         _at_most(
             "B1",
-            "false positives, each",
-            told["false positives"],
+            "false positives in each scenario",
+            identifiable["false positives"],
             7,
-            allowance=_allowance(told["fortnights"]),
+            allowance=_allowance(identifiable["fortnights"]),
         ),
-        _mean_at_most("B1", "false positives, mean", told["false positives"], 6),
-        *(_at_least("B2", f"power, {name}", _rows(table, POWER)[f"finds {name}"], 80) for name in TEN),
-        _at_least("B2", "power, hll 5", _rows(table, POWER_AT_FIVE)["finds hll 5"], 80),
-        *(_between("B3", f"coverage, {name}", held[f"holds {name}"], 90, 99.5) for name in ["null", *TEN]),
-        _at_least("B3", "coverage, hll 25", held["holds hll 25"], 85),
-        _at_most("B4", "bias at 10 % [log points]", held["bias at 10"].abs(), 1, unit=""),
+        _mean_at_most("B1", "false positives, mean of scenarios", identifiable["false positives"], 6),
+        *(
+            _at_least("B2", f"power, {name}", _rows(table, POWER)[f"power {name}"], 80)
+            for name in TEN_PER_CENT
+        ),
+        _at_least("B2", "power, hll 5", _rows(table, POWER_AT_FIVE)["power hll 5"], 80),
+        *(
+            _between("B3", f"coverage, {name}", enough_runs[f"coverage {name}"], 90, 99.5)
+            for name in ["null", *TEN_PER_CENT]
+        ),
+        _at_least("B3", "coverage, hll 25", enough_runs["coverage hll 25"], 85),
+        _at_most("B4", "bias at 10 % [log points]", enough_runs["bias at 10"].abs(), 1, unit=""),
         *_refusals(verdicts),
-        _at_most("B6", "refused where it can be told", held["refused"], 13),
-        *_names(verdicts),
+        _at_most("B6", "refused although identifiable", enough_runs["refused"], 13),
+        *_confounders(verdicts),
     ]
 
 
@@ -100,19 +106,21 @@ def _refusals(verdicts: pd.DataFrame) -> list[Gate]:
     refused = 100 * rows.groupby("scenario")["refused"].mean()
     blamed = 100 * rows.query("metric == 'null'").groupby("scenario")["found"].mean()
     return [
-        _at_least("B5", "refused", _rows(refused, ["batch_exact", "fixed_daily"]), 95),
-        _at_least("B5", "refused", _rows(refused, ["trigger", "mostly_open", "dashboard"]), 90),
-        _at_most("B5", "blamed in a null", blamed, 7),
+        _at_least("B5", "unidentifiable and refused", _rows(refused, ["batch_exact", "fixed_daily"]), 95),
+        _at_least(
+            "B5", "unidentifiable and refused", _rows(refused, ["trigger", "mostly_open", "dashboard"]), 90
+        ),
+        _at_most("B5", "unidentifiable and blamed without an effect", blamed, 7),
     ]
 
 
-def _names(verdicts: pd.DataFrame) -> list[Gate]:
+def _confounders(verdicts: pd.DataFrame) -> list[Gate]:
     named = {"batch_exact": "writer job nightly_batch", "fixed_daily": "always runs at about"}
     rates = {
         scenario: 100 * rows["reason"].str.contains(named[scenario], regex=False).mean()
         for scenario, rows in verdicts.query("scenario in @named").groupby("scenario")
     }
-    return [_at_least("B7", "refusal names the culprit", pd.Series(rates, dtype=float), 95)]
+    return [_at_least("B7", "the refusal names the confounder", pd.Series(rates, dtype=float), 95)]
 
 
 def discoveries(counts: pd.DataFrame, culprits: int) -> list[Gate]:
@@ -127,9 +135,9 @@ def discoveries(counts: pd.DataFrame, culprits: int) -> list[Gate]:
 
 
 def attribution(holds: bool) -> list[Gate]:
-    """Gate B9: attribution of the history list's growth to read views; the test has its limits."""
-    asked = "precision, recall and unknown recall of growth, as test_holders.py asks in four settings"
-    return [Gate("B9", asked, "four weeks a setting", holds)]
+    """Gate B9: attribution of the history list's growth to read views; test_holders.py defines the limits."""
+    required = "precision and recall of attributed and of unknown growth, limits of test_holders.py"
+    return [Gate("B9", required, "four settings, four weeks each", holds)]
 
 
 def quantiles(shifts: pd.DataFrame) -> list[Gate]:
@@ -146,7 +154,7 @@ def quantiles(shifts: pd.DataFrame) -> list[Gate]:
 
 
 def speed(seconds: float, gib: float) -> list[Gate]:
-    """Gate B11: fourteen days, 500 digests, three metrics."""
+    """Gate B11: seconds and memory for fourteen days, 500 digests and three metrics."""
     return [
         _at_most(
             "B11", "14 days x 500 digests x 3 metrics [s]", pd.Series({"wall": seconds}), 120, unit=" s"
@@ -157,8 +165,8 @@ def speed(seconds: float, gib: float) -> list[Gate]:
     ]
 
 
-def teeth(p_values: pd.DataFrame) -> list[Gate]:
-    """Gate B12: naive methods must fail on the same data."""
+def naive_methods(p_values: pd.DataFrame) -> list[Gate]:
+    """Gate B12: naive methods report false effects on the same data."""
     rates = 100 * (p_values["p"] <= ALPHA).groupby(p_values["method"]).mean()
     return [_at_least("B12", "false positives of naive methods", rates, 50)]
 
@@ -178,8 +186,8 @@ def _at_most(
     """Require every rate to be at most the limit plus the allowance for chance."""
     over = rates - (0 if allowance is None else allowance)
     worst = f"{over.idxmax()} {rates[over.idxmax()]:.3g}{unit}"
-    asked = f"{what} ≤ {limit:.3g}{unit}" + ("" if allowance is None else " and two standard errors")
-    return Gate(name, asked, f"worst: {worst}", bool((over <= limit).all()))
+    required = f"{what} ≤ {limit:.3g}{unit}" + ("" if allowance is None else " plus two standard errors")
+    return Gate(name, required, f"worst: {worst}", bool((over <= limit).all()))
 
 
 def _mean_at_most(name: str, what: str, rates: pd.Series, limit: float) -> Gate:
@@ -196,20 +204,20 @@ def _between(name: str, what: str, rates: pd.Series, low: float, high: float) ->
     return Gate(name, f"{what} {low:.3g} to {high:.3g} %", ends, bool(rates.between(low, high).all()))
 
 
-def short(verdicts: pd.DataFrame, naive_p: pd.DataFrame) -> pd.DataFrame:
-    """How often the verdict is wrong: mean of the scenarios, and the worst one."""
+def summary(verdicts: pd.DataFrame, naive_p: pd.DataFrame) -> pd.DataFrame:
+    """Error rates of the verdict: the mean over the scenarios, and the worst scenario."""
     table = by_scenario(verdicts).drop(
         index=[name for name in UNIDENTIFIABLE if name in set(verdicts["scenario"])]
     )
     refused = by_scenario(verdicts)["refused"].reindex(UNIDENTIFIABLE).dropna()
     naive = 100 * (naive_p["p"] <= ALPHA).groupby(naive_p["method"]).mean()
-    asked = {
+    measured = {
         'a true "no effect" is reported as an effect (nominal 5 %)': (table["false positives"], "max"),
-        "an effect of 10 % is found (p ≤ 0.05)": (table["finds hll 10"], "min"),
-        "an effect of 5 % is found (p ≤ 0.05)": (table["finds hll 5"], "min"),
-        "the 95 % interval contains the truth, no effect": (table["holds null"], "min"),
-        "the 95 % interval contains the truth, 10 %": (table["holds hll 10"], "min"),
-        "the 95 % interval contains the truth, 25 %": (table["holds hll 25"], "min"),
+        "an effect of 10 % is found (p ≤ 0.05)": (table["power hll 10"], "min"),
+        "an effect of 5 % is found (p ≤ 0.05)": (table["power hll 5"], "min"),
+        "the 95 % interval contains the truth, no effect": (table["coverage null"], "min"),
+        "the 95 % interval contains the truth, 10 %": (table["coverage hll 10"], "min"),
+        "the 95 % interval contains the truth, 25 %": (table["coverage hll 25"], "min"),
         "refused although the data could answer": (table["refused"], "max"),
         "refused although the data cannot answer": (refused, "min"),
         "correlation, t-test and cross-correlation report an effect where there is none": (
@@ -219,21 +227,22 @@ def short(verdicts: pd.DataFrame, naive_p: pd.DataFrame) -> pd.DataFrame:
     }
     rows = [
         (what, f"{rates.mean():.1f} %", f"{getattr(rates, f'idx{worst}')()} {getattr(rates, worst)():.1f} %")
-        for what, (rates, worst) in asked.items()
+        for what, (rates, worst) in measured.items()
     ]
     return pd.DataFrame(
         rows, columns=["simulated fortnights that were not refused", "mean of scenarios", "worst scenario"]
     )
 
 
-def page(gates: list[Gate], summary: pd.DataFrame, table: pd.DataFrame, about: list[str]) -> str:
+def page(gates: list[Gate], rates: pd.DataFrame, table: pd.DataFrame, about: list[str]) -> str:
     """The results as Markdown."""
     lines = ["# How often is the verdict wrong?", "", *about, "", "## In short", ""]
-    lines += [f"| {' | '.join(summary)} |", "|---|---|---|"]
-    lines += [f"| {' | '.join(row[1:])} |" for row in summary.itertuples()]
-    lines += ["", "## Gates", "", "| gate | asked | measured | |", "|---|---|---|---|"]
+    lines += [f"| {' | '.join(rates)} |", "|---|---|---|"]
+    lines += [f"| {' | '.join(row[1:])} |" for row in rates.itertuples()]
+    lines += ["", "## Gates", "", "| gate | required | measured | |", "|---|---|---|---|"]
     lines += [
-        f"| {g.name} | {g.asked} | {g.measured} | {'passed' if g.passed else '**failed**'} |" for g in gates
+        f"| {g.name} | {g.required} | {g.measured} | {'passed' if g.passed else '**failed**'} |"
+        for g in gates
     ]
     lines += ["", "## Every scenario [%]", "", _markdown(table), ""]
     return "\n".join(lines)

@@ -1,9 +1,9 @@
-"""A writer whose truth is planted: fortnights in which a workload does, or does not, slow it.
+"""Simulate fortnights of a writer that a workload slows by a known amount, or not at all.
 
-It shares no code with the estimator. Log write rate is the time of day, the weekend, two slow and fast noises and
-a nightly batch; log latency is a quarter of it, a queue's knee, a daily shape of its own, the batch, noises with
-and without memory, and now and then a failover. The history list is what was committed since the purge cursor,
-and the cursor runs after the oldest open read view. All of it is drawn from (scenario, seed).
+The simulator shares no code with the estimator. The logarithm of the write rate is the sum of a time of day, a weekend,
+a slow and a fast noise, and a nightly batch. The logarithm of latency is the sum of a quarter of that, a knee at high
+load, a daily shape, the batch, noise with and without autocorrelation, and rare failovers. The history list holds the
+writes since the purge cursor, and the oldest open read view stops the cursor. (scenario, seed) determine every value.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ START = pd.Timestamp("2026-10-19", tz="UTC")  # a Monday, the week before clocks
 DAY = 1440
 
 PURGE_SPEED = 3.0
-"""The cursor moves at most so many mean minutes of writes a minute."""
+"""Largest speed of the purge cursor [mean minutes of writes per minute]."""
 
 EFFECTS = {"null": 0, "hll 5": 5, "hll 10": 10, "hll 25": 25, "direct 10": 10, "lagged 10": 10}
-"""One latency each: how the effect comes about, and how large it is on average over the exposed minutes [%]."""
+"""Mean effect over the exposed minutes [%] of each simulated latency; its name starts with the mechanism."""
 
 ANYTIME = ["uniform", "office", "peak", "load", "night"]
 WITH_A_JOB = ["batch_partial", "batch_somedays", "hourly_job"]
@@ -41,7 +41,7 @@ SCENARIOS = MAIN + ODD
 
 @dataclass(frozen=True)
 class Fortnight:
-    """What an analyst would have, and by `truth` what was planted: the effect of workload `extract` [%]."""
+    """An analyst's data for two weeks, and `truth`: the planted effects of workload `extract` [%]."""
 
     latency: pd.DataFrame
     load: pd.Series
@@ -54,7 +54,7 @@ class Fortnight:
 
 @dataclass(frozen=True)
 class Runs:
-    """Spans in minutes since the start, not rounded."""
+    """Start and end of each run [minutes since the fortnight's start, with fractions]."""
 
     start: Array
     end: Array
@@ -76,7 +76,7 @@ class Runs:
 
 @dataclass(frozen=True)
 class Writer:
-    """The writer without the workload: logs of write rate and latency, its jobs, and a slow hidden part of it."""
+    """The writer without the workload: logarithms of write rate and latency, jobs, noise, and a hidden daily level."""
 
     log_load: Array
     log_latency: Array
@@ -87,17 +87,17 @@ class Writer:
 
 
 def fortnight(scenario: str, seed: int) -> Fortnight:
-    """A scenario's fortnight (a week in `week`) by its seed."""
+    """Simulate the fortnight (in `week`: one week) of a scenario and seed."""
     rng = np.random.default_rng([seed, SCENARIOS.index(scenario)])
     days = 7 if scenario == "week" else 14
     writer = _writer(rng, scenario, days)
     runs = _runs(rng, scenario, days, writer)
-    disturbed, runs, beside = _disturbed(rng, scenario, days, writer, runs)
+    disturbed, runs, others = _disturbed(rng, scenario, days, writer, runs)
     open_ = runs.open_share(days * DAY)
     history = _history_list(np.exp(writer.log_load), runs)
     late = scenario == "late_effect"
     latency = {name: disturbed + _effect(name, open_, history, late) for name in EFFECTS}
-    data = _observed(rng, writer, latency, runs, beside, history)
+    data = _observed(rng, writer, latency, runs, others, history)
     if scenario == "missing_hours":
         data = _with_missing_hours(rng, data)
     if scenario == "hidden_batch":
@@ -106,7 +106,7 @@ def fortnight(scenario: str, seed: int) -> Fortnight:
 
 
 def _with_missing_hours(rng: np.random.Generator, data: Fortnight) -> Fortnight:
-    """One hour in four was not recorded."""
+    """Remove one hour in four, at random."""
     hours = data.latency.index.floor("h")
     missing = rng.random(24 * 14) < 0.25
     kept = ~missing[((hours - START) // pd.Timedelta("1h")).to_numpy()]
@@ -114,7 +114,7 @@ def _with_missing_hours(rng: np.random.Generator, data: Fortnight) -> Fortnight:
 
 
 def ar(rng: np.random.Generator, count: int, tau: float, sd: float) -> Array:
-    """Noise that forgets within `tau` minutes."""
+    """Autoregressive noise with a correlation time of `tau` minutes."""
     keep = np.exp(-1 / tau)
     shocks = rng.normal(0, sd * np.sqrt(1 - keep**2), count)
     shocks[0] = rng.normal(0, sd)
@@ -152,7 +152,7 @@ def _writer(rng: np.random.Generator, scenario: str, days: int) -> Writer:
 
 
 def _ahead(minute: Array) -> Array:
-    """How far the clocks of Berlin are ahead of UTC [min]."""
+    """Offset of local time in Berlin from UTC [min]."""
     return np.where(minute < 6 * DAY + 60, 120, 60)
 
 
@@ -177,7 +177,7 @@ def _noise(rng: np.random.Generator, scenario: str, count: int) -> Array:
 
 
 def _failovers(rng: np.random.Generator, count: int) -> Array:
-    """A failover or two that nobody told of: a few minutes at three times the latency."""
+    """Add unreported failovers (1.5 on average): three minutes at three times the latency."""
     spikes = np.zeros(count)
     for at in rng.integers(0, count - 5, rng.poisson(1.5)):
         spikes[at : at + 3] = np.log(3)
@@ -185,7 +185,7 @@ def _failovers(rng: np.random.Generator, count: int) -> Array:
 
 
 def _runs(rng: np.random.Generator, scenario: str, days: int, writer: Writer) -> Runs:
-    """When the workload runs: four times a day for some 25 minutes, unless the scenario says otherwise."""
+    """Runs of the workload: four per day of about 25 minutes, unless the scenario differs."""
     start = np.sort(_starts(rng, scenario, days, writer))
     length = 25 * np.exp(rng.normal(0, 0.5, len(start)))
     if scenario == "long_runs":
@@ -268,16 +268,16 @@ def _at(values: Array, moments: Array) -> Array:
 def _disturbed(
     rng: np.random.Generator, scenario: str, days: int, writer: Writer, runs: Runs
 ) -> tuple[Array, Runs, dict[str, Runs]]:
-    """Log latency with what else happens in the scenario, the runs as that changes them, and who else runs."""
+    """Add the scenario's disturbances: log latency, the runs after the disturbances, and other workloads' runs."""
     latency = writer.log_latency.copy()
     if scenario == "accomplice":
         near = runs.start[rng.random(len(runs.start)) < 0.6] + rng.uniform(-20, 20)
         near = np.concatenate([near.clip(0), _anytime(rng, days, days)])
-        beside = Runs(near, np.minimum(near + 25 * np.exp(rng.normal(0, 0.5, len(near))), days * DAY))
-        return latency + np.log(1.15) * beside.open_share(days * DAY), runs, {"accomplice": beside}
+        other = Runs(near, np.minimum(near + 25 * np.exp(rng.normal(0, 0.5, len(near))), days * DAY))
+        return latency + np.log(1.15) * other.open_share(days * DAY), runs, {"accomplice": other}
     if scenario == "subset":
-        beside = _around(rng, days, runs)
-        return latency + np.log(1.15) * beside.open_share(days * DAY), runs, {"whole": beside}
+        other = _around(rng, days, runs)
+        return latency + np.log(1.15) * other.open_share(days * DAY), runs, {"whole": other}
     if scenario == "superset":
         some = rng.random(len(runs.start)) < 0.5
         end = runs.start + 0.7 * (runs.end - runs.start)
@@ -292,7 +292,7 @@ def _disturbed(
 
 
 def _around(rng: np.random.Generator, days: int, runs: Runs) -> Runs:
-    """Another workload that is open whenever these are, and as often when they are not."""
+    """Runs of another workload that cover every one of these runs, and as many other moments."""
     more = np.sort(_anytime(rng, days, len(runs.start)))
     start = np.concatenate([runs.start, more]) - rng.uniform(0, 15, 2 * len(more))
     end = np.concatenate([runs.end, more + 25]) + rng.uniform(0, 15, 2 * len(more))
@@ -300,7 +300,7 @@ def _around(rng: np.random.Generator, days: int, runs: Runs) -> Runs:
 
 
 def _hiccups(rng: np.random.Generator, days: int, latency: Array, runs: Runs) -> tuple[Array, Runs]:
-    """Storage pauses slow the writer and hold up the runs that are open."""
+    """Add storage pauses, which slow the writer and prolong the runs that are open."""
     end = runs.end.copy()
     for at in _anytime(rng, days, days):
         pause = rng.uniform(4, 15)
@@ -310,7 +310,7 @@ def _hiccups(rng: np.random.Generator, days: int, latency: Array, runs: Runs) ->
 
 
 def _triggered(rng: np.random.Generator, days: int, latency: Array, runs: Runs) -> tuple[Array, Runs]:
-    """Something unseen slows the writer for an hour, and some twenty minutes into it the run is launched."""
+    """Add hidden events that slow the writer for an hour; each run starts about twenty minutes after its event."""
     for start in runs.start:
         begin = int(start - rng.uniform(12, 28))
         latency[max(begin, 0) : begin + int(rng.uniform(45, 75))] += 0.12
@@ -318,7 +318,7 @@ def _triggered(rng: np.random.Generator, days: int, latency: Array, runs: Runs) 
 
 
 def _history_list(write_rate: Array, runs: Runs) -> Array:
-    """Mean minutes of writes that purge could not clean up, at the end of each minute."""
+    """History list at the end of each minute [mean minutes of writes]."""
     committed = np.cumsum(write_rate / write_rate.mean())
     limit = committed.copy()
     for start, end in sorted(zip(runs.start, runs.end), reverse=True):
@@ -330,7 +330,7 @@ def _history_list(write_rate: Array, runs: Runs) -> Array:
 
 
 def _effect(name: str, open_: Array, history: Array, late: bool) -> Array:
-    """What the workload adds to log latency; its mean over the exposed minutes is the planted truth."""
+    """The workload's effect on log latency; its mean over the exposed minutes is the planted truth."""
     kind = name.split()[0]
     truth = np.log1p(EFFECTS[name] / 100)
     exposed = open_ > 0
@@ -346,7 +346,7 @@ def _effect(name: str, open_: Array, history: Array, late: bool) -> Array:
 
 
 def _strength(history: Array, truth: float) -> float:
-    """The k for which log(1 + k history) is `truth` on average, by bisection."""
+    """Find k by bisection so that the mean of log(1 + k history) is `truth`."""
     low, high = 0.0, 100.0
     for _ in range(60):
         middle = (low + high) / 2
@@ -359,25 +359,25 @@ def _observed(
     writer: Writer,
     log_latency: dict[str, Array],
     runs: Runs,
-    beside: dict[str, Runs],
+    others: dict[str, Runs],
     history: Array,
 ) -> Fortnight:
-    """What monitoring would show: a few minutes missing, a gap, a history list with a base and a little noise."""
+    """The data that monitoring would record: single minutes and two hours missing, and a noisy history list."""
     count = len(history)
     times = pd.date_range(START, periods=count, freq="min")
-    seen = rng.random(count) > 0.002
+    recorded = rng.random(count) > 0.002
     gap = int(rng.integers(0, count - 120))
-    seen[gap : gap + 120] = False
+    recorded[gap : gap + 120] = False
     latency = pd.DataFrame({name: 4 * np.exp(values) for name, values in log_latency.items()}, index=times)
     jobs = [writer.batch.frame("nightly_batch")]
     jobs += [writer.hourly.frame("hourly_job")] if writer.hourly else []
     length = (500 + 3000 * history) * np.exp(rng.normal(0, 0.02, count))
     return Fortnight(
-        latency=latency[seen],
-        load=pd.Series(1000 * np.exp(writer.log_load), times)[seen],
-        exposures=pd.concat([runs.frame("extract"), *(each.frame(name) for name, each in beside.items())]),
+        latency=latency[recorded],
+        load=pd.Series(1000 * np.exp(writer.log_load), times)[recorded],
+        exposures=pd.concat([runs.frame("extract"), *(each.frame(name) for name, each in others.items())]),
         writer_jobs=pd.concat(jobs),
-        history_list_length=pd.Series(length, times)[seen],
+        history_list_length=pd.Series(length, times)[recorded],
     )
 
 
@@ -385,7 +385,7 @@ DIGESTS, CULPRITS = 200, 10
 
 
 def many_digests(seed: int, digests: int = DIGESTS) -> tuple[Fortnight, set[str]]:
-    """A writer with many digests on its readers, ten of which slow it by 10 to 25 %, and which those are."""
+    """Simulate many digests on the readers, and return the names of the ten that slow the writer by 10 to 25 %."""
     rng = np.random.default_rng([seed, 1000])
     days, count = 14, 14 * DAY
     writer = _writer(rng, "uniform", days)

@@ -1,4 +1,4 @@
-"""Run the estimator on many simulated fortnights, over both cores, and keep every verdict; a stopped run resumes."""
+"""Run the estimator on many simulated fortnights in several processes; a stopped run resumes."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def _verdicts(case: Case, effects: list[str]) -> list[Row]:
     return [{"scenario": scenario, "seed": seed} | row for row in rows]
 
 
-def design(data: simulator.Data, latency: pd.DataFrame) -> reader_impact.Design:
-    """Design of some of a simulated fortnight's latencies."""
+def design(data: simulator.Fortnight, latency: pd.DataFrame) -> reader_impact.Design:
+    """Design for the given latencies of a simulated fortnight."""
     inputs = reader_impact.Inputs(
         latency,
         data.load,
@@ -71,7 +71,7 @@ def naive_p(case: Case) -> list[Row]:
 
 
 def quantile_shifts(case: Case) -> list[Row]:
-    """The estimated shift of quantiles, without an effect and with a direct one, that shifts all alike."""
+    """Estimated shifts of quantiles, without an effect and with a direct one, which shifts all quantiles alike."""
     scenario, seed = case
     data = simulator.fortnight(scenario, seed)
     table = reader_impact.quantile_effects(design(data, data.latency[["null", "direct 10"]]))
@@ -80,7 +80,7 @@ def quantile_shifts(case: Case) -> list[Row]:
 
 
 def discoveries(case: Case) -> list[Row]:
-    """Counts of found and true effects among 200 digests on one writer, ten of which slow it."""
+    """Counts of found and true effects among 200 digests; ten of the digests slow the writer."""
     scenario, seed = case
     data, culprits = simulator.many_digests(seed)
     table = reader_impact.effects(design(data, data.latency))
@@ -98,22 +98,22 @@ def discoveries(case: Case) -> list[Row]:
 def run(
     work: Callable[[Case], list[Row]], cases: Iterable[Case], path: Path, *, processes: int = 2, log: TextIO
 ) -> pd.DataFrame:
-    """Run all cases that `path` does not hold yet, and return the rows of all."""
+    """Run the cases that the file `path` lacks, append their rows to it, and return the rows of all cases."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    wanted = dict.fromkeys(cases)
+    requested = dict.fromkeys(cases)
     done = {(row["scenario"], row["seed"]) for row in _read(path)}
-    waiting = [case for case in wanted if case not in done]
+    waiting = [case for case in requested if case not in done]
     with path.open("a") as file:
         for count, rows in enumerate(_results(work, waiting, processes), 1):
             file.writelines(json.dumps(row) + "\n" for row in rows)
             file.flush()
             if count % 50 == 0 or count == len(waiting):
                 print(f"{path.stem}: {count} of {len(waiting)}", file=log, flush=True)
-    return pd.DataFrame([row for row in _read(path) if (row["scenario"], row["seed"]) in wanted])
+    return pd.DataFrame([row for row in _read(path) if (row["scenario"], row["seed"]) in requested])
 
 
 def _results(work: Callable[[Case], list[Row]], cases: list[Case], processes: int) -> Iterator[list[Row]]:
-    """Each case's rows as they come. A process a core: threads of linear algebra inside would fight for them."""
+    """Yield each case's rows when they are ready, from one process per core without threads of linear algebra."""
     if processes == 1 or len(cases) < 2:
         yield from map(work, cases)
         return
@@ -141,6 +141,6 @@ def _read(path: Path) -> list[Row]:
 
 
 def cases(scenarios: Iterable[str], first_seed: int, count: int) -> list[Case]:
-    """Cases seed by seed, so that a stopped run has equally many of every scenario."""
+    """Cases ordered by seed, so that a stopped run has equally many of every scenario."""
     names = list(scenarios)
     return [(name, seed) for seed in islice(range(first_seed, first_seed + count), count) for name in names]

@@ -1,18 +1,18 @@
-"""Does `workload_change` cry wolf? Simulated weeks without a change (A/A), and with changes of 20 % planted.
+"""Measure how often `workload_change` raises a false alarm or misses a change, on simulated weeks.
 
-Each repetition draws the hourly statistics of statements over several weeks, and judges the last week by the whole path
-of the notebook. Flagged in A/A weeks is false, whether as changed or as changed against its siblings; of the planted
-changes as many as possible must be found, one digest in ten by 20 %, and then by what the notebook says is detectable:
-of those at least four in five. A t-test of the hours of two weeks runs beside it: a study that did not fail it would
-have no teeth.
+Each repetition draws the hourly statistics of statements over several weeks and judges the last week as the notebook
+does. In weeks without a change (A/A), every digest that is flagged is a false alarm, whether it is flagged as changed or
+as changed against its siblings. Then one digest in ten is changed by 20 %, and in another run by the size that the
+notebook calls detectable; at least four in five of the detectable changes must be found. A t-test between the hours of
+two weeks must raise many false alarms on the same data; otherwise the simulation would be too easy.
 
     python3 dev.py calibrate weekly   # writes WEEKLY.md; exit 1 if a gate fails; seeds below 10,000 are for tuning
 
-The model, in logarithms: calls = level + shape of the week + week (common) + week (own) + growth + day + wandering
-hour, drawn as Poisson; latency = level + 0.2 × load + week (common) + week (own) + day + hour. One digest in six runs
-only now and then. `spread` is the standard deviation of a digest's mean from week to week that these parts make; in
-`unlike digests` it is that of the digest in the middle, and each digest has one of its own. In `two applications` each
-half of the digests has weeks in common, and not those of the other half.
+The model, in logarithms: calls = level + shape of the week + week (common) + week (own) + growth + day + hour, drawn
+as Poisson; latency = level + 0.2 × load + week (common) + week (own) + day + hour. One digest in six runs only rarely.
+The week-to-week variation is the standard deviation of a digest's weekly mean that these parts cause; in
+`unlike digests` each digest has a variation of its own, and the table shows the median digest's. In `two applications`
+each half of the digests shares its weekly deviations, independently of the other half.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a process a core, so no threads inside
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # one process per core, each without further threads
 
 import numpy as np
 import pandas as pd
@@ -41,7 +41,7 @@ LAST = Window("2026-11-09", "2026-11-16")
 
 @dataclass(frozen=True)
 class Scenario:
-    """How weeks vary when nothing changes: standard deviations of logarithms."""
+    """Variation of weeks without a change: standard deviations of logarithms."""
 
     weeks: int = 8
     digests: int = 60
@@ -54,7 +54,8 @@ class Scenario:
     heavy_tailed: bool = False
     outage: bool = False
 
-    def spread_pct(self) -> float:
+    def variation_pct(self) -> float:
+        """Week-to-week standard deviation of a digest's weekly mean [%]."""
         return 100 * float(np.sqrt(self.own**2 + self.common**2 + self.day**2 / 7))
 
 
@@ -77,7 +78,7 @@ SCENARIOS = {
 
 
 def simulated(scenario: Scenario, rng: np.random.Generator) -> pd.DataFrame:
-    """Rows of the table statement_metrics, hour by hour; the last week is LAST."""
+    """Hourly rows of the table statement_metrics; the last week is LAST."""
     digests, weeks, hours = scenario.digests, scenario.weeks, np.arange(168 * scenario.weeks)
     week, day = hours // 168, hours // 24
     shape = 0.5 * np.sin(2 * np.pi * (hours % 24 - 9) / 24) - 0.4 * np.isin(hours // 24 % 7, (5, 6))
@@ -85,21 +86,21 @@ def simulated(scenario: Scenario, rng: np.random.Generator) -> pd.DataFrame:
         (lambda size: rng.standard_t(3, size) / np.sqrt(3)) if scenario.heavy_tailed else rng.standard_normal
     )
 
-    def moved() -> np.ndarray:
+    def deviations() -> np.ndarray:
         own = scenario.own * np.exp(scenario.unlike * rng.standard_normal((digests, 1)))
         common = scenario.common * rng.standard_normal((scenario.applications, weeks))
-        of_weeks = own * draw((digests, weeks)) + common[np.arange(digests) * len(common) // digests]
-        of_days = scenario.day * rng.standard_normal((digests, 7 * weeks))
-        return of_weeks[:, week] + of_days[:, day]
+        by_week = own * draw((digests, weeks)) + common[np.arange(digests) * len(common) // digests]
+        by_day = scenario.day * rng.standard_normal((digests, 7 * weeks))
+        return by_week[:, week] + by_day[:, day]
 
     level = np.log(rng.lognormal(6, 1.5, digests))[:, None]
-    load = shape + scenario.growth * week + moved()
-    wandering = 0.1 * rng.standard_normal((digests, len(hours)))
-    calls = rng.poisson(np.exp(level + load + wandering)).astype(float)
+    load = shape + scenario.growth * week + deviations()
+    by_hour = 0.1 * rng.standard_normal((digests, len(hours)))
+    calls = rng.poisson(np.exp(level + load + by_hour)).astype(float)
     calls[::6] = np.where(rng.random((len(calls[::6]), len(hours))) < 0.03, 1, 0)
     if scenario.outage:
         calls[:, -72:-48] = 0
-    latency = rng.lognormal(1, 1, digests)[:, None] * np.exp(0.2 * shape + moved() + wandering)
+    latency = rng.lognormal(1, 1, digests)[:, None] * np.exp(0.2 * shape + deviations() + by_hour)
     start = LAST.end - pd.Timedelta(weeks=weeks)
     return pd.DataFrame(
         {
@@ -113,24 +114,24 @@ def simulated(scenario: Scenario, rng: np.random.Generator) -> pd.DataFrame:
     ).query("calls > 0")
 
 
-def chosen(scenario: Scenario) -> list[tuple[str, str]]:
-    """One steady digest in ten, its throughput or its latency."""
+def changed_subjects(scenario: Scenario) -> list[tuple[str, str]]:
+    """The digest and measure (throughput or latency) of each planted change: one digest in ten."""
     steady = [n for n in range(scenario.digests) if n % 6][: scenario.digests // 10]
     return [(f"{n:02d}", ("throughput", "latency")[n % 2]) for n in steady]
 
 
-def planted(rows: pd.DataFrame, subjects: list[tuple[str, str]], times: list[float]) -> pd.DataFrame:
-    """The same weeks, with subjects up or down so many times in the last one."""
+def with_changes(rows: pd.DataFrame, subjects: list[tuple[str, str]], factors: list[float]) -> pd.DataFrame:
+    """Multiply or divide each subject's last week by its factor."""
     column = {"throughput": "calls", "latency": "mean_latency_ms"}
     rows = rows.copy()
-    for (digest, measure), change in zip(subjects, times):
-        mine = (rows["digest"] == digest) & (rows["time"] >= LAST.start)
-        rows.loc[mine, column[measure]] *= change if int(digest) % 4 < 2 else 1 / change
+    for (digest, measure), factor in zip(subjects, factors):
+        last_week = (rows["digest"] == digest) & (rows["time"] >= LAST.start)
+        rows.loc[last_week, column[measure]] *= factor if int(digest) % 4 < 2 else 1 / factor
     return rows
 
 
 def judged(rows: pd.DataFrame, weeks: int) -> pd.DataFrame:
-    """Every statement of the last week, judged as the notebook does."""
+    """Changes of every statement in the last week, computed as in the notebook."""
     hours = workload_change.statement_hours(rows)
     by_role = workload_change.by_role(hours, pd.Series("writer", index=hours.index))
     earlier = workload_change.earlier(LAST, Window(rows["time"].min(), LAST.end))[: weeks - 1]
@@ -138,13 +139,13 @@ def judged(rows: pd.DataFrame, weeks: int) -> pd.DataFrame:
 
 
 def naive(rows: pd.DataFrame) -> float:
-    """The share of digests that a t-test of the hours of two weeks would flag, by latency."""
+    """The share of digests whose latency a t-test between the hours of two weeks flags."""
     logs = rows.assign(log=np.log(rows["mean_latency_ms"])).pivot(
         index="digest", columns="time", values="log"
     )
-    last, before = (logs.loc[:, _inside(logs, week)] for week in (LAST, LAST.previous()))
-    enough = (last.notna().sum(axis=1) > 2) & (before.notna().sum(axis=1) > 2)
-    p = stats.ttest_ind(last[enough], before[enough], axis=1, equal_var=False, nan_policy="omit").pvalue
+    last, previous = (logs.loc[:, _inside(logs, week)] for week in (LAST, LAST.previous()))
+    enough = (last.notna().sum(axis=1) > 2) & (previous.notna().sum(axis=1) > 2)
+    p = stats.ttest_ind(last[enough], previous[enough], axis=1, equal_var=False, nan_policy="omit").pvalue
     return float((adjusted(np.asarray(p)) <= 0.05).mean())
 
 
@@ -153,33 +154,34 @@ def _inside(frame: pd.DataFrame, week: Window) -> np.ndarray:
 
 
 def rates(scenario: Scenario, repetitions: int, first_seed: int) -> dict[str, float]:
-    """Shares [%] of digests flagged though nothing changed, and of what was planted; by the naive test, too."""
+    """Shares of false alarms and of planted changes found [%], means of all repetitions."""
     shares = [once(scenario, seed) for seed in range(first_seed, first_seed + repetitions)]
     return pd.DataFrame(shares).mean().to_dict()
 
 
 def once(scenario: Scenario, seed: int) -> dict[str, float]:
-    """The same of one cluster."""
-    rows, subjects = simulated(scenario, np.random.default_rng(seed)), chosen(scenario)
-    calm = judged(rows, scenario.weeks)
-    detectable = calm.set_index(["digest", "measure"])["detectable_pct"].reindex(subjects)
-    changed = judged(planted(rows, subjects, [CHANGE] * len(subjects)), scenario.weeks)
-    larger = judged(planted(rows, subjects, [*(1 + detectable / 100)]), scenario.weeks)
-    false = [_digests(calm[calm["level"] == "changed"]), _digests(calm[calm["apart"]])]
+    """Shares of false alarms and of planted changes found [%] on one simulated cluster."""
+    rows, subjects = simulated(scenario, np.random.default_rng(seed)), changed_subjects(scenario)
+    unchanged = judged(rows, scenario.weeks)
+    detectable = unchanged.set_index(["digest", "measure"])["detectable_pct"].reindex(subjects)
+    changed = judged(with_changes(rows, subjects, [CHANGE] * len(subjects)), scenario.weeks)
+    larger = judged(with_changes(rows, subjects, [*(1 + detectable / 100)]), scenario.weeks)
+    false = [_digests(unchanged[unchanged["level"] == "changed"]), _digests(unchanged[unchanged["apart"]])]
     return {
-        "flagged as changed": 100 * len(false[0]) / scenario.digests,
-        "against siblings": 100 * len(false[1]) / scenario.digests,
-        "as either": 100 * len(false[0] | false[1]) / scenario.digests,
-        "20 % found as changed": _found(changed[changed["level"] == "changed"], subjects),
-        "20 % against siblings": _found(changed[changed["apart"]], subjects),
-        "20 % as either": _found(changed[flagged(changed)], subjects),
+        "false: changed": 100 * len(false[0]) / scenario.digests,
+        "false: against siblings": 100 * len(false[1]) / scenario.digests,
+        "false: either": 100 * len(false[0] | false[1]) / scenario.digests,
+        "20 % found: changed": _found(changed[changed["level"] == "changed"], subjects),
+        "20 % found: against siblings": _found(changed[changed["apart"]], subjects),
+        "20 % found: either": _found(changed[flagged(changed)], subjects),
         "detectable": float(detectable.median()),
-        "of such found": _found(larger[flagged(larger)], subjects),
-        "naive t-test flags": 100 * naive(rows),
+        "detectable found": _found(larger[flagged(larger)], subjects),
+        "false: t-test": 100 * naive(rows),
     }
 
 
 def flagged(found: pd.DataFrame) -> pd.Series:
+    """Whether each row is flagged as changed or as changed against its siblings."""
     return (found["level"] == "changed") | found["apart"]
 
 
@@ -195,34 +197,35 @@ def page(found: dict[str, dict[str, float]], repetitions: int, first_seed: int) 
     """The results as Markdown, and whether they pass."""
     names = list(found["ordinary"])
     lines = [
-        "# Does `workload_change` cry wolf?",
+        "# How often does `workload_change` raise a false alarm?",
         "",
-        f"`python3 dev.py calibrate weekly --repetitions {repetitions} --first-seed {first_seed}`: shares of "
-        "digests [%] flagged in A/A weeks, and of planted changes found. The spread is that of a digest's weeks when "
-        "nothing changes; detectable is what the page says of the planted digests (the one in the middle).",
+        f"Made by `python3 dev.py calibrate weekly --repetitions {repetitions} --first-seed {first_seed}`. *False* columns "
+        "show the share of digests that are flagged in weeks without a change [%]; *found* columns show the share of "
+        "planted changes that are flagged [%]. *Variation* is the week-to-week standard deviation of a digest without a "
+        "change. *Detectable* is the size that the page calls detectable, the median of the changed digests [%].",
         "",
-        f"| scenario | weeks | spread | {' | '.join(names)} |",
+        f"| scenario | weeks | variation | {' | '.join(names)} |",
         f"|{'---|' * (3 + len(names))}",
     ]
     for name, shares in found.items():
         scenario, numbers = SCENARIOS[name], " | ".join(f"{value:.1f}" for value in shares.values())
-        lines.append(f"| {name} | {scenario.weeks} | {scenario.spread_pct():.1f} % | {numbers} |")
+        lines.append(f"| {name} | {scenario.weeks} | {scenario.variation_pct():.1f} % | {numbers} |")
     enough = {name: shares for name, shares in found.items() if SCENARIOS[name].weeks > 4}
     gates = {
-        f"at most {MOST_FALSE:g} % flagged as either in every scenario": all(
-            shares["as either"] <= MOST_FALSE for shares in found.values()
+        f"at most {MOST_FALSE:g} % false alarms in every scenario": all(
+            shares["false: either"] <= MOST_FALSE for shares in found.values()
         ),
-        f"at least {LEAST_FOUND:g} % of 20 % found wherever 20 % are detectable": all(
-            shares["20 % as either"] >= LEAST_FOUND
+        f"at least {LEAST_FOUND:g} % of the 20 % changes found wherever 20 % is detectable": all(
+            shares["20 % found: either"] >= LEAST_FOUND
             for shares in enough.values()
             if shares["detectable"] <= 20
         ),
-        f"at least {LEAST_FOUND:g} % found of what is said to be detectable": all(
-            shares["of such found"] >= LEAST_FOUND for shares in enough.values()
+        f"at least {LEAST_FOUND:g} % of the detectable changes found": all(
+            shares["detectable found"] >= LEAST_FOUND for shares in enough.values()
         ),
-        "20 % are detectable in `ordinary`": found["ordinary"]["detectable"] <= 20,
-        "four weeks flag nothing": found["four weeks"]["20 % as either"] == 0,
-        "the naive test flags more than 5 % in `ordinary`": found["ordinary"]["naive t-test flags"] > 5,
+        "20 % is detectable in `ordinary`": found["ordinary"]["detectable"] <= 20,
+        "nothing is flagged in four weeks": found["four weeks"]["20 % found: either"] == 0,
+        "the t-test flags more than 5 % in `ordinary`": found["ordinary"]["false: t-test"] > 5,
     }
     lines += ["", *(f"- {gate}: {'passed' if passed else 'FAILED'}" for gate, passed in gates.items()), ""]
     return "\n".join(lines), all(gates.values())
