@@ -182,6 +182,11 @@ TABLES: dict[str, Table] = {
             Column("user", "text", "the session's user"),
             Column("host", "text", "the client's host name, or its address where there is no name"),
             Column("database", "text", "the default database; null if the log does not name it"),
+            Column(
+                "database_is_inferred",
+                "boolean",
+                "whether another session's entry named the database: this session has it or none",
+            ),
             Column("thread_id", "integer", "the connection's id"),
             Column("query_time_s", "real", "duration of the execution"),
             Column("lock_time_s", "real", "the part of it spent waiting for locks"),

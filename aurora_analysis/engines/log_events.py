@@ -88,6 +88,7 @@ class Event(NamedTuple):
     user: str
     host: str
     database: str | None
+    database_is_inferred: bool
     thread_id: int
     query_time_s: float
     lock_time_s: float
@@ -100,7 +101,7 @@ class Event(NamedTuple):
     cut: bool
 
 
-FIGURES = Event._fields[2:11]
+FIGURES = Event._fields[2:12]
 
 
 def record(event: Event, *, with_sql: bool = False) -> dict[str, Any]:
@@ -115,6 +116,8 @@ def record(event: Event, *, with_sql: bool = False) -> dict[str, Any]:
     """
     values: dict[str, Any] = {"started_at": _iso(event.started_us), "ended_at": _iso(event.ended_us)}
     values |= {name: getattr(event, name) for name in FIGURES}
+    if not event.database_is_inferred:
+        del values["database_is_inferred"]
     values |= {"digest": event.statement.digest, "fingerprint": event.statement.fingerprint}
     values |= {"tags": event.tags, "extras": event.extras} | ({"cut": True} if event.cut else {})
     return values | ({"sql": decoded(event.sql)} if with_sql else {})

@@ -142,7 +142,7 @@ _COLUMNS = ("started_at", "ended_at", *FIGURES, "ordinal", "tags", "extras", "st
 
 
 def _row(event: Event, ordinal: int) -> tuple[Any, ...]:
-    return (*event[:11], ordinal, _json(event.tags), _json(event.extras), event.statement)
+    return (*event[:12], ordinal, _json(event.tags), _json(event.extras), event.statement)
 
 
 def _slow_queries(columns: Mapping[str, Any], instance: str | None) -> Columns:

@@ -224,7 +224,7 @@ def read(
     statements, rows = _statements(mode), profile.rows
     entry = first = next(entries, None)
     for entry in chain([first] if first else [], entries):
-        _, user, host, _, query_time, lock_time, rows_sent, rows_examined, _, _, _, _, sql, _ = entry
+        _, user, host, _, query_time, lock_time, rows_sent, rows_examined, _, _, _, _, sql, *_ = entry
         statement = statements(sql)
         row = rows.get(statement.digest) or _row(profile, statement)
         row.times.append(float(query_time))

@@ -428,11 +428,18 @@ _IS_WIDER = (
     "OR (old.server_digest IS NULL AND new.server_digest IS NOT NULL)"
 )
 
-_HAS_DATABASE = "old.database IS NULL AND new.database IS NOT NULL"
+_KNOWS_DATABASE = (
+    "new.database IS NOT NULL AND (old.database IS NULL "
+    "OR (old.database_is_inferred IS NULL AND new.database_is_inferred IS NOT NULL) "
+    "OR (old.database_is_inferred AND NOT new.database_is_inferred))"
+)
 _UPDATES = {
     "statements": (_WIDER, _IS_WIDER),
     # A log that starts in the middle of another lacks the database that the other named earlier.
-    "slow_queries": ({"database": "new.database"}, _HAS_DATABASE),
+    "slow_queries": (
+        {"database": "new.database", "database_is_inferred": "new.database_is_inferred"},
+        _KNOWS_DATABASE,
+    ),
 }
 """How a row is updated from a new one of the same identity: table → (columns, condition)."""
 

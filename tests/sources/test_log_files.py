@@ -180,3 +180,24 @@ def test_ranges_begin_where_entries_do(tmp_path, entries, count):
     ]
     assert found == [entry.sql for entry in slow_log.entries([b"".join(entries)], slow_log.Account())]
     assert sum(account.damage for account in accounts) == 0
+
+
+def test_a_database_that_the_session_named_wins_over_an_inferred_one(tmp_path):
+    """Session 2 has no `use` in the first log; a log that shows it settles the question, in either order."""
+    entry = (
+        "# Time: 2026-11-18T11:06:4{second}.000000Z\n# User@Host: bi[bi] @  [10.0.0.1]  Id:     {session}\n"
+        "# Query_time: 1.000000  Lock_time: 0.000000 Rows_sent: 1  Rows_examined: 1\n{use}SET timestamp=1795000000;\nSELECT 1;\n"
+    )
+    first = entry.format(second=0, session=1, use="use shop;\n").encode()
+    inferred = written(
+        tmp_path / "inferred", [first, entry.format(second=1, session=2, use="").encode(), first]
+    )
+    named = written(tmp_path / "named", [entry.format(second=1, session=2, use="use shop;\n").encode()])
+    for order, expected in (
+        ((inferred,), [False, True]),
+        ((inferred, named), [False, False]),
+        ((named, inferred), [False, False]),
+    ):
+        rows = tables(ingested(tmp_path / "-".join(Path(one).name for one in order), *order))[0]
+        assert rows["database"].tolist() == ["shop", "shop"]
+        assert rows["database_is_inferred"].tolist() == expected

@@ -19,7 +19,18 @@ from aurora_analysis.analysis.series import Array, Mask, seconds
 from aurora_analysis.engines.mysql import flavour
 from aurora_analysis.window import Window
 
-COLUMNS = ["started_at", "ended_at", "instance", "digest", "user", "host", "database", "tags", "thread_id"]
+COLUMNS = [
+    "started_at",
+    "ended_at",
+    "instance",
+    "digest",
+    "user",
+    "host",
+    "database",
+    "database_is_inferred",
+    "tags",
+    "thread_id",
+]
 """Columns of the table slow_queries that `exposures` needs."""
 
 EXPOSURE_COLUMNS = ["workload", "instance", "digest", "thread_id", "start", "end"]
@@ -28,8 +39,13 @@ EXPOSURE_COLUMNS = ["workload", "instance", "digest", "thread_id", "start", "end
 Rules = Mapping[str, Sequence[Mapping[str, Sequence[str]]]]
 """Workload → its rules, each a mapping of field → globs, as `config.groups` reads them.
 
-One rule must match in all of its fields; the first workload that matches counts.
+One rule must match in all of its fields; the first workload that matches counts. A rule on the database without one on
+the session or the statement (`IDENTIFYING`) matches only where the log names the session's database: an inferred
+database alone attributes nothing.
 """
+
+IDENTIFYING = ("user", "host", "digest", "tags")
+"""Fields that identify a session or a statement by itself."""
 
 
 def workload_names(
@@ -59,7 +75,7 @@ def workload_names(
     values = {field: _values(slow_queries, field, instances) for field in sorted(fields)}
     name = digest.astype(object)
     for workload in reversed([*rules]):
-        matches = [_all_match(values, rule) for rule in rules[workload]]
+        matches = [_all_match(values, rule) & ~_by_inference(slow_queries, rule) for rule in rules[workload]]
         name = name.mask(np.logical_or.reduce(matches), workload)
     return name.rename("workload")
 
@@ -88,6 +104,14 @@ def _all_match(values: Mapping[str, pd.Series], rule: Mapping[str, Sequence[str]
     return np.asarray(
         np.logical_and.reduce([matches_globs(values[field], globs) for field, globs in rule.items()])
     )
+
+
+def _by_inference(slow_queries: pd.DataFrame, rule: Mapping[str, Sequence[str]]) -> Mask:
+    """Flag executions whose database is inferred, if the rule relies on the database alone."""
+    relies = "database" in rule and not any(field.split(".")[0] in IDENTIFYING for field in rule)
+    if not relies or "database_is_inferred" not in slow_queries:
+        return np.zeros(len(slow_queries), dtype=bool)
+    return slow_queries["database_is_inferred"].eq(True).to_numpy(dtype=bool)
 
 
 def matches_globs(values: pd.Series, globs: Sequence[str]) -> Mask:

@@ -78,6 +78,7 @@ def _entry(row: Mapping[str, Any], sql: bytes) -> Entry:
         timestamp_is_start=False,
         sql=sql,
         cut=False,
+        database_is_inferred=False,
     )
 
 

@@ -69,6 +69,18 @@ def test_a_rule_matches_in_all_of_its_fields(columns, rule, taken):
     assert set(named[named != "mine"]) <= set(rows["digest"])
 
 
+def test_an_inferred_database_alone_attributes_nothing():
+    """With a user it may: the user identifies the session. Logs ingested by older versions have no flag."""
+    rows = executions(database_is_inferred=[True, False, None])
+    for rule, taken in (
+        ({"database": ["shop"]}, [1, 2]),
+        ({"database": ["shop"], "instance": ["db-2"]}, [1, 2]),
+        ({"database": ["shop"], "user": ["u"]}, [0, 1, 2]),
+    ):
+        named = workloads.workload_names(rows, {"mine": [rule]})
+        assert list(named[named == "mine"].index) == taken
+
+
 def test_the_first_workload_counts_and_one_of_its_rules_is_enough():
     """In the order of the settings."""
     rules = {"etl": [{"user": ["a"]}, {"host": ["h"]}], "rest": [{"user": ["*"]}]}

@@ -11,7 +11,8 @@ Overview". Easy mistakes:
   *start* since MySQL 8.0.14. So the end is taken from `# Time` if that has a zone, and otherwise from
   `SET timestamp`, to a second. In MariaDB (tried with 10.11.19 and 11.8.9) both are the start: the end is
   Query_time later. MySQL 5.6.24 and 9.7.4 were tried too.
-- The server writes `use db;` only if the database differs from that of the previous entry: it is the log's state.
+- The server writes `use db;` only if the session has a database and it differs from that of the previous entry. So an
+  entry without `use` has the log's latest database or none: it is inferred unless the session named it itself.
 - A statement may contain lines that look like headers. A header inside an open quote is text.
 """
 

@@ -33,7 +33,12 @@ LONGEST_SENSIBLE = len("9.999999")
 
 
 class Entry(NamedTuple):
-    """One logged execution, as bytes of the log. `time` is None if the entry has no `# Time` of its own."""
+    """One logged execution, as bytes of the log.
+
+    `time` is None if the entry has no `# Time` of its own. The server writes `use` only if the session has a database
+    and it differs from the previous entry's. Without one, the session has either the log's latest database or none:
+    unless the session itself named that database, `database_is_inferred`.
+    """
 
     time: bytes | None
     user: bytes
@@ -49,6 +54,7 @@ class Entry(NamedTuple):
     timestamp_is_start: bool
     sql: bytes
     cut: bool
+    database_is_inferred: bool
 
 
 def entries(chunks: Iterable[bytes], account: Account, mode: SqlMode = DEFAULT_MODE) -> Iterator[Entry]:
@@ -64,7 +70,9 @@ def entries(chunks: Iterable[bytes], account: Account, mode: SqlMode = DEFAULT_M
         The server's sql_mode.
     """
     found_pieces = pieces(chunks, account)
-    time, database = _leading(next(found_pieces), account), None
+    time = _leading(next(found_pieces), account)
+    database: bytes | None = None
+    named_by: bytes | None = None
     clock = Clock()
     for text, following in whole_entries(found_pieces, account, mode):
         found = HEADER.match(text) or header(text)
@@ -72,13 +80,19 @@ def entries(chunks: Iterable[bytes], account: Account, mode: SqlMode = DEFAULT_M
             account.add_loss(len(text))
             account.unknown += 1
         else:
-            entry = _entry(found, text, time, database, account, mode)
-            database = entry.database
+            entry = _entry(found, text, time, account, mode)
+            if entry.database is not None:
+                database, named_by = entry.database, entry.thread_id
+            elif database:
+                is_inferred = named_by is None or entry.thread_id != named_by
+                entry = entry._replace(database=database, database_is_inferred=is_inferred)
             if time is not None:
                 clock.logged = time
             if entry.timestamp is not None and entry.timestamp[:5] != clock.recent:
                 entry = entry._replace(timestamp=clock.checked(entry.timestamp, entry.query_time))
             yield entry
+        if b" started with:\n" in text and BANNER.search(text):
+            database = named_by = None  # a server that opens its log names every database again
         time = following
     if time is not None and len(time) > LONGEST_TIME:
         account.add_loss(len(time))
@@ -99,7 +113,6 @@ def _entry(
     found: re.Match[bytes],
     text: bytes,
     time: bytes | None,
-    database: bytes | None,
     account: Account,
     mode: SqlMode,
 ) -> Entry:
@@ -130,7 +143,6 @@ def _entry(
         if schema is None and b" Schema: " in more:
             schema = SCHEMA.findall(more)[0]
     account.events += 1
-    database = schema if schema is not None else use if use is not None else database
     return _made(
         Entry,
         (
@@ -143,11 +155,12 @@ def _entry(
             sent,
             examined,
             more,
-            database,
+            schema if schema is not None else use,
             at,
             mariadb is not None,
             sql,
             cut,
+            False,
         ),
     )
 

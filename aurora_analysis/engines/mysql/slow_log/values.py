@@ -51,6 +51,7 @@ def _event(entry: Entry, statement: Statement, zoned: bool, mode: SqlMode) -> Ev
         _name(entry.user),
         _name(entry.host),
         _name(entry.database.strip(b"`")) if entry.database else None,
+        entry.database_is_inferred,
         int(entry.thread_id or 0),
         query_time_s,
         float(entry.lock_time),
