@@ -124,8 +124,8 @@ def fetched(
 
 def counted(url: str) -> Counter[str]:
     """Return the number of calls per service that the endpoint received."""
-    asked = urllib.request.Request(url, data=b"", headers={"X-Amz-Target": "count"})
-    with urllib.request.urlopen(asked) as answer:
+    request = urllib.request.Request(url, data=b"", headers={"X-Amz-Target": "count"})
+    with urllib.request.urlopen(request) as answer:
         return Counter(json.load(answer))
 
 
@@ -158,29 +158,31 @@ def main() -> int:
         }
         fetched(environment | fast, Path(folder, "warm"), WEEK.end, NOW)
         before = counted(url)
-        seconds, cpu, mib, said = fetched(environment, Path(folder, "store"), WEEK.end, NOW)
+        seconds, cpu, mib, summary = fetched(environment, Path(folder, "store"), WEEK.end, NOW)
         whole = counted(url) - before
         before = counted(url)
-        again, _, _, said_again = fetched(environment, Path(folder, "store"), WEEK.end, LATER)
+        again, _, _, second_summary = fetched(environment, Path(folder, "store"), WEEK.end, LATER)
         second = counted(url) - before
         server.communicate("")
     least = floor(whole)
     slowest = max(least, key=lambda service: least[service])
     ratio = seconds / least[slowest]
-    print(said)
+    print(summary)
     print(f"calls {sum(whole.values())}: {dict(whole)}")
     print(
         f"floor {least[slowest]:.1f} s ({slowest}); wall-clock {seconds:.1f} s; ratio {ratio:.2f} (target {SLOWER})"
     )
     print(f"CPU {cpu:.1f} s; peak memory {mib:.0f} MiB (target {RSS_MIB})")
-    print(f"second run {again:.1f} s, calls {dict(second)}: {said_again}")
+    print(f"second run {again:.1f} s, calls {dict(second)}: {second_summary}")
     return int(ratio > SLOWER or mib > RSS_MIB or second["pi"] > 0)
 
 
 if __name__ == "__main__":
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--serve", action="store_true", help="Serve the endpoint until the input ends")
-    if asked.parse_args().serve:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--serve", action="store_true", help="Serve the endpoint until the input ends")
+    if parser.parse_args().serve:
         serve()
     else:
         raise SystemExit(main())

@@ -1,16 +1,20 @@
-"""Does the estimator see, on a real InnoDB, what a randomised schedule measured there?
+"""Compare the estimator with a randomised schedule on a real InnoDB.
 
-`python benchmarks/fortnight.py STORE …`, each a recording of `aurora-analysis lab record --days 14 --day-length 4m`;
-without one it is the recording that is kept. The *truth* is the randomisation test over the recorded schedule (the
-table `trials`): workloads were on or off by a draw. The *estimate* sees only what a cluster would show: the minutes, and the
-runs in the slow log, as the notebook `reader_impact` does.
+`python benchmarks/fortnight.py STORE …` compares the recordings in the given stores, each made by
+`aurora-analysis lab record --days 14 --day-length 4m`; without an argument, the recording in `data/fortnight`. The
+*truth* is a randomisation test: the recorded schedule (the table `trials`) drew whether a workload ran. The *estimate*
+uses only data that a cluster exposes, as the notebook `reader_impact` does: minutes and the runs in the slow log.
 
-Its interval must contain the truth, as often as it can: the truth has an error too. Were the two errors independent,
-an interval of half-width 1.96 e would contain a truth with the error t as often as a normal variable of variance
-e² + t² lies within 1.96 e; that share is printed beside what was seen. They are not, since both see the same minutes, so
-it should be more. How much more is measured by `benchmarks/fortnight_redrawn.py`, with a planted truth. The
-difference must lie within the joint error in nineteen of twenty; the harmless `bi` must not be blamed, and `finance`,
-which always runs with the nightly job, must be refused. Exit code 1 if a check fails.
+Checks, with exit code 1 if one fails:
+
+- The difference lies within the joint error in at least nineteen of twenty comparisons.
+- The harmless workload `bi` is not blamed.
+- `finance`, which always runs with the nightly job, is refused.
+
+The share of the estimate's intervals that contain the truth is printed with the share to expect. The truth has an error
+too. If the two errors were independent, an interval of half-width 1.96 e would contain a truth with the error t as often
+as a normal variable of variance e² + t² lies within 1.96 e. Both use the same minutes, so their errors correlate and the
+share should be larger; `benchmarks/fortnight_redrawn.py` measures it with a planted truth.
 """
 
 from __future__ import annotations
@@ -35,17 +39,17 @@ CULPRIT, HARMLESS, TIED = "snowflake", "bi", "finance"
 SHORTEST_RUN_S = 10.0
 DRAWS = 1999
 AROUND = "4h"
-"""The minutes around each one that tell how quick the machine was then: a slot's length."""
+"""Window of the running mean that estimates the machine's speed at each minute: a slot's length."""
 
 INTERVAL = ["effect_pct", "ci_low_pct", "ci_high_pct"]
 BLAMED = ("slows", "speeds up")
 BEYOND_MOST = 0.05
-"""Differences beyond the joint error that chance allows."""
+"""Largest permitted share of differences beyond the joint error."""
 
 ABOUT = """# The estimator on a real InnoDB
 
-Made by `python benchmarks/fortnight.py STORE …`, whose docstring defines truth and estimate, over every recording that was
-made; the README next to this file describes how. An effect is in per cent, with its 95 % interval.
+Made by `python benchmarks/fortnight.py STORE …` from all recordings; its docstring defines truth and estimate, and
+[README.md](README.md) describes the recordings. Effects are in per cent, with 95 % intervals.
 """
 HEAD = ["recording", "workload", "metric", "truth", "estimate", "level", "differ by", "outcome"]
 
@@ -55,17 +59,17 @@ def main() -> int:
     parser.add_argument("stores", nargs="*", default=[KEPT], type=Path)
     parser.add_argument("--cluster", default="lab")
     parser.add_argument(
-        "--placebos", type=int, default=0, help="As of the notebook: real runs on other days."
+        "--placebos", type=int, default=0, help="Placebo tests: real runs moved to other days."
     )
-    parser.add_argument("--output", type=Path, help="Write the table there too, as Markdown.")
+    parser.add_argument("--output", type=Path, help="File for the table, in Markdown.")
     options = parser.parse_args()
     found = [
         compared(Store(one), options.cluster, options.placebos).assign(recording=one.name)
         for one in options.stores
     ]
     table = pd.concat(found, ignore_index=True)
-    granted = pd.concat([assumed(Store(one), options.cluster) for one in options.stores])
-    text = "\n".join([_table(table), "", *_summary(table), *_assumptions(granted)])
+    assumptions = pd.concat([assumed(Store(one), options.cluster) for one in options.stores])
+    text = "\n".join([_table(table), "", *_summary(table), *_assumptions(assumptions)])
     print(text)
     if options.output:
         options.output.write_text(f"{ABOUT}\n{text}\n", encoding="utf-8")
@@ -75,7 +79,7 @@ def main() -> int:
 
 
 def compared(store: Store, cluster: str, placebos: int = 0) -> pd.DataFrame:
-    """Truth and estimate of a recording side by side, one row a workload and metric."""
+    """Truth and estimate of a recording, one row per workload and metric."""
     window = store.span(cluster)
     trials = store.read("trials", window, cluster=cluster)
     planned = store.metric("planned_rate", window, cluster=cluster)
@@ -84,16 +88,16 @@ def compared(store: Store, cluster: str, placebos: int = 0) -> pd.DataFrame:
 
 
 def assumed(store: Store, cluster: str) -> pd.DataFrame:
-    """What the comparison takes for granted, by the same draw: the culprit changes neither the writes nor what follows.
+    """Test two assumptions with the same draw: no effect on writes, and no effect after a run.
 
-    One row a metric, and `what` it was asked of: the half hour after each planned run, or the run itself.
+    One row per workload and metric; `period` is "after a run" (the half hour after a planned run) or "during a run".
     """
     window = store.span(cluster)
     trials = store.read("trials", window, cluster=cluster)
     planned = store.metric("planned_rate", window, cluster=cluster)
     after = truth(store.metrics(reader_impact.OUTCOMES, window, cluster=cluster), trials, planned, after=True)
     writes = truth(store.metrics([reader_impact.LOAD], window, cluster=cluster), trials, planned)
-    return pd.concat([after.assign(what="after a run"), writes.assign(what="during a run")])
+    return pd.concat([after.assign(period="after a run"), writes.assign(period="during a run")])
 
 
 def truth(
@@ -101,9 +105,9 @@ def truth(
 ) -> pd.DataFrame:
     """Effect of each randomised workload by the draw; with `after`, its effect on the half hour after the run.
 
-    Held constant is what that draw cannot have touched: the planned load, what else was open, and how slow the machine
-    was in the minutes around the run, which are those outside every planned run of the workload, whether it was on or
-    off, and outside the half hour after it.
+    The test holds three things constant that the draw cannot have affected: the planned load, the other workloads'
+    runs, and the speed of the machine around the run. The speed is the mean of the minutes that lie outside every
+    planned run of the workload, whether the run was drawn or not, and outside the half hour after it.
     """
     blocks = experiment.randomised(trials)
     return pd.concat(
@@ -124,23 +128,23 @@ def _drawn(
     workload: str,
     after: bool,
 ) -> pd.DataFrame:
-    """The randomisation test of one workload and metric; of a covariate the logarithm is held constant."""
-    mine = blocks[blocks["workload"] == workload]
+    """Randomisation test of one workload and metric; the logarithms of the covariates are held constant."""
+    own = blocks[blocks["workload"] == workload]
     ran = trials[(trials["workload"] != workload) & trials["started_at"].notna()]
     grid = controls.grid(planned.index, planned, "UTC")
     logs = np.log(latency.where(latency > 0)).squeeze(axis=1).reindex(planned.index)
-    spans = regressors.exposed_share(mine.rename(columns={"time": "start"}), grid)
-    touched = (spans > 0) | (regressors.carryover(spans[:, None])[:, 0] > 0)
-    level = logs.mask(touched).rolling(AROUND, center=True).mean()
+    spans = regressors.exposed_share(own.rename(columns={"time": "start"}), grid)
+    affected = (spans > 0) | (regressors.carryover(spans[:, None])[:, 0] > 0)
+    level = logs.mask(affected).rolling(AROUND, center=True).mean()
     others = {
         name: np.exp(regressors.exposed_share(runs.rename(columns={"time": "start"}), grid))
         for name, runs in ran.groupby("workload")
     }
     covariate = pd.DataFrame({"planned": planned, "level": np.exp(level), **others}, index=planned.index)
-    following = mine.assign(
-        time=mine["end"], end=mine["end"] + pd.Timedelta(minutes=regressors.CARRYOVER_MINUTES)
+    following = own.assign(
+        time=own["end"], end=own["end"] + pd.Timedelta(minutes=regressors.CARRYOVER_MINUTES)
     )
-    return experiment.effects(latency, following if after else mine, covariate=covariate, draws=DRAWS)
+    return experiment.effects(latency, following if after else own, covariate=covariate, draws=DRAWS)
 
 
 def _estimate(store: Store, cluster: str, window: Window, placebos: int) -> pd.DataFrame:
@@ -160,10 +164,11 @@ def _estimate(store: Store, cluster: str, window: Window, placebos: int) -> pd.D
 
 
 def side_by_side(drawn: pd.DataFrame, estimate: pd.DataFrame) -> pd.DataFrame:
-    """Truth (columns that end in `_truth`) and estimate of each workload and metric, and what comes of it.
+    """Truth (columns that end in `_truth`), estimate and outcome of each workload and metric.
 
-    `error` and `error_truth` are the standard errors of the logarithms, `z` their difference in joint ones, and
-    `expected` how likely the estimate's interval contains the truth if both are right and err independently.
+    `error` and `error_truth` are the standard errors of the logarithms, `z` is the difference of the logarithms in joint
+    standard errors, and `expected` is the probability that the estimate's interval contains the truth if both are
+    unbiased and their errors are independent.
     """
     both = estimate.merge(drawn, on=["workload", "metric"], how="left", suffixes=("", "_truth"))
     error, other = _error(both, ""), _error(both, "_truth")
@@ -197,7 +202,7 @@ def _outcome(row: Any) -> str:
 
 
 def _table(table: pd.DataFrame) -> str:
-    """As Markdown; what was refused has no numbers, and is counted below."""
+    """Comparisons as a Markdown table, without the refused ones, which have no numbers."""
     rows = [
         [
             row.recording,
@@ -218,23 +223,23 @@ def _interval(effect: float, low: float, high: float) -> str:
 
 
 def contains(table: pd.DataFrame) -> pd.Series:
-    """Whether the estimate's interval contains the truth, of those that have both."""
+    """Whether the estimate's interval contains the truth, for the rows that have both."""
     judged = table.dropna(subset=["z"])
     return judged["effect_pct_truth"].between(judged["ci_low_pct"], judged["ci_high_pct"])
 
 
 def _summary(table: pd.DataFrame) -> list[str]:
-    """How often each outcome came, workload by workload, and how often it was to be expected."""
+    """Counts of the outcomes by workload, and the counts to expect."""
     counts = table.groupby("workload")["outcome"].value_counts()
-    held, beyond = contains(table), (table["z"].abs() > norm.ppf(0.975)).sum()
+    contained, beyond = contains(table), (table["z"].abs() > norm.ppf(0.975)).sum()
     return [
         *(
-            f"- {name}: {', '.join(f'{count} {outcome}' for outcome, count in counts[name].items())}"
+            f"- {name}: {', '.join(f'{outcome} {count} times' for outcome, count in counts[name].items())}"
             for name in counts.index.unique("workload")
         ),
-        f"- intervals that contain the truth: {held.sum()} of {held.size} ({held.mean():.0%}); "
-        f"expected if both are right and err independently: {table['expected'].mean():.0%}",
-        f"- beyond the joint error: {beyond} of {held.size}; expected: at most {BEYOND_MOST:.0%}",
+        f"- intervals that contain the truth: {contained.sum()} of {contained.size} ({contained.mean():.0%}); "
+        f"expected if both are unbiased and their errors independent: {table['expected'].mean():.0%}",
+        f"- differences beyond the joint error: {beyond} of {contained.size}; expected: at most {BEYOND_MOST:.0%}",
         f"- standard error: {table['error'].mean():.1%} of the estimate, {table['error_truth'].mean():.1%} of the truth",
         *_differences(table),
         *_placebos(table),
@@ -242,33 +247,37 @@ def _summary(table: pd.DataFrame) -> list[str]:
 
 
 def _differences(table: pd.DataFrame) -> list[str]:
-    """By how much the estimate is above the truth in the mean of recordings, where the same sign in all would show."""
-    apart = table.assign(points=table["effect_pct"] - table["effect_pct_truth"])
-    return _means(apart, "estimate less truth")
+    """Mean difference between estimate and truth over the recordings, which shows a bias."""
+    differences = table.assign(points=table["effect_pct"] - table["effect_pct_truth"])
+    return _means(differences, "estimate minus truth")
 
 
-def _assumptions(granted: pd.DataFrame) -> list[str]:
-    """What the culprit did to what it should not touch, in the mean of recordings."""
-    mine = granted[granted["workload"] == CULPRIT].rename(columns={"effect_pct": "points"})
-    return [line for what, rows in mine.groupby("what") for line in _means(rows, f"by the draw, {what}")]
+def _assumptions(assumptions: pd.DataFrame) -> list[str]:
+    """The culprit's mean effect, over the recordings, on quantities that it should not affect."""
+    rows = assumptions[assumptions["workload"] == CULPRIT].rename(columns={"effect_pct": "points"})
+    return [
+        line
+        for period, part in rows.groupby("period")
+        for line in _means(part, f"effect by the draw, {period}")
+    ]
 
 
-def _means(table: pd.DataFrame, what: str) -> list[str]:
-    """The mean of `points` over recordings with its standard error, which one recording does not have."""
+def _means(table: pd.DataFrame, label: str) -> list[str]:
+    """Mean of `points` over the recordings with its standard error; empty for a single recording."""
     found = table.groupby(["workload", "metric"])["points"].agg(["mean", "sem"]).dropna()
     return [
-        f"- {what}: {workload}, {metric}: {row['mean']:+.1f} points (standard error {row['sem']:.1f})"
+        f"- {label}: {workload}, {metric}: {row['mean']:+.1f} points (standard error {row['sem']:.1f})"
         for (workload, metric), row in found.iterrows()
     ]
 
 
 def _placebos(table: pd.DataFrame) -> list[str]:
-    """How many placebos were found, where any were tried."""
+    """The share of placebos that were found; empty without placebos."""
     found = table.drop_duplicates(["recording", "metric"])["placebo_reject_pct"].dropna()
     if found.empty:
         return []
     return [
-        f"- placebos found: {found.mean():.1f} % in the mean of recordings and metrics, {found.max():.1f} % at most"
+        f"- placebos found: {found.mean():.1f} % on average over recordings and metrics, {found.max():.1f} % at most"
     ]
 
 

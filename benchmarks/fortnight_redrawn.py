@@ -1,10 +1,10 @@
-"""Are truth and estimate of `fortnight.py` right, where both are known? Its schedule, drawn again on recorded minutes.
+"""Measure bias and coverage of the truth and of the estimate of `fortnight.py`, with a planted effect.
 
-`python benchmarks/fortnight_redrawn.py --draws 20 STORE …`: of each recording the minutes stay what they were, with
-all that the machine's own unrest did to them, but the culprit's effect is taken off as far as its dose explains it. Then
-a fresh schedule is drawn, that effect is planted at its runs, and both methods are asked as `fortnight.py` asks them.
-Of each is told how often its interval contains what was planted and by how much it is off, and how often the
-estimate's interval contains the truth: as often as that it should on a recording, if both are right.
+`python benchmarks/fortnight_redrawn.py --draws 20 STORE …` keeps the recorded minutes, including the machine's own
+fluctuations, and removes the part of the culprit's effect that its dose explains. It then draws a new schedule, plants
+the effect in the drawn runs, and applies both methods as `fortnight.py` does. It prints each method's bias and how often
+its interval contains the planted effect. It also prints how often the estimate's interval contains the truth, which is
+the share to expect on a recording if both methods are right.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from aurora_analysis.analysis.series import Array
 from aurora_analysis.lab import compressed
 
 FIRST_SEED = 1000
-"""Of the schedules: far from those of the recordings."""
+"""First seed of the new schedules; the recordings' seeds are below it."""
 
 RAMP_MIN = 220.0
-"""The dose at which the latency has doubled, in minutes of the mean write rate: what walks over undo walks over more of it."""
+"""The dose, in minutes of writes at the mean rate, at which latency doubles: a scan of undo grows with the undo."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("stores", nargs="*", default=[KEPT], type=Path)
     parser.add_argument("--cluster", default="lab")
-    parser.add_argument("--draws", type=int, default=4, help="Schedules a recording.")
+    parser.add_argument("--draws", type=int, default=4, help="Schedules per recording.")
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
     options = parser.parse_args()
     seeds = range(options.first_seed, options.first_seed + options.draws)
@@ -49,33 +49,32 @@ def main() -> int:
 
 
 def redrawn(store: Store, cluster: str, seeds: range) -> list[pd.DataFrame]:
-    """Truth, estimate and what was planted, for each schedule."""
+    """Truth, estimate and planted effect, one table per schedule."""
     window = store.span(cluster)
     minutes = store.metrics(reader_impact.WRITER_METRICS, window, cluster=cluster).resample("min").mean()
     planned = store.metric("planned_rate", window, cluster=cluster).reindex(minutes.index)
-    happened = store.read("trials", window, cluster=cluster)
+    recorded = store.read("trials", window, cluster=cluster)
     logs = np.log(minutes[[name for name in reader_impact.OUTCOMES if name in minutes]])
-    ramp = _ramp(happened[happened["workload"] == CULPRIT], minutes)
+    ramp = _ramp(recorded[recorded["workload"] == CULPRIT], minutes)
     effect = pd.Series({name: _effect(logs[name], ramp, planned) for name in logs})
     quiet = logs - np.outer(ramp, effect)
     found = []
     for seed in seeds:
-        trials = _as_planned(compressed.draw(window, seed), happened)
-        culprits = trials[trials["workload"] == CULPRIT]
-        again = _ramp(culprits, minutes)
-        latency = np.exp(quiet + np.outer(again, effect))
+        trials = _as_planned(compressed.draw(window, seed), recorded)
+        new_ramp = _ramp(trials[trials["workload"] == CULPRIT], minutes)
+        latency = np.exp(quiet + np.outer(new_ramp, effect))
         drawn = truth(latency, trials, planned)
         table = side_by_side(drawn, _estimate(latency, minutes, trials))
-        found.append(table.merge(_planted(again, effect), on=["workload", "metric"]).assign(seed=seed))
+        found.append(table.merge(_planted(new_ramp, effect), on=["workload", "metric"]).assign(seed=seed))
     return found
 
 
-def _as_planned(drawn: pd.DataFrame, happened: pd.DataFrame) -> pd.DataFrame:
-    """The trials if every run that was drawn ran as planned, with the nightly jobs that ran."""
+def _as_planned(drawn: pd.DataFrame, recorded: pd.DataFrame) -> pd.DataFrame:
+    """Trials in which every drawn run ran as planned, together with the recorded nightly jobs."""
     trials = drawn[drawn["workload"].isin([CULPRIT, HARMLESS])]
     on = trials["assigned"].astype(bool)
     ran = trials.assign(started_at=trials["time"].where(on), ended_at=trials["end"].where(on))
-    return pd.concat([ran, happened[~happened["workload"].isin([CULPRIT, HARMLESS])]], ignore_index=True)
+    return pd.concat([ran, recorded[~recorded["workload"].isin([CULPRIT, HARMLESS])]], ignore_index=True)
 
 
 def _runs(trials: pd.DataFrame) -> pd.DataFrame:
@@ -84,7 +83,7 @@ def _runs(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ramp(trials: pd.DataFrame, minutes: pd.DataFrame) -> Array:
-    """How the effect of these runs goes up with their dose and bends, minute by minute; 0 where none is open."""
+    """Shape of the runs' effect by minute: the logarithm of their dose; 0 while no run is open."""
     load = minutes[reader_impact.LOAD]
     grid = controls.grid(pd.DatetimeIndex(minutes.index), load, "UTC")
     exposed = regressors.exposed_share(_runs(trials), grid)[:, None]
@@ -96,12 +95,12 @@ def _ramp(trials: pd.DataFrame, minutes: pd.DataFrame) -> Array:
 
 
 def _effect(logs: pd.Series, ramp: Array, planned: pd.Series) -> float:
-    """What a step of the ramp did to the recorded latency, hour of day, day and load held constant."""
+    """Regression coefficient of the recorded latency on the ramp, controlled for hour of day, day and load."""
     times = pd.DatetimeIndex(logs.index)
     columns = [ramp, np.log(planned), pd.get_dummies(times.hour), pd.get_dummies(times.dayofyear)]
     matrix = np.column_stack(columns).astype(float)
-    known = np.isfinite(matrix).all(axis=1) & np.isfinite(logs.to_numpy())
-    return float(np.linalg.lstsq(matrix[known], logs.to_numpy()[known])[0][0])
+    valid = np.isfinite(matrix).all(axis=1) & np.isfinite(logs.to_numpy())
+    return float(np.linalg.lstsq(matrix[valid], logs.to_numpy()[valid])[0][0])
 
 
 def _estimate(latency: pd.DataFrame, minutes: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
@@ -117,30 +116,31 @@ def _estimate(latency: pd.DataFrame, minutes: pd.DataFrame, trials: pd.DataFrame
 
 
 def _planted(ramp: Array, effect: pd.Series) -> pd.DataFrame:
-    """The mean effect over the minutes in which the culprit was open, and none of the harmless workload."""
+    """Planted effect of the culprit, the mean over its open minutes, and of the harmless workload: zero."""
     mean = {CULPRIT: ramp[ramp > 0].mean(), HARMLESS: 0.0}
     rows = [(workload, metric, at * step) for workload, at in mean.items() for metric, step in effect.items()]
     return pd.DataFrame(rows, columns=["workload", "metric", "planted"])
 
 
 def summary(found: pd.DataFrame) -> pd.DataFrame:
-    """Bias, spread and coverage over all schedules, by workload and metric [%]."""
-    told = found.dropna(subset=["effect_pct", "effect_pct_truth"])
-    lines = {f"{name} {metric}": _line(rows) for (name, metric), rows in told.groupby(["workload", "metric"])}
-    return pd.DataFrame(lines | {"all": _line(told)}).T
+    """Bias, error and coverage over all schedules, by workload and metric [%]."""
+    judged = found.dropna(subset=["effect_pct", "effect_pct_truth"])
+    groups = judged.groupby(["workload", "metric"])
+    lines = {f"{name} {metric}": _line(rows) for (name, metric), rows in groups}
+    return pd.DataFrame(lines | {"all": _line(judged)}).T
 
 
 def _line(rows: pd.DataFrame) -> pd.Series:
-    """`off` is the error in the mean, `spread` its root mean square, `claimed` the reported standard error."""
+    """Bias, root mean square error (`rmse`), reported standard error (`se`) and coverage of both methods [%]."""
     line = {"schedules": len(rows), "planted": 100 * rows["planted"].mean()}
     for name, which in {"truth": "_truth", "estimate": ""}.items():
         effect, low, high = (np.log1p(rows[column + which] / 100) for column in INTERVAL)
-        off = 100 * (effect - rows["planted"])
+        error = 100 * (effect - rows["planted"])
         line |= {
-            f"{name} off": off.mean(),
-            f"{name} spread": np.sqrt((off**2).mean()),
-            f"{name} claimed": 100 * rows[f"error{which}"].mean(),
-            f"{name} covers": 100 * rows["planted"].between(low, high).mean(),
+            f"{name} bias": error.mean(),
+            f"{name} rmse": np.sqrt((error**2).mean()),
+            f"{name} se": 100 * rows[f"error{which}"].mean(),
+            f"{name} coverage": 100 * rows["planted"].between(low, high).mean(),
         }
     beyond = rows["outcome"] == "beyond the joint error"
     return pd.Series(line | {"contains truth": 100 * contains(rows).mean(), "beyond": 100 * beyond.mean()})

@@ -121,13 +121,13 @@ def _with_copies(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([frame, *more], ignore_index=True)
 
 
-def _among_replacements(frame: pd.DataFrame, column: str, wanted: pd.Series | bool = True) -> pd.DataFrame:
+def _among_replacements(frame: pd.DataFrame, column: str, chosen: pd.Series | bool = True) -> pd.DataFrame:
     """Split each digest's rows among the statements that replace it."""
-    mine = frame[wanted] if isinstance(wanted, pd.Series) else frame
-    others = frame.drop(mine.index)
+    split = frame[chosen] if isinstance(chosen, pd.Series) else frame
+    others = frame.drop(split.index)
     amount = "active_sessions" if "active_sessions" in frame else "calls"
     parts = [
-        mine.assign(**{column: _replacements(mine[column], n), amount: mine[amount] / REPLACEMENTS["sql"]})
+        split.assign(**{column: _replacements(split[column], n), amount: split[amount] / REPLACEMENTS["sql"]})
         for n in range(REPLACEMENTS["sql"])
     ]
     return pd.concat([others, *parts], ignore_index=True)

@@ -1,9 +1,8 @@
-"""How fast the slow log is read, in how much memory, and how exactly: `python3 dev.py bench slow_log`.
+"""Measure speed, memory and exactness of reading slow logs: `python3 dev.py bench slow_log`.
 
-Speed is told as ratios of CPU seconds of whole processes, run in turns (A B A B) on one log, since a machine
-that is shared moves every absolute number. The studies, all by default: speed, processes, memory, ingest,
-hostile, mutated. Each runs in a process of its own: the system counts the peak of the process that starts another
-as the other's.
+Speed is a ratio of CPU seconds of whole processes that alternate on one log (A B A B), because a shared machine changes
+every absolute number. The studies, all by default: speed, processes, memory, ingest, hostile, mutated. Each study runs
+in a separate process, because the system counts the peak memory of a parent process as that of its child.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ DIGEST = [sys.executable, "-m", "aurora_analysis", "digest", "--format", "json"]
 
 @dataclass
 class Run:
-    """A finished process and its descendants: seconds, and the largest one's memory."""
+    """Seconds of a finished process and its descendants, and the peak memory of the largest one."""
 
     cpu_s: float
     wall_s: float
@@ -50,7 +49,7 @@ class Run:
 
 
 def main() -> int:
-    """Run the studies that are asked for."""
+    """Run the chosen studies; return the exit code of the first that fails."""
     studies: dict[str, Callable[..., None]] = {
         "speed": speed,
         "processes": processes,
@@ -62,7 +61,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("studies", nargs="*", metavar="|".join(studies))
     parser.add_argument(
-        "--folder", type=Path, help="Where the logs are made and kept [default: made and removed]."
+        "--folder", type=Path, help="Folder for the logs, which are kept [default: a temporary folder]."
     )
     parser.add_argument("--rounds", type=int, default=3, help="Runs of each program [default: 3].")
     chosen = parser.parse_args()
@@ -84,7 +83,7 @@ def main() -> int:
 
 
 def speed(folder: Path, rounds: int = 3) -> None:
-    """CPU seconds against pt-query-digest and grep, and every sum against the generator's truth."""
+    """Compare CPU seconds with pt-query-digest and grep, and every sum with the generator's truth."""
     for kind in ("mix", "oltp"):
         log, truth = made(folder, kind)
         check(json.loads(run(*DIGEST, str(log)).output), truth)
@@ -107,7 +106,7 @@ def speed(folder: Path, rounds: int = 3) -> None:
 
 
 def processes(folder: Path, rounds: int = 3) -> None:
-    """Wall-clock seconds of one process against two, on 512 MB."""
+    """Compare the wall-clock seconds of one and of two processes, on 512 MB."""
     for kind in ("mix", "oltp"):
         log = repeated(folder, kind, 8)
         one, two = [], []
@@ -115,7 +114,7 @@ def processes(folder: Path, rounds: int = 3) -> None:
             one.append(run(*DIGEST, "--processes", "1", str(log)))
             two.append(run(*DIGEST, "--processes", "2", str(log)))
         same = [json.loads(runs[0].output)["profile"] for runs in (one, two)]
-        assert same[0] == same[1], "two processes tell another profile"
+        assert same[0] == same[1], "two processes give a different profile"
         wall = [statistics.median(run.wall_s for run in runs) for runs in (one, two)]
         print(f"{kind}: {wall[0]:.1f} s in one process, {wall[1]:.1f} s in two: {wall[0] / wall[1]:.2f} times as fast, "
               f"the same profile; CPU {cpu(two) / cpu(one):.2f} times; load {os.getloadavg()[0]:.1f}", flush=True)  # fmt: skip
@@ -123,7 +122,7 @@ def processes(folder: Path, rounds: int = 3) -> None:
 
 
 def memory(folder: Path) -> None:
-    """Peak memory of one process on 0.5 GB and on 2 GB."""
+    """Measure the peak memory of one process on 0.5 GB and on 2 GB."""
     for kind, times in (("mix", 8), ("oltp", 8), ("mix", 32), ("oltp", 32)):
         log = repeated(folder, kind, times)
         done = run(*DIGEST, "--processes", "1", str(log))
@@ -136,7 +135,7 @@ def memory(folder: Path) -> None:
 
 
 def ingest(folder: Path) -> None:
-    """Peak memory of filling a store from 0.5 GB, from the same again, from 2 GB, and from a million statements."""
+    """Measure the peak memory of ingesting 0.5 GB, the same log again, 2 GB, and a million distinct statements."""
     half, two = (made(folder, "mix", size * MB) for size in (512, 2048))
     million = (hostile_log(folder), {"events": MILLION})
     store = folder / "store"
@@ -153,19 +152,19 @@ def ingest(folder: Path) -> None:
 
 
 def hostile(folder: Path) -> None:
-    """Peak memory on a log of a million distinct statements; the totals stay exact."""
+    """Measure the peak memory on a million distinct statements, and check that the totals stay exact."""
     log, count = hostile_log(folder), MILLION
     done = run(*DIGEST, str(log))
-    told = json.loads(done.output)
-    assert told["events"] == count == sum(row["calls"] for row in told["profile"])
-    assert told["sums"] == {"query_time_s": count / 1000, "lock_time_s": count / 1e6, "rows_sent": count, "rows_examined": 2 * count}  # fmt: skip
+    digest = json.loads(done.output)
+    assert digest["events"] == count == sum(row["calls"] for row in digest["profile"])
+    assert digest["sums"] == {"query_time_s": count / 1000, "lock_time_s": count / 1e6, "rows_sent": count, "rows_examined": 2 * count}  # fmt: skip
     print(f"{count:,} distinct fingerprints, {log.stat().st_size / MB:.0f} MB: peak {done.peak_mib:.0f} MiB, "
-          f"{told['digests']:,} rows, totals exact, {done.cpu_s:.0f} CPU s", flush=True)  # fmt: skip
+          f"{digest['digests']:,} rows, totals exact, {done.cpu_s:.0f} CPU s", flush=True)  # fmt: skip
     log.unlink()
 
 
 def hostile_log(folder: Path) -> Path:
-    """A million executions, each of a statement of its own."""
+    """Write a log with a million executions of distinct statements."""
     log = folder / "hostile.log"
     with log.open("wb") as out:
         for n in range(MILLION):
@@ -178,20 +177,20 @@ def hostile_log(folder: Path) -> Path:
 
 
 def mutated(_: Path, count: int = 100_000, seed: int = 1) -> None:
-    """Logs of the gallery, broken at random: nothing is raised, and no byte is forgotten.
+    """Read randomly damaged logs of the gallery: no exception is raised, and every byte is accounted for.
 
-    Each is read event by event; one in a hundred goes into frames, too.
+    Each log is read event by event; one in a hundred is also read into tables.
     """
     r = random.Random(seed)
     gallery = [path.read_bytes() for path in sorted(GALLERY.glob("*.log"))]
-    started, seen, damage = time.process_time(), 0, 0
+    started, events, damage = time.process_time(), 0, 0
     for n in range(count):
         text = broken(r, gallery)
         account = slow_log.Account()
         try:
             for event in slow_log.events(slow_log.entries(cut_up(r, text), account)):
                 json.dumps(slow_log.record(event, with_sql=True))
-                seen += 1
+                events += 1
             if n % 100 == 0:
                 list(slow_log.read_slow_log([text]))
         except Exception:
@@ -199,26 +198,26 @@ def mutated(_: Path, count: int = 100_000, seed: int = 1) -> None:
             raise
         assert account.bytes == len(text) and account.lost_bytes <= len(text)
         damage += account.damage
-    print(f"{count:,} mutated logs: nothing raised; {seen:,} events read, {damage:,} damaged or lost reported; "
+    print(f"{count:,} mutated logs: no exception; {events:,} events read, {damage:,} reported as damaged or lost; "
           f"{time.process_time() - started:.0f} CPU s", flush=True)  # fmt: skip
 
 
 def broken(r: random.Random, gallery: list[bytes]) -> bytes:
-    """A log of the gallery with some bytes changed, lost, doubled, moved, or a marker put in."""
+    """Damage a log of the gallery: change, remove, repeat or insert some bytes, or insert a marker."""
     text = bytearray(r.choice(gallery))
     for _ in range(r.randint(1, 6)):
         a, b = sorted(r.randrange(len(text) + 1) for _ in range(2))
         b = min(b, a + r.choice((1, 4, 60, 2000)))
-        what = r.randrange(6)
-        if what == 0:
+        damage = r.randrange(6)
+        if damage == 0:
             text[a:b] = r.randbytes(b - a)
-        elif what == 1:
+        elif damage == 1:
             del text[a:b]
-        elif what == 2:
+        elif damage == 2:
             text[a:a] = slow_log.MARKER
-        elif what == 3:
+        elif damage == 3:
             text[a:a] = r.choice((b"'", b'"', b"`", b"/*", b"*/", b"\\", b"\n# Time: ", b"\n# User@Host: ", b";\n", b"\x00", b"\r\n"))  # fmt: skip
-        elif what == 4:
+        elif damage == 4:
             text[a:a] = text[a:b]
         else:
             other = r.choice(gallery)
@@ -228,26 +227,26 @@ def broken(r: random.Random, gallery: list[bytes]) -> bytes:
 
 
 def cut_up(r: random.Random, text: bytes) -> Iterator[bytes]:
-    """The text in chunks of some size."""
+    """Split the text into chunks of a random size."""
     size = r.choice((7, 100, 10**6))
     return (text[at : at + size] for at in range(0, len(text), size))
 
 
 def made(folder: Path, kind: str, size: int = 64 * MB) -> tuple[Path, dict[str, int]]:
-    """A log and its truth, made once."""
+    """Return a log and its true counts; generate both on first use."""
     name = f"{kind}{size // MB}"
-    log, told = folder / f"{name}.log", folder / f"{name}.json"
+    log, counted = folder / f"{name}.log", folder / f"{name}.json"
     if not log.exists():
         truth = generator.Truth()
         with log.open("wb") as out:
             out.writelines(generator.log(size, truth, mix=kind == "mix"))
         counts = vars(truth) | {"templates": len(truth.templates)}
-        told.write_text(json.dumps(counts))
-    return log, json.loads(told.read_text())
+        counted.write_text(json.dumps(counts))
+    return log, json.loads(counted.read_text())
 
 
 def repeated(folder: Path, kind: str, times: int) -> Path:
-    """The log, so many times over."""
+    """Write a log that repeats the generated one."""
     log, _ = made(folder, kind)
     large = folder / f"{kind}x{times}.log"
     with large.open("wb") as out:
@@ -256,22 +255,22 @@ def repeated(folder: Path, kind: str, times: int) -> Path:
     return large
 
 
-def check(told: dict, truth: dict[str, int]) -> None:
-    """Every count and sum is the truth's, and so is the number of statements."""
-    sums = told["sums"]
+def check(digest: dict, truth: dict[str, int]) -> None:
+    """Compare every count and sum, and the number of statements, with the truth."""
+    sums = digest["sums"]
     found = {
-        "events": told["events"],
+        "events": digest["events"],
         "query_time_us": round(sums["query_time_s"] * 1e6),
         "lock_time_us": round(sums["lock_time_s"] * 1e6),
         "rows_sent": sums["rows_sent"],
         "rows_examined": sums["rows_examined"],
-        "templates": told["digests"],
+        "templates": digest["digests"],
     }
     assert found == truth, f"{found} is not {truth}"
 
 
 def run(*command: str) -> Run:
-    """A process, its output, and what it used."""
+    """Run a process; return its output, time and memory."""
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert process.stdout is not None
@@ -284,7 +283,7 @@ def run(*command: str) -> Run:
 
 
 def cpu(runs: list[Run]) -> float:
-    """The median of CPU seconds."""
+    """Median CPU seconds."""
     return statistics.median(run.cpu_s for run in runs)
 
 

@@ -1,14 +1,14 @@
-"""Forty real trials without an effect, and a planted effect against a long reference: MariaDB, not a model.
+"""Measure how often a real trial's interval is right: trials without and with an effect on MariaDB servers.
 
-`python dev.py bench trials` takes some fifty minutes, most of them waiting. Two servers run side by side, each
-with a load of its own: a queue whose consumer walks over what purge may not remove yet. Trial after trial is carried out
-on them as by `aurora-analysis experiment`: of a query that holds nothing (A/A), and of one that holds a read view. Of
-the A/A trials at most the share may reject that the binomial law allows at 5 % (99th percentile: 6 of 40).
+`python dev.py bench trials` takes about fifty minutes, mostly waiting. Two servers run in parallel, each under its own
+load: a queue whose consumer scans rows that purge may not remove yet. Trials run one after another, each as
+`aurora-analysis experiment` runs it: with a query that holds no read view (A/A), or with a query that holds one. The
+binomial distribution limits how many of the A/A trials may reject at the 5 % level (99th percentile: 6 of 40).
 
-The planted effect is not one figure: it follows the machine. So its reference is not one long run at another time, but
-as many trials as are judged, in turns with them, on the same servers; their mean is the reference, and its
-error comes from how they differ. A trial holds it where the interval of the difference holds zero. At least nine in ten must.
-Exit code 1 if fewer do.
+The planted effect depends on the state of the machine. Its reference is therefore the mean of as many further trials,
+which alternate with the judged ones on the same servers; the reference's error follows from their variation. A judged
+trial contains the reference if the 95 % interval of their difference contains zero. At least nine in ten must contain
+it; otherwise the exit code is 1.
 """
 
 from __future__ import annotations
@@ -36,36 +36,41 @@ from aurora_analysis.store import Store
 CLUSTER = "trial"
 NULL = (trial.HOLDS_NOTHING, 3.0, 1.0)
 PLANTED = (trial.HOLDS_A_VIEW, 8.0, 2.0)
-"""The query, and the length of a block's run and of its washout [s]: where it is to grow, what stood there goes first."""
+"""The query, and the lengths of a block's run and washout [s]. A washout lets purge remove the last block's history."""
 
 BLOCKS = 16
 SERVERS, LOAD_STATEMENTS = 2, 2
-SAID = ["difference", "ci_low", "ci_high", "p"]
+RESULT = ["difference", "ci_low", "ci_high", "p"]
 
-Wanted = tuple[str, float, float, Path]
+Job = tuple[str, float, float, Path]
+"""The query, the lengths of run and washout [s], and the folder of the trial's store."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--trials", type=int, default=40, help="without an effect")
-    parser.add_argument("--planted", type=int, default=10, help="and as many for the reference")
-    parser.add_argument("--results", type=Path, help="a page to write them to")
-    parser.add_argument("--keep", type=Path, help="a folder for the stores; what is there is not run again")
+    parser.add_argument("--trials", type=int, default=40, help="number of A/A trials")
+    parser.add_argument(
+        "--planted", type=int, default=10, help="number of trials with an effect; the reference has as many"
+    )
+    parser.add_argument("--results", type=Path, help="Markdown file to write the results to")
+    parser.add_argument(
+        "--keep", type=Path, help="folder for the trials' stores; a trial whose store exists is not repeated"
+    )
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as thrown_away, ProcessPoolExecutor(SERVERS) as pool:
-        stores = options.keep or Path(thrown_away)
-        servers = _shared_out(stores, options.trials, options.planted)
+    with tempfile.TemporaryDirectory() as temporary, ProcessPoolExecutor(SERVERS) as pool:
+        stores = options.keep or Path(temporary)
+        servers = _jobs(stores, options.trials, options.planted)
         list(pool.map(run_all, servers))
-        found = {one[3].name: judged(one[3]) for wanted in servers for one in wanted}
-    said = [*_null(_all(found, "null")), *_planted(_all(found, "planted"), _all(found, "reference"))]
-    print("\n".join(line for line, _ in said))
+        found = {job[3].name: judged(job[3]) for jobs in servers for job in jobs}
+    results = [*_null(_all(found, "null")), *_planted(_all(found, "planted"), _all(found, "reference"))]
+    print("\n".join(line for line, _ in results))
     if options.results:
-        options.results.write_text(_page(said), encoding="utf-8")
-    return 0 if all(passed for _, passed in said) else 1
+        options.results.write_text(_page(results), encoding="utf-8")
+    return 0 if all(passed for _, passed in results) else 1
 
 
-def _shared_out(stores: Path, trials: int, planted: int) -> list[list[Wanted]]:
-    """What each server does: a judged trial beside one of the reference, and the other way round the next time."""
+def _jobs(stores: Path, trials: int, planted: int) -> list[list[Job]]:
+    """Each server's trials: one runs a judged trial while the other runs a reference trial, in turns."""
     kinds = ("planted", "reference")
     return [
         [(*PLANTED, stores / f"{kinds[(turn + n) % SERVERS]}-{n}") for n in range(planted)]
@@ -74,13 +79,13 @@ def _shared_out(stores: Path, trials: int, planted: int) -> list[list[Wanted]]:
     ]
 
 
-def run_all(wanted: Sequence[Wanted]) -> None:
-    """One server, and trial after trial on it."""
-    left = [one for one in wanted if not one[3].exists()]
+def run_all(jobs: Sequence[Job]) -> None:
+    """Start a server and run the missing trials on it, one after another."""
+    missing = [job for job in jobs if not job[3].exists()]
     with server.running({"performance_schema": True}) as ours:
         trial.prepare(ours)
-        for one in left:
-            run_one(ours, *one)
+        for job in missing:
+            run_one(ours, *job)
 
 
 def run_one(ours: Server, query: str, run_s: float, washout_s: float, folder: Path) -> None:
@@ -107,7 +112,7 @@ def run_one(ours: Server, query: str, run_s: float, washout_s: float, folder: Pa
 
 
 def judged(folder: Path) -> pd.DataFrame:
-    """Effects on every latency and throughput [logs], and on the history list's growth, as in the notebook."""
+    """Effects on every latency and throughput [log points] and on the history list's growth, as in the notebook."""
     store = Store(folder)
     window = store.span(CLUSTER)
     trials = experiment.randomised(store.read("trials", cluster=CLUSTER))
@@ -118,39 +123,39 @@ def judged(folder: Path) -> pd.DataFrame:
     history = store.metric("history_list_length", window, cluster=CLUSTER)
     growth = experiment.history_growth(history, trials).assign(metric="history_growth")
     percent = ["effect_pct", "ci_low_pct", "ci_high_pct"]
-    logs = effects.assign(**np.log1p(effects[percent] / 100)).rename(columns=dict(zip(percent, SAID)))
-    return pd.concat([one.set_index("metric")[SAID] for one in (logs, growth)])
+    logs = effects.assign(**np.log1p(effects[percent] / 100)).rename(columns=dict(zip(percent, RESULT)))
+    return pd.concat([one.set_index("metric")[RESULT] for one in (logs, growth)])
 
 
 def _all(found: dict[str, pd.DataFrame], kind: str) -> pd.DataFrame:
     frames = [frame for name, frame in found.items() if name.startswith(kind)]
-    return pd.concat(frames) if frames else pd.DataFrame(columns=SAID)
+    return pd.concat(frames) if frames else pd.DataFrame(columns=RESULT)
 
 
 def _null(null: pd.DataFrame) -> Iterator[tuple[str, bool]]:
-    """How often an A/A trial rejects, and whether that is within the limit."""
+    """Count the A/A trials that reject, and compare the count with the limit."""
     for metric, rows in null.groupby(level=0):
         rejected, allowed = int((rows["p"] <= 0.05).sum()), scipy.stats.binom.ppf(0.99, len(rows), 0.05)
-        line = f"{metric}: {rejected} of {len(rows)} A/A trials reject (at most {allowed:.0f} may)"
+        line = f"{metric}: {rejected} of {len(rows)} A/A trials reject (limit: {allowed:.0f})"
         yield line, rejected <= allowed
 
 
 def _planted(planted: pd.DataFrame, reference: pd.DataFrame) -> Iterator[tuple[str, bool]]:
-    """How often a planted trial's interval contains the reference, and whether that is often enough."""
+    """Count the planted trials whose interval contains the reference, and compare the count with the limit."""
     for metric, rows in planted.groupby(level=0):
         about = reference.loc[[metric], "difference"].dropna()
         middle, error = about.mean(), scipy.stats.t.ppf(0.975, len(about) - 1) * about.sem()
-        held = _holds(rows, middle, error)
+        contained = _contains(rows, middle, error)
         low, high = _shown(metric, middle - error), _shown(metric, middle + error)
         line = (
-            f"{metric}: {held.sum()} of {len(rows)} planted trials hold the reference's {_shown(metric, middle)} "
-            f"[{low}, {high}]; {(rows['p'] <= 0.05).sum()} are significant"
+            f"{metric}: {contained.sum()} of {len(rows)} planted trials contain the reference {_shown(metric, middle)} "
+            f"[{low}, {high}]; significant: {(rows['p'] <= 0.05).sum()}"
         )
-        yield line, held.mean() >= 0.9
+        yield line, contained.mean() >= 0.9
 
 
-def _holds(rows: pd.DataFrame, middle: float, error: float) -> pd.Series:
-    """Whether the interval of a trial's difference from the reference, with both errors, holds zero."""
+def _contains(rows: pd.DataFrame, middle: float, error: float) -> pd.Series:
+    """Whether the interval of each trial's difference from the reference, with both errors, contains zero."""
     apart = middle - rows["difference"]
     reach = (rows["ci_high"] - rows["difference"]).where(apart > 0, rows["difference"] - rows["ci_low"])
     return apart.abs() <= np.hypot(reach, error)
@@ -160,12 +165,10 @@ def _shown(metric: str, value: float) -> str:
     return f"{value:,.0f}/h" if metric == "history_growth" else f"{100 * np.expm1(value):+.1f} %"
 
 
-def _page(said: Sequence[tuple[str, bool]]) -> str:
-    """The results, after what they are of."""
-    about = (
-        (__doc__ or "").split("\n", 1)[1].replace("python dev.py bench trials", "python benchmarks/trials.py")
-    )
-    lines = [f"- {'' if passed else '**failed** '}{line}" for line, passed in said]
+def _page(results: Sequence[tuple[str, bool]]) -> str:
+    """The results as Markdown, after a description of the benchmark."""
+    about = (__doc__ or "").split("\n", 1)[1]
+    lines = [f"- {'' if passed else '**failed** '}{line}" for line, passed in results]
     return "\n".join(["# Trials on real servers", about, *lines, ""])
 
 

@@ -1,13 +1,14 @@
-"""What watching costs, and what it tells: `python3 dev.py bench watch`.
+"""Measure the cost and the benefit of `watch`: `python3 dev.py bench watch`.
 
-The studies, all by default, each with a limit that exit code 1 says was missed:
+The studies, all by default; the exit code is 1 if one misses its limit:
 
-- overhead: transactions of a loaded MariaDB, a second and a CPU second, with `watch` at one second over those without;
-- hour: the history list of a server that is watched for an hour against one under the same load that is not;
-- unknown: the share of the history list's growth on the committed recording that no log explains, with and without
-  live samples.
+- overhead: throughput of a loaded MariaDB, per second and per CPU second, with `watch` sampling every second, divided by
+  the throughput without it;
+- hour: history list length of a watched server and of an unwatched one under the same load, for an hour;
+- unknown: share of the history list's growth on the committed recording that cannot be attributed, with and without live
+  samples.
 
-The real command watches, in a process of its own.
+`watch` runs as the real command in a separate process.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ Array = npt.NDArray[np.float64]
 
 LEAST_THROUGHPUT = 0.97
 RATE = 20
-"""Transactions a second of the hour: light, so that it disturbs nobody."""
-RAISED_BY = float(RATE)
-"""The history list is raised where it is longer by more than a second of writes."""
+"""Transactions per second in the study `hour`: a light load."""
+MOST_RAISED = float(RATE)
+"""Largest permitted difference of the history lists: one second of writes."""
 OPTIONS = {"performance_schema": True, "innodb_flush_log_at_trx_commit": 0}
 
 
 def main() -> int:
-    """Run the studies that are asked for; 1 where a limit was missed."""
+    """Run the chosen studies; return 1 if a limit is missed."""
     studies: dict[str, Callable[[argparse.Namespace], bool]] = {
         "overhead": overhead,
         "hour": hour,
@@ -56,24 +57,33 @@ def main() -> int:
     }
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("studies", nargs="*", metavar="|".join(studies))
-    parser.add_argument("--pairs", type=int, default=40, help="Of blocks, watched and not [default: 40].")
-    parser.add_argument("--block-s", type=float, default=2.5, help="Of each block [default: 2.5].")
-    parser.add_argument("--minutes", type=float, default=60.0, help="Of the hour [default: 60].")
+    parser.add_argument(
+        "--pairs",
+        type=int,
+        default=40,
+        help="overhead: pairs of a watched and an unwatched block [default: 40].",
+    )
+    parser.add_argument(
+        "--block-s", type=float, default=2.5, help="overhead: seconds per block [default: 2.5]."
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=60.0, help="hour: duration in minutes [default: 60]."
+    )
     chosen = parser.parse_args()
-    held = []
+    passed = []
     for name in chosen.studies or studies:
         print(f"## {name}", flush=True)
-        held.append(studies[name](chosen))
-    return 0 if all(held) else 1
+        passed.append(studies[name](chosen))
+    return 0 if all(passed) else 1
 
 
 @contextmanager
 def watching(ours: Server, folder: Path, lasting_s: float) -> Iterator[subprocess.Popen[bytes]]:
-    """The command at one second, until the block ends."""
+    """Run the command with samples every second until the block ends."""
     address = f"mysql://root@/?unix_socket={ours.socket}"
     command = [sys.executable, "-m", "aurora_analysis", "watch", "--writer", address, "--store", str(folder)]
-    with open(folder / "told.txt", "wb") as told:
-        process = subprocess.Popen([*command, "--every", "1s", "--for", f"{lasting_s:.0f}s"], stdout=told)
+    with open(folder / "output.txt", "wb") as output:
+        process = subprocess.Popen([*command, "--every", "1s", "--for", f"{lasting_s:.0f}s"], stdout=output)
         try:
             yield process
         finally:
@@ -100,7 +110,7 @@ def interval(differences: Array) -> tuple[float, float, float]:
 
 
 def hour(chosen: argparse.Namespace) -> bool:
-    """Two servers, one load, one watched: each second the history list of both, and whose transactions are open."""
+    """Compare the history lists of a watched and an unwatched server every second, and count idle transactions."""
     seconds = 60 * chosen.minutes
     with ExitStack() as stack:
         servers = [stack.enter_context(server.running(OPTIONS)) for _ in range(2)]
@@ -112,9 +122,9 @@ def hour(chosen: argparse.Namespace) -> bool:
             threading.Thread(target=_write_steadily, args=(one, stopping), daemon=True).start()
         stack.enter_context(watching(servers[0], folder, seconds + 60))
         time.sleep(10)
-        lengths, held = _lengths(servers, seconds)
+        lengths, idle = _lengths(servers, seconds)
         samples = len(Store(folder).read("read_views", cluster="live"))
-    return _told_of_hour(lengths, held, samples)
+    return _hour_passed(lengths, idle, samples)
 
 
 def _write_steadily(ours: Server, stopping: threading.Event) -> None:
@@ -126,16 +136,16 @@ def _write_steadily(ours: Server, stopping: threading.Event) -> None:
 
 
 def _lengths(servers: list[Server], seconds: float) -> tuple[Array, int]:
-    """The history lists, a row a second; and how often an idle transaction was open on the watched server."""
-    rows, held, began = [], 0, time.monotonic()
+    """History list lengths, one row per second, and the number of idle transactions on the watched server."""
+    rows, idle, began = [], 0, time.monotonic()
     connections = [one.connect() for one in servers]
     while (passed := time.monotonic() - began) < seconds:
         rows.append([_one(each, HISTORY) for each in connections])
-        held += _one(connections[0], IDLE)
+        idle += _one(connections[0], IDLE)
         if len(rows) % 300 == 0:
             print(f"{passed:6.0f} s  {np.mean(rows[-300:], axis=0).round(1)}", flush=True)
         time.sleep(max(0.0, began + len(rows) - time.monotonic()))
-    return np.array(rows, dtype=float), held
+    return np.array(rows, dtype=float), idle
 
 
 HISTORY = "SELECT count FROM information_schema.innodb_metrics WHERE name = 'trx_rseg_history_len'"
@@ -151,28 +161,30 @@ def _one(connection: object, text: str) -> int:
         return int(cursor.fetchone()[0])
 
 
-def _told_of_hour(lengths: Array, held: int, samples: int) -> bool:
+def _hour_passed(lengths: Array, idle: int, samples: int) -> bool:
+    """Print the results of the study `hour`, and return whether they are within the limits."""
     whole = len(lengths) // 60 * 60
     minutes = lengths[:whole].reshape(-1, 60, 2).mean(axis=1)
     mean, low, high = interval(minutes[:, 0] - minutes[:, 1])
     slope = float(np.polyfit(np.arange(len(minutes)) / 60, minutes[:, 0], 1)[0])
     print(
         f"{len(lengths)} s at {RATE} transactions/s, {samples} samples of watch: history list {minutes[:, 0].mean():.1f} "
-        f"watched, {minutes[:, 1].mean():.1f} not, difference {mean:+.2f} [{low:.2f}, {high:.2f}] over {len(minutes)} "
-        f"minutes (limit {RAISED_BY:g}); slope {slope:+.1f} an hour; idle transactions seen {held}"
+        f"watched, {minutes[:, 1].mean():.1f} unwatched, difference {mean:+.2f} [{low:.2f}, {high:.2f}] over "
+        f"{len(minutes)} minutes (limit {MOST_RAISED:g}); slope {slope:+.1f} per hour; idle transactions {idle} (limit 0)"
     )
-    return high < RAISED_BY and held == 0
+    return high < MOST_RAISED and idle == 0
 
 
 # The overhead
 
 
 def overhead(chosen: argparse.Namespace) -> bool:
-    """A loop of transactions inside the server, which has one core; the command has the other.
+    """Compare the throughput of a server in watched and unwatched blocks.
 
-    In blocks without, the command is stopped (SIGSTOP): its connection stays. Which of a pair comes first is drawn.
-    On a shared machine seconds are worth less than CPU seconds of the server, and the CPU time of the session of
-    watch itself is worth most: all three are told.
+    The server runs a loop of transactions on one core, and the command runs on the other. In unwatched blocks the
+    command is stopped (SIGSTOP) and its connection stays open. A draw decides which block of a pair comes first. On a
+    shared machine, CPU seconds of the server are more precise than seconds, and the CPU time of the command's session is
+    the most precise; the study prints all three.
     """
     rng = np.random.default_rng(0)
     with ExitStack() as stack:
@@ -185,7 +197,7 @@ def overhead(chosen: argparse.Namespace) -> bool:
         lasting_s = 60 + 2 * chosen.pairs * chosen.block_s
         process = stack.enter_context(watching(ours, folder, lasting_s))
         _pin(process.pid, 1)
-        time.sleep(8)  # it is under way, the server is warm
+        time.sleep(8)  # until the command samples and the server is warm
         with ours.connect() as connection:
             thread = _one(connection, WATCHING)
             used = _thread_s(ours.pid, thread)
@@ -196,24 +208,23 @@ def overhead(chosen: argparse.Namespace) -> bool:
             used = _thread_s(ours.pid, thread) - used
     for watched, alone in pairs:
         print(
-            f"watched {watched[0]:8.0f} /s {watched[1]:8.0f} /CPU s   not {alone[0]:8.0f} /s {alone[1]:8.0f} /CPU s"
+            f"watched {watched[0]:8.0f} /s {watched[1]:8.0f} /CPU s   "
+            f"unwatched {alone[0]:8.0f} /s {alone[1]:8.0f} /CPU s"
         )
     ratios = np.log(np.array([np.divide(*pair) for pair in pairs]))
-    (wall, cpu), told = (
-        (np.exp(interval(ratios[:, n])) for n in (0, 1)),
-        f"{len(pairs)} pairs of {chosen.block_s:g} s",
-    )
-    for name, (mean, low, high) in (("a second", wall), ("a CPU second of the server", cpu)):
-        print(f"transactions {name}, watched at 1 s over not: {mean:.4f} [{low:.4f}, {high:.4f}], {told}")
-    asked_ms = 1000 * used / (chosen.pairs * chosen.block_s)
-    print(f"CPU time of its session in the server: {asked_ms:.2f} ms a second")
-    print(f"limit of the lower bound of transactions a second: {LEAST_THROUGHPUT}")
+    wall, cpu = (np.exp(interval(ratios[:, n])) for n in (0, 1))
+    blocks = f"{len(pairs)} pairs of {chosen.block_s:g} s"
+    for unit, (mean, low, high) in (("second", wall), ("CPU second of the server", cpu)):
+        print(f"transactions per {unit}, watched / unwatched: {mean:.4f} [{low:.4f}, {high:.4f}], {blocks}")
+    session_ms = 1000 * used / (chosen.pairs * chosen.block_s)
+    print(f"CPU time of the command's session in the server: {session_ms:.2f} ms per second")
+    print(f"limit: the lower bound of transactions per second is at least {LEAST_THROUGHPUT}")
     return bool(wall[1] >= LEAST_THROUGHPUT)
 
 
 @contextmanager
 def _in_memory() -> Iterator[str | None]:
-    """Temporary files in memory where that is possible: the disk of a shared machine has moods."""
+    """Keep temporary files in memory if possible, because the speed of a shared machine's disk varies."""
     before = tempfile.tempdir
     tempfile.tempdir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else before
     try:
@@ -223,7 +234,7 @@ def _in_memory() -> Iterator[str | None]:
 
 
 def _pin(pid: int, core: int) -> None:
-    """All threads of a process on one core, where the system knows of such."""
+    """Bind all threads of a process to one core, if the system supports it."""
     if hasattr(os, "sched_setaffinity"):
         for thread in os.listdir(f"/proc/{pid}/task"):
             os.sched_setaffinity(int(thread), {core})
@@ -244,7 +255,7 @@ END
 
 @contextmanager
 def _looping(ours: Server) -> Iterator[None]:
-    """Sessions that write without a pause, each rows of its own."""
+    """Run sessions that write without a pause, each to different rows."""
     with ours.connect() as connection, connection.cursor() as cursor:
         cursor.execute(LOOP)
     threads = [
@@ -267,7 +278,7 @@ def _call(ours: Server, first: int) -> None:
     try:
         with ours.connect() as connection, connection.cursor() as cursor:
             cursor.execute("CALL bench.keep_writing(%s)", (first,))
-    except Exception:  # it is killed at the end
+    except Exception:  # the session is killed at the end
         return
 
 
@@ -287,7 +298,7 @@ def _pair(
 
 
 def _throughput(connection: object, ours: Server, seconds: float) -> Array:
-    """Transactions a second, and a CPU second of the server, by the server's own count."""
+    """Transactions per second and per CPU second of the server, by the server's own counter."""
     before = np.array([_one(connection, COMMITTED), time.monotonic(), _cpu_s(ours.pid)])
     time.sleep(seconds)
     after = np.array([_one(connection, COMMITTED), time.monotonic(), _cpu_s(ours.pid)])
@@ -296,12 +307,12 @@ def _throughput(connection: object, ours: Server, seconds: float) -> Array:
 
 
 def _cpu_s(pid: int) -> float:
-    """CPU time that the threads of a process have used."""
+    """CPU time of all threads of a process [s]."""
     return sum(_thread_s(pid, int(thread)) for thread in os.listdir(f"/proc/{pid}/task"))
 
 
 def _thread_s(pid: int, thread: int) -> float:
-    """CPU time of a thread, to the nanosecond: schedstat, proc(5)."""
+    """CPU time of a thread [s], with nanosecond resolution: schedstat, proc(5)."""
     return int(Path(f"/proc/{pid}/task/{thread}/schedstat").read_text().split()[0]) / 1e9
 
 
@@ -313,13 +324,13 @@ COMMITTED = "SELECT variable_value FROM information_schema.global_status WHERE v
 
 
 def unknown(chosen: argparse.Namespace) -> bool:
-    """Whose growth it is, from logs alone, and with the transactions that were seen live."""
-    told, with_samples = attribution.unknown_shares(Store(location.sample()))
+    """Compare the share of growth that cannot be attributed from logs alone and with live samples."""
+    from_logs, with_samples = attribution.unknown_shares(Store(location.sample()))
     print(
-        f"history list growth of the committed recording that is nobody's: {100 * told:.2f} % by the logs alone, "
-        f"{100 * with_samples:.2f} % with live samples"
+        f"history list growth of the committed recording that cannot be attributed: {100 * from_logs:.2f} % from the "
+        f"logs alone, {100 * with_samples:.2f} % with live samples"
     )
-    return with_samples < told
+    return with_samples < from_logs
 
 
 if __name__ == "__main__":
