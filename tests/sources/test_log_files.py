@@ -189,15 +189,13 @@ def test_a_database_that_the_session_named_wins_over_an_inferred_one(tmp_path):
         "# Query_time: 1.000000  Lock_time: 0.000000 Rows_sent: 1  Rows_examined: 1\n{use}SET timestamp=1795000000;\nSELECT 1;\n"
     )
     first = entry.format(second=0, session=1, use="use shop;\n").encode()
-    inferred = written(
-        tmp_path / "inferred", [first, entry.format(second=1, session=2, use="").encode(), first]
-    )
+    inferred = written(tmp_path / "inferred", [first, entry.format(second=1, session=2, use="").encode()])
     named = written(tmp_path / "named", [entry.format(second=1, session=2, use="use shop;\n").encode()])
     for order, expected in (
         ((inferred,), [False, True]),
         ((inferred, named), [False, False]),
         ((named, inferred), [False, False]),
     ):
-        rows = tables(ingested(tmp_path / "-".join(Path(one).name for one in order), *order))[0]
+        rows = tables(ingested(tmp_path / f"store {len(order)} {Path(order[0]).name}", *order))[0]
         assert rows["database"].tolist() == ["shop", "shop"]
         assert rows["database_is_inferred"].tolist() == expected
