@@ -84,7 +84,7 @@ def digest(files: tuple[str, ...], chosen: DigestOptions, sql_mode: SqlModeOptio
 
 def _print_executions(files: tuple[str, ...], chosen: DigestOptions, sql_mode: SqlModeOptions) -> None:
     """Print one JSON document per execution, and what was lost on standard error."""
-    from aurora_analysis.engines.mysql.slow_log import Account
+    from aurora_analysis.engines.log_events import Account
     from aurora_analysis.sources import log_files, profile
 
     account = Account()

@@ -21,12 +21,13 @@ def fingerprint(sql_mode: SqlModeOptions) -> None:
 
     Statements are separated by a semicolon and a newline.
     """
-    from aurora_analysis.engines.mysql.fingerprint import split, statement
+    from aurora_analysis import engines
     from aurora_analysis.sources import log_files
 
+    found_in = engines.module(engines.DEFAULT, "fingerprint")
     mode = sql_mode.mode()
     text = log_files.stdin().read().decode("utf-8", "replace")
-    for sql in split(text, mode):
+    for sql in found_in.split(text, mode):
         if sql.strip():
-            found = statement(sql, mode)
+            found = found_in.statement(sql, mode)
             click.echo(f"{found.digest}\t{found.fingerprint}")

@@ -19,7 +19,7 @@ from aurora_analysis.errors import Error
 from aurora_analysis.store import location as locations
 
 if TYPE_CHECKING:
-    from aurora_analysis.engines.mysql.fingerprint import SqlMode
+    from aurora_analysis.engines.sql_mode import SqlMode
 
     TextType = click.ParamType[str]
     NumberType = click.ParamType[float]
@@ -280,7 +280,7 @@ class SqlModeOptions:
 
     def mode(self) -> SqlMode:
         """Return the mode for the lexer."""
-        from aurora_analysis.engines.mysql.fingerprint import SqlMode
+        from aurora_analysis.engines.sql_mode import SqlMode
 
         return SqlMode(not self.no_backslash_escapes, self.ansi_quotes)
 

@@ -4,8 +4,10 @@ An engine is a package of plain modules: `settings`, `metrics`, `waits`, `finger
 `cleanup` and so on. `of` maps an engine's name to its package. There is no base class and no registry; the tests in
 `tests/engines/contract/` state what every engine must offer.
 
-What engines share is here too: `statement` (a fingerprint and its digest), `log_events` (one logged execution, and the
-account of a log's bytes) and `log_tables` (executions as rows of the store's tables).
+Callers outside of this folder name no engine's package: they take its modules from `module`, by the engine that RDS, a
+server's address, the store or the text of a log names. What engines share is here: `statement` and `digests` (a
+fingerprint and its digest), `sql_mode`, `log_events` (one logged execution, and the account of a log's bytes),
+`log_tables` (executions as rows of the store's tables) and the shapes of settings and metrics.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ PACKAGES = {"aurora-mysql": "mysql", "aurora": "mysql", "mysql": "mysql", "maria
 """Engine → package. RDS calls Aurora MySQL 1 (MySQL 5.6) `aurora`; the lab writes `mysql` and `mariadb`."""
 
 NOT_YET = frozenset({"aurora-postgresql", "postgresql", "postgres"})
+
+DEFAULT = "mysql"
+"""The engine of input that names none, such as an empty log."""
 
 SUPPORTED = "Aurora MySQL, MySQL and MariaDB"
 
@@ -69,3 +74,22 @@ def module(engine: str, name: str) -> ModuleType:
     'aurora_analysis.engines.mysql.metrics'
     """
     return importlib.import_module(f"{of(engine).__name__}.{name}")
+
+
+def of_log(head: bytes) -> str:
+    r"""Return the engine that wrote a log, by its first bytes; `DEFAULT` if no engine knows them.
+
+    >>> of_log(b"# Time: 2026-11-23T10:00:00.000000Z\n")
+    'mysql'
+    """
+    names = dict.fromkeys(PACKAGES.values())
+    return next((name for name in names if module(name, "slow_log").is_slow_log(head)), DEFAULT)
+
+
+def wait_classes() -> dict[str, tuple[str, ...]]:
+    """Map each class of wait events to parts of its events' names, of all engines: no two share a name."""
+    merged: dict[str, tuple[str, ...]] = {}
+    for package in dict.fromkeys(PACKAGES.values()):
+        for name, parts in module(package, "waits").WAIT_CLASSES.items():
+            merged[name] = merged.get(name, ()) + parts
+    return merged

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 from aurora_analysis.engines.statement import Statement
 
+MARKER = b" [Your log message was truncated]"
+"""What the RDS file API writes in place of the rest of a line that it cut (aws-sdk-js#1463)."""
+
 
 @dataclass
 class Account:
@@ -77,6 +80,31 @@ class Account:
             "bytes unread": self.lost_bytes,
             "headers inside a text": self.quoted,
         }
+
+
+class Entry(NamedTuple):
+    """One logged execution, as bytes of the log.
+
+    `time` is None if the entry has no `# Time` of its own. The server writes `use` only if the session has a database
+    and it differs from the previous entry's. Without one, the session has either the log's latest database or none:
+    unless the session itself named that database, `database_is_inferred`.
+    """
+
+    time: bytes | None
+    user: bytes
+    host: bytes
+    thread_id: bytes | None
+    query_time: bytes
+    lock_time: bytes
+    rows_sent: bytes
+    rows_examined: bytes
+    more: bytes
+    database: bytes | None
+    timestamp: bytes | None
+    timestamp_is_start: bool
+    sql: bytes
+    cut: bool
+    database_is_inferred: bool
 
 
 class Event(NamedTuple):

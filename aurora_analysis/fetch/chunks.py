@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 
 import pandas as pd
 
-from aurora_analysis.engines.mysql.digests import Digests
+from aurora_analysis.engines.digests import Digests
 from aurora_analysis.window import Window
 
 SETTLING_TIME = timedelta(minutes=15)

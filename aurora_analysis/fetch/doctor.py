@@ -48,14 +48,19 @@ FIXES = {
         "--monitoring-role-arn ROLE --apply-immediately",
         "AWS::RDS::DBInstance MonitoringInterval: 60, MonitoringRoleArn",
     ),
-    "slow log export": Fix(
-        "Modify DB cluster > Log exports > Slow query log",
-        "rds modify-db-cluster --db-cluster-identifier {cluster} "
-        "--cloudwatch-logs-export-configuration EnableLogTypes=slowquery",
-        "AWS::RDS::DBCluster EnableCloudwatchLogsExports: [slowquery]",
-    ),
 }
 """Service → how to turn it on."""
+
+
+def export_fix(engine: str) -> Fix:
+    """Return how to export an engine's slow log to CloudWatch Logs."""
+    settings = engines.module(engine, "settings")
+    return Fix(
+        f"Modify DB cluster > Log exports > {settings.LOG_TITLE}",
+        "rds modify-db-cluster --db-cluster-identifier {cluster} "
+        f"--cloudwatch-logs-export-configuration EnableLogTypes={settings.LOG_TYPE}",
+        f"AWS::RDS::DBCluster EnableCloudwatchLogsExports: [{settings.LOG_TYPE}]",
+    )
 
 
 def parameter_fix(name: str, value: str) -> Fix:
@@ -132,7 +137,11 @@ Request = tuple[str, str, Callable[[], Any]]
 def _requests(clients: Clients, found: Topology, now: datetime) -> Iterator[Request]:
     hour = {"StartTime": now - timedelta(hours=1), "EndTime": now}
     yield "rds:DescribeEvents", "", lambda: clients["rds"].describe_events(**hour, MaxRecords=20)
-    yield "logs:DescribeLogStreams", "", lambda: log_export.streams(clients["logs"], found.cluster)
+    yield (
+        "logs:DescribeLogStreams",
+        "",
+        lambda: log_export.streams(clients["logs"], found.cluster, found.engine),
+    )
     for each in found.instances:
         yield from _instance_requests(clients, found, each, hour)
 
@@ -150,10 +159,15 @@ def _instance_requests(
         yield "pi:GetResourceMetrics", each.name, lambda: _load(clients["pi"], each.resource_id, hour)
     if each.monitoring_interval_s:
         yield "RDSOSMetrics", each.name, lambda: _os_stream(clients["logs"], each.resource_id)
-    if "slowquery" in found.log_exports:
-        yield "logs:FilterLogEvents", each.name, lambda: _one_event(clients["logs"], found.cluster)
+    if log_export.is_exported(found):
+        group = log_export.group(found.cluster, found.engine)
+        yield (
+            "logs:FilterLogEvents",
+            each.name,
+            lambda: clients["logs"].filter_log_events(logGroupName=group, limit=1),
+        )
     else:
-        yield "rds:DescribeDBLogFiles", each.name, lambda: _log_files(clients["rds"], each.name)
+        yield "rds:DescribeDBLogFiles", each.name, lambda: _log_files(clients["rds"], each.name, found.engine)
 
 
 def _names(client: Any, instance: str) -> frozenset[str]:
@@ -186,12 +200,10 @@ def _os_stream(client: Any, resource_id: str) -> list[str]:
     return [row["logStreamName"] for row in answer["logStreams"]]
 
 
-def _one_event(client: Any, cluster: str) -> Any:
-    return client.filter_log_events(logGroupName=log_export.group(cluster), limit=1)
-
-
-def _log_files(client: Any, instance: str) -> Any:
-    return client.describe_db_log_files(DBInstanceIdentifier=instance, FilenameContains="slowquery")
+def _log_files(client: Any, instance: str, engine: str) -> Any:
+    return client.describe_db_log_files(
+        DBInstanceIdentifier=instance, FilenameContains=log_export.log_type(engine)
+    )
 
 
 # Checks
@@ -211,11 +223,12 @@ def checks(found: Topology, probes: Probes) -> list[Check]:
 
 
 def _cluster_checks(found: Topology, probes: Probes) -> Iterator[Check]:
-    yield Check(found.cluster, "engine", "ok", f"Aurora MySQL {found.engine_version}")
-    if "slowquery" in found.log_exports:
+    title = engines.module(found.engine, "settings").TITLE
+    yield Check(found.cluster, "engine", "ok", f"{title} {found.engine_version}")
+    if log_export.is_exported(found):
         yield Check(found.cluster, "slow log export", "ok", "to CloudWatch Logs")
     else:
-        fix = FIXES["slow log export"].line("", found.cluster)
+        fix = export_fix(found.engine).line("", found.cluster)
         yield Check(found.cluster, "slow log export", "gap", "off: RDS keeps the files for 24 hours", fix)
     actions = sorted({what for what, _ in probes.answered} - {what for what, _ in probes.refused})
     yield Check(found.cluster, "permitted", "ok", ", ".join(actions))
@@ -251,7 +264,7 @@ def _parameter(each: Instance, found: Topology, check: ParameterCheck) -> Check:
 
 def _streams(each: Instance, found: Topology, probes: Probes) -> Iterator[Check]:
     """Yield the services that are on and have not delivered anything yet."""
-    if "slowquery" in found.log_exports and each.name not in probes.exported:
+    if log_export.is_exported(found) and each.name not in probes.exported:
         yield Check(each.name, "slow log stream", "unknown", "nothing has reached CloudWatch Logs yet")
     answered = ("RDSOSMetrics", each.name) in probes.answered
     if answered and each.resource_id not in probes.os_streams:
@@ -267,16 +280,18 @@ def _writer_metrics(each: Instance, found: Topology, probes: Probes) -> Iterator
         if name in probes.metrics[each.name]:
             yield Check(each.name, name, "ok", "published")
         else:
-            yield Check(each.name, name, *_why_absent(metrics.aurora_version(each.engine_version), since))
+            version = metrics.aurora_version(each.engine_version)
+            title = engines.module(found.engine, "settings").TITLE
+            yield Check(each.name, name, *_why_absent(title, version, since))
 
 
 Version = tuple[int, int]
 
 
-def _why_absent(found: Version | None, since: Mapping[int, Version]) -> tuple[State, str, str]:
+def _why_absent(title: str, found: Version | None, since: Mapping[int, Version]) -> tuple[State, str, str]:
     needed = since.get(found[0]) if found else None
     if found and needed is None:
-        return "gap", f"not in Aurora MySQL {found[0]}", f"upgrade to {_text(min(since.values()))} or later"
+        return "gap", f"not in {title} {found[0]}", f"upgrade to {_text(min(since.values()))} or later"
     if found and needed and found < needed:
         return "gap", f"not in {_text(found)}", f"upgrade to {_text(needed)} or later"
     return "unknown", "not published in the last two weeks", "check again when the writer has had load"

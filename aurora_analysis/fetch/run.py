@@ -10,7 +10,7 @@ from datetime import datetime
 
 import pandas as pd
 
-from aurora_analysis.engines.mysql.digests import Digests
+from aurora_analysis.engines.digests import Digests
 from aurora_analysis.errors import NotEnabled
 from aurora_analysis.fetch import survey
 from aurora_analysis.fetch.chunks import (

@@ -131,8 +131,9 @@ def _exported(clients: Clients, found: Topology, failures: list[str]) -> tuple[s
 
     If that call is refused, list all instances of a cluster that exports its slow log.
     """
-    names = [each.name for each in found.instances] if "slowquery" in found.log_exports else []
-    return tuple(_attempt(failures, lambda: log_export.streams(clients["logs"], found.cluster) or [], names))
+    names = [each.name for each in found.instances] if log_export.is_exported(found) else []
+    logs, cluster, engine = clients["logs"], found.cluster, found.engine
+    return tuple(_attempt(failures, lambda: log_export.streams(logs, cluster, engine) or [], names))
 
 
 def _events_kept(now: datetime) -> Window:

@@ -12,8 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import norm
 
-from aurora_analysis import histogram
-from aurora_analysis.engines.mysql import fingerprint
+from aurora_analysis import engines, histogram
 from aurora_analysis.lab.shop_statements import MIXES, RELEASED, USERS, host
 from aurora_analysis.lab.simulate import (
     COMMITS_PER_MINUTE,
@@ -31,6 +30,7 @@ from aurora_analysis.window import Window
 
 CLUSTER = "shop"
 SOURCE = "simulated"
+FINGERPRINT = engines.module("aurora-mysql", "fingerprint")
 
 FIRST_TRANSACTION = 8_100_000_000
 NUMBERS_PER_COMMIT = 2
@@ -222,7 +222,7 @@ def _long_loads(plan: Plan) -> Iterator[Load]:
 def _member(
     role: str, user: str, address: str, statement: str, sessions: Array, waits: dict[str, float]
 ) -> Iterator[Load]:
-    yield role, "sql", fingerprint.statement(statement).digest, sessions
+    yield role, "sql", FINGERPRINT.statement(statement).digest, sessions
     yield role, "user", user, sessions
     yield role, "host", address, sessions
     for wait, part in waits.items():
@@ -263,7 +263,7 @@ def _short_metrics(plan: Plan, played: Course) -> Iterator[pd.DataFrame]:
             {
                 "minute": minute,
                 "instance": plan.instances(role, minute),
-                "digest": fingerprint.statement(statement).digest,
+                "digest": FINGERPRINT.statement(statement).digest,
                 "calls": calls,
                 "mean_latency_ms": latency,
                 "rows_examined": 12 * calls,
@@ -278,7 +278,7 @@ def _histograms(plan: Plan, played: Course) -> pd.DataFrame:
     slowdown = played.slowdown[: hours * 60].reshape(hours, 60).mean(axis=1)
     executions = played.commits[: hours * 60].reshape(hours, 60).sum(axis=1) / 100
     frames = [
-        _histogram(rng, fingerprint.statement(statement).digest, median_ms / 100 * slowdown, executions)
+        _histogram(rng, FINGERPRINT.statement(statement).digest, median_ms / 100 * slowdown, executions)
         for _, statement, median_ms in MIXES["writer"]
     ]
     counts = pd.concat(frames, ignore_index=True)
@@ -330,7 +330,7 @@ def _long_queries(plan: Plan) -> pd.DataFrame:
             "instance": instances,
             "user": runs["workload"],
             "host": [USERS[user][0] for user in runs["workload"]],
-            "digest": [fingerprint.statement(USERS[user][1]).digest for user in runs["workload"]],
+            "digest": [FINGERPRINT.statement(USERS[user][1]).digest for user in runs["workload"]],
             "thread_id": runs["thread_id"],
             "end": runs["end"],
             "query_time_s": (runs["end"] - runs["start"]) * 60,
@@ -358,7 +358,7 @@ def _batch_queries(plan: Plan) -> pd.DataFrame:
             "instance": plan.instances("writer", starts),
             "user": "batch",
             "host": USERS["batch"][0],
-            "digest": fingerprint.statement(USERS["batch"][1]).digest,
+            "digest": FINGERPRINT.statement(USERS["batch"][1]).digest,
             "thread_id": np.repeat(np.arange(len(plan.batches)) + 4000, 8),
             "end": ends,
             "query_time_s": (ends - starts) * 60,
@@ -392,7 +392,7 @@ def _tail_queries(
             "instance": plan.instances(role, end),
             "user": user,
             "host": host(user),
-            "digest": fingerprint.statement(statement).digest,
+            "digest": FINGERPRINT.statement(statement).digest,
             "thread_id": rng.integers(100, 160, len(end)),
             "end": end,
             "query_time_s": seconds,
@@ -404,12 +404,12 @@ def _tail_queries(
 
 def _statements(plan: Plan) -> pd.DataFrame:
     texts = [text for _, text in USERS.values()] + [text for mix in MIXES.values() for _, text, _ in mix]
-    parsed = [fingerprint.statement(text) for text in [*texts, RELEASED[1]]]
+    parsed = [FINGERPRINT.statement(text) for text in [*texts, RELEASED[1]]]
     return pd.DataFrame(
         {
             "digest": [one.digest for one in parsed],
             "fingerprint": [one.fingerprint for one in parsed],
-            "kind": [fingerprint.kind(one.fingerprint) for one in parsed],
+            "kind": [FINGERPRINT.kind(one.fingerprint) for one in parsed],
             "first_seen": plan.times([0.0] * len(texts) + [plan.release]),
             "last_seen": plan.times(plan.minutes - 1.0),
         }

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from aurora_analysis import histogram
-from aurora_analysis.engines.mysql.fingerprint import join_key, kind, statement
+from aurora_analysis import engines, histogram
 from aurora_analysis.lab.sampler import InnodbSample
 from aurora_analysis.lab.workload import STATEMENTS, RunTimes, Timing
 from aurora_analysis.live.samples import OPEN_TRANSACTION, open_transaction
@@ -17,6 +16,8 @@ from aurora_analysis.window import Window
 
 HISTOGRAM_PERIODS = 10
 """A period of latency histograms and statement metrics spans this many periods of the metrics."""
+
+FINGERPRINT = engines.module("mysql", "fingerprint")
 
 KINDS = ("commit", "dml", "select", "queue")
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -112,7 +113,7 @@ def statement_metrics(timings: pd.DataFrame, window: Window, period_s: int = 1) 
 
 def _by_digest(timings: pd.DataFrame, window: Window, period_s: int) -> pd.DataFrame:
     """Add digest and period to each execution; the window's last period may be shorter."""
-    digests = {name: statement(_text(name)).digest for name in STATEMENTS}
+    digests = {name: FINGERPRINT.statement(_text(name)).digest for name in STATEMENTS}
     known = timings[timings["statement"].isin(digests)]
     first, last = int(window.start.timestamp()), int(window.end.timestamp())
     start = first + (known["ended_at"].astype("int64") - first) // period_s * period_s
@@ -125,13 +126,13 @@ def _by_digest(timings: pd.DataFrame, window: Window, period_s: int) -> pd.DataF
 
 def statements(window: Window) -> pd.DataFrame:
     """Rows of `statements` for the writer's statements, first and last seen at the window's ends."""
-    named = [statement(_text(name)) for name in STATEMENTS]
+    named = [FINGERPRINT.statement(_text(name)) for name in STATEMENTS]
     return pd.DataFrame(
         {
             "digest": [one.digest for one in named],
             "fingerprint": [one.fingerprint for one in named],
-            "join_key": [join_key(one.fingerprint) for one in named],
-            "kind": [kind(one.fingerprint) for one in named],
+            "join_key": [FINGERPRINT.join_key(one.fingerprint) for one in named],
+            "kind": [FINGERPRINT.kind(one.fingerprint) for one in named],
         }
     ).assign(
         first_seen=pd.Timestamp(window.start).as_unit("us"), last_seen=pd.Timestamp(window.end).as_unit("us")

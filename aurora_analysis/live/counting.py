@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from aurora_analysis.engines.digests import Digests
 from aurora_analysis.engines.mysql import statement_statistics
-from aurora_analysis.engines.mysql.digests import Digests
 from aurora_analysis.engines.mysql.live import Probe
 from aurora_analysis.engines.mysql.slow_log import LogTables
 from aurora_analysis.engines.mysql.slow_log_table import SlowLogTail

@@ -15,7 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from aurora_analysis.engines.mysql.slow_log import MARKER
+from aurora_analysis.engines.log_events import MARKER
 from aurora_analysis.sources.compression import Damaged, decompressed, peek
 
 HEAD_BYTES = 2**18

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from aurora_analysis.engines.mysql import slow_log
-from aurora_analysis.engines.mysql.fingerprint import DEFAULT_MODE, SqlMode
-from aurora_analysis.engines.mysql.slow_log import Account
+from aurora_analysis import engines
+from aurora_analysis.engines.log_events import Account
+from aurora_analysis.engines.log_tables import Columns, Layout
+from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 from aurora_analysis.errors import Error
 from aurora_analysis.sources import compression, encodings, envelopes
 from aurora_analysis.tables import TABLES
@@ -21,7 +22,14 @@ CHUNK = 2 * 2**20
 BATCH = 10_000
 """Executions written into the store at once: the merge holds several copies of them."""
 
-_BOUNDARIES = (b";\n# Time: ", b";\n# User@Host: ")
+HEAD_BYTES = 2**16
+"""How much of a log decides which engine wrote it [bytes]."""
+
+
+def recognised(chunks: Iterable[bytes]) -> tuple[str, Iterator[bytes]]:
+    """Return the engine that wrote a log, and all its chunks again."""
+    head, chunks = compression.peek(chunks, HEAD_BYTES)
+    return engines.of_log(head), chunks
 
 
 def chunks(name: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
@@ -128,19 +136,21 @@ def ranges(name: str, count: int) -> list[tuple[int, int]]:
     total = size(name)
     if total is None or count < 2:
         return [(0, total)] if total is not None else []
-    cuts = {0, total, *(_boundary(name, total * n // count, total) for n in range(1, count))}
+    engine, _ = recognised(chunks(name, 0, HEAD_BYTES))
+    boundaries = engines.module(engine, "slow_log").BOUNDARIES
+    cuts = {0, total, *(_boundary(name, total * n // count, total, boundaries) for n in range(1, count))}
     return list(zip(sorted(cuts), sorted(cuts)[1:]))
 
 
-def _boundary(name: str, at: int, total: int) -> int:
+def _boundary(name: str, at: int, total: int, boundaries: Sequence[bytes]) -> int:
     """Return where the first entry after `at` begins."""
     before = b""
     for chunk in chunks(name, at):
         text = before + chunk
-        found = [text.find(boundary) for boundary in _BOUNDARIES]
+        found = [text.find(boundary) for boundary in boundaries]
         if max(found) >= 0:
             return at - len(before) + min(place for place in found if place >= 0) + 2
-        at, before = at + len(chunk), text[-max(map(len, _BOUNDARIES)) :]
+        at, before = at + len(chunk), text[-max(map(len, boundaries)) :]
     return total
 
 
@@ -173,8 +183,10 @@ def ingest(
     """
     account = Account()
     span: list[int] = []
-    entries = slow_log.entries(chunks(name), account, mode)
-    for tables in slow_log.batches(entries, account, slow_log.Layout(instance, batch), mode=mode):
+    engine, text = recognised(chunks(name))
+    slow_log = engines.module(engine, "slow_log")
+    entries = slow_log.entries(text, account, mode)
+    for tables in slow_log.batches(entries, account, Layout(instance, batch), mode=mode):
         check(account, name)
         _merge(location, "statements", tables.statements, cluster)
         _merge(location, "slow_queries", tables.slow_queries, cluster)
@@ -189,7 +201,7 @@ def ingest(
 SOURCE = "slow_log"
 
 
-def _merge(location: str, table: str, columns: slow_log.Columns, cluster: str) -> None:
+def _merge(location: str, table: str, columns: Columns, cluster: str) -> None:
     from aurora_analysis.store import delta
 
     rows = delta.rows(TABLES[table], columns, cluster=cluster, source=SOURCE)
@@ -202,7 +214,7 @@ def _cover(
     from aurora_analysis.store import delta
 
     first, end = span[0], span[1] + 1
-    row: slow_log.Columns = {
+    row: Columns = {
         "time": [first],
         "end": [end],
         "instance": [instance],

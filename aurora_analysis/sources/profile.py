@@ -23,9 +23,10 @@ from functools import cache
 from itertools import chain, repeat
 from typing import IO, Any
 
-from aurora_analysis.engines.mysql import slow_log
-from aurora_analysis.engines.mysql.fingerprint import DEFAULT_MODE, FingerprintCache, SqlMode, Statement
-from aurora_analysis.engines.mysql.slow_log import Account, Entry
+from aurora_analysis import engines
+from aurora_analysis.engines.log_events import Account, Entry, record
+from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
+from aurora_analysis.engines.statement import Statement
 from aurora_analysis.sources import log_files
 from aurora_analysis.window import Window
 
@@ -196,9 +197,10 @@ def _of_part(part: tuple[str, int, int], selection: Selection, mode: SqlMode) ->
 
 
 @cache
-def _statements(mode: SqlMode) -> FingerprintCache:
-    """Return the process's fingerprint cache, which serves all of its logs."""
-    return FingerprintCache(mode)
+def _statements(engine: str, mode: SqlMode) -> Callable[[bytes], Statement]:
+    """Return the process's fingerprint cache, which serves all of an engine's logs."""
+    cached: Callable[[bytes], Statement] = engines.module(engine, "fingerprint").FingerprintCache(mode)
+    return cached
 
 
 def _reported(chunks: Iterable[bytes], progress: Callable[[int], None]) -> Iterator[bytes]:
@@ -220,8 +222,12 @@ def read(
     profile: Profile, chunks: Iterable[bytes], *, selection: Selection = ALL, mode: SqlMode = DEFAULT_MODE
 ) -> None:
     """Add the executions of a log to the profile."""
-    entries = selected(slow_log.entries(_held(chunks, profile), profile.account, mode), selection)
-    statements, rows = _statements(mode), profile.rows
+    engine, chunks = log_files.recognised(chunks)
+    slow_log = engines.module(engine, "slow_log")
+    entries = selected(
+        slow_log.entries(_held(chunks, profile), profile.account, mode), selection, slow_log.ended
+    )
+    statements, rows = _statements(engine, mode), profile.rows
     entry = first = next(entries, None)
     for entry in chain([first] if first else [], entries):
         _, user, host, _, query_time, lock_time, rows_sent, rows_examined, _, _, _, _, sql, *_ = entry
@@ -262,17 +268,23 @@ def add(profile: Profile, other: Profile) -> None:
     _spill_surplus(profile)
 
 
-def selected(entries: Iterator[Entry], selection: Selection = ALL) -> Iterator[Entry]:
+Ended = Callable[[Entry, bool], tuple[int | None, float | None]]
+"""The engine's function that reads when an entry ended."""
+
+
+def selected(entries: Iterator[Entry], selection: Selection, ended: Ended) -> Iterator[Entry]:
     """Filter the entries; one without a time is dropped if the selection limits the time."""
-    return entries if selection == ALL else (entry for entry in entries if _is_selected(entry, selection))
+    if selection == ALL:
+        return entries
+    return (entry for entry in entries if _is_selected(entry, selection, ended))
 
 
-def _is_selected(entry: Entry, selection: Selection) -> bool:
+def _is_selected(entry: Entry, selection: Selection, ended: Ended) -> bool:
     if selection.user is not None and entry.user != selection.user.encode():
         return False
     if selection.since_us is None and selection.until_us is None:
         return True
-    ended_us, _ = slow_log.ended(entry, False)
+    ended_us, _ = ended(entry, False)
     if ended_us is None:
         return False
     return (selection.since_us or 0) <= ended_us and (
@@ -495,6 +507,8 @@ def lines(
 ) -> Iterator[str]:
     """Yield one execution per line, as JSON; `account` is complete at the end."""
     for name in names:
-        entries = slow_log.entries(log_files.chunks(name), account, mode)
-        for event in slow_log.events(selected(entries, selection), mode):
-            yield json.dumps(slow_log.record(event, with_sql=with_sql), ensure_ascii=False)
+        engine, chunks = log_files.recognised(log_files.chunks(name))
+        slow_log = engines.module(engine, "slow_log")
+        entries = selected(slow_log.entries(chunks, account, mode), selection, slow_log.ended)
+        for event in slow_log.events(entries, mode):
+            yield json.dumps(record(event, with_sql=with_sql), ensure_ascii=False)

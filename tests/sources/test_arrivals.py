@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from aurora_analysis.engines.mysql.slow_log import Account
+from aurora_analysis.engines.log_events import Account
 from aurora_analysis.errors import Error
 from aurora_analysis.sources import log_files, profile
 from aurora_analysis.store import Store

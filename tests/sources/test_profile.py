@@ -15,7 +15,8 @@ import pytest
 import slow_log_generator as generator
 
 from aurora_analysis.cli.digest import ORDERS
-from aurora_analysis.engines.mysql.slow_log import Account, pieces
+from aurora_analysis.engines.log_events import Account
+from aurora_analysis.engines.mysql.slow_log import pieces
 from aurora_analysis.errors import Error
 from aurora_analysis.sources import log_files, profile, profile_page
 

@@ -7,8 +7,8 @@ from collections.abc import Hashable, Mapping
 import numpy as np
 import pandas as pd
 
+from aurora_analysis import engines
 from aurora_analysis.analysis.sparkline import Sparkline, sparklines
-from aurora_analysis.engines.mysql.waits import WAIT_CLASSES
 from aurora_analysis.window import Window, zone
 
 COLUMNS = ["time", "period_s", "instance", "dimension", "member", "active_sessions"]
@@ -39,10 +39,10 @@ def wait_class(events: pd.Series) -> pd.Series:
     Returns
     -------
     Series of str
-        The first class of `engines.mysql.waits.WAIT_CLASSES` that matches; else `other waits` or `not listed`.
+        The first class of `engines.wait_classes` that matches; else `other waits` or `not listed`.
     """
     classes = pd.Series(OTHER, index=events.index, name="wait_class")
-    for name, parts in reversed(WAIT_CLASSES.items()):
+    for name, parts in reversed(engines.wait_classes().items()):
         matches = np.logical_or.reduce([events.str.contains(part, regex=False) for part in parts])
         classes = classes.mask(matches, name)
     return classes.mask(events.str.startswith("("), NOT_LISTED)

@@ -15,8 +15,8 @@ from fnmatch import translate
 import numpy as np
 import pandas as pd
 
+from aurora_analysis import engines
 from aurora_analysis.analysis.series import Array, Mask, seconds
-from aurora_analysis.engines.mysql import flavour
 from aurora_analysis.window import Window
 
 COLUMNS = [
@@ -206,7 +206,7 @@ def live_runs(
         held a view. At READ COMMITTED a view lasts for one statement, so a stretch begins with its first sample;
         otherwise it begins with the transaction.
     """
-    wrote = (open_transactions["rows_modified"] > 0) & _is_mariadb(instances)
+    wrote = (open_transactions["rows_modified"] > 0) & _writing_blocks_purge(instances)
     holding = open_transactions["has_read_view"].eq(True) | wrote
     names = ["instance", "thread_id", "started_at"]
     rows = (
@@ -236,9 +236,17 @@ def live_runs(
     return runs.loc[lasted >= shortest_s, EXPOSURE_COLUMNS].reset_index(drop=True)
 
 
-def _is_mariadb(instances: pd.DataFrame | None) -> bool:
-    versions = () if instances is None else instances["engine_version"].dropna()
-    return any(flavour.of_version(version) == "mariadb" for version in versions)
+def _writing_blocks_purge(instances: pd.DataFrame | None) -> bool:
+    if instances is None:
+        return False
+    servers = instances.dropna(subset=["engine_version"])
+    names = (
+        servers["engine"].fillna(engines.DEFAULT) if "engine" in servers else [engines.DEFAULT] * len(servers)
+    )
+    return any(
+        engines.module(name, "cleanup").writing_blocks(version)
+        for name, version in set(zip(names, servers["engine_version"]))
+    )
 
 
 def with_live_runs(runs: pd.DataFrame, live: pd.DataFrame) -> pd.DataFrame:

@@ -9,8 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from aurora_analysis.engines.mysql import flavour
 from aurora_analysis.engines.mysql.innodb_status import Transaction
 from aurora_analysis.engines.mysql.live import InstanceSample
+
+
+def writing_blocks(version: str) -> bool:
+    """Return whether an open transaction that has written blocks purge on a server of this version: on MariaDB."""
+    return flavour.of_version(version) == "mariadb"
 
 
 class Holder(NamedTuple):

@@ -6,6 +6,12 @@ from collections.abc import Mapping
 
 from aurora_analysis.engines.parameter_check import ParameterCheck
 
+TITLE = "Aurora MySQL"
+"""The engine's name in a sentence."""
+
+LOG_TYPE, LOG_TITLE = "slowquery", "Slow query log"
+"""RDS's name of the log that has slow statements, which its files' names contain; and its name in the console."""
+
 PARAMETERS = {
     "slow_query_log", "long_query_time", "log_output", "min_examined_row_limit", "log_slow_extra",
     "innodb_monitor_enable", "innodb_purge_threads", "aurora_read_replica_read_committed",

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from aurora_analysis import histogram
-from aurora_analysis.engines.mysql.digests import Digests
+from aurora_analysis.engines.digests import Digests
 from aurora_analysis.engines.mysql.fingerprint import join_key, statement
 from aurora_analysis.engines.mysql.live import QUERIES, Probe
 
@@ -220,7 +220,7 @@ def add_digests(period: Period, digests: Digests) -> None:
     """Add the statements of a period to the digests."""
     for (_, identity), total in period.totals.items():
         if total.text and identity not in digests.by_id:
-            digests.add(identity, total.text)
+            digests.add(identity, total.text, "mysql")
 
 
 def statements(periods: Iterable[Period], digests: Digests) -> pd.DataFrame:

@@ -20,8 +20,8 @@ from typing import IO, Any, NamedTuple
 from botocore.exceptions import ClientError
 
 from aurora_analysis import engines
-from aurora_analysis.engines.mysql import slow_log
-from aurora_analysis.engines.mysql.slow_log import Account
+from aurora_analysis.engines.log_events import MARKER, Account
+from aurora_analysis.engines.log_tables import Layout
 from aurora_analysis.fetch.chunks import (
     LOG_SETTLING_TIME,
     Chunk,
@@ -67,22 +67,35 @@ class ExportedLog:
     """The exported slow log of one instance, in CloudWatch Logs."""
 
     cluster: str
+    engine: str
 
 
 @dataclass(frozen=True)
 class LogFiles:
     """The slow-log files of one instance that RDS still keeps."""
 
+    engine: str
 
-def group(cluster: str) -> str:
+
+def log_type(engine: str) -> str:
+    """Return RDS's name of the log that has an engine's slow statements; it is part of its files' names too."""
+    return str(engines.module(engine, "settings").LOG_TYPE)
+
+
+def is_exported(topology: Topology) -> bool:
+    """Return whether the cluster exports its slow log to CloudWatch Logs."""
+    return log_type(topology.engine) in topology.log_exports
+
+
+def group(cluster: str, engine: str) -> str:
     """Return the log group of a cluster's exported slow logs. Each stream is an instance."""
-    return f"/aws/rds/cluster/{cluster}/slowquery"
+    return f"/aws/rds/cluster/{cluster}/{log_type(engine)}"
 
 
-def streams(logs: Any, cluster: str) -> list[str] | None:
+def streams(logs: Any, cluster: str, engine: str) -> list[str] | None:
     """List the instances whose slow logs are in CloudWatch Logs; None if the group does not exist."""
     try:
-        pages = logs.get_paginator("describe_log_streams").paginate(logGroupName=group(cluster))
+        pages = logs.get_paginator("describe_log_streams").paginate(logGroupName=group(cluster, engine))
         return [row["logStreamName"] for page in pages for row in page["logStreams"]]
     except ClientError as problem:
         if errors.code(problem) == "ResourceNotFoundException":
@@ -105,7 +118,8 @@ def chunks(topology: Topology, have: Have, window: Window, now: datetime) -> lis
 
 def _chunks(instance: Instance, topology: Topology, window: Window, now: datetime) -> list[Chunk]:
     if instance.name in topology.exported:
-        return [_exported(instance.name, topology.cluster, day) for day in by_day([window])]
+        where = ExportedLog(topology.cluster, topology.engine)
+        return [_chunk(instance.name, day, "logs", where, calls=1) for day in by_day([window])]
     if reason := _unavailable(instance, topology.engine):
         return [_chunk(instance.name, window, "logs", Unavailable(f"{reason}."))]
     since = now - FILES_KEPT
@@ -113,7 +127,7 @@ def _chunks(instance: Instance, topology: Topology, window: Window, now: datetim
     if window.start < since:
         planned.append(_no_longer_kept(instance.name, Window(window.start, min(since, window.end))))
     if window.end > since:
-        planned.append(_files(instance.name, Window(max(window.start, since), window.end)))
+        planned.append(_files(instance.name, Window(max(window.start, since), window.end), topology.engine))
     return planned
 
 
@@ -145,13 +159,9 @@ def _no_longer_kept(instance: str, window: Window) -> Chunk:
     return _chunk(instance, window, "logs", NoLongerKept((part,)))
 
 
-def _exported(instance: str, cluster: str, window: Window) -> Chunk:
-    return _chunk(instance, window, "logs", ExportedLog(cluster), calls=1)
-
-
-def _files(instance: str, window: Window) -> Chunk:
+def _files(instance: str, window: Window, engine: str) -> Chunk:
     calls = 2 + 2 * len(range(math.ceil(window.duration / timedelta(hours=1))))
-    return _chunk(instance, window, "rds", LogFiles(), calls)
+    return _chunk(instance, window, "rds", LogFiles(engine), calls)
 
 
 # Fetch
@@ -160,11 +170,12 @@ def _files(instance: str, window: Window) -> Chunk:
 def fetch(chunk: Chunk, context: Context) -> Iterator[Part]:
     """Fetch an instance's slow log: from CloudWatch Logs, or from its files."""
     assert chunk.instance is not None
-    log = Log(chunk.instance, chunk.window, context.examples)
     match chunk.arguments:
-        case ExportedLog(cluster):
+        case ExportedLog(cluster, engine):
+            log = Log(chunk.instance, chunk.window, engine, context.examples)
             return fetch_exported(context.clients["logs"], cluster, log)
-        case LogFiles():
+        case LogFiles(engine):
+            log = Log(chunk.instance, chunk.window, engine, context.examples)
             return fetch_files(context.clients["rds"], log)
         case other:
             raise TypeError(f"{SOURCE} has no chunk of {other!r}")
@@ -172,10 +183,11 @@ def fetch(chunk: Chunk, context: Context) -> Iterator[Part]:
 
 @dataclass(frozen=True)
 class Log:
-    """Whose slow log to read, for which window, and whether to keep one execution's text of each statement."""
+    """Whose slow log to read, for which window, of which engine, and whether to keep a text of each statement."""
 
     instance: str
     window: Window
+    engine: str
     examples: bool = False
 
 
@@ -190,7 +202,7 @@ def fetch_exported(logs: Any, cluster: str, log: Log) -> Iterator[Part]:
     """
     account = Account()
     hour = log.window.start.replace(minute=0, second=0, microsecond=0)
-    found = events(logs, group(cluster), log.instance, Window(hour, log.window.end))
+    found = events(logs, group(cluster, log.engine), log.instance, Window(hour, log.window.end))
     yield from _parts((_line(one["message"]) for one in found), account, log)
     yield _counted(account, log.instance, 0, f"from CloudWatch Logs: {account}")
 
@@ -201,9 +213,8 @@ def _line(message: str) -> bytes:
 
 def _parts(text: Iterable[bytes], account: Account, log: Log) -> Iterator[Part]:
     """Yield the executions that ended in the window, and their statements, batch by batch."""
-    for batch in slow_log.read_slow_log(
-        text, slow_log.Layout(log.instance, examples=log.examples), account=account
-    ):
+    slow_log = engines.module(log.engine, "slow_log")
+    for batch in slow_log.read_slow_log(text, Layout(log.instance, examples=log.examples), account=account):
         ended = inside(batch.slow_queries, log.window, "ended_at")
         statements = batch.statements[batch.statements["digest"].isin(ended["digest"])]
         yield Part("statements", statements, unit="")
@@ -234,14 +245,11 @@ class LogFile(NamedTuple):
         return not re.search(r"\.\d{4}-\d\d-\d\d\.\d\d$|\.\d+$", self.name)
 
 
-HEAD = b"# Time: "
-"""First bytes of an entry of Aurora's slow log."""
-
-
 class Download:
-    """The bytes of a log file that RDS returned, and the start of each portion in them."""
+    """The bytes of a log file that RDS returned, and the start of each portion in them. An entry begins with `head`."""
 
-    def __init__(self) -> None:
+    def __init__(self, head: bytes) -> None:
+        self._head = head
         self._content: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 (closed by `close`)
         self._starts: list[int] = []
 
@@ -264,13 +272,13 @@ class Download:
         for start, end in zip(self._starts, [*self._starts[1:], length]):
             self._content.seek(start)
             portion = self._content.read(end - start)
-            yield portion if length >= size else _inner(portion)
+            yield portion if length >= size else _inner(portion, self._head)
 
 
-def _inner(portion: bytes) -> bytes:
+def _inner(portion: bytes, head: bytes) -> bytes:
     """Return the entries of a portion that begin in it and are followed by another."""
     text = b"\n" + portion
-    first, last = text.find(b"\n" + HEAD), text.rfind(b"\n" + HEAD)
+    first, last = text.find(b"\n" + head), text.rfind(b"\n" + head)
     return text[first + 1 : last + 1]
 
 
@@ -281,7 +289,7 @@ def fetch_files(rds: Any, log: Log) -> Iterator[Part]:
     binary bytes.
     """
     account, withheld = Account(), 0
-    for file, content in _contents(rds, log.instance, log.window):
+    for file, content in _contents(rds, log):
         with closing(content):
             one = Account()
             yield from _parts(content.portions(file.size), one, log)
@@ -292,7 +300,7 @@ def fetch_files(rds: Any, log: Log) -> Iterator[Part]:
     yield _counted(account, log.instance, withheld, note)
 
 
-def _contents(rds: Any, instance: str, window: Window) -> Iterator[tuple[LogFile, Download]]:
+def _contents(rds: Any, log: Log) -> Iterator[tuple[LogFile, Download]]:
     """Yield every file and its content: rotated files first, the current file last.
 
     If the server rotates the log meanwhile, the content of the current file is dropped; the file is read again under
@@ -300,30 +308,30 @@ def _contents(rds: Any, instance: str, window: Window) -> Iterator[tuple[LogFile
     """
     done: set[str] = set()
     while True:
-        listed = files(rds, instance, window)
+        listed = files(rds, log)
         for file in (each for each in listed if not each.is_current and each.name not in done):
             done.add(file.name)
-            yield file, _content(rds, instance, file)
-        current = [(each, _content(rds, instance, each)) for each in listed if each.is_current]
-        if {each.name for each in files(rds, instance, window) if not each.is_current} <= done:
+            yield file, _content(rds, log, file)
+        current = [(each, _content(rds, log, each)) for each in listed if each.is_current]
+        if {each.name for each in files(rds, log) if not each.is_current} <= done:
             yield from current
             return
         for _, content in current:
             content.close()
 
 
-def files(rds: Any, instance: str, window: Window) -> list[LogFile]:
+def files(rds: Any, log: Log) -> list[LogFile]:
     """List the slow-log files that may hold entries of the window, oldest first."""
     pages = rds.get_paginator("describe_db_log_files").paginate(
-        DBInstanceIdentifier=instance,
-        FilenameContains="slowquery",
-        FileLastWritten=int(window.start.timestamp() * 1000),
+        DBInstanceIdentifier=log.instance,
+        FilenameContains=log_type(log.engine),
+        FileLastWritten=int(log.window.start.timestamp() * 1000),
     )
     rows = [row for page in pages for row in page["DescribeDBLogFiles"]]
     listed = [
         LogFile(
             row["LogFileName"],
-            datetime.fromtimestamp(row["LastWritten"] / 1000, window.start.tzinfo),
+            datetime.fromtimestamp(row["LastWritten"] / 1000, log.window.start.tzinfo),
             row["Size"],
         )
         for row in rows
@@ -331,11 +339,11 @@ def files(rds: Any, instance: str, window: Window) -> list[LogFile]:
     return sorted(listed, key=lambda file: (file.written, file.name))
 
 
-def _content(rds: Any, instance: str, file: LogFile) -> Download:
+def _content(rds: Any, log: Log, file: LogFile) -> Download:
     """Download a file's content, as far as RDS returns it."""
-    content = Download()
+    content = Download(engines.module(log.engine, "slow_log").HEAD)
     try:
-        for portion in portions(rds, instance, file.name):
+        for portion in portions(rds, log.instance, file.name):
             content.add(portion)
     except ClientError as problem:
         if not _is_withheld(problem):
@@ -372,7 +380,7 @@ def _portion(rds: Any, instance: str, name: str, marker: str) -> tuple[bytes, st
             DBInstanceIdentifier=instance, LogFileName=name, Marker=marker, NumberOfLines=lines
         )
         text = (answer.get("LogFileData") or "").encode("utf-8", "surrogatepass")
-        if slow_log.MARKER not in text or lines == 1:
+        if MARKER not in text or lines == 1:
             return text, answer.get("Marker") or marker, bool(answer.get("AdditionalDataPending"))
         lines = max(1, lines // 4)
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from aurora_analysis.engines.mysql.digests import Digests
+from aurora_analysis.engines.digests import Digests
 from aurora_analysis.fetch.chunks import (
     Chunk,
     Context,
@@ -133,18 +133,19 @@ def _minute(moment: datetime) -> datetime:
 
 
 class Resource(NamedTuple):
-    """An instance as Performance Insights identifies it, the client to request it with, and the digests known."""
+    """An instance as Performance Insights identifies it, the client to request it with, the digests known, and its engine."""
 
     pi: Any
     resource_id: str
     digests: Digests
+    engine: str
 
 
 def fetch(chunk: Chunk, context: Context) -> list[Part]:
     """Fetch a window of an instance span by span: load, statement statistics and counters."""
     arguments, window = chunk.arguments, chunk.window
     assert isinstance(arguments, LoadArguments)
-    resource = Resource(context.clients["pi"], arguments.resource_id, context.digests)
+    resource = Resource(context.clients["pi"], arguments.resource_id, context.digests, arguments.engine)
     offer = context.once(f"{SOURCE} {resource.resource_id}", lambda: offered(resource, arguments.engine))
     followed = top_digests(resource, window) if "sql" in offer.dimensions else []
     whole = Window(_minute(window.start), window.end)
@@ -182,7 +183,7 @@ def _parts(
     part = partial(Part, expected=minutes, unit="minutes", instance=chunk.instance)
     return [
         part("db_load", inside(load, chunk.window), received=totals, note="; ".join(offer.notes)),
-        Part("statements", series.statements(load, digests), unit=""),
+        Part("statements", series.statements(load, digests, offer.engine), unit=""),
         part(
             "statement_metrics",
             inside(statistics, chunk.window) if statistics_queries(offer) else None,
@@ -363,7 +364,7 @@ def learn(resource: Resource, members: Iterable[Mapping[str, str]], span: Window
         if pi_id and text and pi_id not in digests.by_id:
             if len(text.encode()) >= TEXT_BYTES:
                 text = _whole_text(resource, pi_id, span) or text
-            digests.add(pi_id, text)
+            digests.add(pi_id, text, resource.engine)
 
 
 def _whole_text(resource: Resource, pi_id: str, span: Window) -> str:

@@ -12,8 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from aurora_analysis import engines
-from aurora_analysis.engines.mysql import fingerprint
-from aurora_analysis.engines.mysql.digests import Digests
+from aurora_analysis.engines.digests import Digests
 from aurora_analysis.engines.vendor_metric import StatementStatistic
 from aurora_analysis.sources.aws.frames import repeated, times
 
@@ -215,8 +214,9 @@ def metrics(found: Sequence[Series], offer: Offer) -> pd.DataFrame:
     return _long(named, ("name",), "value").assign(period_s=float(PERIOD_S), statistic="average")
 
 
-def statements(load: pd.DataFrame, digests: Digests) -> pd.DataFrame:
+def statements(load: pd.DataFrame, digests: Digests, engine: str) -> pd.DataFrame:
     """Return rows of table `statements` for the digests with load. The text is a fingerprint, without literals."""
+    fingerprint = engines.module(engine, "fingerprint")
     busy = load[(load["dimension"] == "sql") & (load["active_sessions"] > 0) & (load["member"] != OTHER)]
     spans = busy.assign(member=busy["member"].astype("str")).groupby("member")["time"].agg(["min", "max"])
     known = {digest: (pi_id, text) for pi_id, (digest, text) in dict(digests.by_id).items()}

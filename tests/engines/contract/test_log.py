@@ -9,6 +9,8 @@ import random
 import pytest
 from engine_cases import EPOCH, SECRET
 
+from aurora_analysis import engines
+from aurora_analysis.engines import log_events, log_tables
 from aurora_analysis.tables import TABLES
 
 EPOCH_US = int(EPOCH.timestamp()) * 1_000_000
@@ -16,7 +18,7 @@ EPOCH_US = int(EPOCH.timestamp()) * 1_000_000
 
 def read(engine, text: bytes, size: int = 10**9):
     """The events of a log that comes in chunks of this size, and its account."""
-    log, account = engine.reader, engine.reader.Account()
+    log, account = engine.reader, log_events.Account()
     chunks = (text[at : at + size] for at in range(0, len(text), size))
     return list(log.events(log.entries(chunks, account))), account
 
@@ -35,8 +37,23 @@ def test_the_gallery_is_read_to_the_last_byte(engine):
     for path in engine.gallery:
         expected = [json.loads(line) for line in path.with_suffix(".jsonl").read_text().splitlines()]
         events, account = read(engine, path.read_bytes())
-        assert [engine.reader.record(event, with_sql=True) for event in events] == expected
+        assert [log_events.record(event, with_sql=True) for event in events] == expected
         assert (account.bytes, account.events) == (path.stat().st_size, len(expected))
+
+
+def test_a_log_is_recognised_by_its_text(engine):
+    """Every captured log names its engine, and so does an entry after a banner; another text names none."""
+    for path in engine.gallery:
+        assert engines.of_log(path.read_bytes()) == engine.name, path.name
+    assert engines.of_log(b"a banner\n" + engine.logged(0, "SELECT 1")) == engine.name
+    assert not engine.reader.is_slow_log(b"a,b\n1,2\n")
+
+
+def test_an_entry_begins_as_the_engine_states(engine):
+    """A file is cut into parts, and a portion into whole entries, at these bytes."""
+    text = engine.logged(0, "SELECT 1") + engine.logged(1, "SELECT 2")
+    assert text.startswith(engine.reader.HEAD)
+    assert any(boundary in text for boundary in engine.reader.BOUNDARIES)
 
 
 @pytest.mark.parametrize("size", [1, 13, 4096])
@@ -82,18 +99,18 @@ def test_a_log_without_an_end_is_read_as_it_comes(engine):
     """Events come out before the next chunks go in: what is held does not grow with the log."""
     asked = itertools.count()
     chunks = (engine.logged(next(asked), "SELECT 1") for _ in itertools.repeat(None))
-    events = engine.reader.events(engine.reader.entries(chunks, engine.reader.Account()))
+    events = engine.reader.events(engine.reader.entries(chunks, log_events.Account()))
     assert len(list(itertools.islice(events, 1000))) == 1000
     assert next(asked) < 1010
 
 
 def test_tables_have_the_stores_columns_and_no_literals(engine):
     """The rows that go into the store, on one instance."""
-    log, account = engine.reader, engine.reader.Account()
+    log, account = engine.reader, log_events.Account()
     text = b"".join(
         engine.logged(n, f"SELECT a FROM t WHERE b = {literal}") for n, literal in enumerate(engine.literals)
     )
-    (tables,) = log.to_tables(log.entries([text], account), account, log.Layout("db-1"))
+    (tables,) = log.to_tables(log.entries([text], account), account, log_tables.Layout("db-1"))
     assert set(tables.slow_queries) == set(TABLES["slow_queries"].column_names()) - {
         "cluster",
         "day",
@@ -106,8 +123,8 @@ def test_tables_have_the_stores_columns_and_no_literals(engine):
 
 def test_equal_executions_keep_their_number_in_batches(engine):
     """The ordinal tells executions apart that are equal in everything else."""
-    log, account = engine.reader, engine.reader.Account()
+    log, account = engine.reader, log_events.Account()
     batches = log.to_tables(
-        log.entries([engine.logged(0, "SELECT 1") * 4], account), account, log.Layout(batch=3)
+        log.entries([engine.logged(0, "SELECT 1") * 4], account), account, log_tables.Layout(batch=3)
     )
     assert [batch.slow_queries["ordinal"].tolist() for batch in batches] == [[0, 1, 2], [3]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from aurora_analysis import engines
+
 
 def test_every_class_can_be_reached(engine):
     """No part of a name is empty, which would match every event, and none stands in two classes."""
@@ -22,3 +24,12 @@ def test_no_class_hides_a_later_one(engine):
                 first for first, several in classes.items() if any(one in part for one in several)
             )
             assert reached[part] == name, part
+
+
+def test_the_classes_of_all_engines_hold_those_of_each(engine):
+    """A frame of wait events needs no engine: another engine's parts hide none of this engine's events."""
+    merged = engines.wait_classes()
+    for name, parts in engine.module("waits").WAIT_CLASSES.items():
+        for part in parts:
+            first = next(each for each, several in merged.items() if any(one in part for one in several))
+            assert first == name, part

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from aurora_analysis.engines.mysql.fingerprint import (
     FingerprintCache,
-    SqlMode,
     digest,
     fingerprint,
     kind,
     statement,
     tags,
 )
+from aurora_analysis.engines.sql_mode import SqlMode
 
 POLICY = {
     "select * from t where a = ?": [

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from aurora_analysis import histogram
+from aurora_analysis.engines.digests import Digests
 from aurora_analysis.engines.mysql import statement_statistics
-from aurora_analysis.engines.mysql.digests import Digests
 from aurora_analysis.engines.mysql.live import QUERIES
 from aurora_analysis.engines.mysql.statement_statistics import StatementSampler, statement_metrics
 

@@ -44,7 +44,7 @@ def same(parts: list[Part], window: Window = HOURS) -> bool:
 
 
 def from_files(aws: Endpoint, window: Window = HOURS) -> list[Part]:
-    return list(log_export.fetch_files(clients(aws)["rds"], Log(NAME, window)))
+    return list(log_export.fetch_files(clients(aws)["rds"], Log(NAME, window, "aurora-mysql")))
 
 
 def files_endpoint(*misbehaving: str, portion_bytes: int = 800) -> Endpoint:
@@ -90,7 +90,9 @@ def test_skipped_lines_are_counted():
 def test_exported_logs_are_read_event_by_event(misbehaviour):
     """An event is an entry or a banner; a page may be empty and still lead to another."""
     with endpoint(*misbehaviour, now=NOW) as aws:
-        parts = list(log_export.fetch_exported(clients(aws)["logs"], "shop", Log(NAME, HOURS)))
+        parts = list(
+            log_export.fetch_exported(clients(aws)["logs"], "shop", Log(NAME, HOURS, "aurora-mysql"))
+        )
     assert same(parts)
     assert parts[-1].note.startswith("from CloudWatch Logs: ")
     assert parts[-1].lost == 0
@@ -149,4 +151,4 @@ def test_a_slow_log_that_is_off_has_a_remedy(parameters, line):
 def test_a_missing_log_group_is_none():
     """Without exports there is no group, and no error."""
     with files_endpoint() as aws:
-        assert log_export.streams(clients(aws)["logs"], "shop") is None
+        assert log_export.streams(clients(aws)["logs"], "shop", "aurora-mysql") is None

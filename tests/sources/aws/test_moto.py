@@ -158,14 +158,14 @@ def put_events(logs, group: str, stream: str, messages: list[str]) -> None:
 def test_an_exported_slow_log_is_read(clients, today):
     """Events of one stream are one log; a missing group is no error."""
     messages = [ENTRY.format(minute=minute) for minute in range(5)]
-    put_events(clients["logs"], log_export.group("shop"), "shop-1", messages)
-    parts = list(log_export.fetch_exported(clients["logs"], "shop", Log("shop-1", MINUTES)))
+    put_events(clients["logs"], log_export.group("shop", "aurora-mysql"), "shop-1", messages)
+    parts = list(log_export.fetch_exported(clients["logs"], "shop", Log("shop-1", MINUTES, "aurora-mysql")))
     rows = next(part.frame for part in parts if part.table == "slow_queries" and part.frame is not None)
     assert rows["ended_at"].dt.minute.tolist() == [0, 1, 2, 3, 4]
     assert rows["digest"].nunique() == 1
     assert parts[-1].lost == 0
-    assert log_export.streams(clients["logs"], "shop") == ["shop-1"]
-    assert log_export.streams(clients["logs"], "another") is None
+    assert log_export.streams(clients["logs"], "shop", "aurora-mysql") == ["shop-1"]
+    assert log_export.streams(clients["logs"], "another", "aurora-mysql") is None
 
 
 def test_enhanced_monitoring_is_read(clients, today):

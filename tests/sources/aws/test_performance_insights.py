@@ -11,8 +11,8 @@ from aws_endpoint import Cluster, Endpoint
 from fetching import clients
 
 from aurora_analysis import Window
+from aurora_analysis.engines.digests import Digests
 from aurora_analysis.engines.mysql import fingerprint
-from aurora_analysis.engines.mysql.digests import Digests
 from aurora_analysis.engines.mysql.metrics import STATEMENT_STATISTICS
 from aurora_analysis.errors import NotEnabled
 from aurora_analysis.fetch.chunks import Chunk, Context, Have, Part
@@ -95,8 +95,8 @@ def sql(pi_id: str, text: str = "") -> dict[str, str]:
 def test_statements_of_one_digest_add_up():
     """Two statements of the service with one fingerprint are one member."""
     digests = Digests()
-    digests.add("A", "SELECT `a` FROM `t` WHERE b = ?")
-    digests.add("B", "select a from t where b = ?")
+    digests.add("A", "SELECT `a` FROM `t` WHERE b = ?", "mysql")
+    digests.add("B", "select a from t where b = ?", "mysql")
     [member] = load(line({}, 3), line(sql("A"), 1), line(sql("B"), 2), digests=digests).items()
     assert member == (("sql", fingerprint.statement("select a from t where b = 1").digest), [3.0])
 
@@ -109,7 +109,7 @@ def test_a_statement_gets_the_slow_logs_digest_by_join_key():
         {"digest": [logged.digest], "fingerprint": [logged.fingerprint], "join_key": [key], "pi_id": [None]}
     )
     digests = Digests.from_statements(known)
-    digests.add("A", "SELECT * FROM `t` WHERE `id` IN (...)")
+    digests.add("A", "SELECT * FROM `t` WHERE `id` IN (...)", "mysql")
     assert digests.digest("A") == logged.digest
 
 
@@ -159,8 +159,8 @@ def test_rates_become_totals_of_the_minute():
 def test_the_latency_of_one_digest_is_weighted_by_calls():
     """One call of 10 ms and three of 2 ms average 4 ms."""
     digests = Digests()
-    digests.add("A", "select 1 from t")
-    digests.add("B", "SELECT 2 FROM `t`")
+    digests.add("A", "select 1 from t", "mysql")
+    digests.add("B", "SELECT 2 FROM `t`", "mysql")
     lines = [
         stat("A", "count_star_per_sec", 1.0), stat("A", "sum_timer_wait_per_call", 10.0),
         stat("B", "count_star_per_sec", 3.0), stat("B", "sum_timer_wait_per_call", 2.0),

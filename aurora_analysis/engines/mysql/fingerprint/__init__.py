@@ -28,8 +28,6 @@ from aurora_analysis.engines.mysql.fingerprint.cache import FingerprintCache
 from aurora_analysis.engines.mysql.fingerprint.canonical import fingerprint, statement
 from aurora_analysis.engines.mysql.fingerprint.comments import tags
 from aurora_analysis.engines.mysql.fingerprint.lexer import (
-    DEFAULT_MODE,
-    SqlMode,
     open_quote,
     quotes_are_closed,
     split,
@@ -45,11 +43,9 @@ from aurora_analysis.engines.statement import Statement, digest, kind
 
 __all__ = [
     "CUT_AT",
-    "DEFAULT_MODE",
     "DIFFERS",
     "DIFFERS_MYSQL",
     "FingerprintCache",
-    "SqlMode",
     "Statement",
     "digest",
     "fingerprint",

@@ -11,7 +11,8 @@ import re
 from functools import cache
 
 from aurora_analysis.engines.mysql.fingerprint.canonical import ADMINISTRATOR, statement
-from aurora_analysis.engines.mysql.fingerprint.lexer import DEFAULT_MODE, PLAIN, SqlMode, quoted
+from aurora_analysis.engines.mysql.fingerprint.lexer import PLAIN, quoted
+from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 from aurora_analysis.engines.statement import Statement
 
 

@@ -10,13 +10,12 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from aurora_analysis.engines.mysql.fingerprint.lexer import (
-    DEFAULT_MODE,
     OPENS,
     VALUE,
     OpenQuote,
-    SqlMode,
     tokens,
 )
+from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 from aurora_analysis.engines.statement import Statement, named
 
 ADMINISTRATOR = "# administrator command"

@@ -22,7 +22,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
-from aurora_analysis.engines.mysql.fingerprint.lexer import DEFAULT_MODE, SqlMode, lexer
+from aurora_analysis.engines.mysql.fingerprint.lexer import lexer
+from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 
 # A tag's value has at most 100 characters.
 _PAIR = r"""([\w.\-%]++)\s*+=\s*+(?:(['"])([^'"\s\\@]{0,100}+)\2(?=[\s,;\w]|\Z)|([\w.:/%+\-]{0,100}+)(?=[\s,;]|\Z))"""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
+
+from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 
 CHARSETS = "armscii8|ascii|big5|binary|cp125[0167]|cp8(?:50|52|66)|cp932|dec8|eucjpms|euckr|gb18030|gb2312|gbk|geostd8|greek|hebrew|hp8|keybcs2|koi8[ru]|latin[1257]|mac(?:ce|roman)|sjis|swe7|tis620|ucs2|ujis|utf16(?:le)?|utf32|utf8(?:mb[34])?"
 
@@ -19,23 +20,6 @@ OPENS = r"""['"`]|\$\w*\$"""
 """Pattern of what opens a literal or a quoted name."""
 
 
-@dataclass(frozen=True)
-class SqlMode:
-    """The parts of sql_mode that decide where a literal ends.
-
-    Parameters
-    ----------
-    backslash_escapes : bool
-        False under NO_BACKSLASH_ESCAPES: a backslash is then a plain character.
-    ansi_quotes : bool
-        True under ANSI_QUOTES: "…" is then an identifier.
-    """
-
-    backslash_escapes: bool = True
-    ansi_quotes: bool = False
-
-
-DEFAULT_MODE = SqlMode()
 PLAIN = SqlMode(backslash_escapes=False)
 
 

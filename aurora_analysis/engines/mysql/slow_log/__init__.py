@@ -16,14 +16,16 @@ Overview". Easy mistakes:
 - A statement may contain lines that look like headers. A header inside an open quote is text.
 """
 
-from aurora_analysis.engines.log_events import Account, Event, record
+from aurora_analysis.engines.log_events import MARKER, Account, Entry, Event, record
 from aurora_analysis.engines.log_tables import Batch, Columns, Layout, LogTables
-from aurora_analysis.engines.mysql.slow_log.grammar import MARKER
+from aurora_analysis.engines.mysql.slow_log.grammar import BOUNDARIES, HEAD, is_slow_log
 from aurora_analysis.engines.mysql.slow_log.reading import batches, read_slow_log, to_tables
-from aurora_analysis.engines.mysql.slow_log.scanner import Entry, entries
+from aurora_analysis.engines.mysql.slow_log.scanner import entries
 from aurora_analysis.engines.mysql.slow_log.values import ended, events
 
 __all__ = [
+    "BOUNDARIES",
+    "HEAD",
     "MARKER",
     "Account",
     "Batch",
@@ -36,6 +38,7 @@ __all__ = [
     "ended",
     "entries",
     "events",
+    "is_slow_log",
     "read_slow_log",
     "record",
     "to_tables",

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import re
 
-MARKER = b" [Your log message was truncated]"
-"""What the RDS file API writes in place of the rest of a line that it cut (aws-sdk-js#1463)."""
+from aurora_analysis.engines.log_events import MARKER
+
+HEAD = b"# Time: "
+"""First bytes of an entry of Aurora's slow log."""
+
+BOUNDARIES = (b";\n# Time: ", b";\n# User@Host: ")
+"""End of an entry and start of the next: where a plain file may be cut into parts."""
+
+
+def is_slow_log(head: bytes) -> bool:
+    """Return whether a log that starts with these bytes has an entry of the MySQL family."""
+    return re.search(rb"^# (?:Time|User@Host): ", head, re.MULTILINE) is not None
+
 
 SEPARATOR = b"\n# User@Host: "
 TIME = b"\n# Time: "

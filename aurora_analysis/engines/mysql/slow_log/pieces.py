@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from aurora_analysis.engines.log_events import Account
-from aurora_analysis.engines.mysql.fingerprint import SqlMode, open_quote, quotes_are_closed
+from aurora_analysis.engines.log_events import MARKER, Account
+from aurora_analysis.engines.mysql.fingerprint import open_quote, quotes_are_closed
 from aurora_analysis.engines.mysql.slow_log.grammar import (
     BANNER,
     HEADER_LINE,
-    MARKER,
     ONE_LINE,
     SEPARATOR,
     before_time,
     header,
 )
+from aurora_analysis.engines.sql_mode import SqlMode
 
 LONGEST_TEXT = 8 * 2**20
 """Longest statement [bytes]; of a longer one its first MiB is kept. It bounds what a broken log makes us hold."""

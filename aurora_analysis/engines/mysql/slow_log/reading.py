@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from aurora_analysis.engines import log_tables
-from aurora_analysis.engines.log_events import Account
+from aurora_analysis.engines.log_events import Account, Entry
 from aurora_analysis.engines.log_tables import Batch, Layout, LogTables
-from aurora_analysis.engines.mysql.fingerprint import DEFAULT_MODE, SqlMode, join_key
-from aurora_analysis.engines.mysql.slow_log.scanner import Entry, entries
+from aurora_analysis.engines.mysql.fingerprint import join_key
+from aurora_analysis.engines.mysql.slow_log.scanner import entries
 from aurora_analysis.engines.mysql.slow_log.values import events
+from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 
 DEFAULT = Layout()
 

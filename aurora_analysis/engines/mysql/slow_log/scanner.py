@@ -8,53 +8,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
-from aurora_analysis.engines.log_events import Account
-from aurora_analysis.engines.mysql.fingerprint import DEFAULT_MODE, SqlMode, quotes_are_closed
+from aurora_analysis.engines.log_events import MARKER, Account, Entry
+from aurora_analysis.engines.mysql.fingerprint import quotes_are_closed
 from aurora_analysis.engines.mysql.slow_log.clock import Clock
 from aurora_analysis.engines.mysql.slow_log.grammar import (
     BANNER,
     HEADER,
     LONGEST_TIME,
-    MARKER,
     REMAINS,
     SCHEMA,
     before_time,
     header,
 )
 from aurora_analysis.engines.mysql.slow_log.pieces import pieces, whole_entries
+from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 
 LONGEST_S = 366 * 86400.0
 """Longest sensible Query_time [s]. Servers whose clock was set back have logged centuries: such an entry is lost."""
 
 LONGEST_SENSIBLE = len("9.999999")
 """A Query_time of more characters may be longer than `LONGEST_S`."""
-
-
-class Entry(NamedTuple):
-    """One logged execution, as bytes of the log.
-
-    `time` is None if the entry has no `# Time` of its own. The server writes `use` only if the session has a database
-    and it differs from the previous entry's. Without one, the session has either the log's latest database or none:
-    unless the session itself named that database, `database_is_inferred`.
-    """
-
-    time: bytes | None
-    user: bytes
-    host: bytes
-    thread_id: bytes | None
-    query_time: bytes
-    lock_time: bytes
-    rows_sent: bytes
-    rows_examined: bytes
-    more: bytes
-    database: bytes | None
-    timestamp: bytes | None
-    timestamp_is_start: bool
-    sql: bytes
-    cut: bool
-    database_is_inferred: bool
 
 
 def entries(chunks: Iterable[bytes], account: Account, mode: SqlMode = DEFAULT_MODE) -> Iterator[Entry]:

@@ -8,15 +8,13 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from aurora_analysis.engines.log_events import Event, decoded
+from aurora_analysis.engines.log_events import Entry, Event, decoded
 from aurora_analysis.engines.mysql.fingerprint import (
-    DEFAULT_MODE,
     FingerprintCache,
-    SqlMode,
     Statement,
     tags,
 )
-from aurora_analysis.engines.mysql.slow_log.scanner import Entry
+from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 
 LARGEST = 2**63 - 1
 """The largest count that a table holds. Servers have logged 2**64 - 1 for an unknown count."""

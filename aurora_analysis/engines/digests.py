@@ -7,7 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-from aurora_analysis.engines.mysql import fingerprint
+from aurora_analysis import engines
 
 WHOLE = 10**6
 """No length at which a text counts as cut [bytes]: performance_schema ends a text that it cut with `...`."""
@@ -46,8 +46,9 @@ class Digests:
             id_column.partition("_")[0],
         )
 
-    def add(self, identity: str, text: str) -> None:
-        """Add a statement by its text; it gets the slow log's digest if the join keys match."""
+    def add(self, identity: str, text: str, engine: str) -> None:
+        """Add a statement of an engine by its text; it gets the slow log's digest if the join keys match."""
+        fingerprint = engines.module(engine, "fingerprint")
         found = fingerprint.statement(text)
         key = fingerprint.matching_key(text, self.by_key, cut_at=WHOLE) or fingerprint.join_key(
             found.fingerprint
