@@ -80,7 +80,7 @@ RUNS = (
 
 @dataclass
 class Visit:
-    """What a browser observed on a page: title, console complaints, outgoing requests, active elements, width [px]."""
+    """A browser's observations on a page: title, console messages, requests, active elements, width [px]."""
 
     title: str = ""
     complaints: list[str] = field(default_factory=list)

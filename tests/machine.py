@@ -1,4 +1,4 @@
-"""Measure how slow the machine is, apart from the code under test, so that tests in real time can tell the two apart.
+"""Measure how slow the machine is, so that tests in real time can distinguish it from slow code under test.
 
 A process of its own uses 5 ms of CPU ten times a second and notes how long that really took. A test that fails while
 the machine was measured to be too slow is skipped with the measurement as the reason. A test that passes is never

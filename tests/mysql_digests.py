@@ -1,7 +1,7 @@
 """Record the digests that a MySQL server has for our statements, because no package installs such a server for tests.
 
 `python tests/mysql_digests.py SOCKET` asks a server (performance_schema on, max_digest_length 1048576,
-performance_schema_max_digest_length 65536) as root and writes the file anew.
+performance_schema_max_digest_length 65536) as root and rewrites the file.
 """
 
 from __future__ import annotations
@@ -136,21 +136,25 @@ def statements() -> list[str]:
 
 def main(socket: str) -> None:
     """Record the server's version, its digest texts, and the index of each statement's text among them."""
-    asked = pymysql.connect(unix_socket=socket, user="root")
+    connection = pymysql.connect(unix_socket=socket, user="root")
     observer = pymysql.connect(unix_socket=socket, user="root", autocommit=True)
-    asked.cursor().execute("CREATE DATABASE IF NOT EXISTS shop")
+    connection.cursor().execute("CREATE DATABASE IF NOT EXISTS shop")
     texts: dict[tuple[str, str], int] = {}
     places = []
     for sql in statements():
         observer.cursor().execute("TRUNCATE performance_schema.events_statements_summary_by_digest")
-        asked.select_db("shop")
+        connection.select_db("shop")
         try:
-            asked.cursor().execute(sql)
+            connection.cursor().execute(sql)
         except pymysql.err.Error as problem:
             assert problem.args[0] != pymysql.constants.ER.PARSE_ERROR, sql
         places.append(texts.setdefault(observed(observer), len(texts)))
-    told = {"version": asked.get_server_info(), "texts": [text for _, text in texts], "places": places}
-    ANSWERS.write_text(json.dumps(told, ensure_ascii=False, indent=0) + "\n")
+    answers = {
+        "version": connection.get_server_info(),
+        "texts": [text for _, text in texts],
+        "places": places,
+    }
+    ANSWERS.write_text(json.dumps(answers, ensure_ascii=False, indent=0) + "\n")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ SYLLABLES = ("ka", "lo", "mi", "tu", "re", "sa", "no", "vi", "pe", "do", "zu", "
 
 @dataclass
 class Truth:
-    """What the log holds, counted while it was written. Times in microseconds."""
+    """Contents of the log, counted while it is written. Times in microseconds."""
 
     events: int = 0
     query_time_us: int = 0

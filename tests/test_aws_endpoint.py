@@ -158,17 +158,17 @@ def test_pages_of_performance_insights_have_a_token(aws):
     """25 series a page, and a token that fits only its own request."""
     pi = client(aws, "pi")
     query = {"Metric": "db.load.avg", "GroupBy": {"Group": "db.sql_tokenized", "Limit": 25}}
-    asked = {
+    request = {
         "ServiceType": "RDS",
         "Identifier": "db-A",
         "StartTime": START,
         "EndTime": NOW,
         "MetricQueries": [query],
     }
-    first = pi.get_resource_metrics(**asked)
-    second = pi.get_resource_metrics(**asked, NextToken=first["NextToken"])
+    first = pi.get_resource_metrics(**request)
+    second = pi.get_resource_metrics(**request, NextToken=first["NextToken"])
     assert [len(first["MetricList"]), len(second["MetricList"])] == [25, 1]
-    other = asked | {"PeriodInSeconds": 60, "NextToken": first["NextToken"]}
+    other = request | {"PeriodInSeconds": 60, "NextToken": first["NextToken"]}
     assert code_of(lambda: pi.get_resource_metrics(**other)) == "InvalidArgumentException"
 
 
@@ -385,10 +385,10 @@ def test_filter_log_events_takes_both_ends(aws):
 def test_get_log_events_ends_with_the_token_it_was_sent(aws):
     """The repeated token is the only sign of the end."""
     logs = client(aws, "logs")
-    asked = {"logGroupName": "RDSOSMetrics", "logStreamName": "db-A", "startFromHead": True, "limit": 700}
+    request = {"logGroupName": "RDSOSMetrics", "logStreamName": "db-A", "startFromHead": True, "limit": 700}
     tokens, sizes = ["f/0"], []
     while len(tokens) < 2 or tokens[-1] != tokens[-2]:
-        page = logs.get_log_events(**asked, nextToken=tokens[-1])
+        page = logs.get_log_events(**request, nextToken=tokens[-1])
         tokens.append(page["nextForwardToken"])
         sizes.append(len(page["events"]))
     assert sizes == [700, 700, 40, 0]
@@ -512,7 +512,7 @@ def test_internal_errors(aws):
 
 
 @pytest.mark.parametrize("misbehaviour", ["throttles", "fails", "drops"])
-def test_what_a_retry_heals(aws, misbehaviour):
+def test_a_retry_heals_a_misbehaviour(aws, misbehaviour):
     """A client with retries succeeds; a client without retries fails."""
     misbehave(aws, misbehaviour)
     patient, hasty = client(aws, "rds", attempts=3), client(aws, "rds")
@@ -656,7 +656,7 @@ def test_a_store_is_served_by_hand(tmp_path):
 
 
 def test_statement_statistics_are_of_the_busiest_digests(aws):
-    """A rate a second, of as many digests as are asked for, those with the most load first."""
+    """Rates per second for the requested number of digests, ordered by load."""
     rows = pd.DataFrame({"time": START, "instance": "a", "digest": ["d01", "d29"], "calls": [3600.0, 7200.0]})
     rows = rows.assign(period_s=3600.0, mean_latency_ms=2.0, rows_examined=0.0, rows_sent=0.0)
     aws.cluster = Cluster("shop", aws.cluster.frames | {"statement_metrics": rows})

@@ -49,7 +49,7 @@ def test_a_flag_goes_before_all(write, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("rates = 3", r"rates is 3; a table is expected, as in \[rates\]"),
         (
@@ -67,22 +67,22 @@ def test_a_flag_goes_before_all(write, monkeypatch):
         ("[rates", "is not valid TOML"),
     ],
 )
-def test_a_wrong_setting_names_file_key_and_expectation(write, content, said):
+def test_a_wrong_setting_names_file_key_and_expectation(write, content, message):
     """One line that says where and what."""
-    with pytest.raises(Error, match=said) as raised:
+    with pytest.raises(Error, match=message) as raised:
         config.load(write(content), environ={})
     assert "aurora-analysis.toml" in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_a_wrong_variable_names_itself():
-    """The environment is told from the file."""
+    """The message names the environment variable, not the file."""
     with pytest.raises(Error, match="environment: AURORA_ANALYSIS_FETCH_THREADS is 'x'; a whole number"):
         config.load(environ={"AURORA_ANALYSIS_FETCH_THREADS": "x"})
 
 
 def test_a_named_file_must_be_there(tmp_path):
-    """A file that was asked for and is missing is said; the default one may be missing."""
+    """A missing file is an error if it was named; the default file may be missing."""
     with pytest.raises(Error, match=r"Cannot read .*none.toml"):
         config.load(tmp_path / "none.toml", environ={})
 
@@ -98,7 +98,7 @@ def test_objectives_name_metric_and_unit(write):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("commit_latency_minute_mean_s = 5", r"write <metric>_minute_mean_<unit>, as in commit_latency"),
         (
@@ -108,9 +108,9 @@ def test_objectives_name_metric_and_unit(write):
         ("commit_latency", "is not valid TOML for objectives"),
     ],
 )
-def test_a_wrong_objective_is_one_clear_line(text, said):
+def test_a_wrong_objective_is_one_clear_line(text, message):
     """As a notebook's parameter gives it."""
-    with pytest.raises(Error, match=said):
+    with pytest.raises(Error, match=message):
         config.objectives(text)
 
 
@@ -152,7 +152,7 @@ def test_workloads_are_rules_and_jobs_are_rules_or_hours(write):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (
             "[workloads.etl]",
@@ -181,9 +181,9 @@ def test_workloads_are_rules_and_jobs_are_rules_or_hours(write):
         ("[workloads", "is not valid TOML for workloads and jobs"),
     ],
 )
-def test_a_wrong_rule_is_one_clear_line(text, said):
+def test_a_wrong_rule_is_one_clear_line(text, message):
     """As a notebook's parameter gives it."""
-    with pytest.raises(Error, match=said) as raised:
+    with pytest.raises(Error, match=message) as raised:
         config.groups(text)
     assert len(str(raised.value).splitlines()) == 1
 

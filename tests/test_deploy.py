@@ -1,4 +1,4 @@
-"""What is deployed: a policy that permits what doctor and fetch call and nothing else, and templates that AWS takes."""
+"""The policy permits the calls of doctor and fetch and nothing else, and AWS accepts the templates."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_no_wildcard_action_is_allowed():
 
 
 def doctor(aws: Endpoint) -> str:
-    """What doctor prints."""
+    """Output of doctor."""
     command = ["doctor", "--cluster", "shop", "--now", aws.now.isoformat()]
     return CliRunner(env=environment(aws)).invoke(main, command, catch_exceptions=False).output
 
@@ -95,8 +95,8 @@ def test_an_action_that_is_taken_out_is_missed(tmp_path):
         ("rds:ModifyDBInstance", "arn:aws:rds:eu-west-1:1:db:shop-1", False),
     ],
 )
-def test_what_the_policy_permits(action, resource, permitted):
-    """Reading metrics and logs of databases, and no more."""
+def test_the_policy_permits_reading_only(action, resource, permitted):
+    """The policy permits reading metrics and logs of databases, and nothing else."""
     assert permits(POLICY, action, resource) is permitted
 
 
@@ -146,7 +146,7 @@ def test_the_clone_shares_its_sources_pages():
 
 
 def test_doctor_finds_no_gap_in_the_parameters_that_the_template_sets():
-    """What monitoring.yaml sets is what doctor looks for."""
+    """monitoring.yaml sets the parameters that doctor checks."""
     parameters = resources("monitoring.yaml", "AWS::RDS::DBParameterGroup")[0]["Parameters"]
     assert {"slow_query_log", "long_query_time", "log_output", "innodb_monitor_enable"} == set(parameters)
     assert [parameters["slow_query_log"], parameters["log_output"]] == ["1", "FILE"]

@@ -143,7 +143,7 @@ def test_the_python_snippets_of_a_page_run_in_order(page, tmp_path, monkeypatch)
 
 
 def test_the_generated_pages_are_what_the_code_says():
-    """Commands, tables, metrics and glossary: `python docs/generate.py` writes them anew."""
+    """Commands, tables, metrics and glossary: `python docs/generate.py` regenerates them."""
     spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
     assert spec and spec.loader
     generate = importlib.util.module_from_spec(spec)

@@ -40,6 +40,6 @@ def test_the_sample_has_the_findings_of_the_snapshot(tmp_path):
 if __name__ == "__main__":
     import sys
 
-    told = json.loads((Path(sys.argv[1]) / "findings.json").read_text())
+    record = json.loads((Path(sys.argv[1]) / "findings.json").read_text())
     SNAPSHOT.parent.mkdir(exist_ok=True)
-    SNAPSHOT.write_text(json.dumps(figures(told["findings"]), indent=1, sort_keys=True) + "\n")
+    SNAPSHOT.write_text(json.dumps(figures(record["findings"]), indent=1, sort_keys=True) + "\n")

@@ -53,7 +53,7 @@ def test_the_gap_is_a_gap(fetched):
 def test_the_notebooks_say_the_same_of_it(fetched, topic):
     """The verdicts of the sample's `shop`, word for word."""
     week = {"cluster": "shop", "start": "2026-11-09", "end": "2026-11-16"}
-    told = [one.to_dict() for one in verdicts(topic, store=str(location.sample()), **week)]
+    in_notebook = [one.to_dict() for one in verdicts(topic, store=str(location.sample()), **week)]
     found = [one.to_dict() for one in verdicts(topic, store=str(fetched), **week)]
-    assert {one["level"] for one in told} - {"unknown"}
-    assert found == told
+    assert {one["level"] for one in in_notebook} - {"unknown"}
+    assert found == in_notebook

@@ -78,8 +78,8 @@ def test_cells_are_thin(path):
         )
 
 
-def test_words_stand_above_every_thought(path):
-    """Every section has a heading, and says what would be seen if the answer were yes."""
+def test_prose_stands_above_every_section(path):
+    """Every section has a heading and describes the result to expect if the answer is yes."""
     sections = [cell.source for cell in notebook(path).cells if cell.cell_type == "markdown"]
     assert len(sections) >= 4
     assert all(section.startswith("#") for section in sections)
@@ -99,8 +99,8 @@ def test_outputs_are_committed_and_clean(path):
     assert not re.search(r"\bat 0x[0-9a-f]+", text)
 
 
-def test_nothing_personal_is_kept(path):
-    """No timing, no kernel of one machine, no widget state in the file."""
+def test_a_notebook_contains_nothing_personal(path):
+    """The file contains no timing, no machine's kernel and no widget state."""
     kept = notebook(path)
     assert set(kept.metadata) <= {"kernelspec", "language_info"}
     assert kept.metadata.kernelspec.name == "python3"

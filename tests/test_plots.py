@@ -126,7 +126,7 @@ EMPTY = {
 
 
 @pytest.mark.parametrize("draw", EMPTY.values(), ids=EMPTY)
-def test_nothing_is_an_empty_figure(draw):
+def test_no_data_gives_an_empty_figure(draw):
     """A window without data gives a figure with the text "no data", not an exception."""
     assert "no data" in [text.get_text() for text in draw().texts]
 

@@ -92,7 +92,7 @@ def is_property(function: Function) -> bool:
 
 
 def missing_sections(function: Function) -> list[str]:
-    """What a function's docstring lacks (numpydoc's PR01 and RT01); a generator may have Yields."""
+    """Sections that a function's docstring lacks (numpydoc's PR01 and RT01); a generator may have Yields."""
     written = NumpyDocString(ast.get_docstring(function) or "")
     described = {name.strip().lstrip("*") for one in written["Parameters"] for name in one.name.split(",")}
     lacking = [f"parameter {name}" for name in parameters(function) if name not in described]

@@ -1,4 +1,4 @@
-"""What the notebooks say of the sample: what was recorded, what was planted, and nothing of what is not there."""
+"""The notebooks report the sample's recorded and planted facts, and nothing else."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_lab_names_the_extracts_and_not_their_control():
 
 
 def test_without_samples_the_labs_idle_session_is_unknown(copied):
-    """No log tells of it, and nobody is blamed in its place."""
+    """No log shows the session, and no other workload is blamed for it."""
     window = Window(LAB["start"], LAB["end"])
     store = Store(copied)
     live = store.read("open_transactions", window, cluster="lab")
@@ -75,7 +75,7 @@ def test_without_samples_the_labs_idle_session_is_unknown(copied):
 
 
 def test_the_labs_trial_tells_what_the_extracts_cost():
-    """The effect of snowflake is causal and large; bi's is not told as one."""
+    """The effect of snowflake is causal and large; no causal effect of bi is reported."""
     found = {one.subject: one for one in verdicts("reader_impact", **LAB)}
     assert found["snowflake"].level == "slows"
     assert found["snowflake"].numbers["source"] == "trial"
@@ -97,7 +97,7 @@ SHOP = {"cluster": "shop", "start": "2026-11-09", "end": "2026-11-16"}
 
 
 def test_shop_says_what_it_can_and_cannot_say():
-    """The planted culprit slows, the harmless one does not, the one tied to the batch cannot be told: by name.
+    """The culprit slows, the harmless workload does not, and the refusal of the tied one names the batch.
 
     In the outputs that are committed: that the notebook still says so is verified by nbval.
     """

@@ -56,7 +56,7 @@ def call(installed: Path, empty: Path, *arguments: str) -> subprocess.CompletedP
 
 @pytest.fixture(scope="module")
 def report(installed, empty) -> Path:
-    """The report that the installed command makes of the sample, asked for nothing in particular."""
+    """The report that the installed command makes of the sample without options."""
     done = call(installed, empty, "report")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [str(empty / "report" / "index.html")]
@@ -77,13 +77,13 @@ def test_the_wheel_holds_suite_sample_and_templates(wheel):
 
 def test_the_installed_command_reports_on_the_sample(report, installed):
     """Every cluster, every notebook that concerns it, from the installed package and not from the checkout."""
-    told = json.loads((report / "findings.json").read_text())
-    assert told["run"]["store"].startswith(str(installed.resolve()))
-    assert told["run"]["git_sha"] == ""
-    done = {(page["cluster"], page["notebook"], page["status"]) for page in told["notebooks"]}
+    record = json.loads((report / "findings.json").read_text())
+    assert record["run"]["store"].startswith(str(installed.resolve()))
+    assert record["run"]["git_sha"] == ""
+    done = {(page["cluster"], page["notebook"], page["status"]) for page in record["notebooks"]}
     assert done == {(*page, "done") for page in PAGES}
-    assert {finding["notebook"] for finding in told["findings"]} == set(SUITE)
-    assert [cluster["cluster"] for cluster in told["clusters"] if cluster["simulated"]] == ["shop"]
+    assert {finding["notebook"] for finding in record["findings"]} == set(SUITE)
+    assert [cluster["cluster"] for cluster in record["clusters"] if cluster["simulated"]] == ["shop"]
 
 
 def test_the_simulated_cluster_is_said_to_be(report):

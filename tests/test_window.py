@@ -49,14 +49,14 @@ def test_days_leave_the_end_out():
 
 
 def test_coverage_is_the_share_that_was_there():
-    """Fifteen of sixty minutes are a quarter, and a minute seen twice counts once."""
+    """Fifteen of sixty minutes are a quarter, and a minute observed twice counts once."""
     hour = Window("2026-11-09T00:00", "2026-11-09T01:00")
     minutes = pd.date_range("2026-11-09", periods=15, freq="min", tz="UTC")
     assert hour.coverage(minutes.append(minutes), period_s=60) == 0.25
 
 
 def test_coverage_of_nothing_is_nothing():
-    """No observation, or one, tells no period and covers nothing of note."""
+    """Fewer than two observations have no period and cover nothing."""
     hour = Window("2026-11-09T00:00", "2026-11-09T01:00")
     minutes = pd.date_range("2026-11-09", periods=30, freq="min", tz="UTC")
     assert hour.coverage(minutes[:0]) == 0

@@ -46,7 +46,7 @@ class Sparkline:
     mean : float, optional
         Mean of the course.
     change_pct : float, optional
-        Difference from the window before, over the parts that both windows have [%].
+        Difference from the previous window, over the parts that both windows have [%].
     """
 
     topic: str
@@ -72,7 +72,7 @@ class Sparkline:
         return asdict(self) | courses
 
     def __str__(self) -> str:
-        change = "" if self.change_pct is None else f", {self.change_pct:+.0f} % against the window before"
+        change = "" if self.change_pct is None else f", {self.change_pct:+.0f} % against the previous window"
         limit = "" if self.limit is None else f", limit {self.limit:g}"
         return f"{self.role} {self.measure}: {self.mean:,.3g} {self.unit} on average{change}{limit}"
 

@@ -267,13 +267,13 @@ def coverage(rows: pd.DataFrame, window: Window) -> list[dict[str, Any]]:
     ]
 
 
-def instances(seen: pd.DataFrame) -> list[dict[str, Any]]:
+def instances(states: pd.DataFrame) -> list[dict[str, Any]]:
     """Describe each instance in a window; a value that changed is shown with an arrow.
 
     Parameters
     ----------
-    seen
-        The observations of `Store.instances`.
+    states
+        The rows of `Store.instances`.
 
     Returns
     -------
@@ -283,7 +283,7 @@ def instances(seen: pd.DataFrame) -> list[dict[str, Any]]:
     """
     return [
         {"instance": instance, **{name: _changes(group[name]) for name in FACTS}}
-        for instance, group in seen.groupby("instance", sort=True)
+        for instance, group in states.groupby("instance", sort=True)
     ]
 
 

@@ -91,7 +91,7 @@ class Observations:
         Parameters
         ----------
         named : str, optional
-            A baseline's name, or a window as start/end (UTC). Default: the window before.
+            A baseline's name, or a window as start/end (UTC). Default: the previous window.
 
         Returns
         -------
@@ -114,7 +114,7 @@ class Observations:
     @cached_property
     def instances(self) -> pd.DataFrame:
         """Each instance as observed in the window, and as it was when the window began."""
-        return roles.seen_in(self._instances, self.window)
+        return roles.states_in(self._instances, self.window)
 
     @cached_property
     def writers(self) -> pd.DataFrame:

@@ -27,15 +27,15 @@ def of(rows: pd.DataFrame, instances: pd.DataFrame, *, time: str = "time") -> pd
     if rows.empty or instances.empty:
         return pd.Series(None, index=rows.index, name="role", dtype=str)
     found = np.full(len(rows), np.nan, object)
-    for instance, seen in instances.groupby("instance"):
-        mine = (rows["instance"] == instance).to_numpy()
-        last = seen["time"].searchsorted(rows[time][mine], side="right") - 1
-        found[mine] = np.where(last >= 0, seen["role"].to_numpy(object)[last], np.nan)
+    for instance, states in instances.groupby("instance"):
+        own = (rows["instance"] == instance).to_numpy()
+        last = states["time"].searchsorted(rows[time][own], side="right") - 1
+        found[own] = np.where(last >= 0, states["role"].to_numpy(object)[last], np.nan)
     return pd.Series(found, index=rows.index, name="role", dtype=str)
 
 
-def seen_in(instances: pd.DataFrame, window: Window) -> pd.DataFrame:
-    """Return each instance as observed in a window, and as it was when the window began.
+def states_in(instances: pd.DataFrame, window: Window) -> pd.DataFrame:
+    """Return the states of each instance in a window, including the state at the window's start.
 
     Parameters
     ----------
@@ -52,20 +52,20 @@ def seen_in(instances: pd.DataFrame, window: Window) -> pd.DataFrame:
     return pd.concat([before, inside]).sort_values(["time", "instance"], ignore_index=True)
 
 
-def terms(seen: pd.DataFrame, window: Window) -> pd.DataFrame:
+def terms(states: pd.DataFrame, window: Window) -> pd.DataFrame:
     """Return each writer's term inside a window: `start`, `end` (UTC), `writer`.
 
     Parameters
     ----------
-    seen : pandas.DataFrame
-        As from `seen_in`.
+    states : pandas.DataFrame
+        As from `states_in`.
     window : Window
 
     Returns
     -------
     pandas.DataFrame
     """
-    terms = seen[seen["role"] == "writer"].drop_duplicates(["time", "instance"])
+    terms = states[states["role"] == "writer"].drop_duplicates(["time", "instance"])
     start = terms["time"].where(terms["time"] > window.start, window.start)
     end = start.shift(-1).fillna(pd.Timestamp(window.end))
     return pd.DataFrame({"start": start, "end": end, "writer": terms["instance"]}).reset_index(drop=True)

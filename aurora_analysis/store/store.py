@@ -261,7 +261,7 @@ class Store:
         pandas.DataFrame
             Rows of the table `instances`, ordered by time and instance.
         """
-        return roles.seen_in(self.read("instances", cluster=cluster), window)
+        return roles.states_in(self.read("instances", cluster=cluster), window)
 
     def clusters(self) -> list[str]:
         """Return the names of the clusters that were fetched, recorded or ingested, sorted.

@@ -100,7 +100,7 @@ def judged(metric: str, level: str, effect_pct: float = 10.0) -> JudgedEffect:
 
 
 def test_the_weightiest_effect_is_that_of_the_gravest_level():
-    """Among equal levels the first of the known metrics is reported, then any other one."""
+    """Among equal levels, a metric of the fixed order is reported before any other."""
     effects = [
         judged("statement 11bfecc3", "slows"),
         judged("commit_latency", "slows"),

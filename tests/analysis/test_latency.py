@@ -169,7 +169,7 @@ def test_statements_that_slow_down_past_the_cut_are_not_faster():
 
 
 def test_a_larger_share_of_all_statements_above_the_cut_is_slower():
-    """The same weeks with a known number of all statements, which did not change."""
+    """The weeks are the same, and the number of all statements did not change."""
     verdict = judge_log(all_statements(0.6), all_statements(0.3, seed=2), (100.0, 100.0))
     assert (verdict.level, verdict.severity) == ("slower", "watch")
     assert "as a share of all statements they moved by" in verdict.sentence

@@ -18,13 +18,13 @@ def hours(window: Window, value: float, role: str = "writer") -> pd.DataFrame:
 
 
 def test_a_point_is_the_mean_of_its_part_of_the_window():
-    """The change is against the window before; the band spans all earlier windows."""
+    """The change is against the previous window; the band spans all earlier windows."""
     rows = pd.concat([hours(WEEK, 3.0), hours(BEFORE[0], 2.0), hours(BEFORE[1], 4.0)])
     (line,) = sparklines("topic", rows, {"latency": "ms"}, WEEK, BEFORE, limits={"writer": 8.0})
     assert line.course == [3.0] * POINTS
     assert (line.mean, line.change_pct, line.limit) == (3.0, 50.0, 8.0)
     assert (set(line.low), set(line.high)) == ({2.0}, {4.0})
-    assert str(line) == "writer latency: 3 ms on average, +50 % against the window before, limit 8"
+    assert str(line) == "writer latency: 3 ms on average, +50 % against the previous window, limit 8"
 
 
 def test_unobserved_time_is_a_gap():

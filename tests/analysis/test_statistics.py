@@ -8,7 +8,7 @@ from aurora_analysis.analysis.statistics import adjusted, block_df, jackknife_se
 
 
 def test_adjusted_p_values_follow_benjamini_and_hochberg():
-    """By hand: .01·4/1, .02·4/2, .03·4/3 and .5; a missing p-value does not count as a test."""
+    """The values are computed by hand; a missing p-value does not count as a test."""
     given = [0.03, 0.01, np.nan, 0.02, 0.5]
     assert adjusted(given) == pytest.approx([0.04, 0.04, np.nan, 0.04, 0.5], nan_ok=True)
 

@@ -60,13 +60,13 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     """Serve until interrupted."""
-    asked = arguments()
+    options = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    tables = frames(asked.store, asked.cluster)
-    now = asked.now.replace(tzinfo=UTC) if asked.now else end_of(tables)
-    rates = {service: float(calls) for service, calls in (one.split("=") for one in asked.rate)}
+    tables = frames(options.store, options.cluster)
+    now = options.now.replace(tzinfo=UTC) if options.now else end_of(tables)
+    rates = {service: float(calls) for service, calls in (one.split("=") for one in options.rate)}
     endpoint = Endpoint(
-        Cluster(asked.cluster, tables), now, asked.misbehave, asked.latency, rates, asked.port
+        Cluster(options.cluster, tables), now, options.misbehave, options.latency, rates, options.port
     )
     with endpoint as aws:
         lines = [aws.url, f"{now:%Y-%m-%dT%H:%M:%SZ}"]

@@ -108,7 +108,7 @@ class Cluster:
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Instance → fields of `Instance` to say differently, such as pi_retention_days: 0 (switched off).
 
-    Of `parameters`, only those named are said differently."""
+    An override of `parameters` replaces only the parameters that it names."""
 
     def frame(self, name: str) -> pd.DataFrame:
         """A frame of this cluster, empty where there is none."""
@@ -153,8 +153,8 @@ class Cluster:
         return [self._overridden(one) for one in found if one.name not in self.removed]
 
     def _overridden(self, one: Instance) -> Instance:
-        said = self.overrides.get(one.name, {})
-        return replace(one, **said | {"parameters": one.parameters | said.get("parameters", {})})
+        values = self.overrides.get(one.name, {})
+        return replace(one, **values | {"parameters": one.parameters | values.get("parameters", {})})
 
     def _instances(self, now: datetime) -> list[Instance]:
         rows = self.frame("instances").sort_values("time")
@@ -163,7 +163,7 @@ class Cluster:
 
     def _instance(self, row: dict[str, Any], now: datetime) -> Instance:
         name = str(row["instance"])
-        said = {
+        values = {
             "name": name,
             "resource_id": self.resource_id(name),
             "role": self.role_at(name, now.timestamp()),
@@ -175,7 +175,7 @@ class Cluster:
             "pi_retention_days": int(_given(row, "pi_retention_days", 7)),
             "parameters": self._parameters(row),
         }
-        return Instance(**said)
+        return Instance(**values)
 
     def _created_s(self, name: str) -> float:
         """When an instance was made [s since 1970]: at its first row, or long before the first row of all."""

@@ -24,7 +24,7 @@ GROUPS = {
     "db.wait_event_type": "wait_event",
     "db": "database",
 }
-"""Dimension group → the dimension of `db_load` that it tells."""
+"""Dimension group → the dimension of `db_load` that it fills."""
 
 STATISTICS: dict[str, Callable[[pd.Series], float]] = {
     "avg": lambda values: values.mean(),
@@ -50,7 +50,7 @@ Member = tuple[tuple[str, str], ...]
 
 
 class About(NamedTuple):
-    """What a request is about: an instance from `start` to `end` [s since 1970] in periods [s]."""
+    """Subject of a request: an instance from `start` to `end` [s since 1970] in periods [s]."""
 
     cluster: Cluster
     instance: str
@@ -171,7 +171,7 @@ def load_by_member(about: About, group_by: dict[str, Any], chosen: dict[str, str
 
 
 def _mean_load(about: About, values: pd.Series) -> pd.Series:
-    """Mean load of each period: the member's sum over all moments at which the instance was seen."""
+    """Mean load of each period: the member's sum divided by the number of the instance's samples."""
     native, length = about.cluster.load_period_s, about.period
     if native >= length:
         return bucketed(Series(values.index.to_numpy(), values.to_numpy(), native), length, "avg")

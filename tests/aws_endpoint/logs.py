@@ -164,12 +164,12 @@ def _group(parameters: dict[str, Any]) -> str:
 def _interleaved(aws: Any, group: str, wanted: tuple[str, ...], start: int, end: int) -> list[Event]:
     """Return the events of several streams by time. The last answer is kept, because each page needs it again."""
     kept = aws.cluster.once("events", make=dict)
-    asked, last = (start, end, aws.now), kept.get((group, wanted))
-    if last and last[0] == asked:
+    span, last = (start, end, aws.now), kept.get((group, wanted))
+    if last and last[0] == span:
         return last[1]
     found = [one for stream in wanted for one in events(aws, group, stream, start, end)]
     found.sort(key=lambda one: one.at_ms)
-    kept[group, wanted] = asked, found
+    kept[group, wanted] = span, found
     return found
 
 

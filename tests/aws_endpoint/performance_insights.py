@@ -78,22 +78,22 @@ def _usual_period(length_s: float) -> int:
 
 def get_resource_metrics(aws: Any, parameters: dict[str, Any]) -> dict[str, Any]:
     """Series of load, counters and statement statistics, a page of them."""
-    asked = about(aws, parameters)
-    late = asked.period if parameters.get("PeriodAlignment", "END_TIME") == "END_TIME" else 0
-    grid = np.arange(asked.start, min(asked.end, aws.metrics_until_s), asked.period)
+    request = about(aws, parameters)
+    late = request.period if parameters.get("PeriodAlignment", "END_TIME") == "END_TIME" else 0
+    grid = np.arange(request.start, min(request.end, aws.metrics_until_s), request.period)
     listed = [
         {"Key": key, "DataPoints": _points(aws, values.reindex(grid), late)}
         for query in parameters["MetricQueries"]
-        for key, values in _series(aws, asked, query)
+        for key, values in _series(aws, request, query)
     ]
     return _answer(aws, parameters, listed, "MetricList") | {
-        "AlignedStartTime": asked.start,
-        "AlignedEndTime": asked.end,
+        "AlignedStartTime": request.start,
+        "AlignedEndTime": request.end,
         "Identifier": parameters["Identifier"],
     }
 
 
-def _series(aws: Any, asked: About, query: dict[str, Any]) -> list[tuple[dict[str, Any], pd.Series]]:
+def _series(aws: Any, request: About, query: dict[str, Any]) -> list[tuple[dict[str, Any], pd.Series]]:
     """The series of one metric query: key → values by time [s]."""
     _refuse_hidden(aws, query)
     metric, _, statistic = query["Metric"].rpartition(".")
@@ -101,10 +101,10 @@ def _series(aws: Any, asked: About, query: dict[str, Any]) -> list[tuple[dict[st
         said = f"The specified statistic is not a known statistic: {query['Metric']}"
         raise Refused("InvalidArgumentException", said)
     if metric in ("db.load", "db.sampledload"):
-        return load_series(asked, query)
+        return load_series(request, query)
     if metric.startswith("db.sql_tokenized.stats."):
-        return statement_series(asked, query)
-    return [({"Metric": query["Metric"]}, counter_series(asked, metric, statistic))]
+        return statement_series(request, query)
+    return [({"Metric": query["Metric"]}, counter_series(request, metric, statistic))]
 
 
 def _refuse_hidden(aws: Any, query: dict[str, Any]) -> None:
@@ -129,41 +129,43 @@ def _points(aws: Any, values: pd.Series, late: int) -> list[dict[str, float]]:
 
 def describe_dimension_keys(aws: Any, parameters: dict[str, Any]) -> dict[str, Any]:
     """The members with the most load in a window, each with its mean over the whole window."""
-    asked, group_by = about(aws, parameters), parameters["GroupBy"]
+    request, group_by = about(aws, parameters), parameters["GroupBy"]
     _refuse_hidden(aws, parameters)
     if parameters.get("AdditionalMetrics") and group_by["Group"] != "db.sql_tokenized":
         raise Refused("InvalidArgumentException", "AdditionalMetrics need the group db.sql_tokenized")
-    members = load_by_member(asked, group_by, parameters.get("Filter") or {})
-    partitions = _partitions(asked, parameters)
+    members = load_by_member(request, group_by, parameters.get("Filter") or {})
+    partitions = _partitions(request, parameters)
     listed = [
         {"Dimensions": dict(key), "Total": float(members[key].sum() / len(members[key]))}
-        | _parts(asked, parameters, partitions, key)
-        | _additional(asked, parameters, key)
+        | _parts(request, parameters, partitions, key)
+        | _additional(request, parameters, key)
         for key in most_loaded(members, group_by.get("Limit", DEFAULT_LIMIT))
     ]
     said = {"PartitionKeys": [{"Dimensions": dict(key)} for key in partitions]} if partitions else {}
-    window = {"AlignedStartTime": asked.start, "AlignedEndTime": asked.end}
+    window = {"AlignedStartTime": request.start, "AlignedEndTime": request.end}
     return _answer(aws, parameters, listed, "Keys") | window | said
 
 
-def _partitions(asked: About, parameters: dict[str, Any]) -> list[Member]:
+def _partitions(request: About, parameters: dict[str, Any]) -> list[Member]:
     """Return the members of the group that partitions the keys."""
     by = parameters.get("PartitionBy")
     if by is None:
         return []
-    members = load_by_member(asked, by, parameters.get("Filter") or {})
+    members = load_by_member(request, by, parameters.get("Filter") or {})
     return most_loaded(members, by.get("Limit", DEFAULT_LIMIT))
 
 
-def _parts(asked: About, parameters: dict[str, Any], partitions: list[Member], key: Member) -> dict[str, Any]:
+def _parts(
+    request: About, parameters: dict[str, Any], partitions: list[Member], key: Member
+) -> dict[str, Any]:
     """A key's load in each partition."""
     if not partitions:
         return {}
-    members = load_by_member(asked, parameters["PartitionBy"], dict(key[:1]))
+    members = load_by_member(request, parameters["PartitionBy"], dict(key[:1]))
     return {"Partitions": [float(members[one].mean()) if one in members else 0.0 for one in partitions]}
 
 
-def _additional(asked: About, parameters: dict[str, Any], key: Member) -> dict[str, Any]:
+def _additional(request: About, parameters: dict[str, Any], key: Member) -> dict[str, Any]:
     """Return the additional statement statistics of a digest."""
     if "AdditionalMetrics" not in parameters:
         return {}
@@ -172,7 +174,7 @@ def _additional(asked: About, parameters: dict[str, Any], key: Member) -> dict[s
         "AdditionalMetrics": {
             metric: float(values.mean())
             for metric in parameters["AdditionalMetrics"]
-            for _, values in statement_series(asked, {"Metric": metric, "Filter": chosen})
+            for _, values in statement_series(request, {"Metric": metric, "Filter": chosen})
         }
     }
 
@@ -221,26 +223,26 @@ def list_available_resource_dimensions(aws: Any, parameters: dict[str, Any]) -> 
 
 def _answer(aws: Any, parameters: dict[str, Any], listed: list[Any], name: str) -> dict[str, Any]:
     """A page of a list and the token of the next; a token fits only the request that it came from."""
-    asked = code(json.dumps({k: v for k, v in parameters.items() if k not in ("NextToken", "MaxResults")}))
-    at, empty = _position(parameters.get("NextToken"), asked)
+    request = code(json.dumps({k: v for k, v in parameters.items() if k not in ("NextToken", "MaxResults")}))
+    at, empty = _position(parameters.get("NextToken"), request)
     if aws.is_("empty_pages") and not empty:
-        return {name: [], "NextToken": _token(at, asked, True)}
+        return {name: [], "NextToken": _token(at, request, True)}
     end = at + (parameters.get("MaxResults") or PAGE)
-    return {name: listed[at:end], "NextToken": _token(end, asked, False) if end < len(listed) else None}
+    return {name: listed[at:end], "NextToken": _token(end, request, False) if end < len(listed) else None}
 
 
-def _token(at: int, asked: str, empty: bool) -> str:
-    return base64.b64encode(json.dumps([at, asked, empty]).encode()).decode()
+def _token(at: int, request: str, empty: bool) -> str:
+    return base64.b64encode(json.dumps([at, request, empty]).encode()).decode()
 
 
-def _position(token: str | None, asked: str) -> tuple[int, bool]:
+def _position(token: str | None, request: str) -> tuple[int, bool]:
     if token is None:
         return 0, False
     try:
         at, of, empty = json.loads(base64.b64decode(token))
     except ValueError:
         raise Refused("InvalidArgumentException", "The NextToken is invalid") from None
-    if of != asked:
+    if of != request:
         raise Refused("InvalidArgumentException", "The NextToken is of another request")
     return at, empty
 

@@ -172,8 +172,8 @@ def describe_db_cluster_parameters(aws: Any, parameters: dict[str, Any]) -> dict
 def _parameters(parameters: dict[str, Any], values: dict[str, str]) -> dict[str, Any]:
     """Return these parameters among many without a value."""
     fillers = [{"ParameterName": f"parameter_{n:03d}", "Source": "engine-default"} for n in range(120)]
-    said = [{"ParameterName": n, "ParameterValue": v, "Source": "user"} for n, v in values.items()]
-    listed = sorted(fillers + said, key=lambda one: one["ParameterName"])
+    changed = [{"ParameterName": n, "ParameterValue": v, "Source": "user"} for n, v in values.items()]
+    listed = sorted(fillers + changed, key=lambda one: one["ParameterName"])
     page, marker = marked(parameters, listed)
     return {"Parameters": page, "Marker": marker}
 
@@ -306,7 +306,7 @@ def _start(content: bytes, marker: str | None, lines: int) -> int:
 
 
 def _end(aws: Any, content: bytes, start: int, lines: int) -> int:
-    """Where a portion ends: after whole lines, as many as asked for and as its size holds.
+    """End of a portion: after whole lines, up to the requested number of lines and the maximum size.
 
     Where lines are truncated, the line that does not fit counts as given.
     """

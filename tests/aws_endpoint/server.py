@@ -182,15 +182,15 @@ class Endpoint:
         is_json = "X-Amz-Target" in headers
         number = f"00000000-0000-4000-8000-{len(self.calls):012d}"
         try:
-            asked = wire.request(headers, body)
-            result = self._result(asked)
-            return 200, *wire.answer(asked, result, number), {}
+            request = wire.request(headers, body)
+            result = self._result(request)
+            return 200, *wire.answer(request, result, number), {}
         except Refused as error:
             headers = {"x-amzn-query-error": f"{error.code};{error.blame}"}
             return error.status, *wire.refusal(is_json, error, number), headers
 
-    def _result(self, asked: wire.Request) -> dict[str, Any]:
-        call = Call(asked.service, asked.operation.name, asked.parameters, time.monotonic())
+    def _result(self, request: wire.Request) -> dict[str, Any]:
+        call = Call(request.service, request.operation.name, request.parameters, time.monotonic())
         with self._lock:
             self.calls.append(call)
             number = len(self.calls)

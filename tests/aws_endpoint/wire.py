@@ -158,12 +158,12 @@ def _broken_bound(shape: Shape, value: Any) -> str | None:
     return None
 
 
-def answer(asked: Request, result: dict[str, Any], request_id: str) -> tuple[str, bytes]:
+def answer(request: Request, result: dict[str, Any], request_id: str) -> tuple[str, bytes]:
     """Content type and body of an answer; a member that the model does not know is our mistake."""
-    shape = asked.operation.output_shape
-    if asked.is_json:
+    shape = request.operation.output_shape
+    if request.is_json:
         return "application/x-amz-json-1.1", json.dumps(_known(shape, result)).encode()
-    name = asked.operation.name
+    name = request.operation.name
     wrapper = shape.serialization.get("resultWrapper", f"{name}Result") if shape else f"{name}Result"
     inner = f"<{wrapper}>{_xml_members(shape, result) if shape else ''}</{wrapper}>"
     metadata = f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>"
@@ -172,7 +172,7 @@ def answer(asked: Request, result: dict[str, Any], request_id: str) -> tuple[str
 
 
 def _known(shape: Shape | None, value: Any) -> Any:
-    """The value without what is None, once its members are known to the model."""
+    """Remove members that are None, after checking that the model has every member."""
     if shape is None or not isinstance(value, dict | list):
         return value
     if isinstance(value, list):

@@ -84,7 +84,7 @@ def test_only_one_module_makes_clients_and_engines():
 
 
 def test_commands_take_at_most_six_arguments():
-    """What belongs together is one dataclass; nothing is passed as an untyped dict."""
+    """Related options are one dataclass; no command passes an untyped dict."""
     for path in PACKAGE.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):
@@ -110,7 +110,7 @@ def test_durations_are_in_seconds(text, seconds):
 
 
 @pytest.mark.parametrize("text", ["", "5", "s", "-1m", "0s", "5 minutes", "nanh"])
-def test_what_is_not_a_duration_is_refused(text):
-    """The message shows how to write one."""
+def test_a_wrong_duration_is_refused(text):
+    """The message shows how to write a duration."""
     with pytest.raises(click.BadParameter, match="is not a duration: write it as 5s, 30m, 1h or 1d"):
         options.Duration().convert(text, None, None)

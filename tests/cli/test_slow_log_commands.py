@@ -21,7 +21,7 @@ AURORA = GALLERY / "aurora_mysql_3.log"
 
 
 def typed(*arguments: object, given: bytes = b"") -> Result:
-    """What the command prints, and its exit code."""
+    """Output and exit code of the command."""
     return CliRunner().invoke(main, [str(one) for one in arguments], input=given)
 
 
@@ -134,7 +134,7 @@ def test_jsonl_says_what_was_lost(tmp_path):
 
 
 def test_a_closed_standard_input_and_a_full_disk_are_one_line():
-    """What a shell does with <&- and what a disk does at its end."""
+    """A shell closes standard input with <&-."""
     for redirected, code, line in (
         ("digest - <&-", 2, b"aurora-analysis: Standard input is closed: name a file"),
         (f"digest {shlex.quote(str(AURORA))} >/dev/full", 1, b"aurora-analysis: The disk of the output"),
@@ -199,13 +199,13 @@ def test_ingest_imports_neither_pandas_nor_arrow(tmp_path):
 
 def test_big_files_tell_how_much_was_read(monkeypatch, capsys):
     """On a terminal, on stderr, in one line that is redrawn; never into a pipe."""
-    tell = progress(200_000_000)
-    tell(1000)
+    report = progress(200_000_000)
+    report(1000)
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    tell(99_999_000)
+    report(99_999_000)
     assert capsys.readouterr().err == "\r 50% of 200 MB\x1b[K"
-    tell(100_000_000)
+    report(100_000_000)
     assert capsys.readouterr().err == "\r100% of 200 MB\x1b[K\n"
     progress(1_000_000)(500_000)
     assert capsys.readouterr().err == ""

@@ -348,10 +348,10 @@ def test_progress_is_one_line_per_source(capsys, monkeypatch):
     """On a terminal the lines are redrawn as chunks finish."""
     options = FetchOptions(config.Cluster("shop", "shop"), HALF, NOW)
     chunks = [unavailable(source, None, HALF, "") for source in ("a", "a", "b")]
-    tell = cli.fetch.progress(Plan(options, None, tuple(chunks)))
+    report = cli.fetch.progress(Plan(options, None, tuple(chunks)))
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     for chunk in chunks:
-        tell(Outcome(chunk))
+        report(Outcome(chunk))
     drawn = capsys.readouterr().err.split("\x1b[2F")
     assert [picture.replace("\x1b[K", "").split("\n")[:2] for picture in drawn] == [
         ["a: 1 of 2", "b: 0 of 1"],
@@ -360,12 +360,12 @@ def test_progress_is_one_line_per_source(capsys, monkeypatch):
     ]
 
 
-SAID = "hunter2"
+LITERAL = "hunter2"
 
 
 def planted() -> dict[str, pd.DataFrame]:
     """Return the day, with a password in each statement."""
-    text = day()["statements"]["fingerprint"] + f" and password = '{SAID}'"
+    text = day()["statements"]["fingerprint"] + f" and password = '{LITERAL}'"
     return day() | {"statements": day()["statements"].assign(fingerprint=text)}
 
 
@@ -382,10 +382,10 @@ def test_literals_are_kept_only_if_the_settings_ask(tmp_path, monkeypatch):
         monkeypatch.setenv("AURORA_ANALYSIS_FETCH_EXAMPLES", "true")
         fetch(aws, tmp_path / "with", *logs, window=HALF)
     without, kept = Store(tmp_path / "without"), Store(tmp_path / "with")
-    assert SAID not in stored_text(without)
+    assert LITERAL not in stored_text(without)
     assert "examples" not in without.versions()
     examples = kept.read("examples", cluster="shop")
-    assert examples["text"].str.contains(f"password = '{SAID}'").all()
+    assert examples["text"].str.contains(f"password = '{LITERAL}'").all()
     assert set(examples["digest"]) == set(kept.read("slow_queries", cluster="shop")["digest"])
     assert examples["digest"].is_unique
-    assert SAID not in kept.read("statements", cluster="shop").to_csv()
+    assert LITERAL not in kept.read("statements", cluster="shop").to_csv()

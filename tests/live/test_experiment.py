@@ -163,7 +163,7 @@ def test_a_mute_server_is_reported_soon(tmp_path, monkeypatch):
 
 
 def test_the_detectable_effect_shrinks_with_the_blocks():
-    """By the square root of their number; autocorrelated samples have less information."""
+    """The effect shrinks with the square root of the number of blocks; autocorrelated samples have less information."""
     calm = np.exp(np.random.default_rng(1).normal(0, 0.1, 400)).tolist()
     few, many = (analysis.detectable_pct(calm, blocks=n, run_s=60) for n in (20, 80))
     assert 1.8 < few / many < 2.2

@@ -46,7 +46,7 @@ def test_one_command_for_all_clusters(store, notebook, tmp_path, monkeypatch):
         f"store = {json.dumps(store.location)}\n[clusters.shop]\n[clusters.gone]\n[clusters.toy]\n"
     )
     monkeypatch.chdir(tmp_path)
-    asked = [
+    options = [
         "--all",
         "--record",
         "--notebook",
@@ -55,21 +55,21 @@ def test_one_command_for_all_clusters(store, notebook, tmp_path, monkeypatch):
         "--archive",
         tmp_path / "archive",
     ]
-    ran = report(*asked, "--fail-on", "act")
+    ran = report(*options, "--fail-on", "act")
     assert ran.exit_code == 1, ran.output
     page = Path(ran.stdout.strip())
     assert page == tmp_path / "archive" / "2026-11-09_2026-11-10-load" / "index.html"
-    told = json.loads((page.parent / index.NAME).read_text())
-    assert {one["cluster"]: one["severity"] for one in told["findings"]} == {"toy": "act", "shop": "ok"}
+    saved = json.loads((page.parent / index.NAME).read_text())
+    assert {one["cluster"]: one["severity"] for one in saved["findings"]} == {"toy": "act", "shop": "ok"}
     assert "gone could not be read:</strong> The store" in page.read_text()
     assert 'aria-label="act: Is load well?"' in (tmp_path / "archive" / "index.html").read_text()
-    for finding in told["findings"]:
+    for finding in saved["findings"]:
         (kept,) = store.read("findings", cluster=finding["cluster"]).to_dict("records")
         assert {name: kept[name] for name in record.TEXTS} == {name: finding[name] for name in record.TEXTS}
         assert json.loads(kept["numbers"]) == finding["numbers"]
     before = [rows(store, table, "toy") for table in record.TABLES]
-    again = told["run"] | {"id": "a later one"}
-    record.write(store, told | {"run": again})
+    again = saved["run"] | {"id": "a later one"}
+    record.write(store, saved | {"run": again})
     assert [rows(store, table, "toy") for table in record.TABLES] == before, "a repeated week is there once"
     assert set(store.read("findings", cluster="toy")["run"]) == {"a later one"}
     assert sorted(path.name for path in (tmp_path / "archive").iterdir()) == [page.parent.name, "index.html"]
@@ -166,14 +166,14 @@ def _report(folder: Path) -> None:
 
 def test_versions_leave_out_what_reports_write(store, notebook):
     """Recording a report changes no version that the next report names."""
-    record.write(store, _told(store))
+    record.write(store, _record(store))
     assert "runs" in store.versions()
     opened = build._opened(build.Request(store.location))
     run = build._run(build.Request(store.location), opened, [], [], pd.Timestamp("2026-11-09"))
     assert set(run["versions"]) == {"metrics", "coverage"}
 
 
-def _told(store: Store) -> dict:
+def _record(store: Store) -> dict:
     run = {"id": "1", "windows": {"shop": ["2026-11-09", "2026-11-10"]}, "package_version": "", "git_sha": ""}
     page = {"cluster": "shop", "notebook": "load", "status": "done", "error": "", "seconds": 1.0}
     return {
@@ -185,7 +185,7 @@ def _told(store: Store) -> dict:
 
 def test_a_recorded_report_survives_compaction(store, refill):
     """Compaction keeps the versions that a recorded report read, and deletes versions that no report names."""
-    record.write(store, _told(store))
+    record.write(store, _record(store))
     read = store.versions()["metrics"]
     for value in (1.0, 2.0):
         refill(store, value)
@@ -201,7 +201,7 @@ def test_prune_spares_baselines_and_what_reports_read(store, refill):
 
     baseline.save(store, "calm", Window("2026-11-09", "2026-11-10"), cluster="shop")
     assert store.prune(pd.Timestamp("2026-11-09").date()) == dict.fromkeys(["metrics", "coverage"], 0)
-    record.write(store, _told(store))
+    record.write(store, _record(store))
     read = store.versions()
     assert store.prune(pd.Timestamp("2026-11-10").date()) == {"metrics": 24, "coverage": 1}
     assert (len(store.read("metrics", cluster="shop")), store.clusters()) == (24, ["shop"])
@@ -211,9 +211,9 @@ def test_prune_spares_baselines_and_what_reports_read(store, refill):
 
 def test_prune_keeps_the_versions_of_later_reports(store):
     """A report whose window ends after the pruned day can be rerun on its versions."""
-    told = _told(store)
-    told["run"]["windows"] = {"shop": ["2026-11-09", "2026-11-11"]}
-    record.write(store, told)
+    saved = _record(store)
+    saved["run"]["windows"] = {"shop": ["2026-11-09", "2026-11-11"]}
+    record.write(store, saved)
     read = store.versions()
     store.prune(pd.Timestamp("2026-11-10").date())
     assert len(store.at(read).read("metrics", cluster="toy")) == 24
@@ -225,23 +225,23 @@ def test_an_older_store_gets_the_headlines(store):
     spec = TABLES["findings"]
     older = dataclasses.replace(spec, columns=tuple(one for one in spec.columns if one.name != "headline"))
     finding = Verdict("load", "x", "so", "ok", "So.", headline="x is so").to_dict()
-    told = _told(store)
-    told["findings"] = [{"cluster": "shop", "notebook": "load", "page": "shop/load.html"} | finding]
+    saved = _record(store)
+    saved["findings"] = [{"cluster": "shop", "notebook": "load", "page": "shop/load.html"} | finding]
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(TABLES, "findings", older)
         patch.setattr(record, "TEXTS", tuple(name for name in record.TEXTS if name != "headline"))
-        record.write(store, told)
+        record.write(store, saved)
     version = store.versions()["findings"]
     (row,) = store.read("findings", cluster="shop").to_dict("records")
     assert (pd.isna(row["headline"]), row["sentence"]) == (True, "So.")
     assert list(row) == spec.column_names()
     assert store.versions()["findings"] == version, "reading changes nothing"
-    record.write(store, told)
+    record.write(store, saved)
     assert list(store.read("findings", cluster="shop", columns=["headline"])["headline"]) == ["x is so"]
     earlier = store.at({"findings": version}).read("findings", cluster="shop", columns=["headline"])
     assert earlier["headline"].isna().all()
     newest = store.versions()["findings"]
-    record.write(store, told)
+    record.write(store, saved)
     assert store.versions()["findings"] == newest, "equal content makes no commit"
 
 

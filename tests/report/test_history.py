@@ -16,7 +16,9 @@ WEEKS = {
 }
 
 
-def told(week: str, run_id: str, *outcomes: tuple[str, str], clusters: tuple[str, ...] = ("shop",)) -> dict:
+def recorded(
+    week: str, run_id: str, *outcomes: tuple[str, str], clusters: tuple[str, ...] = ("shop",)
+) -> dict:
     """Return the record of a week's report with one finding per notebook."""
     start, end = WEEKS[week]
     run = {"id": run_id, "timezone": "UTC", "windows": {name: [start, end] for name in clusters}}
@@ -35,7 +37,7 @@ def outcome(cluster: str, notebook: str, severity: str) -> Outcome:
 def test_windows_are_sorted_newest_first():
     """Each row has the severity of each notebook and a link to its page."""
     rows = history.weeks(
-        {"b": told("2026-W45", "1", ("load", "ok")), "a": told("2026-W46", "2", ("load", "act"))}
+        {"b": recorded("2026-W45", "1", ("load", "ok")), "a": recorded("2026-W46", "2", ("load", "act"))}
     )
     assert [(row["start"][:10], row["topics"]) for row in rows] == [
         ("2026-11-09", {"load": "act"}),
@@ -46,16 +48,16 @@ def test_windows_are_sorted_newest_first():
 
 def test_a_later_run_replaces_an_earlier_one():
     """A week that was reported twice has one row; notebooks that the later run omitted keep their severity."""
-    whole = told("2026-W46", "1", ("load", "ok"), ("undo", "watch"))
-    again = told("2026-W46", "2", ("load", "act"))
+    whole = recorded("2026-W46", "1", ("load", "ok"), ("undo", "watch"))
+    again = recorded("2026-W46", "2", ("load", "act"))
     (row,) = history.weeks({"2026-W46": whole, "2026-W46-load": again})
     assert row["topics"] == {"load": "act", "undo": "watch"}
     assert row["hrefs"] == {"load": "2026-W46-load/shop/load.html", "undo": "2026-W46/shop/undo.html"}
 
 
 def test_a_week_without_data_is_marked():
-    """In red beside its window; an older findings.json does not say whether there were data."""
-    empty, older = told("2026-W46", "2", ("load", "unknown")), told("2026-W45", "1", ("load", "ok"))
+    """The mark is red and next to the window; an older findings.json does not record whether there were data."""
+    empty, older = recorded("2026-W46", "2", ("load", "unknown")), recorded("2026-W45", "1", ("load", "ok"))
     empty["clusters"][0]["no_data"] = "No data for this week"
     del older["clusters"][0]["no_data"]
     page = history.page({"a": empty, "b": older})
@@ -90,7 +92,7 @@ def test_a_sparkline_can_be_heard():
 
 def test_names_are_escaped():
     """A cluster's name is escaped everywhere on the page."""
-    page = history.page({"a": told("2026-W46", "1", ("load", "ok"), clusters=("<b>x</b>",))})
+    page = history.page({"a": recorded("2026-W46", "1", ("load", "ok"), clusters=("<b>x</b>",))})
     assert "<b>x</b>" not in page
     assert "&lt;b&gt;x&lt;/b&gt;" in page
 
@@ -102,14 +104,14 @@ def test_unreadable_reports_are_skipped(tmp_path):
         (tmp_path / folder / index.NAME).write_text(text)
     assert "archive has no report yet" in history.write(tmp_path).read_text()
     (tmp_path / "2026-W46").mkdir()
-    index.write(tmp_path / "2026-W46", told("2026-W46", "1", ("load", "watch")) | PAGE)
+    index.write(tmp_path / "2026-W46", recorded("2026-W46", "1", ("load", "watch")) | PAGE)
     page = history.write(tmp_path).read_text()
     assert '<a href="2026-W46/shop/load.html" aria-label="watch: load?">' in page
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2026-W46", "cut", "index.html", "photos"]
 
 
 RUN = {"archived": True, "store": "", "parameters": {}, "versions": {}, "package_version": "", "git_sha": ""}
-PAGE = {"run": RUN | told("2026-W46", "1")["run"]}
+PAGE = {"run": RUN | recorded("2026-W46", "1")["run"]}
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,7 @@ def test_a_report_is_named_after_its_window(bounds, timezone, name):
 
 def test_many_weeks_stay_small():
     """Each week of a two-year archive takes less than a thousandth of the size allowed for one report."""
-    weeks = {f"w{n}": told("2026-W46", str(n), ("load", "ok"), ("undo", "act")) for n in range(104)}
+    weeks = {f"w{n}": recorded("2026-W46", str(n), ("load", "ok"), ("undo", "act")) for n in range(104)}
     for n, record in enumerate(weeks.values()):
         for cluster in record["clusters"]:
             cluster["start"], cluster["end"] = f"{1900 + n}-01-01T00:00:00Z", f"{1900 + n}-01-08T00:00:00Z"

@@ -101,16 +101,16 @@ def test_parameters_are_told_once():
 
 def test_the_window_stands_in_the_readers_zone():
     """The window is also shown in UTC if the time zone differs."""
-    asked = MANIFEST["parameters"] | {"timezone": "Europe/Berlin"}
-    assert html.window_text(asked) == (
+    parameters = MANIFEST["parameters"] | {"timezone": "Europe/Berlin"}
+    assert html.window_text(parameters) == (
         "2026-11-09 01:00 to 2026-11-10 01:00 Europe/Berlin (2026-11-09 00:00 to 2026-11-10 00:00 UTC)"
     )
 
 
 def test_compressed_time_is_said_to_be():
     """A page with compressed time states the factor."""
-    said = "time compressed 360 times: a day is 240 s of a real server"
-    assert said in page_of(executed(compressed=said))
+    note = "time compressed 360 times: a day is 240 s of a real server"
+    assert note in page_of(executed(compressed=note))
     assert "Compressed time." not in page_of(executed())
 
 
@@ -134,7 +134,7 @@ def test_a_failure_is_a_red_box():
 
 
 @pytest.mark.parametrize(
-    ("told", "shown"),
+    ("given", "shown"),
     [
         ("<script>x</script>text", "text"),
         ('<b onclick="x()">bold</b>', "<b>bold</b>"),
@@ -144,10 +144,10 @@ def test_a_failure_is_a_red_box():
         ('<table class="dataframe act"><tr><td class="verdict">1</td></tr></table>', None),
     ],
 )
-def test_what_is_cleaned(told, shown):
+def test_unsafe_html_is_removed(given, shown):
     """Scripts, handlers, requests, and classes that imitate the page's own parts are removed."""
     shown = shown or '<table class="dataframe"><tbody><tr><td>1</td></tr></tbody></table>'
-    assert html.clean(told) == shown
+    assert html.clean(given) == shown
 
 
 def test_numbers_stand_right_and_names_unbroken():

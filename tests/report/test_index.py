@@ -29,11 +29,11 @@ RUN = {
 
 
 def outcome(notebook: str, *severities: str, error: str = "", cluster: str = "shop") -> Outcome:
-    told = [
+    recorded = [
         Verdict("load", f"{notebook} {n}", "so", severity, "It was so.")
         for n, severity in enumerate(severities)
     ]
-    return Outcome(cluster, notebook, f"Is {notebook} well?", 1.5, error, [one.to_dict() for one in told])
+    return Outcome(cluster, notebook, f"Is {notebook} well?", 1.5, error, [one.to_dict() for one in recorded])
 
 
 def cluster(name: str = "shop", simulated: str = "", **changes: object) -> dict[str, object]:
@@ -58,9 +58,9 @@ def fetched(
 
 def test_findings_are_sorted_by_severity():
     """`unknown` ranks above `ok`; findings of equal severity keep the notebooks' order."""
-    told = index.record(RUN, [cluster()], [outcome("a", "ok", "unknown"), outcome("b", "act", "ok")])
-    assert [finding["subject"] for finding in told["findings"]] == ["b 0", "a 1", "a 0", "b 1"]
-    assert told["findings"][1]["page"] == "shop/a.html#finding-2"
+    recorded = index.record(RUN, [cluster()], [outcome("a", "ok", "unknown"), outcome("b", "act", "ok")])
+    assert [finding["subject"] for finding in recorded["findings"]] == ["b 0", "a 1", "a 0", "b 1"]
+    assert recorded["findings"][1]["page"] == "shop/a.html#finding-2"
 
 
 def test_findings_without_data_are_one_line_per_cluster(tmp_path):
@@ -79,24 +79,24 @@ def test_findings_without_data_are_one_line_per_cluster(tmp_path):
 def test_the_page_links_each_finding(tmp_path):
     """The page shows counts, sentences, links to the evidence, and failed notebooks in red."""
     outcomes = [outcome("a", "act"), outcome("b", error="cell [4] stopped: KeyError")]
-    told = index.record(RUN, [cluster()], outcomes)
+    recorded = index.record(RUN, [cluster()], outcomes)
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "a.html").touch()
-    index.write(tmp_path, told)
+    index.write(tmp_path, recorded)
     page = (tmp_path / "index.html").read_text()
     assert '<a href="shop/a.html#finding-1">Is a well?</a>' in page
     assert "shop · Is b well? did not finish:</strong> cell [4] stopped: KeyError" in page
     assert '<a href="shop/a.ipynb">' in page
     assert "shop/b.html" not in page, "a page that was not made is not linked"
-    assert json.loads((tmp_path / "findings.json").read_text()) == told
+    assert json.loads((tmp_path / "findings.json").read_text()) == recorded
 
 
 def test_simulated_clusters_are_marked(tmp_path):
     """The mark comes from the data, and only the simulated cluster has it."""
-    told = index.record(
+    recorded = index.record(
         RUN, [cluster("toy", "simulated, seed 1"), cluster()], [outcome("a", "ok", cluster="toy")]
     )
-    page = index.page(told, tmp_path)
+    page = index.page(recorded, tmp_path)
     assert page.count('<span class="chip">simulated</span>') == 2, "the head and the finding of toy"
     assert "The cluster toy was generated" in page
     assert "The cluster shop was generated" not in page
@@ -106,13 +106,13 @@ def test_compressed_clusters_are_marked(tmp_path):
     """The page quotes the coverage's note; data observed in real time are not marked."""
     note = "a real InnoDB server; time compressed 360 times: a day is 240 s of a real server"
     rows = pd.DataFrame({"source": ["compressed", "lab"], "note": [note, "a real InnoDB server"]})
-    said = index.compressed(rows)
-    assert said == "time compressed 360 times: a day is 240 s of a real server"
+    mark = index.compressed(rows)
+    assert mark == "time compressed 360 times: a day is 240 s of a real server"
     assert index.compressed(rows[1:]) == ""
-    told = index.record(RUN, [cluster() | {"compressed": said}], [outcome("a", "ok")])
-    page = index.page(told, tmp_path)
+    recorded = index.record(RUN, [cluster() | {"compressed": mark}], [outcome("a", "ok")])
+    page = index.page(recorded, tmp_path)
     assert page.count('<span class="chip">compressed</span>') == 2, "the head and the finding"
-    assert f"with a compressed clock ({said})" in page
+    assert f"with a compressed clock ({mark})" in page
 
 
 def test_overlapping_fetches_are_counted_once():
@@ -177,8 +177,8 @@ def test_another_file_is_refused(tmp_path, text, says):
 
 def test_the_five_most_urgent_findings_are_shown_in_full(tmp_path):
     """The sixth urgent finding and the `ok` one are listed below with a link each."""
-    told = index.record(RUN, [cluster()], [outcome("a", *["watch"] * 6, "ok")])
-    page = index.page(told, tmp_path)
+    recorded = index.record(RUN, [cluster()], [outcome("a", *["watch"] * 6, "ok")])
+    page = index.page(recorded, tmp_path)
     assert page.count('<article class="verdict watch"') == 5
     assert [f"#finding-{n}" in page.split("Other findings")[1] for n in (5, 6, 7)] == [False, True, True]
     assert "No material change" not in page
@@ -201,8 +201,10 @@ NO_DATA = "the store's data of toy end at 2026-11-09 00:00 UTC"
 def test_an_empty_week_is_never_green(tmp_path):
     """The page leads with the cluster without data, in red; nothing is called calm; the exit code is 1."""
     empty = cluster("toy") | {"no_data": f"No data for this week: {NO_DATA}"}
-    told = index.record(RUN, [cluster(), empty], [outcome("a", "ok"), outcome("a", "unknown", cluster="toy")])
-    page = index.page(told, tmp_path)
+    recorded = index.record(
+        RUN, [cluster(), empty], [outcome("a", "ok"), outcome("a", "unknown", cluster="toy")]
+    )
+    page = index.page(recorded, tmp_path)
     notice = f'<div class="notice failure"><strong>toy. No data for this week: {NO_DATA}.</strong>'
     assert notice.replace("'", "&#39;") in page
     main = page.split("<main>")[1]
@@ -211,13 +213,13 @@ def test_an_empty_week_is_never_green(tmp_path):
     assert "Nothing needs action" not in page
     assert "No material change" not in page
     assert "what was judged" in page
-    assert [index.exit_code(told, fail_on) for fail_on in (None, "act", "unknown")] == [1, 1, 1]
+    assert [index.exit_code(recorded, fail_on) for fail_on in (None, "act", "unknown")] == [1, 1, 1]
 
 
 def test_a_notebook_that_failed_makes_no_week_calm(tmp_path):
     """Its findings might have needed action."""
-    told = index.record(RUN, [cluster()], [outcome("a", "ok"), outcome("b", error="stopped")])
-    assert "Nothing needs action" not in index.page(told, tmp_path)
+    recorded = index.record(RUN, [cluster()], [outcome("a", "ok"), outcome("b", error="stopped")])
+    assert "Nothing needs action" not in index.page(recorded, tmp_path)
 
 
 def test_a_week_of_unknowns_has_no_verdict(tmp_path):
@@ -267,9 +269,9 @@ def test_a_cluster_that_cannot_be_read_is_flagged(tmp_path):
     broken = (
         cluster("toy") | index.NOTHING | {"error": "The store has no cluster 'toy'.", "start": "", "end": ""}
     )
-    told = index.record(RUN, [cluster(), broken], [outcome("a", "act")])
-    assert "toy could not be read:</strong> The store has no cluster" in index.page(told, tmp_path)
-    assert index.exit_code(told, "act") == 1
+    recorded = index.record(RUN, [cluster(), broken], [outcome("a", "act")])
+    assert "toy could not be read:</strong> The store has no cluster" in index.page(recorded, tmp_path)
+    assert index.exit_code(recorded, "act") == 1
 
 
 @pytest.mark.parametrize(
@@ -332,7 +334,7 @@ def test_a_cluster_that_was_fetched_from_a_simulation_is_simulated():
 
 
 def test_a_report_about_the_sample_says_so_first(tmp_path):
-    """Above every finding; a report about the user's own store has no such notice."""
+    """The notice is above every finding; a report about the user's own store has no notice."""
     page = index.page(index.record(RUN | {"sample": True}, [cluster()], [outcome("a", "act")]), tmp_path)
     notice = "This report is about the bundled sample, not about your clusters."
     assert page.index(notice) < page.index('<h2 id="findings">')

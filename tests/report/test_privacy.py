@@ -37,13 +37,13 @@ def test_no_planted_secret_leaves_the_parser(tmp_path, notebook):
     log, location, output = tmp_path / "slow.log", tmp_path / "store", tmp_path / "report"
     log.write_text("".join(ENTRY.format(minute=n, sql=sql) for n, sql in enumerate(STATEMENTS)))
     run = CliRunner().invoke
-    asked = ["--cluster", "shop", "--store", str(location)]
-    ingested = run(main, ["ingest", str(log), "--instance", "shop-1", *asked])
+    where = ["--cluster", "shop", "--store", str(location)]
+    ingested = run(main, ["ingest", str(log), "--instance", "shop-1", *where])
     assert ingested.exit_code == 0, ingested.output
     store = Store(location)
     rows = {name: store.read(name, cluster="shop") for name in TABLES}
     assert len(rows["slow_queries"]) == len(STATEMENTS)
-    made = ["report", *asked, "--notebook", str(notebook("load", PROFILE)), "--record", "--jobs", "1"]
+    made = ["report", *where, "--notebook", str(notebook("load", PROFILE)), "--record", "--jobs", "1"]
     ran = run(main, [*made, "--output", str(output)])
     assert ran.exit_code == 0, ran.output
     files = [path for path in output.rglob("*") if path.is_file()]
@@ -51,10 +51,13 @@ def test_no_planted_secret_leaves_the_parser(tmp_path, notebook):
         "from users where password"
         in (output / "index.html").read_text() + (output / "shop/load.html").read_text()
     )
-    told = {name: store.read(name, cluster="shop").to_csv() for name in TABLES}
-    told |= {path.name: path.read_text() for path in files} | {"terminal": ran.output + ingested.output}
+    written = {name: store.read(name, cluster="shop").to_csv() for name in TABLES}
+    written |= {path.name: path.read_text() for path in files} | {"terminal": ran.output + ingested.output}
     found = [
-        (name, secret) for name, text in told.items() for secret in SECRETS if secret.lower() in text.lower()
+        (name, secret)
+        for name, text in written.items()
+        for secret in SECRETS
+        if secret.lower() in text.lower()
     ]
     assert found == []
 

@@ -35,13 +35,13 @@ def report(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["report", *map(str, arguments)])
 
 
-def told(folder: Path) -> dict:
+def record(folder: Path) -> dict:
     return json.loads((folder / "findings.json").read_text())
 
 
 def findings(folder: Path) -> list[dict]:
     """Return the findings, which do not contain the id of their run."""
-    return told(folder)["findings"]
+    return record(folder)["findings"]
 
 
 def test_a_failing_notebook_is_flagged_and_the_others_still_run(store, notebook, tmp_path):
@@ -52,7 +52,7 @@ def test_a_failing_notebook_is_flagged_and_the_others_still_run(store, notebook,
     ran = report("--store", store.location, "--cluster", "shop", *named, "--output", output)
     assert ran.exit_code == 1
     assert ran.stdout.splitlines() == [str(output / "index.html")]
-    errors = {notebook["notebook"]: notebook["error"] for notebook in told(output)["notebooks"]}
+    errors = {notebook["notebook"]: notebook["error"] for notebook in record(output)["notebooks"]}
     assert errors == {"broken": "cell [4] stopped: KeyError: 'db-7'", "load": ""}
     assert [finding["notebook"] for finding in findings(output)] == ["broken", "load"]
     assert "Is broken well? did not finish:</strong> cell [4]" in (output / "index.html").read_text()
@@ -74,7 +74,7 @@ def test_a_week_without_data_leads_in_red(store, notebook, tmp_path):
     text = "No data for this week: the store's data of shop end at 2026-11-10 00:00 UTC"
     assert ran.exit_code == 1, ran.output
     assert text in ran.stderr.splitlines()
-    assert {one["cluster"]: one["no_data"] for one in told(output)["clusters"]} == {"shop": text, "toy": ""}
+    assert {one["cluster"]: one["no_data"] for one in record(output)["clusters"]} == {"shop": text, "toy": ""}
     page = (output / "index.html").read_text()
     assert "No data for this week" in page.split("<main>")[1][:200]
     assert "Nothing needs action" not in page
@@ -107,9 +107,9 @@ def test_an_earlier_report_runs_again_on_what_it_read(store, notebook, tmp_path,
     """Data written in between do not change the findings of the repeated report."""
     first, repeated = tmp_path / "first", tmp_path / "repeated"
     load = notebook("load", LOAD)
-    asked = ["--store", store.location, "--cluster", "toy", "--notebook", load]
-    asked += ["-p", "limit=4", "--timezone", "Europe/Berlin", "--jobs", 1]
-    assert report(*asked, "--output", first).exit_code == 0
+    options = ["--store", store.location, "--cluster", "toy", "--notebook", load]
+    options += ["-p", "limit=4", "--timezone", "Europe/Berlin", "--jobs", 1]
+    assert report(*options, "--output", first).exit_code == 0
     refill(store, 3.0)
     assert set(store.read("metrics", cluster="toy")["value"]) == {3.0}
     again = ["--versions", first / "findings.json", "--jobs", 1, "--output", repeated]
@@ -119,9 +119,9 @@ def test_an_earlier_report_runs_again_on_what_it_read(store, notebook, tmp_path,
     assert report(*again, "--notebook", load).exit_code == 0
     assert findings(repeated) == findings(first)
     assert [finding["numbers"]["mean"] for finding in findings(first)] == [20.0]
-    run = told(first)["run"]
+    run = record(first)["run"]
     for name in ("versions", "windows", "parameters", "timezone", "notebooks", "store"):
-        assert told(repeated)["run"][name] == run[name]
+        assert record(repeated)["run"][name] == run[name]
     kept = nbformat.read(first / "toy" / "load.ipynb", as_version=4).metadata["aurora_analysis"]
     assert kept["run_id"] == run["id"]
     assert kept["versions"] == run["versions"] != store.versions()
@@ -205,8 +205,8 @@ def hanging_report(store, notebook, tmp_path):
     output = tmp_path / "reports" / "out"
     output.mkdir(parents=True)
     index.write(output, index.record(RUN, [], []))
-    asked = ["--store", store.location, "--cluster", "shop", "--notebook", hanging, "--output", output]
-    command = [sys.executable, "-m", "aurora_analysis", "report", *map(str, asked)]
+    options = ["--store", store.location, "--cluster", "shop", "--notebook", hanging, "--output", output]
+    command = [sys.executable, "-m", "aurora_analysis", "report", *map(str, options)]
     with subprocess.Popen(command, env=os.environ | {"TMPDIR": str(scratch)}) as running:
         until(lambda: mark.exists() and mark.read_text() or running.poll() is not None)
         yield running, [int(pid) for pid in mark.read_text().split()], output
@@ -220,7 +220,7 @@ def test_an_interrupted_report_leaves_nothing(hanging_report, tmp_path):
     assert running.wait() == 143
     until(lambda: not any(map(is_running, pids)))
     assert [path.name for path in output.parent.iterdir()] == ["out"]
-    assert told(output)["run"] == RUN
+    assert record(output)["run"] == RUN
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
@@ -231,11 +231,11 @@ def test_a_killed_report_leaves_no_process(hanging_report, store, notebook, tmp_
     running.kill()
     running.wait()
     until(lambda: not any(map(is_running, pids)))
-    assert told(output)["run"] == RUN
+    assert record(output)["run"] == RUN
     assert sorted(path.name[:5] for path in output.parent.iterdir()) == [".out.", "out"]
     until(lambda: not list((tmp_path / "scratch").iterdir()))
-    asked = ["--store", store.location, "--cluster", "shop", "--notebook", notebook("load", LOAD)]
-    assert report(*asked, "--output", output).exit_code == 0
+    options = ["--store", store.location, "--cluster", "shop", "--notebook", notebook("load", LOAD)]
+    assert report(*options, "--output", output).exit_code == 0
     assert [path.name for path in output.parent.iterdir()] == ["out"]
 
 

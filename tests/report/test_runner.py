@@ -72,8 +72,8 @@ def test_parameters_reach_the_notebook_and_findings_come_back(executed):
 
 def test_a_hanging_cell_is_stopped(executed):
     """The kernel ends as well; earlier output stays on the page."""
-    tell = "import os; print('pid', os.getpid())"
-    outcome, page, kept = executed(tell, "import time; time.sleep(600)", timeout_s=3)
+    print_pid = "import os; print('pid', os.getpid())"
+    outcome, page, kept = executed(print_pid, "import time; time.sleep(600)", timeout_s=3)
     assert outcome.error == "a cell ran longer than 3 s (raise the limit with --timeout)"
     assert outcome.error in page
     pid = int(kept.cells[3].outputs[0].text.split()[1])

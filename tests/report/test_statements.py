@@ -15,8 +15,8 @@ TITLE = f'title="{DIGEST}"'
 
 def test_a_digest_becomes_a_link_in_its_colour():
     """In text, not in attributes; 16-digit numbers and longer hashes are not digests."""
-    told = Markup(f"<td {TITLE}>{DIGEST} 1234567890123456 {'a1' * 20}</td>")
-    shown = html.linked(told, "shop/")
+    shown_text = Markup(f"<td {TITLE}>{DIGEST} 1234567890123456 {'a1' * 20}</td>")
+    shown = html.linked(shown_text, "shop/")
     assert shown.count("<a ") == 1
     assert f"<td {TITLE}>" in shown
     assert (
@@ -55,8 +55,8 @@ def test_the_page_of_statements_has_all_that_pages_mention(store, tmp_path):
         (tmp_path / f"shop/{name}.html").write_text(page if name == "db_load" else page.replace(other, ""))
     outcomes = [Outcome("shop", name, name, 1.0) for name in ("db_load", "latency")]
     statements.write(tmp_path, store, [{"cluster": "shop", "simulated": "", "compressed": ""}], outcomes)
-    told = (tmp_path / "shop/statements.html").read_text()
-    assert told.index(f'id="{DIGEST}"') < told.index(f'id="{other}"')
-    assert "select &#39;&lt;b&gt;&#39;" in told
-    assert "The store has no text for this statement" in told
-    assert told.count('<a href="db_load.html">') == 2
+    shown_text = (tmp_path / "shop/statements.html").read_text()
+    assert shown_text.index(f'id="{DIGEST}"') < shown_text.index(f'id="{other}"')
+    assert "select &#39;&lt;b&gt;&#39;" in shown_text
+    assert "The store has no text for this statement" in shown_text
+    assert shown_text.count('<a href="db_load.html">') == 2

@@ -61,7 +61,7 @@ TEXTS = [each.decode().rstrip("\n") for each in PLAIN]
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory) -> list[str]:
-    """What the plain log holds."""
+    """Contents of the plain log."""
     log = tmp_path_factory.mktemp("plain") / "slow.log"
     log.write_bytes(EVENTS)
     return lines(read(log))

@@ -36,7 +36,7 @@ def written(path: Path, entries: list[bytes]) -> str:
 
 
 def tables(store: Store):
-    """What the store holds of the cluster, in one order."""
+    """The cluster's rows in the store, sorted."""
     return [
         store.read(name, cluster="shop").sort_values(list(order), ignore_index=True)
         for name, order in (("slow_queries", ("ended_at", "thread_id", "digest", "ordinal")), ("statements", ("digest",)))
@@ -138,7 +138,7 @@ def test_ingesting_again_commits_nothing(tmp_path, entries):
     assert ingested(tmp_path / "store", log).versions() == versions
 
 
-def test_what_the_end_of_a_log_cuts_is_left_for_the_next_time(tmp_path, entries):
+def test_an_entry_cut_by_the_end_of_a_log_waits_for_the_next_ingest(tmp_path, entries):
     """A log that is still written ends within an entry: it is not stored with half its text."""
     part = written(tmp_path / "part.log", [*entries[:9], entries[9][:-12]])
     rows, _ = tables(ingested(tmp_path / "store", part))

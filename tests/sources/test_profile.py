@@ -208,7 +208,7 @@ def test_an_empty_log_has_an_empty_profile():
 
 
 def test_the_page_shows_ranks_times_and_clients():
-    """What a reader of pt-query-digest looks for."""
+    """Each rank has total, share, calls, times and clients, in the order of pt-query-digest."""
     page = profile_page.text(
         summary(entry("SELECT a FROM t WHERE b = 'secret'", 12.5), entry("COMMIT", 0.0005))
     )
@@ -264,5 +264,5 @@ def test_no_more_bytes_are_lost_than_there_were(monkeypatch):
 
 
 def test_examples_in_docstrings_are_true():
-    """What the docstrings show is what the functions return."""
+    """The functions return the values that their docstrings show."""
     assert doctest.testmod(profile_page).failed == 0

@@ -52,15 +52,15 @@ def test_a_dropped_name_is_gone(store):
 
 
 @pytest.mark.parametrize(
-    ("name", "window", "said"),
+    ("name", "window", "message"),
     [
         ("a/b", WEEK, "'a/b' cannot name a baseline"),
         ("good", Window("2025-01-06", "2025-01-13"), "The store has no data of shop from 2025-01-06"),
     ],
 )
-def test_what_cannot_be_kept_is_refused(store, name, window, said):
-    """A name that no command line likes, and a window of which nothing is known."""
-    with pytest.raises(Error, match=said):
+def test_a_wrong_baseline_is_refused(store, name, window, message):
+    """A baseline needs a plain name and a window with data."""
+    with pytest.raises(Error, match=message):
         baseline.save(store, name, window, cluster="shop")
 
 

@@ -135,7 +135,7 @@ def test_writers_and_instances_are_those_of_the_window(data, store):
 
 
 def test_other_windows_have_the_same_cluster(data):
-    """The window before, a longer one, and one that is named."""
+    """The earlier window is the previous one, a longer one, or a named baseline."""
     assert data.previous().window == DAY.previous() == data.against().window
     assert data.at_least(7).window == Window("2026-11-03", "2026-11-10")
     assert data.against("2026-11-01/2026-11-02").window == Window("2026-11-01", "2026-11-02")

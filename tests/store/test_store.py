@@ -49,7 +49,7 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
 
 
-def test_what_is_written_is_read(store):
+def test_a_written_frame_is_read_back(store):
     """A frame comes back with its times in UTC and its partitions filled in."""
     write(store)
     rows = store.read("metrics", DAY, cluster="shop")
@@ -87,7 +87,7 @@ def test_writing_a_window_replaces_it_and_nothing_else(store):
 
 
 def test_an_empty_frame_empties_the_window(store):
-    """What the source no longer says is gone."""
+    """Rows that the source no longer returns are removed."""
     write(store)
     store.write("metrics", history().iloc[:0], DAY, cluster="shop", source="test")
     assert store.read("metrics", DAY, cluster="shop").empty
@@ -147,7 +147,7 @@ def test_overlapping_files_merge_in_either_order(tmp_path):
 
 
 def test_a_statement_seen_again_was_seen_for_longer(store):
-    """The span in which a digest was seen widens to both sides, across days."""
+    """The span from a digest's first to its last execution widens to both sides, across days."""
     seen = pd.to_datetime(["2026-11-09T12:00Z", "2026-11-08T12:00Z", "2026-11-12T12:00Z"]).as_unit("us")
     for moment in seen:
         frame = pd.DataFrame(
@@ -159,7 +159,7 @@ def test_a_statement_seen_again_was_seen_for_longer(store):
 
 
 def statements(*digests: str, seen: str = "2026-11-09T12:00Z") -> pd.DataFrame:
-    """Digests that were seen at one time."""
+    """Digests that were executed at one time."""
     moment = pd.Timestamp(seen).as_unit("us")
     return pd.DataFrame(
         {"digest": digests, "fingerprint": "select ?", "first_seen": moment, "last_seen": moment}
@@ -167,7 +167,7 @@ def statements(*digests: str, seen: str = "2026-11-09T12:00Z") -> pd.DataFrame:
 
 
 def test_a_new_statement_leaves_the_others_files_alone(store):
-    """However many there are: only the file of one that is seen again is written anew."""
+    """Only the file of a row that occurs again is rewritten, however many files there are."""
     for digest, hour in (("d1", "10"), ("d2", "11"), ("d3", "12")):
         seen = f"2026-11-09T{hour}:00Z"
         store.merge("statements", statements(digest, seen=seen), cluster="shop", source="slow log")
@@ -309,7 +309,7 @@ def merge_statements(location: str, first: int) -> None:
 
 
 def test_concurrent_writers_of_the_same_statements_write_each_once(tmp_path):
-    """Who was slower looks again at what is there: no statement is twice, and none is lost."""
+    """The slower writer reads the table again: no statement is duplicated, and none is lost."""
     writers = [SPAWN.Process(target=merge_statements, args=(str(tmp_path), n)) for n in range(3)]
     for writer in writers:
         writer.start()

@@ -1,4 +1,4 @@
-"""How long do statements take, and did that change against the window before?
+"""How long do statements take, and did that change against the previous window?
 
 Everything works on one tidy frame of counts, `time, instance, digest, bucket, count`: executions by bucket of a
 log-histogram. `counts` makes them from slow queries; the table `histograms` has them already. The slow log shows only

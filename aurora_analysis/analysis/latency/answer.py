@@ -26,7 +26,7 @@ class Answer:
     cuts : DataFrame
         Result of `cut`: each instance's slow log limits.
     shifts : DataFrame
-        Result of `shift`: each quantile against the window before [%].
+        Result of `shift`: each quantile against the previous window [%].
     executions : DataFrame
         Result of `counts`: logged executions by latency bucket.
     top : DataFrame
@@ -52,7 +52,7 @@ class Answer:
 
 
 def answer(data: Observations, *, materiality_pct: float = 5.0) -> Answer:
-    """Compare the latency of logged statements with the window before.
+    """Compare the latency of logged statements with the previous window.
 
     Parameters
     ----------

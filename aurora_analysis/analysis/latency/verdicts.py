@@ -1,4 +1,4 @@
-"""Verdicts on latency: did logged statements become slower against the window before?"""
+"""Verdicts on latency: did logged statements become slower against the previous window?"""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ Row = Mapping[Hashable, float]
 
 @dataclass(frozen=True)
 class _Compared:
-    """One instance's logged executions, its cut, and its shifts against the window before; None where there is none."""
+    """One instance's logged executions, its cut, and its shifts against the previous window; None where there is none."""
 
     instance: str
     total: int
@@ -150,7 +150,7 @@ def _verdict(one: _Compared, thresholds: Thresholds) -> Verdict:
     if one.total < thresholds.executions_needed:
         return _unknown(one.instance, f"{one.logged} are too few to estimate a shift", numbers)
     if one.quantile is None:
-        reason = f"{one.logged}, but none in the window before to compare with"
+        reason = f"{one.logged}, but none in the previous window to compare with"
         return _unknown(one.instance, reason, numbers)
     level = _level(one, thresholds.materiality_pct)
     return Verdict(

@@ -216,7 +216,7 @@ def _detectable(change: Effect, moves: Mapping[str, Effect], strict: float, mate
     """Size of a move that is found four times in five: each of two conditions holds nine times in ten [%].
 
     The move must stand out from usual weeks, itself or idiosyncratically, even if it is the only one of all subjects;
-    and from the days against the window before, which varies from week to week, too.
+    and from the days against the previous window, which varies from week to week, too.
     """
     material = np.log1p(materiality_pct / 100)
     by_weeks = [

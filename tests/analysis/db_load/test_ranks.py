@@ -13,7 +13,7 @@ def load(**sessions: float) -> pd.Series:
 
 
 def test_moves_follow_rank_and_weeks():
-    """New, back, vanished, up and down; seen in k of n weeks."""
+    """New, back, vanished, up and down; listed in k of n weeks."""
     now = load(new=9, back=8, a=7, b=6, c=5, top=4)
     before = load(top=9, a=8, b=7, c=6, gone=5)
     moved = db_load.moves(now, before, [before, load(back=1)]).set_index("digest")

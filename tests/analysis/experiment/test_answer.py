@@ -22,7 +22,7 @@ def found() -> experiment.Answer:
     return answer(TRIAL)
 
 
-def test_the_headline_names_who_slows_whom(found):
+def test_the_headline_names_culprit_and_victim(found):
     """The extract slows the writer; its growth of the history list stands beside it."""
     (verdict,) = found.verdicts
     assert (verdict.level, verdict.severity) == ("slows", "act")

@@ -81,8 +81,8 @@ def test_the_last_event_about_the_load_applies_to_a_block():
             "message": ["idle", "loaded", "the instance answers again"],
         }
     )
-    said = experiment.on_idle_clone(trials, events)
-    assert said[said.notna()].to_dict() == {1: "idle", 2: "idle"}
+    states = experiment.on_idle_clone(trials, events)
+    assert states[states.notna()].to_dict() == {1: "idle", 2: "idle"}
     assert experiment.on_idle_clone(trials, events[:0]).isna().all()
 
 

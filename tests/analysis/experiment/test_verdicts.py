@@ -27,15 +27,15 @@ def test_a_trials_verdict_states_effect_and_mechanism():
 def test_a_clone_that_is_not_loaded_cannot_tell():
     """History cannot grow without writes; another workload's trial is not affected."""
     idle = pd.Series({"etl": None, "other": "It has 0.1 writes/s."})
-    slows, untold = experiment.verdicts(SLOWS, GROWTH, idle)
+    slows, not_loaded = experiment.verdicts(SLOWS, GROWTH, idle)
     assert slows.level == "slows"
-    assert (untold.subject, untold.level, untold.severity) == ("other", "cannot tell", "unknown")
-    assert untold.sentence == "Cannot tell: the clone is not loaded. It has 0.1 writes/s."
-    assert "--writer-load" in untold.action
+    assert (not_loaded.subject, not_loaded.level, not_loaded.severity) == ("other", "cannot tell", "unknown")
+    assert not_loaded.sentence == "Cannot tell: the clone is not loaded. It has 0.1 writes/s."
+    assert "--writer-load" in not_loaded.action
 
 
 @pytest.mark.parametrize(
-    ("effects", "growth", "said"),
+    ("effects", "growth", "message"),
     [
         (SLOWS[:0], GROWTH[:0], "No block of a randomised trial took place"),
         (SLOWS[:0], GROWTH, "No latency of the writer was measured"),
@@ -43,11 +43,11 @@ def test_a_clone_that_is_not_loaded_cannot_tell():
     ],
     ids=["no trial", "no latency", "too few blocks"],
 )
-def test_missing_data_is_unknown_not_ok(effects, growth, said):
+def test_missing_data_is_unknown_not_ok(effects, growth, message):
     """The sentence names what is missing."""
     (found,) = experiment.verdicts(effects, growth, LOADED[:0])
     assert (found.level, found.severity) == ("unknown", "unknown")
-    assert said in found.sentence
+    assert message in found.sentence
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,12 @@ EMPTY = Window("2020-11-09", "2020-11-16")
 
 @pytest.fixture(scope="module")
 def lab() -> latency.Answer:
-    """The lab's recording, which has histograms and no window before."""
+    """The lab's recording, which has histograms and no previous window."""
     return latency.answer(observe(Store(), LAB, "lab"))
 
 
 def test_the_lab_has_no_window_to_compare_with(lab):
-    """Without a window before, whether latency shifted is unknown."""
+    """Without a previous window, whether latency shifted is unknown."""
     assert [(one.subject, one.level, one.headline) for one in lab.verdicts] == [
         ("lab-reader", "unknown", "Unknown whether latency on lab-reader shifted"),
         ("lab-writer", "unknown", "Unknown whether latency on lab-writer shifted"),

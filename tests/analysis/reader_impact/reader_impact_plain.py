@@ -199,13 +199,13 @@ def _effect(inputs, local, day, open_, name, known, hours) -> tuple[float, float
     # The weights of y in the estimate: a sum of what is left of each column.
     leverage = rest @ np.linalg.solve(rest.T @ rest, np.array(weights))
     unexplained = _without(rest, rest_y)
-    said = [(leverage * unexplained)[blocks == one].sum() for one in np.unique(blocks)]
-    error = math.sqrt(sum(((own + effect - other) / 2) ** 2 for own, other in zip(said, without)))
+    sums = [(leverage * unexplained)[blocks == one].sum() for one in np.unique(blocks)]
+    error = math.sqrt(sum(((own + effect - other) / 2) ** 2 for own, other in zip(sums, without)))
     return _answer(effect, error, leverage, blocks)
 
 
 def _sum_without(left_out, rest, nuisance, y, weights) -> float:
-    """Everything fitted again without a day; a little pull to zero for what of the nuisance was of this day alone."""
+    """Fit again without one day; a small ridge penalty keeps control columns of this day alone at zero."""
     pull = np.diag(np.sqrt(1e-8 * (nuisance**2).sum(axis=0)))
     columns = np.vstack(
         [

@@ -55,7 +55,7 @@ def test_the_result_of_a_trial_decides():
 
 
 def test_an_empty_window_is_unknown():
-    """Without data the only verdict is that nothing is known."""
+    """Without data the only verdict is `unknown`."""
     found = answer("shop", Window("2025-01-01", "2025-01-08"))
     assert [(one.level, one.headline) for one in found.verdicts] == [
         ("unknown", "Unknown whether any reader slows the writer")

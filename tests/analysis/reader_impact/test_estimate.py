@@ -28,9 +28,9 @@ def test_a_second_plain_implementation_agrees(seed):
     # Only the numbers are frozen: refused cases have none and are skipped.
     table = reader_impact.effects(design(*arguments, **options)).set_index("workload")
     numbers = table[["effect_pct", "ci_low_pct", "ci_high_pct", "p"]]
-    told = numbers.dropna()
-    assert len(told)
-    for workload, row in told.iterrows():
+    listed = numbers.dropna()
+    assert len(listed)
+    for workload, row in listed.iterrows():
         assert row.to_list() == pytest.approx(FROZEN[seed][workload], abs=1e-6)
 
 
@@ -104,11 +104,11 @@ def test_minutes_of_unknown_exposure_are_not_unexposed():
     """Half of the runs are unlisted: counted as unexposed they dilute the effect, left out they do not."""
     latency, load = writer()
     ran = scattered(each=5)
-    told, unlisted = ran[::2], ran[1::2]
+    listed, unlisted = ran[::2], ran[1::2]
     slow = slowed(latency, ran, 30)
     whole, believed, left_out = (
         reader_impact.effects(design(slow, load, exposures, unknown=unknown)).loc[0, "effect_pct"]
-        for exposures, unknown in ((ran, None), (told, None), (told, unlisted))
+        for exposures, unknown in ((ran, None), (listed, None), (listed, unlisted))
     )
     assert believed < whole - 2
     assert left_out == pytest.approx(whole, abs=1)

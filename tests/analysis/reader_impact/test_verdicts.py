@@ -146,8 +146,8 @@ def test_among_equal_levels_the_first_metric_is_reported():
             effect("etl", 50, 40, 60, 0.001).assign(metric="queue_latency"),
         ]
     )
-    told = verdicts(both, NO_ESTIMATE, GROWN, coverage=1)[0]
-    assert told.numbers["metric"] == "queue_latency"
+    shown = verdicts(both, NO_ESTIMATE, GROWN, coverage=1)[0]
+    assert shown.numbers["metric"] == "queue_latency"
 
 
 def test_half_a_window_is_no_window():
@@ -197,14 +197,14 @@ def test_the_most_harmful_stands_first():
             estimated("bi", "commit_latency", "slows", effect_pct=20.0),
         ]
     )
-    told = verdicts(NO_TRIAL, days, GROWN, coverage=1)
-    assert [one.subject for one in told] == ["bi", "etl"]
+    shown = verdicts(NO_TRIAL, days, GROWN, coverage=1)
+    assert [one.subject for one in shown] == ["bi", "etl"]
 
 
 @pytest.mark.parametrize(
-    ("share", "said"), [(6.2, "so the verdicts stand"), (14.0, "no verdict on these data")]
+    ("share", "message"), [(6.2, "so the verdicts stand"), (14.0, "no verdict on these data")]
 )
-def test_calibration_is_one_line(share, said):
+def test_calibration_is_one_line(share, message):
     """The line has the share of false effects by metric, and whether verdicts stand."""
     rows = [estimated("etl", "commit_latency", "slows", placebo_reject_pct=share)]
     line = str(reader_impact.placebo_remarks(pd.DataFrame(rows), 200))
@@ -212,7 +212,7 @@ def test_calibration_is_one_line(share, said):
         f"On 200 placebo runs the method reports a false effect in {share} % (commit latency); 5 % are expected"
         in line
     )
-    assert said in line
+    assert message in line
 
 
 def test_a_refusal_is_printed_once_for_all_its_metrics():
@@ -222,8 +222,8 @@ def test_a_refusal_is_printed_once_for_all_its_metrics():
         for metric in ("commit_latency", "dml_latency")
     ]
     rows.append(estimated("bi", "commit_latency", "slows"))
-    told = reader_impact.refusal_remarks(pd.DataFrame(rows))
-    assert told.lines == ("etl (commit latency, dml latency): Cannot tell commit_latency.",)
+    shown = reader_impact.refusal_remarks(pd.DataFrame(rows))
+    assert shown.lines == ("etl (commit latency, dml latency): Cannot tell commit_latency.",)
 
 
 def test_a_verdict_states_the_hours_of_unknown_exposure():
@@ -232,8 +232,8 @@ def test_a_verdict_states_the_hours_of_unknown_exposure():
         {"workload": ["etl"], "start": MINUTES[[45]], "end": MINUTES[[54]] + pd.Timedelta("3min")}
     )
     sources = pd.DataFrame([("db-3", 1.0, 0.0, 0.0, 1.0)], columns=SOURCE_COLUMNS)
-    told = verdicts(NO_TRIAL, NO_ESTIMATE, GROWN, coverage=1, exposure=Exposure(RUNS, blind, sources))
-    said = {one.subject: one.evidence for one in told}
-    assert "Its exposure is unknown for 0.2 hours" in said["etl"]
-    assert "exposure is unknown" not in said["bi"]
-    assert said["bi"].endswith("No source shows what ran on db-3.")
+    shown = verdicts(NO_TRIAL, NO_ESTIMATE, GROWN, coverage=1, exposure=Exposure(RUNS, blind, sources))
+    message = {one.subject: one.evidence for one in shown}
+    assert "Its exposure is unknown for 0.2 hours" in message["etl"]
+    assert "exposure is unknown" not in message["bi"]
+    assert message["bi"].endswith("No source shows what ran on db-3.")

@@ -44,15 +44,15 @@ def test_a_partial_drain_does_not_end_an_episode():
     assert list(episodes["peak_length"]) == [10_000]
 
 
-def test_what_is_cut_by_the_window_is_not_complete():
-    """One grows from the first sample on, the other to the last."""
+def test_an_episode_cut_by_the_window_is_not_complete():
+    """One episode grows from the first sample on, the other up to the last."""
     episodes = undo_log.growth_episodes(minutes([*RISE, 100, *CALM, *RISE]))
     assert list(episodes["complete"]) == [False, False]
     assert np.isnan(episodes["drain_per_s"].iloc[-1])
 
 
 def test_an_episode_ends_at_a_gap():
-    """What the history list did while nobody looked is not known."""
+    """The history list between two distant samples is unknown."""
     history = minutes([*CALM, *RISE, *[9000.0] * 20, *CALM])
     seen = history.drop(history.index[14:30])
     episodes = undo_log.growth_episodes(seen)

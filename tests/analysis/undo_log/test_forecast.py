@@ -69,7 +69,7 @@ def test_the_interval_widens_with_variation_and_with_fewer_spans():
 
 
 def test_too_little_data_gives_no_number():
-    """No view was ever held, or no such hour was observed."""
+    """Without a held view, or without an observation of the hour, there is no forecast."""
     nobody = forecast.reach(oldest_view([]), throughput(), AssumedQuery(3))
     short = forecast.reach(oldest_view([1.0] * 5), throughput()[:600], AssumedQuery(30))
     assert np.isnan(nobody.length)

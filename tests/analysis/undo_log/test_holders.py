@@ -84,7 +84,7 @@ def test_a_transaction_may_outlive_its_statement():
 
 
 def test_a_statement_as_long_that_holds_no_view_is_not_named():
-    """It runs alone, and beside one that does hold a view."""
+    """The statement runs alone, and together with a statement that holds a view."""
     held = holders.attribute_oldest_view(*by_hand((60, 100)), statements((10, 50), (60, 100), (65, 100)))
     assert set(held["run"].dropna()) == {1}
 

@@ -127,8 +127,8 @@ def test_a_million_calls_for_action(tables, read):
     assert Read(tables, factor=1.01e6 / peak).verdicts()[0].severity == "act"
 
 
-def test_where_the_boundary_moves_purge_is_outrun(read):
-    """No view blocks it, whatever ran at the time."""
+def test_purge_is_outrun_if_the_boundary_moves(read):
+    """No view blocks purge, whatever ran at the time."""
     moving = read.purge.assign(state="outrun")
     spans = undo_log.blocking_spans(read.oldest_view, read.runs, moving)
     assert set(spans["state"]) == {"outrun"}

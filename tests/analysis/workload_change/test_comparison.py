@@ -62,7 +62,7 @@ def test_earlier_weeks_fall_on_the_same_weekdays():
 
 
 def test_hours_hold_calls_and_latency():
-    """Of an hour's minutes calls add up, and latency is weighted by calls."""
+    """The calls of an hour's minutes add up, and latency is weighted by calls."""
     times = pd.to_datetime(["2026-11-09 10:00", "2026-11-09 10:01"], utc=True)
     rows = pd.DataFrame(
         {"time": times, "period_s": 60.0, "instance": "db-1", "digest": "d"}
@@ -264,8 +264,8 @@ def test_hours_without_calls_count_as_none():
     assert -60 < row["change_pct"] < -40
 
 
-def test_what_only_one_window_has_is_not_compared():
-    """New and vanished digests are for the ranks."""
+def test_a_digest_of_one_window_is_not_compared():
+    """The ranks, not the comparison, report new and vanished digests."""
     rows = statistics(2)
     found = changes(rows[(rows["digest"] != "d2") | (rows["time"] >= WEEK.start)], 2)
     assert "d2" not in set(found.query("measure == 'latency'")["digest"])
@@ -279,8 +279,8 @@ def test_a_heavy_new_statement_is_watched():
     assert "new with 50 %" in verdict.sentence
 
 
-def test_nothing_is_unknown(tmp_path):
-    """A cluster of which the store has no such table: unknown, and no exception."""
+def test_a_missing_table_is_unknown(tmp_path):
+    """A cluster without the table gives `unknown`, not an exception."""
     nothing = Store(tmp_path)
     rows = [
         workload_change.statement_hours(nothing.read("statement_metrics", cluster="lab")),
@@ -342,7 +342,7 @@ def test_an_ordinary_role_states_the_detectable_change():
 
 
 def test_a_summary_is_formatted_for_people():
-    """One row a subject; the interval stands beside its change, and columns without values are left out."""
+    """Each subject has one row with its change and interval; columns without values are omitted."""
     row = one(workload_change.summary(changes(statistics(2, slower=1.5), 2)))
     assert row["before"].endswith(" ms")
     assert re.fullmatch(r"\+[\d.]+ \[\+[\d.]+, \+[\d.]+\]", row["change [%]"])

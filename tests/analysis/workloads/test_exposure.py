@@ -202,7 +202,7 @@ RULES = {"extracts": [{"user": ["sf_*"], "instance": ["db-2"]}], "tagged": [{"ta
 
 
 def test_a_rule_selects_load_where_the_load_has_its_field():
-    """By user, host, database or digest; load has no tags, so a tagged workload is unknown."""
+    """Rules match user, host, database or digest; load has no tags, so a tagged workload is unknown."""
     ran = queries(("sf_1", 5, 15), ("etl", 5, 15)).assign(tags=[None, '{"app": "dbt"}'])
     users = {"sf_1": {40: 0.4}, "sf_2": {40: 0.4}, "app": {40: 9.0}}
     coverage = fetched(covered(0, 30))

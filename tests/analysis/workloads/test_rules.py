@@ -89,7 +89,7 @@ def test_the_first_workload_counts_and_one_of_its_rules_is_enough():
 
 
 def test_an_endpoint_stands_for_the_instances_it_may_lead_to():
-    """By the state nearest to the execution's start; without the table instances nothing matches."""
+    """The state nearest to the execution's start decides; without the table `instances` nothing matches."""
     rows = executions(instance=["db-2", "db-3"])
     seen = pd.DataFrame(
         {
@@ -173,7 +173,7 @@ def test_an_idle_transaction_in_live_samples_is_a_run():
 
 
 def test_rules_name_live_runs_and_short_ones_are_left_out():
-    """By user or host; a rule on a tag matches nothing."""
+    """Rules match user or host; a rule on a tag matches nothing."""
     rows = [sample(n, 7, user="af_1") for n in (4, 6, 8)] + [sample(n, 6) for n in (0, 1)]
     rules = {"tagged": [{"tags.app": ["*"]}], "airflow": [{"user": ["af_*"]}]}
     found = workloads.live_runs(pd.DataFrame(rows), rules, shortest_s=5)

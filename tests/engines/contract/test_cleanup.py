@@ -13,8 +13,8 @@ def test_the_holder_is_the_session_with_the_oldest_view(engine):
     assert cleanup.boundary(samples) == found.number
 
 
-def test_nobody_holds_where_nothing_was_sampled(engine):
-    """An instance that did not answer blames no session, and gives no boundary."""
+def test_an_instance_without_samples_has_no_holder(engine):
+    """An instance that did not answer blames no session and has no boundary."""
     cleanup = engine.module("cleanup")
     assert cleanup.holder([]) is None and cleanup.boundary([]) is None
     assert cleanup.state([], []) == "unknown"

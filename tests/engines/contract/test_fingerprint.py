@@ -87,8 +87,8 @@ def test_a_script_is_split_outside_of_quotes_and_comments(engine):
 
 @given(st.data())
 @settings(max_examples=100, deadline=None, derandomize=True)
-def test_what_was_read_before_does_not_matter(data):
-    """The cache gives what the lexer gives, whatever it has seen."""
+def test_the_cache_does_not_change_a_fingerprint(data):
+    """The cache returns the lexer's result, whatever was read before."""
     for engine in CASES:
         found = engine.module("fingerprint")
         cache = found.FingerprintCache()

@@ -32,7 +32,7 @@ def test_times_are_utc(engine):
 
 
 def test_the_gallery_is_read_to_the_last_byte(engine):
-    """Every captured log holds the events beside it."""
+    """Every captured log contains the events in the file next to it."""
     assert engine.gallery
     for path in engine.gallery:
         expected = [json.loads(line) for line in path.with_suffix(".jsonl").read_text().splitlines()]
@@ -63,8 +63,8 @@ def test_the_size_of_chunks_does_not_matter(engine, size):
     assert read(engine, text, size) == read(engine, text)
 
 
-def test_nothing_is_lost_silently(engine):
-    """A header that cannot be read is an entry lost; its bytes are counted."""
+def test_every_loss_is_reported(engine):
+    """An unreadable header counts as a lost entry, and its bytes are counted."""
     entries = [engine.logged(n, "SELECT 1") for n in range(4)]
     for old, new in engine.damaged:
         text = b"".join([entries[0], entries[1].replace(old, new), *entries[2:]])
@@ -75,7 +75,7 @@ def test_nothing_is_lost_silently(engine):
 
 
 def test_a_log_cut_anywhere_raises_nothing(engine):
-    """What is seen and what is reported are at least what there was."""
+    """Read and reported entries together are at least the entries of the log."""
     text = b"".join(engine.logged(n, "SELECT 'a'") for n in range(3))
     for at in range(len(text) + 1):
         (before, one), (after, two) = read(engine, text[:at]), read(engine, text[at:])
@@ -97,11 +97,11 @@ def test_damaged_bytes_raise_nothing(engine):
 
 def test_a_log_without_an_end_is_read_as_it_comes(engine):
     """Events come out before the next chunks go in: what is held does not grow with the log."""
-    asked = itertools.count()
-    chunks = (engine.logged(next(asked), "SELECT 1") for _ in itertools.repeat(None))
+    numbers = itertools.count()
+    chunks = (engine.logged(next(numbers), "SELECT 1") for _ in itertools.repeat(None))
     events = engine.reader.events(engine.reader.entries(chunks, log_events.Account()))
     assert len(list(itertools.islice(events, 1000))) == 1000
-    assert next(asked) < 1010
+    assert next(numbers) < 1010
 
 
 def test_tables_have_the_stores_columns_and_no_literals(engine):
@@ -122,7 +122,7 @@ def test_tables_have_the_stores_columns_and_no_literals(engine):
 
 
 def test_equal_executions_keep_their_number_in_batches(engine):
-    """The ordinal tells executions apart that are equal in everything else."""
+    """The ordinal distinguishes executions that are equal in everything else."""
     log, account = engine.reader, log_events.Account()
     batches = log.to_tables(
         log.entries([engine.logged(0, "SELECT 1") * 4], account), account, log_tables.Layout(batch=3)

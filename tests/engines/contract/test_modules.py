@@ -45,5 +45,5 @@ def test_every_engine_package_has_a_case(engine):
     "name", [module.name for module in pkgutil.walk_packages(engines.__path__, "aurora_analysis.engines.")]
 )
 def test_examples_in_docstrings_are_true(name):
-    """What the docstrings of an engine show is what its functions return."""
+    """An engine's functions return the values that their docstrings show."""
     assert doctest.testmod(importlib.import_module(name)).failed == 0

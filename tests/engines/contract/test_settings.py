@@ -13,7 +13,7 @@ def test_every_default_is_of_a_parameter_that_matters(engine):
 
 
 def test_every_recommendation_passes_its_own_check(engine):
-    """What `doctor` recommends is what it then calls good; an analysis reads the parameter."""
+    """`doctor` accepts the value that it recommends, and an analysis reads the parameter."""
     settings = engine.module("settings")
     for check in (*settings.SLOW_LOG_CHECKS, *settings.METRIC_CHECKS):
         assert check.is_good(check.recommended), check.name

@@ -98,7 +98,7 @@ def test_policy(expected, sql):
     assert FingerprintCache()(sql.encode()) == statement(sql)
 
 
-def test_what_was_seen_before_does_not_matter():
+def test_the_cache_does_not_change_a_fingerprint():
     """Statements of a log share one cache: protocol commands, comments and statements do not mix."""
     known = FingerprintCache()
     commands = [f"# administrator command: {name};" for name in ("Init DB", "Quit", "Ping")]
@@ -179,8 +179,8 @@ def test_tags_are_the_pairs_of_comments_that_hold_nothing_else():
         "/* blob=" + "hunter2" * 15 + " */ SELECT 1",
     ],
 )
-def test_what_is_commented_out_or_looks_like_personal_data_is_no_tag(sql):
-    """Tags keep their values: so few comments have any."""
+def test_commented_out_sql_and_personal_data_are_no_tags(sql):
+    """Tags keep their values, so a comment without a plain key and value has none."""
     assert "hunter2" not in str(tags(sql))
 
 
@@ -196,7 +196,7 @@ def test_digest_is_stable():
 
 
 def test_kind_is_the_first_word():
-    """What sort of statement it is."""
+    """The kind is SELECT, INSERT and so on."""
     assert [kind(fingerprint(sql)) for sql in ("(SELECT 1)", "INSERT INTO t VALUES (1)", "")] == [
         "select",
         "insert",
@@ -241,7 +241,7 @@ SECRET = "s3cr3t"
 
 
 def quoted(quote: str, mode: SqlMode) -> st.SearchStrategy[str]:
-    """A literal in such quotes with the secret in it, among what is awkward."""
+    """A quoted literal that contains the secret among difficult characters."""
     escaped = [quote * 2, "x", " ", "#", "--", "/*", "*/", "`", "é", "\n", ";", ",", "("]
     escaped += ["\\\\", f"\\{quote}", "\\n"] if mode.backslash_escapes else ["\\"]
     escaped += [other for other in "'\"" if other != quote]
@@ -276,8 +276,8 @@ def test_no_fragment_of_a_literal_survives(data, mode):
 KNOWN_SAFE = {SqlMode(a, b): FingerprintCache(SqlMode(a, b)) for a in (True, False) for b in (True, False)}
 
 
-def test_what_is_remembered_is_bounded():
-    """A log of ever new statements does not grow what is kept of them."""
+def test_the_cache_is_bounded():
+    """The cache stays bounded while a log contains new statements only."""
     known = FingerprintCache()
     known.SHAPES = 10_000
     for n in range(1000):
@@ -375,7 +375,7 @@ LOOKS = st.lists(
 )
 @settings(max_examples=10_000, deadline=None, derandomize=True)
 def test_random_comments_leak_nothing_into_the_fingerprint(comment, place):
-    """What stands in a comment is in no fingerprint, and what is a tag is a key and a plain value."""
+    """No fingerprint contains a comment's text, and every tag is a key with a plain value."""
     sql = place.replace("{}", comment.replace("*/", "").replace("\n", " "))
     assert "s3cr3t" not in fingerprint(sql)
     found = tags(sql)

@@ -29,14 +29,14 @@ Digest = Callable[[str], tuple[str, str]]
 @pytest.fixture(scope="module")
 def server_digest(mariadbd: str) -> Iterator[Digest]:
     """SQL → the server's digest and its text. Its tables need not exist: a digest is made by the parser."""
-    with server.running(OPTIONS) as ours, ours.connect() as asked, ours.connect() as observer:
-        asked.cursor().execute("CREATE DATABASE shop")
+    with server.running(OPTIONS) as ours, ours.connect() as connection, ours.connect() as observer:
+        connection.cursor().execute("CREATE DATABASE shop")
 
         def digest(sql: str) -> tuple[str, str]:
             observer.cursor().execute("TRUNCATE performance_schema.events_statements_summary_by_digest")
-            asked.select_db("shop")
+            connection.select_db("shop")
             try:
-                asked.cursor().execute(sql)
+                connection.cursor().execute(sql)
             except pymysql.err.Error as problem:
                 assert problem.args[0] != NOT_SQL, f"{sql}: {problem}"
             return observed(observer)
@@ -85,5 +85,5 @@ def test_each_documented_difference_is_one(server_digest, name):
 
 
 def test_synonyms_have_one_join_key():
-    """What the server spells one way has one key."""
+    """Synonyms that the server spells alike have one key."""
     assert all(len({join_key(fingerprint(sql)) for sql in pair}) == 1 for pair in DIFFERENT["synonym"])

@@ -1,4 +1,4 @@
-"""What the probes read, which grants they need, and how they connect."""
+"""Tables that the probes read, the grants that they need, and their connection."""
 
 from __future__ import annotations
 

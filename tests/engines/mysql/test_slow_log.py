@@ -55,7 +55,7 @@ def test_the_size_of_the_chunks_does_not_matter(path, size):
 
 @each_dialect
 def test_a_log_cut_at_any_byte_reports_its_losses(path):
-    """Nothing is raised, and what is seen and what is reported are at least what there was."""
+    """No exception is raised; read and reported entries together are at least the entries of the log."""
     text = path.read_bytes()
     for at in range(len(text) + 1):
         (before, lost_before), (after, lost_after) = read(text[:at]), read(text[at:])
@@ -115,8 +115,8 @@ def test_a_log_that_repeats_itself_numbers_from_0_again():
     assert tables.slow_queries["ordinal"].tolist() == [0, 0, 0]
 
 
-def test_what_numbers_equal_executions_is_bounded(monkeypatch):
-    """A log of which every entry ended in one second does not grow what is kept of them."""
+def test_the_memory_for_ordinals_is_bounded(monkeypatch):
+    """The memory for ordinals stays bounded if every entry ends in the same second."""
     monkeypatch.setattr(log_tables._Ordinals, "MOST", 100)
     seen = log_tables._Ordinals()
     events, _ = read(b"".join(mariadb(query_time=f"0.{n:06d}", timestamp=1795429471) for n in range(1, 999)))
@@ -132,7 +132,7 @@ def test_mariadbs_schema_field_gives_the_database_or_none():
 
 
 def test_an_empty_use_means_no_database():
-    """What a replica writes for a statement that ran in none."""
+    """A replica writes an empty USE for a statement that ran without a database."""
     log = (SLOW_LOGS / "use_is_the_logs_state.log").read_bytes().replace(b"use archive;", b"SELECT 2;")
     text = log.replace(b"SET timestamp=1706933109;", b"use ;\nSET timestamp=1706933109;")
     events, _ = read(text)
@@ -179,7 +179,7 @@ def test_a_time_that_the_calendar_does_not_have_is_none():
 
 
 def test_the_text_after_a_marker_is_not_trusted():
-    """What RDS cut may be the end of a literal: nothing behind the marker is taken for SQL."""
+    """RDS may cut within a literal: text behind the marker is not parsed as SQL."""
     log = mariadb().replace(
         b"SELECT 1;", b"SELECT a FROM t WHERE b = 'x" + MARKER + b"y' AND c = 'secret' OR d;"
     )

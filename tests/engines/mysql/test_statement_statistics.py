@@ -26,10 +26,10 @@ class Server:
     def __init__(self) -> None:
         self.digests: list | None = []
         self.histograms: list | None = None
-        self.asked: list[tuple[str, dict]] = []
+        self.queried: list[tuple[str, dict]] = []
 
     def rows(self, name: str, **values):
-        self.asked.append((name, values))
+        self.queried.append((name, values))
         return {"statement_digests": self.digests, "statement_histograms": self.histograms}[name]
 
 
@@ -62,11 +62,11 @@ def test_only_statements_since_the_last_sample_are_queried(ours):
     found = StatementSampler(ours)
     for tick in (1000, 1030):
         found.sample(tick, "db-1")
-    assert [values["seconds"] for _, values in ours.asked] == [statement_statistics.EVER_S, 32]
+    assert [values["seconds"] for _, values in ours.queried] == [statement_statistics.EVER_S, 32]
 
 
 def test_a_statement_that_is_new_counts_from_nothing(ours):
-    """It was first seen in the period; one that did not run has no row."""
+    """The statement first occurred in the period; a statement that did not run has no row."""
     found = StatementSampler(ours)
     ours.digests = [counted(100, 200.0)]
     found.sample(1000, "db-1")
@@ -173,8 +173,8 @@ def test_histograms_are_queried_by_schema_for_statements_that_ran(ours):
         counted(1, 4.0, schema=None, digest="d4"),
     ]
     found.sample(1030, "db-1")
-    asked = [values for name, values in ours.asked if name == "statement_histograms"]
-    assert asked == [
+    queried = [values for name, values in ours.queried if name == "statement_histograms"]
+    assert queried == [
         {"schema": None, "digests": ["d4"]},
         {"schema": "b", "digests": ["d3"]},
         {"schema": "shop", "digests": ["d2", "d1"]},
@@ -188,5 +188,5 @@ def test_no_more_statements_are_followed_than_a_server_can_bear(ours):
     ours.digests = [counted(1, float(n), digest=f"d{n}") for n in range(300)]
     ours.histograms = [bucket(1.0, 1, digest=f"d{n}") for n in range(200, 300)]
     found.sample(1030, "db-1")
-    (asked,) = [values["digests"] for name, values in ours.asked if name == "statement_histograms"]
-    assert (len(asked), asked[0]) == (statement_statistics.FOLLOWED, "d299")
+    (queried,) = [values["digests"] for name, values in ours.queried if name == "statement_histograms"]
+    assert (len(queried), queried[0]) == (statement_statistics.FOLLOWED, "d299")

@@ -187,7 +187,7 @@ def planned(window: Window, **more: object) -> list[Chunk]:
 
 
 def test_deleted_data_are_reported_without_a_call():
-    """Of ten days seven are kept: the rest is one chunk without a call, whose coverage has the reason."""
+    """Three of ten days are deleted: they are one chunk without a call, and its coverage has the reason."""
     first, *days = planned(Window("2026-10-31", "2026-11-10"))
     assert (first.calls, f"{first.window.end:%d %H:%M}") == (0, "03 02:05")
     [part] = fetch_chunk(first, Context({}))

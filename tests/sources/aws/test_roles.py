@@ -1,4 +1,4 @@
-"""Who was the writer when: from events, from CloudWatch, and from RDS's present state."""
+"""The writer at each time, from events, from CloudWatch, and from RDS's present state."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_before_the_events_cloudwatch_decides():
 
 
 def test_an_unknown_writer_is_not_guessed():
-    """The failover is known, the writer before it is not."""
+    """An event shows the failover but not the writer before it."""
     assert writers([Change(at(10), "b")], [], "b") == [(1, None), (10, "b")]
 
 
