@@ -191,7 +191,7 @@ TABLES: dict[str, Table] = {
             Column("query_time_s", "real", "duration of the execution"),
             Column("lock_time_s", "real", "the part of it spent waiting for locks"),
             Column("rows_sent", "integer", "rows sent to the client"),
-            Column("rows_examined", "integer", "rows examined"),
+            Column("rows_examined", "integer", "rows examined; null if the log does not say"),
             Column("ordinal", "integer", "the number among otherwise identical executions, from 0"),
             Column("tags", "text", "key=value pairs of the statement's comments, as JSON"),
             Column("extras", "text", "the log's further fields, as JSON"),

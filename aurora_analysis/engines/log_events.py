@@ -87,7 +87,7 @@ class Entry(NamedTuple):
 
     `time` is None if the entry has no `# Time` of its own. The server writes `use` only if the session has a database
     and it differs from the previous entry's. Without one, the session has either the log's latest database or none:
-    unless the session itself named that database, `database_is_inferred`.
+    unless the session itself named that database, `database_is_inferred`. Servers before 5.1 may omit Rows_examined.
     """
 
     time: bytes | None
@@ -97,7 +97,7 @@ class Entry(NamedTuple):
     query_time: bytes
     lock_time: bytes
     rows_sent: bytes
-    rows_examined: bytes
+    rows_examined: bytes | None
     more: bytes
     database: bytes | None
     timestamp: bytes | None
@@ -121,7 +121,7 @@ class Event(NamedTuple):
     query_time_s: float
     lock_time_s: float
     rows_sent: int
-    rows_examined: int
+    rows_examined: int | None
     extras: dict[str, Any]
     tags: dict[str, str]
     statement: Statement

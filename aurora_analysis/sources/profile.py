@@ -236,7 +236,7 @@ def read(
         row.times.append(float(query_time))
         row.lock_time_us += round(float(lock_time) * 1e6)
         row.rows_sent += int(rows_sent)
-        row.rows_examined += int(rows_examined)
+        row.rows_examined += int(rows_examined or 0)
         client = (user, host)
         if client in row.clients:
             row.clients[client] += 1

@@ -275,3 +275,16 @@ def test_a_sessions_own_timestamp_is_not_the_time_of_the_run(zone_h):
     assert [event.started_us for event in events] == [None, 1795429471_000_000]
     events, _ = read(MARIADB_TIMED + mariadb(timestamp=1000) + mariadb())
     assert [event.started_us for event in events] == [None, 1795429471_000_000]
+
+
+def test_headers_of_old_servers_may_lack_a_user_or_the_rows_examined():
+    """What the log does not say stays unknown, and the entries after it are read."""
+    old = b"# Time: 071218 11:48:27 # User@Host: [SQL_SLAVE] @  []\n# Query_time: 0.5  Lock_time: 0  Rows_sent: 1\nSELECT 1;\n"
+    no_user = b"# Time: \n# User@Host: \n# Query_time: 2  Lock_time: 0  Rows_sent: 1  Rows_examined: 7\nuse `test`;\nSELECT 2;\n"
+    events, account = read(old + no_user + old)
+    assert [(one.user, one.host, one.rows_examined, one.database) for one in events] == [
+        ("SQL_SLAVE", "", None, None),
+        ("", "", 7, "test"),
+        ("SQL_SLAVE", "", None, "test"),
+    ]
+    assert account.is_whole

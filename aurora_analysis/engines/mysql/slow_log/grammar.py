@@ -25,7 +25,7 @@ _USER_HOST = rb"([^\[\n]{,255}+)\[([^\]\n]{,255}+)\]\ @\ *([^\[\n]{,255}?)\ *\[(
 _FIELDS = rb"""
     (?:\s+Id:\s*(\d{1,18}))?[^\n]*\n
     (?:\#\ (?:Thread_id:\ (\d{1,18})\ *(?=\n|Schema))?(?:Schema:\ (SCHEMA)(?:\ \ (?:(QC_hit:)|[A-Z]\w*:)[^\n\[]*|\ *)?)?\n)? # Percona; MariaDB
-    \#\ Query_time:\ (\d{1,9}+\.?+\d*+)\s++Lock_time:\ (\d{1,9}+\.?+\d*+)\s++Rows_sent:\ (\d++)\s++Rows_examined:\ (\d++)
+    \#\ Query_time:\ (\d{1,9}+\.?+\d*+)\s++Lock_time:\ (\d{1,9}+\.?+\d*+)\s++Rows_sent:\ (\d++)(?:\s++Rows_examined:\ (\d++))?
     ([^\n]*+(?:\n|\Z)(?:\#(?!\ administrator\ command)[^\n]*+(?:\n|\Z))*+)                       # more fields
     (?:use\ ([^\n]*?|[^\n\[]{,255}\n(?!SET\ )[^\n\[]{,255}?);(?:\n|\Z))?                           # a name may have a line end
     (?:SET\ [^\n;]*?timestamp=(\d{1,10})(?:\.\d+)?;(?:\n|\Z))?
@@ -37,8 +37,9 @@ HEADER = re.compile(_USER_HOST + _FIELDS.replace(b"SCHEMA", _PLAIN_SCHEMA), re.V
 _ANY_NAME = _FIELDS.replace(b"SCHEMA", rb"[^\n]*?(?:\n[^\#\n][^\n]*?)?")
 _SAME_USER = rb"([^\n]{,255}?)\[(\1)\]\ @\ *([^\n]{,255}?)\ *\[([^\n]{,255}?)\]"
 _ANY_USER = rb"([^\n]{,255}?)\[([^\n]{,255}?)\]\ @\ *([^\n]{,255}?)\ *\[([^\n]{,255}?)\]"
-_LENIENT = [re.compile(user + _ANY_NAME, re.VERBOSE) for user in (_SAME_USER, _ANY_USER)]
-"""The same for names with brackets in them, which are rare and slow to match."""
+_NO_USER = rb"()()()()\ *(?=\n)"
+_LENIENT = [re.compile(user + _ANY_NAME, re.VERBOSE) for user in (_NO_USER, _SAME_USER, _ANY_USER)]
+"""The same without a user, and for names with brackets in them, which are rare and slow to match."""
 
 
 def header(piece: bytes) -> re.Match[bytes] | None:

@@ -129,7 +129,7 @@ def _entry(
             sent,
             examined,
             more,
-            schema if schema is not None else use,
+            use if use is not None else schema,
             at,
             mariadb is not None,
             sql,

@@ -54,7 +54,7 @@ def _event(entry: Entry, statement: Statement, zoned: bool, mode: SqlMode) -> Ev
         query_time_s,
         float(entry.lock_time),
         min(int(entry.rows_sent), LARGEST),
-        min(int(entry.rows_examined), LARGEST),
+        None if entry.rows_examined is None else min(int(entry.rows_examined), LARGEST),
         _extras(entry.more),
         tags(decoded(entry.sql), mode) if _has_comment(entry.sql) else {},
         statement,
