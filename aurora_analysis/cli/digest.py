@@ -86,9 +86,10 @@ def _print_executions(files: tuple[str, ...], chosen: DigestOptions, sql_mode: S
     """Print one JSON document per execution, and what was lost on standard error."""
     from aurora_analysis.engines.log_events import Account
     from aurora_analysis.sources import log_files, profile
+    from aurora_analysis.sources import selection as selections
 
     account = Account()
-    selection = profile.parse_selection(chosen.since, chosen.until, chosen.user)
+    selection = selections.parse(chosen.since, chosen.until, chosen.user)
     lines = profile.lines(files, account, selection=selection, mode=sql_mode.mode(), with_sql=chosen.with_sql)
     for line in itertools.islice(lines, chosen.limit):
         click.echo(line)
@@ -100,6 +101,7 @@ def _print_executions(files: tuple[str, ...], chosen: DigestOptions, sql_mode: S
 def _print_profile(files: tuple[str, ...], chosen: DigestOptions, sql_mode: SqlModeOptions) -> None:
     """Print the profile of all files together."""
     from aurora_analysis.sources import log_files, profile, profile_page
+    from aurora_analysis.sources import selection as selections
 
     total = sum(log_files.size(name) or 0 for name in files)
     is_text = chosen.output_format == "text"
@@ -108,7 +110,7 @@ def _print_profile(files: tuple[str, ...], chosen: DigestOptions, sql_mode: SqlM
             files,
             overflow,
             processes=chosen.processes or profile.processes_for(total),
-            selection=profile.parse_selection(chosen.since, chosen.until, chosen.user),
+            selection=selections.parse(chosen.since, chosen.until, chosen.user),
             mode=sql_mode.mode(),
             progress=progress(total),
         )

@@ -24,11 +24,11 @@ from itertools import chain, repeat
 from typing import IO, Any
 
 from aurora_analysis import engines
-from aurora_analysis.engines.log_events import Account, Entry, record
+from aurora_analysis.engines.log_events import Account, record
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 from aurora_analysis.engines.statement import Statement
 from aurora_analysis.sources import log_files
-from aurora_analysis.window import Window
+from aurora_analysis.sources.selection import ALL, Selection, selected
 
 MOST, MOST_TEXT = 20_000, 16 * 2**20
 """Maximum number of digests with a row of their own, and of their fingerprints' length in all [characters]."""
@@ -97,34 +97,6 @@ class Profile:
     hosts: int = 0
     is_part: bool = False
     file: IO[bytes] | None = None
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The executions to count: those that ended in [`since_us`, `until_us`) [us since 1970, UTC], of one user."""
-
-    since_us: int | None = None
-    until_us: int | None = None
-    user: str | None = None
-
-
-ALL = Selection()
-
-
-def parse_selection(since: str = "", until: str = "", user: str = "") -> Selection:
-    """Return the selection that a user wrote; an empty text sets no limit.
-
-    Raises
-    ------
-    Error
-        If a text is not a time.
-    """
-    span = Window(since or "0001-01-01", until or "9999-12-31")
-    return Selection(
-        int(span.start.timestamp()) * 1_000_000 if since else None,
-        int(span.end.timestamp()) * 1_000_000 if until else None,
-        user or None,
-    )
 
 
 def processes_for(size: int) -> int:
@@ -266,30 +238,6 @@ def add(profile: Profile, other: Profile) -> None:
     _widen(profile, other.first_us, other.last_us)
     profile.account += other.account
     _spill_surplus(profile)
-
-
-Ended = Callable[[Entry, bool], tuple[int | None, float | None]]
-"""The engine's function that reads when an entry ended."""
-
-
-def selected(entries: Iterator[Entry], selection: Selection, ended: Ended) -> Iterator[Entry]:
-    """Filter the entries; one without a time is dropped if the selection limits the time."""
-    if selection == ALL:
-        return entries
-    return (entry for entry in entries if _is_selected(entry, selection, ended))
-
-
-def _is_selected(entry: Entry, selection: Selection, ended: Ended) -> bool:
-    if selection.user is not None and entry.user != selection.user.encode():
-        return False
-    if selection.since_us is None and selection.until_us is None:
-        return True
-    ended_us, _ = ended(entry, False)
-    if ended_us is None:
-        return False
-    return (selection.since_us or 0) <= ended_us and (
-        selection.until_us is None or ended_us < selection.until_us
-    )
 
 
 def _widen(profile: Profile, first_us: int | None, last_us: int | None) -> None:

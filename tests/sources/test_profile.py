@@ -18,7 +18,7 @@ from aurora_analysis.cli.digest import ORDERS
 from aurora_analysis.engines.log_events import Account
 from aurora_analysis.engines.mysql.slow_log import pieces
 from aurora_analysis.errors import Error
-from aurora_analysis.sources import log_files, profile, profile_page
+from aurora_analysis.sources import log_files, profile, profile_page, selection
 
 
 def entry(
@@ -137,19 +137,16 @@ def test_it_ranks_by_each_order():
 def test_only_the_selection_counts():
     """A span is half-open and in UTC; a user is one name."""
     log = b"".join(entry("SELECT 1", second=n, user="bi" if n % 2 else "web") for n in range(10))
-    chosen = profile.parse_selection("2026-11-23T10:00:03", "2026-11-23T12:00:07+02:00", "bi")
+    chosen = selection.parse("2026-11-23T10:00:03", "2026-11-23T12:00:07+02:00", "bi")
     found = profile.summary(profile.profile_log([log], selection=chosen))
     assert (found["events"], found["profile"][0]["users"]) == (2, {"bi": 2})
     assert (found["first_ended_at"], found["last_ended_at"]) == (
         "2026-11-23T10:00:03Z",
         "2026-11-23T10:00:05Z",
     )
-    assert (
-        profile.summary(profile.profile_log([log], selection=profile.parse_selection("2026-11-24")))["events"]
-        == 0
-    )
+    assert profile.summary(profile.profile_log([log], selection=selection.parse("2026-11-24")))["events"] == 0
     with pytest.raises(Error, match="is not a time"):
-        profile.parse_selection("yesterday")
+        selection.parse("yesterday")
 
 
 @pytest.mark.parametrize(("name", "most"), [("MOST", 3), ("MOST_TEXT", 35)])

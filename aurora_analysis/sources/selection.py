@@ -1,0 +1,61 @@
+"""Selection of logged executions by the time when they ended, and by user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from aurora_analysis.engines.log_events import Entry
+from aurora_analysis.window import Window
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The executions to count: those that ended in [`since_us`, `until_us`) [us since 1970, UTC], of one user."""
+
+    since_us: int | None = None
+    until_us: int | None = None
+    user: str | None = None
+
+
+ALL = Selection()
+
+
+def parse(since: str = "", until: str = "", user: str = "") -> Selection:
+    """Return the selection that a user wrote; an empty text sets no limit.
+
+    Raises
+    ------
+    Error
+        If a text is not a time.
+    """
+    span = Window(since or "0001-01-01", until or "9999-12-31")
+    return Selection(
+        int(span.start.timestamp()) * 1_000_000 if since else None,
+        int(span.end.timestamp()) * 1_000_000 if until else None,
+        user or None,
+    )
+
+
+Ended = Callable[[Entry, bool], tuple[int | None, float | None]]
+"""The engine's function that reads when an entry ended."""
+
+
+def selected(entries: Iterator[Entry], selection: Selection, ended: Ended) -> Iterator[Entry]:
+    """Filter the entries; one without a time is dropped if the selection limits the time."""
+    if selection == ALL:
+        return entries
+    return (entry for entry in entries if _is_selected(entry, selection, ended))
+
+
+def _is_selected(entry: Entry, selection: Selection, ended: Ended) -> bool:
+    if selection.user is not None and entry.user != selection.user.encode():
+        return False
+    if selection.since_us is None and selection.until_us is None:
+        return True
+    ended_us, _ = ended(entry, False)
+    if ended_us is None:
+        return False
+    return (selection.since_us or 0) <= ended_us and (
+        selection.until_us is None or ended_us < selection.until_us
+    )
