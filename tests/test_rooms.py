@@ -75,6 +75,21 @@ def test_imports_flow_one_way(path):
         assert name in allowed or name.split(".")[0] in allowed, f"{module} must not import {name}"
 
 
+OF_ONE_ENGINE = {"lab.server", "lab.sampler", "lab.record"}
+"""Modules that name an engine's package: those that start, sample and record the lab's own MariaDB or MySQL."""
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_no_caller_names_an_engines_package(path):
+    """A second engine is a folder in `engines/`: everything else takes modules from `engines.module`."""
+    module = str(path.relative_to(PACKAGE).with_suffix("")).replace("/", ".").removesuffix(".__init__")
+    packages = {f"engines.{each.name}" for each in (PACKAGE / "engines").iterdir() if each.is_dir()}
+    named = {name for name in imports(path) for each in packages if f"{name}.".startswith(f"{each}.")}
+    assert not named or module.startswith("engines.") or module in OF_ONE_ENGINE
+
+
 @pytest.mark.parametrize("room", ["analysis", "plots", "sources"])
 def test_a_room_works_without_the_other_chain(room):
     """Delete analysis and fetching still works; delete sources and every notebook still runs."""

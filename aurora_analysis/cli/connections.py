@@ -67,7 +67,7 @@ def server_engines(servers: ServerOptions, *, query_s: float = 0.0) -> list[Engi
 
 
 def engine(url: str, *, iam: bool = False, ca: str = "", region: str = "", query_s: float = 0.0) -> Engine:
-    """Return an engine for live evidence: PyMySQL, without a pool.
+    """Return an engine for live evidence, without a pool.
 
     A server that is silent for READ_TIMEOUT_S longer than `query_s` counts as lost. An IAM token is signed for each
     connection, and is sent only over TLS.
@@ -79,13 +79,12 @@ def engine(url: str, *, iam: bool = False, ca: str = "", region: str = "", query
     """
     import sqlalchemy
 
-    from aurora_analysis.engines.mysql import live
+    from aurora_analysis import engines
 
-    arguments: dict[str, Any] = {"connect_timeout": 5, "read_timeout": READ_TIMEOUT_S + query_s}
-    if ca:
-        arguments["ssl"] = {"ca": ca, "check_hostname": True}
-    elif iam:
+    if iam and not ca:
         raise Error("An IAM token is sent only over TLS: name the RDS certificate bundle with --ca.")
+    live = engines.module(engines.parsed_url(url).get_backend_name(), "live")
+    arguments = live.connect_arguments(READ_TIMEOUT_S + query_s, ca)
     made = sqlalchemy.create_engine(
         live.url(url, os.environ), connect_args=arguments, poolclass=sqlalchemy.NullPool
     )

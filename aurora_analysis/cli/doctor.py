@@ -55,17 +55,22 @@ def doctor(
 
 def _print_grants(servers: tuple[str, ...]) -> bool:
     """Print which probes each server grants, and the statements that grant the rest; return whether any is missing."""
-    from aurora_analysis.engines.mysql import live
+    from aurora_analysis import engines
+    from aurora_analysis.engines.live_evidence import ConnectionLost
+    from aurora_analysis.live.probes import probe
 
-    probes = [
-        live.Probe(connections.engine(url), f"server {n}", "writer") for n, url in enumerate(servers, 1)
-    ]
+    probes = [probe(connections.engine(url), f"server {n}", "writer") for n, url in enumerate(servers, 1)]
+    lines, is_missing = [], False
     try:
-        found = [grant for probe in probes for grant in live.grants(probe)]
-    except live.ConnectionLost as problem:
+        for each in probes:
+            live = engines.module(each.engine_name, "live")
+            found = live.grants(each)
+            lines += live.table(found)
+            is_missing |= any(grant.state == "not granted" for grant in found)
+    except ConnectionLost as problem:
         raise Error(f"A server does not answer: {problem}.") from None
     finally:
-        for probe in probes:
-            probe.close()
-    click.echo("\n".join(live.table(found)))
-    return any(grant.state == "not granted" for grant in found)
+        for each in probes:
+            each.close()
+    click.echo("\n".join(lines))
+    return is_missing

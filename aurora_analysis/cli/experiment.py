@@ -148,6 +148,7 @@ def experiment(
     State what the servers belong to: --clone, --lab or --production. Ctrl-C ends the trial and keeps what was recorded;
     the same command within a day continues with the blocks that are left.
     """
+    from aurora_analysis.engines import parsed_url
     from aurora_analysis.live.experiment import Servers
     from aurora_analysis.store import Store
 
@@ -155,20 +156,20 @@ def experiment(
         raise Error("State what the servers belong to: pass --clone, --lab or --production.")
     if safety.writer_load and chosen.production:
         raise Error("--writer-load writes to the writer: use it on a clone or a lab, never on production.")
-    trial = _trial_options(chosen, safety)
+    trial = _trial_options(chosen, safety, parsed_url(servers.writer).get_backend_name())
     servers = servers.in_region(store_options, chosen.cluster)
-    engines = Servers(
+    connected = Servers(
         control=connections.server_engines(servers),
         query=connections.server_engines(servers, query_s=trial.run_s),
     )
-    run_trial(trial, engines, Store(store_options.to_write()), only_plan=chosen.only_plan)
+    run_trial(trial, connected, Store(store_options.to_write()), only_plan=chosen.only_plan)
 
 
-def _trial_options(chosen: TrialArguments, safety: SafetyOptions) -> TrialOptions:
+def _trial_options(chosen: TrialArguments, safety: SafetyOptions, engine: str) -> TrialOptions:
     from aurora_analysis.live import experiment as trials
 
     return trials.TrialOptions(
-        query=trials.read_only_query(chosen.sql.read()),
+        query=trials.read_only_query(chosen.sql.read(), engine),
         workload=Path(chosen.sql.name).stem,
         hours=chosen.hours,
         cluster=chosen.cluster,

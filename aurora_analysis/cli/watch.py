@@ -42,21 +42,16 @@ def watch(
     Ctrl-C ends the watch and keeps the samples. The command prints the statement that would end the blocking session,
     and never runs it. When output is not a terminal, each sample is printed as one line.
     """
-    from aurora_analysis.engines.mysql.live import Probe
+    from aurora_analysis.live import probes
     from aurora_analysis.live.watch import Watch, stopped_by_signals
     from aurora_analysis.store import Store
 
     if every < 1:
         raise Error("--every must be at least 1s: a server is sampled at most once per second.")
     store = Store(store_options.to_write())
-    roles = ["writer", *("reader" for _ in servers.readers)]
-    names = [f"{cluster}-writer", *(f"{cluster}-reader-{n}" for n in range(1, len(roles)))]
-    probes = [
-        Probe(*one)
-        for one in zip(connections.server_engines(servers.in_region(store_options, cluster)), names, roles)
-    ]
+    connected = connections.server_engines(servers.in_region(store_options, cluster))
     with stopped_by_signals() as stopping:
-        watching = Watch(probes, store, cluster=cluster, every_s=every)
+        watching = Watch(probes.of_cluster(connected, cluster), store, cluster=cluster, every_s=every)
         watching.run(duration_s, on_sample=display(), stopping=stopping)
     if watching.problem:
         click.echo(f"aurora-analysis: {watching.unwritten_message()}", err=True)

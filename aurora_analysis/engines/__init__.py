@@ -7,15 +7,19 @@ An engine is a package of plain modules: `settings`, `metrics`, `waits`, `finger
 Callers outside of this folder name no engine's package: they take its modules from `module`, by the engine that RDS, a
 server's address, the store or the text of a log names. What engines share is here: `statement` and `digests` (a
 fingerprint and its digest), `sql_mode`, `log_events` (one logged execution, and the account of a log's bytes),
-`log_tables` (executions as rows of the store's tables) and the shapes of settings and metrics.
+`log_tables` (executions as rows of the store's tables), `live_evidence` (an instance's sample) and the shapes of settings and metrics.
 """
 
 from __future__ import annotations
 
 import importlib
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from aurora_analysis.errors import Error
+
+if TYPE_CHECKING:
+    import sqlalchemy
 
 PACKAGES = {"aurora-mysql": "mysql", "aurora": "mysql", "mysql": "mysql", "mariadb": "mysql"}
 """Engine → package. RDS calls Aurora MySQL 1 (MySQL 5.6) `aurora`; the lab writes `mysql` and `mariadb`."""
@@ -84,6 +88,25 @@ def of_log(head: bytes) -> str:
     """
     names = dict.fromkeys(PACKAGES.values())
     return next((name for name in names if module(name, "slow_log").is_slow_log(head)), DEFAULT)
+
+
+def parsed_url(text: str) -> sqlalchemy.URL:
+    """Parse a server's address, whose backend names the engine.
+
+    Raises
+    ------
+    Error
+        If the text is not a URL, or its engine is not supported. The message omits the text: it may contain a password.
+    """
+    import sqlalchemy
+    from sqlalchemy import exc
+
+    try:
+        parsed = sqlalchemy.make_url(text)
+    except exc.ArgumentError:
+        raise Error("A server address is not a URL: write it as mysql://user@host:3306/.") from None
+    of(parsed.get_backend_name())
+    return parsed
 
 
 def wait_classes() -> dict[str, tuple[str, ...]]:

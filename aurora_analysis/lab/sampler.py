@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import pymysql
 from pymysql.connections import Connection
 
+from aurora_analysis.engines.live_evidence import Transaction
 from aurora_analysis.engines.mysql import innodb_status
-from aurora_analysis.engines.mysql.innodb_status import InnodbStatus, Transaction
+from aurora_analysis.engines.mysql.innodb_status import InnodbStatus
 from aurora_analysis.engines.mysql.live import QUERIES
 from aurora_analysis.errors import Error
 from aurora_analysis.lab.server import Server

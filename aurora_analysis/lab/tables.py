@@ -149,7 +149,7 @@ def open_transactions(
 ) -> pd.DataFrame:
     """Rows of `open_transactions`, without those of the users in `leave_out`."""
     rows = [
-        open_transaction(one.time, instance_of(found.user), found, one.innodb.views)
+        open_transaction(one.time, instance_of(found.user), found, one.innodb.views, "mysql")
         for one in samples
         for found in one.transactions or ()
         if found.user not in leave_out

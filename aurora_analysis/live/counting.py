@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
+from aurora_analysis import engines
 from aurora_analysis.engines.digests import Digests
-from aurora_analysis.engines.mysql import statement_statistics
-from aurora_analysis.engines.mysql.live import Probe
-from aurora_analysis.engines.mysql.slow_log import LogTables
-from aurora_analysis.engines.mysql.slow_log_table import SlowLogTail
-from aurora_analysis.engines.mysql.statement_statistics import Period, StatementSampler
+from aurora_analysis.engines.live_evidence import Probe
+from aurora_analysis.engines.log_tables import LogTables
 from aurora_analysis.live import samples
 from aurora_analysis.store import Store
 
@@ -27,12 +26,14 @@ class Counts:
     """
 
     digests: Digests
-    periods: list[Period] = field(default_factory=list)
+    engine_name: str
+    periods: list[Any] = field(default_factory=list)
     logged: list[LogTables] = field(default_factory=list)
     counted_s: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Rows of `statement_metrics` and `histograms`; a table without rows is left out."""
+        statement_statistics = engines.module(self.engine_name, "statement_statistics")
         found = {
             "statement_metrics": statement_statistics.statement_metrics(self.periods, self.digests),
             "histograms": statement_statistics.latency_histograms(self.periods, self.digests),
@@ -41,8 +42,12 @@ class Counts:
 
     def statements(self) -> list[pd.DataFrame]:
         """Rows of `statements`: those that were counted, then those that were logged."""
-        counted = statement_statistics.statements(self.periods, self.digests)
-        return [samples.statement_rows(counted), *(logged.statements for logged in self.logged)]
+        statistics = engines.module(self.engine_name, "statement_statistics")
+        counted = statistics.statements(self.periods, self.digests)
+        return [
+            samples.statement_rows(counted, self.engine_name),
+            *(logged.statements for logged in self.logged),
+        ]
 
     def clear(self) -> None:
         """Forget what was written."""
@@ -54,7 +59,9 @@ class InstanceCounter:
 
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
-        self._statistics, self._tail = StatementSampler(probe), SlowLogTail(probe)
+        self._engine = engines.module(probe.engine_name, "statement_statistics")
+        self._statistics = self._engine.StatementSampler(probe)
+        self._tail = engines.module(probe.engine_name, "slow_log_table").SlowLogTail(probe)
 
     def reset(self) -> None:
         """Start over: the next count has no previous one, because the instance was lost or replaced."""
@@ -71,21 +78,22 @@ class InstanceCounter:
         """
         period = self._statistics.sample(tick, instance)
         if period is not None:
-            statement_statistics.add_digests(period, counts.digests)
+            self._engine.add_digests(period, counts.digests)
             counts.periods.append(period)
             counts.counted_s["statement_metrics", instance] += period.end - period.start
         logged = self._tail.sample(tick, instance)
         if logged is not None:
             counts.logged.extend(logged.tables)
             counts.counted_s["slow_queries", instance] += logged.seconds
-        return self._statistics.was_reset
+        return bool(self._statistics.was_reset)
 
 
-def counts(store: Store | None, cluster: str) -> Counts:
+def counts(store: Store | None, cluster: str, engine_name: str) -> Counts:
     """Start counting, with the statement digests that the store already has."""
     if store is None or cluster not in store.clusters():
-        return Counts(Digests(prefix="server"))
-    return Counts(Digests.from_statements(store.read("statements", cluster=cluster), "server_digest"))
+        return Counts(Digests(prefix="server"), engine_name)
+    statements = store.read("statements", cluster=cluster)
+    return Counts(Digests.from_statements(statements, "server_digest"), engine_name)
 
 
 def counters(probes: Sequence[Probe]) -> list[InstanceCounter]:

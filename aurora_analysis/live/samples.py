@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from aurora_analysis.engines.mysql import cleanup
-from aurora_analysis.engines.mysql.fingerprint import join_key, kind, statement
-from aurora_analysis.engines.mysql.innodb_status import Transaction
-from aurora_analysis.engines.mysql.live import InstanceSample
+from aurora_analysis import engines
+from aurora_analysis.engines.live_evidence import InstanceSample, Transaction
+from aurora_analysis.engines.statement import kind
 from aurora_analysis.live.status import Sample
 from aurora_analysis.window import Window
 
@@ -76,16 +75,12 @@ def _instances(samples: Sequence[tuple[int, InstanceSample]]) -> Iterator[tuple[
             yield tick, one.instance, one.role, one.version
 
 
-SAMPLED = ("history_list_length", "trx_counter", "purge_finished", "open_read_views", "active_transactions")
-
-
 def _metrics(samples: Sequence[Sample]) -> Iterator[tuple[object, ...]]:
     for one in samples:
         writer = one.writer
-        if writer is not None and writer.innodb is not None:
-            for name in SAMPLED:
-                yield one.time, writer.instance, name, float(getattr(writer.innodb, name))
-            yield one.time, writer.instance, "purge_boundary", float(cleanup.boundary(one.instances) or 0)
+        if writer is not None:
+            for name, value in one.cleanup.metrics(one.instances).items():
+                yield one.time, writer.instance, name, value
             if one.latency_ms is not None:
                 yield one.time, writer.instance, "canary_latency", one.latency_ms
 
@@ -121,13 +116,13 @@ OPEN_TRANSACTION = [
 
 def _open_transactions(samples: Sequence[tuple[int, InstanceSample]]) -> Iterator[tuple[object, ...]]:
     for tick, one in samples:
-        views = one.innodb.views if one.innodb else None
+        views = engines.module(one.engine_name, "cleanup").views(one)
         for transaction in one.transactions or ():
-            yield open_transaction(tick, one.instance, transaction, views)
+            yield open_transaction(tick, one.instance, transaction, views, one.engine_name)
 
 
 def open_transaction(
-    time: float, instance: str, one: Transaction, views: Mapping[int, int] | None
+    time: float, instance: str, one: Transaction, views: Mapping[int, int] | None, engine: str
 ) -> tuple[object, ...]:
     """Convert a transaction into a row with the columns `OPEN_TRANSACTION`.
 
@@ -145,7 +140,7 @@ def open_transaction(
         one.isolation_level,
         one.rows_modified,
         None if views is None else one.thread_id in views,
-        statement(one.query).digest if one.query else None,
+        engines.module(engine, "fingerprint").statement(one.query).digest if one.query else None,
     )
 
 
@@ -153,26 +148,16 @@ READ_VIEW = ["time", "instance", "role", "oldest_read_view_trx_id", "replica_lag
 
 
 def _read_views(samples: Sequence[tuple[int, InstanceSample]]) -> Iterator[tuple[object, ...]]:
-    """Oldest read view of each instance: as the writer of an Aurora cluster reports it, else from its own status."""
+    """Oldest read view of each instance."""
     for tick, one in samples:
-        from_writer = {replica.instance for replica in one.replicas}
-        for replica in one.replicas:
-            yield (
-                tick,
-                replica.instance,
-                replica.role,
-                replica.oldest_read_view_trx_id,
-                replica.replica_lag_ms,
-            )
-        if one.innodb and one.has_comparable_trx_ids and one.instance not in from_writer:
-            views = one.innodb.views.values()
-            yield tick, one.instance, one.role, min(views, default=one.innodb.trx_counter), None
+        for row in engines.module(one.engine_name, "cleanup").oldest_views(one):
+            yield tick, *row
 
 
 def running_statements(samples: Sequence[Sample]) -> pd.DataFrame:
     """Statements that were running at the samples: `digest, fingerprint, time`; fingerprints contain no literals."""
     found = [
-        (*statement(one.query)[:2], sample.time)
+        (*engines.module(instance.engine_name, "fingerprint").statement(one.query)[:2], sample.time)
         for sample in samples
         for instance in sample.instances
         for one in instance.transactions or ()
@@ -181,10 +166,11 @@ def running_statements(samples: Sequence[Sample]) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["digest", "fingerprint", "time"])
 
 
-def statement_rows(observed: pd.DataFrame) -> pd.DataFrame:
+def statement_rows(observed: pd.DataFrame, engine: str) -> pd.DataFrame:
     """Summarise observations of statements into rows of `statements`: first and last time of each."""
     named = [name for name in observed if name != "time"]
     found = with_times(observed).groupby(named)["time"].agg(first_seen="min", last_seen="max").reset_index()
+    join_key = engines.module(engine, "fingerprint").join_key
     return found.assign(join_key=found["fingerprint"].map(join_key), kind=found["fingerprint"].map(kind))
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import ModuleType
 
-from aurora_analysis.engines.mysql import cleanup
-from aurora_analysis.engines.mysql.cleanup import Holder
-from aurora_analysis.engines.mysql.fingerprint import statement
-from aurora_analysis.engines.mysql.live import InstanceSample
+from aurora_analysis import engines
+from aurora_analysis.engines.live_evidence import Holder, InstanceSample
 
 SLOPE_WINDOW_S = 60.0
 """Length of the window over which the slope of the history list is computed."""
@@ -23,18 +22,30 @@ class Sample:
     """
 
     time: int
-    instances: list[InstanceSample]
+    instances: Sequence[InstanceSample]
     latency_ms: float | None = None
+
+    @property
+    def engine_name(self) -> str:
+        """Name that leads to the engine's modules."""
+        return next((one.engine_name for one in self.instances), engines.DEFAULT)
+
+    @property
+    def cleanup(self) -> ModuleType:
+        """The engine's `cleanup`."""
+        return engines.module(self.engine_name, "cleanup")
 
     @property
     def history_list_length(self) -> int | None:
         """History list length as the writer reports it [transactions]."""
-        return self.writer.innodb.history_list_length if self.writer and self.writer.innodb else None
+        length: int | None = self.cleanup.backlog(self.writer) if self.writer else None
+        return length
 
     @property
     def purge_finished(self) -> int | None:
         """Transaction number up to which the writer has purged."""
-        return self.writer.innodb.purge_finished if self.writer and self.writer.innodb else None
+        number: int | None = self.cleanup.progress(self.writer) if self.writer else None
+        return number
 
     @property
     def writes(self) -> int:
@@ -44,7 +55,14 @@ class Sample:
     @property
     def writer(self) -> InstanceSample | None:
         """The writer's sample; None if the writer did not answer."""
-        return cleanup.writer(self.instances)
+        found: InstanceSample | None = self.cleanup.writer(self.instances)
+        return found
+
+    @property
+    def holder(self) -> Holder | None:
+        """The session that blocks cleanup; None if there is none."""
+        found: Holder | None = self.cleanup.holder(self.instances)
+        return found
 
 
 @dataclass(frozen=True)
@@ -61,6 +79,7 @@ class PurgeStatus:
     slope: float | None
     holder: Holder | None
     since: float | None
+    engine_name: str = engines.DEFAULT
 
 
 def purge_status(samples: Sequence[Sample]) -> PurgeStatus:
@@ -74,19 +93,22 @@ def purge_status(samples: Sequence[Sample]) -> PurgeStatus:
     Returns
     -------
     PurgeStatus
-        Its `state` is defined by the engine, see `engines.mysql.cleanup.state`; it is `unknown` after one sample of
+        Its `state` is defined by the engine, see `engines.X.cleanup.state`; it is `unknown` after one sample of
         the writer. A holder is named only while purge is blocked.
     """
     with_writer, last = [one for one in samples if one.writer is not None], samples[-1]
     if last.writer is None:
         return PurgeStatus(last.time, "unknown", None, None, None, None)
-    holder = _old_enough(cleanup.holder(last.instances), with_writer)
+    holder = _old_enough(last.holder, with_writer)
     before = with_writer[-2].instances if len(with_writer) > 1 else []
-    state = cleanup.state(before, last.instances)
+    state = last.cleanup.state(before, last.instances)
     if state != "blocked":
         holder = None
     since = _since(with_writer, holder)
-    return PurgeStatus(last.time, state, last.history_list_length, _slope(with_writer), holder, since)
+    slope = _slope(with_writer)
+    return PurgeStatus(
+        last.time, state, last.history_list_length, slope, holder, since, engine_name=last.engine_name
+    )
 
 
 def _old_enough(holder: Holder | None, samples: Sequence[Sample]) -> Holder | None:
@@ -97,7 +119,11 @@ def _old_enough(holder: Holder | None, samples: Sequence[Sample]) -> Holder | No
     unmoved = next((n for n, at in enumerate(reversed(finished)) if at != finished[-1]), len(finished))
     ahead_s = (one.clock_ahead_s for one in samples[-1].instances if one.instance == holder.instance)
     stopped_by = samples[-unmoved].time + 1 + next(ahead_s, 0.0)
-    return holder if holder.transaction.view_since <= stopped_by else holder._replace(transaction=None)
+    return (
+        holder
+        if holder.transaction.view_since <= stopped_by
+        else holder._replace(transaction=None, kill=None)
+    )
 
 
 def _slope(samples: Sequence[Sample]) -> float | None:
@@ -113,9 +139,7 @@ def _since(samples: Sequence[Sample], holder: Holder | None) -> float | None:
         return None
     if holder.transaction is not None:
         return holder.transaction.started_at
-    held = [
-        one.time for one in samples if (found := cleanup.holder(one.instances)) and found[:2] == holder[:2]
-    ]
+    held = [one.time for one in samples if one.holder and one.holder[:2] == holder[:2]]
     return min(held, default=None)
 
 
@@ -124,7 +148,9 @@ def table(now: PurgeStatus) -> list[str]:
 
     The statement is for a person to run; this program never runs it.
     """
-    rows = [(_clock(now.time), f"purge {now.state}"), ("history list", _history_list(now)), *_holder(now)]
+    cleanup = engines.module(now.engine_name, "cleanup")
+    state = (_clock(now.time), f"{cleanup.CLEANUP} {now.state}")
+    rows = [state, (cleanup.BACKLOG, _backlog(now)), *_holder(now)]
     width = max(len(name) for name, _ in rows)
     return [f"{name:{width}}  {value}" for name, value in rows]
 
@@ -132,12 +158,13 @@ def table(now: PurgeStatus) -> list[str]:
 def line(now: PurgeStatus) -> str:
     """Format the status as one line."""
     holder = ", ".join(f"{name} {value}" for name, value in _holder(now))
-    return f"{_clock(now.time)}  history list {_history_list(now)}  purge {now.state}" + (
+    cleanup = engines.module(now.engine_name, "cleanup")
+    return f"{_clock(now.time)}  {cleanup.BACKLOG} {_backlog(now)}  {cleanup.CLEANUP} {now.state}" + (
         f"  {holder}" if holder else ""
     )
 
 
-def _history_list(now: PurgeStatus) -> str:
+def _backlog(now: PurgeStatus) -> str:
     if now.history_list_length is None:
         return "unknown, no status from the writer (connection lost, or PROCESS is not granted)"
     return f"{now.history_list_length:,}" + ("" if now.slope is None else f" ({now.slope:+,.1f}/s)")
@@ -153,7 +180,11 @@ def _holder(now: PurgeStatus) -> Iterator[tuple[str, str]]:
         yield "held by", f"an unidentified session on {holder.instance}{duration}; add --reader for it"
         return
     client = f" with {one.client}" if one.client else ""
-    running = f"statement {statement(one.query).digest}" if one.query else "idle"
+    running = (
+        f"statement {engines.module(now.engine_name, 'fingerprint').statement(one.query).digest}"
+        if one.query
+        else "idle"
+    )
     yield "held by", f"session {one.thread_id} on {holder.instance}{duration}"
     yield "user", f"{one.user} from {one.host}{client}"
     yield "state", f"{holder.how}; {running}, {one.isolation_level}, {one.rows_modified:,} rows modified"

@@ -18,8 +18,7 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from aurora_analysis.engines.mysql import live
-from aurora_analysis.engines.mysql.live import InstanceSample, Probe
+from aurora_analysis.engines.live_evidence import ConnectionLost, InstanceSample, Probe
 from aurora_analysis.errors import Error
 from aurora_analysis.live import counting, samples
 from aurora_analysis.live.samples import Event
@@ -85,7 +84,7 @@ class Watch:
         self._events: list[Event] = []
         self._unshown: list[Event] = []
         self._counters = counting.counters(probes)
-        self._counts = counting.counts(store, cluster)
+        self._counts = counting.counts(store, cluster, probes[0].engine_name)
         self._lost: set[str] = set()
         self._backoff_until: dict[str, float] = {}
         self._reported_skips: set[tuple[str, str]] = set()
@@ -188,24 +187,24 @@ class Watch:
         with ThreadPoolExecutor(len(self._probes)) as pool:
             answers = list(pool.map(self._sample_instance, self._probes))
         for probe, answer in zip(self._probes, answers):
-            if isinstance(answer, InstanceSample):
-                self._record_changes(tick, probe, answer)
-            elif answer is not None:
+            if isinstance(answer, ConnectionLost):
                 self._record_lost(tick, probe, answer)
-        return [one for one in answers if isinstance(one, InstanceSample)]
+            elif answer is not None:
+                self._record_changes(tick, probe, answer)
+        return [one for one in answers if one is not None and not isinstance(one, ConnectionLost)]
 
-    def _sample_instance(self, probe: Probe) -> InstanceSample | live.ConnectionLost | None:
+    def _sample_instance(self, probe: Probe) -> InstanceSample | ConnectionLost | None:
         began = self._monotonic()
         if began < self._backoff_until.get(probe.name, 0.0):
             return None
         try:
             return probe.sample()
-        except live.ConnectionLost as problem:
+        except ConnectionLost as problem:
             waited = self._monotonic() - began
             self._backoff_until[probe.name] = began + 10 * waited if waited > SLOW_FAILURE_S else 0.0
             return problem
 
-    def _record_lost(self, tick: int, probe: Probe, problem: live.ConnectionLost) -> None:
+    def _record_lost(self, tick: int, probe: Probe, problem: ConnectionLost) -> None:
         if probe.name not in self._lost:
             self._record(tick, self._name(probe), "connection lost", str(problem))
         self._lost.add(probe.name)
@@ -270,7 +269,7 @@ class Watch:
                 if counter.count(tick, last.instance, self._counts):
                     message = "performance_schema was reset; its counts start again"
                     self._record(tick, last.instance, "statistics", message)
-            except live.ConnectionLost as problem:
+            except ConnectionLost as problem:
                 self._record_lost(tick, counter.probe, problem)
 
     # Writing
@@ -297,7 +296,8 @@ class Watch:
         window = Window(_moment(self._unwritten[0].time), _moment(self._span[1]))
         for table, frame in self._tables().items():
             store.write(table, frame, window, cluster=self._cluster, source=SOURCE)
-        running = samples.statement_rows(samples.running_statements(self._unwritten))
+        engine = self._counts.engine_name
+        running = samples.statement_rows(samples.running_statements(self._unwritten), engine)
         for frame in (running, *self._counts.statements()):
             store.merge("statements", frame, cluster=self._cluster, source=SOURCE)
         for logged in self._counts.logged:

@@ -102,7 +102,7 @@ def test_the_washout_is_twice_the_measured_drain():
 def test_anything_but_one_reading_query_is_rejected(text):
     """A trial never writes and never locks."""
     with pytest.raises(Error, match="one SELECT"):
-        trials.read_only_query(text)
+        trials.read_only_query(text, "mysql")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_anything_but_one_reading_query_is_rejected(text):
 )
 def test_one_reading_query_is_accepted(text):
     """A semicolon at the end or inside a string does not matter."""
-    assert trials.read_only_query(text).lower().startswith(("select", "with"))
+    assert trials.read_only_query(text, "mysql").lower().startswith(("select", "with"))
 
 
 @pytest.mark.parametrize(

@@ -7,42 +7,15 @@ BEGIN and a READ COMMITTED transaction between statements hold nothing back, how
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
+from aurora_analysis.engines.live_evidence import Holder, Transaction
 from aurora_analysis.engines.mysql import flavour
-from aurora_analysis.engines.mysql.innodb_status import Transaction
 from aurora_analysis.engines.mysql.live import InstanceSample
 
 
 def writing_blocks(version: str) -> bool:
     """Return whether an open transaction that has written blocks purge on a server of this version: on MariaDB."""
     return flavour.of_version(version) == "mariadb"
-
-
-class Holder(NamedTuple):
-    """The session that holds back purge: the lowest transaction number needed, and the session if it is known.
-
-    `number` is the transaction number it needs, `how` says why it needs it. `transaction` is None if only the
-    instance is known.
-    """
-
-    instance: str
-    number: int
-    how: str
-    transaction: Transaction | None
-    is_rds: bool = False
-
-    @property
-    def kill(self) -> str | None:
-        """SQL statement that ends the session, for a person to run; None if the session is unknown.
-
-        RDS and Aurora grant nobody the right to KILL; they have a procedure instead:
-        https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/mysql-stored-proc-ending.html
-        """
-        if self.transaction is None:
-            return None
-        thread = self.transaction.thread_id
-        return f"CALL mysql.rds_kill({thread});" if self.is_rds else f"KILL {thread};"
 
 
 def holder(samples: Sequence[InstanceSample]) -> Holder | None:
@@ -74,14 +47,26 @@ def holder(samples: Sequence[InstanceSample]) -> Holder | None:
 def _sessions(samples: Sequence[InstanceSample], from_writer: Mapping[str, int]) -> list[Holder]:
     """The oldest view and the oldest writing transaction of each instance, as its own status lists them."""
     return [
-        Holder(
-            one.instance, from_writer.get(one.instance, number), how, _transaction(one, thread), one.is_rds
-        )
+        _held_by(one, thread, from_writer.get(one.instance, number), how)
         for one in samples
         if one.innodb and (one.has_comparable_trx_ids or one.instance in from_writer)
         for how, held in (("holds a read view", one.innodb.views), ("has written", one.innodb.writing))
         for thread, number in sorted(held.items(), key=lambda item: item[1])[:1]
     ]
+
+
+def _held_by(sample: InstanceSample, thread: int, number: int, how: str) -> Holder:
+    transaction = _transaction(sample, thread)
+    return Holder(sample.instance, number, how, transaction, transaction and _kill(thread, sample.is_rds))
+
+
+def _kill(thread: int, is_rds: bool) -> str:
+    """Return the statement that ends a session.
+
+    RDS and Aurora grant nobody the right to KILL; they have a procedure instead:
+    https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/mysql-stored-proc-ending.html
+    """
+    return f"CALL mysql.rds_kill({thread});" if is_rds else f"KILL {thread};"
 
 
 def _replicas_without_session(samples: Sequence[InstanceSample]) -> list[Holder]:
@@ -137,3 +122,51 @@ def state(before: Sequence[InstanceSample], now: Sequence[InstanceSample]) -> st
     grew = second.innodb.history_list_length > first.innodb.history_list_length
     trails = limit is not None and second.innodb.purge_finished < limit
     return "outrun" if grew and trails else "keeps up"
+
+
+# What a sample has of purge
+
+
+CLEANUP, BACKLOG = "purge", "history list"
+"""The engine's words for cleanup, and for what waits for it."""
+
+METRICS = ("history_list_length", "trx_counter", "purge_finished", "open_read_views", "active_transactions")
+
+
+def backlog(sample: InstanceSample) -> int | None:
+    """Return the history list length [transactions]; None if the status is missing."""
+    return sample.innodb.history_list_length if sample.innodb else None
+
+
+def progress(sample: InstanceSample) -> int | None:
+    """Return the transaction number up to which the instance has purged; None if the status is missing."""
+    return sample.innodb.purge_finished if sample.innodb else None
+
+
+def metrics(samples: Sequence[InstanceSample]) -> dict[str, float]:
+    """Return the writer's values by our metric's name; empty if its InnoDB status is missing."""
+    found = writer(samples)
+    if found is None or found.innodb is None:
+        return {}
+    values = {name: float(getattr(found.innodb, name)) for name in METRICS}
+    return values | {"purge_boundary": float(boundary(samples) or 0)}
+
+
+def views(sample: InstanceSample) -> Mapping[int, int] | None:
+    """Map each session that holds a read view to its transaction number; None if the status is missing."""
+    return sample.innodb.views if sample.innodb else None
+
+
+def oldest_views(sample: InstanceSample) -> list[tuple[str, str, int, float | None]]:
+    """Return the oldest read view of each instance that a sample reports: instance, role, number, lag [ms].
+
+    The writer of an Aurora cluster reports those of its readers; otherwise a status has those of its own server.
+    """
+    found = [
+        (one.instance, one.role, one.oldest_read_view_trx_id, one.replica_lag_ms) for one in sample.replicas
+    ]
+    reported = {instance for instance, *_ in found}
+    if sample.innodb and sample.has_comparable_trx_ids and sample.instance not in reported:
+        oldest = min(sample.innodb.views.values(), default=sample.innodb.trx_counter)
+        found.append((sample.instance, sample.role, oldest, None))
+    return found

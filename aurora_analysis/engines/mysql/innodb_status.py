@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from aurora_analysis.engines.live_evidence import SNAPSHOT_LEVELS, Transaction
 from aurora_analysis.errors import Error
 
 
@@ -34,35 +35,6 @@ class InnodbStatus(NamedTuple):
 
 EMPTY_STATUS = InnodbStatus(0, 0, 0, 0, 0, 0, {}, {})
 """The status of a reader that reports nothing about purge."""
-
-SNAPSHOT_LEVELS = {"REPEATABLE READ", "SERIALIZABLE"}
-"""At these isolation levels a transaction keeps the view of its first read; at others each statement has its own."""
-
-
-class Transaction(NamedTuple):
-    """One row of information_schema.innodb_trx with its session; `started_at` [s since 1970]."""
-
-    thread_id: int
-    user: str
-    host: str
-    command: str
-    started_at: float
-    isolation_level: str
-    rows_modified: int
-    query: str | None
-    since: float | None = None
-    """Start of the session's present state, a running statement or idling [s since 1970, whole seconds]."""
-    client: str | None = None
-
-    @property
-    def view_since(self) -> float:
-        """Earliest possible start of its read view [s since 1970].
-
-        At READ COMMITTED a view belongs to the running statement, so it cannot be older than that statement.
-        """
-        if self.isolation_level in SNAPSHOT_LEVELS:
-            return self.started_at
-        return max(self.started_at, self.since or self.started_at)
 
 
 def parse(status: str) -> InnodbStatus:

@@ -17,8 +17,9 @@ import sqlalchemy
 from sqlalchemy import exc
 
 from aurora_analysis import engines
+from aurora_analysis.engines.live_evidence import ConnectionLost, Transaction
 from aurora_analysis.engines.mysql import flavour, innodb_status
-from aurora_analysis.engines.mysql.innodb_status import EMPTY_STATUS, InnodbStatus, Transaction
+from aurora_analysis.engines.mysql.innodb_status import EMPTY_STATUS, InnodbStatus
 from aurora_analysis.errors import Error
 
 TAG = "/* aurora-analysis */"
@@ -41,10 +42,6 @@ LOGIN_DENIED_ERRORS = {1045, 1130, 1698}
 
 GROWING_TABLES = {"slow_log", "statement_digests", "statement_histograms"}
 """Probes whose tables grow with time: one that timed out would do so again, so it is not repeated."""
-
-
-class ConnectionLost(Exception):
-    """The connection broke; the next query opens a new one."""
 
 
 class Query(NamedTuple):
@@ -100,6 +97,9 @@ class InstanceSample(NamedTuple):
     clock_ahead_s: float = 0.0
     """Seconds by which the server's clock, used for its transactions, is ahead of ours."""
 
+    engine_name: str = "mysql"
+    """Leads to the engine's modules."""
+
     @property
     def has_comparable_trx_ids(self) -> bool:
         """Whether its own transaction numbers can be compared with the writer's."""
@@ -153,6 +153,8 @@ class Probe:
     skipped : dict of str to str
         Probes that are skipped, each with what it needs.
     """
+
+    engine_name = "mysql"
 
     def __init__(self, engine: sqlalchemy.Engine, name: str, role: str) -> None:
         self.engine, self.name, self.role = engine, name, role
@@ -421,14 +423,16 @@ def url(text: str, environ: Mapping[str, str]) -> sqlalchemy.URL:
     Error
         If the text is not a URL of MySQL or MariaDB. The message omits the text: it may contain a password.
     """
-    try:
-        parsed = sqlalchemy.make_url(text)
-    except exc.ArgumentError:
-        raise Error("A server address is not a URL: write it as mysql://user@host:3306/.") from None
-    engines.of(parsed.get_backend_name())
+    parsed = engines.parsed_url(text)
     return parsed.set(
         drivername="mysql+pymysql", password=parsed.password or environ.get("AURORA_ANALYSIS_PASSWORD")
     )
+
+
+def connect_arguments(read_timeout_s: float, ca: str) -> dict[str, Any]:
+    """Return PyMySQL's arguments: a server that is silent for so long counts as lost [s]; `ca` turns TLS on."""
+    tls = {"ssl": {"ca": ca, "check_hostname": True}} if ca else {}
+    return {"connect_timeout": 5, "read_timeout": read_timeout_s} | tls
 
 
 def with_tokens(engine: sqlalchemy.Engine, generate: Callable[..., str]) -> None:

@@ -66,8 +66,8 @@ def exceeded(samples: Sequence[Sample], limits: Limits, *, normal_ms: float | No
 
 
 def _largest_lag_ms(sample: Sample) -> float:
-    lags = (one.replica_lag_ms or 0.0 for instance in sample.instances for one in instance.replicas)
-    return max(lags, default=0.0)
+    views = (view for instance in sample.instances for view in sample.cleanup.oldest_views(instance))
+    return max((lag_ms or 0.0 for *_, lag_ms in views), default=0.0)
 
 
 def _exceeded_latency(

@@ -8,15 +8,14 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import cycle, islice
+from types import ModuleType
 
 import sqlalchemy
 from sqlalchemy import exc
 
-from aurora_analysis.engines.mysql import live
+from aurora_analysis import engines
+from aurora_analysis.engines.live_evidence import CanaryStatements
 from aurora_analysis.errors import Error
-
-LOCK_ERRORS = {1205, 1213}
-"""A statement of the load that timed out waiting for a lock, or was a deadlock's victim, is skipped."""
 
 STATEMENTS_PER_SESSION = 100.0
 """The load opens one session for each 100 statements per second."""
@@ -52,6 +51,7 @@ class WriterLoad:
             raise Error(
                 "The file of --writer-load has no statement: separate statements by ; at the end of a line."
             )
+        self._live = _module(engine, "live")
         count = math.ceil(rate / STATEMENTS_PER_SESSION)
         self._stopping = threading.Event()
         self._threads = [
@@ -68,7 +68,7 @@ class WriterLoad:
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
         for thread in self._threads:
-            thread.join(live.STATEMENT_TIMEOUT_S)
+            thread.join(self._live.STATEMENT_TIMEOUT_S)
 
     def _run(self, number: int, rate: float) -> None:
         try:
@@ -78,18 +78,22 @@ class WriterLoad:
                 for text in islice(cycle(self._statements), number, None):
                     if self._stopping.wait(max(0.0, due - time.monotonic())):
                         return
-                    _execute_unless_locked(auto, text)
+                    self._execute_unless_locked(auto, text)
                     due = max(due + 1 / rate, time.monotonic() - 1)
         except exc.DBAPIError as problem:
-            self.problem = f"the writer's load failed: {live.reason(problem)}"
+            self.problem = f"the writer's load failed: {self._live.reason(problem)}"
+
+    def _execute_unless_locked(self, connection: sqlalchemy.Connection, text: str) -> None:
+        """Run a statement; skip it if it times out waiting for a lock or is a deadlock's victim."""
+        try:
+            connection.exec_driver_sql(text.replace("%", "%%"))
+        except exc.DBAPIError as problem:
+            if not _module(self._engine, "trial_sessions").is_lock_error(problem):
+                raise
 
 
-def _execute_unless_locked(connection: sqlalchemy.Connection, text: str) -> None:
-    try:
-        connection.exec_driver_sql(text.replace("%", "%%"))
-    except exc.DBAPIError as problem:
-        if live.error_number(problem) not in LOCK_ERRORS:
-            raise
+def _module(engine: sqlalchemy.Engine, name: str) -> ModuleType:
+    return engines.module(engine.dialect.name, name)
 
 
 class QueryRunner:
@@ -123,6 +127,7 @@ class QueryRunner:
     ) -> None:
         self._query_engine, self._query, self.instance = query_engine, query, instance
         self._control_engine = control_engine or query_engine
+        self._live, self._sql = (_module(query_engine, name) for name in ("live", "trial_sessions"))
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._connection_id: int | None = None
@@ -143,8 +148,8 @@ class QueryRunner:
             return
         with suppress(exc.DBAPIError), self._control_engine.connect() as other:
             if self._connection_id is not None:
-                other.exec_driver_sql(f"{live.TAG} KILL QUERY {self._connection_id}")
-        self._thread.join(live.STATEMENT_TIMEOUT_S + 1)
+                other.exec_driver_sql(f"{self._live.TAG} {self._sql.cancel(self._connection_id)}")
+        self._thread.join(self._live.STATEMENT_TIMEOUT_S + 1)
 
     def _run(self, until: float) -> None:
         began = datetime.now(UTC)
@@ -152,16 +157,16 @@ class QueryRunner:
             with self._query_engine.connect() as connection:
                 self._repeat(connection, until)
         except exc.DBAPIError as problem:
-            self.problem = f"the query on {self.instance} failed: {live.reason(problem)}"
+            self.problem = f"the query on {self.instance} failed: {self._live.reason(problem)}"
         self._connection_id = None
         self.span = began, datetime.now(UTC)
 
     def _repeat(self, connection: sqlalchemy.Connection, until: float) -> None:
         auto = connection.execution_options(isolation_level="AUTOCOMMIT")
-        auto.exec_driver_sql("SET SESSION TRANSACTION READ ONLY")
-        self._connection_id = int(auto.exec_driver_sql("SELECT CONNECTION_ID()").scalar_one())
+        auto.exec_driver_sql(self._sql.READ_ONLY)
+        self._connection_id = int(auto.exec_driver_sql(self._sql.CONNECTION_ID).scalar_one())
         while (left := until - time.monotonic()) > 0.05 and not self._stopping.is_set():
-            auto.exec_driver_sql(f"SET SESSION {live.time_limit(auto, left)}")
+            auto.exec_driver_sql(f"SET SESSION {self._live.time_limit(auto, left)}")
             self._run_once(auto)
 
     def _run_once(self, connection: sqlalchemy.Connection) -> None:
@@ -172,7 +177,7 @@ class QueryRunner:
                     if self._stopping.is_set():
                         break
         except exc.DBAPIError as problem:
-            if live.error_number(problem) not in live.STATEMENT_TIMEOUT_ERRORS:
+            if not self._sql.is_timeout(problem):
                 raise
 
 
@@ -197,20 +202,21 @@ class Canary:
     def __init__(self, engine: sqlalchemy.Engine, database: str) -> None:
         self._engine = engine
         self._connection: sqlalchemy.Connection | None = None
-        self._name = f"`{database.replace('`', '``')}`.`{self.TABLE}`"
-        columns = "(id INT PRIMARY KEY, beats BIGINT NOT NULL) ENGINE=InnoDB"
+        self._live = _module(engine, "live")
+        self._sql: CanaryStatements = _module(engine, "trial_sessions").canary(database, self.TABLE)
         try:
-            self._execute(f"CREATE TABLE IF NOT EXISTS {self._name} {columns}")
-            self._execute(f"INSERT IGNORE INTO {self._name} VALUES (1, 0)")
+            for text in self._sql.create:
+                self._execute(text)
         except exc.DBAPIError as problem:
-            raise Error(f"Cannot create the canary's table in {database}: {live.reason(problem)}.") from None
+            reason = self._live.reason(problem)
+            raise Error(f"Cannot create the canary's table in {database}: {reason}.") from None
 
     def latency_ms(self) -> float | None:
         """Read and update the row and return the time that takes [ms]; None if the writer does not answer."""
         began = time.perf_counter()
         try:
-            self._execute(f"SELECT beats FROM {self._name} WHERE id = 1")
-            self._execute(f"UPDATE {self._name} SET beats = beats + 1 WHERE id = 1")
+            for text in self._sql.beat:
+                self._execute(text)
         except exc.DBAPIError:
             self.close()
             return None
@@ -219,7 +225,7 @@ class Canary:
     def remove(self) -> None:
         """Drop the table, which is ours, and close the connection."""
         with suppress(exc.DBAPIError):
-            self._execute(f"DROP TABLE IF EXISTS {self._name}")
+            self._execute(self._sql.drop)
         self.close()
 
     def close(self) -> None:
@@ -231,4 +237,4 @@ class Canary:
     def _execute(self, text: str) -> None:
         if self._connection is None:
             self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        self._connection.exec_driver_sql(f"{live.TAG} {text}")
+        self._connection.exec_driver_sql(f"{self._live.TAG} {text}")

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import sqlalchemy
 
-from aurora_analysis.engines.mysql.live import Probe
 from aurora_analysis.errors import Error
+from aurora_analysis.live import probes
 from aurora_analysis.live.experiment import limits as checks
 from aurora_analysis.live.experiment import record
 from aurora_analysis.live.experiment.limits import Limits
@@ -290,14 +290,13 @@ def _trial(
 ) -> Trial:
     """Connect everything a trial needs; `stack` stops it all in reverse order."""
     control, query, cluster = servers.control, servers.query_engines, options.cluster
-    names = [f"{cluster}-writer", *(f"{cluster}-reader-{n}" for n in range(1, len(control)))]
-    roles = ["writer", *("reader" for _ in control[1:])]
-    watch = Watch([Probe(*one) for one in zip(control, names, roles)], store, cluster=cluster, every_s=1)
+    observed = probes.of_cluster(control, cluster)
+    watch = Watch(observed, store, cluster=cluster, every_s=1)
     stack.callback(watch.close)
     canary = Canary(control[0], options.canary_database) if options.canary_database else None
     if canary:
         stack.callback(canary.remove)
-    runner = QueryRunner(query[-1], options.query, names[-1], control[-1])
+    runner = QueryRunner(query[-1], options.query, observed[-1].name, control[-1])
     stack.callback(runner.stop)
     load = (
         WriterLoad(query[0], options.writer_load, options.writer_load_rate) if options.writer_load else None

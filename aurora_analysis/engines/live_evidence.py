@@ -1,0 +1,126 @@
+"""Live evidence of any engine: an instance's sample, its open transactions, and the session that blocks cleanup."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+SNAPSHOT_LEVELS = {"REPEATABLE READ", "SERIALIZABLE"}
+"""At these isolation levels a transaction keeps the view of its first read; at others each statement has its own."""
+
+
+class ConnectionLost(Exception):
+    """The connection broke; the next query opens a new one."""
+
+
+class Transaction(NamedTuple):
+    """An open transaction with its session; `started_at` [s since 1970]."""
+
+    thread_id: int
+    user: str
+    host: str
+    command: str
+    started_at: float
+    isolation_level: str
+    rows_modified: int
+    query: str | None
+    since: float | None = None
+    """Start of the session's present state, a running statement or idling [s since 1970, whole seconds]."""
+    client: str | None = None
+
+    @property
+    def view_since(self) -> float:
+        """Earliest possible start of its read view [s since 1970].
+
+        At READ COMMITTED a view belongs to the running statement, so it cannot be older than that statement.
+        """
+        if self.isolation_level in SNAPSHOT_LEVELS:
+            return self.started_at
+        return max(self.started_at, self.since or self.started_at)
+
+
+class Holder(NamedTuple):
+    """The session that blocks cleanup: the lowest transaction number needed, and the session if it is known.
+
+    `number` is the transaction number it needs, `how` states why it needs it. `transaction` is None if only the
+    instance is known. `kill` is the SQL statement that ends the session, for a person to run; None if it is unknown.
+    """
+
+    instance: str
+    number: int
+    how: str
+    transaction: Transaction | None
+    kill: str | None = None
+
+
+class CanaryStatements(NamedTuple):
+    """SQL of a trial's canary: `create` and `drop` its table, and one `beat`, which reads and updates its row."""
+
+    create: tuple[str, ...]
+    beat: tuple[str, ...]
+    drop: str
+
+
+class InstanceSample(Protocol):
+    """One instance at one moment, as far as every engine has it; the engine's `cleanup` reads the rest."""
+
+    @property
+    def engine_name(self) -> str:
+        """Name that leads to the engine's modules."""
+
+    @property
+    def time(self) -> float:
+        """When the sample was taken [s since 1970]."""
+
+    @property
+    def instance(self) -> str:
+        """Name of the instance."""
+
+    @property
+    def role(self) -> str:
+        """The instance is a "writer" or a "reader"."""
+
+    @property
+    def version(self) -> str:
+        """The server's version."""
+
+    @property
+    def server(self) -> str:
+        """Host name and port: two addresses may lead to the same server."""
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """Counts since the server's start; `uptime` [s]."""
+
+    @property
+    def transactions(self) -> Sequence[Transaction] | None:
+        """The open transactions; None if they may not be read."""
+
+    @property
+    def clock_ahead_s(self) -> float:
+        """Seconds by which the server's clock is ahead of ours."""
+
+    @property
+    def writes(self) -> int:
+        """Statements that write, since the server started to count."""
+
+
+class Probe(Protocol):
+    """Samples one instance: see the `Probe` of each engine's `live`."""
+
+    name: str
+    role: str
+    skipped: dict[str, str]
+
+    @property
+    def engine_name(self) -> str:
+        """Name that leads to the engine's modules."""
+
+    def sample(self) -> InstanceSample:
+        """Sample the instance; raise `ConnectionLost` if the server does not answer."""
+
+    def rows(self, name: str, **values: Any) -> Sequence[Any] | None:
+        """Run one of the engine's queries; None if a grant or the table is missing."""
+
+    def close(self) -> None:
+        """Close the connection."""
