@@ -26,6 +26,7 @@ from aurora_analysis.cli import (
     report,
     store,
     watch,
+    workloads,
 )
 from aurora_analysis.errors import Error
 
@@ -72,6 +73,7 @@ for command in (
     fingerprint.fingerprint,
     ingest.ingest,
     watch.watch,
+    workloads.workloads,
     experiment.experiment,
     baseline.baseline,
     store.store,

@@ -3,9 +3,11 @@
 - `rules`        names the workload of each execution, and measures exposure
 - `exposure`     decides when each workload was open: from the slow log, else from db load, else unknown
 - `writer_jobs`  finds the writer's own jobs
+- `clients`      suggests rules for known extractors and BI tools
 - `groups`       describes the rules that the settings define
 """
 
+from aurora_analysis.analysis.workloads.clients import suggest
 from aurora_analysis.analysis.workloads.exposure import Exposure, Tables
 from aurora_analysis.analysis.workloads.groups import Groups
 from aurora_analysis.analysis.workloads.rules import (
@@ -39,6 +41,7 @@ __all__ = [
     "live_runs",
     "matches_globs",
     "overlapping",
+    "suggest",
     "with_live_runs",
     "workload_names",
 ]

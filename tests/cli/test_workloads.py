@@ -1,0 +1,54 @@
+"""`workloads suggest`, as it is typed."""
+
+from __future__ import annotations
+
+from click.testing import CliRunner
+
+from aurora_analysis import config
+from aurora_analysis.cli import main
+from aurora_analysis.sources import log_files
+
+LOG = b"""# Time: 2026-11-18T11:06:40.013324Z
+# User@Host: looker_ro[looker_ro] @  [10.0.0.1]  Id:     1
+# Query_time: 3.000000  Lock_time: 0.000000 Rows_sent: 1  Rows_examined: 1
+SET timestamp=1795000000;
+SELECT 'secret';
+"""
+
+
+def test_suggestions_are_toml_for_the_settings_file(tmp_path, monkeypatch):
+    """What is printed is a settings file; a workload that is already defined there is only compared."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "slow.log").write_bytes(LOG)
+    log_files.ingest("slow.log", "store", cluster="shop", instance="shop-2")
+    command = ["workloads", "suggest", "--store", "store", "--cluster", "shop"]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0
+    assert config.groups(done.output).workloads == {"looker": ({"user": ("looker_ro",)},)}
+    assert '# Matched by user: "looker_ro" 1.' in done.output
+    assert "secret" not in done.output
+    (tmp_path / "aurora-analysis.toml").write_text(done.output)
+    again = CliRunner().invoke(main, command)
+    assert config.groups(again.output + "\n[workloads.x]\nuser = 'x'").workloads == {"x": ({"user": ("x",)},)}
+    assert "The settings define the workload looker already" in again.output
+
+
+def test_a_window_without_executions_is_refused(tmp_path):
+    """One line that names the cluster and the next step."""
+    (tmp_path / "slow.log").write_bytes(LOG)
+    log_files.ingest(str(tmp_path / "slow.log"), str(tmp_path / "store"), cluster="shop", instance="shop-2")
+    done = CliRunner().invoke(
+        main,
+        [
+            "workloads",
+            "suggest",
+            "--store",
+            str(tmp_path / "store"),
+            "--cluster",
+            "shop",
+            "--week",
+            "2020-W01",
+        ],
+    )
+    assert done.exit_code == 2
+    assert "no logged execution of shop in this window: fetch or ingest its slow log first" in done.output
