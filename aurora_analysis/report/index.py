@@ -268,7 +268,7 @@ def coverage(rows: pd.DataFrame, window: Window) -> list[dict[str, Any]]:
 
 
 def instances(states: pd.DataFrame) -> list[dict[str, Any]]:
-    """Describe each instance in a window; a value that changed is shown with an arrow.
+    """Describe each instance in a window; a value that changed lists its values in order of time.
 
     Parameters
     ----------
@@ -303,7 +303,7 @@ def failovers(terms: pd.DataFrame) -> list[dict[str, str]]:
 def _changes(values: pd.Series) -> str:
     """Join the values in their order without repetitions; empty if there is none."""
     texts = [f"{value:g}" if isinstance(value, float) else str(value) for value in values.dropna()]
-    return " → ".join(text for text, before in zip(texts, ["", *texts]) if text != before)
+    return ", then ".join(text for text, before in zip(texts, ["", *texts]) if text != before)
 
 
 def simulated(coverage: pd.DataFrame, instances: pd.DataFrame) -> str:

@@ -71,7 +71,7 @@ def test_a_profile_compares_sessions_with_vcpus():
     """Three of twelve periods exceed four vCPUs; the roles are listed in order of time."""
     classes = db_load.by_class(load(cpu=[5.0] * 3 + [1.0] * 9))
     row = db_load.profile(classes, INSTANCES, HOUR).iloc[0]
-    assert row["role"] == "reader → writer"
+    assert row["role"] == "reader, then writer"
     assert (row["over_vcpus_pct"], row["max_sessions"], row["mean_sessions"]) == (25.0, 5.0, 2.0)
     assert row["coverage"] == 1.0
 

@@ -296,8 +296,8 @@ def test_the_exit_code_is_an_alarm(severity, fail_on, code):
 
 
 def test_instances_show_the_settings_in_force(tmp_path):
-    """Roles and settings appear in their order, a change with an arrow, and the failover between."""
-    seen = pd.DataFrame(
+    """Roles and settings appear in their order, changed values in order of time, and the failover between."""
+    states = pd.DataFrame(
         {
             "instance": ["shop-1", "shop-2", "shop-1", "shop-2"],
             "role": ["writer", "reader", "reader", "writer"],
@@ -307,9 +307,9 @@ def test_instances_show_the_settings_in_force(tmp_path):
             "pi_retention_days": [7.0, 7.0, 7.0, 7.0],
         }
     )
-    one, two = index.instances(seen)
-    assert (one["role"], two["role"]) == ("writer → reader", "reader → writer")
-    assert (one["long_query_time_s"], two["long_query_time_s"]) == ("0.5 → 1", "0.5")
+    one, two = index.instances(states)
+    assert (one["role"], two["role"]) == ("writer, then reader", "reader, then writer")
+    assert (one["long_query_time_s"], two["long_query_time_s"]) == ("0.5, then 1", "0.5")
     assert (one["engine_version"], one["pi_retention_days"]) == ("", "7")
     terms = pd.DataFrame(
         {

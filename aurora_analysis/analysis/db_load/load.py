@@ -218,7 +218,7 @@ _MEASURES = ["mean_sessions", "p95_sessions", "max_sessions", "over_vcpus_pct", 
 def _described(instances: pd.DataFrame) -> Mapping[Hashable, tuple[str, float]]:
     """Each instance's roles in order of time, and its last recorded number of vCPUs."""
     return {
-        instance: (" → ".join(dict.fromkeys(rows["role"].dropna())), rows["vcpus"].ffill().iloc[-1])
+        instance: (", then ".join(dict.fromkeys(rows["role"].dropna())), rows["vcpus"].ffill().iloc[-1])
         for instance, rows in instances.sort_values("time", kind="stable").groupby("instance")
     }
 

@@ -46,16 +46,18 @@ JOB_FREE_LEAST = 0.25
 """A workload is refused if more than `IN_JOB_MOST` of its exposure falls into a writer's job of whose runs fewer
 than `JOB_FREE_LEAST` are free of the workload."""
 
+MOVE = "by one or two hours on random days; six to ten moved days are enough"
+
 SETTLES = {
-    "job": "move it away from that job by one or two hours on random days; six to ten moved days are enough",
-    "clock": "move it by one or two hours on random days; six to ten moved days are enough",
-    "r2": "move it by one or two hours on random days; six to ten moved days are enough",
-    "few": f"wait until it ran at least {RUNS_NEEDED} times on {RUN_DAYS_NEEDED} days",
-    "pre-trend": "look for what happens before its starts, or start it at random times",
-    "collinear": "report the two as one workload, or run them apart",
+    "job": f"move {{workload}} away from that job {MOVE}",
+    "clock": f"move {{workload}} {MOVE}",
+    "r2": f"move {{workload}} {MOVE}",
+    "few": f"wait until {{workload}} ran at least {RUNS_NEEDED} times on {RUN_DAYS_NEEDED} days",
+    "pre-trend": "find the event that precedes the starts of {workload}, or start {workload} at random times",
+    "collinear": "report the two workloads as one, or run them at different times",
     "placebo": "run a randomised trial (aurora-analysis experiment)",
 }
-"""What would settle the question, by the kind of refusal."""
+"""Next step that would settle the question, by the kind of refusal; `{workload}` stands for its name."""
 
 
 def not_assessed(group: EstimationGroup, i: int) -> str:
@@ -104,11 +106,15 @@ def not_identifiable(group: EstimationGroup, i: int) -> dict[str, str]:
         Reasons by kind (a key of `SETTLES`), the first one to be printed first; empty if it is identifiable.
     """
     exposed, collinear = group.exposed(i), group.neighbours.collinear_with
+    job, inside = _surrounding_job(group.design.writer_jobs, exposed)
+    controls_name, explained = _explaining_controls(group, i)
+    of_the_job = f"it is confounded with {job} ({100 * inside:.0f} % of its run time is inside that job)"
+    of_the_controls = f"{controls_name} explains {100 * explained:.0f} % of the variance of its exposure"
     found = {
         "few": _too_few_runs(group.design.grid, exposed),
-        "job": _in_a_job(group.design.writer_jobs, exposed),
+        "job": of_the_job if job else "",
         "clock": _without_comparison(group.design.grid, group.valid, exposed),
-        "r2": _explained(group, i),
+        "r2": of_the_controls if controls_name not in ("", job) else "",
         "collinear": f"it is inseparable from workload {collinear[i]}" if i in collinear else "",
     }
     return {kind: reason for kind, reason in found.items() if reason}
@@ -166,16 +172,16 @@ def _too_few_runs(grid: Grid, exposed: Array) -> str:
     return f"it has too few runs: {runs} on {days} days"
 
 
-def _in_a_job(jobs: Mapping[str, Array], exposed: Array) -> str:
-    """Reason if most of the exposure falls into a writer's job that seldom runs without the workload."""
+def _surrounding_job(jobs: Mapping[str, Array], exposed: Array) -> tuple[str, float]:
+    """A writer's job that seldom runs without the workload, and the share of the exposure inside it; empty if none."""
     for name, job in jobs.items():
         inside = exposed[job > 0].sum() / exposed.sum()
         job_run = np.cumsum(regressors.starts_of(job[:, None])[:, 0]) * (job > 0)
         together = np.unique(job_run[(job_run > 0) & (exposed > 0)])
         free = 1 - len(together) / job_run.max()
         if inside > IN_JOB_MOST and free < JOB_FREE_LEAST:
-            return f"it is confounded with writer job {name}, which covers {inside:.0%} of its run time"
-    return ""
+            return f"writer job {name}", float(inside)
+    return "", 0.0
 
 
 def _without_comparison(grid: Grid, valid: Mask, exposed: Array) -> str:
@@ -191,9 +197,9 @@ def _without_comparison(grid: Grid, valid: Mask, exposed: Array) -> str:
         return ""
     always = (exposed[valid] > 0).mean()
     if always > ALWAYS:
-        return f"it runs in {always:.0%} of all minutes: there are too few comparable minutes without it"
+        return f"it runs in {100 * always:.0f} % of all minutes, so there are too few comparable minutes without it"
     usual = _usual_clock(grid.clock[regressors.starts_of(exposed[:, None])[:, 0]])
-    return f"it always runs at {usual}: there are no comparable minutes without it"
+    return f"it always runs at {usual}, so there are no comparable minutes without it"
 
 
 def _usual_clock(clock: Integers) -> str:
@@ -205,13 +211,11 @@ def _usual_clock(clock: Integers) -> str:
     return f"about {hours:02d}:{minutes:02d}"
 
 
-def _explained(group: EstimationGroup, i: int) -> str:
-    """Reason if the controls explain the exposure: names the group that explains most of it alone."""
+def _explaining_controls(group: EstimationGroup, i: int) -> tuple[str, float]:
+    """The controls that explain most of the exposure, and the share that all controls explain; empty if it is small."""
     explained, exposed = group.columns.explained[group.first_column[i]], group.exposed(i)[group.valid]
     if explained <= EXPLAINED_MOST or exposed.min() == exposed.max():
-        return ""
+        return "", 0.0
     centred = (exposed - exposed.mean())[:, None]
     remaining = {name: float(squares(remove(centred))[0]) for name, remove in group.removers.items()}
-    return (
-        f"its exposure is explained ({explained:.0%}) by {min(remaining, key=lambda name: remaining[name])}"
-    )
+    return min(remaining, key=lambda name: remaining[name]), float(explained)

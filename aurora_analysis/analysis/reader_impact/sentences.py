@@ -117,10 +117,8 @@ def sentence(row: EffectRow, level: str, alpha: float) -> str:
     if level == "unknown":
         return f"{row.workload} was not assessed for {metric}: {reason(row, level)}."
     if level == "cannot tell":
-        return (
-            f"Cannot tell whether {row.workload} raises {metric}: {reason(row, level)}. To settle it, "
-            f"{SETTLES[next(iter(row.refused))]}."
-        )
+        next_step = SETTLES[next(iter(row.refused))].format(workload=row.workload)
+        return f"Cannot tell whether {row.workload} raises {metric}: {reason(row, level)}. To settle this, {next_step}."
     return f"{_answer(row, level, metric)} ({_interval(row, alpha)}; {_coverage(row)})."
 
 

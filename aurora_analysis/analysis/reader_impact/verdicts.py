@@ -335,11 +335,12 @@ def _unknown_exposure(name: str, exposure: Exposure | None) -> str:
 def _mechanism(name: str, grown: pd.DataFrame) -> str:
     row = grown[grown["workload"] == name].iloc[0]
     if row["growth"] <= 0:
-        hours = f"{row['exposed_hours']:.1f} exposed hours"
+        hours = f"its statements were open for {row['exposed_hours']:.1f} hours"
         return f"Its read views were never the oldest while the history list grew ({hours})."
     return (
         f"Its read views were the oldest during {row['share_pct']:.0f} % of the history list's growth "
-        f"({row['growth']:,.0f} transactions; {row['per_exposed_hour']:,.0f} per exposed hour{_between(row)})."
+        f"({row['growth']:,.0f} transactions; {row['per_exposed_hour']:,.0f} per hour in which its statements were open"
+        f"{_between(row)})."
     )
 
 

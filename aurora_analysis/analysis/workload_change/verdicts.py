@@ -93,13 +93,13 @@ def _role_verdict(role: str, rows: Sequence[Row], slower_pct: float) -> Verdict:
     """Verdict of the most notable metric; the levels of the others are counted."""
     worst, *others = sorted(rows, key=lambda row: (RANK[row["level"]], -abs(row["change_pct"])))
     counts = Counter(row["level"] for row in others)
-    beside = ", ".join(f"{count} {level}" for level, count in counts.items())
+    other_levels = ", ".join(f"{count} {level}" for level, count in counts.items())
     return Verdict(
         "workload_change",
         role,
         worst["level"],
         _severity(worst, slower_pct),
-        f"{role}: {_change_sentence(worst)}" + f" Its other key metrics: {beside}." * bool(others),
+        f"{role}: {_change_sentence(worst)}" + f" Its other key metrics: {other_levels}." * bool(others),
         {"metric": worst["measure"]} | {name: _number(worst[name]) for name in NUMBERS},
         "the table of changes",
         ACTIONS[worst["level"]],
@@ -122,27 +122,28 @@ def _role_headline(role: str, row: Row) -> str:
 
 def _change_sentence(row: Row) -> str:
     """One subject's change as a sentence."""
-    interval = (
-        "too few days for an interval"
-        if np.isnan(row["low_pct"])
-        else f"{row['low_pct']:+.0f}, {row['high_pct']:+.0f}"
-    )
+    interval = "too few days for an interval" if np.isnan(row["low_pct"]) else _interval(row, "")
     return (
         f"{row['measure'].replace('_', ' ')} went from {three_digits(row['before'])} to {three_digits(row['now'])} "
-        f"{UNITS[row['measure']]}, {row['change_pct']:+.0f} % [{interval}], over {row['hours_matched']} hours matched by "
+        f"{UNITS[row['measure']]}, {row['change_pct']:+.0f} % ({interval}), over {row['hours_matched']} hours matched by "
         f"{row['matched_by']}; {_against_weeks(row)}"
     )
 
 
+def _interval(row: Row, move: str) -> str:
+    """The 95 % interval of a change or of a move, such as `unusual_` [%]."""
+    return f"95 % interval {row[f'{move}low_pct']:+.0f} to {row[f'{move}high_pct']:+.0f} %"
+
+
 def _against_weeks(row: Row) -> str:
     if row["weeks"] < WEEKS_NEEDED:
-        return f"week-to-week variation unknown ({row['weeks']} of the {WEEKS_NEEDED} weeks needed)."
+        return f"the week-to-week variation is unknown ({row['weeks']} of the {WEEKS_NEEDED} weeks needed)."
     if np.isnan(row["unusual_pct"]):
         return "no earlier week covers these hours."
     p = "< 0.001" if row["p_adjusted"] < 0.001 else f"{row['p_adjusted']:.2g}"
     against = (
-        f"against ordinary weeks, which vary by {row['spread_pct']:.0f} %, {row['unusual_pct']:+.0f} % "
-        f"[{row['unusual_low_pct']:+.0f}, {row['unusual_high_pct']:+.0f}], adjusted p {p} ({row['weeks']} weeks)"
+        f"that is {row['unusual_pct']:+.0f} % ({_interval(row, 'unusual_')}) against ordinary weeks, which vary by "
+        f"{row['spread_pct']:.0f} % (adjusted p {p}, {row['weeks']} weeks)"
     )
     if row["level"] == "changed":
         return f"{against}."
@@ -206,20 +207,27 @@ def _changed_sentence(rows: pd.DataFrame, changed: pd.DataFrame, apart: pd.DataF
     compared, weeks = rows["digest"].nunique(), rows["weeks"].max()
     if weeks < WEEKS_NEEDED:
         return (
-            f"{compared} statements were compared; week-to-week variation unknown "
-            f"({weeks:.0f} of the {WEEKS_NEEDED} weeks needed), so none is called changed."
+            f"{_statements(compared)} {_were(compared)} compared; the week-to-week variation is unknown "
+            f"({weeks:.0f} of the {WEEKS_NEEDED} weeks needed), so no statement can be called changed."
         )
-    text = f"{changed['digest'].nunique()} of {compared} statements changed beyond ordinary weeks"
+    text = f"{changed['digest'].nunique()} of {_statements(compared)} changed beyond ordinary weeks"
     text = f"{text}{_named(changed, 'unusual')}.{_common_sentence(rows, apart)}"
     return f"{text} {_detectable_sentence(rows)}".rstrip()
 
 
+def _statements(count: int) -> str:
+    return f"{count} statement" + "s" * (count != 1)
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
+
+
 def _named(rows: pd.DataFrame, move: str) -> str:
-    """The three that moved most, with their intervals."""
+    """The three statements that moved most, with their intervals."""
     most = rows.sort_values(f"{move}_pct", key=np.abs, ascending=False).head(3).to_dict("records")
     named = [
-        f"{row['digest']} on {row['role']}: {row['measure']} {row[f'{move}_pct']:+.0f} % "
-        f"[{row[f'{move}_low_pct']:+.0f}, {row[f'{move}_high_pct']:+.0f}]"
+        f"{row['digest']} on {row['role']}: {row['measure']} {row[f'{move}_pct']:+.0f} %, {_interval(row, f'{move}_')}"
         for row in most
     ]
     return f" ({'; '.join(named)})" if named else ""
@@ -232,9 +240,9 @@ def _common_sentence(rows: pd.DataFrame, apart: pd.DataFrame) -> str:
         return ""
     most = max(together, key=lambda row: abs(row["alike_pct"]))
     return (
-        f" {apart['digest'].nunique()} changed against their siblings{_named(apart, 'apart')}; the largest common "
-        f"move of siblings was {most['measure']} {most['alike_pct']:+.0f} % [{most['alike_low_pct']:+.0f}, "
-        f"{most['alike_high_pct']:+.0f}] on {most['role']}."
+        f" {_statements(apart['digest'].nunique())} changed against siblings{_named(apart, 'apart')}; the largest common "
+        f"move of siblings was {most['measure']} {most['alike_pct']:+.0f} % ({_interval(most, 'alike_')}) "
+        f"on {most['role']}."
     )
 
 
@@ -254,10 +262,21 @@ def _moves_sentence(counts: Mapping[str, int], moved: pd.DataFrame, heavy: pd.Da
     """Name the moves in the ranking by load; moves without a statement are left out."""
     if moved["rank_before"].isna().all():
         return "The earlier window has no load by statement to rank against."
-    counted = [f"{count} {MOVE_WORDS[move]}" for move, count in counts.items() if count]
-    text = f"Ranked by load: {', '.join(counted)}." if counted else "No statement's rank by load moved."
+    counted = {MOVE_WORDS[move]: count for move, count in counts.items() if count}
     named = ", ".join(f"{row['digest']} with {row['share_pct']:.0f} %" for row in heavy.to_dict("records"))
-    return f"{text} New with a heavy share of the load: {named}." if named else text
+    heavy_shares = f" New or returned with a heavy share of the load: {named}." if named else ""
+    return _ranking(counted) + heavy_shares
+
+
+def _ranking(counted: Mapping[str, int]) -> str:
+    """State how many statements moved in the ranking by load, by the word of the move."""
+    if not counted:
+        return "No statement's rank by load moved."
+    clauses = [f"{count} {'is' if count == 1 else 'are'} {word}" for word, count in counted.items()]
+    first = next(iter(counted.values()))
+    clauses[0] = clauses[0].replace(str(first), _statements(first), 1)
+    *head, last = clauses
+    return f"In the ranking by load, {', '.join(head)}{' and ' * bool(head)}{last}."
 
 
 def _number(value: float) -> float | None:

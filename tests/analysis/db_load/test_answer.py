@@ -31,7 +31,7 @@ def test_no_instance_of_the_sample_has_a_bottleneck(sample):
 
 def test_the_frames_support_the_verdicts(sample):
     """Roles follow the failover; statements are ranked, with their text; practices name their user."""
-    assert sample.profiles["role"].to_list() == ["writer → reader", "reader → writer", "reader"]
+    assert sample.profiles["role"].to_list() == ["writer, then reader", "reader, then writer", "reader"]
     assert set(sample.busy["role"]) == {"writer", "shop-1", "shop-2", "shop-3"}
     assert sample.statements["rank"].to_list() == list(range(1, 11))
     assert sample.statements["fingerprint"].notna().all()

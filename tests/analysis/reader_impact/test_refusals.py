@@ -26,7 +26,7 @@ def test_a_refusal_names_the_confounder(exposures, reason):
     assert row["level"] == "cannot tell"
     assert reason in row["reason"]
     assert np.isnan(row["effect_pct"])
-    assert "To settle it, " in row["sentence"]
+    assert "To settle this, " in row["sentence"]
 
 
 def test_workloads_that_always_run_together_are_inseparable():
@@ -78,7 +78,7 @@ def test_a_workload_that_always_runs_has_no_comparison_minutes():
     always = runs(*[(minute / 60, (minute + 0.3) / 60) for minute in range(0, 8 * 1440, 1)])
     row = reader_impact.effects(design(*writer(), always)).iloc[0]
     assert row["level"] == "cannot tell"
-    assert "it runs in 100% of all minutes" in row["reason"]
+    assert "it runs in 100 % of all minutes" in row["reason"]
 
 
 @pytest.mark.parametrize("days", [1, 2, 700])

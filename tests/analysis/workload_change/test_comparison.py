@@ -114,7 +114,9 @@ def test_an_idiosyncratic_move_stands_out_where_all_move_together():
     [verdict] = workload_change.verdicts(found, db_load.moves(load(d0=1), load(d0=1)))
     assert (verdict.level, verdict.severity) == ("changed against siblings", "act")
     assert "0 of 8 statements changed beyond ordinary weeks." in verdict.sentence
-    assert re.search(r"1 changed against their siblings \(d0 on writer: latency \+\d+ % \[", verdict.sentence)
+    assert re.search(
+        r"1 statement changed against siblings \(d0 on writer: latency \+\d+ %, 95 % int", verdict.sentence
+    )
     assert verdict.numbers["apart"] == 1
 
 
@@ -208,7 +210,7 @@ def test_with_few_weeks_nothing_is_called_changed():
     assert np.isnan(row["p_adjusted"])
     assert "changed" not in set(found["level"])
     [verdict] = workload_change.verdicts(found, db_load.moves(load(d0=1), load(d0=1)))
-    assert "week-to-week variation unknown (4 of the 5 weeks needed)" in verdict.sentence
+    assert "the week-to-week variation is unknown (4 of the 5 weeks needed)" in verdict.sentence
 
 
 def test_one_odd_day_is_no_change():
@@ -277,6 +279,16 @@ def test_a_heavy_new_statement_is_watched():
     [verdict] = workload_change.verdicts(changes(statistics(2), 2), moved)
     assert (verdict.level, verdict.severity) == ("new statement", "watch")
     assert "new with 50 %" in verdict.sentence
+    assert "In the ranking by load, 1 statement is new." in verdict.sentence
+
+
+def test_moves_are_counted_in_grammatical_words():
+    """The sentence agrees with its numbers, and omits moves without a statement."""
+    sessions = [load(a=1, b=1, c=1), load(a=1, d=1), [load(a=1, d=1, b=1)]]
+    [verdict] = workload_change.verdicts(changes(statistics(2), 2), db_load.moves(*sessions))
+    assert (
+        "In the ranking by load, 1 statement is new, 1 is back and 1 is no longer listed." in verdict.sentence
+    )
 
 
 def test_a_missing_table_is_unknown(tmp_path):
@@ -338,7 +350,7 @@ def test_an_ordinary_role_states_the_detectable_change():
     )
     verdict = workload_change.verdicts(found, db_load.moves(load(), load()))[-1]
     assert (verdict.subject, verdict.level, verdict.severity) == ("writer", "ordinary", "ok")
-    assert re.search(r"\(8 weeks\); changes of at least \d\d % are found 4 times in 5\.", verdict.sentence)
+    assert re.search(r"8 weeks\); changes of at least \d\d % are found 4 times in 5\.", verdict.sentence)
 
 
 def test_a_summary_is_formatted_for_people():
