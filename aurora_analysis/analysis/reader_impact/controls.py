@@ -8,13 +8,12 @@ controls: conditioning on a mediator would remove part of the effect.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pandas as pd
-from scipy import linalg
 
 from aurora_analysis.analysis.series import Array, Integers, Mask
 from aurora_analysis.errors import Error
@@ -31,11 +30,9 @@ HOUR_HARMONICS = 8
 WEEKEND_HARMONICS = 4
 """Harmonics of the day in the weekend's own curve."""
 
-RIDGE = 1e-12
-"""Ridge that keeps the factorisation stable: seasons and drift overlap a little. Far below float resolution."""
-
-DAY_RIDGE = 1e-8
-"""Ridge of leave-one-day-out fits: the left-out day's own level, and a wave of that day alone, have no data left."""
+SEGMENT_DAYS = 16
+"""Slow drift and the days' levels restart in segments of equal length, at most this long: each minute then has few
+columns, so that time and memory grow with the number of days and not with its square. A fortnight is one segment."""
 
 LOAD_HINGES = (0.50, 0.75, 0.90, 0.97)
 """Quantiles of log load at which the slope of latency over load may change, because queues bend it."""
@@ -132,10 +129,29 @@ def grid(times: pd.DatetimeIndex, load: pd.Series, timezone: str) -> Grid:
     )
 
 
+@dataclass(frozen=True)
+class Controls:
+    """Control columns by the group name that a refusal prints.
+
+    Attributes
+    ----------
+    throughout : dict of str to numpy.ndarray, shape (minutes, columns)
+        Columns with one coefficient for the whole window.
+    by_segment : dict of str to numpy.ndarray, shape (minutes, columns)
+        Columns with a coefficient of their own in each segment.
+    segment : numpy.ndarray, shape (minutes,)
+        Number of each minute's segment.
+    """
+
+    throughout: dict[str, Array]
+    by_segment: dict[str, Array]
+    segment: Integers
+
+
 def control_groups(
     grid: Grid, load: Array, jobs: Mapping[str, Array], writer_terms: Array, drift_hours: float
-) -> dict[str, Array]:
-    """Control columns by the group name that a refusal prints.
+) -> Controls:
+    """Control columns of a window.
 
     Parameters
     ----------
@@ -152,7 +168,7 @@ def control_groups(
 
     Returns
     -------
-    dict of str to numpy.ndarray, shape (minutes, columns)
+    Controls
         The columns of each group.
     """
     found = {"the time of day": _time_of_day(grid.clock)}
@@ -163,9 +179,12 @@ def control_groups(
     found |= {f"writer job {name}": np.column_stack([share, _lagged(share)]) for name, share in jobs.items()}
     if writer_terms.shape[1]:
         found["a failover"] = writer_terms
-    found["the level of the day"] = np.eye(grid.day[-1] + 1)[grid.day][:, 1:]
-    found["slow drift"] = _drift(len(grid.times), 60 * drift_hours)
-    return found
+    segment = _segments(grid.day)
+    drifting = {
+        "the level of the day": _day_levels(grid.day, segment),
+        "slow drift": _drift(segment, 60 * drift_hours),
+    }
+    return Controls(found, drifting, segment)
 
 
 def weekend_curve_minutes(grid: Grid) -> Mask:
@@ -203,159 +222,6 @@ def clock_controls(grid: Grid) -> Array:
     return np.column_stack([hats, hats * grid.weekend[:, None]])
 
 
-@dataclass(frozen=True)
-class Residuals:
-    """Columns with the controls removed, and the adjustment for refitting the controls without a day.
-
-    Attributes
-    ----------
-    values : numpy.ndarray, shape (minutes, columns)
-        What the controls do not explain.
-    day_adjustment : numpy.ndarray, shape (days, controls, columns)
-        For each left-out day, coordinates whose inner products are those by which refitting the controls without
-        that day changes the products of the columns.
-    """
-
-    values: Array
-    day_adjustment: Array
-
-    def select(self, chosen: slice | Integers) -> Residuals:
-        """Residuals of some of the columns.
-
-        Parameters
-        ----------
-        chosen : slice or numpy.ndarray
-            Indices of the columns.
-
-        Returns
-        -------
-        Residuals
-            The chosen columns, in that order.
-        """
-        return Residuals(self.values.T[chosen].T, self.day_adjustment[:, :, chosen])
-
-
-def side_by_side(parts: Sequence[Residuals]) -> Residuals:
-    """Concatenate the columns of several residuals.
-
-    Parameters
-    ----------
-    parts : sequence of Residuals
-        Residuals over the same minutes and days.
-
-    Returns
-    -------
-    Residuals
-        All columns, in order.
-    """
-    # Transposed, so that each column lies in one piece: selecting many columns is then one copy each.
-    values = np.concatenate([part.values.T for part in parts]).T
-    return Residuals(values, np.concatenate([part.day_adjustment for part in parts], axis=2))
-
-
-@dataclass(frozen=True)
-class Projection:
-    """Least-squares projection on control columns, with and without each day.
-
-    Attributes
-    ----------
-    columns : numpy.ndarray, shape (minutes, controls)
-        The controls, scaled to unit length.
-    edges : numpy.ndarray
-        First row of each day.
-    grams : numpy.ndarray, shape (days, controls, controls)
-        Inner products of the columns by day.
-    factors : numpy.ndarray, shape (1 + days, controls, controls)
-        Cholesky factors of the inner products of all days (first) and of all days but one.
-    """
-
-    columns: Array
-    edges: Integers
-    grams: Array
-    factors: Array
-
-    def residuals(self, values: Array) -> Residuals:
-        """Remove from each column of `values` what the controls explain.
-
-        Parameters
-        ----------
-        values : numpy.ndarray, shape (minutes, columns)
-            The columns.
-
-        Returns
-        -------
-        Residuals
-            The columns without the controls' part, and the adjustment for each left-out day.
-        """
-        moments = np.stack([day.T @ part for day, part in zip(self._days(self.columns), self._days(values))])
-        coefficients = linalg.cho_solve((self.factors[0], True), moments.sum(axis=0))
-        remaining = self.columns @ coefficients
-        np.subtract(values, remaining, out=remaining)
-        day_deleted = zip(self.factors[1:], moments - self.grams @ coefficients)
-        adjustment = [linalg.solve_triangular(factor, part, lower=True) for factor, part in day_deleted]
-        return Residuals(remaining, np.stack(adjustment))
-
-    def allocate(self, count: int) -> Residuals:
-        """Uninitialised residuals of `count` columns, to be filled in chunks.
-
-        Parameters
-        ----------
-        count : int
-            Number of columns.
-
-        Returns
-        -------
-        Residuals
-            Its arrays hold arbitrary values.
-        """
-        days, size, _ = self.grams.shape
-        return Residuals(np.empty((len(self.columns), count), order="F"), np.empty((days, size, count)))
-
-    def _days(self, values: Array) -> list[Array]:
-        return np.split(values, self.edges[1:])
-
-
-def projection(columns: Array, edges: Integers) -> Projection:
-    """Factorise control columns over days that begin at the rows `edges`.
-
-    Parameters
-    ----------
-    columns : numpy.ndarray, shape (minutes, controls)
-        The control columns.
-    edges : numpy.ndarray, shape (days,)
-        First row of each day.
-
-    Returns
-    -------
-    Projection
-        Least squares on the columns, with and without each day.
-    """
-    lengths = np.sqrt(np.einsum("ij,ij->j", columns, columns))
-    scaled = columns / np.where(lengths > 0, lengths, 1)
-    grams = np.stack([day.T @ day for day in np.split(scaled, edges[1:])])
-    gram = grams.sum(axis=0)
-    without = gram - grams + DAY_RIDGE * np.eye(len(gram))
-    regular = np.concatenate([(gram + RIDGE * np.eye(len(gram)))[None], without])
-    return Projection(scaled, edges, grams, np.asarray(np.linalg.cholesky(regular)))
-
-
-def residual_maker(columns: Array) -> Callable[[Array], Array]:
-    """Function that removes from any columns what `columns` explain, by least squares.
-
-    Parameters
-    ----------
-    columns : numpy.ndarray, shape (minutes, controls)
-        The columns to remove.
-
-    Returns
-    -------
-    callable
-        Takes and returns an array of shape (minutes, columns).
-    """
-    onto = projection(columns, np.zeros(1, dtype=np.int64))
-    return lambda values: onto.residuals(values).values
-
-
 def _time_of_day(clock: Integers) -> Array:
     """Cyclic hat functions with a knot every `HAT_WIDTH` minutes; they add up to one."""
     hats = np.zeros((len(clock), DAY // HAT_WIDTH))
@@ -391,8 +257,26 @@ def _lagged(values: Array) -> Array:
     return np.concatenate([values[:1], values[:-1]])
 
 
-def _drift(count: int, period: float) -> Array:
-    """Cosines of every period down to `period` minutes (a low-pass filter: DCT-II)."""
-    first = np.cos(np.pi * (np.arange(count) + 0.5) / count)
-    waves = np.polynomial.chebyshev.chebvander(first, int(2 * count / period))  # T_k(cos x) = cos kx
-    return np.asarray(waves[:, 1:])
+def _segments(day: Integers) -> Integers:
+    """Number of each minute's segment: whole days, at most `SEGMENT_DAYS`, of equal length."""
+    days = day[-1] + 1
+    return np.asarray(day * int(np.ceil(days / SEGMENT_DAYS)) // days)
+
+
+def _day_levels(day: Integers, segment: Integers) -> Array:
+    """Indicator of each day of a segment, but of the window's first day, whose level the time of day has."""
+    first = day[np.searchsorted(segment, segment)]
+    levels = np.eye((day - first).max() + 1)[day - first]
+    levels[day == 0] = 0
+    return np.asarray(levels[:, levels.any(axis=0)])
+
+
+def _drift(segment: Integers, period: float) -> Array:
+    """Cosines of every period down to `period` minutes in each segment (a low-pass filter: DCT-II)."""
+    lengths = np.bincount(segment)
+    waves = np.zeros((len(segment), int(2 * lengths.max() / period)))
+    for count, rows in zip(lengths, np.split(waves, np.cumsum(lengths)[:-1])):
+        first = np.cos(np.pi * (np.arange(count) + 0.5) / count)
+        found = np.polynomial.chebyshev.chebvander(first, int(2 * count / period))  # T_k(cos x) = cos kx
+        rows[:, : found.shape[1] - 1] = found[:, 1:]
+    return waves

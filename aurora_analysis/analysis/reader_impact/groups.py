@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from aurora_analysis.analysis.reader_impact import controls, model, regressors
-from aurora_analysis.analysis.reader_impact.controls import Projection, Residuals
+from aurora_analysis.analysis.reader_impact import controls, model, projection, regressors
 from aurora_analysis.analysis.reader_impact.design import Design
 from aurora_analysis.analysis.reader_impact.model import WorkloadModel
+from aurora_analysis.analysis.reader_impact.projection import Floats, Projection, Residuals, residual_maker
 from aurora_analysis.analysis.series import Array, Integers, Mask
 
 WINSORISE = 4.0
@@ -36,8 +35,8 @@ COLLINEAR = 0.80
 VARIES_LEAST = 1e-3
 """A column of which the controls leave less than this share of its variance is left out."""
 
-CHUNK = 25
-"""Workloads whose columns are built at once."""
+CHUNK, CHUNK_MINUTES = 25, 40_320
+"""Workloads whose columns are built at once in a window of four weeks; fewer in a longer one, for they are wide."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +131,6 @@ class EstimationGroup:
         Co-exposures and collinear workloads.
     valid : numpy.ndarray, shape (minutes,)
         The minutes that are rows of the regression.
-    control_groups : dict of str to numpy.ndarray
-        The controls of all minutes, by group name.
     projection : Projection
         Removes the controls.
     columns : ExposureColumns
@@ -149,20 +146,10 @@ class EstimationGroup:
     members: list[int]
     neighbours: Neighbours
     valid: Mask
-    control_groups: dict[str, Array]
     projection: Projection
     columns: ExposureColumns
     first_column: dict[int, int]
     y: Residuals
-
-    @cached_property
-    def removers(self) -> dict[str, Callable[[Array], Array]]:
-        """Functions that remove one control group, and a constant, from any columns."""
-        ones = np.ones(np.count_nonzero(self.valid))
-        return {
-            name: controls.residual_maker(np.column_stack([ones, group[self.valid]]))
-            for name, group in self.control_groups.items()
-        }
 
     def exposed(self, i: int) -> Array:
         """Share of each minute in which a workload was running, over all minutes.
@@ -222,8 +209,7 @@ class EstimationGroup:
         tuple of int and WorkloadModel
             Each workload with its model.
         """
-        for first in range(0, len(members), CHUNK):
-            chunk = members[first : first + CHUNK]
+        for chunk in _chunks(members, len(self.y.values)):
             wanted = [np.concatenate([self.own_columns(i), self.co_exposure_columns(i)]) for i in chunk]
             union = np.unique(np.concatenate(wanted))
             products = model.day_products(
@@ -307,31 +293,27 @@ def exposure_columns(
     count = regressors.COLUMNS * len(needed)
     residuals = projection.allocate(count)
     means, explained = np.empty(count), np.empty(count)
-    for first in range(0, len(needed), CHUNK):
-        chosen = needed[first : first + CHUNK]
+    first = 0
+    for chosen in _chunks(needed, len(exposed)):
         raw = regressors.columns(exposed[:, chosen], design.load, design.drain, valid)
-        here = slice(regressors.COLUMNS * first, regressors.COLUMNS * (first + len(chosen)))
+        here = slice(first, first := first + raw.shape[1])
         part = projection.residuals(raw)
         residuals.values[:, here], residuals.day_adjustment[:, :, here] = part.values, part.day_adjustment
         means[here] = regressors.means_while_exposed(raw)
-        centred = raw - raw.sum(axis=0) / max(len(raw), 1)
-        explained[here] = 1 - _share(squares(part.values), squares(centred))
+        raw -= raw.sum(axis=0) / max(len(raw), 1)
+        explained[here] = 1 - _share(_squares(part.values), _squares(raw))
     return ExposureColumns(residuals, means, explained)
 
 
-def squares(columns: Array) -> Array:
-    """Sum of squares of each column.
+def _chunks(workloads: Sequence[int], minutes: int) -> Iterator[Sequence[int]]:
+    """Workloads in pieces whose columns fit into memory at once."""
+    size = max(1, min(CHUNK, CHUNK * CHUNK_MINUTES // max(minutes, 1)))
+    for first in range(0, len(workloads), size):
+        yield workloads[first : first + size]
 
-    Parameters
-    ----------
-    columns : numpy.ndarray, shape (rows, columns)
-        The columns.
 
-    Returns
-    -------
-    numpy.ndarray, shape (columns,)
-        The sums.
-    """
+def _squares(columns: Floats) -> Array:
+    """Sum of squares of each column."""
     return np.asarray(np.einsum("ij,ij->j", columns, columns))
 
 
@@ -346,28 +328,30 @@ def _group(
     few = range(design.real) if design.real <= CO_EXPOSURES + 1 else ()
     needed = sorted({*members, *few, *(j for i in members for j in neighbours.co_exposures[i])})
     first_column = {i: regressors.COLUMNS * n for n, i in enumerate(needed)}
-    control_groups = controls.control_groups(
-        design.grid, design.load, design.writer_jobs, design.writer_terms, drift_hours
-    )
-    matrix = np.column_stack([group[valid] for group in control_groups.values()])
-    days = design.grid.blocks()[valid]
-    projection = controls.projection(matrix, np.flatnonzero(np.diff(days, prepend=-1)))
+    onto = _projection(design, valid, drift_hours)
     y = design.logs[metrics].to_numpy()[valid]
-    columns = exposure_columns(design, design.exposed, needed, valid, projection)
+    columns = exposure_columns(design, design.exposed, needed, valid, onto)
     strong = [first_column[i] for i in [*few, *design.leading_effects] if i in first_column]
-    effects = columns.residuals.select(columns.effect_columns(strong)).values
+    effects = columns.residuals.select(columns.effect_columns(strong)).values.astype(float)
     return EstimationGroup(
         design=design,
         metrics=metrics,
         members=members,
         neighbours=neighbours,
         valid=valid,
-        control_groups=control_groups,
-        projection=projection,
+        projection=onto,
         columns=columns,
         first_column=first_column,
-        y=projection.residuals(_winsorised(y, projection.residuals(y).values, effects)),
+        y=onto.residuals(_winsorised(y, onto.residuals(y).values, effects)),
     )
+
+
+def _projection(design: Design, valid: Mask, drift_hours: float) -> Projection:
+    """Factorised controls of the valid minutes."""
+    found = controls.control_groups(
+        design.grid, design.load, design.writer_jobs, design.writer_terms, drift_hours
+    )
+    return projection.projection(found, valid, design.grid.blocks())
 
 
 def _share(part: Array, whole: Array) -> Array:
@@ -375,7 +359,7 @@ def _share(part: Array, whole: Array) -> Array:
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
-def _winsorised(y: Array, residuals: Array, effects: Array) -> Array:
+def _winsorised(y: Array, residuals: Floats, effects: Array) -> Array:
     """Pull in outliers of y, metric by metric, among what neither controls nor workloads explain.
 
     The workloads' effects are removed first, so that one that doubles the latency is not treated as an outlier.
@@ -421,7 +405,7 @@ def _neighbours(design: Design) -> Neighbours:
     footprint = ((design.exposed > 0) | (regressors.carryover(design.exposed) > 0)).astype(float)
     overlap = _products(footprint, design.real)
     if design.real > CO_EXPOSURES + 1:
-        beyond_clock = controls.residual_maker(controls.clock_controls(design.grid))(footprint)
+        beyond_clock = residual_maker(controls.clock_controls(design.grid))(footprint)
         overlap = np.where(_correlations(beyond_clock, design.real) > RELATED, overlap, 0)
     r2 = _correlations(design.exposed, design.real) ** 2
     order = np.argsort(-overlap, axis=1, kind="stable")[:, :CO_EXPOSURES]
@@ -436,13 +420,13 @@ def _neighbours(design: Design) -> Neighbours:
     )
 
 
-def _correlations(columns: Array, count: int) -> npt.NDArray[np.float32]:
+def _correlations(columns: Floats, count: int) -> npt.NDArray[np.float32]:
     """Correlation of each column with each of the first `count`; 0 with itself."""
     centred = columns - columns.mean(axis=0)
     return _products(centred / np.maximum(np.linalg.norm(centred, axis=0), 1e-12), count)
 
 
-def _products(columns: Array, count: int) -> npt.NDArray[np.float32]:
+def _products(columns: Floats, count: int) -> npt.NDArray[np.float32]:
     """Inner product of each column with each of the first `count`; 0 with itself."""
     single = columns.astype(np.float32)
     products = single.T @ single[:, :count]

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import stats
 
 from aurora_analysis.analysis.reader_impact import regressors
-from aurora_analysis.analysis.reader_impact.controls import Residuals, side_by_side
+from aurora_analysis.analysis.reader_impact.projection import Residuals
 from aurora_analysis.analysis.series import Array, Integers, Mask
 from aurora_analysis.analysis.statistics import block_df
 
@@ -204,10 +204,16 @@ def day_products(columns: Sequence[Residuals], y: Residuals, edges: Integers) ->
     DayProducts
         All that a fit needs.
     """
-    both = side_by_side([*columns, y])
-    count = both.values.shape[1] - y.values.shape[1]
-    products = np.stack([day[:count] @ day.T for day in np.split(both.values.T, edges[1:], axis=1)])
-    adjustment = both.day_adjustment
+    parts = [*columns, y]
+    count = sum(part.values.shape[1] for part in columns)
+    ends = [*edges[1:], len(y.values)]
+    # Day by day, because all columns of a long window side by side are large; transposed, because they lie so.
+    days = (
+        np.concatenate([part.values.T[:, first:end] for part in parts], dtype=float)
+        for first, end in zip(edges, ends)
+    )
+    products = np.stack([day[:count] @ day.T for day in days])
+    adjustment = np.concatenate([part.day_adjustment for part in parts], axis=2)
     deleted = adjustment[:, :, :count].swapaxes(1, 2) @ adjustment
     return DayProducts(
         products[:, :, :count], products[:, :, count:], (deleted[:, :, :count], deleted[:, :, count:])

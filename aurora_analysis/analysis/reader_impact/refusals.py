@@ -12,7 +12,7 @@ import numpy as np
 
 from aurora_analysis.analysis.reader_impact import controls, regressors
 from aurora_analysis.analysis.reader_impact.controls import Grid
-from aurora_analysis.analysis.reader_impact.groups import EstimationGroup, squares
+from aurora_analysis.analysis.reader_impact.groups import EstimationGroup
 from aurora_analysis.analysis.reader_impact.model import Fit
 from aurora_analysis.analysis.series import Array, Integers, Mask
 
@@ -216,6 +216,5 @@ def _explaining_controls(group: EstimationGroup, i: int) -> tuple[str, float]:
     explained, exposed = group.columns.explained[group.first_column[i]], group.exposed(i)[group.valid]
     if explained <= EXPLAINED_MOST or exposed.min() == exposed.max():
         return "", 0.0
-    centred = (exposed - exposed.mean())[:, None]
-    remaining = {name: float(squares(remove(centred))[0]) for name, remove in group.removers.items()}
-    return min(remaining, key=lambda name: remaining[name]), float(explained)
+    alone = group.projection.explained_by(exposed)
+    return max(alone, key=lambda name: alone[name]), float(explained)
