@@ -18,8 +18,8 @@ from click.testing import CliRunner, Result
 
 from aurora_analysis import Store, Window
 from aurora_analysis.cli import main
-from aurora_analysis.fetch.rates import skip_json_shaping
 from aurora_analysis.lab import shop
+from aurora_analysis.sources.aws.answers import check_answers
 
 DAY = Window("2026-11-09", "2026-11-10")
 NOW = datetime(2026, 11, 10, 2, tzinfo=UTC)
@@ -176,4 +176,4 @@ def clients(aws: Endpoint) -> dict[str, Any]:
     how = Config(retries={"mode": "standard", "max_attempts": 8})
     services = ("pi", "rds", "cloudwatch", "logs")
     made = {each: boto3.client(each, endpoint_url=aws.url, config=how, **known) for each in services}
-    return {service: skip_json_shaping(client) for service, client in made.items()}
+    return {service: check_answers(client) for service, client in made.items()}

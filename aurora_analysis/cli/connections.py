@@ -39,7 +39,8 @@ def aws_clients(cluster: Cluster, rates: Mapping[str, Rate], threads: int) -> di
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
-    from aurora_analysis.fetch.rates import limit_rate, skip_json_shaping
+    from aurora_analysis.fetch.rates import limit_rate
+    from aurora_analysis.sources.aws.answers import check_answers
 
     retries = {"mode": "standard", "max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", "8"))}
     agent = f"aurora-analysis/{__version__}"
@@ -53,9 +54,7 @@ def aws_clients(cluster: Cluster, rates: Mapping[str, Rate], threads: int) -> di
         raise Error(
             f"{str(problem).rstrip('.')}: pass --region and --profile, or configure them for boto3."
         ) from None
-    return {
-        service: skip_json_shaping(limit_rate(client, rates[service])) for service, client in clients.items()
-    }
+    return {service: check_answers(limit_rate(client, rates[service])) for service, client in clients.items()}
 
 
 def server_engines(servers: ServerOptions, *, query_s: float = 0.0) -> list[Engine]:

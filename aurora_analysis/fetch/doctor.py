@@ -16,6 +16,7 @@ from aurora_analysis import engines
 from aurora_analysis.engines.parameter_check import ParameterCheck
 from aurora_analysis.fetch.chunks import Clients
 from aurora_analysis.sources.aws import cloudwatch, enhanced_monitoring, log_export
+from aurora_analysis.sources.aws.answers import pages
 from aurora_analysis.sources.aws.errors import explained
 from aurora_analysis.sources.aws.performance_insights_series import LOAD
 from aurora_analysis.sources.aws.rds import Instance, Topology
@@ -171,10 +172,13 @@ def _instance_requests(
 
 
 def _names(client: Any, instance: str) -> frozenset[str]:
-    pages = client.get_paginator("list_metrics").paginate(
-        Namespace=cloudwatch.NAMESPACE, Dimensions=[{"Name": "DBInstanceIdentifier", "Value": instance}]
+    found = pages(
+        client.list_metrics,
+        "NextToken",
+        Namespace=cloudwatch.NAMESPACE,
+        Dimensions=[{"Name": "DBInstanceIdentifier", "Value": instance}],
     )
-    return frozenset(row["MetricName"] for page in pages for row in page["Metrics"])
+    return frozenset(row["MetricName"] for page in found for row in page["Metrics"])
 
 
 def _one_metric(client: Any, found: Topology, instance: str, hour: Mapping[str, datetime]) -> Any:

@@ -1,8 +1,7 @@
-"""Call rates: token buckets for the services, and the hooks that make boto3 clients keep to them."""
+"""Call rates: token buckets for the services, and the hook that makes boto3 clients keep to them."""
 
 from __future__ import annotations
 
-import json
 import math
 import threading
 import time
@@ -63,19 +62,3 @@ def limit_rate(client: Any, rate: Rate) -> Any:
     """Make every HTTP request of a boto3 client, retries included, take a token first."""
     client.meta.events.register("before-send", rate.take)
     return client
-
-
-def skip_json_shaping(client: Any) -> Any:
-    """Make a boto3 client return JSON answers as they are, with times as numbers.
-
-    botocore takes 15 us to shape a point and its datetime. At 350 points a series that is slower than the service's
-    rate. Other formats are left to botocore.
-    """
-    client.meta.events.register("before-parse", _read_json)
-    return client
-
-
-def _read_json(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
-    if response_dict["status_code"] == 200 and "json" in response_dict["headers"].get("content-type", ""):
-        customized_response_dict.update(json.loads(response_dict["body"]))
-        response_dict["body"] = b"{}"

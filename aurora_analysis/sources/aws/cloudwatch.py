@@ -21,6 +21,7 @@ import pandas as pd
 from aurora_analysis import engines
 from aurora_analysis.engines.vendor_metric import VendorMetric
 from aurora_analysis.fetch.chunks import Chunk, Context, Have, NoLongerKept, Part, by_day, united
+from aurora_analysis.sources.aws import answers
 from aurora_analysis.sources.aws.frames import inside, repeated, times
 from aurora_analysis.sources.aws.rds import Topology
 from aurora_analysis.window import Window
@@ -204,7 +205,9 @@ def pages(
     """Request all queries, and yield GetMetricData's answers page by page. A query's `Id` is q and its number."""
     numbers = list(planned)
     for first in range(0, len(numbers), QUERIES_PER_CALL):
-        yield from client.get_paginator("get_metric_data").paginate(
+        yield from answers.pages(
+            client.get_metric_data,
+            "NextToken",
             MetricDataQueries=[
                 request(planned[n], cluster, f"q{n}") for n in numbers[first : first + QUERIES_PER_CALL]
             ],

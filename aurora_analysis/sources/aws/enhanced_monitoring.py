@@ -11,11 +11,13 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 import pandas as pd
 
 from aurora_analysis.fetch.chunks import Chunk, Context, Have, Part, Unavailable, split
+from aurora_analysis.sources.aws.answers import pages
 from aurora_analysis.sources.aws.frames import inside, times
 from aurora_analysis.sources.aws.rds import Instance, Topology
 from aurora_analysis.window import Window
@@ -153,17 +155,25 @@ def fetch(chunk: Chunk, context: Context) -> list[Part]:
 
 
 def events(logs: Any, group: str, stream: str, window: Window) -> Iterator[Mapping[str, Any]]:
-    """Yield the events of one log stream in a window.
+    """Yield the events of one log stream in a window, in order of time within a page; a repeated page counts once.
 
     A page may be empty and still lead to another. Both ends of a request are inclusive.
     """
-    pages = logs.get_paginator("filter_log_events").paginate(
+    found = pages(
+        logs.filter_log_events,
+        "nextToken",
         logGroupName=group,
         logStreamNames=[stream],
         startTime=_milliseconds(window.start),
         endTime=_milliseconds(window.end) - 1,
     )
-    return (event for page in pages for event in page.get("events", []))
+    before: set[str] = set()
+    for page in found:
+        listed = {event["eventId"]: event for event in page.get("events", [])}
+        yield from sorted(
+            (event for name, event in listed.items() if name not in before), key=itemgetter("timestamp")
+        )
+        before = set(listed)
 
 
 def _milliseconds(moment: datetime) -> int:

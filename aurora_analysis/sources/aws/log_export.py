@@ -34,6 +34,7 @@ from aurora_analysis.fetch.chunks import (
 )
 from aurora_analysis.sources import envelopes
 from aurora_analysis.sources.aws import errors
+from aurora_analysis.sources.aws.answers import pages
 from aurora_analysis.sources.aws.enhanced_monitoring import events
 from aurora_analysis.sources.aws.frames import inside
 from aurora_analysis.sources.aws.rds import Instance, Topology
@@ -95,8 +96,8 @@ def group(cluster: str, engine: str) -> str:
 def streams(logs: Any, cluster: str, engine: str) -> list[str] | None:
     """List the instances whose slow logs are in CloudWatch Logs; None if the group does not exist."""
     try:
-        pages = logs.get_paginator("describe_log_streams").paginate(logGroupName=group(cluster, engine))
-        return [row["logStreamName"] for page in pages for row in page["logStreams"]]
+        found = pages(logs.describe_log_streams, "nextToken", logGroupName=group(cluster, engine))
+        return sorted({row["logStreamName"] for page in found for row in page["logStreams"]})
     except ClientError as problem:
         if errors.code(problem) == "ResourceNotFoundException":
             return None
@@ -322,20 +323,22 @@ def _contents(rds: Any, log: Log) -> Iterator[tuple[LogFile, Download]]:
 
 def files(rds: Any, log: Log) -> list[LogFile]:
     """List the slow-log files that may hold entries of the window, oldest first."""
-    pages = rds.get_paginator("describe_db_log_files").paginate(
+    found = pages(
+        rds.describe_db_log_files,
+        "Marker",
         DBInstanceIdentifier=log.instance,
         FilenameContains=log_type(log.engine),
         FileLastWritten=int(log.window.start.timestamp() * 1000),
     )
-    rows = [row for page in pages for row in page["DescribeDBLogFiles"]]
-    listed = [
+    listed = {
         LogFile(
             row["LogFileName"],
             datetime.fromtimestamp(row["LastWritten"] / 1000, log.window.start.tzinfo),
             row["Size"],
         )
-        for row in rows
-    ]
+        for page in found
+        for row in page["DescribeDBLogFiles"]
+    }
     return sorted(listed, key=lambda file: (file.written, file.name))
 
 
@@ -363,13 +366,15 @@ def _is_withheld(problem: ClientError) -> bool:
 
 def portions(rds: Any, instance: str, name: str) -> Iterator[bytes]:
     """Yield a file's text from its start, portion by portion, without the bytes that a portion repeats."""
-    marker, before, more = "0", b"", True
+    marker, last, before, more, seen = "0", b"", b"", True, set[str]()
     while more:
-        text, following, more = _portion(rds, instance, name, marker)
-        yield text[overlap(before, text) :]
-        before = (before + text)[-SEAM_BYTES:]
-        more = more and following != marker
-        marker = following
+        seen.add(marker)
+        text, marker, more = _portion(rds, instance, name, marker)
+        if text != last:
+            yield text[overlap(before, text) :]
+            before = (before + text)[-SEAM_BYTES:]
+        last = text
+        more = more and marker not in seen
 
 
 def _portion(rds: Any, instance: str, name: str, marker: str) -> tuple[bytes, str, bool]:

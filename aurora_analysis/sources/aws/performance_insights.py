@@ -32,6 +32,7 @@ from aurora_analysis.fetch.chunks import (
 )
 from aurora_analysis.sources.aws import errors
 from aurora_analysis.sources.aws import performance_insights_series as series
+from aurora_analysis.sources.aws.answers import pages
 from aurora_analysis.sources.aws.frames import inside
 from aurora_analysis.sources.aws.performance_insights_series import (
     DIMENSIONS,
@@ -48,6 +49,9 @@ from aurora_analysis.sources.aws.rds import Instance, Topology
 from aurora_analysis.window import Window
 
 SOURCE = "performance insights"
+
+TOKEN = "NextToken"
+"""Name of the page token of every operation; boto3 has no paginators for this service."""
 
 SPAN = timedelta(minutes=288)
 """Longest span of one request: a fifth of a day, 288 points, below the 350 at which the service cuts."""
@@ -208,7 +212,7 @@ def _complete_load(
     listed = {each.member[SQL_ID] for each in found if SQL_ID in each.member}
     if len(listed) >= LIMIT:
         by_name = _request_all(resource, [_by_name(pi_id) for pi_id in followed if pi_id not in listed], span)
-        found = found + [each for each in by_name if each.member]
+        found = series.merged(found + [each for each in by_name if each.member], span)
     learn(resource, [each.member for each in found], span)
     return found
 
@@ -288,24 +292,15 @@ def _answer(
     }
     found: list[Series] = []
     end = span.end.timestamp()
-    for page in _pages(resource.pi.get_resource_metrics, parameters):
+    for page in pages(resource.pi.get_resource_metrics, TOKEN, **parameters):
         found += series.parse(page)
         end = max(end, *series.seconds([page["AlignedEndTime"]])) if "AlignedEndTime" in page else end
-    return found, end
+    return series.merged(found, span), end
 
 
 def _reached(found: Sequence[Series]) -> float:
     """Return the end of the last point of any series [s since 1970]."""
     return max((each.seconds[-1] + PERIOD_S for each in found if len(each.seconds)), default=0.0)
-
-
-def _pages(operation: Any, parameters: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the pages of an answer; boto3 has no paginators for this service."""
-    page = operation(**parameters)
-    yield page
-    while token := page.get("NextToken"):
-        page = operation(**parameters, NextToken=token)
-        yield page
 
 
 def top_digests(resource: Resource, window: Window) -> list[str]:
@@ -321,18 +316,19 @@ def top_digests(resource: Resource, window: Window) -> list[str]:
     }
     keys = [
         key["Dimensions"]
-        for page in _pages(resource.pi.describe_dimension_keys, parameters)
+        for page in pages(resource.pi.describe_dimension_keys, TOKEN, **parameters)
         for key in page.get("Keys", [])
     ]
-    return [key[SQL_ID] for key in keys if SQL_ID in key]
+    return list(dict.fromkeys(key[SQL_ID] for key in keys if SQL_ID in key))
 
 
 def offered(resource: Resource, engine: str) -> Offer:
     """Request what the service offers for an instance and lets the caller see."""
     parameters = {"ServiceType": "RDS", "Identifier": resource.resource_id, "MaxResults": LIMIT}
     kinds = ["os", "db", f"{SQL_GROUP}.stats"]
-    pages = _pages(resource.pi.list_available_resource_metrics, parameters | {"MetricTypes": kinds})
-    metrics = tuple(row["Metric"] for page in pages for row in page.get("Metrics", []))
+    listing = resource.pi.list_available_resource_metrics
+    listed = pages(listing, TOKEN, **parameters, MetricTypes=kinds)
+    metrics = tuple(dict.fromkeys(row["Metric"] for page in listed for row in page.get("Metrics", [])))
     dimensions, notes = _dimensions(resource.pi, parameters)
     return Offer(metrics, dimensions, notes, engine)
 
@@ -342,12 +338,12 @@ def _dimensions(pi: Any, parameters: Mapping[str, Any]) -> tuple[tuple[str, ...]
     actions = ["GetResourceMetrics", "DescribeDimensionKeys"]
     more = {"Metrics": ["db.load"], "AuthorizedActions": actions}
     try:
-        pages = list(_pages(pi.list_available_resource_dimensions, dict(parameters) | more))
+        listed = list(pages(pi.list_available_resource_dimensions, TOKEN, **parameters, **more))
     except ClientError:
         return tuple(DIMENSIONS), ()
     groups = {
         group["Group"]
-        for page in pages
+        for page in listed
         for metric in page.get("MetricDimensions", [])
         for group in metric.get("Groups", [])
     }

@@ -15,6 +15,7 @@ from aurora_analysis import engines
 from aurora_analysis.engines.digests import Digests
 from aurora_analysis.engines.vendor_metric import StatementStatistic
 from aurora_analysis.sources.aws.frames import repeated, times
+from aurora_analysis.window import Window
 
 PERIOD_S = 60
 
@@ -99,6 +100,27 @@ def parse(page: Mapping[str, Any]) -> list[Series]:
         )
         for entry in page.get("MetricList", [])
     ]
+
+
+def merged(found: Iterable[Series], span: Window) -> list[Series]:
+    """Merge the series that several pages have of one metric and member: each point of the span once, in order.
+
+    If pages disagree about a point, the largest value counts.
+    """
+    by_key: dict[tuple[object, ...], list[Series]] = {}
+    for each in found:
+        by_key.setdefault((each.metric, *sorted(each.member.items())), []).append(each)
+    return [_one_series(same, span) for same in by_key.values()]
+
+
+def _one_series(same: Sequence[Series], span: Window) -> Series:
+    moments = _joined([each.seconds for each in same])
+    numbers = _joined([each.numbers for each in same])
+    kept = (moments >= span.start.timestamp()) & (moments < span.end.timestamp())
+    unique, position = np.unique(moments[kept], return_inverse=True)
+    largest = np.full(len(unique), np.nan)
+    np.fmax.at(largest, position, numbers[kept])
+    return same[0]._replace(seconds=unique, numbers=largest)
 
 
 def _value(point: Mapping[str, Any]) -> float:

@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DescribeDBInstance
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 from aurora_analysis import engines
 from aurora_analysis.errors import Error
 from aurora_analysis.sources.aws import errors
+from aurora_analysis.sources.aws.answers import pages
 from aurora_analysis.sources.aws.frames import utc
 from aurora_analysis.window import Window
 
@@ -100,14 +101,13 @@ class Topology:
 def describe(rds: Any, identifier: str) -> Topology:
     """Request a cluster's present state. Parameters that the caller may not read are noted, and stay unknown."""
     cluster = _cluster(rds, identifier)
-    described = _pages(
-        rds,
-        "describe_db_instances",
+    described = _rows(
+        rds.describe_db_instances,
         "DBInstances",
         Filters=[{"Name": "db-cluster-id", "Values": [identifier]}],
     )
     endpoints, no_endpoints = _optional(
-        rds, "describe_db_cluster_endpoints", "DBClusterEndpoints", DBClusterIdentifier=identifier
+        rds.describe_db_cluster_endpoints, "DBClusterEndpoints", DBClusterIdentifier=identifier
     )
     found = parse(cluster, described, endpoints)
     parameters, no_parameters = _parameters(rds, found)
@@ -165,17 +165,18 @@ def check_engine(cluster: Mapping[str, Any]) -> None:
         raise Error(f"{name} runs {engine}: name an Aurora MySQL cluster.")
 
 
-def _pages(client: Any, operation: str, key: str, **request: Any) -> list[dict[str, Any]]:
-    pages = client.get_paginator(operation).paginate(**request)
-    return [row for page in pages for row in page.get(key, [])]
+def _rows(operation: Callable[..., Any], key: str, **request: Any) -> list[dict[str, Any]]:
+    """Return all rows of an operation, each once, in the order of the service."""
+    found = (row for page in pages(operation, "Marker", **request) for row in page.get(key, []))
+    return list({repr(row): row for row in found}.values())
 
 
 def _optional(
-    client: Any, operation: str, key: str, **request: Any
+    operation: Callable[..., Any], key: str, **request: Any
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Return all rows and no note, or no rows and a note if the call is refused."""
     try:
-        return _pages(client, operation, key, **request), []
+        return _rows(operation, key, **request), []
     except ClientError as problem:
         return [], [f"{problem.operation_name}: {errors.code(problem)}"]
 
@@ -186,11 +187,11 @@ def _parameters(rds: Any, found: Topology) -> tuple[dict[str, dict[str, str]], l
     notes: list[str] = []
     parameters: dict[str, dict[str, str]] = {}
     for group in sorted({group for each in found.instances for group in each.parameter_groups}):
-        rows, refused = _optional(rds, "describe_db_parameters", "Parameters", DBParameterGroupName=group)
+        rows, refused = _optional(rds.describe_db_parameters, "Parameters", DBParameterGroupName=group)
         parameters[group] = _values(rows, engine.PARAMETERS)
         notes += refused
     rows, refused = _optional(
-        rds, "describe_db_cluster_parameters", "Parameters", DBClusterParameterGroupName=found.parameter_group
+        rds.describe_db_cluster_parameters, "Parameters", DBClusterParameterGroupName=found.parameter_group
     )
     notes += refused
     # A group that may not be read may set the parameter, so a default would be a guess.
@@ -304,7 +305,7 @@ def request_events(rds: Any, topology: Topology, window: Window) -> list[dict[st
     return [
         row
         for kind, name in named
-        for row in _pages(rds, "describe_events", "Events", SourceType=kind, SourceIdentifier=name, **span)
+        for row in _rows(rds.describe_events, "Events", SourceType=kind, SourceIdentifier=name, **span)
     ]
 
 
