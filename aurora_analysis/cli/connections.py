@@ -37,10 +37,12 @@ def aws_clients(cluster: Cluster, rates: Mapping[str, Rate], threads: int) -> di
     """
     import boto3
     from botocore.config import Config
-    from botocore.exceptions import BotoCoreError
+    from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ProfileNotFound
+    from botocore.parsers import ResponseParserError
 
     from aurora_analysis.fetch.rates import limit_rate
     from aurora_analysis.sources.aws.answers import check_answers
+    from aurora_analysis.sources.aws.errors import explained
 
     retries = {"mode": "standard", "max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", "8"))}
     agent = f"aurora-analysis/{__version__}"
@@ -49,10 +51,19 @@ def aws_clients(cluster: Cluster, rates: Mapping[str, Rate], threads: int) -> di
         session = boto3.session.Session(
             profile_name=cluster.profile or None, region_name=cluster.region or None
         )
+        if credentials := session.get_credentials():
+            credentials.get_frozen_credentials()
         clients = {service: session.client(service, config=options) for service in rates}
-    except BotoCoreError as problem:
+    except (NoRegionError, ProfileNotFound) as problem:
         raise Error(
             f"{str(problem).rstrip('.')}: pass --region and --profile, or configure them for boto3."
+        ) from None
+    except (BotoCoreError, ClientError, ResponseParserError) as problem:
+        raise Error(explained(problem)) from None
+    except OSError as problem:
+        raise Error(
+            f"boto3 cannot get credentials: {problem.strerror or problem}: {problem.filename}. Check "
+            "AWS_WEB_IDENTITY_TOKEN_FILE, and credential_process in ~/.aws/config."
         ) from None
     return {service: check_answers(limit_rate(client, rates[service])) for service, client in clients.items()}
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from aurora_analysis import engines
 from aurora_analysis.engines.parameter_check import ParameterCheck
 from aurora_analysis.fetch.chunks import Clients
@@ -120,7 +118,7 @@ def probe(clients: Clients, found: Topology, now: datetime) -> Probes:
     for what, instance, request in _requests(clients, found, now):
         try:
             answers[what, instance] = request()
-        except (ClientError, BotoCoreError) as problem:
+        except Exception as problem:  # whatever fails in one request must not stop the others
             refused[what, instance] = explained(problem)
     return Probes(
         refused,
@@ -237,7 +235,7 @@ def _cluster_checks(found: Topology, probes: Probes) -> Iterator[Check]:
     actions = sorted({what for what, _ in probes.answered} - {what for what, _ in probes.refused})
     yield Check(found.cluster, "permitted", "ok", ", ".join(actions))
     for note in found.notes:
-        yield Check(found.cluster, "permission", "refused", note, "allow it as deploy/iam-policy.json does")
+        yield Check(found.cluster, "permission", "refused", note, note)
 
 
 def _instance_checks(each: Instance, found: Topology, probes: Probes) -> Iterator[Check]:

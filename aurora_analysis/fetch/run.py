@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, as_completed
@@ -161,6 +162,11 @@ def _outcome(chunk: Chunk, state: _Run) -> Outcome:
     try:
         parts = tuple(_commit(part, chunk, state) for part in fetch_chunk(chunk, state.context))
         return Outcome(chunk, parts)
+    except OSError as problem:
+        if problem.errno != errno.ENOSPC:
+            return _failed(chunk, errors.explained(problem))
+        state.refusals["all"] = f"The disk of the store is full: {problem.filename}."
+        raise
     except Exception as problem:  # whatever fails in one source must not stop the others
         line = errors.explained(problem)
         if errors.is_credentials(problem):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from aurora_analysis.config import Prices
+from aurora_analysis.fetch.chunks import Chunk
 from aurora_analysis.fetch.plan import Plan
 from aurora_analysis.fetch.rates import Rate
 from aurora_analysis.fetch.run import Outcome
@@ -37,10 +38,11 @@ def forecast(plan: Plan, rates: Mapping[str, Rate], prices: Prices) -> list[str]
 def failures(plan: Plan, outcomes: Sequence[Outcome]) -> list[str]:
     """Return one line for each reason why something could not be fetched, in the order of the plan."""
     surveyed = plan.survey.failures if plan.survey else ()
-    sources: dict[str, list[str]] = {}
+    failed: dict[str, list[Chunk]] = {}
     for each in outcomes:
-        sources.setdefault(each.failure, []).append(each.chunk.source)
-    lines = [f"{', '.join(dict.fromkeys(names))}: {line}" for line, names in sources.items() if line]
+        failed.setdefault(each.failure, []).append(each.chunk)
+    planned = _instances(plan.chunks)
+    lines = [f"{_subjects(chunks, planned, line)}: {line}" for line, chunks in failed.items() if line]
     beyond = [
         f"{each.chunk.source}, {part.instance or each.chunk.instance or 'cluster'}: {part.note}, "
         f"so {each.chunk.window} cannot be fetched"
@@ -49,6 +51,25 @@ def failures(plan: Plan, outcomes: Sequence[Outcome]) -> list[str]:
         if not each.failure and part.frame is None and each.chunk.calls == 0
     ]
     return list(dict.fromkeys([*surveyed, *lines, *beyond]))
+
+
+def _instances(chunks: Iterable[Chunk]) -> dict[str, set[str]]:
+    """Return the names of each source's instances."""
+    found: dict[str, set[str]] = {}
+    for each in chunks:
+        found.setdefault(each.source, set()).update([each.instance] if each.instance else [])
+    return found
+
+
+def _subjects(chunks: Iterable[Chunk], planned: Mapping[str, set[str]], line: str) -> str:
+    """Return the sources that failed, with the instances unless all of a source failed or the line names them."""
+    failed = _instances(chunks)
+    return "; ".join(
+        source
+        if names == planned[source] or all(name in line for name in names)
+        else ", ".join([source, *sorted(names)])
+        for source, names in failed.items()
+    )
 
 
 def summary(plan: Plan, outcomes: Sequence[Outcome], rates: Mapping[str, Rate]) -> list[str]:

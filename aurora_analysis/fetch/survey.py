@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import pandas as pd
-from botocore.exceptions import BotoCoreError, ClientError
 
 from aurora_analysis.errors import Error
 from aurora_analysis.fetch.chunks import Clients, Part, coverage_rows
@@ -107,13 +106,15 @@ _NO_PRESENCE = pd.DataFrame({"time": times([]), "instance": [], "writer": pd.Ser
 
 
 def _attempt(failures: list[str], request: Callable[[], T], default: T) -> T:
-    """Return the answer; if the call fails, add a line to `failures` and return the default.
+    """Return the answer; if the call fails or its answer cannot be read, add a line and return the default.
 
     Invalid credentials end the survey, because every other call would fail too.
     """
     try:
         return request()
-    except (ClientError, BotoCoreError) as problem:
+    except Error:
+        raise
+    except Exception as problem:  # an answer of an unknown form must not end the fetch
         if is_credentials(problem):
             raise CredentialsRefused(explained(problem)) from None
         failures.append(explained(problem))

@@ -6,8 +6,11 @@ depends on, so that `ingest` needs little memory. `store.py` reads tables, and w
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +38,9 @@ ATTEMPTS = 30
 
 FULL_OR_GONE = (OSError, DeltaError)
 """The errors of a full disk, depending on which library notices it."""
+
+LEAST_ROOM_BYTES = 2**23
+"""A commit needs this much room on the disk [bytes]: a day of one source takes a few MiB."""
 
 ALONE = CommitProperties(max_commit_retries=0)
 """A commit that fails if anyone has committed since the table was opened, so that what we looked up still holds."""
@@ -206,7 +212,10 @@ def commit(location: str, spec: Table, change: Callable[[DeltaTable], bool]) -> 
     ------
     Error
         If the table cannot be written, or other writers were faster `ATTEMPTS` times.
+    OSError
+        If the disk is full (ENOSPC).
     """
+    _check_room(location)
     for attempt in range(ATTEMPTS):
         try:
             table = opened(location, spec) or _create(location, spec)
@@ -215,10 +224,26 @@ def commit(location: str, spec: Table, change: Callable[[DeltaTable], bool]) -> 
         except CommitFailedError:
             time.sleep(random.uniform(0, 0.02 * 2 ** min(attempt, 6)))
         except FULL_OR_GONE as problem:
+            if os.strerror(errno.ENOSPC) in str(problem):
+                raise _full(location) from None
             raise Error(f"Cannot write {spec.name} into {location}: {_last_line(problem)}") from None
     raise Error(
         f"Could not write {spec.name} in {location}: other writers committed first {ATTEMPTS} times. Try again."
     )
+
+
+def _check_room(location: str) -> None:
+    """Refuse a commit to a disk that is almost full: delta-rs would print a Rust backtrace before its error."""
+    if "://" in location:
+        return
+    place = Path(location).absolute()
+    existing = next(each for each in (place, *place.parents) if each.exists())
+    if shutil.disk_usage(existing).free < LEAST_ROOM_BYTES:
+        raise _full(location)
+
+
+def _full(location: str) -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), location)
 
 
 def _add_columns(table: DeltaTable, spec: Table) -> None:

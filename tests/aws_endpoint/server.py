@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-from aws_endpoint import cloudwatch, logs, performance_insights, policy, rds, wire
+from aws_endpoint import cloudwatch, logs, misbehaviours, performance_insights, policy, rds, wire
 from aws_endpoint.cluster import Cluster
-from aws_endpoint.misbehaviours import LATE_EVENTS_S, LATE_METRICS_S, known
+from aws_endpoint.misbehaviours import LATE_EVENTS_S, LATE_METRICS_S, TOKENS, known
 from aws_endpoint.wire import Refused
 
 OPERATIONS: dict[str, dict[str, Callable[..., dict[str, Any]]]] = {
@@ -52,10 +53,17 @@ class Call:
         return f"{self.service}:{self.operation}"
 
 
+class WebPage(Exception):
+    """A web page in place of an answer."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+
 @dataclass
 class _Fault:
     action: str
-    error: Refused
+    error: Refused | WebPage
     times: float
     when: Callable[[dict[str, Any]], bool]
 
@@ -156,6 +164,10 @@ class Endpoint:
         """Answer the next `times` calls of an action (`"pi:GetResourceMetrics"`, or `"*"`) with an error."""
         self._faults.append(_Fault(action, Refused(code, message or code, status), times, when))
 
+    def interpose(self, action: str, *, status: int = 503, times: float = 1) -> None:
+        """Answer the next `times` calls of an action with a web page, as a proxy does."""
+        self._faults.append(_Fault(action, WebPage(status), times, lambda _: True))
+
     def throttle(self, action: str, times: float = 1) -> None:
         """Throttle the next `times` calls of an action."""
         service = action.split(":")[0]
@@ -188,6 +200,8 @@ class Endpoint:
         except Refused as error:
             headers = {"x-amzn-query-error": f"{error.code};{error.blame}"}
             return error.status, *wire.refusal(is_json, error, number), headers
+        except WebPage as page:
+            return page.status, "text/html", b"<!DOCTYPE html>\n<html><body>Bad gateway<br></body></html>", {}
 
     def _result(self, request: wire.Request) -> dict[str, Any]:
         call = Call(request.service, request.operation.name, request.parameters, time.monotonic())
@@ -200,7 +214,16 @@ class Endpoint:
         self._fail_now_and_then(call.service, number)
         if call.operation not in OPERATIONS[call.service]:
             raise Refused("NotImplemented", f"This endpoint does not play {call.action}.", 501)
-        return OPERATIONS[call.service][call.operation](self, call.parameters)
+        return self._played(call, [name for name in TOKENS if name in asked.operation.input_shape.members])
+
+    def _played(self, call: Call, tokens: list[str]) -> dict[str, Any]:
+        answer = partial(OPERATIONS[call.service][call.operation], self)
+        if tokens and self.is_("repeats_pages"):
+            return misbehaviours.twice(answer, call.parameters, tokens[0])
+        if tokens and self.is_("loops_tokens"):
+            return misbehaviours.forever(answer, call.parameters, tokens[0])
+        found = answer(call.parameters)
+        return misbehaviours.reversed_lists(found) if self.is_("reverses") else found
 
     def _raise_fault(self, call: Call) -> None:
         for fault in self._faults:

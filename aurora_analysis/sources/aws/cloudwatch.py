@@ -44,6 +44,9 @@ AGES = ((timedelta(days=15), 60), (timedelta(days=63), 300), (timedelta(days=455
 VOLUME_PERIOD_S = 300
 """CloudWatch publishes the volume's metrics every five minutes."""
 
+KEYS = ["time", "instance", "name", "statistic"]
+"""Columns that identify a point."""
+
 STATISTICS = {"Average": "average", "Sum": "sum", "Maximum": "maximum", "SampleCount": "sample_count"}
 
 
@@ -173,7 +176,9 @@ def _frame(
         if not planned:
             break
     frame = inside(pd.concat(frames, ignore_index=True), window)
-    return frame.drop_duplicates(["time", "instance", "name", "statistic"]), list(planned.values())
+    # Of a point that was returned twice, the larger value counts.
+    frame = frame.sort_values("value", kind="stable").drop_duplicates(KEYS, keep="last").sort_index()
+    return frame, list(planned.values())
 
 
 def _failed(result: Mapping[str, Any]) -> bool:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import re
+
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConfigParseError,
+    ConnectionError,
     CredentialRetrievalError,
     EndpointConnectionError,
+    HTTPClientError,
+    InvalidConfigError,
     NoCredentialsError,
     NoRegionError,
     ParamValidationError,
     PartialCredentialsError,
+    ProfileNotFound,
+    ProxyConnectionError,
+    SSLError,
     SSOError,
     TokenRetrievalError,
 )
+from botocore.parsers import ResponseParserError
 
 from aurora_analysis.errors import Error
+from aurora_analysis.sources.aws.answers import UNREADABLE
 
 DENIED = {
     "AccessDenied",
@@ -29,13 +40,17 @@ DENIED = {
 CREDENTIALS = {
     "ExpiredToken",
     "ExpiredTokenException",
-    "RequestExpired",
     "InvalidClientTokenId",
     "UnrecognizedClientException",
     "InvalidSignatureException",
     "SignatureDoesNotMatch",
+    "IncompleteSignature",
+    "MissingAuthenticationToken",
 }
 """Error codes of credentials that are invalid or have expired."""
+
+CLOCK = {"RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture"}
+"""Error codes of a request whose time differs too much from AWS's."""
 
 THROTTLED = {
     "Throttling",
@@ -47,11 +62,38 @@ THROTTLED = {
 }
 """Error codes of a call above the service's rate."""
 
-NOT_CONFIGURED = (NoCredentialsError, NoRegionError, PartialCredentialsError, CredentialRetrievalError)
-"""boto3 has no credentials or no region to sign a call with."""
+NOT_CONFIGURED = (
+    ConfigParseError,
+    CredentialRetrievalError,
+    InvalidConfigError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
+"""boto3's settings name no usable credentials or no region to sign a call with."""
 
 SIGNED_OUT = (SSOError, TokenRetrievalError)
 """The session of boto3's single sign-on has expired."""
+
+LOGIN = {
+    "AssumeRole",
+    "AssumeRoleWithWebIdentity",
+    "AssumeRoleWithSAML",
+    "GetRoleCredentials",
+    "GetSessionToken",
+}
+"""Operations by which boto3 gets credentials."""
+
+BOUNDARIES = (
+    "service control policy",
+    "resource control policy",
+    "permissions boundary",
+    "session policy",
+    "VPC endpoint policy",
+    "resource-based policy",
+)
+"""Policies, by their names in AWS's messages, that can deny what the caller's own policy allows."""
 
 
 def code(problem: BaseException) -> str:
@@ -60,8 +102,10 @@ def code(problem: BaseException) -> str:
 
 
 def is_credentials(problem: BaseException) -> bool:
-    """Return whether the error is about credentials, so that every other call would fail too."""
-    return code(problem) in CREDENTIALS or isinstance(problem, (*NOT_CONFIGURED, *SIGNED_OUT))
+    """Return whether the error is about credentials or the clock, so that every other call would fail too."""
+    if isinstance(problem, ClientError):
+        return code(problem) in CREDENTIALS | CLOCK or problem.operation_name in LOGIN
+    return isinstance(problem, (*NOT_CONFIGURED, *SIGNED_OUT))
 
 
 def explained(problem: BaseException) -> str:
@@ -70,31 +114,81 @@ def explained(problem: BaseException) -> str:
         return str(problem)
     if isinstance(problem, ClientError):
         return _client_error(problem)
-    if isinstance(problem, NOT_CONFIGURED):
-        return f"{_first_line(problem)}: set up boto3's credentials and region (aws configure, AWS_PROFILE, a role)."
-    if isinstance(problem, SIGNED_OUT):
-        return f"{_first_line(problem)}: sign in again (aws sso login), then rerun the command."
-    if isinstance(problem, EndpointConnectionError):
-        return f"{_first_line(problem)}: check the region and the network."
-    if isinstance(problem, ParamValidationError):
-        return f"The installed boto3 rejects the request: {_first_line(problem)}. Upgrade boto3."
-    if isinstance(problem, BotoCoreError):
-        return f"{_first_line(problem)}: rerun the command."
+    if isinstance(problem, BotoCoreError | HTTPClientError):
+        return f"{_first_line(problem)}: {_next_step(problem)}."
+    if isinstance(problem, ResponseParserError):
+        return "AWS's answer is a web page or broken: check the proxy or gateway before AWS, then rerun the command."
     return (
         f"The answer could not be read ({type(problem).__name__}: {_first_line(problem)}): please report it."
     )
 
 
+def _next_step(problem: BaseException) -> str:
+    if isinstance(problem, NOT_CONFIGURED):
+        return "set up boto3's credentials and region (aws configure, AWS_PROFILE, a role)"
+    if isinstance(problem, SIGNED_OUT):
+        return "sign in again (aws sso login), then rerun the command"
+    if isinstance(problem, ProxyConnectionError):
+        return "check the proxy in HTTPS_PROXY, or name AWS's hosts in NO_PROXY"
+    if isinstance(problem, SSLError):
+        return "if a proxy inspects TLS, name its certificate in AWS_CA_BUNDLE; also check the clock"
+    if isinstance(problem, EndpointConnectionError | ConnectionError):
+        return "check the region and the network"
+    if isinstance(problem, ParamValidationError):
+        return "the installed boto3 rejects the request; upgrade boto3"
+    return "rerun the command"
+
+
 def _client_error(problem: ClientError) -> str:
     name, action = code(problem), problem.operation_name
-    message = str(problem.response["Error"].get("Message", "")).strip().split("\n")[0]
-    if name in DENIED:
-        return f"{action} is not permitted: allow it as deploy/iam-policy.json does."
+    message = " ".join(str(problem.response["Error"].get("Message", "")).split())
+    if name == UNREADABLE:
+        return f"{action} returned {message}: check the proxy or gateway before AWS, then rerun the command."
+    if _is_skewed(name, message):
+        return (
+            f"AWS refuses the time of the request ({name}): set this machine's clock (timedatectl set-ntp true), or "
+            "renew the credentials if the clock is right, then rerun the command."
+        )
     if name in CREDENTIALS:
-        return f"The credentials are not valid ({name}): renew them, then rerun the command."
+        return (
+            f"The credentials are not valid ({name}): renew them, or enable the region for the account, "
+            "then rerun the command."
+        )
+    if action in LOGIN:
+        return f"boto3 cannot get credentials: {action} failed ({name}: {message}): check the role and its trust policy."
+    if re.search("kms:|KMS", f"{name} {message}"):
+        return (
+            f"{action} needs a KMS key that is not usable ({name}: {message}): allow kms:Decrypt and "
+            "kms:GenerateDataKey on the key, in your policy and in the key's (deploy/README.md, IAM permissions)."
+        )
+    if name in DENIED:
+        return _denied(action, message)
     if name in THROTTLED:
         return f"{action} was still throttled after the last retry: lower its rate in [rates], then rerun the command."
-    return f"{action} failed ({name}: {message}): rerun the command, or run aurora-analysis doctor."
+    if "log-group-class" in message or "log class" in message:
+        return (
+            f"{action} does not work on the log group's class ({message}): a class cannot be changed. Delete the "
+            "group after exporting what you need; RDS then creates it again as Standard."
+        )
+    return f"{action} failed ({name}: {message}): rerun the command; if it fails again, act on the reason."
+
+
+def _is_skewed(name: str, message: str) -> bool:
+    """Return whether AWS refuses the time of the request. Signature errors name it in their message only."""
+    return name in CLOCK or message.startswith(("Signature expired", "Signature not yet current"))
+
+
+def _denied(action: str, message: str) -> str:
+    """Explain a denial by the policy that denies, which AWS names in most messages."""
+    found = next((each for each in BOUNDARIES if each in message), "")
+    if found:
+        return (
+            f"{action} is denied by a {found}: deploy/iam-policy.json cannot allow it; have the policy's owner "
+            f"allow it. AWS: {message}"
+        )
+    if "explicit deny" in message:
+        return f"{action} is denied explicitly: remove the deny from the policy. AWS: {message}"
+    return f"{action} is not permitted: allow it as deploy/iam-policy.json does."
 
 
 def _first_line(problem: BaseException) -> str:

@@ -178,7 +178,7 @@ def _optional(
     try:
         return _rows(operation, key, **request), []
     except ClientError as problem:
-        return [], [f"{problem.operation_name}: {errors.code(problem)}"]
+        return [], [errors.explained(problem)]
 
 
 def _parameters(rds: Any, found: Topology) -> tuple[dict[str, dict[str, str]], list[str]]:
