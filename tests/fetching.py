@@ -166,14 +166,14 @@ def coverage(store: Store, window: Window = NOON) -> pd.DataFrame:
     return store.coverage(window, cluster="shop")
 
 
-def clients(aws: Endpoint) -> dict[str, Any]:
+def clients(aws: Endpoint, attempts: int = 8) -> dict[str, Any]:
     """Return boto3 clients of the endpoint as the command makes them, without a rate."""
     known = {
         "region_name": "eu-central-1",
         "aws_access_key_id": "AKIAEXAMPLE",
         "aws_secret_access_key": "example",
     }
-    how = Config(retries={"mode": "standard", "max_attempts": 8})
+    how = Config(retries={"mode": "standard", "max_attempts": attempts})
     services = ("pi", "rds", "cloudwatch", "logs")
     made = {each: boto3.client(each, endpoint_url=aws.url, config=how, **known) for each in services}
     return {service: check_answers(client) for service, client in made.items()}

@@ -503,6 +503,35 @@ def test_empty_pages(aws):
     assert len(slow_log_events(aws)) == 720
 
 
+def test_repeats_pages(aws):
+    """The first token leads to the same page again, the second to the end."""
+    misbehave(aws, "repeats_pages")
+    group = {"logGroupName": "/aws/rds/cluster/shop/slowquery", "limit": 5000}
+    first = client(aws, "logs").filter_log_events(**group)
+    again = client(aws, "logs").filter_log_events(**group, nextToken=first["nextToken"])
+    assert again["events"] == first["events"]
+    assert "nextToken" not in again
+
+
+def test_loops_tokens(aws):
+    """Two tokens take turns, and each leads to the first page."""
+    misbehave(aws, "loops_tokens")
+    answers, tokens = client(aws, "rds"), []
+    for _ in range(3):
+        sent = {"Marker": tokens[-1]} if tokens else {}
+        tokens.append(answers.describe_db_instances(**sent)["Marker"])
+    assert tokens[0] == tokens[2] != tokens[1]
+
+
+def test_reverses(aws):
+    """Points come newest first."""
+    misbehave(aws, "reverses")
+    (load,) = points(aws, {"Metric": "db.load.avg"})
+    stamps = [point["Timestamp"] for point in load["DataPoints"]]
+    assert stamps == sorted(stamps, reverse=True)
+    assert len(stamps) > 1
+
+
 def test_internal_errors(aws):
     """The status is inside a successful answer; the second request returns the values."""
     misbehave(aws, "internal_errors")

@@ -44,8 +44,10 @@ class Commands(click.Group):
         except OSError as problem:
             if problem.errno != errno.ENOSPC:
                 raise
-            where = problem.filename or f"the output, or of {tempfile.gettempdir()}"
-            click.echo(f"aurora-analysis: The disk of {where} is full: make room, or set TMPDIR.", err=True)
+            where = problem.filename or f"the output, or of {tempfile.gettempdir()} (TMPDIR),"
+            click.echo(
+                f"aurora-analysis: The disk of {where} is full: make room, then rerun the command.", err=True
+            )
             sys.exit(1)
 
 

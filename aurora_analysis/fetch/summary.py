@@ -64,10 +64,10 @@ def _instances(chunks: Iterable[Chunk]) -> dict[str, set[str]]:
 def _subjects(chunks: Iterable[Chunk], planned: Mapping[str, set[str]], line: str) -> str:
     """Return the sources that failed, with the instances unless all of a source failed or the line names them."""
     failed = _instances(chunks)
-    return "; ".join(
+    return ", ".join(
         source
         if names == planned[source] or all(name in line for name in names)
-        else ", ".join([source, *sorted(names)])
+        else f"{source} ({', '.join(sorted(names))})"
         for source, names in failed.items()
     )
 

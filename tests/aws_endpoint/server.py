@@ -168,6 +168,15 @@ class Endpoint:
         """Answer the next `times` calls of an action with a web page, as a proxy does."""
         self._faults.append(_Fault(action, WebPage(status), times, lambda _: True))
 
+    def always(self, action: str, error: Refused | WebPage) -> _Fault:
+        """Answer every call of an action with an error, until `end`."""
+        self._faults.append(_Fault(action, error, float("inf"), lambda _: True))
+        return self._faults[-1]
+
+    def end(self, fault: _Fault) -> None:
+        """End a fault that lasts."""
+        self._faults.remove(fault)
+
     def throttle(self, action: str, times: float = 1) -> None:
         """Throttle the next `times` calls of an action."""
         service = action.split(":")[0]

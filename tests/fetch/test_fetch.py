@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,6 +133,53 @@ def test_expired_credentials_are_one_line(tmp_path):
     assert [each for each in result.output.splitlines() if "credentials" in each] == [f"{every}: {line}"]
     assert len(refusals(Store(tmp_path))) == 4
     assert SECRET not in result.output
+
+
+def test_a_denial_of_one_instance_names_it(tmp_path):
+    """A policy that denies by tag: the line names the instance, and the others are fetched."""
+    with endpoint() as aws:
+        resource_id = aws.cluster.resource_id("shop-2")
+        aws.fail(
+            "pi:ListAvailableResourceMetrics",
+            "NotAuthorizedException",
+            times=99,
+            when=lambda parameters: parameters["Identifier"] == resource_id,
+        )
+        result = fetch(aws, tmp_path, "--source", "performance-insights", window=HALF)
+    assert result.exit_code == 1
+    line = "performance insights (shop-2): ListAvailableResourceMetrics is not permitted"
+    assert line in result.output
+    assert set(Store(tmp_path).read("db_load", cluster="shop")["instance"]) == {"shop-1", "shop-3"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ("role_arn = arn:aws:iam::1:role/x\nweb_identity_token_file = /nowhere/token", "/nowhere/token"),
+        ("credential_process = /nowhere/helper", "/nowhere/helper"),
+    ],
+)
+def test_a_missing_file_of_credentials_is_one_line(tmp_path, settings, named):
+    """The line names the file; no call is made."""
+    (tmp_path / "config").write_text(f"[default]\n{settings}\n")
+    with endpoint() as aws:
+        keys = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
+        own = environment(aws) | keys | {"AWS_CONFIG_FILE": str(tmp_path / "config")}
+        result = CliRunner(env=own).invoke(cli.main, ["doctor", "--cluster", "shop"])
+        assert not aws.calls
+    assert (result.exit_code, result.output.count("\n")) == (2, 1)
+    assert named in result.output
+    assert "boto3 cannot get credentials" in result.output
+
+
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    """The exit code is 1: the input is right, and the rest of the fetch is not attempted."""
+    usage = shutil.disk_usage(tmp_path)._replace(free=2**20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with endpoint() as aws:
+        result = fetch(aws, tmp_path, *CHEAP, window=HALF)
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1].endswith(f"{tmp_path} is full: make room, then rerun the command.")
 
 
 def test_a_future_window_makes_no_call(tmp_path):

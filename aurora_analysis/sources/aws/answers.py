@@ -26,7 +26,8 @@ def check_answers(client: Any) -> Any:
     series is slower than the service's rate.
     """
     client.meta.events.register("before-parse", _read)
-    client.meta.events.register_first("needs-retry", _count_as_server_error)
+    service = client.meta.service_model.service_id.hyphenize()
+    client.meta.events.register_first(f"needs-retry.{service}", _count_as_server_error)
     return client
 
 

@@ -49,6 +49,9 @@ CREDENTIALS = {
 }
 """Error codes of credentials that are invalid or have expired."""
 
+NOT_IN_REGION = {"InvalidClientTokenId", "UnrecognizedClientException"}
+"""Error codes of credentials that are not valid in this region, perhaps because the account has not enabled it."""
+
 CLOCK = {"RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture"}
 """Error codes of a request whose time differs too much from AWS's."""
 
@@ -150,10 +153,8 @@ def _client_error(problem: ClientError) -> str:
             "renew the credentials if the clock is right, then rerun the command."
         )
     if name in CREDENTIALS:
-        return (
-            f"The credentials are not valid ({name}): renew them, or enable the region for the account, "
-            "then rerun the command."
-        )
+        region = " (or enable the region for the account)" if name in NOT_IN_REGION else ""
+        return f"The credentials are not valid ({name}): renew them{region}, then rerun the command."
     if action in LOGIN:
         return f"boto3 cannot get credentials: {action} failed ({name}: {message}): check the role and its trust policy."
     if re.search("kms:|KMS", f"{name} {message}"):
