@@ -223,7 +223,7 @@ class Endpoint:
         self._fail_now_and_then(call.service, number)
         if call.operation not in OPERATIONS[call.service]:
             raise Refused("NotImplemented", f"This endpoint does not play {call.action}.", 501)
-        return self._played(call, [name for name in TOKENS if name in asked.operation.input_shape.members])
+        return self._played(call, [name for name in TOKENS if name in request.operation.input_shape.members])
 
     def _played(self, call: Call, tokens: list[str]) -> dict[str, Any]:
         answer = partial(OPERATIONS[call.service][call.operation], self)
