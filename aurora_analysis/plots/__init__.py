@@ -1,6 +1,7 @@
 """One function per figure: a computed frame in, Axes out. A plot only draws; the numbers arrive computed.
 
-One module per topic, and `style` for what they share.
+One module per topic; `style` has the colours, axes and legends that all figures share. Without rows, every figure shows
+"no data". Without `ax`, a function draws in a new figure.
 """
 
 from collections.abc import Iterable

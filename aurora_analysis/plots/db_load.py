@@ -13,10 +13,25 @@ from aurora_analysis.plots.style import INK, dates, mark_if_empty, new_panels, n
 def active_sessions(
     classes: pd.DataFrame, profiles: pd.DataFrame, *, most: int = 5, timezone: str = "UTC"
 ) -> list[Axes]:
-    """Average active sessions over time, stacked by wait class, one panel an instance; the line is its vCPUs.
+    """Draw average active sessions over time, stacked by wait class, one panel per instance.
 
-    `classes` has `time, instance, wait_class, active_sessions`, `profiles` an instance's `role` and `vcpus`. Of the
-    classes the `most` loaded ones are shown separately.
+    A dashed line marks the instance's vCPUs.
+
+    Parameters
+    ----------
+    classes : DataFrame
+        `time` (UTC), `instance, wait_class, active_sessions`.
+    profiles : DataFrame
+        `instance, role, vcpus`: one row per instance and panel.
+    most : int, default 5
+        Number of wait classes, by load, that are shown separately.
+    timezone : str, default "UTC"
+        Time zone of the axis.
+
+    Returns
+    -------
+    list of Axes
+        One per instance.
     """
     load = classes.groupby("wait_class")["active_sessions"].sum().sort_values(ascending=False)
     names = classes["wait_class"].where(classes["wait_class"].isin(load.index[:most]), "all others")
@@ -52,7 +67,20 @@ def _stack(ax: Axes, stack: pd.DataFrame) -> None:
 
 
 def hours_of_week(load: pd.DataFrame, *, timezone: str = "UTC") -> list[Axes]:
-    """Draw mean active sessions by weekday and hour, one panel per role (`role, weekday, hour, active_sessions`)."""
+    """Draw mean active sessions by weekday and hour, one panel per role.
+
+    Parameters
+    ----------
+    load : DataFrame
+        `role, weekday` (0 is Monday), `hour` (0 to 23, local) and `active_sessions` (mean).
+    timezone : str, default "UTC"
+        Time zone of `weekday` and `hour`, for the label.
+
+    Returns
+    -------
+    list of Axes
+        One per role, the writer first.
+    """
     roles = sorted(load["role"].unique(), key=lambda role: (role != "writer", role))
     panels = new_panels(max(len(roles), 1), height=1.9)
     highest = load["active_sessions"].max()

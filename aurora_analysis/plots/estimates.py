@@ -1,4 +1,4 @@
-"""Estimates with their intervals, one a row: the figure that several topics share."""
+"""Draw estimates with their intervals, one per row: a figure that several topics share."""
 
 from __future__ import annotations
 
@@ -38,7 +38,6 @@ def intervals(
     xlabel : str
         Label of the horizontal axis.
     ax : Axes, optional
-        Where to draw; by default in a new figure.
 
     Returns
     -------

@@ -22,9 +22,20 @@ from aurora_analysis.plots.style import (
 
 
 def blocks(outcomes: pd.DataFrame, *, unit: str = "ms") -> list[Axes]:
-    """Draw each block of a trial as a dot: on-blocks beside off-blocks, one panel per metric.
+    """Draw each block of a trial as a dot, on-blocks next to off-blocks, one panel per metric; a bar is the median.
 
-    `outcomes` has `workload, assigned, metric, value`; the bar is the median.
+    Parameters
+    ----------
+    outcomes : DataFrame
+        Result of `experiment.outcomes`: one row per block and metric with `workload, assigned` (whether the workload
+        was on), `metric` and `value`.
+    unit : str, default "ms"
+        Unit of `value`.
+
+    Returns
+    -------
+    list of Axes
+        One per metric.
     """
     metrics = list(dict.fromkeys(outcomes["metric"])) or [""]
     figure, panels = plt.subplots(1, len(metrics), figsize=(8.6, 2.8), layout="constrained", squeeze=False)
@@ -60,7 +71,20 @@ def _block_panel(ax: Axes, outcomes: pd.DataFrame) -> None:
 
 
 def by_chance(draws: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw the effects under other random draws of the trial [%], and the observed effect."""
+    """Draw the effects under other random draws of the trial [%], and the observed effect.
+
+    Parameters
+    ----------
+    draws : DataFrame
+        One row per draw with `effect_pct` [%] and `happened` (whether it is the observed draw); `workload` and `metric`
+        label the axis.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        The axes drawn on.
+    """
     ax = ax or new_axes()
     ax.hist(
         draws.loc[~draws["happened"].astype(bool), "effect_pct"],

@@ -21,7 +21,23 @@ def log_histogram(
     by: str = "instance",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the share of executions by latency [ms] on a log axis; dashed lines mark long_query_time."""
+    """Draw the share of executions by latency [ms] on a log axis; dashed lines mark long_query_time.
+
+    Parameters
+    ----------
+    distribution : DataFrame
+        `latency_ms` (bin edges), `share` (of the executions in a bin [0 to 1]) and the column `by`.
+    cuts : DataFrame, optional
+        With `long_query_time_ms`: shorter executions are not in the slow log.
+    by : str, default "instance"
+        Column of the lines, such as "digest".
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        The axes drawn on.
+    """
     ax = _latency_steps(ax, distribution, cuts, by, "share", where="pre")
     ax.set_ylabel("share of executions [%]")
     ax.set_ylim(bottom=0)
@@ -35,7 +51,23 @@ def ecdf(
     by: str = "instance",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the cumulative share of executions by latency [ms]; dashed lines mark long_query_time."""
+    """Draw the cumulative share of executions by latency [ms]; dashed lines mark long_query_time.
+
+    Parameters
+    ----------
+    distribution : DataFrame
+        `latency_ms`, `ecdf` (share of executions up to it [0 to 1]) and the column `by`.
+    cuts : DataFrame, optional
+        With `long_query_time_ms`: shorter executions are not in the slow log.
+    by : str, default "instance"
+        Column of the lines, such as "digest".
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        The axes drawn on.
+    """
     ax = _latency_steps(ax, distribution, cuts, by, "ecdf", where="post")
     ax.set_ylabel("cumulative share of executions [%]")
     ax.set_ylim(0, 101)
@@ -82,7 +114,21 @@ def _latency_axis(ax: Axes, cuts: pd.DataFrame | None) -> Axes:
 
 
 def shifts(frame: pd.DataFrame, *, materiality_pct: float = 5.0, ax: Axes | None = None) -> Axes:
-    """Draw how far each instance's latency quantiles moved [%], with intervals."""
+    """Draw the shift of each instance's latency quantiles against the previous window [%], with intervals.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Result of `latency.shift`: `instance, quantile` [0 to 1], `shift_pct, low_pct, high_pct` [%].
+    materiality_pct : float, default 5
+        Half the width of the shaded band [%].
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        The axes drawn on.
+    """
     labels = [f"{row['instance']} p{100 * row['quantile']:g}" for row in frame.to_dict("records")]
     columns = ("shift_pct", "low_pct", "high_pct")
     xlabel = "shift against the previous window [%]"

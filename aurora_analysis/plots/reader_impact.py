@@ -30,7 +30,23 @@ from aurora_analysis.window import Window
 
 
 def exposures(runs: pd.DataFrame, window: Window, *, timezone: str = "UTC", ax: Axes | None = None) -> Axes:
-    """Draw when each workload had a statement open: one row per workload, one bar per run (`workload, start, end`)."""
+    """Draw the runs of each workload over time: one row per workload, one bar per run.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        `workload, start, end` (UTC).
+    window : Window
+        Limits of the time axis.
+    timezone : str, default "UTC"
+        Time zone of the axis.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        The axes drawn on.
+    """
     workloads = list(runs["workload"].unique())
     ax = ax or new_axes(height=0.7 + 0.32 * max(len(workloads), 1))
     for n, workload in enumerate(workloads):
@@ -47,7 +63,19 @@ def exposures(runs: pd.DataFrame, window: Window, *, timezone: str = "UTC", ax: 
 
 
 def growth(grown: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw how much the history list grew while each workload's read view was the oldest [transactions]."""
+    """Draw the growth of the history list while each workload's read view was the oldest [transactions].
+
+    Parameters
+    ----------
+    grown : DataFrame
+        Result of `reader_impact.growth`: `workload, growth` [transactions].
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        The axes drawn on.
+    """
     ax = ax or new_axes(height=0.8 + 0.32 * max(len(grown), 1))
     ax.barh(range(len(grown)), grown["growth"], height=0.6, color=[nth_colour(n) for n in range(len(grown))])
     ax.set_yticks(range(len(grown)), grown["workload"])
@@ -66,7 +94,23 @@ def effects(
     materiality_pct: float = 5.0,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the effect of each workload on the writer's metrics [%], with intervals; `of` lists the label's columns."""
+    """Draw the effect of each workload on the writer's metrics [%], with intervals.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        `effect_pct, ci_low_pct, ci_high_pct` [%] and the columns `of`.
+    of : sequence of str, default ("workload", "metric")
+        Columns that label a row.
+    materiality_pct : float, default 5
+        Half the width of the shaded band [%].
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        The axes drawn on.
+    """
     labels = [" → ".join(row[name] for name in of) for row in frame.to_dict("records")]
     columns = ("effect_pct", "ci_low_pct", "ci_high_pct")
     xlabel = "effect on the writer [%]"
@@ -74,9 +118,22 @@ def effects(
 
 
 def event_aligned(aligned: pd.DataFrame, *, most: int = 4) -> list[Axes]:
-    """Draw the writer's latency around starts (left) and ends (right) of runs, one row per workload [%].
+    """Draw the change of the writer's latency around starts (left) and ends (right) of runs [%].
 
-    `aligned` is one metric of `reader_impact.event_aligned`. The band is the confidence interval; the grey area is the share of runs that are open.
+    The band is the 95 % confidence interval; the grey area is the share of runs that are open.
+
+    Parameters
+    ----------
+    aligned : DataFrame
+        One metric of `reader_impact.event_aligned`: `workload, runs` (their number), `edge` ("start" or "end"), `minute`
+        (from the edge), `effect_pct, low_pct, high_pct` [%] and `exposed_share` [0 to 1].
+    most : int, default 4
+        Number of workloads, in the order of the rows.
+
+    Returns
+    -------
+    list of Axes
+        Two per workload; one without data.
     """
     if aligned.empty:
         return [mark_if_empty(new_axes(), aligned)]
@@ -125,7 +182,28 @@ def strip(
     *,
     timezone: str = "UTC",
 ) -> list[Axes]:
-    """Draw runs, history list, purge boundary and latency below each other, over one time axis."""
+    """Draw runs, history list, purge boundary and latency below each other, over one time axis.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        `workload, start, end` (UTC).
+    history : Series
+        History list length over time [transactions].
+    boundary : Series
+        Purge boundary over time [transaction number], drawn from its first value on.
+    latency : Series
+        Latency over time [ms]; its name is the label.
+    window : Window
+        Limits of the time axis.
+    timezone : str, default "UTC"
+        Time zone of the axis.
+
+    Returns
+    -------
+    list of Axes
+        Four, from top to bottom; one without data.
+    """
     if runs.empty and history.empty and latency.empty:
         return [mark_if_empty(new_axes(), runs)]
     heights = [0.25 + 0.28 * max(runs["workload"].nunique(), 1), 1.3, 1.3, 1.3]

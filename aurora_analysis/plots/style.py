@@ -1,4 +1,4 @@
-"""What all figures share: colours, axes, gaps and empty data.
+"""Colours, axes, gaps and empty data of all figures.
 
 The colours are those of the colour-blind-safe cycle of Petroff (2021, arXiv 2107.02270). No colour carries meaning alone: a
 line style, a marker, a label or a position repeats it.
@@ -22,19 +22,26 @@ mdates: Any = matplotlib.dates
 """matplotlib.dates has no type hints."""
 
 COLOURS = ("#5790fc", "#f89c20", "#e42536", "#964a8b", "#9c9ca1", "#7a21dd")
-
-
 LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
-
-
 MARKERS = ("o", "s", "^", "D", "v", "P")
-
-
 INK, MUTED, SHADE = "#222222", "#767676", "#e6e6e6"
 
 
 def mark_if_empty(ax: Axes, data: pd.DataFrame | pd.Series) -> Axes:
-    """Replace an empty figure by a small one with the text "no data"."""
+    """Replace an empty figure by a small one with the text "no data".
+
+    Parameters
+    ----------
+    ax : Axes
+        The axes drawn on.
+    data : DataFrame or Series
+        The rows of the figure.
+
+    Returns
+    -------
+    Axes
+        The same axes.
+    """
     if data.empty:
         ax.clear()
         ax.set_axis_off()
@@ -44,19 +51,50 @@ def mark_if_empty(ax: Axes, data: pd.DataFrame | pd.Series) -> Axes:
 
 
 def legend(ax: Axes, **where: Any) -> None:
-    """Add a legend without a frame, if any artist has a label."""
+    """Add a legend without a frame, if any artist has a label.
+
+    Parameters
+    ----------
+    ax : Axes
+        The axes drawn on.
+    **where
+        Keywords of `Axes.legend`.
+    """
     if ax.get_legend_handles_labels()[1]:
         ax.legend(frameon=False, **where)
 
 
 def new_axes(width: float = 8.6, height: float = 2.6) -> Axes:
-    """Create the axes of a new figure."""
+    """Create the axes of a new figure.
+
+    Parameters
+    ----------
+    width, height : float
+        Size of the figure [in].
+
+    Returns
+    -------
+    Axes
+    """
     _, ax = plt.subplots(figsize=(width, height), layout="constrained")
     return calm(ax)
 
 
 def new_panels(count: int, *, height: float) -> list[Axes]:
-    """Create axes below each other that share the axes of time and value."""
+    """Create axes below each other that share the axes of time and value.
+
+    Parameters
+    ----------
+    count : int
+        Number of axes.
+    height : float
+        Height of each [in].
+
+    Returns
+    -------
+    list of Axes
+        From top to bottom.
+    """
     size = (8.6, 0.5 + height * count)
     _, panels = plt.subplots(
         count, figsize=size, layout="constrained", squeeze=False, sharex=True, sharey=True
@@ -65,7 +103,18 @@ def new_panels(count: int, *, height: float) -> list[Axes]:
 
 
 def calm(ax: Axes) -> Axes:
-    """Keep two spines, and draw a light grid behind the data."""
+    """Keep two spines, and draw a light grid behind the data.
+
+    Parameters
+    ----------
+    ax : Axes
+        The axes to style.
+
+    Returns
+    -------
+    Axes
+        The same axes.
+    """
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(MUTED)
     ax.grid(color=SHADE, linewidth=0.6)
@@ -74,7 +123,20 @@ def calm(ax: Axes) -> Axes:
 
 
 def looks_of(names: pd.Series) -> dict[Hashable, dict[str, Any]]:
-    """Colour and line style of each name; a digest keeps its colour everywhere, and styles separate equal colours."""
+    """Colour and line style of each name.
+
+    A digest has the same colour in every figure; the line style distinguishes digests of one colour.
+
+    Parameters
+    ----------
+    names : Series of str
+        Digests, instances or other names; repetitions count once.
+
+    Returns
+    -------
+    dict of name to dict
+        Keywords `color` and `linestyle` of `Axes.plot`.
+    """
     looks: dict[Hashable, dict[str, Any]] = {}
     for n, name in enumerate(sorted(set(names))):
         is_digest = statement_labels.DIGEST.fullmatch(str(name))
@@ -87,41 +149,110 @@ def looks_of(names: pd.Series) -> dict[Hashable, dict[str, Any]]:
 
 
 def nth_colour(n: int) -> str:
-    """Return the colour of the n-th series."""
+    """Return the colour of the n-th series.
+
+    Parameters
+    ----------
+    n : int
+        Number of the series, from 0; colours repeat.
+
+    Returns
+    -------
+    str
+    """
     return COLOURS[n % len(COLOURS)]
 
 
 def line_style(n: int) -> str | tuple[int, tuple[int, int]]:
-    """Return the line style of the n-th series."""
+    """Return the line style of the n-th series.
+
+    Parameters
+    ----------
+    n : int
+        Number of the series, from 0; styles repeat.
+
+    Returns
+    -------
+    str or tuple
+        A line style of matplotlib.
+    """
     return LINE_STYLES[n % len(LINE_STYLES)]
 
 
 def dates(times: pd.Index) -> np.ndarray:
-    """Convert times to matplotlib's numbers, a hundred times as fast as matplotlib does it one by one."""
+    """Convert times to matplotlib's numbers in one step, which is faster than matplotlib's conversion one by one.
+
+    Parameters
+    ----------
+    times : Index
+        Times (UTC).
+
+    Returns
+    -------
+    numpy.ndarray
+        Days since matplotlib's epoch.
+    """
     values = pd.DatetimeIndex(times)
     utc = values.tz_convert(None) if len(values) else values  # a column without rows has no time zone
     return np.asarray(mdates.date2num(utc.to_numpy()))
 
 
 def with_gaps(series: pd.Series) -> pd.Series:
-    """Break the line after a gap of three periods, so that it does not bridge missing samples."""
+    """Break the line after a gap of three periods, so that it does not bridge missing samples.
+
+    Parameters
+    ----------
+    series : Series
+        Values over time.
+
+    Returns
+    -------
+    Series
+        The series with the first value after each gap missing.
+    """
     steps = series.index.to_series().diff()
     return series.mask(steps > 3 * steps.median())
 
 
 def count_axis(ax: Axes) -> None:
-    """Format the y axis for counts: thousands separators and at most five ticks."""
+    """Format the y axis for counts: thousands separators and at most five ticks.
+
+    Parameters
+    ----------
+    ax : Axes
+        The axes to format.
+    """
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     ax.yaxis.set_major_locator(MaxNLocator(nbins=5))
 
 
 def plain_number(value: float, _: object) -> str:
-    """Format a tick without an exponent."""
+    """Format a tick without an exponent.
+
+    Parameters
+    ----------
+    value : float
+        The tick's value.
+    _ : object
+        The tick's position, which matplotlib passes.
+
+    Returns
+    -------
+    str
+    """
     return f"{value:,.10g}"
 
 
 def time_axis(ax: Axes, timezone: str) -> None:
-    """Format the x axis for times in a time zone, and name the zone."""
+    """Format the x axis for times in a time zone, and name the zone.
+
+    Parameters
+    ----------
+    ax : Axes
+        The axes to format.
+    timezone : str
+        IANA name of the time zone.
+    """
     locator = mdates.AutoDateLocator(tz=timezone, minticks=4, maxticks=9)
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator, tz=timezone))

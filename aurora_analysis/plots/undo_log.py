@@ -29,7 +29,23 @@ from aurora_analysis.plots.style import (
 def history_list_length(
     history: pd.Series, episodes: pd.DataFrame | None = None, *, timezone: str = "UTC", ax: Axes | None = None
 ) -> Axes:
-    """Draw the history list length over time [transactions], with growth episodes shaded and numbered."""
+    """Draw the history list length over time [transactions], with growth episodes shaded and numbered.
+
+    Parameters
+    ----------
+    history : Series
+        History list length over time (UTC) [transactions].
+    episodes : DataFrame, optional
+        With `start, end` (UTC); more than 40 episodes have no numbers.
+    timezone : str, default "UTC"
+        Time zone of the axis.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        The axes drawn on.
+    """
     ax = ax or new_axes()
     ax.plot(dates(history.index), with_gaps(history), color=COLOURS[0], linewidth=1)
     if episodes is not None:
@@ -58,7 +74,25 @@ def purge(
     timezone: str = "UTC",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the purge boundary and the purged transactions, around the episode with the highest peak."""
+    """Draw the purge boundary and the purged transactions, around the episode with the highest peak.
+
+    Parameters
+    ----------
+    boundary : Series
+        Transaction number up to which purge is allowed, over time (UTC).
+    finished : Series
+        Transaction number up to which purge has finished, over time (UTC).
+    episodes : DataFrame
+        `start, end` (UTC) and `peak_length`; without rows, the whole series are drawn.
+    timezone : str, default "UTC"
+        Time zone of the axis.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        The axes drawn on.
+    """
     ax = ax or new_axes()
     shown = _around_the_highest(boundary, episodes), _around_the_highest(finished, episodes)
     start = min((series.iloc[0] for series in shown if len(series)), default=0)
@@ -86,7 +120,21 @@ def read_view_age(
 ) -> Axes:
     """Draw the age of the oldest read view over time [s or min], by the workload that held it.
 
-    `oldest_view` is the result of `undo_log.attribute_oldest_view` over `runs`.
+    Parameters
+    ----------
+    oldest_view : DataFrame
+        Result of `undo_log.attribute_oldest_view` over `runs`: by time (UTC), `since` (UTC), `run` (row of `runs`) and
+        `state`.
+    runs : DataFrame
+        With `workload`.
+    timezone : str, default "UTC"
+        Time zone of the axis.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        The axes drawn on.
     """
     ax = ax or new_axes(height=2.8)
     age = (oldest_view.index.to_series() - oldest_view["since"]).dt.total_seconds()

@@ -15,9 +15,23 @@ from aurora_analysis.plots.style import MARKERS, looks_of, mark_if_empty, new_ax
 
 
 def ranks(moved: pd.DataFrame, *, most: int = 12, ax: Axes | None = None) -> Axes:
-    """Draw each digest's rank by load before (left) and now (right): `digest, share_pct, rank, rank_before, move`.
+    """Draw each digest's rank by load in the other window (left) and in this one (right).
 
     New and vanished digests have one end, with a label.
+
+    Parameters
+    ----------
+    moved : DataFrame
+        Result of `db_load.moves`: `digest, share_pct` (of the load [%]), `rank, rank_before` (NaN if not listed) and
+        `move`.
+    most : int, default 12
+        Ranks up to this one are shown.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        The axes drawn on.
     """
     shown = moved[(moved["rank"] <= most) | (moved["rank_before"] <= most)]
     ax = ax or new_axes(height=1.0 + 0.26 * max(len(shown), 1))
@@ -28,8 +42,8 @@ def ranks(moved: pd.DataFrame, *, most: int = 12, ax: Axes | None = None) -> Axe
         digest = statement_labels.short_id(digest)
         move = f", {row['move']}" if row["move"] else ""
         gone = np.isnan(row["rank"])
-        _beside(ax, -0.03, ends[0], digest + (move if gone else ""), "right")
-        _beside(ax, 1.03, ends[1], f"{digest}  {row['share_pct']:.1f} %{move}", "left")
+        _label(ax, -0.03, ends[0], digest + (move if gone else ""), "right")
+        _label(ax, 1.03, ends[1], f"{digest}  {row['share_pct']:.1f} %{move}", "left")
     ax.set_xlim(-0.5, 1.7)
     ax.set_xticks([0, 1], ["before", "now: share of the load"])
     ax.set_ylabel("rank by load")
@@ -39,13 +53,28 @@ def ranks(moved: pd.DataFrame, *, most: int = 12, ax: Axes | None = None) -> Axe
     return mark_if_empty(ax, shown)
 
 
-def _beside(ax: Axes, x: float, y: float, label: str, side: Literal["left", "right"]) -> None:
+def _label(ax: Axes, x: float, y: float, label: str, side: Literal["left", "right"]) -> None:
     if not np.isnan(y):
         ax.text(x, y, label, ha=side, va="center", fontsize=8)
 
 
 def changes(frame: pd.DataFrame, *, materiality_pct: float = 5.0, ax: Axes | None = None) -> Axes:
-    """Draw how far throughput and latency of each subject moved against the other window [%], with day-block intervals."""
+    """Draw the change of each subject's throughput and latency against the other window [%], with intervals.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Result of `workload_change.changes`: `role, digest` (empty for a role's own metrics), `measure, change_pct,
+        low_pct, high_pct` (ends of the interval over days [%]); rows without an interval are omitted.
+    materiality_pct : float, default 5
+        Half the width of the shaded band [%].
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        The axes drawn on.
+    """
     known = frame[frame["low_pct"].notna()]
     labels = [
         f"{row['role']} {statement_labels.short_id(row['digest'])} {row['measure']}".replace(
