@@ -21,7 +21,7 @@ READ_TIMEOUT_S = 5.0
 
 
 def s3_client() -> Any:
-    """Return boto3's client for reports on S3."""
+    """Return boto3's client of S3."""
     import boto3
 
     return boto3.session.Session().client("s3")

@@ -6,16 +6,18 @@ import itertools
 import json
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from aurora_analysis.cli import options
+from aurora_analysis.cli import connections, options
+from aurora_analysis.sources import inputs
 
 if TYPE_CHECKING:
     from aurora_analysis.cli.options import SqlModeOptions
+    from aurora_analysis.sources.inputs import Source
 
 ORDERS = ("time", "calls", "mean", "p95", "max", "lock", "examined", "sent")
 LARGE_BYTES = 64_000_000
@@ -75,14 +77,18 @@ class DigestOptions:
 )
 @options.SQL_MODE
 def digest(files: tuple[str, ...], chosen: DigestOptions, sql_mode: SqlModeOptions) -> None:
-    """Print a ranked profile of slow logs: plain, compressed or in an AWS envelope; - reads standard input."""
+    """Print a ranked profile of slow logs: plain, compressed or in an AWS envelope.
+
+    FILE is a file, a quoted glob, s3://bucket/key, s3://bucket/prefix/ or an s3:// glob; - reads standard input.
+    """
+    sources = inputs.found(files, connections.s3_client)
     if chosen.output_format == "jsonl":
-        _print_executions(files, chosen, sql_mode)
+        _print_executions(sources, chosen, sql_mode)
     else:
-        _print_profile(files, chosen, sql_mode)
+        _print_profile(sources, chosen, sql_mode)
 
 
-def _print_executions(files: tuple[str, ...], chosen: DigestOptions, sql_mode: SqlModeOptions) -> None:
+def _print_executions(files: Sequence[Source], chosen: DigestOptions, sql_mode: SqlModeOptions) -> None:
     """Print one JSON document per execution, and what was lost on standard error."""
     from aurora_analysis.engines.log_events import Account
     from aurora_analysis.sources import log_files, profile
@@ -98,7 +104,7 @@ def _print_executions(files: tuple[str, ...], chosen: DigestOptions, sql_mode: S
         click.echo(f"# {account}", err=True)
 
 
-def _print_profile(files: tuple[str, ...], chosen: DigestOptions, sql_mode: SqlModeOptions) -> None:
+def _print_profile(files: Sequence[Source], chosen: DigestOptions, sql_mode: SqlModeOptions) -> None:
     """Print the profile of all files together."""
     from aurora_analysis.sources import log_files, profile, profile_page
     from aurora_analysis.sources import selection as selections

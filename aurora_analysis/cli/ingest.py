@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aurora_analysis.cli import options
+from aurora_analysis.cli import connections, options
 
 if TYPE_CHECKING:
     from aurora_analysis.cli.options import SqlModeOptions, StoreOptions
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 def ingest(
     files: tuple[str, ...], cluster: str, instance: str, store_options: StoreOptions, sql_mode: SqlModeOptions
 ) -> None:
-    """Write slow logs of one instance into the store: plain, compressed or in an AWS envelope; - reads standard input.
+    """Write slow logs of one instance into the store: plain, compressed or in an AWS envelope.
 
+    FILE is a file, a quoted glob, s3://bucket/key, s3://bucket/prefix/ or an s3:// glob; - reads standard input.
     Executions that are in several logs, or in the store already, are stored once.
     """
-    from aurora_analysis.sources import log_files
+    from aurora_analysis.sources import inputs, log_files
 
     store = store_options.to_write()
-    for name in files:
+    for name in inputs.found(files, connections.s3_client):
         account = log_files.ingest(name, store, cluster=cluster, instance=instance, mode=sql_mode.mode())
         click.echo(f"{name}: {account}", err=True)

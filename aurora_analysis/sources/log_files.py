@@ -13,6 +13,7 @@ from aurora_analysis.engines.log_tables import Columns, Layout
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 from aurora_analysis.errors import Error
 from aurora_analysis.sources import compression, encodings, envelopes
+from aurora_analysis.sources.inputs import S3Object, Source, label
 from aurora_analysis.tables import TABLES
 from aurora_analysis.window import Window
 
@@ -32,12 +33,12 @@ def recognised(chunks: Iterable[bytes]) -> tuple[str, Iterator[bytes]]:
     return engines.of_log(head), chunks
 
 
-def chunks(name: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+def chunks(name: Source, start: int = 0, end: int | None = None) -> Iterator[bytes]:
     """Read a log in chunks.
 
     Parameters
     ----------
-    name : str
+    name : str or S3Object
         A file; `-` is standard input. Compression, encoding and envelope are recognised by the content.
     start, end : int
         The part of a plain file to read [bytes].
@@ -48,6 +49,9 @@ def chunks(name: str, start: int = 0, end: int | None = None) -> Iterator[bytes]
         If the file cannot be read, or its compressed data are damaged.
     """
     try:
+        if isinstance(name, S3Object):
+            yield from _plain(name.chunks())
+            return
         if name == "-":
             yield from _plain(_read(stdin(), None))
             return
@@ -88,9 +92,9 @@ MOSTLY_CUT, FEWEST = 0.9, 3
 """A log with at least `FEWEST` entries, of which this share ends early, is not as the server wrote it."""
 
 
-def check(account: Account, *names: str) -> None:
+def check(account: Account, *names: Source) -> None:
     """Raise an error if the files have text but no entry of a slow log, or hardly one that is whole."""
-    files = ", ".join(names)
+    files = ", ".join(map(str, names[:3])) + f" and {len(names) - 3} more" * (len(names) > 3)
     if account.unknown and not account.events:
         raise Error(
             f"No entry of {files} can be read: the lines after '# User@Host: ' are not those that MySQL, Percona Server, "
@@ -117,9 +121,9 @@ def _read(log: BinaryIO, size: int | None) -> Iterator[bytes]:
         yield chunk
 
 
-def size(name: str) -> int | None:
-    """Return the size of a log that can be read in parts [bytes]; None for a pipe or a log in an envelope."""
-    if name == "-" or not Path(name).is_file():
+def size(name: Source) -> int | None:
+    """Return the size of a log that can be read in parts [bytes]; None for a pipe, S3, or a log in an envelope."""
+    if isinstance(name, S3Object) or name == "-" or not Path(name).is_file():
         return None
     try:
         with open(name, "rb") as log:
@@ -155,7 +159,7 @@ def _boundary(name: str, at: int, total: int, boundaries: Sequence[bytes]) -> in
 
 
 def ingest(
-    name: str,
+    name: Source,
     location: str,
     *,
     cluster: str,
@@ -170,7 +174,7 @@ def ingest(
 
     Parameters
     ----------
-    name : str
+    name : str or S3Object
         A file; `-` is standard input. Compression, encoding and envelope are recognised by the content.
     location : str
         The store's folder or s3:// prefix.
@@ -194,7 +198,7 @@ def ingest(
         span = [min([*ended, *span[:1]]), max([*ended, *span[1:]])]
     check(account, name)
     if span:
-        _cover(location, Path(name).name, account, span, cluster=cluster, instance=instance)
+        _cover(location, label(name), account, span, cluster=cluster, instance=instance)
     return account
 
 

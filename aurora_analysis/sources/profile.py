@@ -28,6 +28,7 @@ from aurora_analysis.engines.log_events import Account, record
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 from aurora_analysis.engines.statement import Statement
 from aurora_analysis.sources import log_files
+from aurora_analysis.sources.inputs import Source
 from aurora_analysis.sources.selection import ALL, Selection, selected
 
 MOST, MOST_TEXT = 20_000, 16 * 2**20
@@ -105,7 +106,7 @@ def processes_for(size: int) -> int:
 
 
 def profile_files(
-    names: Sequence[str],
+    names: Sequence[Source],
     overflow: IO[bytes],
     *,
     processes: int = 1,
@@ -117,8 +118,8 @@ def profile_files(
 
     Parameters
     ----------
-    names : sequence of str
-        Files, plain or gzipped; `-` is standard input.
+    names : sequence of str or S3Object
+        Files or objects, as `inputs.found` returns them; `-` is standard input.
     overflow : file
         An empty temporary file for the query times beyond `HELD`; it must stay open as long as the profile.
     processes : int
@@ -132,8 +133,9 @@ def profile_files(
         Called with the number of bytes read since the last call.
     """
     profile = Profile(file=overflow)
-    sizes = {name: log_files.size(name) for name in names} if processes > 1 else {}
-    parts = [(name, *part) for name, size in sizes.items() if size for part in _parts(name, size)]
+    files = [name for name in names if isinstance(name, str)] if processes > 1 else []
+    sizes: dict[Source, int | None] = {name: log_files.size(name) for name in files}
+    parts = [(name, *part) for name in files if (size := sizes[name]) for part in _parts(name, size)]
     if parts:
         from concurrent.futures import ProcessPoolExecutor
 
@@ -147,9 +149,9 @@ def profile_files(
                 add(profile, part)
             for span in spans.values():
                 _widen(profile, *span)
-    for name in names:
-        if sizes.get(name) is None:
-            read(profile, _reported(log_files.chunks(name), progress), selection=selection, mode=mode)
+    for source in names:
+        if sizes.get(source) is None:
+            read(profile, _reported(log_files.chunks(source), progress), selection=selection, mode=mode)
     return profile
 
 
@@ -446,7 +448,7 @@ def _iso(us: int | None) -> str | None:
 
 
 def lines(
-    names: Sequence[str],
+    names: Sequence[Source],
     account: Account,
     *,
     selection: Selection = ALL,

@@ -273,14 +273,14 @@ def _suggestion(client: Client, taken: pd.DataFrame, matches: list[_Match]) -> t
 
 def _in_words(match: _Match) -> str:
     counts = match.seen.value_counts()
-    shown = [f"{toml_text(str(value))} {count:,}" for value, count in counts.head(3).items()]
+    shown = [f"{_toml_text(str(value))} {count:,}" for value, count in counts.head(3).items()]
     return f"{match.what}: {', '.join(shown)}" + f" and {len(counts) - 3} more" * (len(counts) > 3)
 
 
 def _rule(workload: str, match: _Match) -> str:
     """Return the TOML of a rule that matches the values seen, and nothing else."""
     counts = match.seen.value_counts()
-    globs = ", ".join(toml_text(glob.escape(str(value))) for value in counts.index[:MOST_VALUES])
+    globs = ", ".join(_toml_text(glob.escape(str(value))) for value in counts.index[:MOST_VALUES])
     left = len(counts) - MOST_VALUES
     note = f"# Other programs write such statements too: check these {len(counts)} digests first.\n" * (
         match.what == _SHARED
@@ -288,10 +288,10 @@ def _rule(workload: str, match: _Match) -> str:
     return f"{note}[[workloads.{workload}]]\n{match.field} = [{globs}]\n"
 
 
-def toml_text(text: str) -> str:
+def _toml_text(text: str) -> str:
     r"""Return a text as a TOML string of printable characters.
 
-    >>> print(toml_text("a" + chr(27)))
+    >>> print(_toml_text("a" + chr(27)))
     "a\U0000001B"
     """
     escaped = (one if one.isprintable() and one not in '"\\' else f"\\U{ord(one):08X}" for one in text)
