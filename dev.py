@@ -107,7 +107,9 @@ def test(arguments: Sequence[str]) -> int:
     if arguments:
         return run("-m", "pytest", *arguments)
     verified = ["-p", "nbval", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=120"]
-    parallel = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]
+    # One worker more than cores: tests of real servers wait more than they compute. tests/conftest.py sorts the files.
+    workers = str(min(4, 1 + (os.cpu_count() or 1)))
+    parallel = ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
     # Each core already has a test worker; threads of linear algebra would only wait for it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     return max(lint(()), run("-m", "pytest", *parallel, *verified, "tests", "notebooks"))
@@ -134,7 +136,7 @@ def snapshot(_: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         report = str(Path(folder) / "report")
         code = run("-m", "aurora_analysis", "report", "--output", report)
-        return code or run("tests/test_findings_snapshot.py", report)
+        return code or run("tests/findings_snapshot.py", report)
 
 
 def docs(arguments: Sequence[str]) -> int:

@@ -72,6 +72,23 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+SLOW = (
+    "live/test_experiment.py",
+    "test_wheel.py",
+    "test_fortnight.py",
+    "test_jupyterlab.py",
+    "test_docs.py",
+    "lab/test_record.py",
+)
+"""Files that take longest, the longest first. Started last, one of them would keep a single worker busy at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the slowest files first; the order of all others stays."""
+    ranks = {ROOT / "tests" / name: rank for rank, name in enumerate(SLOW)}
+    items.sort(key=lambda item: ranks.get(item.path, len(SLOW)))
+
+
 RUNS = (
     "script, iframe, object, embed, form, svg:not([aria-hidden=true]), svg :not(polyline, line, path, circle)"
 )

@@ -49,10 +49,12 @@ def test_the_gap_is_a_gap(fetched):
     assert missing.to_dict() == {"shop-1": 301, "shop-2": 301, "shop-3": 301}
 
 
-@pytest.mark.parametrize("topic", ["undo_log", "reader_impact", "latency"])
-def test_the_notebooks_say_the_same_of_it(fetched, topic):
+@pytest.mark.parametrize(
+    ("topic", "options"), [("undo_log", {}), ("reader_impact", {"placebos": 20}), ("latency", {})]
+)
+def test_the_notebooks_say_the_same_of_it(fetched, topic, options):
     """The verdicts of the sample's `shop`, word for word."""
-    week = {"cluster": "shop", "start": "2026-11-09", "end": "2026-11-16"}
+    week = {"cluster": "shop", "start": "2026-11-09", "end": "2026-11-16", **options}
     in_notebook = [one.to_dict() for one in verdicts(topic, store=str(location.sample()), **week)]
     found = [one.to_dict() for one in verdicts(topic, store=str(fetched), **week)]
     assert {one["level"] for one in in_notebook} - {"unknown"}

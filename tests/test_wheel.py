@@ -11,6 +11,7 @@ import venv
 import zipfile
 from pathlib import Path
 
+import findings_snapshot
 import pytest
 
 from aurora_analysis.report import suite
@@ -84,6 +85,11 @@ def test_the_installed_command_reports_on_the_sample(report, installed):
     assert done == {(*page, "done") for page in PAGES}
     assert {finding["notebook"] for finding in record["findings"]} == set(SUITE)
     assert [cluster["cluster"] for cluster in record["clusters"] if cluster["simulated"]] == ["shop"]
+
+
+def test_the_findings_of_the_sample_have_the_figures_of_the_snapshot(report):
+    """One report on the whole sample serves this file; making another costs half a minute."""
+    findings_snapshot.assert_unchanged(report)
 
 
 def test_the_simulated_cluster_is_said_to_be(report):
