@@ -85,7 +85,7 @@ class Prices:
 
 @dataclass(frozen=True)
 class Fetch:
-    """How a fetch runs."""
+    """The settings of a fetch."""
 
     threads: int = 4  # maximum per service
     examples: bool = False  # store one execution's text per digest; its literals may be secrets

@@ -1,4 +1,4 @@
-"""What an effect on the writer amounts to: one set of rules for randomised trials and ordinary days."""
+"""Judge the level of an effect on the writer: one set of rules for randomised trials and ordinary days."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sparklines: the course of each role's measures over a window, beside the same hours of earlier windows.
+"""Sparklines: each role's measures over a window, with the same hours of earlier windows.
 
 Like a verdict, a sparkline is stored as JSON in the executed notebook, and the report's first page draws it.
 """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrialArguments:
-    """What to try, for how long, and on whose servers."""
+    """The query of a trial, its length, and its servers."""
 
     sql: TextIO
     hours: float

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FetchArguments:
-    """What to fetch."""
+    """The options of a fetch."""
 
     cluster: str
     instances: tuple[str, ...]

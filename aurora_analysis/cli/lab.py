@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RecordOptions:
-    """What a recording looks like."""
+    """The options of a recording."""
 
     minutes: float
     days: int | None
@@ -30,7 +30,7 @@ class RecordOptions:
 
 @dataclass(frozen=True)
 class LabTrialOptions:
-    """What a trial in the lab looks like."""
+    """The options of a trial in the lab."""
 
     minutes: float
     run_s: float

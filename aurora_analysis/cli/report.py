@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """What a report covers, how it runs and where it goes."""
+    """The options of a report: its scope, its execution and its output."""
 
     clusters: tuple[str, ...]
     all_clusters: bool

@@ -1,4 +1,4 @@
-"""One logged execution, and what became of a log's bytes: the same for every engine."""
+"""One logged execution, and the account of a log's bytes: the same for every engine."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 from aurora_analysis.engines.statement import Statement
 
 MARKER = b" [Your log message was truncated]"
-"""What the RDS file API writes in place of the rest of a line that it cut (aws-sdk-js#1463)."""
+"""Text that the RDS file API writes in place of the rest of a line that it cut (aws-sdk-js#1463)."""
 
 
 @dataclass
 class Account:
-    """What became of a log's bytes: nothing is lost silently.
+    """Account of a log's bytes: read, damaged or lost.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Account:
         return self.cut + self.lost + self.quoted
 
     def add_loss(self, size: int) -> None:
-        """Count an entry of which only remains of this size are left [bytes]."""
+        """Count a lost entry by the size of its remains [bytes]."""
         self.lost += 1
         self.lost_bytes += size
 

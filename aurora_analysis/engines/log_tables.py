@@ -29,7 +29,7 @@ Columns = dict[str, Sequence[Any]]
 
 @dataclass(frozen=True)
 class Layout:
-    """How a log becomes tables.
+    """The options of turning a log into tables.
 
     Attributes
     ----------
@@ -138,7 +138,7 @@ def _storable(events: Iterable[Event], account: Account) -> Iterator[Event]:
 
 
 _COLUMNS = ("started_at", "ended_at", *FIGURES, "ordinal", "tags", "extras", "statement")
-"""What the tables keep of an event: everything but its text."""
+"""An event without its text, as the tables keep it."""
 
 
 def _row(event: Event, ordinal: int) -> tuple[Any, ...]:

@@ -146,7 +146,7 @@ class Context:
 
 @dataclass(frozen=True, eq=False)
 class Have:
-    """What the store already holds of a cluster.
+    """Data of a cluster that the store already has.
 
     Attributes
     ----------

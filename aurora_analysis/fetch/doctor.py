@@ -23,7 +23,7 @@ State = Literal["ok", "gap", "refused", "unknown"]
 
 
 class Fix(NamedTuple):
-    """How to close a gap: in the console, on the command line, and in CloudFormation."""
+    """The fix of a gap in the console, on the command line, and in CloudFormation."""
 
     console: str
     cli: str

@@ -45,7 +45,7 @@ SOURCES: dict[str, Source] = {
 
 @dataclass(frozen=True)
 class FetchOptions:
-    """What to fetch.
+    """The options of a fetch.
 
     Attributes
     ----------

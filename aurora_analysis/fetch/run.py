@@ -41,7 +41,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Target:
-    """Where the chunks of a run are committed.
+    """The store to which the chunks of a run are committed.
 
     Attributes
     ----------

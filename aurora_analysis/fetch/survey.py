@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Survey:
-    """What a cluster is and was.
+    """The cluster's present state, and its history of roles and instances.
 
     Attributes
     ----------

@@ -51,7 +51,7 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class RecordingOptions:
-    """What to record.
+    """The options of a recording.
 
     Attributes
     ----------

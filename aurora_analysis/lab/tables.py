@@ -125,7 +125,7 @@ def _by_digest(timings: pd.DataFrame, window: Window, period_s: int) -> pd.DataF
 
 
 def statements(window: Window) -> pd.DataFrame:
-    """Rows of `statements` for the writer's statements, first and last seen at the window's ends."""
+    """Rows of `statements` for the writer's statements, which span the window."""
     named = [FINGERPRINT.statement(_text(name)) for name in STATEMENTS]
     return pd.DataFrame(
         {

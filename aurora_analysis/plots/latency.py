@@ -26,7 +26,7 @@ def log_histogram(
     Parameters
     ----------
     distribution : DataFrame
-        `latency_ms` (bin edges), `share` (of the executions in a bin [0 to 1]) and the column `by`.
+        `latency_ms` (upper bound of a bucket), `share` (of the executions in it [0 to 1]) and the column `by`.
     cuts : DataFrame, optional
         With `long_query_time_ms`: shorter executions are not in the slow log.
     by : str, default "instance"

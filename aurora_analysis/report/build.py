@@ -70,7 +70,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Execution:
-    """How a report runs.
+    """Options of running a report.
 
     Attributes
     ----------

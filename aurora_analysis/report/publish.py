@@ -22,7 +22,7 @@ DEFAULT = "report"
 
 @dataclass(frozen=True)
 class Place:
-    """Where a report goes.
+    """Destination of a report.
 
     Attributes
     ----------

@@ -106,7 +106,7 @@ def _remove_abandoned(beside: Path, output: Path) -> None:
 
 
 def _hidden(output: Path) -> tuple[Path, IO[bytes]]:
-    """Return a new hidden folder beside `output`, and its lock."""
+    """Return a new hidden folder next to `output`, and its lock."""
     while True:
         beside = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
         with suppress(FileNotFoundError):  # another run took the folder for abandoned before it was locked

@@ -36,7 +36,7 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def folder() -> Path:
-    """Return the folder of the suite's notebooks: beside the package in a checkout, inside it when installed."""
+    """Return the folder of the suite's notebooks: next to the package in a checkout, inside it when installed."""
     installed = PACKAGE / "notebooks"
     return installed if installed.is_dir() else PACKAGE.parent / "notebooks"
 

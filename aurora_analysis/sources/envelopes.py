@@ -19,7 +19,7 @@ from aurora_analysis.engines.log_events import MARKER
 from aurora_analysis.sources.compression import Damaged, decompressed, peek
 
 HEAD_BYTES = 2**18
-"""How much of a log decides which envelope it has [bytes]."""
+"""Size of a log's start that determines its envelope [bytes]."""
 
 LONGEST_LINE = 8 * 2**20
 """Longest line or JSON string that is held as a whole [bytes]; the rest of a longer one comes separately."""
@@ -81,7 +81,7 @@ _KEYS = re.compile(rb'"(?:@?message|Message|MESSAGE|log|LogFileData|[dD]ata|rawD
 _PORTION = re.compile(rb'"LogFileData"\s*:\s*"')
 _INSIDE = re.compile(rb'(?:[^"\\]|\\.)*+', re.DOTALL)
 _CONTROL = b"CWL CONTROL MESSAGE"
-"""What CloudWatch Logs sends to check a subscription's destination."""
+"""Message by which CloudWatch Logs checks a subscription's destination."""
 
 
 def _from_json(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -24,7 +24,7 @@ BATCH = 10_000
 """Executions written into the store at once: the merge holds several copies of them."""
 
 HEAD_BYTES = 2**16
-"""How much of a log decides which engine wrote it [bytes]."""
+"""Size of a log's start that determines its engine [bytes]."""
 
 
 def recognised(chunks: Iterable[bytes]) -> tuple[str, Iterator[bytes]]:

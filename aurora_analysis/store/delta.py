@@ -31,7 +31,7 @@ from aurora_analysis.tables import SCHEMA_VERSION, Table, Type
 from aurora_analysis.window import Window
 
 KEEP_DAYS = 400
-"""How long Delta keeps old versions [days]: for that long, a report can be rerun on the versions that it read."""
+"""Time that Delta keeps old versions [days], in which a report can be rerun on the versions that it read."""
 
 ATTEMPTS = 30
 """Most tries of one commit; a try fails if another writer commits first."""
@@ -466,7 +466,7 @@ _UPDATES = {
         _KNOWS_DATABASE,
     ),
 }
-"""How a row is updated from a new one of the same identity: table → (columns, condition)."""
+"""Update of a row by a new one of the same identity: table → (columns, condition)."""
 
 
 def _check_schema(delta: DeltaTable, spec: Table, location: str) -> None:

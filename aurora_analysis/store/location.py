@@ -1,4 +1,4 @@
-"""Where the store is: the only resolver, for every command and for notebooks.
+"""Find the store: the only resolver, for every command and for notebooks.
 
 The first of these that names a store wins: the flag, AURORA_ANALYSIS_STORE, `store` in the settings file, and for
 reading only the bundled sample.
@@ -38,7 +38,7 @@ class Location:
 
 
 def sample() -> Path:
-    """Return the folder of the sample store: beside the package in a checkout, inside it when installed.
+    """Return the folder of the sample store: next to the package in a checkout, inside it when installed.
 
     Returns
     -------

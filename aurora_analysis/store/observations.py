@@ -123,7 +123,7 @@ class Observations:
 
     @cached_property
     def coverage(self) -> pd.DataFrame:
-        """What each fetch, recording or ingest that touches the window received."""
+        """Rows and points received by each fetch, recording or ingest that touches the window."""
         return self.store.coverage(self.window, cluster=self.cluster)
 
     def roles(self, rows: pd.DataFrame, *, time: str = "time") -> pd.Series:

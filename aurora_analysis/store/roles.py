@@ -1,4 +1,4 @@
-"""Who was writer and who reader, and when: failover moves the writer, so roles are rows with a time."""
+"""Find each instance's role over time: failover moves the writer, so roles are rows with a time."""
 
 from __future__ import annotations
 

@@ -295,7 +295,7 @@ class Store:
         return Window(rows["time"].min().to_pydatetime(), rows["end"].max().to_pydatetime())
 
     def coverage(self, window: Window, *, cluster: str, missing_ok: bool = False) -> pd.DataFrame:
-        """Return what each fetch, recording or ingest that touches the window received.
+        """Return the rows and points received by each fetch, recording or ingest that touches the window.
 
         Parameters
         ----------

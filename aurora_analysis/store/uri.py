@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 AWKWARD = re.compile(r"%[0-9A-Fa-f]{2}|[\[\]^|\\]")
-"""What delta-rs 1.6 cannot have in a local path.
+"""Characters that delta-rs 1.6 cannot read in a local path.
 
 It decodes percent sequences once too often (Jenkins names the workspace of branch feature/x `feature%2Fx`), and
 panics at the other characters. No way of quoting helps, because it resolves and quotes every local path itself.

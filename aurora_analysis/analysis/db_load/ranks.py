@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 MOVES = ["new", "back", "vanished", "up", "down"]
-"""How a statement's rank can move."""
+"""Moves of a statement in the ranking by load."""
 
 
 def moves(

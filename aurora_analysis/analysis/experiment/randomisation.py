@@ -28,7 +28,7 @@ STEPS_OUTWARD, STEPS_OF_BISECTION = 20, 24
 """Steps of the search for a limit of the interval: doubling outwards, then halving."""
 
 Statistic = Callable[[float], Array]
-"""By shift: the statistic of the actual draw (first) and of all others."""
+"""Statistic of the actual draw (first) and of all other draws, by shift."""
 
 
 @dataclass(frozen=True)

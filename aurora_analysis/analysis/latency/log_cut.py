@@ -1,4 +1,4 @@
-"""What the slow log leaves out, and which quantiles of all statements it still determines.
+"""Statements that the slow log omits, and the quantiles of all statements that it still determines.
 
 The limits are MySQL's: https://dev.mysql.com/doc/refman/8.0/en/slow-query-log.html; `log_slow_rate_limit` is MariaDB's and
 Percona's.

@@ -1,4 +1,4 @@
-"""How far latency moved against the previous window."""
+"""Estimate the shift of latency against the previous window."""
 
 from __future__ import annotations
 

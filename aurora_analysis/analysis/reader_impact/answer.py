@@ -101,7 +101,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class _Exposed:
-    """Who was exposed when: the workloads on the readers, and everything that ran on the writer."""
+    """Runs of the workloads on the readers, and of all statements on the writer."""
 
     compared: Observations
     readers: exposure.Exposure

@@ -31,7 +31,7 @@ FAILOVER_MASK = (5, 15)
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the design is built from, as tidy frames of one window.
+    """Tidy frames of one window, from which the design is built.
 
     Attributes
     ----------

@@ -318,7 +318,7 @@ def _quantile_fits(
 
 
 def _aligned(group: EstimationGroup, i: int, model: WorkloadModel, alpha: float) -> Iterator[pd.DataFrame]:
-    """What the workload alone did to each metric, around its starts and ends."""
+    """Effect of the workload alone on each metric, around its starts and ends."""
     exposed, day = group.exposed(i), group.design.grid.day
     alone = np.full((len(exposed), len(group.metrics)), np.nan)
     alone[group.valid] = _workload_alone(group, i, model, _raw_columns(group, i))

@@ -141,7 +141,7 @@ def main_metric(latency: pd.DataFrame) -> str:
 
 
 def placebo_remarks(estimates: pd.DataFrame, placebos: int) -> Remarks:
-    """How often the method reports an effect on exactly these data where there can be none, in one line.
+    """State in one line how often the method reports an effect of placebo runs on these data.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ YOUNG = 10
 SHORTEST_RUN = 5
 """Shorter runs span too few samples to be distinguished [periods]."""
 OUTLIVES = 1.8
-"""How long a transaction may stay open after its statement, in median runs."""
+"""Longest time that a transaction may stay open after its statement, in median runs."""
 
 # Costs are in units of the tolerance.
 UNKNOWN_COST = 1.5

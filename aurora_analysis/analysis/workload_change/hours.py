@@ -139,7 +139,7 @@ def by_role(hours: pd.DataFrame, roles: pd.Series) -> pd.DataFrame:
 
 
 def at_a_glance(hours: pd.DataFrame, window: Window, others: Sequence[Window]) -> list[Sparkline]:
-    """Draw the key metrics of each role as sparklines, beside the windows they are compared with.
+    """Draw the key metrics of each role as sparklines, with the windows of comparison.
 
     Parameters
     ----------

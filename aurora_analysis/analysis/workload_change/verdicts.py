@@ -234,7 +234,7 @@ def _named(rows: pd.DataFrame, move: str) -> str:
 
 
 def _common_sentence(rows: pd.DataFrame, apart: pd.DataFrame) -> str:
-    """How many statements moved against their siblings, and the largest common move."""
+    """State how many statements moved against their siblings, and the largest common move."""
     together = typical_group(rows).to_dict("records")
     if not together:
         return ""

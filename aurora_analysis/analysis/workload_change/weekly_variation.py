@@ -48,7 +48,7 @@ class Variation:
 
 @dataclass(frozen=True)
 class Effect:
-    """How far each row moved, in logarithms, with Student's t standard error.
+    """Change of each row, in logarithms, with Student's t standard error.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 STATEMENT, CURSOR, TRANSACTION = "statement", "cursor", "transaction"
-"""What holds a tool's read view: the running statement, the cursor until its last row is fetched, or the transaction."""
+"""Holder of a tool's read view: the statement, the cursor until its last row is fetched, or the transaction."""
 
 
 @dataclass(frozen=True)
@@ -278,7 +278,7 @@ def _in_words(match: _Match) -> str:
 
 
 def _rule(workload: str, match: _Match) -> str:
-    """Return the TOML of a rule that matches the values seen, and nothing else."""
+    """Return the TOML of a rule that matches exactly the observed values."""
     counts = match.seen.value_counts()
     globs = ", ".join(_toml_text(glob.escape(str(value))) for value in counts.index[:MOST_VALUES])
     left = len(counts) - MOST_VALUES

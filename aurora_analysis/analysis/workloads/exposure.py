@@ -68,7 +68,7 @@ class Observed(Protocol):
 
     @property
     def coverage(self) -> pd.DataFrame:
-        """What each fetch or ingest received."""
+        """Rows and points that each fetch or ingest received."""
 
     @property
     def instances(self) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What a trial writes down: rows of `trials`, the event about the writer's load, and its messages."""
+"""Records of a trial: rows of `trials`, the event about the writer's load, and its messages."""
 
 from __future__ import annotations
 

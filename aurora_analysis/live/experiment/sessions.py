@@ -1,4 +1,4 @@
-"""Sessions that a trial runs beside its samples: the query, a load on the writer, and a canary."""
+"""Sessions that a trial runs while it samples: the query, a load on the writer, and a canary."""
 
 from __future__ import annotations
 

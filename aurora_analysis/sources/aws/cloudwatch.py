@@ -33,7 +33,7 @@ QUERIES_PER_CALL = 500
 POINTS_PER_PAGE = 100_800
 
 ATTEMPTS = 4
-"""How often to request a query that fails inside a successful answer."""
+"""Number of attempts for a query that fails inside a successful answer."""
 
 MARGIN = timedelta(hours=1)
 """Data this close to an age limit are requested as if they were past it, because the fetch itself takes time."""

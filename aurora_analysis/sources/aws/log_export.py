@@ -45,13 +45,13 @@ SOURCE = "slow log"
 TABLES = ("slow_queries",)
 
 FILES_KEPT = timedelta(hours=24)
-"""How long RDS keeps slow-log files, if local storage has room."""
+"""Time that RDS keeps slow-log files, if local storage has room."""
 
 LINES = 10_000
 """Maximum number of lines of a portion. A portion with cut lines is read again with fewer."""
 
 SEAM_BYTES = 2**17
-"""How much of a portion's end is compared with the start of the next [bytes]."""
+"""Size of a portion's end that is compared with the start of the next [bytes]."""
 
 SEAM_LEAST = 32
 """A shorter repetition is coincidence, not an overlap [bytes]."""
@@ -184,7 +184,7 @@ def fetch(chunk: Chunk, context: Context) -> Iterator[Part]:
 
 @dataclass(frozen=True)
 class Log:
-    """Whose slow log to read, for which window, of which engine, and whether to keep a text of each statement."""
+    """Instance, window and engine of a slow log to read, and whether to keep a text of each statement."""
 
     instance: str
     window: Window

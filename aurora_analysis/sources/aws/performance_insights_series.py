@@ -65,7 +65,7 @@ class Series(NamedTuple):
 
 @dataclass(frozen=True)
 class Offer:
-    """What the service offers for an instance: names of metrics, and dimensions that the caller may request."""
+    """Metrics that the service offers for an instance, and dimensions that the caller may request."""
 
     metrics: tuple[str, ...] = ()
     dimensions: tuple[str, ...] = tuple(DIMENSIONS)

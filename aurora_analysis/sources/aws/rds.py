@@ -25,7 +25,7 @@ from aurora_analysis.window import Window
 SOURCE = "rds"
 
 EVENTS_KEPT = timedelta(days=14)
-"""How long RDS keeps events."""
+"""Time that RDS keeps events."""
 
 ENGINE = "aurora-mysql"
 """Engine of a cluster that only the store describes and whose rows name none."""

@@ -19,7 +19,7 @@ from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 from aurora_analysis.engines.statement import Statement, named
 
 ADMINISTRATOR = "# administrator command"
-"""How the slow log writes a command of the protocol, which is not a statement: Quit, Ping, Init DB."""
+"""A command of the protocol in the slow log, which is not a statement: Quit, Ping, Init DB."""
 
 VALUES = "?+"
 """The token that replaces two or more literals."""
