@@ -90,14 +90,14 @@ def fortnight(scenario: str, seed: int) -> Fortnight:
     """Simulate the fortnight (in `week`: one week) of a scenario and seed."""
     rng = np.random.default_rng([seed, SCENARIOS.index(scenario)])
     days = 7 if scenario == "week" else 14
-    writer = _writer(rng, scenario, days)
+    writer = simulated_writer(rng, scenario, days)
     runs = _runs(rng, scenario, days, writer)
     disturbed, runs, others = _disturbed(rng, scenario, days, writer, runs)
     open_ = runs.open_share(days * DAY)
-    history = _history_list(np.exp(writer.log_load), runs)
+    history = history_list(np.exp(writer.log_load), runs)
     late = scenario == "late_effect"
     latency = {name: disturbed + _effect(name, open_, history, late) for name in EFFECTS}
-    data = _observed(rng, writer, latency, runs, others, history)
+    data = observed(rng, writer, latency, runs, others, history)
     if scenario == "missing_hours":
         data = _with_missing_hours(rng, data)
     if scenario == "hidden_batch":
@@ -121,7 +121,7 @@ def ar(rng: np.random.Generator, count: int, tau: float, sd: float) -> Array:
     return lfilter([1.0], [1.0, -keep], shocks)
 
 
-def _writer(rng: np.random.Generator, scenario: str, days: int) -> Writer:
+def simulated_writer(rng: np.random.Generator, scenario: str, days: int) -> Writer:
     count = days * DAY
     minute = np.arange(count)
     local = minute + (_ahead(minute) if scenario == "daylight_saving" else 0)
@@ -317,7 +317,7 @@ def _triggered(rng: np.random.Generator, days: int, latency: Array, runs: Runs) 
     return latency, runs
 
 
-def _history_list(write_rate: Array, runs: Runs) -> Array:
+def history_list(write_rate: Array, runs: Runs) -> Array:
     """History list at the end of each minute [mean minutes of writes]."""
     committed = np.cumsum(write_rate / write_rate.mean())
     limit = committed.copy()
@@ -354,7 +354,7 @@ def _strength(history: Array, truth: float) -> float:
     return low
 
 
-def _observed(
+def observed(
     rng: np.random.Generator,
     writer: Writer,
     log_latency: dict[str, Array],
@@ -388,7 +388,7 @@ def many_digests(seed: int, digests: int = DIGESTS) -> tuple[Fortnight, set[str]
     """Simulate many digests on the readers, and return the names of the ten that slow the writer by 10 to 25 %."""
     rng = np.random.default_rng([seed, 1000])
     days, count = 14, 14 * DAY
-    writer = _writer(rng, "uniform", days)
+    writer = simulated_writer(rng, "uniform", days)
     latency, frames = writer.log_latency.copy(), []
     for n in range(digests):
         start = np.sort(_starts(rng, str(rng.choice(["uniform", "office", "peak", "night"])), days, writer))
@@ -397,7 +397,7 @@ def many_digests(seed: int, digests: int = DIGESTS) -> tuple[Fortnight, set[str]
         latency += np.log1p(rng.uniform(0.10, 0.25) if n < CULPRITS else 0) * runs.open_share(count)
         frames.append(runs.frame(f"digest {n}"))
     idle = Runs(np.zeros(0), np.zeros(0))
-    data = _observed(rng, writer, {"latency": latency}, idle, {}, np.zeros(count))
+    data = observed(rng, writer, {"latency": latency}, idle, {}, np.zeros(count))
     exposures = pd.concat(frames)
     return Fortnight(data.latency, data.load, exposures, data.writer_jobs, data.history_list_length), {
         f"digest {n}" for n in range(CULPRITS)
