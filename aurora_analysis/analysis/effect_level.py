@@ -15,6 +15,7 @@ OUTCOMES = ["queue_latency", "commit_latency", "dml_latency", "select_latency"]
 
 LEVELS: dict[str, Severity] = {
     "slows": "act",
+    "slows a little": "watch",
     "speeds up": "watch",
     "cannot tell": "unknown",
     "inconclusive": "unknown",
@@ -23,9 +24,13 @@ LEVELS: dict[str, Severity] = {
 }
 """Severity of each level; the level that matters most comes first."""
 
+SLOWER = ("slows", "slows a little")
+"""Levels that blame the workload."""
+
 ACTIONS = {
     "slows": "Shorten its statements, commit between them, or read with READ COMMITTED "
     "(aurora_read_replica_read_committed); or move it to a clone or an export.",
+    "slows a little": "Nothing urgent: watch whether it grows, and shorten its statements at the next occasion.",
     "speeds up": "A reader does not make a writer faster: look for what runs at the same time.",
     "cannot tell": "Move it to random times for a week or two, or run a randomised trial.",
     "inconclusive": "Observe it for longer, or run a randomised trial.",
@@ -45,6 +50,8 @@ class Effect:
         The effect and its interval [%].
     p_adjusted : float
         p-value adjusted for the number of tests.
+    alone_low_pct, alone_high_pct : float, optional
+        The interval of this effect by itself, if the other one is adjusted for the number of tests [%].
     assessed : bool
         False if there is too little data.
     identifiable : bool
@@ -57,6 +64,8 @@ class Effect:
     low_pct: float
     high_pct: float
     p_adjusted: float
+    alone_low_pct: float | None = None
+    alone_high_pct: float | None = None
     assessed: bool = True
     identifiable: bool = True
     stable: bool = True
@@ -78,8 +87,14 @@ def effect_level(effect: Effect, *, materiality_pct: float = 5.0, alpha: float =
     -------
     str
         A key of `LEVELS`: ``unknown`` without data or numbers; ``cannot tell`` if not identifiable; ``slows`` if
-        significant, interval above 0 and material; ``no material effect`` if the interval lies within the
-        materiality; ``speeds up`` if significant and below 0; ``inconclusive`` otherwise.
+        significant, interval above 0 and material; ``no material effect`` if the interval of this effect by itself
+        lies within the materiality; ``slows a little`` if significant, interval above 0 and below the materiality;
+        ``speeds up`` if significant and below 0; ``inconclusive`` otherwise.
+
+    Notes
+    -----
+    A claim that something is there must withstand the number of tests: among a hundred workloads some look slow by
+    chance. A claim that nothing material is there is made for each workload by itself.
     """
     if not effect.assessed:
         return "unknown"
@@ -88,11 +103,16 @@ def effect_level(effect: Effect, *, materiality_pct: float = 5.0, alpha: float =
     if np.isnan([effect.effect_pct, effect.low_pct, effect.high_pct]).any():
         return "unknown"
     clear = effect.p_adjusted <= alpha and effect.stable
-    if clear and effect.low_pct > 0 and effect.effect_pct >= materiality_pct:
+    slower = clear and effect.low_pct > 0
+    if slower and effect.effect_pct >= materiality_pct:
         return "slows"
-    if -materiality_pct < effect.low_pct and effect.high_pct < materiality_pct:
+    low = effect.low_pct if effect.alone_low_pct is None else effect.alone_low_pct
+    high = effect.high_pct if effect.alone_high_pct is None else effect.alone_high_pct
+    if -materiality_pct < low and high < materiality_pct:
         return "no material effect"
-    if clear and effect.effect_pct < 0:
+    if slower:
+        return "slows a little"
+    if clear and effect.high_pct < 0:
         return "speeds up"
     return "inconclusive"
 
@@ -118,6 +138,7 @@ def effect_headline(subject: str, level: str, effect_pct: float = float("nan")) 
     size = "" if np.isnan(effect_pct) else f" by {digits} %"
     return {
         "slows": f"{subject} slows the writer{size}",
+        "slows a little": f"{subject} slows the writer a little{f', by {digits} %' if size else ''}",
         "speeds up": f"The writer is faster{size} while {subject} runs: look for another cause",
         "cannot tell": f"Cannot tell whether {subject} slows the writer",
         "inconclusive": f"Undecided whether {subject} slows the writer",
@@ -144,6 +165,8 @@ class JudgedEffect:
         The effect and its interval [%], with the sign of the metric; NaN if there is none.
     p_adjusted : float
         p-value adjusted for the number of tests.
+    caveat : str
+        What else would explain the effect, in one sentence; empty for a trial, which excludes it.
     """
 
     workload: str
@@ -155,6 +178,7 @@ class JudgedEffect:
     ci_low_pct: float
     ci_high_pct: float
     p_adjusted: float
+    caveat: str = ""
 
     def numbers(self) -> dict[str, float | int | str | None]:
         """The figures of a verdict, to four significant digits; None where missing.

@@ -35,7 +35,9 @@ MATERIALITY_PCT = 5.0
         (Effect(-10, -14, -6, 0.001), "speeds up"),
         (Effect(8, -3, 20, 0.2), "inconclusive"),
         (Effect(-8, -20, 3, 0.2), "inconclusive"),
-        (Effect(4, 2, 7, 0.001), "inconclusive"),
+        (Effect(4, 2, 7, 0.001), "slows a little"),
+        (Effect(4, -1, 9, 0.06, 2, 6), "inconclusive"),
+        (Effect(3, -1, 7, 0.06, 1, 4.9), "no material effect"),
     ],
     ids=[
         "clear and material",
@@ -47,6 +49,8 @@ MATERIALITY_PCT = 5.0
         "not significant",
         "not significant and negative",
         "significant, too small to slow and too uncertain to be immaterial",
+        "the number of tests explains it",
+        "the number of tests explains it, and by itself it is immaterial",
     ],
 )
 def test_each_level_has_its_rule(effect, level):
@@ -80,8 +84,8 @@ def test_an_immaterial_effect_needs_no_stable_sign():
 
 
 def test_thresholds_are_arguments():
-    """A stricter materiality or level turns a slowdown into an open question."""
-    assert effect_level(SLOWS, materiality_pct=12) == "inconclusive"
+    """A larger materiality turns a slowdown into a small one, a stricter level into an open question."""
+    assert effect_level(SLOWS, materiality_pct=12) == "slows a little"
     assert effect_level(SLOWS, alpha=0.0001) == "inconclusive"
 
 

@@ -4,13 +4,34 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from aurora_analysis.analysis.statistics import adjusted, block_df, jackknife_se
+from aurora_analysis.analysis.statistics import (
+    adjusted,
+    block_df,
+    detectable,
+    false_coverage_alpha,
+    jackknife_se,
+)
 
 
 def test_adjusted_p_values_follow_benjamini_and_hochberg():
     """The values are computed by hand; a missing p-value does not count as a test."""
     given = [0.03, 0.01, np.nan, 0.02, 0.5]
     assert adjusted(given) == pytest.approx([0.04, 0.04, np.nan, 0.04, 0.5], nan_ok=True)
+
+
+def test_interval_levels_follow_benjamini_and_yekutieli():
+    """Two of four discoveries halve the level; without a discovery it is Bonferroni's; without a test it stays."""
+    assert false_coverage_alpha([0.01, 0.02, 0.3, np.nan, 0.5]) == pytest.approx(0.05 * 2 / 4)
+    assert false_coverage_alpha([0.2, 0.3]) == pytest.approx(0.025)
+    assert false_coverage_alpha([np.nan]) == 0.05
+
+
+@pytest.mark.parametrize(("df", "alpha"), [(2, 0.05), (4, 0.001), (12, 0.05), (1e6, 0.0001)])
+def test_the_detectable_effect_is_that_of_the_noncentral_t(df, alpha):
+    """Its power is 80 % to a third of a point; a missing error gives no effect."""
+    critical = stats.t.ppf(1 - alpha / 2, df)
+    assert stats.nct.sf(critical, df, detectable(1.0, df, alpha)) == pytest.approx(0.8, abs=0.003)
+    assert np.isnan(detectable(np.nan, df, alpha))
 
 
 def test_jackknife_of_a_mean_is_its_classical_standard_error():

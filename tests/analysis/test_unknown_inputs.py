@@ -66,7 +66,9 @@ def judge_trial(damage: Damage, _: str) -> list[Verdict]:
 
 
 def judge_reader_impact(damage: Damage, which: str) -> list[Verdict]:
-    days = NO_EFFECT.assign(p_adjusted=0.5, level="no material effect", sentence="No effect.")
+    days = NO_EFFECT.assign(
+        p_adjusted=0.5, level="no material effect", sentence="No effect.", hidden_cause=""
+    )
     trial = NO_EFFECT[:0]
     if which == "trial":
         trial, days = NO_EFFECT, days[:0]
@@ -79,7 +81,7 @@ def judge_reader_impact(damage: Damage, which: str) -> list[Verdict]:
         days = damage(days)
     elif damage is not untouched:
         coverage = np.nan
-    return reader_impact.verdicts(reader_impact.Evidence(trial, days, GROWTH, coverage))
+    return reader_impact.verdicts(reader_impact.Evidence(trial, days, GROWTH, coverage, WEEK))
 
 
 def weekly_load(sessions: dict[str, float]) -> pd.DataFrame:

@@ -86,7 +86,8 @@ def judged_effects(
     list of JudgedEffect
         One per row. Of a throughput the level counts a fall as slower; its figures keep their sign.
     """
-    rows = effects.assign(p_adjusted=adjusted(effects["p"])).itertuples()
+    tests = int(effects["p"].notna().sum())
+    rows = effects.assign(p_adjusted=adjusted(effects["p"]), tests=tests).itertuples()
     return [_judged(row, materiality_pct, alpha) for row in rows]
 
 
@@ -114,11 +115,14 @@ def _slowdown(row: Any) -> Effect:
 
 
 def _sentence(row: Any) -> str:
+    alone, corrected = (
+        (" of this metric alone", f" adjusted for {row.tests} tests") if row.tests > 1 else ("", "")
+    )
     times = f" ({1 + row.effect_pct / 100:.1f} times as high)" if row.effect_pct >= 100 else ""
     return (
         f"While {row.workload} ran, {_outcome(row.metric)} changed by {row.effect_pct:+.1f} %{times} "
-        f"(randomised trial, {row.blocks_on} blocks on and {row.blocks_off} off; 95 % confidence interval "
-        f"{row.ci_low_pct:+.1f} to {row.ci_high_pct:+.1f} %, p = {row.p_adjusted:.2g})."
+        f"(randomised trial, {row.blocks_on} blocks on and {row.blocks_off} off; 95 % confidence interval{alone} "
+        f"{row.ci_low_pct:+.1f} to {row.ci_high_pct:+.1f} %; p = {row.p_adjusted:.2g}{corrected})."
     )
 
 

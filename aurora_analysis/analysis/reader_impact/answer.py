@@ -137,7 +137,7 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
     oldest_view = undo_log.attribute_oldest_view(history, undo_log.committed(commits), known)
     grown = growth(oldest_view, known, data.window)
     coverage = data.window.coverage(pd.DatetimeIndex(latency.dropna(how="all").index))
-    evidence = Evidence(tried, estimates, grown, coverage=coverage, exposure=exposed.readers)
+    evidence = Evidence(tried, estimates, grown, coverage, data.window, exposed.readers)
     return Answer(
         verdicts=verdicts(evidence, materiality_pct=options.materiality_pct),
         compared=exposed.compared.window,

@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from aurora_analysis.analysis.effect_level import effect_level
-from aurora_analysis.analysis.reader_impact import event_study, placebo, regressors, sentences
+from aurora_analysis.analysis.effect_level import SLOWER, effect_level
+from aurora_analysis.analysis.reader_impact import event_study, hidden_cause, placebo, regressors, sentences
 from aurora_analysis.analysis.reader_impact.design import Design
 from aurora_analysis.analysis.reader_impact.findings import (
     BEFORE_START,
@@ -37,7 +37,7 @@ from aurora_analysis.analysis.reader_impact.model import Fit, WorkloadModel
 from aurora_analysis.analysis.reader_impact.refusals import identifiable
 from aurora_analysis.analysis.reader_impact.sentences import EffectRow
 from aurora_analysis.analysis.series import Array
-from aurora_analysis.analysis.statistics import adjusted
+from aurora_analysis.analysis.statistics import adjusted, detectable, false_coverage_alpha
 from aurora_analysis.errors import Error
 
 COLUMNS = [
@@ -47,22 +47,31 @@ COLUMNS = [
     "effect_pct",
     "ci_low_pct",
     "ci_high_pct",
+    "alone_low_pct",
+    "alone_high_pct",
     "p",
     "p_adjusted",
     "runs",
     "exposed_minutes",
     "days",
+    "tests",
     "smallest_detectable_pct",
     "placebo_reject_pct",
     "reason",
     "sentence",
+    "hidden_cause",
 ]
 """Columns of `effects`."""
 
-NUMBERS = ["effect_pct", "ci_low_pct", "ci_high_pct", "p", "p_adjusted", "smallest_detectable_pct"]
+LIMITS = ["ci_low_pct", "ci_high_pct", "alone_low_pct", "alone_high_pct"]
 
-DETECTABLE = 2.8
-"""Standard errors that an effect needs to be found with 80 % power at a level of 5 % (1.96 + 0.84)."""
+NUMBERS = [
+    "effect_pct",
+    *LIMITS,
+    "p",
+    "p_adjusted",
+    "smallest_detectable_pct",
+]
 
 
 def effects(
@@ -93,24 +102,28 @@ def effects(
     Returns
     -------
     pandas.DataFrame
-        One row per workload and metric with `COLUMNS`: the level (`effect_level`), the effect with its interval [%],
-        p and p adjusted by Benjamini & Hochberg over the rows that were not refused, runs, exposed minutes, days with
-        runs, the smallest effect that would have been found with 80 % power [%], the share of placebos with p below
-        alpha [%], and the reason and the sentence that report them. A refused row has no numbers, because they would
-        be read.
+        One row per workload and metric with `COLUMNS`: the level (`effect_level`), the effect with its printed interval
+        and that of this effect by itself [%], p and p adjusted by Benjamini & Hochberg over the rows that were not refused, runs, exposed minutes, days with
+        runs, how many tests the interval is adjusted for, the smallest effect that is found with 80 % power [%], the
+        share of placebos with p below alpha [%], the reason and the sentence that report them, and how strong a
+        hidden cause would have to be. A refused row has no numbers, because they would be read.
 
     Raises
     ------
     Error
         If an option is out of range.
+
+    Notes
+    -----
+    An interval agrees with the adjusted p-value beside it (`statistics.false_coverage_alpha`). The interval of
+    `no material effect` is that of this effect by itself, because the level is judged by it.
     """
     _check_options(alpha, materiality_pct, placebos)
     design = replace(design, leading_effects=leading_effects(design))
     found = [finding for group in estimation_groups(design) for finding in findings(group)]
     rejected = placebo.rejected_pct(design, alpha=alpha, placebos=placebos, seed=seed)
     rows = [row for finding in found for row in _rows(design, finding, rejected, alpha)]
-    p_adjusted = adjusted([row.p for row in rows])
-    judged = [_judged(row, float(p), materiality_pct, alpha) for row, p in zip(rows, p_adjusted)]
+    judged = [_judged(design, row, materiality_pct) for row in _adjusted(rows, alpha)]
     table = pd.DataFrame(judged, columns=COLUMNS).astype(dict.fromkeys(NUMBERS, float))
     return table.sort_values(["workload", "metric"], ignore_index=True)
 
@@ -134,11 +147,18 @@ def _rows(design: Design, finding: Finding, rejected: dict[str, float], alpha: f
             runs=len(regressors.run_lengths(exposed)),
             exposed_minutes=round(float(exposed.sum())),
             days=len(np.unique(design.grid.day[exposed > 0])),
+            window=_window(design),
             placebo_reject_pct=rejected.get(metric, np.nan),
             not_assessed=finding.not_assessed,
             refused=_refused(finding, m, rejected.get(metric, 0.0), alpha),
         )
         yield _with_numbers(row, finding, m, alpha)
+
+
+def _window(design: Design) -> str:
+    """First and last day of the minutes that were compared."""
+    first, last = (f"{time:%Y-%m-%d}" for time in design.grid.times[[0, -1]])
+    return first if first == last else f"{first} to {last}"
 
 
 def _refused(finding: Finding, m: int, placebo_reject_pct: float, alpha: float) -> dict[str, str]:
@@ -156,26 +176,52 @@ def _with_numbers(row: EffectRow, finding: Finding, m: int, alpha: float) -> Eff
     """The row with its numbers, unless it was refused: numbers of a refused row would be read."""
     if finding.fit is None or row.refused:
         return row
-    effect, low, high, p = finding.fit.percent(m, alpha)
-    return replace(
-        row,
-        unstable=finding.unstable[m],
-        effect_pct=effect,
-        ci_low_pct=low,
-        ci_high_pct=high,
-        p=p,
-        smallest_detectable_pct=float(100 * np.expm1(DETECTABLE * finding.fit.error[m])),
+    effect, *_, p = finding.fit.percent(m, alpha)
+    return replace(row, unstable=finding.unstable[m], effect_pct=effect, p=p, fit=finding.fit.of(m))
+
+
+def _adjusted(rows: list[EffectRow], alpha: float) -> Iterator[EffectRow]:
+    """The rows with what depends on all of them: adjusted p-values, intervals and power."""
+    p = [row.p for row in rows]
+    level, tests = false_coverage_alpha(p, alpha), int(np.count_nonzero(~np.isnan(p)))
+    for row, p_adjusted in zip(rows, adjusted(p)):
+        if row.fit is None:
+            yield row
+            continue
+        least = detectable(float(row.fit.error[0]), row.fit.df, level)
+        yield replace(
+            row,
+            alpha=alpha,
+            tests=tests,
+            p_adjusted=float(p_adjusted),
+            interval=row.fit.percent(0, level)[1:3],
+            interval_alone=row.fit.percent(0, alpha)[1:3],
+            smallest_detectable_pct=float(100 * np.expm1(least)),
+        )
+
+
+def _judged(design: Design, row: EffectRow, materiality_pct: float) -> dict[str, Any]:
+    """The row of `effects` as plain data, with level, reason and sentence."""
+    level = effect_level(row.effect(), materiality_pct=materiality_pct, alpha=row.alpha)
+    row = row.as_printed(level)
+    limits = dict(zip(LIMITS, (*row.interval, *row.interval_alone)))
+    return (
+        vars(row)
+        | limits
+        | {
+            "level": level,
+            "reason": sentences.reason(row, level),
+            "sentence": sentences.sentence(row, level, materiality_pct),
+            "hidden_cause": _hidden_cause(design, row) if level in SLOWER else "",
+        }
     )
 
 
-def _judged(row: EffectRow, p_adjusted: float, materiality_pct: float, alpha: float) -> dict[str, Any]:
-    """The row of `effects` as plain data, with level, reason and sentence."""
-    level = effect_level(row.effect(p_adjusted), materiality_pct=materiality_pct, alpha=alpha)
-    words = {
-        "reason": sentences.reason(row, level),
-        "sentence": sentences.sentence(row, level, alpha),
-    }
-    return vars(row) | words | {"level": level, "p_adjusted": p_adjusted}
+def _hidden_cause(design: Design, row: EffectRow) -> str:
+    """How strong a hidden event would have to be to explain the effect."""
+    exposed = design.exposed[:, design.workloads.index(row.workload)]
+    job = hidden_cause.strongest_job(design.writer_jobs, design.logs[row.metric].to_numpy(), exposed)
+    return hidden_cause.sentence(row.interval[0], row.metric, job)
 
 
 SENSITIVITY_COLUMNS = ["workload", "metric", "variant", "effect_pct", "ci_low_pct", "ci_high_pct", "p"]

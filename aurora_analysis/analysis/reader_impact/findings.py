@@ -20,7 +20,8 @@ from aurora_analysis.analysis.series import Array
 from aurora_analysis.analysis.statistics import adjusted
 
 SIGN_ALPHA = 0.1
-"""Variants are fitted where p is below this, that is where the answer may become a yes."""
+"""Variants are fitted where p is below this: the answer may become a yes. A variant whose own p is below this and whose
+sign differs makes the effect unstable; a variant without a clear sign says nothing."""
 
 LEADING_MOST = 20
 """At most this many workloads that seem to slow the writer are controls in every model."""
@@ -129,13 +130,16 @@ def variants(group: EstimationGroup, i: int, model: WorkloadModel) -> dict[str, 
     """
     exposed = group.exposed(i)
     in_job = _in_any_job(group.design.writer_jobs, exposed)
-    shares = np.column_stack([regressors.of_median_length(exposed), exposed - in_job, in_job])
-    columns = exposure_columns(group.design, shares, range(3), group.valid, group.projection)
+    median, remainder = regressors.of_median_length(exposed)
+    shares = np.column_stack([median, remainder, exposed - in_job, in_job])
+    columns = exposure_columns(group.design, shares, range(shares.shape[1]), group.valid, group.projection)
     varied = group.model_of(i, columns, group.y)
-    outside, inside = (regressors.COLUMNS * n for n in (1, 2))
+    of_median, beyond, outside, inside = (regressors.COLUMNS * n for n in range(shares.shape[1]))
     fits = {
         IGNORING_LENGTH: model.effect([regressors.EXPOSED, regressors.CARRYOVER]),
-        MEDIAN_LENGTH: varied.effect(),
+        MEDIAN_LENGTH: varied.effect(
+            [of_median + n for n in regressors.EFFECT], alongside=[beyond + n for n in regressors.EFFECT]
+        ),
     }
     if 0 < in_job.sum() < exposed.sum():
         own = [outside + n for n in regressors.EFFECT]
@@ -150,16 +154,18 @@ def _finding(group: EstimationGroup, i: int, model: WorkloadModel) -> Finding:
 
 
 def _sign_changes(group: EstimationGroup, i: int, model: WorkloadModel, fit: Fit) -> list[str]:
-    """For each metric the first variant that reverses the sign of a significant effect, or nothing."""
+    """For each metric the first variant that clearly reverses the sign of a significant effect, or nothing."""
     significant = fit.p() < SIGN_ALPHA
     if not significant.any():
         return ["" for _ in group.metrics]
-    fits = variants(group, i, model)
-    reversing = [
-        [name for name, other in fits.items() if other.effect[m] * fit.effect[m] < 0]
-        for m in range(len(group.metrics))
+    reversing = {
+        name: (other.effect * fit.effect < 0) & (other.p() < SIGN_ALPHA)
+        for name, other in variants(group, i, model).items()
+    }
+    return [
+        next((name for name, at in reversing.items() if clear and at[m]), "")
+        for m, clear in enumerate(significant)
     ]
-    return [next(iter(names), "") if clear else "" for names, clear in zip(reversing, significant)]
 
 
 def _in_any_job(jobs: Mapping[str, Array], exposed: Array) -> Array:

@@ -55,6 +55,21 @@ class Fit:
         """
         return np.asarray(2 * stats.t.sf(np.abs(self.effect) / self.error, self.df))
 
+    def of(self, metric: int) -> Fit:
+        """Fit of one metric.
+
+        Parameters
+        ----------
+        metric : int
+            Index of the metric.
+
+        Returns
+        -------
+        Fit
+            The same fit with this metric only.
+        """
+        return Fit(self.effect[[metric]], self.error[[metric]], self.df)
+
     def percent(self, metric: int, alpha: float) -> tuple[float, float, float, float]:
         """Effect, lower and upper limit of the (1 - alpha) interval [%], and p of one metric.
 

@@ -110,8 +110,8 @@ def run_lengths(exposed: Array) -> Integers:
     return np.asarray(np.flatnonzero(edges == -1) - np.flatnonzero(edges == 1))
 
 
-def of_median_length(exposed: Array) -> Array:
-    """Exposure if every run had lasted as long as the median run.
+def of_median_length(exposed: Array) -> tuple[Array, Array]:
+    """Exposure cut off at the median run length, and the remainder of longer runs.
 
     Parameters
     ----------
@@ -120,12 +120,13 @@ def of_median_length(exposed: Array) -> Array:
 
     Returns
     -------
-    numpy.ndarray, shape (minutes,)
-        Exposure of runs that start as observed; each minute has the mean observed share.
+    tuple of numpy.ndarray, shape (minutes,)
+        Exposure of runs that start as observed and last as long as the median run; each minute has the mean observed
+        share. Then the exposure beyond that: those minutes are neither exposed nor unexposed.
     """
     length = int(np.median(run_lengths(exposed)))
     within = np.convolve(starts_of(exposed[:, None])[:, 0], np.ones(length))[: len(exposed)] > 0
-    return np.asarray(within * exposed[exposed > 0].mean())
+    return np.asarray(within * exposed[exposed > 0].mean()), np.where(within, 0.0, exposed)
 
 
 def columns(exposed: Array, load: Array, drain: float, valid: Mask) -> Array:

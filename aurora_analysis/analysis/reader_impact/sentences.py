@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aurora_analysis.analysis.effect_level import Effect
+from aurora_analysis.analysis.reader_impact.model import Fit
 from aurora_analysis.analysis.reader_impact.refusals import SETTLES
 
 NAN = float("nan")
@@ -21,6 +22,8 @@ class EffectRow:
         What was compared.
     runs, exposed_minutes, days : int
         How much exposure there is.
+    window : str
+        First and last day of the comparison.
     placebo_reject_pct : float
         Share of placebos with p below alpha [%].
     not_assessed : str
@@ -29,12 +32,20 @@ class EffectRow:
         Why the effect is not identifiable, by kind (a key of `SETTLES`).
     unstable : str
         The variant that reverses the sign of the effect.
-    effect_pct, ci_low_pct, ci_high_pct : float
-        Effect and interval [%]; NaN if refused.
-    p : float
-        p-value; NaN if refused.
+    fit : Fit, optional
+        Effect on log latency; None if refused.
+    effect_pct : float
+        Effect [%]; NaN if refused.
+    p, p_adjusted : float
+        p-value by itself, and adjusted for the number of tests; NaN if refused.
+    interval, interval_alone : tuple of float
+        Interval that agrees with the adjusted p-value, and that of this effect by itself [%].
+    tests : int
+        How many tests the interval is adjusted for.
+    alpha : float
+        The intervals cover 1 - alpha.
     smallest_detectable_pct : float
-        Smallest effect that would have been found with 80 % power [%].
+        Smallest effect that is found with 80 % power [%].
     """
 
     workload: str
@@ -42,23 +53,23 @@ class EffectRow:
     runs: int
     exposed_minutes: int
     days: int
+    window: str
     placebo_reject_pct: float
     not_assessed: str = ""
     refused: Mapping[str, str] = field(default_factory=dict)
     unstable: str = ""
+    fit: Fit | None = None
     effect_pct: float = NAN
-    ci_low_pct: float = NAN
-    ci_high_pct: float = NAN
     p: float = NAN
+    p_adjusted: float = NAN
+    interval: tuple[float, float] = (NAN, NAN)
+    interval_alone: tuple[float, float] = (NAN, NAN)
+    tests: int = 0
+    alpha: float = 0.05
     smallest_detectable_pct: float = NAN
 
-    def effect(self, p_adjusted: float) -> Effect:
+    def effect(self) -> Effect:
         """The effect as `effect_level` judges it.
-
-        Parameters
-        ----------
-        p_adjusted : float
-            p-value adjusted for the number of tests [0 to 1].
 
         Returns
         -------
@@ -67,13 +78,30 @@ class EffectRow:
         """
         return Effect(
             self.effect_pct,
-            self.ci_low_pct,
-            self.ci_high_pct,
-            p_adjusted,
+            *self.interval,
+            self.p_adjusted,
+            *self.interval_alone,
             assessed=not self.not_assessed,
             identifiable=not self.refused,
             stable=not self.unstable,
         )
+
+    def as_printed(self, level: str) -> EffectRow:
+        """The row with the interval that its level is judged by.
+
+        Parameters
+        ----------
+        level : str
+            A key of `effect_level.LEVELS`.
+
+        Returns
+        -------
+        EffectRow
+            The row; with `no material effect`, its interval is not adjusted.
+        """
+        if level != "no material effect":
+            return self
+        return replace(self, interval=self.interval_alone, tests=1)
 
 
 def reason(row: EffectRow, level: str) -> str:
@@ -96,7 +124,7 @@ def reason(row: EffectRow, level: str) -> str:
     return row.not_assessed or "; ".join(row.refused.values())
 
 
-def sentence(row: EffectRow, level: str, alpha: float) -> str:
+def sentence(row: EffectRow, level: str, materiality_pct: float) -> str:
     """The answer with its number, interval and coverage.
 
     Parameters
@@ -105,13 +133,14 @@ def sentence(row: EffectRow, level: str, alpha: float) -> str:
         The effect.
     level : str
         A key of `effect_level.LEVELS`.
-    alpha : float
-        The interval covers 1 - alpha.
+    materiality_pct : float
+        Smallest effect that matters [%].
 
     Returns
     -------
     str
-        One sentence; two for `cannot tell`, which also names what would settle it.
+        One sentence; a second one for `cannot tell`, which names what would settle it, and for `inconclusive`, which
+        gives the smallest effect that data like these show.
     """
     metric = row.metric.replace("_", " ")
     if level == "unknown":
@@ -119,32 +148,36 @@ def sentence(row: EffectRow, level: str, alpha: float) -> str:
     if level == "cannot tell":
         next_step = SETTLES[next(iter(row.refused))].format(workload=row.workload)
         return f"Cannot tell whether {row.workload} raises {metric}: {reason(row, level)}. To settle this, {next_step}."
-    return f"{_answer(row, level, metric)} ({_interval(row, alpha)}; {_coverage(row)})."
-
-
-def _answer(row: EffectRow, level: str, metric: str) -> str:
-    size = f"{abs(row.effect_pct):.1f} %"
-    if level == "slows":
-        return f"While {row.workload}'s queries run, the writer's {metric} is {size} higher"
-    if level == "no material effect":
-        return f"{row.workload} has no material effect on the writer's {metric}"
-    if level == "speeds up":
-        return (
-            f"While {row.workload}'s queries run, the writer's {metric} is {size} lower: "
-            "something else probably coincides with them"
+    answer = f"{_answer(row, level, metric, materiality_pct)} ({_interval(row)}; {_coverage(row)})."
+    if level == "inconclusive" and not row.unstable:
+        answer += (
+            f" Data like these show an effect of {row.smallest_detectable_pct:.1f} % in four cases of five."
         )
-    detectable = f"{row.smallest_detectable_pct:.1f} %"
-    undecided = (
-        f"It is undecided whether {row.workload} raises the writer's {metric}: "
-        f"an effect of {detectable} or more would have been found"
-    )
-    return undecided + (f", but {reason(row, level)}" if row.unstable else "")
+    return answer
 
 
-def _interval(row: EffectRow, alpha: float) -> str:
-    limits = f"{row.ci_low_pct:+.1f} to {row.ci_high_pct:+.1f} %"
-    return f"{100 * (1 - alpha):.0f} % confidence interval {limits}"
+def _answer(row: EffectRow, level: str, metric: str, materiality_pct: float) -> str:
+    moved = f"{abs(row.effect_pct):.1f} % {'higher' if row.effect_pct > 0 else 'lower'}"
+    measured = f"While {row.workload}'s queries run, the writer's {metric} is {moved}"
+    if level == "slows":
+        return measured
+    if level == "slows a little":
+        return f"{measured}, an estimate below the {materiality_pct:g} % that count as material"
+    if level == "speeds up":
+        return f"{measured}: something else probably coincides with them"
+    if level == "no material effect":
+        small = row.p_adjusted <= row.alpha
+        none = f"{row.workload} has no material effect on the writer's {metric}"
+        return f"{measured}, which is not material" if small else none
+    undecided = f"It is undecided whether {row.workload} raises the writer's {metric}"
+    return undecided + (f": {reason(row, level)}" if row.unstable else "")
+
+
+def _interval(row: EffectRow) -> str:
+    low, high = row.interval
+    adjusted = f", adjusted for {row.tests} tests" if row.tests > 1 else ""
+    return f"{100 * (1 - row.alpha):.0f} % confidence interval {low:+.1f} to {high:+.1f} %{adjusted}"
 
 
 def _coverage(row: EffectRow) -> str:
-    return f"{row.runs} runs on {row.days} days, {row.exposed_minutes:,} exposed minutes"
+    return f"{row.runs} runs on {row.days} days, {row.exposed_minutes:,} exposed minutes, {row.window}"

@@ -21,6 +21,7 @@ from aurora_analysis.analysis.effect_level import (
     ACTIONS,
     LEVELS,
     OUTCOMES,
+    SLOWER,
     JudgedEffect,
     effect_headline,
     weightiest,
@@ -153,7 +154,7 @@ def placebo_remarks(estimates: pd.DataFrame, placebos: int) -> Remarks:
     Returns
     -------
     Remarks
-        The share by metric, and whether the verdicts stand.
+        The share by metric, and what it shows: the noise model fits these data, or no verdict stands.
     """
     found = estimates.groupby("metric", sort=False)["placebo_reject_pct"].first().dropna()
     if found.empty:
@@ -164,7 +165,10 @@ def placebo_remarks(estimates: pd.DataFrame, placebos: int) -> Remarks:
     line = f"On {placebos} placebo runs the method reports a false effect in {shares}; 5 % are expected."
     limit = f"{REJECTED_MOST:g} %"
     if found.max() <= REJECTED_MOST:
-        return Remarks(f"{line} The limit is {limit}, so the verdicts stand.")
+        return Remarks(
+            f"{line} The limit is {limit}: the method's errors fit the noise of these data. Placebos test nothing "
+            "else. They cannot reveal a hidden cause that always accompanies a workload."
+        )
     return Remarks(f"{line} The limit is {limit}: no verdict on these data stands.")
 
 
@@ -204,6 +208,8 @@ class Evidence:
         The frame of `growth`: the mechanism. Its workloads are those that get a verdict.
     coverage : float
         Share of the window in which the writer's latency is known [0 to 1].
+    window : Window
+        The window of trial, growth and coverage. Sentences about ordinary days name their own, longer one.
     exposure : Exposure, optional
         When a workload's exposure is unknown.
     """
@@ -212,6 +218,7 @@ class Evidence:
     days: pd.DataFrame
     growth: pd.DataFrame
     coverage: float
+    window: Window
     exposure: Exposure | None = None
 
     def workloads(self) -> list[str]:
@@ -253,22 +260,22 @@ def verdicts(
     """
     names = evidence.workloads()
     if not names or not evidence.coverage >= coverage_needed:
-        return [_unknown(names, evidence.coverage)]
+        return [_unknown(names, evidence)]
     trial = judged_effects(evidence.trial, materiality_pct=materiality_pct, alpha=alpha)
     judged = [*trial, *_from_days(evidence.days)]
     found = [_verdict(name, judged, evidence) for name in names]
     return by_severity(sorted(found, key=lambda one: -float(one.numbers.get("effect_pct") or 0)))
 
 
-def _unknown(names: list[str], coverage: float) -> Verdict:
+def _unknown(names: list[str], evidence: Evidence) -> Verdict:
     shown = f"{len(names)} workloads" if names else "no workload"
     return Verdict(
         topic="reader_impact",
         subject="all workloads",
         level="unknown",
         severity="unknown",
-        sentence=f"The writer's latency covers {100 * coverage:.0f} % of the window, and the log shows {shown}: "
-        "too little to judge whether a reader slowed the writer.",
+        sentence=f"{_covered(evidence)}, and the log shows {shown}: too little to judge whether a reader "
+        "slowed the writer.",
         action=ACTIONS["unknown"],
         headline="Unknown whether any reader slows the writer",
     )
@@ -286,6 +293,7 @@ def _from_days(estimates: pd.DataFrame) -> list[JudgedEffect]:
             ci_low_pct=float(row["ci_low_pct"]),
             ci_high_pct=float(row["ci_high_pct"]),
             p_adjusted=float(row["p_adjusted"]),
+            caveat=str(row["hidden_cause"]),
         )
         for row in estimates.to_dict("records")
     ]
@@ -308,10 +316,17 @@ def _verdict(name: str, judged: list[JudgedEffect], evidence: Evidence) -> Verdi
         subject=name,
         level=level,
         severity=LEVELS[level],
-        sentence=f"{one.sentence if one else _not_assessed(name)} "
-        f"The writer's latency covers {100 * evidence.coverage:.0f} % of the window.",
+        sentence=f"{one.sentence if one else _not_assessed(name)} {_covered(evidence)}.",
         numbers=(one.numbers() if one else {}) | {"coverage": round(evidence.coverage, 4)},
-        evidence=_mechanism(name, evidence.growth) + _unknown_exposure(name, evidence.exposure),
+        evidence=" ".join(
+            part
+            for part in (
+                _mechanism(name, evidence),
+                one.caveat if one and level in SLOWER else "",
+                _unknown_exposure(name, evidence.exposure),
+            )
+            if part
+        ),
         action=ACTIONS[level],
         headline=effect_headline(name, level, one.effect_pct if one else np.nan),
     )
@@ -321,26 +336,54 @@ def _not_assessed(name: str) -> str:
     return f"Whether {name} slows the writer was not assessed: no trial, and too few runs to compare."
 
 
+def _covered(evidence: Evidence) -> str:
+    """How much of the window has latency, with the window's dates."""
+    known = f"{100 * evidence.coverage:.0f} %"
+    return f"The writer's latency covers {known} of the window ({dates(evidence.window)})"
+
+
+def dates(window: Window) -> str:
+    """First and last UTC day of a window, for sentences beside the number that they belong to.
+
+    Parameters
+    ----------
+    window : Window
+        The window.
+
+    Returns
+    -------
+    str
+        Such as ``2026-11-09 to 2026-11-15``.
+    """
+    first, last = window.start, window.end - timedelta(microseconds=1)
+    return f"{first:%Y-%m-%d}" if first.date() == last.date() else f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
+
+
 def _unknown_exposure(name: str, exposure: Exposure | None) -> str:
     """Hours in which a workload's exposure is unknown, and readers without any source."""
     if exposure is None:
         return ""
     spans = exposure.unknown[exposure.unknown["workload"] == name]
     hours = (spans["end"] - spans["start"]).dt.total_seconds().sum() / 3600
-    left_out = f" Its exposure is unknown for {hours:,.1f} hours, which are left out." if hours else ""
     blind = exposure.unobserved()
-    return left_out + (f" No source shows what ran on {', '.join(blind)}." if blind else "")
+    parts = [
+        f"Its exposure is unknown for {hours:,.1f} hours of the compared days, which are left out."
+        * bool(hours),
+        f"No source shows what ran on {', '.join(blind)}." * bool(blind),
+    ]
+    return " ".join(part for part in parts if part)
 
 
-def _mechanism(name: str, grown: pd.DataFrame) -> str:
-    row = grown[grown["workload"] == name].iloc[0]
+def _mechanism(name: str, evidence: Evidence) -> str:
+    row = evidence.growth[evidence.growth["workload"] == name].iloc[0]
+    when = dates(evidence.window)
     if row["growth"] <= 0:
         hours = f"its statements were open for {row['exposed_hours']:.1f} hours"
-        return f"Its read views were never the oldest while the history list grew ({hours})."
+        return f"Its read views were never the oldest while the history list grew ({hours}; {when})."
     return (
         f"Its read views were the oldest during {row['share_pct']:.0f} % of the history list's growth "
         f"({row['growth']:,.0f} transactions; {row['per_exposed_hour']:,.0f} per hour in which its statements were open"
-        f"{_between(row)})."
+        f"{_between(row)}; {when})."
     )
 
 

@@ -27,7 +27,7 @@ def test_a_second_plain_implementation_agrees(seed):
     arguments, options = reader_impact_plain.frames(reader_impact_plain.case(seed))
     # Only the numbers are frozen: refused cases have none and are skipped.
     table = reader_impact.effects(design(*arguments, **options)).set_index("workload")
-    numbers = table[["effect_pct", "ci_low_pct", "ci_high_pct", "p"]]
+    numbers = table[["effect_pct", "alone_low_pct", "alone_high_pct", "p"]]
     listed = numbers.dropna()
     assert len(listed)
     for workload, row in listed.iterrows():
