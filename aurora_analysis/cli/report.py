@@ -41,7 +41,7 @@ class ReportOptions:
     short_help="Run the notebooks for a window: HTML pages and findings.",
     epilog=options.exit_codes(
         "a notebook did not finish, or a cluster could not be read or has no data for the window; "
-        "the report leads with that and holds the rest",
+        "the report starts with that and contains the rest",
         "at least one finding is at or above the --fail-on severity",
     ),
 )
@@ -85,7 +85,9 @@ class ReportOptions:
         help="Folder or s3:// prefix for this one report [default: report]; replaces an earlier one.",
     ),
     click.option(
-        "--archive", default="", help="Folder or s3:// prefix that keeps this report beside earlier ones."
+        "--archive",
+        default="",
+        help="Folder or s3:// prefix that keeps this report together with earlier ones.",
     ),
     click.option("--record", is_flag=True, help="Write the findings into the store, too."),
     click.option(
