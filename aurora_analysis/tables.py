@@ -115,6 +115,8 @@ TABLES: dict[str, Table] = {
             Column("promotion_tier", "integer", "the order in which readers are promoted, 0 first"),
             Column("custom_endpoints", "text", "names of the custom endpoints that may lead to the instance"),
             Column("monitoring_interval_s", "real", "the interval of Enhanced Monitoring; 0 is off"),
+            Column("insights_mode", "text", "the mode of Database Insights, standard or advanced"),
+            Column("storage_type", "text", "aurora (Standard) or aurora-iopt1 (I/O-Optimized)"),
         ),
         _table(
             "events",

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -21,7 +22,18 @@ from aurora_analysis import Window
 from aurora_analysis.cli import main
 
 ROOT = Path(__file__).parent.parent
-POLICY = json.loads((ROOT / "deploy" / "iam-policy.json").read_text())
+
+
+def policy(name: str, partition: str = "aws") -> dict[str, Any]:
+    """Return a policy with its placeholders filled, as the README's command does."""
+    text = (ROOT / "deploy" / name).read_text()
+    filled = {"PARTITION": partition, "BUCKET": "reports", "USER": "analyst"}
+    for placeholder, value in filled.items():
+        text = text.replace(placeholder, value)
+    return dict(json.loads(text))
+
+
+POLICY = policy("iam-policy.json")
 TEMPLATES = sorted((ROOT / "deploy" / "cloudformation").glob("*.yaml"))
 
 MINUTES = Window("2026-11-09T11:00", "2026-11-09T11:10")
@@ -49,6 +61,42 @@ def called() -> set[str]:
 def test_the_policy_names_what_is_called_and_nothing_else():
     """Least privilege: neither an action too few nor one too many."""
     assert allowed() == called()
+
+
+@pytest.mark.parametrize("name", ["iam-policy.json", "iam-policy-s3.json", "iam-policy-live.json"])
+def test_a_policy_fits_every_partition(name):
+    """No resource names a partition: GovCloud and China have their own."""
+    for partition in ("aws", "aws-us-gov", "aws-cn"):
+        statements = policy(name, partition)["Statement"]
+        listed = [one["Resource"] for one in statements]
+        resources = [each for one in listed for each in ([one] if isinstance(one, str) else one)]
+        assert all(each == "*" or each.startswith(f"arn:{partition}:") for each in resources)
+    assert "arn:aws" not in (ROOT / "deploy" / name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "action", "resource", "permitted"),
+    [
+        ("iam-policy-s3.json", "s3:PutObject", "arn:aws:s3:::reports/store/metrics/part-0.parquet", True),
+        ("iam-policy-s3.json", "s3:ListBucket", "arn:aws:s3:::reports", True),
+        ("iam-policy-s3.json", "s3:GetObject", "arn:aws:s3:::payroll/2026.csv", False),
+        (
+            "iam-policy-live.json",
+            "rds-db:connect",
+            "arn:aws:rds-db:eu-west-1:1:dbuser:cluster-A/analyst",
+            True,
+        ),
+        (
+            "iam-policy-live.json",
+            "rds-db:connect",
+            "arn:aws:rds-db:eu-west-1:1:dbuser:cluster-A/admin",
+            False,
+        ),
+    ],
+)
+def test_the_optional_policies_name_one_bucket_and_one_user(name, action, resource, permitted):
+    """Neither another bucket nor another database user is reached."""
+    assert permits(policy(name), action, resource) is permitted
 
 
 def test_no_wildcard_action_is_allowed():

@@ -13,11 +13,14 @@ from typing import Any, Literal, NamedTuple
 from aurora_analysis import engines
 from aurora_analysis.engines.parameter_check import ParameterCheck
 from aurora_analysis.fetch.chunks import Clients
-from aurora_analysis.sources.aws import cloudwatch, enhanced_monitoring, log_export
+from aurora_analysis.sources.aws import cloudwatch, clusters, enhanced_monitoring, log_export
 from aurora_analysis.sources.aws.answers import pages
 from aurora_analysis.sources.aws.errors import explained
 from aurora_analysis.sources.aws.performance_insights_series import LOAD
 from aurora_analysis.sources.aws.rds import Instance, Topology
+
+STORAGE = {"aurora": "Aurora Standard", "aurora-iopt1": "Aurora I/O-Optimized"}
+"""RDS's name of Aurora's storage → its name in the console."""
 
 State = Literal["ok", "gap", "refused", "unknown"]
 
@@ -35,31 +38,49 @@ class Fix(NamedTuple):
         return f"console: {self.console}; CLI: aws {cli}; CloudFormation: {self.cloudformation}"
 
 
-FIXES = {
-    "performance insights": Fix(
-        "Modify DB instance > Monitoring > Turn on Performance Insights",
-        "rds modify-db-instance --db-instance-identifier {instance} --enable-performance-insights --apply-immediately",
-        "AWS::RDS::DBInstance EnablePerformanceInsights: true",
-    ),
-    "enhanced monitoring": Fix(
-        "Modify DB instance > Monitoring > Enable Enhanced Monitoring, Granularity 60 seconds",
-        "rds modify-db-instance --db-instance-identifier {instance} --monitoring-interval 60 "
-        "--monitoring-role-arn ROLE --apply-immediately",
-        "AWS::RDS::DBInstance MonitoringInterval: 60, MonitoringRoleArn",
-    ),
-}
-"""Service → how to turn it on."""
+ADVANCED_DAYS, STANDARD_DAYS = 465, 31
+"""Retention that the Advanced mode of Database Insights needs, and a month, which the Standard mode takes [days]."""
 
 
-def export_fix(engine: str) -> Fix:
-    """Return how to export an engine's slow log to CloudWatch Logs."""
-    settings = engines.module(engine, "settings")
+def insights_fix(found: Topology) -> Fix:
+    """Return how to turn Performance Insights on. On Aurora, Database Insights is a setting of the whole cluster."""
+    advanced = found.insights_mode == "advanced"
+    mode, days = ("advanced", ADVANCED_DAYS) if advanced else ("standard", STANDARD_DAYS)
+    kind = _resource(found)
     return Fix(
-        f"Modify DB cluster > Log exports > {settings.LOG_TITLE}",
-        "rds modify-db-cluster --db-cluster-identifier {cluster} "
-        f"--cloudwatch-logs-export-configuration EnableLogTypes={settings.LOG_TYPE}",
-        f"AWS::RDS::DBCluster EnableCloudwatchLogsExports: [{settings.LOG_TYPE}]",
+        f"Modify DB {kind.noun} > Database Insights: {mode.title()} mode, Enable Performance Insights",
+        f"{kind.modify} --database-insights-mode {mode} --enable-performance-insights "
+        f"--performance-insights-retention-period {days} --apply-immediately",
+        f"{kind.resource} DatabaseInsightsMode: {mode}, {kind.insights}: true, "
+        f"PerformanceInsightsRetentionPeriod: {days}",
     )
+
+
+def export_fix(found: Topology) -> Fix:
+    """Return how to export the slow log to CloudWatch Logs."""
+    settings, kind = engines.module(found.engine, "settings"), _resource(found)
+    return Fix(
+        f"Modify DB {kind.noun} > Log exports > {settings.LOG_TITLE}",
+        f"{kind.modify} --cloudwatch-logs-export-configuration EnableLogTypes={settings.LOG_TYPE}",
+        f"{kind.resource} EnableCloudwatchLogsExports: [{settings.LOG_TYPE}]",
+    )
+
+
+class _Resource(NamedTuple):
+    """What a setting belongs to: the cluster, or an instance without one."""
+
+    noun: str
+    modify: str
+    resource: str
+    insights: str
+
+
+def _resource(found: Topology) -> _Resource:
+    if clusters.is_aurora(found.engine):
+        modify = "rds modify-db-cluster --db-cluster-identifier {cluster}"
+        return _Resource("cluster", modify, "AWS::RDS::DBCluster", "PerformanceInsightsEnabled")
+    modify = "rds modify-db-instance --db-instance-identifier {cluster}"
+    return _Resource("instance", modify, "AWS::RDS::DBInstance", "EnablePerformanceInsights")
 
 
 def parameter_fix(name: str, value: str) -> Fix:
@@ -225,12 +246,19 @@ def checks(found: Topology, probes: Probes) -> list[Check]:
 
 
 def _cluster_checks(found: Topology, probes: Probes) -> Iterator[Check]:
-    title = engines.module(found.engine, "settings").TITLE
+    title = (
+        engines.module(found.engine, "settings").TITLE if clusters.is_aurora(found.engine) else found.engine
+    )
     yield Check(found.cluster, "engine", "ok", f"{title} {found.engine_version}")
+    for remark in found.remarks:
+        yield Check(found.cluster, "kind", "unknown", remark)
+    if found.storage_type:
+        yield Check(found.cluster, "storage", "ok", STORAGE.get(found.storage_type, found.storage_type))
+    yield _insights_mode(found)
     if log_export.is_exported(found):
         yield Check(found.cluster, "slow log export", "ok", "to CloudWatch Logs")
     else:
-        fix = export_fix(found.engine).line("", found.cluster)
+        fix = export_fix(found).line("", found.cluster)
         yield Check(found.cluster, "slow log export", "gap", "off: RDS keeps the files for 24 hours", fix)
     actions = sorted({what for what, _ in probes.answered} - {what for what, _ in probes.refused})
     yield Check(found.cluster, "permitted", "ok", ", ".join(actions))
@@ -240,18 +268,39 @@ def _cluster_checks(found: Topology, probes: Probes) -> Iterator[Check]:
 
 def _instance_checks(each: Instance, found: Topology, probes: Probes) -> Iterator[Check]:
     settings = engines.module(found.engine, "settings")
-    yield _service(each, found, "performance insights", each.pi_retention_days, "keeps {} days")
-    yield _service(each, found, "enhanced monitoring", each.monitoring_interval_s, "every {} s")
+    yield _performance_insights(each, found)
+    interval = each.monitoring_interval_s
+    yield Check(
+        each.name,
+        "enhanced monitoring",
+        "ok",
+        f"every {interval} s" if interval else "off; no analysis needs it",
+    )
     yield from (_parameter(each, found, check) for check in settings.SLOW_LOG_CHECKS)
     yield from _streams(each, found, probes)
     yield from (_parameter(each, found, check) for check in settings.METRIC_CHECKS)
     yield from _writer_metrics(each, found, probes)
 
 
-def _service(each: Instance, found: Topology, what: str, value: int, enabled: str) -> Check:
-    if value:
-        return Check(each.name, what, "ok", enabled.format(value))
-    return Check(each.name, what, "gap", "off", FIXES[what].line(each.name, found.cluster))
+def _insights_mode(found: Topology) -> Check:
+    """Check the mode of Database Insights against what its instances keep."""
+    mode = found.insights_mode
+    if not mode:
+        return Check(found.cluster, "database insights", "unknown", "RDS does not state the mode")
+    short = [each.name for each in found.instances if 0 < each.pi_retention_days < ADVANCED_DAYS]
+    if mode == "advanced" and short:
+        problem = f"Advanced mode needs {ADVANCED_DAYS} days, and {', '.join(short)} keeps less"
+        return Check(
+            found.cluster, "database insights", "gap", problem, insights_fix(found).line("", found.cluster)
+        )
+    return Check(found.cluster, "database insights", "ok", f"{mode.title()} mode")
+
+
+def _performance_insights(each: Instance, found: Topology) -> Check:
+    if each.pi_retention_days:
+        return Check(each.name, "performance insights", "ok", f"keeps {each.pi_retention_days} days")
+    fix = insights_fix(found).line(each.name, found.cluster)
+    return Check(each.name, "performance insights", "gap", "off", fix)
 
 
 def _parameter(each: Instance, found: Topology, check: ParameterCheck) -> Check:
@@ -275,7 +324,7 @@ def _streams(each: Instance, found: Topology, probes: Probes) -> Iterator[Check]
 
 def _writer_metrics(each: Instance, found: Topology, probes: Probes) -> Iterator[Check]:
     """Check the metrics that only newer versions publish, and that only the writer is certain to publish."""
-    if not each.is_writer or each.name not in probes.metrics:
+    if not each.is_writer or each.name not in probes.metrics or not clusters.is_aurora(found.engine):
         return
     metrics = engines.module(found.engine, "metrics")
     for name, since in metrics.PUBLISHED_SINCE.items():

@@ -73,9 +73,10 @@ def _subjects(chunks: Iterable[Chunk], planned: Mapping[str, set[str]], line: st
 
 
 def summary(plan: Plan, outcomes: Sequence[Outcome], rates: Mapping[str, Rate]) -> list[str]:
-    """Return how many chunks were fetched by how many calls, and one line for each failure."""
+    """Return how many chunks were fetched by how many calls, remarks on the cluster, and one line for each failure."""
     done = sum(not outcome.failure for outcome in outcomes)
     calls = ", ".join(f"{service} {rate.taken:,}" for service, rate in sorted(rates.items()) if rate.taken)
     name, window = plan.options.cluster.name, plan.options.window
     first = f"{name}, {window}: fetched {done} of {len(outcomes)} chunks; calls: {calls}"
-    return [first, *failures(plan, outcomes)]
+    remarks = plan.survey.topology.remarks if plan.survey else ()
+    return [first, *remarks, *failures(plan, outcomes)]

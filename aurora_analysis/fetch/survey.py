@@ -162,7 +162,11 @@ def _changes(
 def _instances(found: Topology, changes: Sequence[Change], window: Window) -> Part:
     frame = roles.instances(found, changes, window)
     unknown = any(change.writer is None for change in changes)
-    notes = [*found.notes, *(["the writer is unknown for part of the window"] if unknown else [])]
+    notes = [
+        *found.notes,
+        *found.remarks,
+        *(["the writer is unknown for part of the window"] if unknown else []),
+    ]
     return Part("instances", frame, len(frame), len(frame), unit="rows", note="; ".join(notes))
 
 

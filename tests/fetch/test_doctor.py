@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+
+import botocore.session
 import pytest
+from botocore import xform_name
+from botocore.model import StructureShape
+from botocore.validate import ParamValidator
 from click.testing import CliRunner
 from fetching import KEPT, endpoint, environment
 
@@ -16,7 +22,10 @@ V3 = "8.0.mysql_aurora.3.08.0"
 
 
 def checked(
-    probes: Probes | None = None, exports: tuple[str, ...] = ("slowquery",), **more: object
+    probes: Probes | None = None,
+    exports: tuple[str, ...] = ("slowquery",),
+    topology: dict[str, object] | None = None,
+    **more: object,
 ) -> dict[str, doctor.Check]:
     """Return each check by its name, for a well-configured cluster of one writer with the given changes."""
     one = {
@@ -27,7 +36,8 @@ def checked(
         "monitoring_interval_s": 60,
     }
     one |= {"engine_version": V3, "parameters": GOOD} | more
-    found = Topology("shop", V3, exports, "", (Instance(**one),))  # type: ignore[arg-type]
+    cluster = topology or {"insights_mode": "standard"}
+    found = Topology("shop", V3, exports, "", (Instance(**one),), **cluster)  # type: ignore[arg-type]
     return {check.what: check for check in doctor.checks(found, probes or Probes(exported=frozenset({"a"})))}
 
 
@@ -42,9 +52,8 @@ def test_a_well_configured_cluster_has_no_gap():
         (
             "performance insights",
             {"pi_retention_days": 0},
-            "AWS::RDS::DBInstance EnablePerformanceInsights: true",
+            "AWS::RDS::DBCluster DatabaseInsightsMode: standard, PerformanceInsightsEnabled: true",
         ),
-        ("enhanced monitoring", {"monitoring_interval_s": 0}, "AWS::RDS::DBInstance MonitoringInterval: 60"),
         ("slow log export", {"exports": ()}, r"EnableCloudwatchLogsExports: \[slowquery\]"),
         ("slow_query_log", {"parameters": GOOD | {"slow_query_log": "0"}}, "{slow_query_log: '1'}"),
         ("log_output", {"parameters": GOOD | {"log_output": "TABLE"}}, "{log_output: 'FILE'}"),
@@ -59,6 +68,70 @@ def test_each_gap_has_a_fix(what, more, cloudformation):
     check = checked(**more)[what]
     assert check.state == "gap"
     assert re.search(rf"^console: .*; CLI: aws rds modify-.*; CloudFormation: .*{cloudformation}", check.fix)
+    call(check.fix.split("; CLI: aws ")[1].split("; CloudFormation")[0])
+
+
+def call(command: str) -> None:
+    """Check a command of the AWS CLI against botocore's model: its operation, options, and types of values."""
+    service, operation, *words = shlex.split(command)
+    model = botocore.session.get_session().get_service_model(service)
+    shape = next(
+        model.operation_model(name).input_shape
+        for name in model.operation_names
+        if xform_name(name, "-") == operation
+    )
+    assert isinstance(shape, StructureShape)
+    named = {f"--{xform_name(name, '-')}": (name, member) for name, member in shape.members.items()}
+    request: dict[str, object] = {}
+    while words:
+        name, member = named[words.pop(0).replace("--no-", "--")]
+        value = words.pop(0) if words and not words[0].startswith("--") else True
+        request[name] = int(value) if member.type_name == "integer" else value
+        if isinstance(value, str) and "=" in value:
+            pairs = dict(each.split("=", 1) for each in value.split(","))
+            request[name] = (
+                [pairs] if member.type_name == "list" else {key: [each] for key, each in pairs.items()}
+            )
+    report = ParamValidator().validate(request, shape)
+    assert not report.has_errors(), report.generate_report()
+
+
+@pytest.mark.parametrize(
+    ("mode", "kept", "state", "found"),
+    [
+        ("", 7, "unknown", "RDS does not state the mode"),
+        ("standard", 7, "ok", "Standard mode"),
+        ("advanced", 465, "ok", "Advanced mode"),
+        ("advanced", 31, "gap", "Advanced mode needs 465 days, and a keeps less"),
+    ],
+)
+def test_the_mode_of_database_insights_is_the_clusters(mode, kept, state, found):
+    """The mode is read, not assumed; the fix of the Advanced mode sets the retention that it needs."""
+    check = checked(topology={"insights_mode": mode}, pi_retention_days=kept)["database insights"]
+    assert (check.state, check.found) == (state, found)
+    if state == "gap":
+        assert "--performance-insights-retention-period 465" in check.fix
+        call(check.fix.split("; CLI: aws ")[1].split("; CloudFormation")[0])
+
+
+def test_enhanced_monitoring_is_optional():
+    """No analysis needs it, so that its absence is no gap."""
+    check = checked(monitoring_interval_s=0)["enhanced monitoring"]
+    assert (check.state, check.found) == ("ok", "off; no analysis needs it")
+
+
+def test_an_instance_without_a_cluster_is_explained():
+    """RDS for MySQL: the remark says what it means for the question, and the fixes name the instance."""
+    alone = {
+        "engine": "mysql",
+        "remarks": ("shop is RDS for mysql, not Aurora",),
+        "insights_mode": "standard",
+    }
+    found = checked(topology=alone, pi_retention_days=0, exports=())
+    assert (found["kind"].state, found["engine"].found) == ("unknown", f"mysql {V3}")
+    for what in ("performance insights", "slow log export"):
+        assert "rds modify-db-instance --db-instance-identifier shop --" in found[what].fix
+        call(found[what].fix.split("; CLI: aws ")[1].split("; CloudFormation")[0])
 
 
 def metrics(*names: str) -> Probes:
@@ -113,9 +186,20 @@ def test_the_command_prints_one_table():
     assert "keeps 31 days" in output
 
 
+def test_an_instances_name_is_one_line():
+    """An instance given as the cluster: the line names its cluster, and the exit code is 2."""
+    with endpoint() as aws:
+        result = CliRunner(env=environment(aws)).invoke(main, ["doctor", "--cluster", "shop-2"])
+    line = "aurora-analysis: 'shop-2' is an instance of cluster 'shop': pass --cluster shop.\n"
+    assert (result.exit_code, result.output) == (2, line)
+
+
 def test_a_gap_and_a_refusal_are_exit_code_1():
     """Performance Insights is off for one instance, and CloudWatch refuses ListMetrics."""
     code, output = examined("cloudwatch:ListMetrics", overrides=KEPT | {"shop-2": {"pi_retention_days": 0}})
     assert code == 1
-    assert "shop-2, performance insights: console: Modify DB instance" in output
+    assert (
+        "shop-2, performance insights: console: Modify DB cluster > Database Insights: Standard mode"
+        in output
+    )
     assert "ListMetrics is not permitted" in output

@@ -21,7 +21,7 @@ import pandas as pd
 from aurora_analysis import engines
 from aurora_analysis.engines.vendor_metric import VendorMetric
 from aurora_analysis.fetch.chunks import Chunk, Context, Have, NoLongerKept, Part, by_day, united
-from aurora_analysis.sources.aws import answers
+from aurora_analysis.sources.aws import answers, clusters
 from aurora_analysis.sources.aws.frames import inside, repeated, times
 from aurora_analysis.sources.aws.rds import Topology
 from aurora_analysis.window import Window
@@ -98,6 +98,8 @@ def queries(engine: str, instances: Sequence[str], period_s: int) -> list[Query]
         for statistic in metric.statistics + (("SampleCount",) if weighted and _is_latency(metric) else ())
     ]
     volume_s = max(period_s, VOLUME_PERIOD_S)
+    if not clusters.is_aurora(engine):
+        return found
     return found + [
         Query(vendor, metric, None, statistic, volume_s)
         for vendor, metric in of_cluster.items()

@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from aurora_analysis.fetch.chunks import Chunk, Context, Have, Part, Unavailable, split
+from aurora_analysis.fetch.chunks import Chunk, Context, Have, Part, split
 from aurora_analysis.sources.aws.answers import pages
 from aurora_analysis.sources.aws.frames import inside, times
 from aurora_analysis.sources.aws.rds import Instance, Topology
@@ -107,29 +107,20 @@ class DocumentArguments:
 
 
 def chunks(topology: Topology, have: Have, window: Window, now: datetime) -> list[Chunk]:
-    """Plan a chunk for each instance and two days; an instance without the service gets one chunk that explains it."""
+    """Plan a chunk for each instance and two days; none where the service is off, because no analysis needs it."""
     return [
         chunk
         for each in topology.by_resource()
+        if each.resource_id and (each.monitoring_interval_s or each.gone)
         for gap in have.missing(SOURCE, each.name, window)
         for chunk in _chunks(each, gap)
     ]
 
 
 def _chunks(instance: Instance, window: Window) -> list[Chunk]:
-    if reason := _unavailable(instance):
-        return [Chunk(SOURCE, "logs", instance.name, window, Unavailable(f"{reason}."))]
     frequent = instance.monitoring_interval_s and instance.monitoring_interval_s < FREQUENT_S
     step = timedelta(hours=3) if frequent else timedelta(days=2)
     return [_chunk(instance, piece) for piece in split(window, step)]
-
-
-def _unavailable(instance: Instance) -> str:
-    if not instance.resource_id:
-        return f"{instance.name} is no longer in the cluster, and the store does not know its resource id"
-    if not instance.monitoring_interval_s and not instance.gone:
-        return f"Enhanced Monitoring is off for {instance.name}: run aurora-analysis doctor to see how to turn it on"
-    return ""
 
 
 def _chunk(instance: Instance, window: Window) -> Chunk:

@@ -33,7 +33,7 @@ from aurora_analysis.fetch.chunks import (
     by_day,
 )
 from aurora_analysis.sources import envelopes
-from aurora_analysis.sources.aws import errors
+from aurora_analysis.sources.aws import clusters, errors
 from aurora_analysis.sources.aws.answers import pages
 from aurora_analysis.sources.aws.enhanced_monitoring import events
 from aurora_analysis.sources.aws.frames import inside
@@ -90,7 +90,8 @@ def is_exported(topology: Topology) -> bool:
 
 def group(cluster: str, engine: str) -> str:
     """Return the log group of a cluster's exported slow logs. Each stream is an instance."""
-    return f"/aws/rds/cluster/{cluster}/{log_type(engine)}"
+    kind = "cluster" if clusters.is_aurora(engine) else "instance"
+    return f"/aws/rds/{kind}/{cluster}/{log_type(engine)}"
 
 
 def streams(logs: Any, cluster: str, engine: str) -> list[str] | None:

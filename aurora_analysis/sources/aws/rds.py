@@ -16,8 +16,7 @@ import pandas as pd
 from botocore.exceptions import ClientError
 
 from aurora_analysis import engines
-from aurora_analysis.errors import Error
-from aurora_analysis.sources.aws import errors
+from aurora_analysis.sources.aws import clusters, errors
 from aurora_analysis.sources.aws.answers import pages
 from aurora_analysis.sources.aws.frames import utc
 from aurora_analysis.window import Window
@@ -76,6 +75,12 @@ class Topology:
         RDS's name of the engine.
     exported : tuple of str
         Names of the instances whose slow logs are in CloudWatch Logs.
+    remarks : tuple of str
+        What the kind of cluster means for the question, one line each.
+    insights_mode : str
+        The mode of Database Insights, `standard` or `advanced`; empty if RDS does not state it.
+    storage_type : str
+        RDS's name of the storage; Aurora writes `aurora` (Standard) and `aurora-iopt1` (I/O-Optimized).
     """
 
     cluster: str
@@ -86,6 +91,9 @@ class Topology:
     notes: tuple[str, ...] = ()
     engine: str = ENGINE
     exported: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    insights_mode: str = ""
+    storage_type: str = ""
 
     @property
     def writer(self) -> str | None:
@@ -100,15 +108,17 @@ class Topology:
 
 def describe(rds: Any, identifier: str) -> Topology:
     """Request a cluster's present state. Parameters that the caller may not read are noted, and stay unknown."""
-    cluster = _cluster(rds, identifier)
-    described = _rows(
-        rds.describe_db_instances,
-        "DBInstances",
-        Filters=[{"Name": "db-cluster-id", "Values": [identifier]}],
-    )
-    endpoints, no_endpoints = _optional(
-        rds.describe_db_cluster_endpoints, "DBClusterEndpoints", DBClusterIdentifier=identifier
-    )
+    cluster = clusters.find(rds, identifier)
+    name = cluster["DBClusterIdentifier"]
+    endpoints: list[dict[str, Any]] = []
+    no_endpoints: list[str] = []
+    chosen: dict[str, Any] = {"DBInstanceIdentifier": name}
+    if clusters.is_aurora(cluster["Engine"]):
+        chosen = {"Filters": [{"Name": "db-cluster-id", "Values": [name]}]}
+        endpoints, no_endpoints = _optional(
+            rds.describe_db_cluster_endpoints, "DBClusterEndpoints", DBClusterIdentifier=name
+        )
+    described = _rows(rds.describe_db_instances, "DBInstances", **chosen)
     found = parse(cluster, described, endpoints)
     parameters, no_parameters = _parameters(rds, found)
     instances = tuple(_with_parameters(each, parameters) for each in found.instances)
@@ -138,33 +148,6 @@ def _or(value: Any, default: Any) -> Any:
     return default if pd.isna(value) else value
 
 
-def _cluster(rds: Any, identifier: str) -> dict[str, Any]:
-    try:
-        found = rds.describe_db_clusters(DBClusterIdentifier=identifier)["DBClusters"]
-    except ClientError as problem:
-        if errors.code(problem) not in {"DBClusterNotFoundFault", "DBClusterNotFound"}:
-            raise
-        found = []
-    if not found:
-        raise Error(
-            f"There is no cluster {identifier!r} in {rds.meta.region_name}: check --cluster and --region, or set "
-            "the cluster's identifier and region in aurora-analysis.toml."
-        )
-    check_engine(found[0])
-    return dict(found[0])
-
-
-def check_engine(cluster: Mapping[str, Any]) -> None:
-    """Refuse a cluster whose engine is not supported, and one that is not Aurora."""
-    engine, name = str(cluster.get("Engine", "")), cluster["DBClusterIdentifier"]
-    try:
-        engines.of(engine)
-    except Error as problem:
-        raise Error(f"{name}: {problem}") from None
-    if engine not in {"aurora-mysql", "aurora"}:
-        raise Error(f"{name} runs {engine}: name an Aurora MySQL cluster.")
-
-
 def _rows(operation: Callable[..., Any], key: str, **request: Any) -> list[dict[str, Any]]:
     """Return all rows of an operation, each once, in the order of the service."""
     found = (row for page in pages(operation, "Marker", **request) for row in page.get(key, []))
@@ -190,10 +173,14 @@ def _parameters(rds: Any, found: Topology) -> tuple[dict[str, dict[str, str]], l
         rows, refused = _optional(rds.describe_db_parameters, "Parameters", DBParameterGroupName=group)
         parameters[group] = _values(rows, engine.PARAMETERS)
         notes += refused
-    rows, refused = _optional(
-        rds.describe_db_cluster_parameters, "Parameters", DBClusterParameterGroupName=found.parameter_group
-    )
-    notes += refused
+    rows = []
+    if found.parameter_group:
+        rows, refused = _optional(
+            rds.describe_db_cluster_parameters,
+            "Parameters",
+            DBClusterParameterGroupName=found.parameter_group,
+        )
+        notes += refused
     # A group that may not be read may set the parameter, so a default would be a guess.
     defaults = {} if notes else engine.DEFAULTS
     return parameters | {"": defaults | _values(rows, engine.PARAMETERS)}, sorted(set(notes))
@@ -231,6 +218,9 @@ def parse(
             for row in sorted(instances, key=lambda row: row["DBInstanceIdentifier"])
         ),
         engine=cluster.get("Engine", ENGINE),
+        remarks=clusters.remarks(cluster),
+        insights_mode=cluster.get("DatabaseInsightsMode") or "",
+        storage_type=cluster.get("StorageType") or "",
     )
 
 
@@ -299,7 +289,7 @@ def vcpus(instance_class: str) -> float | None:
 
 def request_events(rds: Any, topology: Topology, window: Window) -> list[dict[str, Any]]:
     """Request RDS's events of the cluster and its present instances in a window."""
-    named = [("db-cluster", topology.cluster)]
+    named = [("db-cluster", topology.cluster)] if clusters.is_aurora(topology.engine) else []
     named += [("db-instance", each.name) for each in topology.instances if not each.gone]
     span = {"StartTime": window.start, "EndTime": window.end}
     return [

@@ -126,7 +126,7 @@ def _settled(changes: Sequence[Change], start: datetime) -> list[Change]:
 
 def instances(topology: Topology, changes: Sequence[Change], window: Window) -> pd.DataFrame:
     """Return rows of table `instances`: one at the window's start (or creation), and one at each change of role."""
-    rows = [row for each in topology.instances for row in _lifetime(each, topology.engine, changes, window)]
+    rows = [row for each in topology.instances for row in _lifetime(each, topology, changes, window)]
     frame = pd.DataFrame(rows, columns=["time", *COLUMNS])
     return frame.astype({"time": "datetime64[us, UTC]", **REALS}).sort_values(["time", "instance"])
 
@@ -135,7 +135,7 @@ COLUMNS = [
     "instance", "resource_id", "role", "instance_class", "vcpus", "engine", "engine_version",
     "long_query_time_s", "min_examined_row_limit", "isolation_level", "pi_retention_days",
     "slow_query_log", "log_output", "read_committed_on_readers", "purge_threads", "promotion_tier",
-    "custom_endpoints", "monitoring_interval_s",
+    "custom_endpoints", "monitoring_interval_s", "insights_mode", "storage_type",
 ]  # fmt: skip
 REALS = dict.fromkeys(("vcpus", "long_query_time_s", "pi_retention_days", "monitoring_interval_s"), "float64")
 REALS |= dict.fromkeys(("min_examined_row_limit", "purge_threads", "promotion_tier"), "Int64")
@@ -143,7 +143,7 @@ REALS |= dict.fromkeys(("slow_query_log", "read_committed_on_readers"), "boolean
 
 
 def _lifetime(
-    each: Instance, engine: str, changes: Sequence[Change], window: Window
+    each: Instance, topology: Topology, changes: Sequence[Change], window: Window
 ) -> list[dict[str, object]]:
     born = max(window.start, each.created_at) if each.created_at else window.start
     if born >= window.end:
@@ -153,7 +153,7 @@ def _lifetime(
     for moment in moments:
         role = role_at(each.name, changes, moment)
         if not rows or rows[-1]["role"] != role:
-            rows.append({"time": moment, **_attributes(each, engine), "role": role})
+            rows.append({"time": moment, **_attributes(each, topology), "role": role})
     return rows
 
 
@@ -172,7 +172,7 @@ def role_at(name: str, changes: Sequence[Change], moment: datetime) -> str | Non
     return "reader" if known and name not in in_doubt else None
 
 
-def _attributes(each: Instance, engine: str) -> dict[str, object]:
+def _attributes(each: Instance, topology: Topology) -> dict[str, object]:
     return {
         "instance": each.name,
         "resource_id": each.resource_id or None,
@@ -184,7 +184,9 @@ def _attributes(each: Instance, engine: str) -> dict[str, object]:
         "promotion_tier": each.promotion_tier,
         "custom_endpoints": ", ".join(each.custom_endpoints) or None,
         "monitoring_interval_s": float(each.monitoring_interval_s),
-        **engines.module(engine, "settings").instance_columns(each.parameters),
+        "insights_mode": topology.insights_mode or None,
+        "storage_type": topology.storage_type or None,
+        **engines.module(topology.engine, "settings").instance_columns(each.parameters),
     }
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from aurora_analysis import Window
 from aurora_analysis.errors import Error
-from aurora_analysis.sources.aws import rds
+from aurora_analysis.sources.aws import clusters, rds
 from aurora_analysis.sources.aws.rds import Instance, Topology
 
 WINDOW = Window("2026-11-01", "2026-11-15")
@@ -63,9 +63,9 @@ def test_unsupported_engines_are_refused():
     with pytest.raises(
         Error, match="shop: aurora-postgresql is not supported yet: aurora-analysis reads Aurora MySQL"
     ):
-        rds.check_engine({"DBClusterIdentifier": "shop", "Engine": "aurora-postgresql"})
-    with pytest.raises(Error, match="shop runs mysql: name an Aurora MySQL cluster"):
-        rds.check_engine({"DBClusterIdentifier": "shop", "Engine": "mysql"})
+        clusters.check_engine({"DBClusterIdentifier": "shop", "Engine": "aurora-postgresql"})
+    with pytest.raises(Error, match="shop runs mysql, whose instances share no undo log"):
+        clusters.check_engine({"DBClusterIdentifier": "shop", "Engine": "mysql"})
 
 
 @pytest.mark.parametrize(
