@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import NamedTuple
 
 
 @contextmanager
@@ -53,8 +54,15 @@ def processes(jobs: int) -> Iterator[Executor]:
             pool.shutdown(cancel_futures=True)
 
 
+class Pool(NamedTuple):
+    """An executor, and how many of its workers run at once."""
+
+    executor: Executor
+    workers: int
+
+
 @contextmanager
-def threads(workers: Mapping[str, int]) -> Iterator[dict[str, Executor]]:
+def threads(workers: Mapping[str, int]) -> Iterator[dict[str, Pool]]:
     """Run work in local threads: one pool for each service. If the block raises, queued work is dropped.
 
     Parameters
@@ -64,15 +72,15 @@ def threads(workers: Mapping[str, int]) -> Iterator[dict[str, Executor]]:
 
     Yields
     ------
-    dict of str to Executor
+    dict of str to Pool
         Service → its pool.
     """
-    pools = {name: ThreadPoolExecutor(number, name) for name, number in workers.items()}
+    pools = {name: Pool(ThreadPoolExecutor(number, name), number) for name, number in workers.items()}
     try:
-        yield dict(pools)
+        yield pools
     finally:
         for pool in pools.values():
-            pool.shutdown(cancel_futures=True)
+            pool.executor.shutdown(cancel_futures=True)
 
 
 def _start_worker(scratch: str) -> None:

@@ -80,7 +80,7 @@ def fetch(store_options: StoreOptions, span: WindowOptions, aws: AwsOptions, cho
         return
     release_freed_memory()
     with executors.threads(rates.workers(limits, settings.fetch.threads)) as pools:
-        outcomes = run.fetch(planned, clients, store, pools, progress(planned))
+        outcomes = run.fetch(planned, lambda: clients, store, pools, progress(planned))
     for line in summary.summary(planned, outcomes, limits):
         click.echo(line)
     sys.exit(bool(summary.failures(planned, outcomes)))

@@ -118,7 +118,7 @@ class Chunk:
 
 @dataclass
 class Context:
-    """State that the chunks of one run share. Threads may share it; another process makes its own.
+    """State that the chunks of one run share within a process; its threads use it at once.
 
     Attributes
     ----------

@@ -38,14 +38,23 @@ class Rate:
         time.sleep(max(0.0, moment - time.monotonic()))
 
 
-def by_service(settings: Rates) -> dict[str, Rate]:
-    """Make a token bucket for each service, by boto3's name of the service."""
-    return {
-        "pi": Rate(settings.performance_insights),
-        "cloudwatch": Rate(settings.cloudwatch),
-        "logs": Rate(settings.logs),
-        "rds": Rate(settings.rds),
+def by_service(settings: Rates, processes: int = 1) -> dict[str, Rate]:
+    """Make a token bucket for each service, by boto3's name of the service.
+
+    Parameters
+    ----------
+    settings : Rates
+        Calls per second of all processes together.
+    processes : int
+        How many processes fetch at once. Each has buckets of its own, with this share of the rate.
+    """
+    allowed = {
+        "pi": settings.performance_insights,
+        "cloudwatch": settings.cloudwatch,
+        "logs": settings.logs,
+        "rds": settings.rds,
     }
+    return {service: Rate(per_second / processes) for service, per_second in allowed.items()}
 
 
 def workers(rates: Mapping[str, Rate], most: int) -> dict[str, int]:

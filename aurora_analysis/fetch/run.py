@@ -1,30 +1,22 @@
-"""Run of a fetch: fetch the planned chunks at once, within each service's rate, and commit them one by one."""
+"""Run of a fetch: workers fetch the planned chunks, within each service's rate; this process commits them one by one."""
 
 from __future__ import annotations
 
-import errno
-import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Executor, as_completed
-from dataclasses import dataclass, field, replace
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import pandas as pd
 
 from aurora_analysis.engines.digests import Digests
-from aurora_analysis.errors import NotEnabled
+from aurora_analysis.executors import Pool
 from aurora_analysis.fetch import survey
-from aurora_analysis.fetch.chunks import (
-    Chunk,
-    Clients,
-    Context,
-    NoLongerKept,
-    Part,
-    Unavailable,
-    coverage_rows,
-)
-from aurora_analysis.fetch.plan import SOURCES, Plan
-from aurora_analysis.sources.aws import errors, performance_insights
+from aurora_analysis.fetch.chunks import Chunk, Clients, Part, coverage_rows
+from aurora_analysis.fetch.plan import Plan
+from aurora_analysis.fetch.work import Access, Fetched, Packed, failed, is_full_disk, work
+from aurora_analysis.sources.aws import performance_insights
 from aurora_analysis.store import Store
 from aurora_analysis.tables import TABLES
 from aurora_analysis.window import Window
@@ -58,26 +50,11 @@ class Target:
     now: datetime
 
 
-def _locks() -> dict[str, threading.Lock]:
-    return {table: threading.Lock() for table in TABLES}
-
-
-@dataclass(frozen=True)
-class _Run:
-    """State that the chunks of one run share, beyond what their sources see."""
-
-    context: Context
-    target: Target
-    refusals: dict[object, str] = field(default_factory=dict)
-    committing: Mapping[str, threading.Lock] = field(default_factory=_locks)
-    """One commit of a table at a time: two at once would only conflict and retry."""
-
-
 def fetch(
     plan: Plan,
-    clients: Clients,
+    connect: Callable[[], Clients],
     store: Store,
-    executors: Mapping[str, Executor],
+    pools: Mapping[str, Pool],
     progress: Callable[[Outcome], object] = lambda outcome: None,
 ) -> list[Outcome]:
     """Commit the survey, then fetch and commit every chunk.
@@ -86,14 +63,14 @@ def fetch(
     ----------
     plan : Plan
         What to fetch.
-    clients : mapping of str to boto3 client
-        One client per service, which keeps to the service's rate.
+    connect : callable
+        Returns one boto3 client per service, which keeps to this process's share of the service's rate. Called once in
+        each process that fetches; it must be picklable if the pools are of other processes or machines.
     store : Store
         The store to write into.
-    executors : mapping of str to Executor
-        One executor per service, whose workers limit the chunks of the service in flight. The workers commit what
-        they fetch and share clients, digests and locks with this process, so they must be threads. A pool of other
-        processes or machines can run `fetch_chunk` with a context of its own and return the parts.
+    pools : mapping of str to Pool
+        One pool per service, whose workers limit the chunks of the service in flight: threads, processes, or another
+        machine's. Workers fetch; this process commits.
     progress : callable
         Called with each outcome as its chunk finishes, in any order.
 
@@ -107,93 +84,94 @@ def fetch(
     if plan.survey is not None:
         survey.write(store, plan.survey, window, options.now, cluster=cluster)
     digests = Digests.from_statements(store.read("statements", cluster=cluster, missing_ok=True), "pi_id")
-    context = Context(clients, digests, options.examples)
-    outcomes = run(plan.chunks, context, Target(store, cluster, options.now), executors, progress)
+    access = Access(connect, digests, options.examples)
+    outcomes = run(plan.chunks, access, Target(store, cluster, options.now), pools, progress)
     join_statements(store, window, cluster=cluster)
     return outcomes
 
 
 def run(
     chunks: Iterable[Chunk],
-    context: Context,
+    access: Access,
     target: Target,
-    executors: Mapping[str, Executor],
+    pools: Mapping[str, Pool],
     progress: Callable[[Outcome], object] = lambda outcome: None,
 ) -> list[Outcome]:
-    """Fetch every chunk on its service's executor, and commit it with its coverage.
+    """Fetch every chunk on its service's pool, and commit it with its coverage as soon as it is fetched.
 
     A chunk that fails leaves a coverage row with the reason. Chunks that would fail in the same way are not requested.
+    A pool gets the next chunk when the caller takes the last one, so at most one chunk per worker waits in memory.
     """
-    state = _Run(context, target)
-    futures = [executors[chunk.service].submit(_fetch_and_commit, chunk, state) for chunk in chunks]
-    for done in as_completed(futures):
-        progress(done.result())
-    return [future.result() for future in futures]
+    numbered = list(enumerate(chunks))
+    queues = {service: deque(each for each in numbered if each[1].service == service) for service in pools}
+    in_flight: dict[Future[Fetched], tuple[int, Chunk]] = {}
+    refusals: dict[object, str] = {}
+    outcomes: dict[int, Outcome] = {}
+
+    def finish(number: int, chunk: Chunk, fetched: Fetched) -> None:
+        outcomes[number] = _committed(chunk, fetched, target)
+        progress(outcomes[number])
+
+    def submit_next(service: str) -> None:
+        while queues[service]:
+            number, chunk = queues[service].popleft()
+            known = refusals.get("all") or refusals.get((chunk.source, chunk.instance))
+            if not known:
+                in_flight[pools[service].executor.submit(work, chunk, access)] = number, chunk
+                return
+            finish(number, chunk, Fetched(failure=known))
+
+    for service, pool in pools.items():
+        for _ in range(pool.workers):
+            submit_next(service)
+    while in_flight:
+        for done in wait(in_flight, return_when=FIRST_COMPLETED).done:
+            number, chunk = in_flight.pop(done)
+            problem = done.exception()
+            if is_full_disk(problem):
+                done.result()  # raises: no other chunk could be written either
+            fetched = failed(problem) if problem else done.result()
+            if fetched.refusal:
+                whom = "all" if fetched.refusal == "all" else (chunk.source, chunk.instance)
+                refusals[whom] = fetched.failure
+            submit_next(chunk.service)
+            finish(number, chunk, fetched)
+    return [outcomes[number] for number, _ in numbered]
 
 
-def fetch_chunk(chunk: Chunk, context: Context) -> Iterable[Part]:
-    """Fetch the parts of one chunk from its source.
-
-    Raises
-    ------
-    NotEnabled
-        If the chunk is known to be unavailable.
-    """
-    match chunk.arguments:
-        case Unavailable(reason):
-            raise NotEnabled(reason)
-        case NoLongerKept(parts):
-            return parts
-        case _:
-            return SOURCES[chunk.source].fetch(chunk, context)
-
-
-def _fetch_and_commit(chunk: Chunk, state: _Run) -> Outcome:
-    outcome = _outcome(chunk, state)
-    with state.committing["coverage"]:
-        _write_coverage(outcome, state.target)
+def _committed(chunk: Chunk, fetched: Fetched, target: Target) -> Outcome:
+    """Commit the parts of a chunk, and then its coverage, which marks it as done."""
+    outcome = Outcome(chunk, (), fetched.failure)
+    if not fetched.failure:
+        try:
+            outcome = Outcome(chunk, tuple(_commit(part, chunk, target) for part in fetched.parts))
+        except Exception as problem:  # what one chunk cannot write must not stop the others
+            if is_full_disk(problem):
+                raise
+            outcome = Outcome(chunk, (), failed(problem).failure)
+    if outcome.failure:
+        outcome = replace(outcome, parts=_without_rows(chunk, outcome.failure))
+    _write_coverage(outcome, target)
     return outcome
 
 
-def _outcome(chunk: Chunk, state: _Run) -> Outcome:
-    known = state.refusals.get("all") or state.refusals.get((chunk.source, chunk.instance))
-    if known:
-        return _failed(chunk, known)
-    try:
-        parts = tuple(_commit(part, chunk, state) for part in fetch_chunk(chunk, state.context))
-        return Outcome(chunk, parts)
-    except OSError as problem:
-        if problem.errno != errno.ENOSPC:
-            return _failed(chunk, errors.explained(problem))
-        state.refusals["all"] = f"The disk of the store is full: {problem.filename}."
-        raise
-    except Exception as problem:  # whatever fails in one source must not stop the others
-        line = errors.explained(problem)
-        if errors.is_credentials(problem):
-            state.refusals["all"] = line
-        elif errors.code(problem) in errors.DENIED or isinstance(problem, NotEnabled):
-            state.refusals[chunk.source, chunk.instance] = line
-        return _failed(chunk, line)
+def _without_rows(chunk: Chunk, line: str) -> tuple[Part, ...]:
+    return tuple(Part(table, received=None, note=line, instance=chunk.instance) for table in chunk.tables)
 
 
-def _failed(chunk: Chunk, line: str) -> Outcome:
-    parts = (Part(table, received=None, note=line, instance=chunk.instance) for table in chunk.tables)
-    return Outcome(chunk, tuple(parts), line)
-
-
-def _commit(part: Part, chunk: Chunk, state: _Run) -> Part:
+def _commit(found: Part | Packed, chunk: Chunk, target: Target) -> Part:
     """Write the rows of a part, and return the part without them: a run must not hold what it has written."""
+    part = found.unpacked() if isinstance(found, Packed) else found
     if part.frame is None:
         return part
-    store, cluster = state.target.store, state.target.cluster
-    with state.committing[part.table]:
-        if TABLES[part.table].identity:
-            store.merge(part.table, part.frame, cluster=cluster, source=chunk.source)
-        else:
-            instance = part.instance or chunk.instance
-            store.write(
-                part.table, part.frame, chunk.window, cluster=cluster, source=chunk.source, instance=instance
-            )
+    store, cluster = target.store, target.cluster
+    if TABLES[part.table].identity:
+        store.merge(part.table, part.frame, cluster=cluster, source=chunk.source)
+    else:
+        instance = part.instance or chunk.instance
+        store.write(
+            part.table, part.frame, chunk.window, cluster=cluster, source=chunk.source, instance=instance
+        )
     return replace(part, frame=None)
 
 

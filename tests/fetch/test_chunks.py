@@ -1,9 +1,10 @@
-"""Chunks: what is missing, how windows are cut, what is marked complete, and that a chunk is plain data."""
+"""Chunks: what is missing, how windows are cut, what is marked complete, and that processes fetch as threads do."""
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
-import pickle
+import os
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -13,13 +14,18 @@ from botocore.config import Config
 from fetching import NOON, endpoint
 
 from aurora_analysis import Store, Window
-from aurora_analysis.config import Cluster
-from aurora_analysis.fetch import chunks, survey
-from aurora_analysis.fetch.chunks import Context, Have, Part
-from aurora_analysis.fetch.plan import FetchOptions, missing
-from aurora_analysis.fetch.run import fetch_chunk
+from aurora_analysis.config import Cluster, Rates
+from aurora_analysis.executors import Pool, threads
+from aurora_analysis.fetch import chunks
+from aurora_analysis.fetch.chunks import Have, Part
+from aurora_analysis.fetch.plan import FetchOptions, plan
+from aurora_analysis.fetch.rates import by_service
+from aurora_analysis.fetch.run import Outcome, Target, fetch, run
+from aurora_analysis.fetch.work import Access
 
 DAY = Window("2026-11-09", "2026-11-10")
+NOW = datetime(2026, 11, 12, tzinfo=UTC)
+SERVICES = ("pi", "rds", "cloudwatch", "logs")
 
 
 def covered(*spans: tuple[str, str, float | None]) -> pd.DataFrame:
@@ -87,28 +93,64 @@ def loopback(url: str) -> dict[str, object]:
     """Return plain boto3 clients of a loopback endpoint."""
     known = {"region_name": "eu-central-1", "aws_access_key_id": "AKIAEXAMPLE", "aws_secret_access_key": "x"}
     config = Config(retries={"mode": "standard", "max_attempts": 8})
-    services = ("pi", "rds", "cloudwatch", "logs")
-    return {name: boto3.client(name, endpoint_url=url, config=config, **known) for name in services}
+    return {name: boto3.client(name, endpoint_url=url, config=config, **known) for name in SERVICES}
 
 
-def fetch_pickled(pickled: bytes, url: str) -> list[tuple[str, int]]:
-    """Unpickle a chunk and fetch it: the table and the rows of each part that has any."""
-    parts = fetch_chunk(pickle.loads(pickled), Context(loopback(url)))
-    return [(part.table, len(part.frame)) for part in parts if part.frame is not None]
+def fetched_by(pools: dict[str, Pool], url: str, store: Store, now: datetime) -> list[Outcome]:
+    """Fetch two hours of one instance; the workers make clients of their own."""
+    options = FetchOptions(Cluster("shop", "shop"), NOON, now, instances=("shop-1",))
+    planned = plan(loopback(url), store, options)
+    assert {chunk.source for chunk in planned.chunks} == set(options.sources)
+    return fetch(planned, functools.partial(loopback, url), store, pools)
 
 
-def test_every_chunk_runs_in_another_process(tmp_path):
-    """Each chunk of a plan is pickled, and fetched by a process that shares nothing with this one."""
-    with endpoint() as aws:
+def test_processes_fetch_what_threads_fetch(tmp_path):
+    """Chunks run in processes that share nothing with this one, and the store is the same, table by table."""
+    by_threads, by_processes = Store(tmp_path / "threads"), Store(tmp_path / "processes")
+    spawned = multiprocessing.get_context("spawn")
+    with endpoint() as aws, ProcessPoolExecutor(2, mp_context=spawned) as executor:
         now = aws.now.astimezone(UTC)
-        known = Store(tmp_path).read("instances", cluster="shop")
-        surveyed = survey.survey(loopback(aws.url), known, "shop", NOON, now)
-        nothing = Have(pd.DataFrame(columns=["time", "end", "source", "instance", "received"]))
-        options = FetchOptions(Cluster("shop", "shop"), NOON, now, instances=("shop-1",))
-        planned = missing(surveyed.topology, nothing, options)
-        here = [fetch_pickled(pickle.dumps(chunk), aws.url) for chunk in planned]
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            there = [pool.submit(fetch_pickled, pickle.dumps(chunk), aws.url) for chunk in planned]
-            assert [each.result() for each in there] == here
-    assert {chunk.source for chunk in planned} == set(options.sources)
-    assert all(rows > 0 for parts in here for _, rows in parts)
+        with threads(dict.fromkeys(SERVICES, 2)) as pools:
+            here = fetched_by(pools, aws.url, by_threads, now)
+        there = fetched_by(dict.fromkeys(SERVICES, Pool(executor, 2)), aws.url, by_processes, now)
+    assert [each.failure for each in there] == [each.failure for each in here] == [""] * len(here)
+    assert [each.chunk for each in there] == [each.chunk for each in here]
+    tables = by_threads.versions()
+    assert set(tables) == set(by_processes.versions()) >= {"metrics", "db_load", "slow_queries", "coverage"}
+    for table in tables:
+        first, second = (
+            store.read(table, cluster="shop").astype(str) for store in (by_threads, by_processes)
+        )
+        # The first source that commits a statement is its source, whichever that is.
+        columns = [name for name in first if (table, name) != ("statements", "source")]
+        assert len(first) > 0
+        pd.testing.assert_frame_equal(
+            first[columns].sort_values(columns, ignore_index=True),
+            second[columns].sort_values(columns, ignore_index=True),
+        )
+
+
+def lost() -> None:
+    """End the worker, as the system does when memory runs out."""
+    os._exit(1)
+
+
+def test_a_lost_worker_is_a_failure_of_its_chunks(tmp_path):
+    """Coverage records each chunk that the lost process was to fetch; the fetch ends."""
+    chunk = chunks.Chunk("slow log", "logs", "a", DAY, None, tables=("slow_queries",))
+    spawned = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawned) as executor:
+        (outcome,) = run(
+            [chunk], Access(lost), Target(Store(tmp_path), "shop", NOW), {"logs": Pool(executor, 1)}
+        )
+    assert "BrokenProcessPool" in outcome.failure
+    coverage = Store(tmp_path).coverage(DAY, cluster="shop")
+    assert coverage["received"].isna().tolist() == [True]
+
+
+def test_processes_share_a_services_rate():
+    """Two processes together make as many calls as one may."""
+    alone, shared = by_service(Rates()), by_service(Rates(), processes=2)
+    assert {name: 2 * rate.per_second for name, rate in shared.items()} == {
+        name: rate.per_second for name, rate in alone.items()
+    }

@@ -12,8 +12,9 @@ from botocore.exceptions import ClientError
 
 from aurora_analysis import Store, Window, executors
 from aurora_analysis.fetch import plan, run
-from aurora_analysis.fetch.chunks import Chunk, Context, Part, by_day
+from aurora_analysis.fetch.chunks import Chunk, Part, by_day
 from aurora_analysis.fetch.run import Outcome, Target
+from aurora_analysis.fetch.work import Access
 
 DAY = Window("2026-11-09", "2026-11-10")
 NOW = datetime(2026, 11, 12, tzinfo=UTC)
@@ -43,7 +44,7 @@ def source(monkeypatch):
 
 def finished(store: Store, *chunks: Chunk, now: datetime = NOW, threads: int = 2) -> list[Outcome]:
     with executors.threads({"pi": threads}) as pools:
-        return run.run(chunks, Context({}), Target(store, "shop", now), pools)
+        return run.run(chunks, Access(dict), Target(store, "shop", now), pools)
 
 
 def test_a_failed_chunk_does_not_stop_the_others(tmp_path):

@@ -12,7 +12,7 @@ from fetching import clients
 from aurora_analysis import Window
 from aurora_analysis.engines.mysql.metrics import CLUSTER_METRICS, INSTANCE_METRICS
 from aurora_analysis.fetch.chunks import Chunk, Context, Have, Part
-from aurora_analysis.fetch.run import fetch_chunk
+from aurora_analysis.fetch.work import fetch_chunk
 from aurora_analysis.sources.aws import cloudwatch
 from aurora_analysis.sources.aws.cloudwatch import MetricArguments, Query
 from aurora_analysis.sources.aws.rds import Instance, Topology

@@ -12,7 +12,7 @@ from fetching import clients, day, endpoint, inside
 from aurora_analysis import Window
 from aurora_analysis.errors import NotEnabled
 from aurora_analysis.fetch.chunks import Chunk, Context, Have, Part
-from aurora_analysis.fetch.run import fetch_chunk
+from aurora_analysis.fetch.work import fetch_chunk
 from aurora_analysis.sources.aws import log_export
 from aurora_analysis.sources.aws.log_export import Log, LogFile, overlap
 from aurora_analysis.sources.aws.rds import Instance, Topology

@@ -16,7 +16,7 @@ from aurora_analysis.engines.mysql import fingerprint
 from aurora_analysis.engines.mysql.metrics import STATEMENT_STATISTICS
 from aurora_analysis.errors import NotEnabled
 from aurora_analysis.fetch.chunks import Chunk, Context, Have, Part
-from aurora_analysis.fetch.run import fetch_chunk
+from aurora_analysis.fetch.work import fetch_chunk
 from aurora_analysis.sources.aws import performance_insights as pi
 from aurora_analysis.sources.aws import performance_insights_series as series
 from aurora_analysis.sources.aws.performance_insights import LoadArguments
