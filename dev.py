@@ -112,7 +112,12 @@ def test(arguments: Sequence[str]) -> int:
     parallel = ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
     # Each core already has a test worker; threads of linear algebra would only wait for it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ["PYTHONWARNINGS"] = SAMPLE_IS_MEANT
     return max(lint(()), run("-m", "pytest", *parallel, *verified, "tests", "notebooks"))
+
+
+SAMPLE_IS_MEANT = "ignore:No store is named:UserWarning"
+"""Hides the warning of `Store()`: the committed outputs are those of the sample."""
 
 
 def lint(_: Sequence[str]) -> int:
@@ -150,6 +155,7 @@ def docs(arguments: Sequence[str]) -> int:
 def notebooks(_: Sequence[str]) -> int:
     """Refresh the committed outputs; running twice in one environment gives the same bytes."""
     set_up()
+    os.environ["PYTHONWARNINGS"] = SAMPLE_IS_MEANT
     execute = ["-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", "--inplace", "--log-level=WARN"]
     return run(*execute, "--ExecutePreprocessor.record_timing=False", *map(str, NOTEBOOKS))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,10 @@ def refreshed(folder: Path) -> dict[str, bytes]:
     options = ["--ExecutePreprocessor.record_timing=False"]
     paths = [str(NOTEBOOKS / f"{stem}.ipynb") for stem in QUICK]
     subprocess.run(
-        [sys.executable, "-m", "jupyter", *convert, *options, *paths], check=True, capture_output=True
+        [sys.executable, "-m", "jupyter", *convert, *options, *paths],
+        check=True,
+        capture_output=True,
+        env=os.environ | {"PYTHONWARNINGS": "ignore:No store is named:UserWarning"},
     )
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*.ipynb"))}
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import findings_snapshot
 import pytest
 
-from aurora_analysis.report import suite
+from aurora_analysis.bundled import bundled
 
 ROOT = Path(__file__).parent.parent
-SUITE = sorted(path.stem for path in suite.folder().glob("*.ipynb"))
+SUITE = sorted(path.stem for path in bundled("notebooks").glob("*.ipynb"))
 PAGES = {(cluster, stem) for cluster in ("lab", "shop", "trial") for stem in SUITE} - {("shop", "experiment")}
 """No trial was carried out on shop: what is planted there was not drawn."""
 

@@ -28,11 +28,6 @@ else:
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-SAMPLE_OPENED = (
-    "No store is named (--store, AURORA_ANALYSIS_STORE, `store` in aurora-analysis.toml): opening the bundled sample, "
-    "which holds simulated and recorded clusters."
-)
-
 
 def together(name: str, kind: type[Any], *options: Decorator) -> Decorator:
     """Return a decorator that adds options and passes them to the command as one dataclass, `name`."""
@@ -104,7 +99,7 @@ class StoreOptions:
         """Return the store to read; standard error says when it is the sample because nothing names a store."""
         found = locations.resolve(self.location, settings=self.settings)
         if found.is_default:
-            click.echo(SAMPLE_OPENED, err=True)
+            click.echo(locations.SAMPLE_OPENED, err=True)
         return found.place
 
     def to_write(self) -> str:

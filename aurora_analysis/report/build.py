@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from aurora_analysis import __version__, executors
+from aurora_analysis.bundled import PACKAGE, bundled
 from aurora_analysis.errors import Error
 from aurora_analysis.report import history, index, record, replacement, runner, statements, suite
 from aurora_analysis.store import Store, location
@@ -303,7 +304,7 @@ def _manifest(
 
 def git_sha() -> str:
     """Return the checkout's commit, with `-dirty` if it has changes; empty for an installed package."""
-    root = suite.PACKAGE.parent
+    root = PACKAGE.parent
     if not (root / ".git").exists():
         return ""
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
@@ -319,4 +320,4 @@ def _bounds(window: Window) -> list[str]:
 
 def _named(notebook: Path) -> str:
     """Name a notebook as `--notebook` accepts it: a name of the suite, or a path."""
-    return notebook.stem if notebook.parent == suite.folder() else str(notebook)
+    return notebook.stem if notebook.parent == bundled("notebooks") else str(notebook)

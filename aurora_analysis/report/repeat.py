@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from aurora_analysis.bundled import bundled
 from aurora_analysis.errors import Error
-from aurora_analysis.report import index, suite
+from aurora_analysis.report import index
 from aurora_analysis.window import Window
 
 ANOTHER = "Pass the findings.json of a report."
@@ -43,7 +44,7 @@ def recorded(path: Path, *, notebooks_given: bool) -> dict[str, Any]:
 
 
 def _check_notebooks(path: Path, names: list[str]) -> None:
-    known = {notebook.stem for notebook in suite.folder().glob("*.ipynb")}
+    known = {notebook.stem for notebook in bundled("notebooks").glob("*.ipynb")}
     for name in names:
         if name not in known:
             raise Error(

@@ -13,6 +13,7 @@ from typing import Any
 
 import papermill
 
+from aurora_analysis.bundled import bundled
 from aurora_analysis.errors import Error
 from aurora_analysis.store import Store
 from aurora_analysis.window import Window
@@ -29,16 +30,6 @@ class Parameter:
     type: str
     default: str
     meaning: str
-
-
-PACKAGE = Path(__file__).parents[1]
-"""The installed package, or the package in a checkout."""
-
-
-def folder() -> Path:
-    """Return the folder of the suite's notebooks: next to the package in a checkout, inside it when installed."""
-    installed = PACKAGE / "notebooks"
-    return installed if installed.is_dir() else PACKAGE.parent / "notebooks"
 
 
 def notebooks(names: Sequence[str] = ()) -> list[Path]:
@@ -59,9 +50,9 @@ def notebooks(names: Sequence[str] = ()) -> list[Path]:
     Error
         If a notebook does not exist, or two have the same name.
     """
-    suite = {path.stem: path for path in sorted(folder().glob("*.ipynb"))}
+    suite = {path.stem: path for path in sorted(bundled("notebooks").glob("*.ipynb"))}
     if not names and not suite:
-        raise Error(f"{folder()} contains no notebook. Reinstall aurora-analysis.")
+        raise Error(f"{bundled('notebooks')} contains no notebook. Reinstall aurora-analysis.")
     chosen = [_notebook(name, suite) for name in dict.fromkeys(names)] or list(suite.values())
     doubled = _doubled([path.stem for path in chosen])
     if doubled:

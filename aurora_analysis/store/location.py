@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aurora_analysis import config
+from aurora_analysis.bundled import bundled
 from aurora_analysis.errors import Error
 
 VARIABLE = "AURORA_ANALYSIS_STORE"
 SAMPLE = "the bundled sample"
 """Origin of a location that nothing names."""
-PACKAGE = Path(__file__).parents[1]
+SAMPLE_OPENED = (
+    "No store is named (--store, AURORA_ANALYSIS_STORE, `store` in aurora-analysis.toml): opening the bundled sample, "
+    "which holds simulated and recorded clusters."
+)
+"""What commands and `Store()` say where nothing names a store: the sample's clusters must not pass for the user's."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,7 @@ def sample() -> Path:
     -------
     pathlib.Path
     """
-    installed = PACKAGE / "data" / "sample"
-    return installed if installed.is_dir() else PACKAGE.parent / "data" / "sample"
+    return bundled("data/sample")
 
 
 def is_sample(place: str | os.PathLike[str]) -> bool:

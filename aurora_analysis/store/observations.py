@@ -241,13 +241,15 @@ class Observations:
         Raises
         ------
         Error
-            If there is no such metric.
+            If there is no such metric or instance.
         """
         only: dict[str, Value] = {"name": name, "statistic": statistic}
         rows = self.table("metrics", columns=["instance", "value"], where=only)
         if rows.empty:
             metrics.check_names([name])
         mine = rows["role"] == "writer" if instance is None else rows["instance"] == instance
+        if not mine.any():
+            self.store.check_instance(instance, cluster=self.cluster, table="metrics")
         return metrics.series(rows[mine], name)
 
     def metrics(self, names: Iterable[str]) -> pd.DataFrame:

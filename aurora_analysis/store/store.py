@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -52,7 +53,10 @@ class Store:
     def __init__(
         self, location: str | os.PathLike[str] = "", *, versions: Mapping[str, int] | str = ""
     ) -> None:
-        self.location = locations.resolve(location).place
+        found = locations.resolve(location)
+        if found.is_default:
+            warnings.warn(locations.SAMPLE_OPENED, stacklevel=2)
+        self.location = found.place
         self._pinned = _pins(os.environ.get("AURORA_ANALYSIS_VERSIONS", "") if versions == "" else versions)
         self._known: set[str] = set()
 
@@ -108,8 +112,8 @@ class Store:
         Raises
         ------
         Error
-            If the store has clusters but not this one (unless `missing_ok`). A store without any cluster has no
-            rows, and does not raise.
+            If the store has clusters but not this one, or the cluster has instances but not this one (unless
+            `missing_ok`). A store without any cluster has no rows, and does not raise.
         ValueError
             If there is no such table.
         """
@@ -118,6 +122,7 @@ class Store:
         found = self._rows(spec, query, list(columns))
         if found.empty and not missing_ok:
             self._check_cluster(cluster)
+            self.check_instance(instance, cluster=cluster, table=table)
         return found
 
     def _rows(self, spec: Table, query: reading.Query, columns: list[str]) -> pd.DataFrame:
@@ -360,6 +365,32 @@ class Store:
         self._known = set().union(*(reading.clusters(delta) for delta in opened if delta is not None))
         if self._known and cluster not in self._known:
             raise Error(self._unknown_cluster(cluster, self._known))
+
+    def check_instance(self, instance: str | None, *, cluster: str, table: str) -> None:
+        """Raise if the cluster has instances, in its roles, its coverage or the table, but not this one.
+
+        Parameters
+        ----------
+        instance : str or None
+            None raises nothing.
+        cluster : str
+        table : str
+            The table that has no rows of the instance.
+
+        Raises
+        ------
+        Error
+            With the names of the cluster's instances, and the one that was probably meant.
+        """
+        if instance is None or "instance" not in _table(table).column_names():
+            return
+        known: set[str] = set()
+        for name in {"instances", "coverage", table}:
+            rows = self._rows(_table(name), reading.Query(cluster), ["instance"])
+            known |= set(rows["instance"].dropna().astype(str))
+        if known and instance not in known:
+            what = unknown("instance", instance, known, "name one of these.")
+            raise Error(f"Cluster {cluster} has {what}")
 
     def _unknown_cluster(self, cluster: str, known: Iterable[str]) -> str:
         what = unknown("cluster", cluster, known, "fetch or ingest it first.")

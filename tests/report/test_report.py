@@ -18,9 +18,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from aurora_analysis import Window
+from aurora_analysis.bundled import bundled
 from aurora_analysis.cli import main
 from aurora_analysis.report import index
-from aurora_analysis.report import suite as notebook_suite
 
 LOAD = """
 from aurora_analysis import Store, Window
@@ -190,7 +190,7 @@ def test_the_suite_can_be_copied(tmp_path):
     folder = tmp_path / "mine"
     done = CliRunner().invoke(main, ["notebooks", str(folder)])
     assert done.exit_code == 0, done.output
-    suite = sorted(notebook_suite.folder().glob("*.ipynb"))
+    suite = sorted(bundled("notebooks").glob("*.ipynb"))
     assert done.stdout.splitlines() == [str(folder / path.name) for path in suite]
     assert [(folder / path.name).read_bytes() for path in suite] == [path.read_bytes() for path in suite]
 

@@ -13,7 +13,7 @@ def small_suite(tmp_path, monkeypatch, notebook):
     """A suite of two notebooks."""
     notebook("load")
     notebook("locks")
-    monkeypatch.setattr(suite, "folder", lambda: tmp_path)
+    monkeypatch.setattr(suite, "bundled", lambda name: tmp_path)
     return tmp_path
 
 

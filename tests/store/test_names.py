@@ -103,6 +103,22 @@ def test_a_misspelt_cluster_names_what_there_is(store):
             read()
 
 
+def test_a_misspelt_instance_names_what_there_is(store):
+    """An empty frame would be taken for an instance without data; one without rows in a table has none there."""
+    store.write("coverage", COVERED.assign(instance="db-2"), DAY, cluster="shop", source="log")
+    wanted = r"Cluster shop has no instance 'db-11' \(it has: db-1, db-2\): did you mean 'db-1'\?"
+    for read in (
+        lambda: store.read("metrics", cluster="shop", instance="db-11"),
+        lambda: store.metric("history_list_length", DAY, cluster="shop", instance="db-11"),
+        lambda: observe(store, DAY, "shop").metric("history_list_length", instance="db-11"),
+    ):
+        with pytest.raises(Error, match=wanted):
+            read()
+    assert store.read("metrics", cluster="shop", instance="db-2").empty
+    assert store.read("metrics", cluster="shop", instance="db-11", missing_ok=True).empty
+    assert store.read("metrics", cluster="lab", instance="any").empty
+
+
 def test_looking_before_the_first_write_is_allowed(store, tmp_path):
     """A new store has no clusters to confuse a name with; another one's callers say missing_ok."""
     assert Store(tmp_path / "new").read("metrics", DAY, cluster="shop").empty
