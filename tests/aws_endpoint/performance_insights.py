@@ -98,8 +98,8 @@ def _series(aws: Any, request: About, query: dict[str, Any]) -> list[tuple[dict[
     _refuse_hidden(aws, query)
     metric, _, statistic = query["Metric"].rpartition(".")
     if statistic not in STATISTICS:
-        said = f"The specified statistic is not a known statistic: {query['Metric']}"
-        raise Refused("InvalidArgumentException", said)
+        message = f"The specified statistic is not a known statistic: {query['Metric']}"
+        raise Refused("InvalidArgumentException", message)
     if metric in ("db.load", "db.sampledload"):
         return load_series(request, query)
     if metric.startswith("db.sql_tokenized.stats."):
@@ -141,9 +141,11 @@ def describe_dimension_keys(aws: Any, parameters: dict[str, Any]) -> dict[str, A
         | _additional(request, parameters, key)
         for key in most_loaded(members, group_by.get("Limit", DEFAULT_LIMIT))
     ]
-    said = {"PartitionKeys": [{"Dimensions": dict(key)} for key in partitions]} if partitions else {}
+    partition_keys = (
+        {"PartitionKeys": [{"Dimensions": dict(key)} for key in partitions]} if partitions else {}
+    )
     window = {"AlignedStartTime": request.start, "AlignedEndTime": request.end}
-    return _answer(aws, parameters, listed, "Keys") | window | said
+    return _answer(aws, parameters, listed, "Keys") | window | partition_keys
 
 
 def _partitions(request: About, parameters: dict[str, Any]) -> list[Member]:
@@ -186,8 +188,10 @@ def get_dimension_key_details(aws: Any, parameters: dict[str, Any]) -> dict[str,
         raise Refused("InvalidArgumentException", "The group must be db.sql")
     texts = {sql_id(digest): one.example for digest, one in aws.cluster.statements.items()}
     text = texts.get(parameters["GroupIdentifier"])
-    said = {"Status": "AVAILABLE", "Value": cut(text, FULL_TEXT_BYTES)} if text else {"Status": "UNAVAILABLE"}
-    return {"Dimensions": [{"Dimension": "db.sql.statement"} | said]}
+    status = (
+        {"Status": "AVAILABLE", "Value": cut(text, FULL_TEXT_BYTES)} if text else {"Status": "UNAVAILABLE"}
+    )
+    return {"Dimensions": [{"Dimension": "db.sql.statement"} | status]}
 
 
 def get_resource_metadata(aws: Any, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -87,18 +87,18 @@ def test_the_commands(store):
     """save, list, show and drop, as a team uses them."""
     where = ["--cluster", "shop", "--store", store.location]
 
-    def told(*words: str) -> str:
+    def output(*words: str) -> str:
         done = CliRunner().invoke(main, ["baseline", *words, *where])
         assert done.exit_code == 0, done.output
         return done.output
 
     kept = "good: 2026-11-09 00:00 to 2026-11-16 00:00 UTC"
-    assert told("save", "good", "--week", "2026-W46", "--note", "calm") == f"{kept}\n"
-    assert told("list") == f"{kept}  calm\n"
-    assert told("show", "good").startswith(f"{kept}\n")
-    assert "all there" in told("show", "good")
-    assert told("drop", "good") == ""
-    assert told("list") == ""
+    assert output("save", "good", "--week", "2026-W46", "--note", "calm") == f"{kept}\n"
+    assert output("list") == f"{kept}  calm\n"
+    assert output("show", "good").startswith(f"{kept}\n")
+    assert "all there" in output("show", "good")
+    assert output("drop", "good") == ""
+    assert output("list") == ""
 
 
 def test_a_window_must_be_named(store):
