@@ -1,79 +1,20 @@
-"""Db load: sums checked by hand, bottlenecks with their rule, and the cost of bad practices."""
+"""Bottlenecks with their rule, and planted ones that are found."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import pytest
+from db_load_cases import HOUR, INSTANCES, NO_METRICS, load
 
-from aurora_analysis import Store
 from aurora_analysis.analysis import db_load
 from aurora_analysis.window import Window
-
-HOUR = Window("2026-11-09T00:00", "2026-11-09T01:00")
-TIMES = pd.date_range("2026-11-09", periods=12, freq="5min", tz="UTC", unit="us")
-INSTANCES = pd.DataFrame(
-    {"time": TIMES[[0, 6]], "instance": ["db-1", "db-1"], "role": ["reader", "writer"], "vcpus": 4.0}
-)
-NO_METRICS = pd.DataFrame({"instance": [], "name": [], "statistic": [], "value": []})
-
-
-def load(**sessions: float | list[float]) -> pd.DataFrame:
-    """An hour of one instance: active sessions by wait event ("/" written as "__")."""
-    rows = [
-        pd.DataFrame({"time": TIMES, "member": event.replace("__", "/"), "active_sessions": values})
-        for event, values in sessions.items()
-    ]
-    return pd.concat(rows, ignore_index=True).assign(period_s=300.0, instance="db-1", dimension="wait_event")
 
 
 def judge(rows: pd.DataFrame, metrics: pd.DataFrame = NO_METRICS, **thresholds: float):
     classes = db_load.by_class(rows)
     [verdict] = db_load.verdicts(classes, db_load.profile(classes, INSTANCES, HOUR), metrics, **thresholds)
     return verdict
-
-
-@pytest.mark.parametrize(
-    ("event", "name"),
-    [
-        ("cpu", "CPU"),
-        ("io/aurora_redo_log_flush", "commit path"),
-        ("io/redo_log_flush", "commit path"),
-        ("synch/cond/innodb/row_lock_wait_cond", "row locks"),
-        ("synch/mutex/innodb/aurora_lock_thread_slot_futex", "row locks"),
-        ("synch/cond/sql/MDL_context::COND_wait_status", "metadata locks"),
-        ("synch/sxlock/innodb/hash_table_locks", "buffer misses"),
-        ("synch/mutex/innodb/buf_pool_mutex", "buffer misses"),
-        ("io/aurora_respond_to_client", "client not reading"),
-        ("io/socket/sql/client_connection", "connections"),
-        ("synch/mutex/innodb/trx_sys_mutex", "undo and transactions"),
-        ("io/table/sql/handler", "table access"),
-        ("synch/mutex/sql/LOG", "other waits"),
-        ("(other)", "not listed"),
-    ],
-)
-def test_wait_events_are_classified(event, name):
-    """Events of the Aurora user guide, as Performance Insights spells them."""
-    assert db_load.wait_class(pd.Series([event])).to_list() == [name]
-
-
-def test_the_events_of_a_class_are_summed():
-    """Two events of the commit path make one class."""
-    classes = db_load.by_class(load(io__aurora_redo_log_flush=1.0, io__redo_log_flush=2.0, cpu=0.5))
-    assert classes.groupby("wait_class")["active_sessions"].mean().to_dict() == {
-        "CPU": 0.5,
-        "commit path": 3.0,
-    }
-    assert db_load.shares(classes).loc["db-1"].round(1).to_dict() == {"commit path": 85.7, "CPU": 14.3}
-
-
-def test_a_profile_compares_sessions_with_vcpus():
-    """Three of twelve periods exceed four vCPUs; the roles are listed in order of time."""
-    classes = db_load.by_class(load(cpu=[5.0] * 3 + [1.0] * 9))
-    row = db_load.profile(classes, INSTANCES, HOUR).iloc[0]
-    assert row["role"] == "reader, then writer"
-    assert (row["over_vcpus_pct"], row["max_sessions"], row["mean_sessions"]) == (25.0, 5.0, 2.0)
-    assert row["coverage"] == 1.0
 
 
 def test_the_bottleneck_is_the_largest_class_while_sessions_outnumber_vcpus():
@@ -185,6 +126,7 @@ PLANTED = {
 }
 """Bottleneck → the share of each wait event in the additional sessions."""
 
+
 ORDINARY = {
     "cpu": 1.2,
     "io/table/sql/handler": 0.6,
@@ -251,114 +193,3 @@ def test_no_db_load_is_unknown():
     assert (verdict.subject, verdict.level) == ("all instances", "unknown")
     assert db_load.shares(classes).empty
     assert db_load.hour_of_week(classes, pd.Series(dtype=str)).empty
-
-
-def test_a_cluster_without_tables_gives_empty_results(tmp_path):
-    """The store returns empty frames for tables that were never written."""
-    nothing = Store(tmp_path)
-    rows, queries = (nothing.read(table, cluster="lab") for table in ("db_load", "slow_queries"))
-    profiles = db_load.profile(db_load.by_class(rows), nothing.instances(HOUR, cluster="lab"), HOUR)
-    assert profiles.empty
-    assert db_load.statement_load(rows).empty
-    assert db_load.statistics(nothing.read("statement_metrics", cluster="lab"), HOUR).empty
-    costs = db_load.costs(queries, pd.Series(dtype="str"), HOUR)
-    found = db_load.practices(costs, profiles, HOUR)
-    assert db_load.practice_verdicts(found) == []
-
-
-def test_load_is_a_mean_over_observed_time():
-    """A digest listed half of the time with one session has a mean of 0.5; unlisted load belongs to no digest."""
-    rows = pd.DataFrame(
-        {"time": TIMES[[0, 1, 0, 1, 2, 3]], "period_s": 300.0, "instance": "db-1", "dimension": "sql"}
-        | {"member": ["d"] * 2 + ["(other)"] * 4, "active_sessions": 1.0}
-    )
-    assert db_load.statement_load(rows).to_dict() == {"d": 0.5}
-
-
-def test_statistics_are_per_call():
-    """Latency is weighted by calls; rows are those of one call."""
-    rows = pd.DataFrame(
-        {"digest": "d", "calls": [30.0, 90.0], "mean_latency_ms": [1.0, 5.0]}
-        | {"rows_examined": [300.0, 900.0], "rows_sent": 60.0}
-    )
-    assert db_load.statistics(rows, HOUR).loc[0].to_list() == ["d", 120.0, 4.0, 10.0, 1.0]
-
-
-def test_weekdays_and_hours_are_local():
-    """Sunday 23:30 UTC is Monday in Berlin; the writing instance appears as the writer."""
-    times = pd.to_datetime(["2026-11-08 23:30", "2026-11-08 23:30"], utc=True)
-    classes = pd.DataFrame(
-        {"time": times, "instance": ["db-1", "db-2"], "wait_class": "CPU", "active_sessions": [2.0, 3.0]}
-    )
-    found = db_load.hour_of_week(classes, pd.Series(["reader", "writer"]), timezone="Europe/Berlin")
-    assert found.to_numpy().tolist() == [["db-1", 0, 0, 2.0], ["writer", 0, 0, 3.0]]
-
-
-def queries(**columns: object) -> pd.DataFrame:
-    """One execution, half an hour long by default."""
-    row = {
-        "started_at": pd.Timestamp("2026-11-09 00:10", tz="UTC"),
-        "ended_at": pd.Timestamp("2026-11-09 00:40", tz="UTC"),
-        "instance": "db-1",
-        "user": "etl",
-        "digest": "d",
-        "query_time_s": 1800.0,
-        "rows_sent": 5,
-        "rows_examined": 4_000_000,
-    }
-    return pd.DataFrame([row | columns])
-
-
-def found_practices(rows: pd.DataFrame, role: str = "reader") -> pd.DataFrame:
-    classes = db_load.by_class(load(cpu=2.0))
-    costs = db_load.costs(rows, pd.Series([role]), HOUR)
-    return db_load.practices(costs, db_load.profile(classes, INSTANCES, HOUR), HOUR)
-
-
-def test_a_bulk_extract_has_a_cost():
-    """A run of half an hour in an hour is half a session, a quarter of a load of two."""
-    found = found_practices(queries(rows_sent=4_000_000))
-    assert found.loc[0, ["practice", "open_hours", "active_sessions", "load_pct"]].to_list() == [
-        "bulk extract",
-        0.5,
-        0.5,
-        25.0,
-    ]
-    [verdict] = db_load.practice_verdicts(found)
-    assert (verdict.subject, verdict.level, verdict.severity) == ("etl", "bulk extract", "watch")
-    assert "25 % of the load of db-1" in verdict.sentence
-
-
-def test_a_practice_without_db_load_has_an_unknown_share():
-    """The sentence states no share."""
-    found = found_practices(queries(rows_sent=4_000_000)).assign(load_pct=np.nan)
-    [verdict] = db_load.practice_verdicts(found)
-    assert verdict.severity == "unknown"
-    assert "of the load" not in verdict.sentence
-
-
-def test_a_cost_on_an_instance_with_little_observed_load_is_unknown():
-    """The mean of a tenth of the window is not the window's load."""
-    classes = db_load.by_class(load(cpu=100.0).iloc[:1])
-    costs = db_load.costs(queries(rows_sent=4_000_000), pd.Series(["reader"]), HOUR)
-    found = db_load.practices(costs, db_load.profile(classes, INSTANCES, HOUR), HOUR)
-    [verdict] = db_load.practice_verdicts(found)
-    assert verdict.severity == "unknown"
-
-
-def test_only_time_inside_the_window_is_counted():
-    """A statement that began a day earlier counts for 40 minutes of the window's hour."""
-    found = found_practices(queries(rows_sent=4e6, started_at=pd.Timestamp("2026-11-08", tz="UTC")))
-    assert found.loc[0, "open_hours"] == pytest.approx(40 / 60)
-
-
-def test_a_long_query_with_few_rows_sent_is_unoptimised_on_a_reader():
-    """On the writer it may be a write, which sends no rows."""
-    assert found_practices(queries())["practice"].to_list() == ["long unoptimised query"]
-    assert found_practices(queries(), role="writer").empty
-
-
-@pytest.mark.parametrize("harmless", [{"query_time_s": 5.0}, {"rows_examined": 4000}])
-def test_a_short_or_a_lean_query_is_no_bad_practice(harmless):
-    """A bad practice is both long and wasteful."""
-    assert found_practices(queries(**harmless)).empty

@@ -1,0 +1,80 @@
+"""The cost of bad practices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from db_load_cases import HOUR, INSTANCES, load
+
+from aurora_analysis.analysis import db_load
+
+
+def queries(**columns: object) -> pd.DataFrame:
+    """One execution, half an hour long by default."""
+    row = {
+        "started_at": pd.Timestamp("2026-11-09 00:10", tz="UTC"),
+        "ended_at": pd.Timestamp("2026-11-09 00:40", tz="UTC"),
+        "instance": "db-1",
+        "user": "etl",
+        "digest": "d",
+        "query_time_s": 1800.0,
+        "rows_sent": 5,
+        "rows_examined": 4_000_000,
+    }
+    return pd.DataFrame([row | columns])
+
+
+def found_practices(rows: pd.DataFrame, role: str = "reader") -> pd.DataFrame:
+    classes = db_load.by_class(load(cpu=2.0))
+    costs = db_load.costs(rows, pd.Series([role]), HOUR)
+    return db_load.practices(costs, db_load.profile(classes, INSTANCES, HOUR), HOUR)
+
+
+def test_a_bulk_extract_has_a_cost():
+    """A run of half an hour in an hour is half a session, a quarter of a load of two."""
+    found = found_practices(queries(rows_sent=4_000_000))
+    assert found.loc[0, ["practice", "open_hours", "active_sessions", "load_pct"]].to_list() == [
+        "bulk extract",
+        0.5,
+        0.5,
+        25.0,
+    ]
+    [verdict] = db_load.practice_verdicts(found)
+    assert (verdict.subject, verdict.level, verdict.severity) == ("etl", "bulk extract", "watch")
+    assert "25 % of the load of db-1" in verdict.sentence
+
+
+def test_a_practice_without_db_load_has_an_unknown_share():
+    """The sentence states no share."""
+    found = found_practices(queries(rows_sent=4_000_000)).assign(load_pct=np.nan)
+    [verdict] = db_load.practice_verdicts(found)
+    assert verdict.severity == "unknown"
+    assert "of the load" not in verdict.sentence
+
+
+def test_a_cost_on_an_instance_with_little_observed_load_is_unknown():
+    """The mean of a tenth of the window is not the window's load."""
+    classes = db_load.by_class(load(cpu=100.0).iloc[:1])
+    costs = db_load.costs(queries(rows_sent=4_000_000), pd.Series(["reader"]), HOUR)
+    found = db_load.practices(costs, db_load.profile(classes, INSTANCES, HOUR), HOUR)
+    [verdict] = db_load.practice_verdicts(found)
+    assert verdict.severity == "unknown"
+
+
+def test_only_time_inside_the_window_is_counted():
+    """A statement that began a day earlier counts for 40 minutes of the window's hour."""
+    found = found_practices(queries(rows_sent=4e6, started_at=pd.Timestamp("2026-11-08", tz="UTC")))
+    assert found.loc[0, "open_hours"] == pytest.approx(40 / 60)
+
+
+def test_a_long_query_with_few_rows_sent_is_unoptimised_on_a_reader():
+    """On the writer it may be a write, which sends no rows."""
+    assert found_practices(queries())["practice"].to_list() == ["long unoptimised query"]
+    assert found_practices(queries(), role="writer").empty
+
+
+@pytest.mark.parametrize("harmless", [{"query_time_s": 5.0}, {"rows_examined": 4000}])
+def test_a_short_or_a_lean_query_is_no_bad_practice(harmless):
+    """A bad practice is both long and wasteful."""
+    assert found_practices(queries(**harmless)).empty
