@@ -27,6 +27,10 @@ STAMP = VENV / "made-from"
 LOCK = ROOT / "requirements.lock"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
+SCANNER = [ROOT / "hatch_build.py", *sorted((ROOT / "aurora_analysis").rglob("_scanner*.[ch]"))]
+"""What the compiled scanner is made from: after an edit it is compiled again."""
+PURE = os.environ.get("AURORA_ANALYSIS_PURE", "0")
+"""Whether the scanner is not to be compiled: see `aurora_analysis.engines.mysql.slow_log.compiled`."""
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -216,20 +220,24 @@ def clean(_: Sequence[str]) -> int:
 
 
 def set_up() -> None:
-    """Create the environment, unless it exists for exactly these files and this Python."""
+    """Create the environment, unless it exists for exactly these files and this Python; compile what changed."""
     inputs = LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + sys.version.encode()
     wanted = hashlib.sha256(inputs + str(ROOT).encode()).hexdigest()
-    if STAMP.exists() and STAMP.read_text() == wanted:
+    scanner = hashlib.sha256(b"".join(map(Path.read_bytes, SCANNER)) + PURE.encode()).hexdigest()
+    made = STAMP.read_text().split() if STAMP.exists() else []
+    if made == [wanted, scanner]:
         return
-    say("Setting up .venv from requirements.lock. This happens once and takes about a minute.")
-    if not any(make() for make in (with_uv, with_pip)):
-        raise SystemExit(
-            fail(
-                "Could not set up .venv, see above. It needs a package index, and either pip with venv or uv."
+    if made[:1] != [wanted]:
+        say("Setting up .venv from requirements.lock. This happens once and takes about a minute.")
+        if not any(make() for make in (with_uv, with_pip)):
+            raise SystemExit(
+                fail(
+                    "Could not set up .venv, see above. It needs a package index, and either pip with venv or uv."
+                )
             )
-        )
-    run("-m", "compileall", "-q", str(ROOT / "aurora_analysis"))
-    STAMP.write_text(wanted)
+        run("-m", "compileall", "-q", str(ROOT / "aurora_analysis"))
+    run("hatch_build.py")
+    STAMP.write_text(f"{wanted} {scanner}")
 
 
 def with_uv() -> bool:

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,10 +28,10 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 import slow_log_generator as generator  # noqa: E402
+from scanner_cases import broken, cut_up  # noqa: E402
 
 MB = 1_000_000
 MILLION = 1_000_000
-GALLERY = ROOT / "tests" / "slow_logs"
 ROWS = "import sys, deltalake; print(deltalake.DeltaTable(sys.argv[1]).count())"
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -182,10 +182,9 @@ def mutated(_: Path, count: int = 100_000, seed: int = 1) -> None:
     Each log is read event by event; one in a hundred is also read into tables.
     """
     r = random.Random(seed)
-    gallery = [path.read_bytes() for path in sorted(GALLERY.glob("*.log"))]
     started, events, damage = time.process_time(), 0, 0
     for n in range(count):
-        text = broken(r, gallery)
+        text = broken(r)
         account = slow_log.Account()
         try:
             for event in slow_log.events(slow_log.entries(cut_up(r, text), account)):
@@ -200,36 +199,6 @@ def mutated(_: Path, count: int = 100_000, seed: int = 1) -> None:
         damage += account.damage
     print(f"{count:,} mutated logs: no exception; {events:,} events read, {damage:,} reported as damaged or lost; "
           f"{time.process_time() - started:.0f} CPU s", flush=True)  # fmt: skip
-
-
-def broken(r: random.Random, gallery: list[bytes]) -> bytes:
-    """Damage a log of the gallery: change, remove, repeat or insert some bytes, or insert a marker."""
-    text = bytearray(r.choice(gallery))
-    for _ in range(r.randint(1, 6)):
-        a, b = sorted(r.randrange(len(text) + 1) for _ in range(2))
-        b = min(b, a + r.choice((1, 4, 60, 2000)))
-        damage = r.randrange(6)
-        if damage == 0:
-            text[a:b] = r.randbytes(b - a)
-        elif damage == 1:
-            del text[a:b]
-        elif damage == 2:
-            text[a:a] = slow_log.MARKER
-        elif damage == 3:
-            text[a:a] = r.choice((b"'", b'"', b"`", b"/*", b"*/", b"\\", b"\n# Time: ", b"\n# User@Host: ", b";\n", b"\x00", b"\r\n"))  # fmt: skip
-        elif damage == 4:
-            text[a:a] = text[a:b]
-        else:
-            other = r.choice(gallery)
-            text[a:b] = other[len(other) // 3 : len(other) // 3 + r.randrange(500)]
-        text = text or bytearray(b"#")
-    return bytes(text)
-
-
-def cut_up(r: random.Random, text: bytes) -> Iterator[bytes]:
-    """Split the text into chunks of a random size."""
-    size = r.choice((7, 100, 10**6))
-    return (text[at : at + size] for at in range(0, len(text), size))
 
 
 def made(folder: Path, kind: str, size: int = 64 * MB) -> tuple[Path, dict[str, int]]:

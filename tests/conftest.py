@@ -41,6 +41,22 @@ def _path() -> str:
     return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
 
 
+@pytest.fixture(params=["compiled", "pure"])
+def scanner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Read slow logs with the compiled scanner, and in pure Python."""
+    from aurora_analysis.engines import compiled
+
+    monkeypatch.setenv(compiled.PURE, "1" if request.param == "pure" else "0")
+    compiled.library.cache_clear()
+    if request.param == "compiled" and compiled.library() is None:
+        missing = (
+            "the scanner is not compiled: apt-get install gcc libc6-dev python3-dev, then python3 dev.py"
+        )
+        (pytest.fail if os.environ.get("AURORA_ANALYSIS_REQUIRE_ALL") else pytest.skip)(missing)
+    yield request.param
+    compiled.library.cache_clear()
+
+
 @pytest.fixture(scope="session")
 def mariadbd() -> str:
     """Path of the database server program."""

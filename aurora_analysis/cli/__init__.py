@@ -51,13 +51,31 @@ class Commands(click.Group):
             sys.exit(1)
 
 
+def _version(context: click.Context, is_wanted: bool) -> None:
+    if not is_wanted or context.resilient_parsing:
+        return
+    from aurora_analysis.engines import compiled
+
+    scanner = "compiled" if compiled.library() else "pure Python"
+    reason = f" (${compiled.PURE} is set)" if compiled.is_pure() else ""
+    click.echo(f"aurora-analysis {__version__}; slow-log scanner: {scanner}{reason}")
+    context.exit()
+
+
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Exit codes of every command: 0 done; 1 something did not finish; 2 the input is wrong; "
     "3 a finding is at or above --fail-on. The help of each command says when it exits with 1.",
 )
-@click.version_option(__version__)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda context, _, is_wanted: _version(context, is_wanted),
+    help="Show the version, and which scanner reads slow logs, and exit.",
+)
 def main() -> None:
     """Does that query on the Aurora reader slow the writer, by how much, and how sure are we?
 

@@ -9,95 +9,34 @@ stay in memory; the rest wait in a temporary file, because quantiles are exact.
 
 from __future__ import annotations
 
-import heapq
 import json
 import math
 import os
 import signal
-from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
 from itertools import chain, repeat
+from types import ModuleType
 from typing import IO, Any
 
 from aurora_analysis import engines
-from aurora_analysis.engines.log_events import Account, record
+from aurora_analysis.engines.compiled import library
+from aurora_analysis.engines.log_events import Account, Entry, record
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 from aurora_analysis.engines.statement import Statement
-from aurora_analysis.sources import log_files
+from aurora_analysis.sources import log_files, profile_rows, query_times
 from aurora_analysis.sources.inputs import Source
-from aurora_analysis.sources.selection import ALL, Selection, selected
-
-MOST, MOST_TEXT = 20_000, 16 * 2**20
-"""Maximum number of digests with a row of their own, and of their fingerprints' length in all [characters]."""
-
-OTHER = Statement("other", "(all further statements)", True)
-
-CLIENTS, MOST_CLIENTS = 100, 100_000
-"""Maximum number of users, and of hosts, that one row, and all rows, count separately."""
-
-OTHERS = b"(others)"
-
-HELD = 2_000_000
-"""Maximum number of query times in memory, 8 bytes each; the same again when those on disk are read back."""
+from aurora_analysis.sources.profile_rows import Profile, Row, add, widen
+from aurora_analysis.sources.selection import ALL, Ended, Selection, selected
 
 SHARES = (0.5, 0.95, 0.99)
 """The quantiles of a row."""
 
 PART = 64 * 2**20
 """Size of the parts of a big log that processes take one by one [bytes]."""
-
-
-@dataclass(slots=True)
-class Row:
-    """The executions of one digest.
-
-    `times` are the query times in memory [s]. The others are in the profile's file, as sorted runs: `runs` holds the
-    start [bytes] and the length [times] of each, one after the other; `spilled_s` is their sum. `clients` holds the
-    calls by user and host that are not in `users` and `hosts` yet.
-    """
-
-    statement: Statement
-    times: array[float] = field(default_factory=lambda: array("d"))
-    runs: array[int] = field(default_factory=lambda: array("q"))
-    spilled_s: float = 0.0
-    lock_time_us: int = 0
-    rows_sent: int = 0
-    rows_examined: int = 0
-    clients: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
-    users: dict[bytes, int] = field(default_factory=dict)
-    hosts: dict[bytes, int] = field(default_factory=dict)
-
-    @property
-    def calls(self) -> int:
-        """Number of executions."""
-        return sum(self.runs[1::2]) + len(self.times)
-
-
-@dataclass
-class Profile:
-    """The rows by digest, the times of the first and the last entry, and the account of the log's bytes.
-
-    `text` is the length of all fingerprints [characters]; `clients` is the number of pairs of user and host that wait
-    in the rows, `users` and `hosts` the numbers of those counted separately. `is_part` lifts the limits on rows and
-    names: what a part of a log holds is limited by its size, and the limits hold where the parts are added up.
-    The times of a part are those of its first and last entry, even if the log is not in order.
-    `file` takes the query times beyond `HELD`; without one, all stay in memory.
-    """
-
-    rows: dict[str, Row] = field(default_factory=dict)
-    first_us: int | None = None
-    last_us: int | None = None
-    account: Account = field(default_factory=Account)
-    text: int = 0
-    clients: int = 0
-    users: int = 0
-    hosts: int = 0
-    is_part: bool = False
-    file: IO[bytes] | None = None
 
 
 def processes_for(size: int) -> int:
@@ -148,7 +87,7 @@ def profile_files(
                 part.first_us = part.last_us = None
                 add(profile, part)
             for span in spans.values():
-                _widen(profile, *span)
+                widen(profile, *span)
     for source in names:
         if sizes.get(source) is None:
             read(profile, _reported(log_files.chunks(source), progress), selection=selection, mode=mode)
@@ -197,170 +136,129 @@ def read(
 ) -> None:
     """Add the executions of a log to the profile."""
     engine, chunks = log_files.recognised(chunks)
-    slow_log = engines.module(engine, "slow_log")
-    entries = selected(
-        slow_log.entries(_held(chunks, profile), profile.account, mode), selection, slow_log.ended
-    )
-    statements, rows = _statements(engine, mode), profile.rows
+    slow_log, statements = engines.module(engine, "slow_log"), _statements(engine, mode)
+    profile_rows.fold_all(profile)
+    if library() is None or mode.ansi_quotes:
+        entries = slow_log.entries(_held(chunks, profile), profile.account, mode)
+        ends = _count(profile, selected(entries, selection, slow_log.ended), statements, slow_log.ended)
+    else:
+        ends = _Counts(profile, selection, mode, slow_log, statements).read(chunks)
+    if profile.is_part:
+        profile.first_us, profile.last_us = ends
+    else:
+        widen(profile, *ends)
+
+
+Ends = tuple[int | None, int | None]
+"""When the first and the last execution of a log ended [us since 1970, UTC]."""
+
+
+def _count(
+    profile: Profile, entries: Iterator[Entry], statements: Callable[[bytes], Statement], ended: Ended
+) -> Ends:
+    """Count entries one by one, in Python."""
+    rows = profile.rows
     entry = first = next(entries, None)
     for entry in chain([first] if first else [], entries):
-        _, user, host, _, query_time, lock_time, rows_sent, rows_examined, _, _, _, _, sql, *_ = entry
-        statement = statements(sql)
-        row = rows.get(statement.digest) or _row(profile, statement)
-        row.times.append(float(query_time))
-        row.lock_time_us += round(float(lock_time) * 1e6)
-        row.rows_sent += int(rows_sent)
-        row.rows_examined += int(rows_examined or 0)
-        client = (user, host)
+        statement = statements(entry.sql)
+        row = rows.get(statement.digest) or profile_rows.row_of(profile, statement)
+        _add(row, entry)
+        client = (entry.user, entry.host)
         if client in row.clients:
             row.clients[client] += 1
         else:
-            _count(profile, row, client)
-    if first is not None and entry is not None:
-        ends = slow_log.ended(first, False)[0], slow_log.ended(entry, False)[0]
-        if profile.is_part:
-            profile.first_us, profile.last_us = ends
-        else:
-            _widen(profile, *ends)
+            profile_rows.count_client(profile, row, client)
+    if first is None or entry is None:
+        return None, None
+    return ended(first, False)[0], ended(entry, False)[0]
 
 
-def add(profile: Profile, other: Profile) -> None:
-    """Add another profile, of another log or part; its query times must be in memory."""
-    for digest, row in other.rows.items():
-        ours = profile.rows.get(digest) or _row(profile, row.statement)
-        ours.times.extend(row.times)
-        ours.lock_time_us += row.lock_time_us
-        ours.rows_sent += row.rows_sent
-        ours.rows_examined += row.rows_examined
-        _fold(profile, ours)
-        for user, calls in _users(row).items():
-            profile.users += _add_name(ours.users, user, calls, _limit(profile, ours, profile.users))
-        for host, calls in _hosts(row).items():
-            profile.hosts += _add_name(ours.hosts, host, calls, _limit(profile, ours, profile.hosts))
-    _widen(profile, other.first_us, other.last_us)
-    profile.account += other.account
-    _spill_surplus(profile)
-
-
-def _widen(profile: Profile, first_us: int | None, last_us: int | None) -> None:
-    profile.first_us = min((us for us in (profile.first_us, first_us) if us is not None), default=None)
-    profile.last_us = max((us for us in (profile.last_us, last_us) if us is not None), default=None)
-
-
-def _row(profile: Profile, statement: Statement) -> Row:
-    """Return the row of a new digest, or the common row if there are too many."""
-    if not profile.is_part and (len(profile.rows) >= MOST or profile.text > MOST_TEXT):
-        statement = OTHER
-    profile.text += len(statement.fingerprint)
-    return profile.rows.setdefault(statement.digest, Row(statement))
-
-
-def _count(profile: Profile, row: Row, client: tuple[bytes, bytes]) -> None:
-    """Count a call of a new pair of user and host; before, make room for it."""
-    if len(row.clients) >= CLIENTS:
-        _fold(profile, row)
-    if profile.clients >= MOST_CLIENTS:
-        for each in profile.rows.values():
-            _fold(profile, each)
-    row.clients[client] = 1
-    profile.clients += 1
-
-
-def _fold(profile: Profile, row: Row) -> None:
-    """Move the row's calls by pair into its calls by user and by host, in the order of the log."""
-    for (user, host), calls in row.clients.items():
-        profile.users += _add_name(row.users, user, calls, _limit(profile, row, profile.users))
-        profile.hosts += _add_name(row.hosts, host, calls, _limit(profile, row, profile.hosts))
-    profile.clients -= len(row.clients)
-    row.clients.clear()
-
-
-def _limit(profile: Profile, row: Row, names: int) -> int | None:
-    """Return how many names a row may count separately; None for any number.
-
-    The common row counts none: which names came first there depends on how the log was split.
-    """
-    if row.statement.digest == OTHER.digest:
-        return 0
-    return None if profile.is_part else CLIENTS if names < MOST_CLIENTS else 0
-
-
-def _add_name(counts: dict[bytes, int], name: bytes, calls: int, limit: int | None) -> int:
-    """Add a name's calls, or add them to `(others)` beyond the limit; return the number of new names."""
-    is_new = name not in counts
-    if is_new and limit is not None and len(counts) >= limit:
-        name, is_new = OTHERS, False
-    counts[name] = counts.get(name, 0) + calls
-    return is_new
-
-
-def _users(row: Row) -> dict[bytes, int]:
-    return _with_pairs(row.users, row, 0)
-
-
-def _hosts(row: Row) -> dict[bytes, int]:
-    return _with_pairs(row.hosts, row, 1)
-
-
-def _with_pairs(counts: dict[bytes, int], row: Row, part: int) -> dict[bytes, int]:
-    """Return the calls by user (part 0) or host (part 1) of a log's part, with those that still wait in pairs."""
-    found = dict(counts)
-    for client, calls in row.clients.items():
-        found[client[part]] = found.get(client[part], 0) + calls
-    return found
-
-
-# Query times beyond HELD wait in a file, in sorted runs.
+def _add(row: Row, entry: Entry) -> None:
+    """Add the figures of an execution to the row of its statement."""
+    _, _, _, _, query_time, lock_time, rows_sent, rows_examined, *_ = entry
+    query_time_us = round(float(query_time) * 1e6)
+    row.times.append(query_time_us)
+    row.query_time_us += query_time_us
+    row.lock_time_us += round(float(lock_time) * 1e6)
+    row.rows_sent += int(rows_sent)
+    row.rows_examined += int(rows_examined or 0)
 
 
 def _held(chunks: Iterable[bytes], profile: Profile) -> Iterator[bytes]:
     """Pass the chunks on; before each, move surplus query times to the profile's file."""
     for chunk in chunks:
-        _spill_surplus(profile)
+        profile_rows.spill_surplus(profile)
         yield chunk
 
 
-def _spill_surplus(profile: Profile) -> None:
-    if profile.file is None or sum(len(row.times) for row in profile.rows.values()) < HELD:
-        return
-    for row in profile.rows.values():
-        row.runs.extend((profile.file.tell(), len(row.times)))
-        row.spilled_s += math.fsum(row.times)
-        _sort(row.times)
-        row.times.tofile(profile.file)
-        row.times = array("d")
+class _Counts:
+    """Counts a log with the compiled scanner, which numbers the rows of the profile."""
 
+    def __init__(
+        self, profile: Profile, selection: Selection, mode: SqlMode, slow_log: ModuleType, statements: Any
+    ) -> None:
+        self._profile, self._selection, self._mode = profile, selection, mode
+        self._slow_log, self._statements = slow_log, statements
+        self._rows: list[Row] = []
+        self._numbers: dict[str, int] = {}
+        user = None if selection.user is None else selection.user.encode()
+        limits = selection.since_us, selection.until_us, user
+        self._scanner = library().Scanner(mode.backslash_escapes, profile_rows.MOST_CLIENTS, *limits)
 
-def _at(row: Row, ranks: Sequence[int], file: IO[bytes] | None) -> list[float]:
-    """Return the query times at these ranks; rank 0 is the smallest."""
-    runs = list(zip(row.runs[::2], row.runs[1::2]))
-    if row.calls > HELD and file is not None:
-        _sort(row.times)
-        merged = heapq.merge(*(_run(file, *run) for run in runs), row.times)
-        found = {rank: time for rank, time in enumerate(merged) if rank in ranks}
-        return [found[rank] for rank in ranks]
-    times = row.times + array("d", chain.from_iterable(_run(file, *run) for run in runs if file))
-    _sort(times)
-    return [times[rank] for rank in ranks]
+    def read(self, chunks: Iterable[bytes]) -> Ends:
+        """Count every entry of a log."""
+        hard = self._slow_log.hard_entries(
+            self._held(chunks), self._profile.account, self._mode, self._scanner, self._number, self._drain
+        )
+        for entry in selected(hard, self._selection, self._slow_log.ended):
+            number = self._number_of(self._statements(entry.sql))
+            _add(self._rows[number], entry)
+            ended_us, _ = self._slow_log.ended(entry, False)
+            while not self._scanner.count(number, entry.user, entry.host, ended_us):
+                self._drain()
+        self._take()
+        ends: Ends = self._scanner.ends()
+        return ends
 
+    def _held(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            if self._scanner.held >= query_times.HELD // 2:
+                self._take()
+            profile_rows.spill_surplus(self._profile, self._scanner.held)
+            yield chunk
 
-def _run(file: IO[bytes], start: int, count: int, block: int = 8192) -> Iterator[float]:
-    """Read a sorted run of the file, a block at a time."""
-    for done in range(0, count, block):
-        file.seek(start + 8 * done)
-        times = array("d")
-        times.fromfile(file, min(block, count - done))
-        yield from times
+    def _number(self, shape: bytes) -> int:
+        return self._number_of(self._statements.of_shape(shape))
 
+    def _number_of(self, statement: Statement) -> int:
+        """Return the number of a statement's row."""
+        if statement.digest not in self._numbers:
+            row = self._profile.rows.get(statement.digest) or profile_rows.row_of(self._profile, statement)
+            if row.statement.digest not in self._numbers:
+                self._numbers[row.statement.digest] = len(self._rows)
+                self._rows.append(row)
+            return self._numbers[row.statement.digest]
+        return self._numbers[statement.digest]
 
-def _sort(times: array[float]) -> None:
-    """Sort in place; a million times as Python floats would take 32 MB."""
-    if len(times) < 200_000:
-        times[:] = array("d", sorted(times))
-        return
-    import numpy as np
+    def _drain(self) -> None:
+        """Make room in the scanner, for another pair of user and host."""
+        self._take()
+        profile_rows.fold_all(self._profile)
 
-    np.frombuffer(times).sort()
+    def _take(self) -> None:
+        """Move the scanner's counts into the rows."""
+        counts, clients = self._scanner.take()
+        for number, query_time_us, lock_time_us, rows_sent, rows_examined, times in counts:
+            row = self._rows[number]
+            row.times.frombytes(times)
+            row.query_time_us += query_time_us
+            row.lock_time_us += lock_time_us
+            row.rows_sent += rows_sent
+            row.rows_examined += rows_examined
+        for number, user, host, calls in clients:
+            row = self._rows[number]
+            self._profile.clients += (user, host) not in row.clients
+            row.clients[user, host] = row.clients.get((user, host), 0) + calls
 
 
 ORDERS = {
@@ -388,13 +286,12 @@ def summary(profile: Profile, *, order_by: str = "time", limit: int | None = Non
     limit : int, optional
         Maximum number of ranked statements; sums still cover all of them.
     """
-    for row in profile.rows.values():
-        _fold(profile, row)
+    profile_rows.fold_all(profile)
     rows = [_summary(row, profile.file) for row in profile.rows.values()]
-    total_s = math.fsum(row["response_time_s"] for row in rows)
+    total_us = sum(row.query_time_us for row in profile.rows.values())
     rows.sort(key=lambda row: (-row[ORDERS[order_by]], row["digest"]))
     ranked = [
-        {"rank": rank, **row, "share": row["response_time_s"] / total_s if total_s else 0.0}
+        {"rank": rank, **row, "share": row["response_time_s"] / (total_us / 1e6) if total_us else 0.0}
         for rank, row in enumerate(rows[:limit], 1)
     ]
     return {
@@ -404,8 +301,8 @@ def summary(profile: Profile, *, order_by: str = "time", limit: int | None = Non
         "first_ended_at": _iso(profile.first_us),
         "last_ended_at": _iso(profile.last_us),
         "sums": {
-            "query_time_s": round(total_s, 6),
-            "lock_time_s": round(sum(row.lock_time_us for row in profile.rows.values()) / 1e6, 6),
+            "query_time_s": total_us / 1e6,
+            "lock_time_s": sum(row.lock_time_us for row in profile.rows.values()) / 1e6,
             "rows_sent": sum(row["rows_sent"] for row in rows),
             "rows_examined": sum(row["rows_examined"] for row in rows),
         },
@@ -415,8 +312,9 @@ def summary(profile: Profile, *, order_by: str = "time", limit: int | None = Non
 
 
 def _summary(row: Row, file: IO[bytes] | None) -> dict[str, Any]:
-    calls, total_s = row.calls, round(math.fsum(chain([row.spilled_s], row.times)), 6)
-    *quantiles, max_s = _at(row, [*(math.ceil(share * calls) - 1 for share in SHARES), calls - 1], file)
+    calls, total_s = row.calls, row.query_time_us / 1e6
+    ranks = [*(math.ceil(share * calls) - 1 for share in SHARES), calls - 1]
+    *quantiles, max_s = [us / 1e6 for us in query_times.at_ranks(row.times, row.runs, ranks, file)]
     return {
         "digest": row.statement.digest,
         "fingerprint": row.statement.fingerprint,

@@ -18,7 +18,10 @@ from aurora_analysis.cli.digest import ORDERS
 from aurora_analysis.engines.log_events import Account
 from aurora_analysis.engines.mysql.slow_log import pieces
 from aurora_analysis.errors import Error
-from aurora_analysis.sources import log_files, profile, profile_page, selection
+from aurora_analysis.sources import log_files, profile, profile_page, profile_rows, query_times, selection
+
+pytestmark = pytest.mark.usefixtures("scanner")
+"""Each test runs with the compiled scanner and in pure Python."""
 
 
 def entry(
@@ -96,7 +99,7 @@ def test_quantiles_are_exact_where_the_times_do_not_fit_in_memory(generated, mon
     """Those beyond HELD wait in a file: rows that fit are read back, larger ones are merged from their runs."""
     log, _ = generated
     expected = summary_of_files(log)
-    monkeypatch.setattr(profile, "HELD", held)
+    monkeypatch.setattr(query_times, "HELD", held)
     monkeypatch.setattr(log_files, "CHUNK", 50_000)
     monkeypatch.setattr(profile, "PART", 400_000)
     with tempfile.TemporaryFile() as overflow:
@@ -105,11 +108,14 @@ def test_quantiles_are_exact_where_the_times_do_not_fit_in_memory(generated, mon
         assert profile.summary(found) == expected
 
 
-def test_many_query_times_are_ordered_without_a_list_of_objects():
-    """Where there are hundreds of thousands, numpy orders them."""
-    times = array("d", np.random.default_rng(1).exponential(size=200_001))
+@pytest.mark.parametrize(
+    ("count", "largest"), [(0, 1), (1, 1), (3000, 2**11), (3000, 2**62), (200_001, 10**7)]
+)
+def test_query_times_are_sorted(count, largest):
+    """By the compiled library; without it by Python, and by numpy where there are hundreds of thousands."""
+    times = array("q", np.random.default_rng(1).integers(largest, size=count).tolist())
     expected = sorted(times)
-    profile._sort(times)
+    query_times.sort(times)
     assert list(times) == expected
 
 
@@ -152,7 +158,7 @@ def test_only_the_selection_counts():
 @pytest.mark.parametrize(("name", "most"), [("MOST", 3), ("MOST_TEXT", 35)])
 def test_more_statements_than_rows_share_one_and_the_totals_stay(monkeypatch, name, most):
     """A statement without a row of its own is counted in the common row."""
-    monkeypatch.setattr(profile, name, most)
+    monkeypatch.setattr(profile_rows, name, most)
     found = summary(*(entry(f"SELECT c{n} FROM t") for n in range(10)))
     assert (found["events"], found["digests"]) == (10, 4)
     assert {row["digest"]: row["calls"] for row in found["profile"]}["other"] == 7
@@ -162,7 +168,7 @@ def test_more_statements_than_rows_share_one_and_the_totals_stay(monkeypatch, na
 @pytest.mark.parametrize("name", ["CLIENTS", "MOST_CLIENTS"])
 def test_clients_beyond_the_limit_are_counted_together(monkeypatch, name):
     """The clients of a row and of all rows are limited; no call is lost."""
-    monkeypatch.setattr(profile, name, 2)
+    monkeypatch.setattr(profile_rows, name, 2)
     (row,) = summary(*(entry("SELECT 1", host=f"10.0.0.{n}") for n in range(5)))["profile"]
     assert row["hosts"] == {"(others)": 3, "10.0.0.0": 1, "10.0.0.1": 1}
 
@@ -190,8 +196,9 @@ def test_every_number_of_processes_gives_the_same_profile(tmp_path, monkeypatch)
             for n in range(2000)
         )
     )
-    for name, most in (("PART", 50_000), ("MOST", 40), ("CLIENTS", 20)):
-        monkeypatch.setattr(profile, name, most)
+    monkeypatch.setattr(profile, "PART", 50_000)
+    for name, most in (("MOST", 40), ("CLIENTS", 20)):
+        monkeypatch.setattr(profile_rows, name, most)
     one = summary_of_files(str(log))
     assert one["profile"][0]["fingerprint"]
     assert summary_of_files(str(log), processes=2) == one == summary_of_files(str(log), processes=3)

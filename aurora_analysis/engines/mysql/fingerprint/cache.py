@@ -36,14 +36,24 @@ class FingerprintCache:
         shape = self._shape(sql)
         known = self._known.get(shape) if shape is not None else None
         if known is None:
-            known = statement(sql.decode("utf-8", "replace"), self._mode)
+            text = _shortened(sql, shape) if shape is not None else sql
+            known = statement(text.decode("utf-8", "replace"), self._mode)
             self._remember(shape, known)
+        return known
+
+    def of_shape(self, shape: bytes) -> Statement:
+        """Return the fingerprint and digest of statements, given as the shape that the compiled scanner makes."""
+        text = _MARK.sub(lambda mark: _MARKED[mark[0]], shape)
+        known = self._known.get(text)
+        if known is None:
+            known = statement(text.decode("utf-8", "replace"), self._mode)
+            self._remember(text, known)
         return known
 
     def _shape(self, sql: bytes) -> bytes | None:
         if b"\x01" in sql or b"\x02" in sql or sql.startswith(_ADMINISTRATOR):
             return None
-        if b"$" in sql and _DOLLARS.search(sql):
+        if (b"$" in sql and _DOLLARS.search(sql)) or (b'"' in sql and _PREFIXED.search(sql)):
             return None
         bare = self._bare(sql)
         if b"'" in bare or (b'"' in bare and not self._mode.ansi_quotes):
@@ -82,8 +92,29 @@ class FingerprintCache:
         self._known[shape] = known
 
 
+_MARKED = {b"\x01": b"0", b"\x02": b"''", b"\x03": b'""', b"\x04": b",0 ", b"\x05": b"0x0", b"\x06": b"/**/"}
+"""What each mark of the compiled scanner's shapes stands for: a literal of the same kind, further values, a comment."""
+
+_MARK = re.compile(rb"[\x01-\x06]")
+
+_RISKY = re.compile(
+    rb"[\w$@.\x80-\xff]\x01|_\w+\s*\x01|[\x01\x02][\w$.\x80-\xff]|/\*|--(?=[\s\x00-\x1f]|\Z)|\#|[^;]\Z"
+)
+"""What would be read differently if numbers between blanks replaced the marks: a mark that belongs to the word before or
+behind it, what looks like a comment only since another one is gone, a last semicolon that was part of a comment."""
+
+
+def _shortened(sql: bytes, shape: bytes) -> bytes:
+    """Return a text with the fingerprint of the statement that is shorter, if there is one: a bulk insert is long."""
+    if len(shape) * 2 > len(sql) or _RISKY.search(shape):
+        return sql
+    return shape.replace(b"\x01", b" 0 ").replace(b"\x02", b" 0,0 ")
+
+
 _ADMINISTRATOR = ADMINISTRATOR.encode()
 _DOLLARS = re.compile(rb"\$\w*\$")
+_PREFIXED = re.compile(rb"""[nNxXbB@]\"""")
+"""Before an apostrophe it would belong to the literal."""
 
 # The passes that make a shape. \x01 stands for a literal, \x02 for several literals.
 
@@ -93,7 +124,8 @@ _NUMBER = re.compile(
 )
 _UNSIGNED = r"0[xX][0-9a-fA-F]++|[0-9]++(?:\.[0-9]*+(?:[eE][-+]?[0-9]++)?|[eE][-+]?[0-9]++)?"
 _ITEM = rf"(?:\x01|{_UNSIGNED}|NULL|null|[-+](?:{_UNSIGNED}))\s*+"
-_ROW = rf"\(\s*+{_ITEM}(?:,\s*+{_ITEM})++\)"
+_NOT_OF_ROW = r"(?<![rR][oO][wW]\()(?<![rR][oO][wW]\s\()"
+_ROW = rf"\({_NOT_OF_ROW}\s*+{_ITEM}(?:,\s*+{_ITEM})++\)"
 _ROWS = re.compile(rf"{_ROW}(?:\s*+,\s*+{_ROW})*+".encode())
 _LIST = re.compile(rb"\x01(?:\s*,\s*(?:[-+]?\x01|NULL\b|null\b))+")
 _COMMENT = re.compile(

@@ -1,7 +1,7 @@
 """The slow log of the MySQL family: text → entries → events → tables, with every byte accounted for.
 
-Modules: `grammar` (header lines), `pieces` (chunks → whole entries), `scanner` (entries, the hot loop), `values`
-(events with UTC times) and `reading` (the store's tables). What is the same for every engine is in
+Modules: `grammar` (header lines), `pieces` (chunks → whole entries), `scanner` (entries, the hot loop), `compiled`
+(the same with the help of `_scanner.c`), `values` (events with UTC times) and `reading` (the store's tables). What is the same for every engine is in
 `engines.log_events` and `engines.log_tables`.
 
 The format is documented in the MySQL reference manual, "The Slow Query Log", and in MariaDB's "Slow Query Log
@@ -18,6 +18,7 @@ Overview". Easy mistakes:
 
 from aurora_analysis.engines.log_events import MARKER, Account, Entry, Event, record
 from aurora_analysis.engines.log_tables import Batch, Columns, Layout, LogTables
+from aurora_analysis.engines.mysql.slow_log.compiled import hard_entries
 from aurora_analysis.engines.mysql.slow_log.grammar import BOUNDARIES, HEAD, is_slow_log
 from aurora_analysis.engines.mysql.slow_log.reading import batches, read_slow_log, to_tables
 from aurora_analysis.engines.mysql.slow_log.scanner import entries
@@ -38,6 +39,7 @@ __all__ = [
     "ended",
     "entries",
     "events",
+    "hard_entries",
     "is_slow_log",
     "read_slow_log",
     "record",

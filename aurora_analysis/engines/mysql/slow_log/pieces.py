@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from aurora_analysis.engines.log_events import MARKER, Account
 from aurora_analysis.engines.mysql.fingerprint import open_quote, quotes_are_closed
@@ -36,6 +36,51 @@ def pieces(chunks: Iterable[bytes], account: Account) -> Iterator[bytes]:
         pending = _bounded(SEPARATOR + last if started else last, account)
     *whole, last = _split(pending + b"\n", account)
     yield from map(_lf, [*whole, last][started:])
+
+
+def hard_pieces(
+    chunks: Iterable[bytes], account: Account, queue: deque[bytes], plain: Callable[[bytes, int], int]
+) -> Iterator[bytes]:
+    """Yield what `pieces` yields, except for the entries that a compiled scanner takes.
+
+    Parameters
+    ----------
+    chunks : iterable of bytes
+        The log, in chunks of any size.
+    account : Account
+        Filled while the log is read.
+    queue : deque of bytes
+        Pieces that are not known to be whole entries yet; while there are any, the next piece may belong to them.
+    plain : callable
+        Takes entries of a text from a position on, and returns the position of the first that it did not take.
+    """
+    pending, started = b"\n", False
+    for chunk in chunks:
+        account.bytes += len(chunk)
+        text = pending + chunk
+        at = 0 if started else text.find(SEPARATOR)
+        if at >= 0:
+            if not started:
+                yield from map(_lf, _split_lines(text[:at], account))
+            started, at = True, at + len(SEPARATOR)
+            while (end := text.find(SEPARATOR, at := at if queue else plain(text, at))) >= 0:
+                yield from map(_lf, _split_lines(SEPARATOR + text[at:end], account)[1:])
+                at = end + len(SEPARATOR)
+            text = SEPARATOR + text[at:]
+        if not started or MARKER in text or b" # User@Host: " in text:
+            *whole, last = _split(text, account)
+            yield from map(_lf, whole[started:])
+            started = started or bool(whole)
+            text = SEPARATOR + last if started else last
+        pending = _bounded(text, account)
+    *whole, last = _split(pending + b"\n", account)
+    yield from map(_lf, [*whole, last][started:])
+
+
+def _split_lines(text: bytes, account: Account) -> list[bytes]:
+    """Split a text whose last line is complete."""
+    *whole, last = _split(text + b"\n", account)
+    return [*whole, last[:-1]]
 
 
 def _split(text: bytes, account: Account) -> list[bytes]:
@@ -80,10 +125,12 @@ def _repaired_line(line: bytes, account: Account) -> bytes:
 
 
 def whole_entries(
-    found: Iterable[bytes], account: Account, mode: SqlMode
+    found: Iterable[bytes], account: Account, mode: SqlMode, queue: deque[bytes]
 ) -> Iterator[tuple[bytes, bytes | None]]:
-    """Yield each entry's text with the time of the next; a header inside a quote does not end an entry."""
-    queue: deque[bytes] = deque()
+    """Yield each entry's text with the time of the next; a header inside a quote does not end an entry.
+
+    Pieces that are not known to be whole entries yet wait in `queue`.
+    """
     for piece in found:
         text, time = before_time(piece)
         odd = text.count(b"'") & 1 or text.count(b'"') & 1

@@ -1,13 +1,14 @@
 """The hot loop: bytes → one `Entry` of bytes per execution.
 
-It needs only the standard library. A compiled twin (`_scanner.c`) may replace `entries`, together with the shapes of
-`fingerprint.cache`, without a change elsewhere.
+It needs only the standard library. `compiled` reads the same with the help of `_scanner.c`.
 """
 
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 from aurora_analysis.engines.log_events import MARKER, Account, Entry
 from aurora_analysis.engines.mysql.fingerprint import quotes_are_closed
@@ -43,33 +44,61 @@ def entries(chunks: Iterable[bytes], account: Account, mode: SqlMode = DEFAULT_M
     mode : SqlMode
         The server's sql_mode.
     """
-    found_pieces = pieces(chunks, account)
-    time = _leading(next(found_pieces), account)
+    return read(pieces(chunks, account), State(), account, mode)
+
+
+@dataclass(slots=True)
+class State:
+    """What the next entry takes over from the log before it.
+
+    Attributes
+    ----------
+    time : bytes or None
+        The entry's `# Time`, which stands before its other lines.
+    database, named_by : bytes or None
+        The log's latest database, and the session whose entry named it.
+    clock : Clock
+        The log's time so far.
+    queue : deque of bytes
+        Pieces that are not known to be whole entries yet.
+    """
+
+    time: bytes | None = None
     database: bytes | None = None
     named_by: bytes | None = None
-    clock = Clock()
-    for text, following in whole_entries(found_pieces, account, mode):
-        found = HEADER.match(text) or header(text)
-        if found is None or (len(found[9]) > LONGEST_SENSIBLE and float(found[9]) > LONGEST_S):
+    clock: Clock = field(default_factory=Clock)
+    queue: deque[bytes] = field(default_factory=deque)
+
+
+def read(found: Iterator[bytes], state: State, account: Account, mode: SqlMode) -> Iterator[Entry]:
+    """Yield the executions of a log that is split into pieces; the first piece is what precedes the first entry."""
+    state.time = _leading(next(found), account)
+    clock = state.clock
+    for text, following in whole_entries(found, account, mode, state.queue):
+        found_header = HEADER.match(text) or header(text)
+        time = state.time
+        if found_header is None or (
+            len(found_header[9]) > LONGEST_SENSIBLE and float(found_header[9]) > LONGEST_S
+        ):
             account.add_loss(len(text))
             account.unknown += 1
         else:
-            entry = _entry(found, text, time, account, mode)
+            entry = _entry(found_header, text, time, account, mode)
             if entry.database is not None:
-                database, named_by = entry.database, entry.thread_id
-            elif database:
-                is_inferred = named_by is None or entry.thread_id != named_by
-                entry = entry._replace(database=database, database_is_inferred=is_inferred)
+                state.database, state.named_by = entry.database, entry.thread_id
+            elif state.database:
+                is_inferred = state.named_by is None or entry.thread_id != state.named_by
+                entry = entry._replace(database=state.database, database_is_inferred=is_inferred)
             if time is not None:
                 clock.logged = time
             if entry.timestamp is not None and entry.timestamp[:5] != clock.recent:
                 entry = entry._replace(timestamp=clock.checked(entry.timestamp, entry.query_time))
             yield entry
         if b" started with:\n" in text and BANNER.search(text):
-            database = named_by = None  # a server that opens its log names every database again
-        time = following
-    if time is not None and len(time) > LONGEST_TIME:
-        account.add_loss(len(time))
+            state.database = state.named_by = None  # a server that opens its log names every database again
+        state.time = following
+    if state.time is not None and len(state.time) > LONGEST_TIME:
+        account.add_loss(len(state.time))
 
 
 def _leading(piece: bytes, account: Account) -> bytes | None:

@@ -1,0 +1,651 @@
+/* The compiled twin of `scanner` and of the shapes of `fingerprint.cache`, for the counts of `digest`.
+ *
+ * A Scanner takes the plain entries of a log, which are nearly all, and stops at the others, which Python reads. It
+ * holds no policy: Python names the row of each new shape, and what makes an entry plain is never more than what
+ * `grammar` and `pieces` read in the same way. It keeps to the limited API of Python 3.11.
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "_scanner_entry.h"
+#include "_scanner_shape.h"
+#include "_scanner_tally.h"
+
+/* Why a scan stopped. */
+enum { ENDED, HARD, NEW_SHAPE, FULL, NO_MEMORY };
+
+enum { SHAPES_BYTES = 8 * 1024 * 1024 };
+/* The shapes are forgotten when their texts take more, so that a log of ever new statements cannot grow them. */
+
+static const char SEPARATOR[] = "\n# User@Host: ", TIME[] = "\n# Time: ", MARKER[] = "[Your log message was truncated]";
+
+typedef struct {
+    byte text[LONGEST_TIME];
+    size_t size;
+    int is_set;
+} Time;
+
+typedef struct {
+    PyObject_HEAD
+    int is_busy, escapes;
+    uint64_t seed;
+    /* The log's state at the next entry. */
+    Time time, logged, recent;
+    /* The executions to count. */
+    int is_limited, has_user;
+    int64_t since_us, until_us;
+    List user;
+    /* The shape that the last scan did not know. */
+    byte *shape;
+    size_t shape_room, shape_size;
+    uint64_t shape_hash;
+    Names shapes, clients;
+    /* The counts. */
+    List rows, pairs, client_texts; /* client_texts: sizes of the users, by client */
+    uint32_t *slots;
+    size_t room, most_pairs;
+    int64_t events, held, first_us, last_us;
+    int has_ends;
+} Scanner;
+
+typedef struct {
+    const byte *text_end, *end; /* where the entry's text ends, and where the next entry begins */
+    const byte *line;           /* the last line end before a line that looks like a header's; NULL if there is none */
+    Text time;                  /* the time of the next entry; its `at` is NULL if the log does not give it here */
+    int is_hard;
+} Piece;
+
+/* Find the end of the entry that begins at `at`; return 0 if it is not in the buffer. */
+static int take_piece(const byte *at, const byte *limit, Piece *piece)
+{
+    const byte *time = NULL;
+    *piece = (Piece){NULL, NULL, NULL, {NULL, 0}, 0};
+    for (const byte *sign = at;; sign++) {
+        sign = next_sign(sign, limit, limit);
+        if (limit - sign < (ptrdiff_t)sizeof(SEPARATOR) - 1)
+            return 0;
+        if (*sign == '[') {
+            piece->is_hard |= STARTS(sign, limit, MARKER);
+        } else if (sign[1] == 'T') {
+            piece->is_hard |= STARTS(sign + 1, limit, "Time ") || STARTS(sign + 1, limit, "Time\t");
+        } else if (STARTS(sign, limit, SEPARATOR)) {
+            piece->text_end = sign;
+            piece->end = sign + sizeof(SEPARATOR) - 1;
+            break;
+        } else if (STARTS(sign, limit, "\n# ")) {
+            int is_time = STARTS(sign, limit, TIME);
+            piece->line = !is_time ? sign : time ? time : piece->line;
+            time = is_time ? sign : time;
+        }
+    }
+    if (time && piece->line > time) {
+        piece->is_hard = 1; /* another line follows the time */
+    } else if (time) {
+        const byte *text = time + sizeof(TIME) - 1, *last = piece->text_end;
+        while (last > text && (is(last[-1], BLANK) || last[-1] == '\v' || last[-1] == '\f'))
+            last--;
+        piece->time = (Text){text, (size_t)(last - text)};
+        piece->text_end = time;
+        piece->is_hard |= piece->time.size > LONGEST_TIME || memchr(text, '\n', piece->time.size)
+                          || memchr(text, '#', piece->time.size);
+    }
+    return 1;
+}
+
+static void set_time(Time *time, Text text)
+{
+    time->is_set = text.at != NULL;
+    time->size = text.size;
+    if (text.size)
+        memcpy(time->text, text.at, text.size);
+}
+
+/* When an execution ended; 0 if Python has to find out. */
+static int ended_us(const Scanner *s, const Entry *entry, int64_t *us)
+{
+    const byte *at = entry->timestamp.at;
+    if (s->time.is_set) {
+        if (!zoned_us((Text){s->time.text, s->time.size}, us))
+            return 0;
+        if (*us != NO_TIME)
+            return 1;
+    } else {
+        const byte *p = entry->figures.at, *end = p + entry->figures.size;
+        while (p < end && (p = memchr(p, 'E', (size_t)(end - p))) != NULL) {
+            if (STARTS(p, end, "End: "))
+                return 0;
+            p++;
+        }
+    }
+    *us = NO_TIME;
+    if (at == NULL)
+        return 1;
+    if (!take_digits(&at, at + entry->timestamp.size, 10, us))
+        return 0;
+    *us = *us * MICRO + (entry->timestamp_is_start ? entry->query_us : 0);
+    return 1;
+}
+
+static int is_selected(const Scanner *s, const Entry *entry, int64_t us)
+{
+    if (s->has_user
+        && (entry->user.size != s->user.count || memcmp(entry->user.at, s->user.items, entry->user.size) != 0))
+        return 0;
+    return !s->is_limited || (us != NO_TIME && s->since_us <= us && us < s->until_us);
+}
+
+enum { CLIENT_BYTES = 4 + 2 * LONGEST_NAME };
+
+/* The number of a user at a host; -1 if there is no memory. */
+static int64_t client_of(Scanner *s, Text user, Text host)
+{
+    byte key[CLIENT_BYTES];
+    uint32_t size = (uint32_t)user.size;
+    memcpy(key, &size, 4);
+    if (user.size)
+        memcpy(key + 4, user.at, user.size);
+    if (host.size)
+        memcpy(key + 4 + user.size, host.at, host.size);
+    size_t length = 4 + user.size + host.size;
+    uint64_t h = hash(key, length, s->seed);
+    Known *known = find(&s->clients, key, length, h);
+    if (known)
+        return known->value;
+    size_t client = s->clients.known.count;
+    return add(&s->clients, key, length, h, (uint32_t)client) ? (int64_t)client : -1;
+}
+
+static size_t slot_of(const Scanner *s, uint32_t row, uint32_t client)
+{
+    size_t n = mixed((uint64_t)row << 32 | client, UINT64_C(0x9E3779B97F4A7C15) ^ s->seed) & (s->room - 1);
+    while (s->slots[n]) {
+        Pair *pair = (Pair *)s->pairs.items + s->slots[n] - 1;
+        if (pair->row == row && pair->client == client)
+            break;
+        n = (n + 1) & (s->room - 1);
+    }
+    return n;
+}
+
+/* Find the calls of a row by a client, or begin to count them; *found is NULL where there is no room or memory. */
+static int pair_of(Scanner *s, uint32_t row, Text user, Text host, Pair **found)
+{
+    *found = NULL;
+    if (s->clients.known.count > s->most_pairs)
+        return FULL;
+    int64_t client = client_of(s, user, host);
+    if (client < 0)
+        return NO_MEMORY;
+    if (s->pairs.count * 2 >= s->room) {
+        size_t room = s->room ? s->room * 2 : 512;
+        uint32_t *slots = calloc(room, sizeof(*slots));
+        if (slots == NULL)
+            return NO_MEMORY;
+        free(s->slots);
+        s->slots = slots;
+        s->room = room;
+        for (size_t i = 0; i < s->pairs.count; i++) {
+            Pair *pair = (Pair *)s->pairs.items + i;
+            s->slots[slot_of(s, pair->row, pair->client)] = (uint32_t)i + 1;
+        }
+    }
+    size_t n = slot_of(s, row, (uint32_t)client);
+    if (s->slots[n] == 0) {
+        if (s->pairs.count >= s->most_pairs)
+            return FULL;
+        if (!make_room(&s->pairs, 1, sizeof(Pair)))
+            return NO_MEMORY;
+        ((Pair *)s->pairs.items)[s->pairs.count++] = (Pair){row, (uint32_t)client, 0};
+        s->slots[n] = (uint32_t)s->pairs.count;
+    }
+    *found = (Pair *)s->pairs.items + s->slots[n] - 1;
+    return ENDED;
+}
+
+static void note_ended(Scanner *s, int64_t us)
+{
+    if (!s->has_ends)
+        s->first_us = us;
+    s->last_us = us;
+    s->has_ends = 1;
+}
+
+/* Count an execution; a reason to stop if that is impossible now. */
+static int count_entry(Scanner *s, const Entry *entry, const byte *shape, size_t size, int64_t us)
+{
+    Pair *pair;
+    int64_t query, lock, sent, examined;
+    uint64_t h = hash(shape, size, s->seed);
+    Known *known = find(&s->shapes, shape, size, h);
+    if (known == NULL) {
+        s->shape_size = size;
+        s->shape_hash = h;
+        return NEW_SHAPE;
+    }
+    Row *row = (Row *)s->rows.items + known->value;
+    if (__builtin_add_overflow(row->query_us, entry->query_us, &query)
+        || __builtin_add_overflow(row->lock_us, entry->lock_us, &lock)
+        || __builtin_add_overflow(row->rows_sent, entry->rows_sent, &sent)
+        || __builtin_add_overflow(row->rows_examined, entry->rows_examined, &examined))
+        return FULL;
+    if (!make_room(&row->times, 1, sizeof(int64_t)))
+        return NO_MEMORY;
+    int reason = pair_of(s, known->value, entry->user, entry->host, &pair);
+    if (reason != ENDED)
+        return reason;
+    pair->calls++;
+    row->query_us = query;
+    row->lock_us = lock;
+    row->rows_sent = sent;
+    row->rows_examined = examined;
+    ((int64_t *)row->times.items)[row->times.count++] = entry->query_us;
+    s->held++;
+    note_ended(s, us);
+    return ENDED;
+}
+
+/* Take entries from `*at` on, as long as they are plain and known; return why it stopped. */
+static int scan(Scanner *s, const byte **at, const byte *limit)
+{
+    Piece piece;
+    Entry entry;
+    int64_t us;
+    while (take_piece(*at, limit, &piece)) {
+        if (piece.is_hard || !take_header(*at, piece.text_end, &entry)
+            || (piece.line && piece.line >= entry.sql.at) || !ended_us(s, &entry, &us))
+            return HARD;
+        Text first = {entry.timestamp.at, entry.timestamp.size < 5 ? entry.timestamp.size : 5};
+        if (first.at
+            && (!s->recent.is_set || first.size != s->recent.size || memcmp(first.at, s->recent.text, first.size)))
+            return HARD;
+        if (s->shape_room < entry.sql.size + 64) {
+            byte *shape = realloc(s->shape, entry.sql.size * 2 + 4096);
+            if (shape == NULL)
+                return NO_MEMORY;
+            s->shape = shape;
+            s->shape_room = entry.sql.size * 2 + 4096;
+        }
+        Shape shape = {.at = entry.sql.at, .end = entry.sql.at + entry.sql.size, .limit = limit, .out = s->shape};
+        shape.escapes = s->escapes;
+        if (!make_shape(&shape))
+            return HARD;
+        if (is_selected(s, &entry, us)) {
+            int reason = count_entry(s, &entry, s->shape, (size_t)(shape.o - shape.out), us);
+            if (reason != ENDED)
+                return reason;
+        }
+        s->events++;
+        if (s->time.is_set)
+            s->logged = s->time;
+        set_time(&s->time, piece.time);
+        *at = piece.end;
+    }
+    return ENDED;
+}
+
+/* The module, as Python sees it. */
+
+static int is_free(Scanner *s)
+{
+    if (s->is_busy)
+        PyErr_SetString(PyExc_RuntimeError, "the scanner is scanning in another thread");
+    return !s->is_busy;
+}
+
+static PyObject *scanner_scan(Scanner *s, PyObject *arguments)
+{
+    Py_buffer buffer;
+    Py_ssize_t start;
+    if (!is_free(s) || !PyArg_ParseTuple(arguments, "y*n", &buffer, &start))
+        return NULL;
+    if (start < 0 || start > buffer.len) {
+        PyBuffer_Release(&buffer);
+        PyErr_SetString(PyExc_ValueError, "start is outside the buffer");
+        return NULL;
+    }
+    const byte *at = (const byte *)buffer.buf + start;
+    int reason;
+    s->is_busy = 1;
+    s->events = 0;
+    Py_BEGIN_ALLOW_THREADS
+    reason = scan(s, &at, (const byte *)buffer.buf + buffer.len);
+    Py_END_ALLOW_THREADS
+    s->is_busy = 0;
+    Py_ssize_t stopped = at - (const byte *)buffer.buf;
+    PyBuffer_Release(&buffer);
+    if (reason == NO_MEMORY)
+        return PyErr_NoMemory();
+    return Py_BuildValue("niL", stopped, reason, (long long)s->events);
+}
+
+static PyObject *scanner_shape(Scanner *s, PyObject *Py_UNUSED(ignored))
+{
+    return is_free(s) ? PyBytes_FromStringAndSize((const char *)s->shape, (Py_ssize_t)s->shape_size) : NULL;
+}
+
+enum { MOST_ROWS = 1 << 24 };
+
+/* Have all rows up to this one; 0 and an exception if that is impossible. */
+static int make_rows(Scanner *s, unsigned long row)
+{
+    if (row >= MOST_ROWS) {
+        PyErr_SetString(PyExc_ValueError, "there is no such row");
+        return 0;
+    }
+    if (!make_room(&s->rows, row + 1 > s->rows.count ? row + 1 - s->rows.count : 0, sizeof(Row))) {
+        PyErr_NoMemory();
+        return 0;
+    }
+    for (; s->rows.count <= row; s->rows.count++)
+        ((Row *)s->rows.items)[s->rows.count] = (Row){{NULL, 0, 0}, 0, 0, 0, 0};
+    return 1;
+}
+
+static PyObject *scanner_learn(Scanner *s, PyObject *arguments)
+{
+    unsigned long row;
+    if (!is_free(s) || !PyArg_ParseTuple(arguments, "k", &row))
+        return NULL;
+    if (s->shapes.bytes.count > SHAPES_BYTES)
+        forget(&s->shapes);
+    if (!make_rows(s, row))
+        return NULL;
+    if (!add(&s->shapes, s->shape, s->shape_size, s->shape_hash, (uint32_t)row))
+        return PyErr_NoMemory();
+    s->shape_size = 0;
+    s->shape_hash = hash(s->shape, 0, s->seed);
+    Py_RETURN_NONE;
+}
+
+static PyObject *scanner_count(Scanner *s, PyObject *arguments)
+{
+    unsigned long row;
+    const char *user, *host;
+    Py_ssize_t user_size, host_size;
+    PyObject *us;
+    Pair *pair;
+    if (!is_free(s) || !PyArg_ParseTuple(arguments, "ky#y#O", &row, &user, &user_size, &host, &host_size, &us))
+        return NULL;
+    if (user_size > LONGEST_NAME || host_size > LONGEST_NAME) {
+        PyErr_SetString(PyExc_ValueError, "a user or host is too long");
+        return NULL;
+    }
+    int64_t ended = us == Py_None ? NO_TIME : (int64_t)PyLong_AsLongLong(us);
+    if (PyErr_Occurred())
+        return NULL;
+    if (!make_rows(s, row))
+        return NULL;
+    int reason = pair_of(s, (uint32_t)row, (Text){(const byte *)user, (size_t)user_size},
+                         (Text){(const byte *)host, (size_t)host_size}, &pair);
+    if (reason == NO_MEMORY)
+        return PyErr_NoMemory();
+    if (reason == FULL)
+        Py_RETURN_FALSE;
+    pair->calls++;
+    note_ended(s, ended);
+    Py_RETURN_TRUE;
+}
+
+static int append(PyObject *list, PyObject *item)
+{
+    int failed = item == NULL || PyList_Append(list, item) < 0;
+    Py_XDECREF(item);
+    return !failed;
+}
+
+static void clear_counts(Scanner *s)
+{
+    for (size_t n = 0; n < s->rows.count; n++) {
+        Row *row = (Row *)s->rows.items + n;
+        clear(&row->times);
+        *row = (Row){{NULL, 0, 0}, 0, 0, 0, 0};
+    }
+    clear(&s->pairs);
+    free(s->slots);
+    s->slots = NULL;
+    s->room = 0;
+    s->held = 0;
+    forget(&s->clients);
+}
+
+static PyObject *scanner_take(Scanner *s, PyObject *Py_UNUSED(ignored))
+{
+    if (!is_free(s))
+        return NULL;
+    PyObject *rows = PyList_New(0), *pairs = PyList_New(0);
+    int is_made = rows && pairs;
+    for (size_t n = 0; is_made && n < s->rows.count; n++) {
+        Row *row = (Row *)s->rows.items + n;
+        if (row->times.count)
+            is_made = append(rows, Py_BuildValue("nLLLLy#", (Py_ssize_t)n, (long long)row->query_us,
+                                                 (long long)row->lock_us, (long long)row->rows_sent,
+                                                 (long long)row->rows_examined, (const char *)row->times.items,
+                                                 (Py_ssize_t)(row->times.count * sizeof(int64_t))));
+    }
+    for (size_t n = 0; is_made && n < s->pairs.count; n++) {
+        Pair *pair = (Pair *)s->pairs.items + n;
+        Known *known = (Known *)s->clients.known.items + pair->client;
+        const byte *key = (const byte *)s->clients.bytes.items + known->at;
+        uint32_t user;
+        memcpy(&user, key, 4);
+        is_made = append(pairs, Py_BuildValue("ny#y#L", (Py_ssize_t)pair->row, (const char *)key + 4, (Py_ssize_t)user,
+                                              (const char *)key + 4 + user, (Py_ssize_t)(known->size - 4 - user),
+                                              (long long)pair->calls));
+    }
+    if (is_made) {
+        clear_counts(s);
+        return Py_BuildValue("NN", rows, pairs);
+    }
+    Py_XDECREF(rows);
+    Py_XDECREF(pairs);
+    return NULL;
+}
+
+static PyObject *moment(int64_t us) { return us == NO_TIME ? Py_NewRef(Py_None) : PyLong_FromLongLong(us); }
+
+static PyObject *scanner_ends(Scanner *s, PyObject *Py_UNUSED(ignored))
+{
+    if (!is_free(s))
+        return NULL;
+    if (!s->has_ends)
+        return Py_BuildValue("OO", Py_None, Py_None);
+    return Py_BuildValue("NN", moment(s->first_us), moment(s->last_us));
+}
+
+static PyObject *text_of(const Time *time)
+{
+    return time->is_set ? PyBytes_FromStringAndSize((const char *)time->text, (Py_ssize_t)time->size)
+                        : Py_NewRef(Py_None);
+}
+
+static PyObject *scanner_state(Scanner *s, PyObject *Py_UNUSED(ignored))
+{
+    return is_free(s) ? Py_BuildValue("NNN", text_of(&s->time), text_of(&s->logged), text_of(&s->recent)) : NULL;
+}
+
+static PyObject *scanner_resume(Scanner *s, PyObject *arguments)
+{
+    const char *text[3];
+    Py_ssize_t size[3];
+    Time *time[3] = {&s->time, &s->logged, &s->recent};
+    if (!is_free(s)
+        || !PyArg_ParseTuple(arguments, "z#z#z#", &text[0], &size[0], &text[1], &size[1], &text[2], &size[2]))
+        return NULL;
+    for (int n = 0; n < 3; n++)
+        if (text[n] && size[n] > LONGEST_TIME)
+            Py_RETURN_FALSE;
+    for (int n = 0; n < 3; n++)
+        set_time(time[n], (Text){(const byte *)text[n], text[n] ? (size_t)size[n] : 0});
+    Py_RETURN_TRUE;
+}
+
+static PyObject *scanner_held(Scanner *s, void *Py_UNUSED(ignored)) { return PyLong_FromLongLong(s->held); }
+
+static int scanner_init(Scanner *s, PyObject *arguments, PyObject *names)
+{
+    static char *keywords[] = {"backslash_escapes", "most_pairs", "since_us", "until_us", "user", NULL};
+    PyObject *since = Py_None, *until = Py_None;
+    const char *user = NULL;
+    Py_ssize_t user_size = 0, most_pairs;
+    if (!is_free(s)
+        || !PyArg_ParseTupleAndKeywords(arguments, names, "pn|OOz#", keywords, &s->escapes, &most_pairs, &since, &until,
+                                        &user, &user_size))
+        return -1;
+    if (most_pairs < 1 || most_pairs > 10000000) {
+        PyErr_SetString(PyExc_ValueError, "most_pairs must be between 1 and 10 million");
+        return -1;
+    }
+    s->most_pairs = (size_t)most_pairs;
+    s->is_limited = since != Py_None || until != Py_None;
+    s->since_us = since == Py_None ? 0 : (int64_t)PyLong_AsLongLong(since);
+    s->until_us = until == Py_None ? INT64_MAX : (int64_t)PyLong_AsLongLong(until);
+    if (PyErr_Occurred())
+        return -1;
+    s->has_user = user != NULL;
+    clear(&s->user);
+    if (user_size) {
+        if (!make_room(&s->user, (size_t)user_size, 1)) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        memcpy(s->user.items, user, (size_t)user_size);
+        s->user.count = (size_t)user_size;
+    }
+    PyObject *salt = PyUnicode_FromString("aurora_analysis");
+    s->seed = salt ? (uint64_t)PyObject_Hash(salt) : 0; /* differs between processes, unless PYTHONHASHSEED is set */
+    Py_XDECREF(salt);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static void scanner_dealloc(Scanner *s)
+{
+    PyTypeObject *type = Py_TYPE((PyObject *)s);
+    clear_counts(s);
+    clear(&s->rows);
+    clear(&s->user);
+    forget(&s->shapes);
+    free(s->shape);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(s);
+    Py_DECREF((PyObject *)type);
+}
+
+static PyMethodDef scanner_methods[] = {
+    {"scan", (PyCFunction)scanner_scan, METH_VARARGS,
+     "scan(buffer, start)\n--\n\nTake plain entries; return where and why it stopped, and how many were taken."},
+    {"shape", (PyCFunction)scanner_shape, METH_NOARGS, "shape()\n--\n\nReturn the shape that stopped the last scan."},
+    {"learn", (PyCFunction)scanner_learn, METH_VARARGS, "learn(row)\n--\n\nName the row of that shape."},
+    {"count", (PyCFunction)scanner_count, METH_VARARGS,
+     "count(row, user, host, ended_us)\n--\n\nCount a call that Python read; False if `take` must come first."},
+    {"take", (PyCFunction)scanner_take, METH_NOARGS,
+     "take()\n--\n\nReturn the counts by row, and the calls by row, user and host; and begin again at 0."},
+    {"ends", (PyCFunction)scanner_ends, METH_NOARGS, "ends()\n--\n\nReturn when the first and last execution ended."},
+    {"state", (PyCFunction)scanner_state, METH_NOARGS,
+     "state()\n--\n\nReturn the next entry's time, the latest time, and the recent timestamp's first digits."},
+    {"resume", (PyCFunction)scanner_resume, METH_VARARGS,
+     "resume(time, logged, recent)\n--\n\nContinue from that state; False if a time is too long for that."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef scanner_attributes[] = {
+    {"held", (getter)scanner_held, NULL, "Number of query times that wait for `take`.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot scanner_slots[] = {
+    {Py_tp_doc, "Counts the plain entries of a slow log."},
+    {Py_tp_new, (void *)PyType_GenericNew},
+    {Py_tp_init, (void *)scanner_init},
+    {Py_tp_dealloc, (void *)scanner_dealloc},
+    {Py_tp_methods, scanner_methods},
+    {Py_tp_getset, scanner_attributes},
+    {0, NULL},
+};
+
+static PyType_Spec scanner_spec = {
+    .name = "aurora_analysis.engines.mysql.slow_log._scanner.Scanner",
+    .basicsize = sizeof(Scanner),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = scanner_slots,
+};
+
+enum { RADIX_BITS = 11, RADIX = 1 << RADIX_BITS };
+
+/* Sort numbers of 0 and more: digit by digit, the lowest first. */
+static int sort_numbers(uint64_t *numbers, size_t count)
+{
+    uint64_t *from = numbers, *to = malloc(count * sizeof(*to) + 1), largest = 0;
+    size_t *starts = malloc(RADIX * sizeof(*starts));
+    if (to == NULL || starts == NULL) {
+        free(to);
+        free(starts);
+        return 0;
+    }
+    for (size_t n = 0; n < count; n++)
+        largest |= numbers[n];
+    for (int shift = 0; shift < 64 && largest >> shift; shift += RADIX_BITS) {
+        size_t sum = 0;
+        memset(starts, 0, RADIX * sizeof(*starts));
+        for (size_t n = 0; n < count; n++)
+            starts[from[n] >> shift & (RADIX - 1)]++;
+        for (size_t digit = 0; digit < RADIX; digit++) {
+            size_t here = starts[digit];
+            starts[digit] = sum;
+            sum += here;
+        }
+        for (size_t n = 0; n < count; n++)
+            to[starts[from[n] >> shift & (RADIX - 1)]++] = from[n];
+        uint64_t *swapped = from;
+        from = to;
+        to = swapped;
+    }
+    if (from != numbers)
+        memcpy(numbers, from, count * sizeof(*numbers));
+    free(from != numbers ? from : to);
+    free(starts);
+    return 1;
+}
+
+static PyObject *module_sort(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    Py_buffer buffer;
+    if (!PyArg_ParseTuple(arguments, "w*", &buffer))
+        return NULL;
+    int is_sorted = buffer.len < 16 || sort_numbers(buffer.buf, (size_t)buffer.len / sizeof(uint64_t));
+    PyBuffer_Release(&buffer);
+    if (!is_sorted)
+        return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef module_methods[] = {
+    {"sort", module_sort, METH_VARARGS, "sort(numbers)\n--\n\nSort an array('q') of numbers of 0 and more, in place."},
+    {NULL, NULL, 0, NULL},
+};
+
+static int module_exec(PyObject *module)
+{
+    make_classes();
+    PyObject *type = PyType_FromModuleAndSpec(module, &scanner_spec, NULL);
+    if (type == NULL)
+        return -1;
+    int failed = PyModule_AddType(module, (PyTypeObject *)type);
+    Py_DECREF(type);
+    return failed || PyModule_AddIntConstant(module, "ENDED", ENDED) < 0
+                   || PyModule_AddIntConstant(module, "HARD", HARD) < 0
+                   || PyModule_AddIntConstant(module, "NEW_SHAPE", NEW_SHAPE) < 0
+                   || PyModule_AddIntConstant(module, "FULL", FULL) < 0
+               ? -1
+               : 0;
+}
+
+static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, (void *)module_exec}, {0, NULL}};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_scanner",
+    .m_doc = "The compiled scanner of the slow log.",
+    .m_methods = module_methods,
+    .m_slots = module_slots,
+};
+
+PyMODINIT_FUNC PyInit__scanner(void) { return PyModuleDef_Init(&module); }

@@ -1,0 +1,318 @@
+/* The header lines of an entry, in the forms in which servers usually write them.
+ *
+ * `grammar.py` is the authority. An entry is read here only if its lines have the plainest form that the grammar knows;
+ * any doubt makes it a hard one, which Python reads.
+ */
+#ifndef AURORA_SCANNER_ENTRY_H
+#define AURORA_SCANNER_ENTRY_H
+
+#include "_scanner_bytes.h"
+
+enum { LONGEST_NAME = 255, LONGEST_TIME = 64 };
+
+#define NO_TIME INT64_MIN
+#define MICRO 1000000
+#define LONGEST_US (INT64_C(366) * 86400 * MICRO) /* scanner.py: LONGEST_S */
+
+typedef struct {
+    const byte *at;
+    size_t size;
+} Text;
+
+typedef struct {
+    Text user, host, figures, timestamp, sql;
+    int64_t query_us, lock_us, rows_sent, rows_examined;
+    int timestamp_is_start;
+} Entry;
+
+/* Digits → number; they may be at most `most`, and there must be one. */
+static int take_digits(const byte **at, const byte *end, int most, int64_t *value)
+{
+    const byte *first = *at;
+    *value = 0;
+    while (*at < end && is(**at, DIGIT)) {
+        if (*at - first >= most)
+            return 0;
+        *value = *value * 10 + (*(*at)++ - '0');
+    }
+    return *at > first;
+}
+
+/* Seconds with at most six decimals → microseconds. */
+static int take_seconds(const byte **at, const byte *end, int64_t *us)
+{
+    int64_t whole, part = 0, unit = MICRO;
+    if (!take_digits(at, end, 9, &whole))
+        return 0;
+    if (*at < end && **at == '.')
+        for ((*at)++; *at < end && is(**at, DIGIT); (*at)++) {
+            if (unit == 1)
+                return 0;
+            part = part * 10 + (**at - '0');
+            unit /= 10;
+        }
+    *us = whole * MICRO + part * unit;
+    return 1;
+}
+
+static int take(const byte **at, const byte *end, const char *text, size_t size)
+{
+    if (!starts(*at, end, text, size))
+        return 0;
+    *at += size;
+    return 1;
+}
+#define TAKE(at, end, text) take(at, end, text, sizeof(text) - 1)
+
+/* One or more blanks of a line. */
+static int take_spaces(const byte **at, const byte *end)
+{
+    const byte *first = *at;
+    while (*at < end && (**at == ' ' || **at == '\t'))
+        (*at)++;
+    return *at > first;
+}
+
+/* Whether a name holds nothing that could open a quote or a comment when the whole entry is lexed. */
+static int is_plain_name(Text name)
+{
+    if (name.size > LONGEST_NAME)
+        return 0;
+    for (size_t n = 0; n < name.size; n++) {
+        byte c = name.at[n];
+        if (c == '\'' || c == '"' || c == '`' || c == '#' || c == '/' || c == '*' || c < 0x20
+            || (c == '-' && n && name.at[n - 1] == '-'))
+            return 0;
+    }
+    return 1;
+}
+
+/* "user[login] @ host [address] Id: 1": the rest of the first line, which ends at `end`. */
+static int take_client(const byte *at, const byte *end, Entry *entry)
+{
+    Text login, address, rest;
+    int64_t id;
+    const byte *found = memchr(at, '[', (size_t)(end - at));
+    if (found == NULL)
+        return 0;
+    entry->user = (Text){at, (size_t)(found - at)};
+    at = found + 1;
+    if ((found = memchr(at, ']', (size_t)(end - at))) == NULL)
+        return 0;
+    login = (Text){at, (size_t)(found - at)};
+    at = found;
+    if (!TAKE(&at, end, "] @ "))
+        return 0;
+    while (at < end && *at == ' ')
+        at++;
+    if ((found = memchr(at, '[', (size_t)(end - at))) == NULL)
+        return 0;
+    entry->host = (Text){at, (size_t)(found - at)};
+    while (entry->host.size && entry->host.at[entry->host.size - 1] == ' ')
+        entry->host.size--;
+    at = found + 1;
+    if ((found = memchr(at, ']', (size_t)(end - at))) == NULL)
+        return 0;
+    address = (Text){at, (size_t)(found - at)};
+    at = found + 1;
+    rest = (Text){at, (size_t)(end - at)};
+    if (!is_plain_name(entry->user) || !is_plain_name(login) || !is_plain_name(entry->host)
+        || !is_plain_name(address) || !is_plain_name(rest))
+        return 0;
+    take_spaces(&at, end);
+    if (TAKE(&at, end, "Id:")) {
+        take_spaces(&at, end);
+        if (!take_digits(&at, end, 17, &id))
+            return 0;
+    }
+    if (entry->user.size == 0)
+        entry->user = login;
+    if (entry->host.size == 0)
+        entry->host = address;
+    return 1;
+}
+
+/* "# Thread_id: 1  Schema: shop  QC_hit: No": the second line of Percona Server and MariaDB, if there is one. */
+static int take_schema(const byte **line, const byte *end, Entry *entry)
+{
+    const byte *at = *line, *last = line_end(at, end);
+    int64_t id;
+    entry->timestamp_is_start = 0;
+    if (STARTS(at, end, "# Query_time: "))
+        return 1;
+    if (last == end || !TAKE(&at, last, "# ") || memchr(at, '[', (size_t)(last - at))
+        || !is_plain_name((Text){at, (size_t)(last - at)}))
+        return 0;
+    if (TAKE(&at, last, "Thread_id: ")) {
+        if (!take_digits(&at, last, 17, &id))
+            return 0;
+        while (at < last && *at == ' ')
+            at++;
+        if (at < last && !STARTS(at, last, "Schema: "))
+            return 0;
+    }
+    if (at < last) {
+        if (!TAKE(&at, last, "Schema: "))
+            return 0;
+        for (;; at++) { /* the name ends at two blanks and a word with a colon */
+            const byte *word = at + 3;
+            if (last - at < 4 || (at = memchr(at, ' ', (size_t)(last - at - 3))) == NULL)
+                break;
+            if (at[1] != ' ' || at[2] < 'A' || at[2] > 'Z')
+                continue;
+            for (word = at + 3; word < last && (is_ascii_word(*word)); word++)
+                ;
+            if (word < last && *word == ':') {
+                entry->timestamp_is_start = word - at == 8 && memcmp(at + 2, "QC_hit", 6) == 0;
+                break;
+            }
+        }
+    }
+    *line = last + 1;
+    return 1;
+}
+
+/* Further lines of figures, as Percona Server, MariaDB and log_slow_extra write them. */
+static int take_figures(const byte **line, const byte *end, Entry *entry)
+{
+    const byte *at = *line;
+    while (at < end && (at == *line || (*at == '#' && !STARTS(at, end, "# administrator command")))) {
+        const byte *last = line_end(at, end);
+        if (last == end || STARTS(at, end, "# Time: ") || STARTS(at, end, "# Query_time: ")
+            || STARTS(at, end, "# User@Host: "))
+            return 0;
+        if (last > at && memchr(at + 1, '#', (size_t)(last - at - 1)))
+            return 0;
+        at = last + 1;
+    }
+    entry->figures = (Text){*line, (size_t)(at - *line)};
+    *line = at;
+    return 1;
+}
+
+/* "use shop;" and "SET timestamp=1795429471;", if they are there. */
+static int take_settings(const byte **line, const byte *end, Entry *entry)
+{
+    const byte *at = *line, *last, *first;
+    int64_t ignored;
+    entry->timestamp = (Text){NULL, 0};
+    if (STARTS(at, end, "use ")) {
+        last = line_end(at, end);
+        if (last == end || last[-1] != ';' || !is_plain_name((Text){at, (size_t)(last - at)}))
+            return 0;
+        at = last + 1;
+    }
+    if (STARTS(at, end, "SET ")) {
+        last = line_end(at, end);
+        first = memchr(at, ';', (size_t)(last - at));
+        if (first == NULL)
+            first = last;
+        const byte *p = at + 4;
+        while (p < first && !STARTS(p, first, "timestamp="))
+            p++;
+        if (p < first) {
+            if (!is_plain_name((Text){at, (size_t)(first - at)}))
+                return 0;
+            p += sizeof("timestamp=") - 1;
+            entry->timestamp.at = p;
+            if (!take_digits(&p, first, 10, &ignored))
+                return 0;
+            entry->timestamp.size = (size_t)(p - entry->timestamp.at);
+            if (p < first && *p == '.') {
+                p++;
+                if (!take_digits(&p, first, 18, &ignored))
+                    return 0;
+            }
+            if (p != first || first + 1 != last || last == end)
+                return 0;
+            at = last + 1;
+        }
+    }
+    *line = at;
+    return 1;
+}
+
+/* Read the header lines of the entry in [at, end); `entry->sql` is what follows them. */
+static int take_header(const byte *at, const byte *end, Entry *entry)
+{
+    const byte *last = line_end(at, end);
+    if (last == end || last == at || last[-1] == '\r' || !take_client(at, last, entry))
+        return 0;
+    at = last + 1;
+    if (!take_schema(&at, end, entry))
+        return 0;
+    last = line_end(at, end);
+    if (last == end || !TAKE(&at, last, "# Query_time: ") || !take_seconds(&at, last, &entry->query_us)
+        || !take_spaces(&at, last) || !TAKE(&at, last, "Lock_time: ")
+        || !take_seconds(&at, last, &entry->lock_us) || !take_spaces(&at, last)
+        || !TAKE(&at, last, "Rows_sent: ") || !take_digits(&at, last, 17, &entry->rows_sent)
+        || !take_spaces(&at, last) || !TAKE(&at, last, "Rows_examined: ")
+        || !take_digits(&at, last, 17, &entry->rows_examined))
+        return 0;
+    if (entry->query_us > LONGEST_US)
+        return 0;
+    if (!take_figures(&at, end, entry) || !take_settings(&at, end, entry))
+        return 0;
+    if (at >= end || end[-1] != ';')
+        return 0;
+    entry->sql = (Text){at, (size_t)(end - at)};
+    return 1;
+}
+
+/* Days from 1970-01-01 to a day of the proleptic Gregorian calendar (H. Hinnant, "chrono-compatible date algorithms"). */
+static int64_t days(int64_t year, int64_t month, int64_t day)
+{
+    year -= month <= 2;
+    int64_t era = year / 400, of_era = year - era * 400;
+    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
+}
+
+static int64_t two(const byte *at) { return (at[0] - '0') * 10 + (at[1] - '0'); }
+
+/* A time with a zone, "2026-11-23T10:00:00.500000Z" → microseconds since 1970; NO_TIME if it has another form, and 0 is
+ * returned if the calendar or clock has no such time. */
+static int zoned_us(Text time, int64_t *us)
+{
+    static const char form[] = "dddd-dd-ddTdd:dd:dd";
+    static const byte lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    const byte *at = time.at, *end = at + time.size;
+    *us = NO_TIME;
+    if (time.size < sizeof(form))
+        return 1;
+    for (size_t n = 0; n < sizeof(form) - 1; n++)
+        if (form[n] == 'd' ? !is(at[n], DIGIT) : at[n] != (byte)form[n])
+            return 1;
+    if (*at != '1' && *at != '2')
+        return 1;
+    int64_t year = two(at) * 100 + two(at + 2), month = two(at + 5), day = two(at + 8);
+    int64_t hour = two(at + 11), minute = two(at + 14), second = two(at + 17), part = 0, offset = 0;
+    at += sizeof(form) - 1;
+    if (*at == '.') {
+        int64_t unit = MICRO / 10;
+        const byte *first = ++at;
+        for (; at < end && is(*at, DIGIT); at++, unit /= 10)
+            part += (*at - '0') * unit;
+        if (at == first || at - first > 6 || at == end)
+            return 1;
+    }
+    if (*at == 'Z' && end - at == 1) {
+        ;
+    } else if (end - at == 6 && (*at == '+' || *at == '-') && is(at[1], DIGIT) && is(at[2], DIGIT) && at[3] == ':'
+               && is(at[4], DIGIT) && is(at[5], DIGIT)) {
+        if (two(at + 1) > 23 || two(at + 4) > 59)
+            return 0;
+        offset = (two(at + 1) * 3600 + two(at + 4) * 60) * (*at == '-' ? -1 : 1);
+    } else {
+        return 1;
+    }
+    if (month < 1 || month > 12 || day < 1 || hour > 23 || minute > 59 || second > 59)
+        return 0;
+    int is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    if (day > lengths[month - 1] + (month == 2 && is_leap))
+        return 0;
+    *us = (days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset) * MICRO + part;
+    return 1;
+}
+
+#endif

@@ -1,0 +1,151 @@
+"""The compiled scanner gives what pure Python gives, for any input."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import pytest
+import scanner_cases as cases
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aurora_analysis.engines import compiled
+from aurora_analysis.engines.log_events import Account
+from aurora_analysis.engines.mysql import slow_log
+from aurora_analysis.engines.mysql.fingerprint import FingerprintCache, statement
+from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
+
+MODES = [DEFAULT_MODE, SqlMode(backslash_escapes=False)]
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch):
+    """What the comparison sets ends with the test."""
+    monkeypatch.setenv(compiled.PURE, "0")
+    yield
+    compiled.library.cache_clear()
+
+
+pytestmark = pytest.mark.parametrize("scanner", ["compiled"], indirect=True)
+
+
+def test_a_shape_has_the_fingerprint_of_its_statement(scanner):
+    """Statements of random tokens, whole and in halves; more are compared by `dev.py bench scanner`."""
+    r, taken = random.Random(1), 0
+    for mode in MODES * 5:
+        statements = [cases.statement(r) for _ in range(200)]
+        known = FingerprintCache(mode)
+        for place, shape in cases.shapes(statements, mode).items():
+            sql = (statements[place] + b";").decode("utf-8", "replace")
+            assert known.of_shape(shape) == statement(sql, mode), (sql, shape)
+            taken += 1
+    assert taken > 1000
+
+
+@given(text=st.text(alphabet=st.sampled_from("aN1.e+-'\"`\\,()/*#@$\n é;"), max_size=40))
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_shape_has_the_fingerprint_of_any_text(scanner, text):
+    """Texts of the characters that mean something."""
+    sql = text.replace("\n# ", "\n#").encode()
+    for shape in cases.shapes([sql], DEFAULT_MODE).values():
+        assert FingerprintCache().of_shape(shape) == statement(text.replace("\n# ", "\n#") + ";")
+
+
+@pytest.mark.parametrize("size", [7, 1000, 10**9])
+def test_every_log_of_the_gallery_has_one_profile(scanner, size):
+    """In chunks of any size."""
+    for text in cases.GALLERY:
+        by_c, by_python = cases.both(text, size)
+        assert by_c == by_python
+
+
+def test_every_broken_log_has_one_profile(scanner):
+    """The account of its losses is the same as well."""
+    r = random.Random(1)
+    for _ in range(300):
+        by_c, by_python = cases.both(cases.broken(r), r.choice((7, 100, 10**6)), r.choice(MODES))
+        assert by_c == by_python
+
+
+def test_bulk_inserts_of_any_length_are_one_shape(scanner):
+    """Rows of values, and rows with a call in them; a list of any length, with signs, NULL and hex."""
+    for one, many in [
+        (b"INSERT INTO t VALUES (1, 'a')", b"INSERT INTO t VALUES (1, 'a')" + b", (-2, NULL)" * 99),
+        (b"INSERT INTO t VALUES (1, NOW())", b"INSERT INTO t VALUES (1, NOW())" + b",\n (3, NOW())" * 99),
+        (
+            b"SELECT a FROM t WHERE b IN (1, 2)",
+            b"SELECT a FROM t WHERE b IN (1" + b", 0xAF, 'x', -1.5e3" * 99 + b")",
+        ),
+    ]:
+        assert len(set(cases.shapes([one, many], DEFAULT_MODE).values())) == 1
+
+
+def test_plain_entries_are_taken(scanner):
+    """Of a log as servers write it, Python reads almost nothing."""
+    log = b"".join(
+        cases.entry(b"web", b"SELECT c FROM t WHERE id = %d AND s = 'a%d'" % (n, n)) for n in range(1000)
+    )
+    entries = slow_log.hard_entries(
+        [log],
+        account := Account(),
+        DEFAULT_MODE,
+        compiled.library().Scanner(True, 100),
+        lambda _: 0,
+        lambda: None,
+    )
+    assert (len(list(entries)), account.events) == (1, 1000)
+
+
+def test_a_scanner_refuses_what_it_cannot_do(scanner):
+    """A start outside the buffer, a row beyond any number, a name that no server writes."""
+    ours = compiled.library().Scanner(True, 10)
+    for start in (-1, 4):
+        with pytest.raises(ValueError, match="outside the buffer"):
+            ours.scan(b"abc", start)
+    with pytest.raises(ValueError, match="too long"):
+        ours.count(0, b"u" * 256, b"h", None)
+    with pytest.raises(ValueError, match="row"):
+        ours.learn(2**32)
+    with pytest.raises(ValueError, match="most_pairs"):
+        compiled.library().Scanner(True, 0)
+    assert ours.resume(b"x" * 65, None, None) is False
+    assert ours.take() == ([], [])
+    assert ours.ends() == (None, None)
+
+
+def test_threads_share_no_scanner(scanner):
+    """While one scans, the other gets an error, and nothing is lost."""
+    ours, log = compiled.library().Scanner(True, 10), cases.entry(b"u", b"SELECT 1") * 50_000
+    at, _, _ = ours.scan(log, 14)
+    ours.learn(0)
+    busy: list[bool] = []
+
+    def scan_again() -> None:
+        try:
+            ours.scan(log, 14)
+        except RuntimeError:
+            busy.append(True)
+
+    threads = [threading.Thread(target=scan_again) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ours.held == 49_999 * (2 - len(busy))
+
+
+def test_too_many_pairs_are_handed_over(scanner):
+    """The scanner stops, and goes on once its counts are taken."""
+    library = compiled.library()
+    ours, log = library.Scanner(True, 2), b"".join(cases.entry(b"u%d" % n, b"SELECT 1") for n in range(7))
+    at, reason, taken, calls = 14, library.NEW_SHAPE, 0, []
+    while reason != library.ENDED:
+        at, reason, events = ours.scan(log, at)
+        taken += events
+        if reason == library.NEW_SHAPE:
+            ours.learn(0)
+        else:
+            calls += ours.take()[1]
+    assert taken == 6
+    assert calls == [(0, b"u%d" % n, b"h", 1) for n in range(6)]

@@ -1,0 +1,103 @@
+"""Random statements and broken logs, and what each of the two scanners makes of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from aurora_analysis.engines import compiled
+from aurora_analysis.engines.log_events import MARKER
+from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
+from aurora_analysis.sources import profile
+
+GALLERY = [path.read_bytes() for path in sorted((Path(__file__).parent / "slow_logs").glob("*.log"))]
+
+FRAGMENTS = [
+    'select ', 'SELECT', 'a', 't1', 'b.c', '=', '+', '-', '--', '-- ', '- -', '*', '/', '/*', '*/', '/*c*/',
+    "/*'*/", '/* it */', '#', '# c\n', '-- x\n', '\n', '\t', ' ', '  ', ',', ', ', '(', ')', '),(', '(1)',
+    '(1,2)', "(1, 'a')", ',(3,4)', 'in', 'in ', 'IN (', 'in (1,2)', 'values', 'VALUES ', 'values (',
+    'value ', 'row', 'row(1,2)', ',row(3,4)', 'NULL', 'null', 'is null', 'not null', '1', '2.5', '-3', '+4',
+    '.5', '1.', '1.5e3', '1e', '1e+', '1e+5', '0x1F', '0X1f', '0b01', '0xg', '123foo', '1.5.6', '..', '...',
+    "'a'", "'it''s'", "'a\\'b'", '"d"', '"d""e"', "''", "'\\\\'", "N'x'", "n'x'", "x'41'", "b'01'", '_utf8',
+    "_utf8mb4'x'", '_utf8 ', '_latin1 0x41', "_binary'ab'", '`n`', '`a b`', '`a``b`', '`values`', '`in`',
+    '@v', '@', '@@', "@'q'", '@`q`', '@"q"', '$', 'a$b', '$$', 'é', '–', '\xa0', '٣', '?', '?, ?', ':=',
+    '<=>', '->>', '||', '&&', '!=', '<>', 'set ', 'limit ', 'limit 5, 10', 'and ', 'now()', '(now(), 1)',
+    ',(now(), 2)', '(default)', '(a+1)', ',(a+2)', '((1,2),(3,4))', '(-1,2)', '( 1 , 2 )', '(null,1)', ';',
+    '\\', "\\'", '%', '{', '}', '[', '~', '^', '!', '/*!40001 x*/', '/*+ h */', 'call p(1,2)', 'use db',
+    '\x7f', '\x01', 'union ', 'select 1', 'case when ', 'then ', 'end', 'x', 'N', 'X', 'b', '_', 'e5', "'x",
+    '"y', '`z',
+]  # fmt: skip
+"""What statements are put together from: every kind of token, and halves of some."""
+
+
+def statement(r: random.Random) -> bytes:
+    """A statement of random fragments, sometimes with bytes that are not UTF-8; no line of it looks like a header."""
+    text = "".join(r.choices(FRAGMENTS, k=r.randint(1, 14))).replace("\n# ", "\n#")
+    found = r.choice(("", "select ")).encode() + text.encode()
+    return found if r.random() < 0.9 else found.replace(b"\xc3", b"\xe2\x82")
+
+
+def entry(user: bytes, sql: bytes) -> bytes:
+    """An entry, from its separator on."""
+    head = b"\n# User@Host: %s[u] @ h [1]  Id: 1\n# Query_time: 0.000001  Lock_time: 0.0 Rows_sent: 0  Rows_examined: 0\n"
+    return head % user + sql + b";"
+
+
+def shapes(statements: Sequence[bytes], mode: SqlMode) -> dict[int, bytes]:
+    """The shape of each statement that the compiled scanner takes, by its place."""
+    library, separator = compiled.library(), b"\n# User@Host: "
+    scanner = library.Scanner(mode.backslash_escapes, 10**6)
+    text = b"".join(entry(b"u%d" % n, sql) for n, sql in enumerate(statements)) + separator
+    at, reason, found = len(separator), library.NEW_SHAPE, []
+    while reason != library.ENDED:
+        at, reason, _ = scanner.scan(text, at)
+        if reason == library.NEW_SHAPE:
+            found.append(scanner.shape())
+            scanner.learn(len(found) - 1)
+        elif reason == library.HARD:
+            at = text.index(separator, at) + len(separator)
+    return {int(user[1:]): found[row] for row, user, _, _ in scanner.take()[1]}
+
+
+def both(text: bytes, size: int, mode: SqlMode = DEFAULT_MODE) -> tuple[str, str]:
+    """The profile of a log in chunks of `size` bytes, by the compiled scanner and by Python alone."""
+    found = []
+    for is_pure in ("0", "1"):
+        os.environ[compiled.PURE] = is_pure
+        compiled.library.cache_clear()
+        chunks = (text[at : at + size] for at in range(0, len(text), size))
+        found.append(json.dumps(profile.summary(profile.profile_log(chunks, mode=mode))))
+    return found[0], found[1]
+
+
+def broken(r: random.Random, gallery: Sequence[bytes] = GALLERY) -> bytes:
+    """Damage a log of the gallery: change, remove, repeat or insert some bytes, or insert a marker."""
+    text = bytearray(r.choice(gallery))
+    for _ in range(r.randint(1, 6)):
+        a, b = sorted(r.randrange(len(text) + 1) for _ in range(2))
+        b = min(b, a + r.choice((1, 4, 60, 2000)))
+        damage = r.randrange(6)
+        if damage == 0:
+            text[a:b] = r.randbytes(b - a)
+        elif damage == 1:
+            del text[a:b]
+        elif damage == 2:
+            text[a:a] = MARKER
+        elif damage == 3:
+            text[a:a] = r.choice((b"'", b'"', b"`", b"/*", b"*/", b"\\", b"\n# Time: ", b"\n# User@Host: ", b";\n", b"\x00", b"\r\n"))  # fmt: skip
+        elif damage == 4:
+            text[a:a] = text[a:b]
+        else:
+            other = r.choice(gallery)
+            text[a:b] = other[len(other) // 3 : len(other) // 3 + r.randrange(500)]
+        text = text or bytearray(b"#")
+    return bytes(text)
+
+
+def cut_up(r: random.Random, text: bytes) -> Iterator[bytes]:
+    """Split the text into chunks of a random size."""
+    size = r.choice((7, 100, 10**6))
+    return (text[at : at + size] for at in range(0, len(text), size))
