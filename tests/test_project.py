@@ -107,7 +107,7 @@ def test_the_workflow_is_valid_and_runs_what_a_commit_must_pass():
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     job = yaml.safe_load(path.read_text())["jobs"]["test"]
-    assert job["container"] == "debian:12"
+    assert job["container"]["image"] == "debian:12"
     assert ".ci/run" in [step.get("run") for step in job["steps"]]
 
 
