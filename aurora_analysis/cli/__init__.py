@@ -32,7 +32,7 @@ from aurora_analysis.errors import Error
 
 
 class Commands(click.Group):
-    """A group whose commands print an `Error` as one line on standard error and exit with 2."""
+    """A group whose commands print an `Error` or an error of AWS as one line on standard error and exit with 2."""
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command that the arguments name."""
@@ -49,6 +49,14 @@ class Commands(click.Group):
                 f"aurora-analysis: The disk of {where} is full: make room, then rerun the command.", err=True
             )
             sys.exit(1)
+        except Exception as problem:
+            # Importing botocore for its classes would slow every command down.
+            if not type(problem).__module__.startswith("botocore."):
+                raise
+            from aurora_analysis.sources.aws.errors import explained
+
+            click.echo(f"aurora-analysis: {explained(problem)}", err=True)
+            sys.exit(2)
 
 
 def _version(context: click.Context, is_wanted: bool) -> None:

@@ -134,9 +134,14 @@ class Bucket:
 
     @classmethod
     def at(cls, where: Place) -> Bucket:
-        """Return the bucket and prefix of s3://bucket/prefix."""
+        """Return the bucket and prefix of s3://bucket/prefix, once it has been listed.
+
+        A bucket that cannot be listed fails here, before the notebooks run.
+        """
         bucket, _, prefix = where.address.removeprefix("s3://").partition("/")
-        return cls(where.client(), bucket, f"{prefix}/" if prefix else "")
+        found = cls(where.client(), bucket, f"{prefix}/" if prefix else "")
+        next(found.names(""), None)
+        return found
 
     def replace(self, folder: Path, name: str) -> None:
         """Upload a report and remove files of the earlier one; refuse to replace anything else."""

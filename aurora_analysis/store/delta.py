@@ -25,6 +25,7 @@ from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from aurora_analysis.errors import Error
+from aurora_analysis.store.causes import cause
 from aurora_analysis.store.names import check_not_empty
 from aurora_analysis.store.uri import storage_options, table_uri
 from aurora_analysis.tables import SCHEMA_VERSION, Table, Type
@@ -184,9 +185,9 @@ def opened(location: str, spec: Table, version: int | None = None) -> DeltaTable
         )
     except TableNotFoundError:
         return None
-    except DeltaError as problem:
+    except FULL_OR_GONE as problem:
         at = "" if version is None else f" at version {version}"
-        raise Error(f"Cannot open {spec.name}{at} in {location}: {_first_line(problem)}") from problem
+        raise Error(f"Cannot open {spec.name}{at} in {location}: {cause(problem, location)}.") from None
     _check_schema(table, spec, location)
     return table
 
@@ -226,7 +227,7 @@ def commit(location: str, spec: Table, change: Callable[[DeltaTable], bool]) -> 
         except FULL_OR_GONE as problem:
             if os.strerror(errno.ENOSPC) in str(problem):
                 raise _full(location) from None
-            raise Error(f"Cannot write {spec.name} into {location}: {_last_line(problem)}") from None
+            raise Error(f"Cannot write {spec.name} into {location}: {cause(problem, location)}.") from None
     raise Error(
         f"Could not write {spec.name} in {location}: other writers committed first {ATTEMPTS} times. Try again."
     )
@@ -488,13 +489,3 @@ def _make_folder(location: str) -> None:
         raise Error(
             f"Cannot create the store {location}: {problem.strerror}. Name a folder that you may write to."
         ) from None
-
-
-def _first_line(problem: Exception) -> str:
-    return next(iter(str(problem).splitlines()), type(problem).__name__)
-
-
-def _last_line(problem: Exception) -> str:
-    """Return the innermost cause of an error that is printed as a tree."""
-    lines = re.sub(r"\x1b\[[0-9;]*m", "", str(problem)).strip().split("\n")
-    return lines[-1].strip(" ↳") or type(problem).__name__

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
+
+ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+"""The environment variables of an S3 endpoint, in boto3's order."""
 
 AWKWARD = re.compile(r"%[0-9A-Fa-f]{2}|[\[\]^|\\]")
 """Characters that delta-rs 1.6 cannot read in a local path.
@@ -46,8 +50,15 @@ def storage_options(location: str) -> dict[str, str] | None:
     dict of str to str, or None
     """
     if location.startswith("s3://"):
-        return {"aws_conditional_put": "etag"}
+        return {"aws_conditional_put": "etag"} | _endpoint()
     return {"opendal.root": str(Path(location).resolve())} if _is_awkward(location) else None
+
+
+def _endpoint() -> dict[str, str]:
+    """Return the S3 endpoint that boto3's variables name; delta-rs accepts an http:// address only if allowed."""
+    found = next((os.environ[name] for name in ENDPOINTS if os.environ.get(name)), "")
+    allowed = {"aws_allow_http": "true"} if found.startswith("http://") else {}
+    return {"aws_endpoint_url": found} | allowed if found else {}
 
 
 def _is_awkward(location: str) -> bool:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import boto3
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from moto.server import ThreadedMotoServer
 
 from aurora_analysis import Store, Window
+from aurora_analysis.cli import main
 from aurora_analysis.errors import Error
 from aurora_analysis.report import history, index, publish
 
@@ -20,14 +24,14 @@ def s3(monkeypatch):
     host, port = server.get_host_and_port()
     named = {
         "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ALLOW_HTTP": "true",
         "AWS_REGION": "eu-central-1",
     }
     named |= {"AWS_DEFAULT_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
     for name, value in named.items():
         monkeypatch.setenv(name, value)
     client = boto3.client("s3")
-    client.create_bucket(Bucket="kept", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):  # moto's state outlives its server
+        client.create_bucket(Bucket="kept", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
     yield client
     client.close()
     server.stop()
@@ -72,3 +76,17 @@ def _report(folder, page):
     bounds = {"start": f"{start}T00:00:00Z", "end": "2026-11-16T00:00:00Z"}
     index.write(folder, index.record(run, [{"cluster": "shop", "error": ""} | bounds | index.NOTHING], []))
     return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("store", "coverage", "--store", "s3://none/store"), "Cannot open instances in s3://none/store: there is no such bucket"),
+        (("report", "--archive", "s3://none/reports"), "There is no bucket none: create it, or check its name."),
+    ],
+)  # fmt: skip
+def test_a_bucket_that_does_not_exist_is_one_line(s3, arguments, line):
+    """The line comes before any notebook runs, and the exit code is 2."""
+    result = CliRunner().invoke(main, [*arguments])
+    assert (result.exit_code, result.output.count("\n")) == (2, 1)
+    assert line in result.output

@@ -88,6 +88,19 @@ LOGIN = {
 }
 """Operations by which boto3 gets credentials."""
 
+WRONG_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+"""S3's error codes of a request to another region than the bucket's."""
+
+S3_ACTIONS = {
+    "ListObjectsV2",
+    "GetObject",
+    "HeadObject",
+    "PutObject",
+    "DeleteObject",
+    "CreateMultipartUpload",
+}
+"""Operations of S3 that a report or an input makes."""
+
 BOUNDARIES = (
     "service control policy",
     "resource control policy",
@@ -162,6 +175,13 @@ def _client_error(problem: ClientError) -> str:
             f"{action} needs a KMS key that is not usable ({name}: {message}): allow kms:Decrypt and "
             "kms:GenerateDataKey on the key, in your policy and in the key's (deploy/README.md, IAM permissions)."
         )
+    if name == "NoSuchBucket":
+        bucket = problem.response["Error"].get("BucketName", "of this name")
+        return f"There is no bucket {bucket}: create it, or check its name."
+    if name in WRONG_REGION:
+        return f"The bucket is in another region ({name}): set AWS_REGION to the bucket's region."
+    if name in DENIED and action in S3_ACTIONS:
+        return f"{action} is not permitted: allow it as deploy/iam-policy-s3.json does."
     if name in DENIED:
         return _denied(action, message)
     if name in THROTTLED:
