@@ -7,7 +7,7 @@ import pandas as pd
 
 from aurora_analysis import Store
 from aurora_analysis.analysis import workloads
-from aurora_analysis.analysis.undo_log import holders
+from aurora_analysis.analysis.undo_log import holders, implied_start
 
 
 def truth(trials: pd.DataFrame, runs: pd.DataFrame, within_s: float = 10.0) -> pd.DataFrame:
@@ -72,7 +72,7 @@ def attributed(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The notebook's attribution of each second, and the runs it chose from."""
     window = store.span("lab")
     history = store.metric("history_list_length", window, cluster="lab")
-    committed = holders.committed(store.metric("commit_throughput", window, cluster="lab"))
+    committed = implied_start.committed(store.metric("commit_throughput", window, cluster="lab"))
     slow = store.read("slow_queries", window, cluster="lab", overlapping=True)
     runs = workloads.exposures(slow, shortest_s=SHORTEST_RUN_S)
     return holders.attribute_oldest_view(history, committed, runs), runs
@@ -102,7 +102,7 @@ def with_samples(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
     lasted = (seen["end"] - seen["start"]).dt.total_seconds()
     known = workloads.with_live_runs(runs, seen[lasted >= SHORTEST_RUN_S])
     history = store.metric("history_list_length", window, cluster="lab")
-    committed = holders.committed(store.metric("commit_throughput", window, cluster="lab"))
+    committed = implied_start.committed(store.metric("commit_throughput", window, cluster="lab"))
     return holders.attribute_oldest_view(history, committed, known), known
 
 

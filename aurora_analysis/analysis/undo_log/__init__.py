@@ -1,7 +1,8 @@
 """Did undo history grow faster than purge, why, and which session held the read view?
 
 - `episodes`  when the history list grew, whether purge was blocked or outrun, and by which span
-- `holders`   which read view was the oldest at each sample
+- `implied_start`  when the oldest read view must have begun, by the history list alone
+- `chain`, `holders`  which session held the oldest read view at each sample, and how sure that is
 - `forecast`  how long the history list gets if a query holds its view for hours
 - `verdicts`  one verdict per blocker
 - `answer`    all of this for one window of one cluster
@@ -19,15 +20,13 @@ from aurora_analysis.analysis.undo_log.episodes import (
     purge_state,
 )
 from aurora_analysis.analysis.undo_log.forecast import AssumedQuery, Reach, reach
-from aurora_analysis.analysis.undo_log.holders import (
-    attribute_oldest_view,
-    committed,
-    read_view_start,
-)
+from aurora_analysis.analysis.undo_log.holders import Attribution, attribute_oldest_view, attribution
+from aurora_analysis.analysis.undo_log.implied_start import committed, read_view_start
 from aurora_analysis.analysis.undo_log.verdicts import Thresholds, verdicts
 
 __all__ = [
     "Answer",
+    "Attribution",
     "AssumedQuery",
     "Options",
     "Reach",
@@ -36,6 +35,7 @@ __all__ = [
     "around_highest",
     "at_a_glance",
     "attribute_oldest_view",
+    "attribution",
     "blocking_spans",
     "committed",
     "episode_blockers",

@@ -14,7 +14,8 @@ from aurora_analysis.analysis.undo_log.episodes import (
     growth_episodes,
     purge_state,
 )
-from aurora_analysis.analysis.undo_log.holders import attribute_oldest_view, committed
+from aurora_analysis.analysis.undo_log.holders import attribute_oldest_view
+from aurora_analysis.analysis.undo_log.implied_start import committed
 from aurora_analysis.analysis.undo_log.verdicts import Thresholds, verdicts
 from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.store.observations import Observations

@@ -16,7 +16,7 @@ import pandas as pd
 
 from aurora_analysis.analysis.series import Array, period_s, stretches, without_gaps
 from aurora_analysis.analysis.sparkline import Sparkline, sparklines
-from aurora_analysis.analysis.undo_log.holders import NONE, UNKNOWN
+from aurora_analysis.analysis.undo_log.samples import NONE, UNKNOWN
 from aurora_analysis.window import Window
 
 EPISODE_COLUMNS = [

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import stats
 
 from aurora_analysis.analysis.series import Array, period_s, stretches
-from aurora_analysis.analysis.undo_log.holders import NONE, SHORTEST_RUN
+from aurora_analysis.analysis.undo_log.samples import NONE
 from aurora_analysis.analysis.verdict import Remarks
 from aurora_analysis.errors import Error
 from aurora_analysis.window import Window, zone
@@ -25,6 +25,9 @@ WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 
 SAME_DAYS_NEEDED = 4
 """With fewer days of the same weekday, all weekdays or all weekend days estimate the rate at that hour."""
+
+SHORTEST_SPAN = 5
+"""Shorter spans of one holder do not measure the growth per transaction [samples]."""
 
 KNOWN_NEEDED = 0.9
 """A span of the day counts if at least this share of it was observed [0 to 1]."""
@@ -178,7 +181,7 @@ def per_transaction(oldest_view: pd.DataFrame, commit_throughput: pd.Series) -> 
     found = []
     for first, last in stretches(run):
         span = oldest_view.iloc[max(first - 1, 0) : last]
-        if run[first] >= 0 and last - first >= SHORTEST_RUN:
+        if run[first] >= 0 and last - first >= SHORTEST_SPAN:
             lowest = np.flatnonzero(span["length"] == span["length"].min())[-1]
             rise = span["length"].iloc[lowest:]
             grown = rise.max() - rise.iloc[0]

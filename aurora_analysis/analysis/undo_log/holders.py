@@ -1,103 +1,81 @@
-"""Attribute purge delay to sessions by matching the implied start of the oldest read view with logged statements.
+"""Name the session that held the oldest read view, sample by sample, and how sure that is.
 
-While a view is open, an identity ties the history list length to the view's start:
-
-    history − base = transactions committed since the view's start × history entries per transaction
-
-Each sample of the history list therefore implies when the view that holds purge began. That time stands still while
-one view holds purge, and jumps to the next-oldest view when it ends. The module matches it with the starts of logged
-and sampled statements, sample by sample, along the cheapest path (Viterbi). A view that fits no statement is
-`unknown`: a session that appears in no log. The matching uses only times, and which runs share a digest; it ignores
-user, text and name.
+Two sources of evidence are combined. The log shows which statements were open, and the oldest of them is the usual
+holder. The history list length implies when the oldest view must have begun (`implied_start`), and whether purge stood
+still. A hidden Markov model joins them: its states are `no old view`, `a view in no log`, and one state per statement
+that may be open. A statement holds its view from start to end or not at all, so the model's transitions are few: a
+holder ends, and the next-oldest statement that holds a view succeeds it. How often a digest's statements hold views is
+learned from the window (expectation maximisation): a digest that never holds alone loses ties. Users, texts and
+names play no part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from aurora_analysis.analysis.series import GAP, Array, Integers, Mask, period_s, seconds, stretches
+from aurora_analysis.analysis.series import GAP, Array, Integers, Mask
+from aurora_analysis.analysis.undo_log import chain
+from aurora_analysis.analysis.undo_log.implied_start import samples
+from aurora_analysis.analysis.undo_log.samples import NONE, UNKNOWN, Samples
 
-NONE, UNKNOWN = -1, -2
-"""Labels of a sample without an identified run: only short views are open, or an unidentified session holds purge."""
-
-# Lengths of time are in sampling periods, so that one-second and one-minute samples are treated alike.
-TOLERANCE = 1.5
-"""Largest plain difference between the implied start and a run's start [periods]."""
-TOLERANCE_OF_AGE = 0.15
-"""Additional difference per period of the view's age at the estimate: the entries per transaction drift."""
-JUMP = 3.0
-"""A step of the implied start from which another view holds purge; below, the same view continues [periods]."""
-YOUNG = 10
-"""Number of first samples of a hold that estimate the view's start, before the entries per transaction drift."""
-SHORTEST_RUN = 5
-"""Shorter runs span too few samples to be distinguished [periods]."""
+# Lengths of time are in sampling periods.
+SHORTEST_RUN = 1.0
+"""Shorter runs leave no trace in the samples [periods]."""
 OUTLIVES = 1.8
 """Longest time that a transaction may stay open after its statement, in median runs."""
+TOLERANCE, TOLERANCE_OF_AGE = 0.8, 0.2
+"""Tolerance of the implied start [periods], and its increase per period of the view's age."""
+TOLERANCE_OF_PURGE = 0.3
+"""Tolerance of the purged share."""
+TRAILING = 0.8
+"""A trailing purge removes at least this share of what is written."""
 
-# Costs are in units of the tolerance.
-UNKNOWN_COST = 1.5
-"""A run whose start differs by more is a worse explanation than an unidentified session."""
-ENDED_COST = 0.6
-"""A statement that has ended explains less well: its transaction would have to be open and idle."""
-UNLIKELY_COST = 1.0
-"""Handicap of a statement whose other runs held no view, if two runs began together."""
-FALLING_COST = 0.75
-"""Upper limit of the cost of no holder while the history list falls: purge is working, so no view holds it."""
-SWITCH_COST = 6.0
-"""Cost of a change of holder, because holders do not change with every sample."""
+# Costs are negative log likelihoods, in units of the tolerances.
+LARGEST_COST = 4.0
+"""Limit of one deviation's cost, so that no single sample decides."""
+UNLOGGED_COST = 0.6
+"""Cost of a view in no log: any implied start suits it, so a logged statement that fits must win."""
+TRAILING_COST = 0.3
+"""Cost of a purge that trails: it fits any earlier implied start."""
+IDLE_COST = 0.2
+"""Cost of a trailing purge after a statement's end: nothing then shows that its transaction is still open."""
+WEIGHT = 0.6
+"""Weight of one sample's evidence: the errors of neighbouring samples are alike."""
 
-
-def committed(throughput: pd.Series) -> pd.Series:
-    """Integrate commit throughput to transactions committed since the first sample.
-
-    Parameters
-    ----------
-    throughput : Series
-        Commits per second over time (CloudWatch: CommitThroughput) [1/s].
-
-    Returns
-    -------
-    Series
-        Running count of transactions, same index. Across a gap the rates at its edges apply.
-    """
-    rates, time = throughput.to_numpy(dtype=float), seconds(throughput.index)
-    steps = np.diff(time) * (rates[1:] + rates[:-1]) / 2
-    counts = np.concatenate([[0.0], np.cumsum(steps)])[: len(rates)]
-    return pd.Series(counts, index=throughput.index, name="committed")
+# Prior counts; the window's own counts are added to them.
+HELD, NOT_HELD = 4.5, 0.5
+"""A digest's runs that held a view and that did not: Aurora's readers are at REPEATABLE READ."""
+UNLOGGED, UNLOGGED_SAMPLES, VIEWS = 0.5, 100.0, 10.0
+"""Views that no log shows, in so many samples with an old view, and among so many views."""
+LEAST = 0.01
+"""Smallest probability that is kept."""
+ROUNDS = 3
+"""Rounds of learning how often each digest holds a view."""
 
 
-def read_view_start(
-    history: pd.Series, transactions: pd.Series, *, per_transaction: float | None = None
-) -> pd.Series:
-    """Infer the start of the oldest read view at each sample of the history list.
-
-    It stands still while one view holds purge, and follows the clock while no view does.
+@dataclass(frozen=True)
+class Attribution:
+    """Which run held the oldest read view at each sample, and the probabilities behind it.
 
     Parameters
     ----------
-    history : Series
-        History list length over time (UTC) [transactions].
-    transactions : Series
-        Running count of the writer's transactions, with any origin: `committed(…)` or the server's own counter.
-    per_transaction : float, optional
-        History entries per transaction. Default: the most common growth.
-
-    Returns
-    -------
-    Series
-        Implied start (UTC) by time of the sample; empty if there are too few samples.
+    oldest_view : DataFrame
+        One row per sample: `state` is `none`, `unknown` or `held`; `run` is the row's label in `runs`, missing unless
+        held; `since` is the implied start of the view; `length` is the history list length; `growth` is its rise while
+        this run blocked purge [transactions]; `confidence` is the probability of this state and run [0 to 1].
+    probabilities : DataFrame
+        Every explanation of a sample with a probability of at least 1 %: `time`, `state`, `run`, `probability`.
+    holds : Series
+        By digest: the share of its runs that held a view [0 to 1].
     """
-    samples = _samples(history, transactions)
-    if samples is None:
-        none = pd.DatetimeIndex([], dtype="datetime64[us, UTC]")
-        return pd.Series(none, index=history.index[:0], name="since")
-    start = samples.view_start(per_transaction or samples.per_transaction())
-    return pd.Series(samples.clock(start), index=samples.times, name="since")
+
+    oldest_view: pd.DataFrame
+    probabilities: pd.DataFrame
+    holds: pd.Series
 
 
 def attribute_oldest_view(
@@ -111,6 +89,28 @@ def attribute_oldest_view(
 
     Parameters
     ----------
+    history, transactions, runs, per_transaction
+        As in `attribution`.
+
+    Returns
+    -------
+    DataFrame
+        `Attribution.oldest_view`.
+    """
+    return attribution(history, transactions, runs, per_transaction=per_transaction).oldest_view
+
+
+def attribution(
+    history: pd.Series,
+    transactions: pd.Series,
+    runs: pd.DataFrame,
+    *,
+    per_transaction: float | None = None,
+) -> Attribution:
+    """Attribute the oldest read view to a run, with the probability of each explanation.
+
+    Parameters
+    ----------
     history : Series
         History list length over time (UTC) [transactions].
     transactions : Series
@@ -119,237 +119,200 @@ def attribute_oldest_view(
         Logged or sampled statements of readers and writer, with `start` and `end` (UTC) and optionally `digest`, such
         as `workloads.exposures(…)`.
     per_transaction : float, optional
-        History entries per transaction. Default: the most common growth.
+        History entries per transaction. Default: estimated locally from steady rises.
 
     Returns
     -------
-    DataFrame
-        One row per sample: `state` is `none`, `unknown` or `held`; `run` is the row's label in `runs`, missing unless
-        held; `since` is the implied start of the view; `length` is the history list length, and `growth` its rise
-        while this run blocked purge [transactions].
+    Attribution
+        Without enough samples all its frames are empty.
     """
-    samples = _samples(history, transactions)
-    if samples is None:
-        no_times, no_labels = pd.DatetimeIndex([], tz="UTC"), np.array([], dtype=int)
-        return _by_sample(history[:0], no_labels, runs.index, no_times, np.array([]))
-    candidates = _runs(runs, samples)
-    start = samples.view_start(per_transaction or samples.per_transaction())
-    label = _attributed(samples, start, candidates)
-    label = _attributed(samples, start, candidates.reweighted(label))
-    length = pd.Series(samples.history, samples.times)
-    return _by_sample(length, label, candidates.labels, samples.clock(start), samples.growth(label))
+    found = samples(history, transactions, runs, per_transaction=per_transaction)
+    if found is None:
+        nothing = pd.DatetimeIndex([], tz="UTC")
+        empty = _by_sample(history[:0], np.array([], dtype=int), runs.index, nothing)
+        return Attribution(
+            empty.assign(growth=[], confidence=[]),
+            _probabilities(nothing, [], runs.index),
+            pd.Series(dtype=float),
+        )
+    known = _runs(runs, found)
+    parts = [_Part.of(found, slice(*bounds), known) for bounds in found.busy()]
+    chances, holds = _learned(parts, known, known.quiet(found, parts))
+    label, confidence, rows = np.full(len(found.x), NONE), np.ones(len(found.x)), list[_Row]()
+    for part in parts:
+        for place, one in enumerate(part.named(chances), part.samples.start):
+            label[place], confidence[place] = one[0][:2]
+            rows.extend((place, *each) for each in one if each[0] != NONE)
+    oldest_view = _by_sample(
+        pd.Series(found.history, found.times), label, known.labels, found.clock(found.view_start)
+    ).assign(growth=found.growth(label), confidence=confidence)
+    return Attribution(oldest_view, _probabilities(found.times, rows, known.labels), holds)
 
 
-def _by_sample(
-    length: pd.Series, label: Integers, labels: pd.Index, since: pd.DatetimeIndex, growth: Array
-) -> pd.DataFrame:
-    run = pd.Series(pd.NA, index=length.index, dtype="Int64")
-    run[label >= 0] = labels.to_numpy()[label[label >= 0]]
-    state = np.select([label >= 0, label == UNKNOWN], ["held", "unknown"], "none").astype(object)
-    columns = {"state": state, "run": run, "since": since, "length": length, "growth": growth}
+_Row = tuple[int, int, float]
+"""A sample's place, a run's position or UNKNOWN, and its probability."""
+
+
+def _by_sample(length: pd.Series, label: Integers, labels: pd.Index, since: pd.DatetimeIndex) -> pd.DataFrame:
+    columns = {**_named(label, labels), "since": since, "length": length}
     return pd.DataFrame(columns, index=length.index)
 
 
-@dataclass(frozen=True)
-class _Samples:
-    """History list and transactions at the same samples; `x` is the time in periods since the first sample."""
-
-    times: pd.DatetimeIndex
-    x: Array
-    history: Array
-    committed: Array
-    period_s: float
-
-    @property
-    def base(self) -> float:
-        """History list while purge keeps up [transactions]."""
-        return float(np.quantile(self.history, 0.1))
-
-    def periods(self, times: pd.Series) -> Array:
-        return (seconds(times) - seconds(self.times[:1])) / self.period_s
-
-    def clock(self, periods: Array) -> pd.DatetimeIndex:
-        offsets = pd.to_timedelta(np.round(periods * self.period_s * 1e6), unit="us")
-        return (self.times[0] + offsets).as_unit("us")
-
-    def view_start(self, per_transaction: float) -> Array:
-        """Implied start of the oldest view at each sample; the mean rate applies before the first sample."""
-        counted = self.committed - np.clip(self.history - self.base, 0, None) / per_transaction
-        rate = (self.committed[-1] - self.committed[0]) / max(self.x[-1], 1)
-        before = (counted - self.committed[0]) / max(rate, 1e-9)
-        return np.where(before < 0, before, np.interp(counted, self.committed, self.x))
-
-    def per_transaction(self) -> float:
-        """Most common growth per transaction, from five-sample steps that exceed the noise."""
-        before, after = self.history[:-SHORTEST_RUN], self.history[SHORTEST_RUN:]
-        grown, counted = after - before, self.committed[SHORTEST_RUN:] - self.committed[:-SHORTEST_RUN]
-        together = (self.x[SHORTEST_RUN:] - self.x[:-SHORTEST_RUN]) < GAP * SHORTEST_RUN
-        usable = together & (counted > 0) & (grown > 5 * self.noise() * np.hypot(before, after))
-        usable &= after > 10 * self.base
-        return float(np.exp(_mode(np.log(grown[usable] / counted[usable])))) if usable.any() else 1.0
-
-    def noise(self) -> float:
-        """Relative noise of a long history list: how far samples lie off the line between their neighbours."""
-        middle, around = self.history[1:-1], (self.history[:-2] + self.history[2:]) / 2
-        long = middle > 10 * self.base
-        if not long.any():
-            return 0.0
-        return float(np.median(np.abs(middle - around)[long] / middle[long]) / (0.6745 * np.sqrt(1.5)))
-
-    def jump(self) -> Array:
-        """Smallest step that counts as a jump of the implied start, at each sample; noise raises it."""
-        rate = np.median(np.diff(self.committed) / np.diff(self.x)) * self.per_transaction()
-        return JUMP + 2 * self.noise() * self.history / max(rate, 1e-9)
-
-    def falling(self) -> Mask:
-        """Flag samples at which purge removes entries, by the median slope over five samples."""
-        slopes = pd.Series(np.gradient(self.history, self.x)).rolling(5, center=True, min_periods=1).median()
-        return np.asarray(slopes < -0.1 * np.quantile(np.abs(slopes), 0.9))
-
-    def growth(self, label: Integers) -> Array:
-        """Rise of the history list in each span of one holder, distributed over its samples by transactions."""
-        growth = np.zeros(len(label))
-        counted = np.diff(self.committed, prepend=self.committed[0]) + 1e-9
-        for first, last in stretches(label):
-            if label[first] != NONE:
-                lengths = self.history[max(first - 1, 0) : last]
-                rise = lengths[lengths.argmin() :].max() - lengths.min()
-                growth[first:last] = rise * counted[first:last] / counted[first:last].sum()
-        return growth
+def _named(label: Integers, labels: pd.Index) -> dict[str, object]:
+    """State and run of each label."""
+    run = np.full(len(label), pd.NA, dtype=object)
+    run[label >= 0] = labels.to_numpy()[label[label >= 0]]
+    state = np.select([label >= 0, label == UNKNOWN], ["held", "unknown"], "none").astype(object)
+    return {"state": state, "run": pd.array(run, dtype="Int64")}
 
 
-def _samples(history: pd.Series, transactions: pd.Series) -> _Samples | None:
-    """Align the two series; None if there are too few samples."""
-    history, transactions = history.dropna().sort_index(), transactions.dropna().sort_index()
-    if min(len(history), len(transactions)) < 2 * SHORTEST_RUN:
-        return None
-    times = pd.DatetimeIndex(history.index)
-    x, period = seconds(times), period_s(times)
-    counted = np.interp(x, seconds(transactions.index), transactions.to_numpy(dtype=float))
-    return _Samples(times, (x - x[0]) / period, history.to_numpy(dtype=float), counted, period)
+def _probabilities(times: pd.DatetimeIndex, rows: Sequence[_Row], labels: pd.Index) -> pd.DataFrame:
+    place = np.array([row[0] for row in rows], dtype=int)
+    named = _named(np.array([row[1] for row in rows], dtype=int), labels)
+    columns = {"time": times[place], **named, "probability": [row[2] for row in rows]}
+    return pd.DataFrame(columns).astype({"probability": float})
 
 
 @dataclass(frozen=True)
 class _Runs:
-    """Statements long enough to be distinguished; times in periods since the first sample."""
+    """Statements long enough to leave a trace, by start; times in periods since the first sample."""
 
     labels: pd.Index
-    digests: npt.NDArray[np.object_]
+    digest: Integers
+    digests: pd.Index
     start: Array
     end: Array
-    unlikely: Array = field(repr=False)
 
     @property
     def outlived(self) -> Array:
         """Latest end of each statement's transaction."""
         return self.end + OUTLIVES * (np.median(self.end - self.start) if len(self.start) else 0)
 
-    def reweighted(self, label: Integers) -> _Runs:
-        """Raise the cost of runs whose statement's other runs rarely blocked purge in the first pass."""
-        held = pd.Series(np.bincount(label[label >= 0], minlength=len(self.start)) >= SHORTEST_RUN)
-        by_digest = held.groupby(self.digests)
-        share = (by_digest.transform("sum") + 1) / (by_digest.transform("size") + 2)
-        return replace(self, unlikely=UNLIKELY_COST * (share.max() - share).to_numpy(dtype=float))
-
-    def near(self, first: float, last: float) -> Integers:
-        return np.flatnonzero((self.start <= last + 1) & (self.outlived >= first))
-
-
-def _runs(runs: pd.DataFrame, samples: _Samples) -> _Runs:
-    start, end = samples.periods(runs["start"]), samples.periods(runs["end"])
-    kept = (end - start >= SHORTEST_RUN) & (start < samples.x[-1]) & (end > samples.x[0])
-    digests = runs["digest"].to_numpy(dtype=object) if "digest" in runs else np.full(len(runs), "")
-    return _Runs(runs.index[kept], digests[kept], start[kept], end[kept], np.zeros(kept.sum()))
+    def quiet(self, found: Samples, parts: Sequence[_Part]) -> Mask:
+        """Statements that held no view: purge kept up while they ran, and the writer wrote enough to show it."""
+        busy = np.zeros(len(found.x), dtype=bool)
+        for part in parts:
+            busy[part.samples] = True
+        last = np.minimum(np.searchsorted(found.x, self.start + chain.LATE), len(busy) - 1)
+        near = (found.x[last] <= self.end) & (found.x[last] - self.start <= chain.LATE + 1)
+        written = np.interp(self.start + chain.LATE, found.x, found.entries)
+        written -= np.interp(self.start, found.x, found.entries)
+        return np.asarray(near & ~busy[last] & (written > found.base))
 
 
-def _attributed(samples: _Samples, view_start: Array, runs: _Runs) -> Integers:
-    """Cheapest explanation of each sample: a run's position, NONE or UNKNOWN."""
-    label = np.full(len(view_start), NONE)
-    falling, jump = samples.falling(), samples.jump()
-    for first, last in _busy(samples, view_start):
-        part = slice(first, last)
-        x, start = samples.x[part], view_start[part]
-        candidates = runs.near(x[0], x[-1])
-        costs = np.column_stack(
-            [
-                _cost_of_no_holder(x, start, falling[part]),
-                np.full(last - first, UNKNOWN_COST),
-                _costs_of_runs(x, *_early_estimates(x, start, jump[part]), runs, candidates),
-            ]
+def _runs(runs: pd.DataFrame, found: Samples) -> _Runs:
+    """Runs in the periods of the samples. A sample that is stamped with its period's start stands for the middle."""
+    start, end = found.periods(runs["start"]) - 0.5, found.periods(runs["end"]) - 0.5
+    kept = np.flatnonzero((end - start >= SHORTEST_RUN) & (start < found.x[-1]) & (end > found.x[0]))
+    kept = kept[np.lexsort((end[kept], start[kept]))]
+    named = runs["digest"].iloc[kept] if "digest" in runs else pd.Series("", runs.index[kept])
+    digest, digests = pd.factorize(named)
+    return _Runs(runs.index[kept], digest, pd.Index(digests), start[kept], end[kept])
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A stretch of samples with old views, as a chain of states."""
+
+    samples: slice
+    steps: list[chain.Step]
+
+    @classmethod
+    def of(cls, found: Samples, part: slice, runs: _Runs) -> _Part:
+        x = found.x[part]
+        first, last = np.searchsorted(x, runs.start), np.searchsorted(x, runs.outlived, side="right")
+        count = np.maximum(last - first, 0)
+        run = np.repeat(np.arange(len(count)), count)
+        place = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + first[run]
+        order = np.lexsort((run, place))
+        run, place = run[order], place[order]
+        bounds = np.searchsorted(place, np.arange(len(x) + 1))
+        costs = _Costs.of(found, part)
+        general, own = (
+            np.exp(-WEIGHT * costs.general()),
+            np.exp(-WEIGHT * costs.of_runs(runs.start[run], runs.end[run], place)),
         )
-        label[part] = np.concatenate([[NONE, UNKNOWN], candidates])[_cheapest_path(costs)]
-    return label
+        spans = [slice(*pair) for pair in zip(bounds[:-1], bounds[1:])]
+        candidates = [run[span].tolist() for span in spans]
+        likelihoods = [[*row, *own[span].tolist()] for row, span in zip(general.tolist(), spans)]
+        began = part.start > 0 and found.x[part.start] - found.x[part.start - 1] <= GAP
+        earlier = int((runs.start[candidates[0]] < x[0] - chain.LATE).sum()) if began else 0
+        return cls(part, chain.steps(x.tolist(), candidates, runs.end.tolist(), likelihoods, earlier))
+
+    def named(self, chances: chain.Chances) -> list[list[tuple[int, float]]]:
+        """Explanations of each sample with their probabilities, the likeliest first; at least 1 % or the first."""
+        states = chain.posterior(self.steps, chances).states
+        found = []
+        for step, one in zip(self.steps, states):
+            none, unlogged = one[chain.KEEPS_UP] + one[chain.TRAILS], one[chain.UNLOGGED]
+            all_ = [(NONE, none), (UNKNOWN, unlogged), *zip(step.candidates, one[chain.FIRST :])]
+            ordered = sorted(all_, key=lambda each: -each[1])
+            found.append([each for n, each in enumerate(ordered) if n == 0 or each[1] >= LEAST])
+        return found
 
 
-def _busy(samples: _Samples, view_start: Array) -> Iterator[tuple[int, int]]:
-    """Yield stretches with a view old enough to have a holder, with a margin; gaps separate stretches."""
-    old = samples.x - view_start > TOLERANCE * UNKNOWN_COST
-    around = np.convolve(old, np.ones(2 * SHORTEST_RUN + 1), mode="same") > 0
-    parts = np.cumsum(np.diff(samples.x, prepend=samples.x[0]) > GAP)
-    yield from ((a, b) for a, b in stretches(np.where(around, parts, -1)) if around[a])
+@dataclass(frozen=True)
+class _Costs:
+    """How badly each explanation fits each sample."""
+
+    x: Array
+    start: Array
+    tolerance: Array
+    blocked: Array
+    trailing: Array
+    keeping_up: Array
+
+    @classmethod
+    def of(cls, found: Samples, part: slice) -> _Costs:
+        share, error = (values[part] for values in found.purged_share)
+        age = found.age[part]
+        tolerance = TOLERANCE + TOLERANCE_OF_AGE * age + found.age_noise[part]
+        error = TOLERANCE_OF_PURGE + error
+        return cls(
+            found.x[part],
+            found.view_start[part],
+            tolerance,
+            _limited(np.abs(share) / error),
+            _limited(np.clip(TRAILING - share, 0, None) / error) + TRAILING_COST,
+            _limited(age / tolerance) + _limited(np.clip(np.abs(share - 1) / error - 1, 0, None)),
+        )
+
+    def general(self) -> Array:
+        """Costs of `KEEPS_UP`, `TRAILS` and `UNLOGGED`."""
+        unlogged = UNLOGGED_COST + np.minimum(self.blocked, self.trailing)
+        return np.column_stack([self.keeping_up, self.trailing, unlogged])
+
+    def of_runs(self, start: Array, end: Array, place: Integers) -> Array:
+        """Cost of a view that began at `start`: purge stands still there, or, while the statement runs, trails it."""
+        late = (self.start[place] - start) / self.tolerance[place]
+        blocked = _limited(np.abs(late)) + self.blocked[place]
+        trailing = _limited(np.clip(late, 0, None)) + self.trailing[place]
+        return np.minimum(blocked, trailing + IDLE_COST * (self.x[place] > end))
 
 
-def _cost_of_no_holder(x: Array, view_start: Array, falling: Mask) -> Array:
-    """Cost of no holder: it implies a view that has just begun, so an older view costs more."""
-    cost = np.clip(x - view_start, 0, None) / TOLERANCE
-    return np.where(falling, np.minimum(cost, FALLING_COST), cost)
+def _limited(cost: Array) -> Array:
+    return np.minimum(cost, LARGEST_COST)
 
 
-def _costs_of_runs(x: Array, since: Array, age: Array, runs: _Runs, candidates: Integers) -> Array:
-    """Cost of each candidate at each sample; infinite before its start and long after its end."""
-    start, end, outlived = (values[candidates] for values in (runs.start, runs.end, runs.outlived))
-    missed = np.abs(since[:, None] - start) / (TOLERANCE + TOLERANCE_OF_AGE * age)[:, None]
-    costs = missed + ENDED_COST * (x[:, None] > end + 1) + runs.unlikely[candidates]
-    possible = (x[:, None] >= start - 1) & (x[:, None] <= outlived)
-    return np.where(possible, costs, np.inf)
-
-
-def _early_estimates(x: Array, view_start: Array, jump: Array) -> tuple[Array, Array]:
-    """Implied start estimated from each hold's first samples, and the view's age at those [periods].
-
-    The implied start drifts the longer a view is held; one view holds for as long as the start does not jump.
-    """
-    since, age = view_start.copy(), np.clip(x - view_start, 0, None)
-    steady = _steady(view_start, jump)
-    for first, last in stretches(steady):
-        if steady[first]:
-            hold, young = slice(first, last), slice(first, min(first + YOUNG, last))
-            start, at = np.median(view_start[young]), np.median(age[young])
-            near = np.abs(view_start[hold] - start) <= jump[hold] + TOLERANCE_OF_AGE * age[hold]
-            since[hold] = np.where(near, start, since[hold])
-            age[hold] = np.where(near, at, age[hold])
-    return since, age
-
-
-def _steady(view_start: Array, jump: Array) -> Mask:
-    """Flag samples whose four predecessors and four successors have medians that differ by less than a jump."""
-    around = pd.Series(view_start)
-    after = around[::-1].rolling(4, min_periods=1).median()[::-1]
-    before = around.shift(1).rolling(4, min_periods=1).median().fillna(after)
-    return np.asarray((after - before).abs() < jump)
-
-
-def _cheapest_path(costs: Array) -> Integers:
-    """Column of each row on the cheapest path, including the cost of changing columns (Viterbi 1967)."""
-    came_from = np.empty(costs.shape, dtype=int)
-    total = costs[0]
-    for n in range(1, len(costs)):
-        best = total.argmin()
-        stays = total <= total[best] + SWITCH_COST
-        came_from[n] = np.where(stays, np.arange(len(total)), best)
-        total = np.where(stays, total, total[best] + SWITCH_COST) + costs[n]
-    path = np.empty(len(costs), dtype=int)
-    path[-1] = total.argmin()
-    for n in range(len(costs) - 1, 0, -1):
-        path[n - 1] = came_from[n, path[n]]
-    return path
-
-
-def _mode(values: Array) -> float:
-    """Half-sample mode: the middle of the densest part (Bickel & Frühwirth 2006)."""
-    values = np.sort(values)
-    while len(values) > 3:
-        half = (len(values) + 1) // 2
-        narrowest = int((values[half - 1 :] - values[: len(values) - half + 1]).argmin())
-        values = values[narrowest : narrowest + half]
-    return float(np.median(values))
+def _learned(parts: Sequence[_Part], runs: _Runs, quiet: Mask) -> tuple[chain.Chances, pd.Series]:
+    """Chances of views in this window, and by digest the share of runs that held one (expectation maximisation)."""
+    count, sampled = len(runs.digests), sum(len(part.steps) for part in parts)
+    holds = np.full(count, HELD / (HELD + NOT_HELD))
+    chances = chain.Chances(holds[runs.digest].tolist(), UNLOGGED / UNLOGGED_SAMPLES, UNLOGGED / VIEWS)
+    for _ in range(ROUNDS):
+        taken, passed_over, unlogged = np.zeros(len(runs.start)), np.zeros(len(runs.start)), UNLOGGED
+        for part in parts:
+            found = chain.posterior(part.steps, chances)
+            unlogged += found.unlogged
+            for total, one in ((taken, found.taken), (passed_over, found.passed_over)):
+                total[[*one]] += [*one.values()]
+        taken = np.minimum(taken, 1.0)
+        weights = taken, np.where(quiet, 1.0, np.minimum(passed_over, 1 - taken))
+        took, left = (np.bincount(runs.digest, one, count) for one in weights)
+        holds = (HELD + took) / (HELD + NOT_HELD + took + left)
+        chances = chain.Chances(
+            holds[runs.digest].tolist(),
+            unlogged / (UNLOGGED_SAMPLES + sampled),
+            unlogged / (VIEWS + unlogged + taken.sum()),
+        )
+    return chances, pd.Series(holds, pd.Index(runs.digests), name="holds", dtype=float)

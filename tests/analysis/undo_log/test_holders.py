@@ -11,7 +11,7 @@ from attribution import agreement, truth
 
 from aurora_analysis import Window
 from aurora_analysis.analysis import workloads
-from aurora_analysis.analysis.undo_log import holders
+from aurora_analysis.analysis.undo_log import holders, implied_start
 from aurora_analysis.lab import shop, simulate
 
 START = pd.Timestamp("2026-11-09T10:00Z")
@@ -49,7 +49,7 @@ def runs_at(oldest_view: pd.DataFrame, *samples: int) -> list[object]:
 
 def test_the_implied_start_stands_still_while_one_view_holds():
     """A view from 10:20 to 10:50: at 10:25, 10:35 and 10:45 the history list implies 10:20, and afterwards the time itself."""
-    since = holders.read_view_start(*by_hand((20, 50)))
+    since = implied_start.read_view_start(*by_hand((20, 50)))
     assert [since.iloc[n].round("s") for n in (25, 35, 45)] == [at(20)] * 3
     assert since.iloc[70] == at(70)
 
@@ -136,7 +136,7 @@ def test_too_few_samples_give_an_empty_frame(samples):
         history.iloc[:samples], transactions.iloc[:samples], statements((20, 50))
     )
     assert nothing.empty
-    assert holders.read_view_start(history.iloc[:samples], transactions.iloc[:samples]).empty
+    assert implied_start.read_view_start(history.iloc[:samples], transactions.iloc[:samples]).empty
 
 
 def test_without_statements_all_is_unknown():
@@ -148,7 +148,7 @@ def test_without_statements_all_is_unknown():
 def test_commits_add_up_to_transactions():
     """Two commits a second for a minute, four for the next: 180 between the minutes' middles; a gap goes on at its edges' rate."""
     index = pd.DatetimeIndex([at(0), at(1), at(11)])
-    assert list(holders.committed(pd.Series([2.0, 4.0, 4.0], index))) == [0, 180, 180 + 2400]
+    assert list(implied_start.committed(pd.Series([2.0, 4.0, 4.0], index))) == [0, 180, 180 + 2400]
 
 
 # Against a planted truth
@@ -158,7 +158,7 @@ def series(tables: dict[str, pd.DataFrame]) -> tuple[pd.Series, pd.Series]:
     """The history list and the transactions that a store would give."""
     metrics = tables["metrics"].sort_values("time").set_index("time")
     throughput = metrics.loc[metrics["name"] == "commit_throughput", "value"]
-    return metrics.loc[metrics["name"] == "history_list_length", "value"], holders.committed(throughput)
+    return metrics.loc[metrics["name"] == "history_list_length", "value"], implied_start.committed(throughput)
 
 
 def planted(
@@ -186,7 +186,7 @@ def planted(
     wavering = np.exp(simulate.wander(rng, plan.minutes, 240, drift) + rng.normal(0, noise, plan.minutes))
     seen, times = plan.observed(minute), plan.times(minute)
     history = pd.Series(shop.significant(course.history * wavering), times)[seen]
-    transactions = holders.committed(pd.Series(course.commits / 60, times)[seen])
+    transactions = implied_start.committed(pd.Series(course.commits / 60, times)[seen])
     runs = pd.DataFrame({"start": plan.times(views["start"]), "end": plan.times(views["end"])})[logged]
     held = holders.attribute_oldest_view(history, transactions, runs)
     ends = plan.times(views["view_end"])
