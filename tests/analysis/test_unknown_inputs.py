@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -128,13 +129,13 @@ def judge_latency(damage: Damage, which: str) -> list[Verdict]:
         now = now.iloc[:0] if damage is missing else damage(now)
     if which == "before":
         before = before.iloc[:0] if damage is missing else damage(before)
-    shifts, rates = latency.shift(now, before, WEEK), latency.rate_shift(now, before, WEEK)
-    shifts = damage(shifts) if which == "shifts" and damage is not barely_covered else shifts
-    rates = damage(rates) if which == "rates" and damage is not barely_covered else rates
-    if which in {"shifts", "rates"} and damage is barely_covered:
-        now = now.iloc[:2]
     cuts = pd.DataFrame({"instance": ["db-1"], "long_query_time_ms": [10.0]})
-    return latency.verdicts(shifts, rates, now, cuts)
+    compared = latency.compare(latency.Sample(WEEK, now), latency.Sample(WEEK.previous(), before), cuts)
+    if which in {"shifts", "rates", "responses"} and damage is barely_covered:
+        return latency.verdicts(replace(compared, executions=now.iloc[:2]))
+    if which in {"shifts", "rates", "responses"}:
+        return latency.verdicts(replace(compared, **{which: damage(getattr(compared, which))}))
+    return latency.verdicts(compared)
 
 
 def judge_workload_change(damage: Damage, _: str) -> list[Verdict]:
@@ -179,6 +180,7 @@ CASES: list[tuple[Callable[[Damage, str], list[Verdict]], str]] = [
     (judge_latency, "before"),
     (judge_latency, "shifts"),
     (judge_latency, "rates"),
+    (judge_latency, "responses"),
     (judge_workload_change, "statement_metrics"),
     (judge_objectives, "metric"),
 ]

@@ -6,11 +6,13 @@ executions of at least `long_query_time`: `cut` gives that limit, a quantile of 
 executions, and `identified` says which quantiles of all statements follow from the log.
 
 The modules: `answer` gathers the verdicts and their frames, `distributions` describes one window, `log_cut` what the slow
-log leaves out, `blocks` holds the bootstrap, `shifts` compares two windows, and `verdicts` judges the comparison.
+log leaves out, `samples` which figures one window gives, `blocks` holds the bootstrap, `shifts` compares two windows,
+`weeks` shows how much weeks vary, `comparison` puts both together, and `verdicts` judges the comparison.
 """
 
 from aurora_analysis.analysis.latency.answer import Answer, answer
 from aurora_analysis.analysis.latency.blocks import BLOCKS, QUANTILES
+from aurora_analysis.analysis.latency.comparison import compare
 from aurora_analysis.analysis.latency.distributions import (
     COLUMNS,
     COUNT_COLUMNS,
@@ -27,8 +29,10 @@ from aurora_analysis.analysis.latency.log_cut import (
     statement_rate,
     statements,
 )
-from aurora_analysis.analysis.latency.shifts import rate_shift, shift
-from aurora_analysis.analysis.latency.verdicts import Thresholds, verdicts
+from aurora_analysis.analysis.latency.samples import Sample, whole_histograms
+from aurora_analysis.analysis.latency.shifts import judged, rate_shift, response, shift
+from aurora_analysis.analysis.latency.verdicts import Comparison, Thresholds, verdicts
+from aurora_analysis.analysis.latency.weeks import against_weeks
 
 __all__ = [
     "BLOCKS",
@@ -37,18 +41,25 @@ __all__ = [
     "QUANTILES",
     "STATEMENTS",
     "Answer",
+    "Comparison",
+    "Sample",
     "Thresholds",
+    "against_weeks",
     "answer",
+    "compare",
     "counts",
     "cut",
     "distribution",
     "identified",
+    "judged",
     "quantiles",
     "rate_shift",
+    "response",
     "shift",
     "statement_rate",
     "statements",
     "summary",
     "top",
     "verdicts",
+    "whole_histograms",
 ]

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from aurora_analysis.analysis.latency import distributions, log_cut, shifts
+from aurora_analysis.analysis.latency import distributions, log_cut, samples, shifts
+from aurora_analysis.analysis.latency.comparison import compare
+from aurora_analysis.analysis.latency.samples import Sample
 from aurora_analysis.analysis.latency.verdicts import Thresholds, verdicts
 from aurora_analysis.analysis.verdict import Verdict
+from aurora_analysis.analysis.workload_change.hours import earlier
 from aurora_analysis.store.observations import Observations
 
 FINGERPRINT_LENGTH = 70
@@ -26,7 +29,14 @@ class Answer:
     cuts : DataFrame
         Result of `cut`: each instance's slow log limits.
     shifts : DataFrame
-        Result of `shift`: each quantile against the previous window [%].
+        Result of `shift`: each quantile of logged executions against the previous window [%].
+    judged : DataFrame
+        Result of `judged`: the quantile of each instance that its verdict judges.
+    rates : DataFrame
+        Result of `rate_shift`: the number of logged executions, or their share of all statements, against the previous
+        window [%].
+    weeks : DataFrame
+        Result of `against_weeks`: the judged figures against earlier weeks.
     executions : DataFrame
         Result of `counts`: logged executions by latency bucket.
     top : DataFrame
@@ -42,6 +52,9 @@ class Answer:
     verdicts: tuple[Verdict, ...]
     cuts: pd.DataFrame
     shifts: pd.DataFrame
+    judged: pd.DataFrame
+    rates: pd.DataFrame
+    weeks: pd.DataFrame
     executions: pd.DataFrame
     top: pd.DataFrame
     identified: pd.DataFrame
@@ -66,21 +79,22 @@ def answer(data: Observations, *, materiality_pct: float = 5.0) -> Answer:
     Answer
     """
     window, cuts = data.window, log_cut.cut(data.instances)
-    executions = _executions(data)
-    before = data.previous()
-    rates = shifts.rate_shift(
-        executions, _executions(before), window, (_statement_rate(data), _statement_rate(before))
-    )
-    moved = shifts.shift(executions, _executions(before), window)
+    now, before = _sample(data), _sample(data.previous())
+    executions = now.executions
+    weeks = (_sample(data.over(week)) for week in earlier(window, data.span))
+    compared = compare(now, before, cuts, weeks)
     top = executions[executions["digest"].isin(distributions.top(executions))]
     counted = data.table("histograms")
     throughput = log_cut.statements(data.table("metrics", where={"name": [*log_cut.STATEMENTS]}))
     by_statement = distributions.summary(distributions.quantiles(top, window, by=["digest"]))
     by_histogram = distributions.quantiles(counted, window, by=["instance", "digest"])
     return Answer(
-        verdicts=tuple(verdicts(moved, rates, executions, cuts, Thresholds(materiality_pct=materiality_pct))),
+        verdicts=tuple(verdicts(compared, Thresholds(materiality_pct=materiality_pct))),
         cuts=cuts,
-        shifts=moved,
+        shifts=shifts.shift(executions, before.executions, window),
+        judged=compared.shifts,
+        rates=compared.rates,
+        weeks=compared.weeks,
         executions=executions,
         top=top,
         identified=log_cut.identified(executions, throughput, cuts),
@@ -91,8 +105,17 @@ def answer(data: Observations, *, materiality_pct: float = 5.0) -> Answer:
     )
 
 
-def _executions(data: Observations) -> pd.DataFrame:
-    return distributions.counts(data.table("slow_queries", columns=distributions.COLUMNS))
+def _sample(data: Observations) -> Sample:
+    histograms, calls = (
+        data.table("histograms"),
+        data.table("statement_metrics", columns=["instance", "calls"]),
+    )
+    return Sample(
+        data.window,
+        distributions.counts(data.table("slow_queries", columns=distributions.COLUMNS)),
+        _statement_rate(data),
+        samples.whole_histograms(histograms, calls, data.window),
+    )
 
 
 def _statement_rate(data: Observations) -> pd.Series:

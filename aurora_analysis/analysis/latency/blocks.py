@@ -61,6 +61,27 @@ class BlockCounts:
         """
         return np.asarray(_quantiles(self.blocks.sum(axis=0)[None, :], self.buckets)[0])
 
+    def exceeded_by(self, count: float, weights: Array | None = None) -> Array:
+        """Compute the latency that `count` executions exceed [ms].
+
+        Parameters
+        ----------
+        count : float
+            Number of executions.
+        weights : ndarray, shape (n, BLOCKS), optional
+            How often each resample contains each block; by default the window itself.
+
+        Returns
+        -------
+        ndarray of float, shape (n,)
+            The middle of the bucket [ms]; NaN if there are fewer executions.
+        """
+        chosen = np.ones((1, len(self.blocks))) if weights is None else weights
+        slowest_first = (chosen @ self.blocks)[:, ::-1].cumsum(axis=1)
+        reached = slowest_first >= count
+        values = histogram.middle(self.buckets[::-1])[reached.argmax(axis=1)]
+        return np.where(reached.any(axis=1), values, np.nan)
+
     def resampled(self, seed: int) -> Array | None:
         """Compute the latency quantiles of resampled blocks [ms].
 

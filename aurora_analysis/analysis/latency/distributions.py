@@ -38,6 +38,26 @@ def counts(slow_queries: pd.DataFrame) -> pd.DataFrame:
     return sums.to_frame().reset_index()
 
 
+def no_counts() -> pd.DataFrame:
+    """Counts without rows.
+
+    Returns
+    -------
+    DataFrame
+        With `COUNT_COLUMNS`.
+    """
+    return counts(
+        pd.DataFrame(
+            {
+                "ended_at": pd.DatetimeIndex([], tz="UTC"),
+                "instance": [],
+                "digest": [],
+                "query_time_s": np.zeros(0),
+            }
+        )
+    )
+
+
 def top(executions: pd.DataFrame, count: int = 5) -> list[str]:
     """List the digests with the largest total time.
 

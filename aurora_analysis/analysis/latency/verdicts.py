@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from aurora_analysis.analysis.latency.samples import ALL, COUNTED, JUDGED, LOGGED, RATE
+from aurora_analysis.analysis.latency.shifts import RESPONSE_FACTOR
 from aurora_analysis.analysis.verdict import Severity, Verdict, three_digits
+from aurora_analysis.analysis.workload_change.weekly_variation import WEEKS_NEEDED
 
 
 @dataclass(frozen=True)
@@ -17,15 +20,12 @@ class Thresholds:
 
     Parameters
     ----------
-    quantile : float
-        The quantile that is judged.
     materiality_pct : float
         Smaller shifts do not matter [%]; 5 is the project's default for an effect that matters.
     executions_needed : int
         With fewer executions the verdict is `unknown`: of 100, only five lie above the p95.
     """
 
-    quantile: float = 0.95
     materiality_pct: float = 5.0
     executions_needed: int = 100
 
@@ -33,6 +33,7 @@ class Thresholds:
 HEADLINES = {
     "slower": "Statements on {instance} became slower",
     "faster": "Statements on {instance} became faster",
+    "ordinary": "Latency on {instance} moved as it usually does from week to week",
     "no material shift": "Latency on {instance} did not shift materially",
     "inconclusive": "Inconclusive whether latency on {instance} shifted",
 }
@@ -41,31 +42,78 @@ HEADLINES = {
 ACTIONS = {
     "slower": "Find the digest that moved most, and what changed: statements, parameters or load.",
     "faster": "Nothing to do; note what changed.",
+    "ordinary": "Nothing to do.",
     "no material shift": "Nothing to do.",
     "inconclusive": "Compare longer windows, compare single digests, or lower long_query_time.",
 }
 """Level → first action."""
 
-WEEKS_UNKNOWN = "Two windows do not show how much ordinary weeks differ."
+WEEKS_UNKNOWN = f"How much ordinary weeks differ is not known: the store has fewer than {WEEKS_NEEDED} weeks with this figure."
+
+RESPONSE_LEAST = 0.5
+"""If the log's quantile moves by a smaller share of a true shift, the sentence says that its size is not known."""
 
 Row = Mapping[Hashable, float]
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """A window compared with the previous one and with earlier weeks.
+
+    Parameters
+    ----------
+    executions : DataFrame
+        Counts of the slow log in the window.
+    cuts : DataFrame
+        The result of `cut`.
+    shifts : DataFrame
+        The result of `judged`.
+    rates : DataFrame
+        The result of `rate_shift`.
+    responses : Series
+        The result of `response`.
+    weeks : DataFrame
+        The result of `against_weeks`.
+    """
+
+    executions: pd.DataFrame
+    cuts: pd.DataFrame
+    shifts: pd.DataFrame
+    rates: pd.DataFrame
+    responses: pd.Series
+    weeks: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class _Compared:
-    """One instance's logged executions, its cut, and its shifts against the previous window; None where there is none."""
+    """One instance's part of the comparison; None where there is none."""
 
     instance: str
     total: int
     cut: Row
     quantile: Row | None
     rate: Row | None
+    response: float
+    weeks: Mapping[str, Row]
+
+    @property
+    def of(self) -> str:
+        """What the judged quantile is of."""
+        return str((self.quantile or {}).get("of", LOGGED))
 
     @property
     def complete(self) -> bool:
-        """Whether the log holds every statement, so that its quantiles are those of all statements."""
+        """Whether every statement counts in the quantile, so that the rate above a cut adds nothing."""
         limits = (self.cut.get("min_examined_row_limit", 0), self.cut.get("log_slow_rate_limit", 1))
-        return self.cut.get("long_query_time_ms", np.nan) == 0 and not limits[0] > 0 and not limits[1] > 1
+        all_logged = (
+            self.cut.get("long_query_time_ms", np.nan) == 0 and not limits[0] > 0 and not limits[1] > 1
+        )
+        return self.of == COUNTED or (self.of == LOGGED and all_logged)
+
+    @property
+    def moves(self) -> float:
+        """Share of a true shift by which the judged quantile moves [0 to 1]; NaN if unknown."""
+        return 1.0 if self.complete or self.of == ALL else self.response
 
     @property
     def logged(self) -> str:
@@ -75,49 +123,50 @@ class _Compared:
             f" of at least {three_digits(cut_ms)} ms" if cut_ms > 0 else ""
         )
 
+    @property
+    def subject(self) -> str:
+        """What the judged quantile is of, in words."""
+        return {
+            COUNTED: "all statements",
+            ALL: f"all statements, of which the log holds {self.logged},",
+        }.get(self.of, self.logged)
 
-def verdicts(
-    shifts: pd.DataFrame,
-    rates: pd.DataFrame,
-    executions: pd.DataFrame,
-    cuts: pd.DataFrame,
-    thresholds: Thresholds = Thresholds(),
-) -> list[Verdict]:
+
+def verdicts(comparison: Comparison, thresholds: Thresholds = Thresholds()) -> list[Verdict]:
     """Judge the shift of latency on each instance.
 
-    The rate of logged executions is judged before their quantile, because a slowdown pushes statements over the cut that
-    were too fast for the log, and these lower its quantiles. While the rate rises beyond noise no verdict is `faster` or
-    `no material shift`: it is `slower` if the share of all statements above the cut is known to rise, else
-    `inconclusive`. While the rate falls, a higher quantile is `inconclusive`, for the reverse reason. A truncated Pareto
-    tail has the same quantiles at any scale, so there only the rate can show a shift.
+    The judged quantile is of all statements where histograms, or the log and the total number, determine one. Otherwise it
+    is the p95 of logged statements, and the rate of logged executions is judged before it, because a slowdown pushes
+    statements over the cut that were too fast for the log, and these lower its quantiles. While the rate rises no verdict
+    is `faster`, and while it rises materially none is `no material shift`: it is `slower` if the share of all statements
+    above the cut is known to rise, else `inconclusive`. While the rate falls, a higher quantile is `inconclusive`, for the
+    reverse reason. Near a cut a quantile moves by a part of a true shift only, and under a Pareto tail not at all:
+    `no material shift` allows for that.
 
-    Two windows do not show how much ordinary weeks differ; the sentence says so.
+    A shift that is within the variation of earlier weeks is `ordinary`. Where the store has too few weeks, the sentence
+    says that their variation is not known.
 
     Parameters
     ----------
-    shifts : DataFrame
-        The result of `shift` by instance.
-    rates : DataFrame
-        The result of `rate_shift`.
-    executions : DataFrame
-        Counts in the window.
-    cuts : DataFrame
-        The result of `cut`.
+    comparison : Comparison
+        The window compared with the previous one and with earlier weeks.
     thresholds : Thresholds
         When a shift counts.
 
     Returns
     -------
     list of Verdict
-        One per instance, with the level `slower`, `faster`, `no material shift`, `inconclusive` or `unknown`; a single
-        `unknown` verdict if there are no executions.
+        One per instance, with the level `slower`, `faster`, `ordinary`, `no material shift`, `inconclusive` or `unknown`; a
+        single `unknown` verdict if there are no executions.
     """
-    totals = executions.groupby("instance")["count"].sum()
-    if not totals.sum() > 0:
+    logged = comparison.executions.groupby("instance")["count"].sum()
+    judged = comparison.shifts.set_index("instance").to_dict("index")
+    counted = [instance for instance, row in judged.items() if row["of"] == COUNTED]
+    totals = dict.fromkeys(counted, 0) | logged[logged > 0].to_dict()
+    if not totals:
         return [_no_executions()]
-    judged = shifts[shifts["quantile"] == thresholds.quantile].set_index("instance").to_dict("index")
-    counted = rates.set_index("instance").to_dict("index")
-    limits = cuts.set_index("instance").to_dict("index")
+    rates = comparison.rates.set_index("instance").to_dict("index")
+    limits = comparison.cuts.set_index("instance").to_dict("index")
     return [
         _verdict(
             _Compared(
@@ -125,12 +174,23 @@ def verdicts(
                 int(total),
                 limits.get(instance, {}),
                 judged.get(instance),
-                counted.get(instance),
+                rates.get(instance),
+                float(comparison.responses.get(instance, np.nan)),
+                _weeks(comparison.weeks, instance, judged.get(instance)),
             ),
             thresholds,
         )
-        for instance, total in totals.sort_index().items()
+        for instance, total in sorted(totals.items())
     ]
+
+
+def _weeks(weeks: pd.DataFrame, instance: Hashable, quantile: Row | None) -> dict[str, Row]:
+    """The instance's comparison with earlier weeks: of its rate, and of the judged quantile."""
+    mine = weeks[weeks["instance"] == instance]
+    judged = (mine["of"] == (quantile or {}).get("of")) & (
+        mine["quantile"] == (quantile or {}).get("quantile")
+    )
+    return {str(row["of"]): row for row in mine[judged | (mine["of"] == RATE)].to_dict("records")}
 
 
 def _no_executions() -> Verdict:
@@ -146,8 +206,11 @@ def _no_executions() -> Verdict:
 
 
 def _verdict(one: _Compared, thresholds: Thresholds) -> Verdict:
-    numbers: dict[str, float | int | str | None] = {"executions": one.total, "quantile": thresholds.quantile}
-    if one.total < thresholds.executions_needed:
+    numbers: dict[str, float | int | str | None] = {
+        "executions": one.total,
+        "quantile": (one.quantile or {}).get("quantile", JUDGED),
+    }
+    if one.of != COUNTED and one.total < thresholds.executions_needed:
         return _unknown(one.instance, f"{one.logged} are too few to estimate a shift", numbers)
     if one.quantile is None:
         reason = f"{one.logged}, but none in the previous window to compare with"
@@ -158,7 +221,7 @@ def _verdict(one: _Compared, thresholds: Thresholds) -> Verdict:
         one.instance,
         level,
         SEVERITY[level],
-        _sentence(one, level, thresholds),
+        _sentence(one, level, thresholds.materiality_pct),
         numbers | _numbers(one),
         "the figure of the shift",
         ACTIONS[level],
@@ -169,6 +232,7 @@ def _verdict(one: _Compared, thresholds: Thresholds) -> Verdict:
 SEVERITY: dict[str, Severity] = {
     "slower": "watch",
     "faster": "ok",
+    "ordinary": "ok",
     "no material shift": "ok",
     "inconclusive": "unknown",
 }
@@ -197,18 +261,44 @@ def _unknown(instance: str, reason: str, numbers: dict[str, float | int | str | 
     )
 
 
-def _sentence(one: _Compared, level: str, thresholds: Thresholds) -> str:
+def _sentence(one: _Compared, level: str, materiality_pct: float) -> str:
     shift = one.quantile or {}
     parts = [
-        f"The p{thresholds.quantile * 100:.0f} of {one.logged} went from {three_digits(shift['before_ms'])} to "
+        f"The p{shift['quantile'] * 100:g} of {one.subject} went from {three_digits(shift['before_ms'])} to "
         f"{three_digits(shift['latency_ms'])} ms: "
         f"{_change(shift['shift_pct'], shift['low_pct'], shift['high_pct'])} against the previous window."
     ]
     if not one.complete:
         parts.append(_rate_sentence(one.rate))
-    if level != _quantile_level(shift, thresholds.materiality_pct):
-        parts.append(_disagreement(one.rate, thresholds.materiality_pct))
-    return " ".join([*parts, WEEKS_UNKNOWN])
+    if level not in (_quantile_level(one, materiality_pct), "ordinary"):
+        parts.append(_disagreement(one.rate, materiality_pct))
+    if not one.moves >= RESPONSE_LEAST:
+        parts.append(_size_unknown(one.moves))
+    return " ".join([*parts, *_week_sentences(one)])
+
+
+def _size_unknown(moves: float) -> str:
+    """That the log alone does not show the size of a shift, because its quantile hardly follows one."""
+    if np.isnan(moves):
+        return "Nearly all logged executions are just above the cut, so the log does not show the size of a shift."
+    true, seen = 100 * (RESPONSE_FACTOR - 1), 100 * (RESPONSE_FACTOR**moves - 1)
+    return (
+        f"Because statements cross the cut, a true shift of +{true:.0f} % would move this quantile by about {seen:.0f} %, "
+        "so the log does not show the size of a shift."
+    )
+
+
+def _week_sentences(one: _Compared) -> list[str]:
+    """How the judged quantile, and the rate above the cut, compare with earlier weeks."""
+    names = {one.of: "This quantile"} | ({} if one.complete else {RATE: "The rate of logged executions"})
+    known = {name: one.weeks[of] for of, name in names.items() if of in one.weeks}
+    if not known:
+        return [WEEKS_UNKNOWN]
+    return [
+        f"{name} is {row['from_usual_pct']:+.0f} % from the mean of {row['earlier_weeks']:.0f} earlier weeks, and an "
+        f"ordinary week is {row['low_pct']:+.0f} to {row['high_pct']:+.0f} % from it (95 % prediction interval)."
+        for name, row in known.items()
+    ]
 
 
 def _rate_sentence(rate: Row | None) -> str:
@@ -231,22 +321,39 @@ def _disagreement(rate: Row | None, materiality_pct: float) -> str:
 
 
 def _change(percent: float, low: float, high: float) -> str:
-    """A change with its interval, such as "+8 % [-4, +35]"; without one if there are too few blocks."""
+    """A change with its interval, such as "+8 % (95 % interval -4 to +35 %)"; the reason if there is no interval."""
     if np.isnan(low):
         return f"{percent:+.0f} % (too few blocks of time for an interval)"
-    return f"{percent:+.0f} % [{low:+.0f}, {high:+.0f}]"
+    return f"{percent:+.0f} % (95 % interval {low:+.0f} to {high:+.0f} %)"
 
 
 def _level(one: _Compared, materiality_pct: float) -> str:
+    """The level against the previous window, or `ordinary` if weeks usually differ so."""
+    level = _level_against_previous(one, materiality_pct)
+    if level not in ("slower", "faster"):
+        return level
+    by_rate = not one.complete and one.rate is not None and _rises(one.rate, materiality_pct)
+    judged = [RATE, one.of] if by_rate else [one.of]
+    return "ordinary" if all(_is_ordinary(one.weeks.get(of)) for of in judged) else level
+
+
+def _is_ordinary(against_weeks: Row | None) -> bool:
+    """Whether a figure is known to be within the variation of earlier weeks."""
+    return against_weeks is not None and (
+        against_weeks["low_pct"] <= against_weeks["from_usual_pct"] <= against_weeks["high_pct"]
+    )
+
+
+def _level_against_previous(one: _Compared, materiality_pct: float) -> str:
     """The level of the quantile, unless the rate above the cut contradicts it."""
-    level = _quantile_level(one.quantile or {}, materiality_pct)
+    level = _quantile_level(one, materiality_pct)
     if one.complete:
         return level
     if one.rate is not None and _rises(one.rate, materiality_pct) and not np.isnan(one.rate["traffic"]):
         return "slower"
     contradicts = {
         "slower": one.rate is not None and _falls(one.rate, materiality_pct),
-        "faster": not _no_rise(one.rate, materiality_pct) or (one.rate or {})["rate_low_pct"] > 0,
+        "faster": not _no_rise(one.rate, 0),
         "no material shift": not _no_rise(one.rate, materiality_pct),
     }
     return "inconclusive" if contradicts.get(level, False) else level
@@ -260,17 +367,19 @@ def _falls(rate: Row, materiality_pct: float) -> bool:
     return rate["rate_high_pct"] < 0 and rate["rate_pct"] <= -materiality_pct
 
 
-def _no_rise(rate: Row | None, materiality_pct: float) -> bool:
-    """Whether the rate is known and did not rise materially; an unknown rate never leads to `ok`."""
-    return rate is not None and not np.isnan(rate["rate_low_pct"]) and rate["rate_pct"] < materiality_pct
+def _no_rise(rate: Row | None, least_pct: float) -> bool:
+    """Whether the rate is known and did not rise by more than `least_pct`; an unknown rate never leads to `ok`."""
+    return rate is not None and not np.isnan(rate["rate_low_pct"]) and rate["rate_pct"] <= least_pct
 
 
-def _quantile_level(shift: Row, materiality_pct: float) -> str:
+def _quantile_level(one: _Compared, materiality_pct: float) -> str:
     """The level by the quantile alone: the first rule that holds; without an interval `inconclusive`."""
+    shift = one.quantile or {}
     if shift["low_pct"] > 0 and shift["shift_pct"] >= materiality_pct:
         return "slower"
     if shift["high_pct"] < 0 and shift["shift_pct"] <= -materiality_pct:
         return "faster"
-    if shift["low_pct"] > -materiality_pct and shift["high_pct"] < materiality_pct:
+    follows = materiality_pct * one.moves  # how far the quantile moves if all statements shift materially
+    if shift["low_pct"] > -follows and shift["high_pct"] < follows:
         return "no material shift"
     return "inconclusive"

@@ -1,0 +1,66 @@
+"""How much latency varies from week to week if nothing changes, estimated from the weeks in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from aurora_analysis.analysis.latency.samples import Limits, Sample, figures
+from aurora_analysis.analysis.workload_change.weekly_variation import WEEKS_NEEDED
+
+COLUMNS = [
+    "instance",
+    "of",
+    "quantile",
+    "earlier_weeks",
+    "from_usual_pct",
+    "low_pct",
+    "high_pct",
+    "spread_pct",
+]
+"""Columns of `against_weeks`."""
+
+
+def against_weeks(
+    now: Sample, weeks: Iterable[Sample], cuts: Mapping[Hashable, Limits], *, confidence: float = 0.95
+) -> pd.DataFrame:
+    """Compare each figure of the window with those of earlier weeks.
+
+    Parameters
+    ----------
+    now : Sample
+        The window.
+    weeks : iterable of Sample
+        The same weekdays and hours of earlier weeks.
+    cuts : mapping of str to mapping
+        Rows of `cut` by instance.
+    confidence : float
+        Coverage of the prediction interval [0 to 1].
+
+    Returns
+    -------
+    DataFrame
+        One row per figure with at least `WEEKS_NEEDED` weeks, with `COLUMNS`: `from_usual_pct` is the difference to the
+        mean of earlier weeks [%]; an ordinary week lies between `low_pct` and `high_pct` [%] (a prediction interval with
+        Student's t); `spread_pct` is the standard deviation between weeks [%].
+    """
+    key = ["instance", "of", "quantile"]
+    earlier = pd.concat([figures(week, cuts) for week in weeks] or [figures(now, cuts).iloc[:0]])
+    logs = earlier["value"].where(earlier["value"] > 0).astype(float).transform(np.log)
+    known = logs.groupby([earlier[name] for name in key]).agg(["count", "mean", "std"]).reset_index()
+    found = figures(now, cuts).merge(known, on=key)
+    found = found[found["count"] + 1 >= WEEKS_NEEDED]
+    reach = (
+        stats.t.isf((1 - confidence) / 2, found["count"] - 1) * found["std"] * np.sqrt(1 + 1 / found["count"])
+    )
+    percents = {
+        "from_usual_pct": np.log(found["value"]) - found["mean"],
+        "low_pct": -reach,
+        "high_pct": reach,
+        "spread_pct": found["std"],
+    }
+    moved = found.assign(**{name: 100 * np.expm1(logs) for name, logs in percents.items()})
+    return moved.rename(columns={"count": "earlier_weeks"}).dropna(subset=["from_usual_pct"])[COLUMNS]

@@ -1,0 +1,41 @@
+"""A shift that earlier weeks also show is ordinary."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from latency_cases import WEEK, cuts, lognormal, slow_queries
+
+from aurora_analysis.analysis import latency
+from aurora_analysis.window import Window
+
+
+def wandering(seed: int, weeks: int, spread: float = 0.1, shift: float = 1.0) -> latency.Comparison:
+    """Weeks whose latency differs by `spread` for no reason; the last one is slower by `shift`."""
+    rng = np.random.default_rng(seed)
+    levels = np.exp(spread * rng.standard_normal(weeks))
+    spans = [
+        Window(WEEK.start - pd.Timedelta(weeks=n), WEEK.end - pd.Timedelta(weeks=n)) for n in range(weeks)
+    ]
+    samples = [
+        latency.Sample(span, latency.counts(slow_queries(level * lognormal(4000, 1.0, 100 * seed + n), span)))
+        for n, (span, level) in enumerate(zip(spans, levels * np.array([shift] + [1.0] * (weeks - 1))))
+    ]
+    return latency.compare(samples[0], samples[1], cuts(), samples[1:])
+
+
+def test_weeks_that_wander_are_ordinary():
+    """Latency differs by 10 % between weeks. With nine of them in the store, few are flagged; the sentence names them."""
+    verdicts = [latency.verdicts(wandering(seed, 9))[0] for seed in range(8, 13)]
+    assert sum(verdict.level in {"slower", "faster"} for verdict in verdicts) == 0
+    ordinary = [verdict for verdict in verdicts if verdict.level == "ordinary"]
+    assert ordinary
+    assert all("from the mean of 8 earlier weeks" in verdict.sentence for verdict in ordinary)
+    (short,) = latency.verdicts(wandering(1, 2))
+    assert "How much ordinary weeks differ is not known" in short.sentence
+
+
+def test_a_shift_beyond_ordinary_weeks_is_slower():
+    """Twice the latency stands out from weeks that differ by 10 %."""
+    (verdict,) = latency.verdicts(wandering(3, 9, shift=2.0))
+    assert verdict.level == "slower"
