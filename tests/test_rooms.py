@@ -9,7 +9,9 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "aurora_analysis"
 
-SHARED = {"errors", "window", "tables", "histogram", "engines", "config", "statement_labels", "bundled"}
+SHARED = {
+    "errors", "window", "tables", "histogram", "engines", "config", "statement_labels", "bundled", "printable",
+}  # fmt: skip
 """Modules without a room of their own: words, units and settings that every room shares."""
 
 PURE = SHARED - {"config"}

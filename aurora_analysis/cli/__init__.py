@@ -23,6 +23,7 @@ from aurora_analysis.cli import (
     ingest,
     lab,
     notebooks,
+    output,
     report,
     store,
     watch,
@@ -39,13 +40,13 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except Error as problem:
-            click.echo(f"aurora-analysis: {problem}", err=True)
+            output.echo(f"aurora-analysis: {problem}", err=True)
             sys.exit(2)
         except OSError as problem:
             if problem.errno != errno.ENOSPC:
                 raise
             where = problem.filename or f"the output, or of {tempfile.gettempdir()} (TMPDIR),"
-            click.echo(
+            output.echo(
                 f"aurora-analysis: The disk of {where} is full: make room, then rerun the command.", err=True
             )
             sys.exit(1)

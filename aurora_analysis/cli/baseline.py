@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aurora_analysis import Window
-from aurora_analysis.cli import options
+from aurora_analysis.cli import options, output
 
 if TYPE_CHECKING:
     from aurora_analysis.cli.options import StoreOptions, WindowOptions
@@ -33,7 +33,7 @@ def save(name: str, cluster: str, store_options: StoreOptions, span: WindowOptio
 
     window = span.required()
     baselines.save(Store(store_options.to_write()), name, window, cluster=cluster, note=note)
-    click.echo(f"{name}: {window}")
+    output.echo(f"{name}: {window}")
 
 
 @baseline.command("list", short_help="List the baselines of a cluster.", epilog=options.exit_codes())
@@ -45,7 +45,7 @@ def list_(cluster: str, store_options: StoreOptions) -> None:
     from aurora_analysis.store import baseline as baselines
 
     for row in baselines.saved(Store(store_options.to_read()), cluster=cluster).to_dict("records"):
-        click.echo(f"{row['name']}: {Window(row['start'], row['end'])}  {row['note'] or ''}".rstrip())
+        output.echo(f"{row['name']}: {Window(row['start'], row['end'])}  {row['note'] or ''}".rstrip())
 
 
 @baseline.command("show", short_help="Show a baseline's window and its data.", epilog=options.exit_codes())
@@ -59,9 +59,9 @@ def show(name: str, cluster: str, store_options: StoreOptions) -> None:
 
     store = Store(store_options.to_read())
     window = baselines.window(store, name, cluster=cluster)
-    click.echo(f"{name}: {window}")
+    output.echo(f"{name}: {window}")
     rows = store.coverage(window, cluster=cluster)
-    click.echo(rows[["source", "instance", "table", "time", "end", "note"]].to_string(index=False))
+    output.echo(rows[["source", "instance", "table", "time", "end", "note"]].to_string(index=False))
 
 
 @baseline.command(

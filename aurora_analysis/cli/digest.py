@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import json
-import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from aurora_analysis.cli import connections, options
+from aurora_analysis.cli import connections, options, output
 from aurora_analysis.sources import inputs
 
 if TYPE_CHECKING:
@@ -20,8 +18,8 @@ if TYPE_CHECKING:
     from aurora_analysis.sources.inputs import Source
 
 ORDERS = ("time", "calls", "mean", "p95", "max", "lock", "examined", "sent")
-LARGE_BYTES = 64_000_000
-"""Progress is shown for logs that are larger."""
+LIMITS = {"text": 20, "html": 200}
+"""Default maximum number of statements of a format; json has all."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +54,15 @@ class DigestOptions:
     click.option(
         "--limit",
         type=click.IntRange(min=1),
-        help="Maximum number of statements [default: text 20, json all]; jsonl: of executions [default: all].",
+        help="Maximum number of statements [default: text 20, html 200, json all]; jsonl: of executions [default: all].",
     ),
     click.option(
         "--format",
         "output_format",
-        type=click.Choice(["text", "json", "jsonl"]),
+        type=click.Choice(["text", "html", "json", "jsonl"]),
         default="text",
         show_default=True,
-        help="text: a page; json: one document; jsonl: one execution per line.",
+        help="text: a page for the terminal; html: one self-contained page; json: one document; jsonl: one execution per line.",
     ),
     click.option(
         "--with-sql", is_flag=True, help="jsonl: also print the text of each statement, literals included."
@@ -101,41 +99,32 @@ def _print_executions(files: Sequence[Source], chosen: DigestOptions, sql_mode: 
         click.echo(line)
     log_files.check(account, *files)
     if not account.is_whole or not account.bytes:
-        click.echo(f"# {account}", err=True)
+        output.echo(f"# {account}", err=True)
 
 
 def _print_profile(files: Sequence[Source], chosen: DigestOptions, sql_mode: SqlModeOptions) -> None:
     """Print the profile of all files together."""
-    from aurora_analysis.sources import log_files, profile, profile_page
+    from aurora_analysis.printable import json_line
+    from aurora_analysis.sources import log_files, profile, profile_html, profile_page
     from aurora_analysis.sources import selection as selections
 
     total = sum(log_files.size(name) or 0 for name in files)
-    is_text = chosen.output_format == "text"
-    with tempfile.TemporaryFile() as overflow:
+    with tempfile.TemporaryFile() as overflow, output.progress(total) as progress:
         found = profile.profile_files(
             files,
             overflow,
             processes=chosen.processes or profile.processes_for(total),
             selection=selections.parse(chosen.since, chosen.until, chosen.user),
             mode=sql_mode.mode(),
-            progress=progress(total),
+            progress=progress,
         )
         log_files.check(found.account, *files)
-        summary = profile.summary(
-            found, order_by=chosen.order_by, limit=chosen.limit or (20 if is_text else None)
-        )
-    click.echo(profile_page.text(summary) if is_text else json.dumps(summary, ensure_ascii=False))
-
-
-def progress(total: int) -> Callable[[int], None]:
-    """Return a callback that shows on a terminal which share of a large log has been read."""
-    read = 0
-
-    def show(size: int) -> None:
-        nonlocal read
-        read += size
-        if sys.stderr.isatty() and total > LARGE_BYTES:
-            share = f"\r{min(1, read / total):4.0%} of {total / 1e6:,.0f} MB\x1b[K"
-            click.echo(share, err=True, nl=read >= total)
-
-    return show
+        limit = chosen.limit or LIMITS.get(chosen.output_format)
+        summary = profile.summary(found, order_by=chosen.order_by, limit=limit)
+    if chosen.output_format == "text":
+        page = profile_page.text(summary, output.width(), colour=output.has_colour())
+        click.echo(page)
+    elif chosen.output_format == "html":
+        click.echo(profile_html.page(summary))
+    else:
+        click.echo(json_line(summary))

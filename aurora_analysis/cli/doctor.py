@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aurora_analysis import config
-from aurora_analysis.cli import connections, options
+from aurora_analysis.cli import connections, options, output
 from aurora_analysis.errors import Error
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def doctor(
     clients = connections.aws_clients(where, rates.by_service(read.rates), read.fetch.threads)
     found = survey.describe(clients, where.identifier)
     checks = diagnosis.checks(found, diagnosis.probe(clients, found, options.moment(pretended_now)))
-    click.echo("\n".join(diagnosis.table(checks)))
+    output.echo("\n".join(diagnosis.table(checks)))
     sys.exit(any(check.state in {"gap", "refused"} for check in checks))
 
 
@@ -72,5 +72,5 @@ def _print_grants(servers: tuple[str, ...]) -> bool:
     finally:
         for each in probes:
             each.close()
-    click.echo("\n".join(lines))
+    output.echo("\n".join(lines))
     return is_missing

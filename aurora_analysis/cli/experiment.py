@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from aurora_analysis.cli import connections, options
+from aurora_analysis.cli import connections, options, output
 from aurora_analysis.errors import Error
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def run_trial(trial: TrialOptions, servers: Servers, store: Store, *, only_plan:
         store,
         detectable=_detectable_pct,
         only_plan=only_plan,
-        progress=lambda line: click.echo(line, err=True),
+        progress=lambda line: output.echo(line, err=True),
     )
     sys.exit(1 if stop_reason else 0)
 

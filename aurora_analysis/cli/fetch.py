@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aurora_analysis.cli import connections, options
+from aurora_analysis.cli import connections, options, output
 
 if TYPE_CHECKING:
     from aurora_analysis.cli.options import AwsOptions, StoreOptions, WindowOptions
@@ -75,14 +75,14 @@ def fetch(store_options: StoreOptions, span: WindowOptions, aws: AwsOptions, cho
     clients = connections.aws_clients(cluster, limits, settings.fetch.threads)
     planned = plan.plan(clients, store, wanted)
     for line in summary.forecast(planned, limits, settings.prices):
-        click.echo(line, err=not chosen.dry_run)
+        output.echo(line, err=not chosen.dry_run)
     if chosen.dry_run:
         return
     release_freed_memory()
     with executors.threads(rates.workers(limits, settings.fetch.threads)) as pools:
         outcomes = run.fetch(planned, lambda: clients, store, pools, progress(planned))
     for line in summary.summary(planned, outcomes, limits):
-        click.echo(line)
+        output.echo(line)
     sys.exit(bool(summary.failures(planned, outcomes)))
 
 
@@ -104,7 +104,7 @@ def progress(plan: Plan) -> Callable[[Outcome], None]:
             click.echo((f"\x1b[{len(lines)}F" if drawn else "") + "\n".join(lines), err=True)
             drawn = True
         elif done[source] == counts[source]:
-            click.echo(f"{source}: {done[source]} of {counts[source]}", err=True)
+            output.echo(f"{source}: {done[source]} of {counts[source]}", err=True)
 
     return show
 

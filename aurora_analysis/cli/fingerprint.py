@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aurora_analysis.cli import options
+from aurora_analysis.cli import options, output
 
 if TYPE_CHECKING:
     from aurora_analysis.cli.options import SqlModeOptions
@@ -30,4 +30,4 @@ def fingerprint(sql_mode: SqlModeOptions) -> None:
     for sql in found_in.split(text, mode):
         if sql.strip():
             found = found_in.statement(sql, mode)
-            click.echo(f"{found.digest}\t{found.fingerprint}")
+            output.echo(f"{found.digest}\t{found.fingerprint}")

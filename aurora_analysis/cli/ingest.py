@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aurora_analysis.cli import connections, options
+from aurora_analysis.cli import connections, options, output
 
 if TYPE_CHECKING:
     from aurora_analysis.cli.options import SqlModeOptions, StoreOptions
@@ -31,4 +31,4 @@ def ingest(
     store = store_options.to_write()
     for name in inputs.found(files, connections.s3_client):
         account = log_files.ingest(name, store, cluster=cluster, instance=instance, mode=sql_mode.mode())
-        click.echo(f"{name}: {account}", err=True)
+        output.echo(f"{name}: {account}", err=True)

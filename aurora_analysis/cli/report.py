@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aurora_analysis.cli import connections, options
+from aurora_analysis.cli import connections, options, output
 from aurora_analysis.config import FILE, Config
 from aurora_analysis.errors import Error
 
@@ -127,7 +127,7 @@ def report(store_options: StoreOptions, span: WindowOptions, chosen: ReportOptio
     )
     for cluster in document["clusters"]:
         if cluster["error"] or cluster["no_data"]:
-            click.echo(cluster["error"] or cluster["no_data"], err=True)
+            output.echo(cluster["error"] or cluster["no_data"], err=True)
     click.echo(page)
     sys.exit(index.exit_code(document, chosen.fail_on))
 
@@ -173,4 +173,4 @@ def _pairs(given: tuple[str, ...]) -> dict[str, str]:
 def _show(outcome: Outcome) -> None:
     """Print one line per notebook on standard error."""
     result = f"did not finish: {outcome.error}" if outcome.error else f"{len(outcome.findings)} findings"
-    click.echo(f"{outcome.cluster} {outcome.notebook}: {result} ({outcome.seconds:.1f} s)", err=True)
+    output.echo(f"{outcome.cluster} {outcome.notebook}: {result} ({outcome.seconds:.1f} s)", err=True)

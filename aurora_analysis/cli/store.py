@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aurora_analysis.cli import options
+from aurora_analysis.cli import options, output
 from aurora_analysis.errors import Error
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ def coverage(store_options: StoreOptions) -> None:
     opened = _existing(store_options.to_read())
     for cluster in opened.clusters():
         span = opened.span(cluster)
-        click.echo(f"{cluster}: {span}")
-        click.echo(opened.coverage(span, cluster=cluster)[COLUMNS].to_string(index=False))
+        output.echo(f"{cluster}: {span}")
+        output.echo(opened.coverage(span, cluster=cluster)[COLUMNS].to_string(index=False))
 
 
 @store.command(short_help="Rewrite the tables into few files.", epilog=options.exit_codes())
@@ -56,7 +56,7 @@ def prune(store_options: StoreOptions, keep_days: int) -> None:
     """
     before = (datetime.now(UTC) - timedelta(days=keep_days)).date()
     for table, rows in _existing(store_options.to_write()).prune(before).items():
-        click.echo(f"{table}: {rows} rows from before {before}")
+        output.echo(f"{table}: {rows} rows from before {before}")
 
 
 def _existing(location: str) -> Store:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aurora_analysis.cli import connections, options
+from aurora_analysis.cli import connections, options, output
 from aurora_analysis.errors import Error
+from aurora_analysis.printable import printable
 
 if TYPE_CHECKING:
     from aurora_analysis.cli.options import ServerOptions, StoreOptions
@@ -54,7 +55,7 @@ def watch(
         watching = Watch(probes.of_cluster(connected, cluster), store, cluster=cluster, every_s=every)
         watching.run(duration_s, on_sample=display(), stopping=stopping)
     if watching.problem:
-        click.echo(f"aurora-analysis: {watching.unwritten_message()}", err=True)
+        output.echo(f"aurora-analysis: {watching.unwritten_message()}", err=True)
         sys.exit(1)
 
 
@@ -70,11 +71,11 @@ def display() -> Callable[[list[str], PurgeStatus], None]:
     def show(events: list[str], now: PurgeStatus) -> None:
         nonlocal drawn
         if not sys.stdout.isatty():
-            click.echo("\n".join([*events, line(now)]))
+            output.echo("\n".join([*events, line(now)]))
             return
         rows = [row[: shutil.get_terminal_size().columns - 1] for row in table(now)]
         back = f"\x1b[{drawn}F\x1b[J" if drawn else ""
-        click.echo(back + "\n".join([*events, *rows]))
+        click.echo(back + printable("\n".join([*events, *rows]), keep="\n"))
         drawn = len(rows)
 
     return show

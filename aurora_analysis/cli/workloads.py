@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aurora_analysis.cli import options
+from aurora_analysis.cli import options, output
 
 if TYPE_CHECKING:
     from aurora_analysis.cli.options import StoreOptions, WindowOptions
@@ -40,7 +40,7 @@ def suggest(cluster: str, store_options: StoreOptions, span: WindowOptions) -> N
         )
     found = clients.suggest(executions, store.read("statements", cluster=cluster))
     defined = store_options.config().groups.workloads
-    click.echo("\n".join(_toml(found.to_dict("records"), len(executions), cluster, defined)))
+    output.echo("\n".join(_toml(found.to_dict("records"), len(executions), cluster, defined)))
 
 
 def _toml(

@@ -9,7 +9,6 @@ stay in memory; the rest wait in a temporary file, because quantiles are exact.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import signal
@@ -27,6 +26,7 @@ from aurora_analysis.engines.compiled import library
 from aurora_analysis.engines.log_events import Account, Entry, record
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 from aurora_analysis.engines.statement import Statement
+from aurora_analysis.printable import json_line
 from aurora_analysis.sources import log_files, profile_rows, query_times
 from aurora_analysis.sources.inputs import Source
 from aurora_analysis.sources.profile_rows import Profile, Row, add, widen
@@ -359,4 +359,4 @@ def lines(
         slow_log = engines.module(engine, "slow_log")
         entries = selected(slow_log.entries(chunks, account, mode), selection, slow_log.ended)
         for event in slow_log.events(entries, mode):
-            yield json.dumps(record(event, with_sql=with_sql), ensure_ascii=False)
+            yield json_line(record(event, with_sql=with_sql))

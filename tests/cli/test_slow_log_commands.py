@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from aurora_analysis.cli import main
-from aurora_analysis.cli.digest import progress
+from aurora_analysis.cli import main, output
+from aurora_analysis.printable import REPLACEMENT
+from aurora_analysis.sources import profile_page
 from aurora_analysis.store import Store
 
 GALLERY = Path(__file__).parent.parent / "slow_logs"
@@ -30,9 +31,9 @@ def test_digest_prints_a_ranked_page():
     done = typed("digest", AURORA)
     assert done.exit_code == 0
     assert done.output.startswith(
-        "# 2 executions of 2 statements, 2023-11-30T07:22:10.190471Z to 2026-03-02T04:17:09.512345Z"
+        "# 2 executions of 2 statements: 5414s in all\n# 2023-11-30T07:22:10.190471Z to 2026-03-02T04:17:09.512345Z\n"
     )
-    assert "     1 1b474429a4654abc   5412s 100.0%          1" in done.output
+    assert "     1 1b474429   5412s 100.0%      1" in done.output
 
 
 def test_digest_json_has_what_a_program_needs():
@@ -197,15 +198,71 @@ def test_ingest_imports_neither_pandas_nor_arrow(tmp_path):
         assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_big_files_tell_how_much_was_read(monkeypatch, capsys):
-    """On a terminal, on stderr, in one line that is redrawn; never into a pipe."""
-    report = progress(200_000_000)
-    report(1000)
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    report(99_999_000)
-    assert capsys.readouterr().err == "\r 50% of 200 MB\x1b[K"
-    report(100_000_000)
-    assert capsys.readouterr().err == "\r100% of 200 MB\x1b[K\n"
-    progress(1_000_000)(500_000)
-    assert capsys.readouterr().err == ""
+def test_progress_is_drawn_on_a_terminal_and_removed(monkeypatch, capsys):
+    """On stderr, in one line that is redrawn; never into a pipe, and never for a log that is read at once."""
+    clock = [0.0]
+    monkeypatch.setattr(output.time, "monotonic", lambda: clock[0])
+    for is_terminal, pause_s, expected in (
+        (False, 2.0, ""),
+        (True, 0.01, ""),
+        (True, 2.0, "\r[###############...............]  50% of 200 MB, 2 s left\x1b[K\r\x1b[K"),
+    ):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda is_terminal=is_terminal: is_terminal)
+        with output.progress(200_000_000) as show:
+            clock[0] += pause_s
+            show(100_000_000)
+            show(0)
+        assert capsys.readouterr().err == expected
+
+
+HOSTILE = (
+    AURORA.read_bytes()
+    .replace(b"snowflake_etl", b"\x1b[31mevil\xc2\x9b2J\xe2\x80\xae")
+    .replace(b"sleep(2)", b"`a\x1b]0;title\x07` from `t\xc2\x9b`")
+)
+
+
+@pytest.mark.parametrize("form", ["text", "json", "jsonl", "html"])
+def test_no_character_of_the_data_acts_on_the_terminal(tmp_path, form):
+    """Escape sequences, C1 controls and marks of direction in names and statements come out as text."""
+    log = tmp_path / "slow.log"
+    log.write_bytes(HOSTILE)
+    shown = typed("digest", "--format", form, log).stdout
+    assert "evil" in shown
+    assert shown.replace("\n", "").isprintable()
+    if form.startswith("json"):
+        assert r"\u001b[31mevil\u009b2J\u202e" in shown
+
+
+def test_errors_and_fingerprints_hold_no_escape_sequence(tmp_path):
+    """A file's name and a statement are data too."""
+    for done in (
+        typed("digest", tmp_path / "\x1b[31m"),
+        typed("fingerprint", given=b"SELECT a AS `[31m\xc2\x9b`, `t\xc2\x9b`;\n"),
+    ):
+        assert REPLACEMENT in done.output
+        assert done.output.replace("\n", "").replace("\t", "").isprintable()
+
+
+def test_colours_appear_only_on_a_terminal(monkeypatch):
+    """And not if NO_COLOR is set."""
+    assert "\x1b" not in typed("digest", AURORA).output
+    summary = json.loads(typed("digest", "--format", "json", AURORA).output)
+    assert "\x1b[1m# Rank" in profile_page.text(summary, colour=True)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    for value, expected in (("", True), ("1", False)):
+        monkeypatch.setenv("NO_COLOR", value)
+        assert output.has_colour() is expected
+
+
+@pytest.mark.parametrize("width", [40, 80, 94, 118, 200])
+def test_the_page_fits_the_terminal(width):
+    """80 columns at least; wider ones get whole digests and exact numbers. Only a long word is wider."""
+    summary = json.loads(typed("digest", "--format", "json", *sorted(GALLERY.glob("*.log"))).output)
+    page = profile_page.text(summary, width)
+    lines = [line for line in page.splitlines() if len(line.split()) > 2]
+    assert max(map(len, lines)) <= max(width, 80)
+    assert ("  1 1b474429a4654abc  " in page) is (width >= 118)
+    for row in summary["profile"]:
+        assert row["digest"] in page

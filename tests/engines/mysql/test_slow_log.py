@@ -288,3 +288,12 @@ def test_headers_of_old_servers_may_lack_a_user_or_the_rows_examined():
         ("SQL_SLAVE", "", None, "test"),
     ]
     assert account.is_whole
+
+
+@pytest.mark.parametrize("user", ["a[b]", "a[b", "a]b", "[a]", "[", "\x1b[31m"])
+def test_users_with_brackets_keep_their_names(user):
+    """The name stands twice, once in brackets."""
+    log = f"# User@Host: {user}[{user}] @ localhost []  Id: 1\n# Query_time: 1.0  Lock_time: 0 Rows_sent: 1  Rows_examined: 1\nSELECT 1;\n"
+    (event,), account = read(log.encode())
+    assert (event.user, event.host) == (user, "localhost")
+    assert account.is_whole

@@ -21,7 +21,7 @@ def is_slow_log(head: bytes) -> bool:
 SEPARATOR = b"\n# User@Host: "
 TIME = b"\n# Time: "
 
-_USER_HOST = rb"([^\[\n]{,255}+)\[([^\]\n]{,255}+)\]\ @\ *([^\[\n]{,255}?)\ *\[([^\]\n]{,255})\]"
+_USER_HOST = rb"([^\[\n]{,255}+)\[([^\[\]\n]{,255}+)\]\ @\ *([^\[\n]{,255}?)\ *\[([^\]\n]{,255})\]"
 _FIELDS = rb"""
     (?:\s+Id:\s*(\d{1,18}))?[^\n]*\n
     (?:\#\ (?:Thread_id:\ (\d{1,18})\ *(?=\n|Schema))?(?:Schema:\ (SCHEMA)(?:\ \ (?:(QC_hit:)|[A-Z]\w*:)[^\n\[]*|\ *)?)?\n)? # Percona; MariaDB
