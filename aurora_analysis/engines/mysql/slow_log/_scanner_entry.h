@@ -100,6 +100,8 @@ static int take_client(const byte *at, const byte *end, Entry *entry)
     if ((found = memchr(at, ']', (size_t)(end - at))) == NULL)
         return 0;
     login = (Text){at, (size_t)(found - at)};
+    if (memchr(login.at, '[', login.size))
+        return 0; /* a name with brackets: "a[b[a[b]" */
     at = found;
     if (!TAKE(&at, end, "] @ "))
         return 0;
