@@ -149,10 +149,9 @@ INSTANCE_HELP = "Name of the instance, as in its endpoint."
 
 def cluster(default: str | None = None, *, required: bool = False) -> Decorator:
     """Return --cluster for one cluster."""
-    shown = default is not None
-    return click.option(
-        "--cluster", type=Name(), default=default, required=required, show_default=shown, help=CLUSTER_HELP
-    )
+    # click takes an explicit default of None for a value, so that `required` would not be enforced.
+    given: dict[str, Any] = {} if default is None else {"default": default, "show_default": True}
+    return click.option("--cluster", type=Name(), required=required, help=CLUSTER_HELP, **given)
 
 
 CLUSTERS = click.option(

@@ -64,6 +64,22 @@ def test_every_help_says_when_it_exits_with_which_code(name, command):
     assert "Exit codes: 0 done;" in CliRunner().invoke(main, [*name.split(), "--help"]).output
 
 
+REQUIRING = [
+    (name, command)
+    for name, command in LEAVES
+    if any(isinstance(one, click.Option) and one.required for one in command.params)
+]
+
+
+@pytest.mark.parametrize(("name", "command"), REQUIRING, ids=[name for name, _ in REQUIRING])
+def test_a_missing_required_option_is_named(name, command):
+    """Not the sample's data, and not a traceback from the depths of the store."""
+    words = ["x" for one in command.params if isinstance(one, click.Argument)]
+    ran = CliRunner().invoke(main, [*name.split(), *words])
+    assert ran.exit_code == 2
+    assert "Missing option '--" in ran.output
+
+
 @pytest.mark.parametrize(
     "group", [[], ["baseline"], ["lab"], ["store"]], ids=lambda group: " ".join(group) or "main"
 )
