@@ -58,6 +58,8 @@ class Effect:
         False if the data cannot separate the effect from a confounder.
     stable : bool
         False if the sign of the effect depends on an assumption.
+    complete : bool
+        False if a part of the effect may have counted as none, so that a small estimate excludes nothing.
     """
 
     effect_pct: float
@@ -69,6 +71,7 @@ class Effect:
     assessed: bool = True
     identifiable: bool = True
     stable: bool = True
+    complete: bool = True
 
 
 def effect_level(effect: Effect, *, materiality_pct: float = 5.0, alpha: float = 0.05) -> str:
@@ -108,7 +111,7 @@ def effect_level(effect: Effect, *, materiality_pct: float = 5.0, alpha: float =
         return "slows"
     low = effect.low_pct if effect.alone_low_pct is None else effect.alone_low_pct
     high = effect.high_pct if effect.alone_high_pct is None else effect.alone_high_pct
-    if -materiality_pct < low and high < materiality_pct:
+    if effect.complete and -materiality_pct < low and high < materiality_pct:
         return "no material effect"
     if slower:
         return "slows a little"

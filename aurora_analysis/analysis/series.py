@@ -100,3 +100,20 @@ def without_gaps(series: pd.Series) -> Iterator[pd.Series]:
     time = seconds(series.index)
     parts = np.cumsum(np.diff(time, prepend=time[0]) > GAP * period_s(series.index))
     yield from (series.iloc[first:last] for first, last in stretches(parts))
+
+
+def minutes_since(marked: Mask) -> Integers:
+    """Minutes since the last marked minute, by column; 0 in a marked one, very many before the first.
+
+    Parameters
+    ----------
+    marked : numpy.ndarray, shape (minutes, columns)
+        Flags, one row per minute.
+
+    Returns
+    -------
+    numpy.ndarray, shape (minutes, columns)
+        The number of minutes.
+    """
+    minute = np.arange(len(marked))[:, None]
+    return np.asarray(minute - np.maximum.accumulate(np.where(marked, minute, -(10**9)), axis=0))

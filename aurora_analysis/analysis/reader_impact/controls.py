@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 import pandas as pd
 
-from aurora_analysis.analysis.series import Array, Integers, Mask
+from aurora_analysis.analysis.series import Array, Integers, Mask, minutes_since
 from aurora_analysis.errors import Error
 
 DAY = 1440
@@ -33,6 +33,10 @@ WEEKEND_HARMONICS = 4
 SEGMENT_DAYS = 16
 """Slow drift and the days' levels restart in segments of equal length, at most this long: each minute then has few
 columns, so that time and memory grow with the number of days and not with its square. A fortnight is one segment."""
+
+JOB_AFTERMATH = (1, 5, 15, 30, 60, 90)
+"""Knots of the curve by which a job's effect may fade after its end [min]: a report that follows the job is not to blame
+for that. At the last knot the curve is zero."""
 
 LOAD_HINGES = (0.50, 0.75, 0.90, 0.97)
 """Quantiles of log load at which the slope of latency over load may change, because queues bend it."""
@@ -176,7 +180,7 @@ def control_groups(
         found["the weekend"] = _weekend(grid)
     found["the minute of the hour"] = _harmonics(60, HOUR_HARMONICS)[grid.clock % 60]
     found["the writer's load"] = _load(load)
-    found |= {f"writer job {name}": np.column_stack([share, _lagged(share)]) for name, share in jobs.items()}
+    found |= {f"writer job {name}": _job(share) for name, share in jobs.items()}
     if writer_terms.shape[1]:
         found["a failover"] = writer_terms
     segment = _segments(grid.day)
@@ -253,8 +257,13 @@ def _load(load: Array) -> Array:
     return np.column_stack([level, before, recent, *hinges])
 
 
-def _lagged(values: Array) -> Array:
-    return np.concatenate([values[:1], values[:-1]])
+def _job(share: Array) -> Array:
+    """Share of a job, its lag of one minute, and hat functions of the time since its end."""
+    since = minutes_since(share[:, None] > 0)[:, 0]
+    lagged = np.concatenate([share[:1], share[:-1]])
+    hats = np.eye(len(JOB_AFTERMATH))[:-1]
+    after = [np.where(since > 0, np.interp(since, JOB_AFTERMATH, hat), 0.0) for hat in hats]
+    return np.column_stack([share, lagged, *after])
 
 
 def _segments(day: Integers) -> Integers:

@@ -151,8 +151,17 @@ def _rows(design: Design, finding: Finding, rejected: dict[str, float], alpha: f
             placebo_reject_pct=rejected.get(metric, np.nan),
             not_assessed=finding.not_assessed,
             refused=_refused(finding, m, rejected.get(metric, 0.0), alpha),
+            incomplete=_incomplete(exposed),
         )
         yield _with_numbers(row, finding, m, alpha)
+
+
+def _incomplete(exposed: Array) -> str:
+    """Why a part of the effect may have counted as none; empty if it cannot."""
+    reach, cut_short = regressors.carryover_minutes(exposed)
+    if not cut_short:
+        return ""
+    return f"its runs are so close together that an effect lasting more than {reach} minutes after them counts as none"
 
 
 def _window(design: Design) -> str:

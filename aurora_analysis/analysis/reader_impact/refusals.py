@@ -14,7 +14,7 @@ from aurora_analysis.analysis.reader_impact import controls, regressors
 from aurora_analysis.analysis.reader_impact.controls import Grid
 from aurora_analysis.analysis.reader_impact.groups import EstimationGroup
 from aurora_analysis.analysis.reader_impact.model import Fit
-from aurora_analysis.analysis.series import Array, Integers, Mask
+from aurora_analysis.analysis.series import Array, Integers, Mask, minutes_since
 
 PRE_TREND_ALPHA = 0.01
 """A workload is refused if p of its pre-trend is below this."""
@@ -32,11 +32,17 @@ COMPARABLE_DAYS = 3
 COMPARABLE_LEAST = 0.5
 """At least this share of exposed minutes needs `COMPARABLE_DAYS` days of its kind without the workload at that time.
 
-At weekends half as many comparison days suffice, because the weekend effect is modelled as a smooth curve.
+At weekends half as many comparison days suffice, because the weekend effect is modelled as a smooth curve. One suffices
+if the controls explain less than `IRREGULAR` of the exposure's variance: the runs have no usual time of day.
 """
+
+IRREGULAR = 0.5
 
 ALWAYS = 0.5
 """A workload that runs in a larger share of minutes is refused for that, not for its usual time of day."""
+
+MOSTLY = 0.9
+"""A workload that runs in a larger share of minutes leaves too few for any comparison."""
 
 CONCENTRATED = 0.9
 """Mean resultant length of the start times above which they count as one time of day."""
@@ -46,10 +52,16 @@ JOB_FREE_LEAST = 0.25
 """A workload is refused if more than `IN_JOB_MOST` of its exposure falls into a writer's job of whose runs fewer
 than `JOB_FREE_LEAST` are free of the workload."""
 
+FOLLOWS_MINUTES = 15
+FOLLOWS_MOST = 0.5
+"""A workload is refused if more than `FOLLOWS_MOST` of its runs begin within `FOLLOWS_MINUTES` of the end of a writer's
+job of whose ends fewer than `JOB_FREE_LEAST` are free of it: the job's after-effect cannot be separated."""
+
 MOVE = "by one or two hours on random days; six to ten moved days are enough"
 
 SETTLES = {
     "job": f"move {{workload}} away from that job {MOVE}",
+    "after job": f"move {{workload}} away from the end of that job {MOVE}",
     "clock": f"move {{workload}} {MOVE}",
     "r2": f"move {{workload}} {MOVE}",
     "few": f"wait until {{workload}} ran at least {RUNS_NEEDED} times on {RUN_DAYS_NEEDED} days",
@@ -113,7 +125,8 @@ def not_identifiable(group: EstimationGroup, i: int) -> dict[str, str]:
     found = {
         "few": _too_few_runs(group.design.grid, exposed),
         "job": of_the_job if job else "",
-        "clock": _without_comparison(group.design.grid, group.valid, exposed),
+        "after job": _after_a_job(group.design.writer_jobs, exposed),
+        "clock": _without_comparison(group, i),
         "r2": of_the_controls if controls_name not in ("", job) else "",
         "collinear": f"it is inseparable from workload {collinear[i]}" if i in collinear else "",
     }
@@ -184,31 +197,66 @@ def _surrounding_job(jobs: Mapping[str, Array], exposed: Array) -> tuple[str, fl
     return "", 0.0
 
 
-def _without_comparison(grid: Grid, valid: Mask, exposed: Array) -> str:
+def _after_a_job(jobs: Mapping[str, Array], exposed: Array) -> str:
+    """Reason if most runs begin soon after the end of a writer's job that seldom ends without one."""
+    starts = regressors.starts_of(exposed[:, None])[:, 0]
+    for name, job in jobs.items():
+        # The end of a job is the start of the time without it, and what precedes a start follows it in reverse.
+        ends = np.concatenate([[False], (job[:-1] > 0) & (job[1:] == 0)])
+        behind = minutes_since(ends[:, None])[starts, 0] < FOLLOWS_MINUTES
+        to_next = minutes_since(starts[::-1, None])[::-1, 0]
+        free = (to_next[ends] >= FOLLOWS_MINUTES).mean() if ends.any() else 1.0
+        if behind.mean() > FOLLOWS_MOST and free < JOB_FREE_LEAST:
+            return (
+                f"{100 * behind.mean():.0f} % of its runs begin within {FOLLOWS_MINUTES} minutes of the end of "
+                f"writer job {name}, and {100 * (1 - free):.0f} % of that job's ends are followed by one"
+            )
+    return ""
+
+
+def _without_comparison(group: EstimationGroup, i: int) -> str:
     """Reason if exposed minutes lack the same time of day on days of the same kind without the workload."""
+    grid, valid, exposed = group.design.grid, group.valid, group.exposed(i)
     kind = controls.weekend_curve_minutes(grid).astype(int)
-    needed = np.minimum(COMPARABLE_DAYS, np.bincount(kind, minlength=2) / controls.DAY / 2)
+    irregular = group.columns.explained[group.first_column[i]] < IRREGULAR
+    wanted = 1 if irregular else COMPARABLE_DAYS
+    needed = np.minimum(wanted, np.bincount(kind, minlength=2) / controls.DAY / 2)
     key = grid.clock + controls.DAY * kind
-    clean = valid & (exposed == 0) & (regressors.carryover(exposed[:, None])[:, 0] == 0)
-    days = np.bincount(key[clean], minlength=2 * controls.DAY)
     running = valid & (exposed > 0)
-    share = (days[key[running]] >= needed[kind[running]]).mean()
-    if share >= COMPARABLE_LEAST:
-        return ""
+
+    def comparable(free: Mask) -> float:
+        """Share of exposed minutes with enough comparison days."""
+        days = np.bincount(key[valid & free], minlength=2 * controls.DAY)
+        return float((days[key[running]] >= needed[kind[running]]).mean())
+
+    unexposed = exposed == 0
+    # After short runs the writer recovers soon, and the carry-over regressor takes the rest.
+    reach, _ = regressors.carryover_minutes(exposed)
+    short = reach < regressors.CARRYOVER_MINUTES
+    share = comparable(
+        unexposed if short else unexposed & (regressors.carryover(exposed[:, None])[:, 0] == 0)
+    )
     always = (exposed[valid] > 0).mean()
+    if share >= COMPARABLE_LEAST and always <= MOSTLY:
+        return ""
     if always > ALWAYS:
         return f"it runs in {100 * always:.0f} % of all minutes, so there are too few comparable minutes without it"
     usual = _usual_clock(grid.clock[regressors.starts_of(exposed[:, None])[:, 0]])
-    return f"it always runs at {usual}, so there are no comparable minutes without it"
+    if usual:
+        return f"it always runs at about {usual}, so there are no comparable minutes without it"
+    lacking = f"{100 * (1 - share):.0f} % of its run time has fewer than {wanted} comparable days"
+    if comparable(unexposed) >= COMPARABLE_LEAST:
+        return f"{lacking}, because other runs and the {reach} minutes after them fill that time of day"
+    return f"{lacking}, because it runs at that time of day on most days"
 
 
 def _usual_clock(clock: Integers) -> str:
-    """Circular mean of times of day, if they are concentrated."""
+    """Circular mean of times of day if they are concentrated; empty if not."""
     mean = np.exp(2j * np.pi * clock / controls.DAY).mean()
     if abs(mean) < CONCENTRATED:
-        return "the same times of day"
+        return ""
     hours, minutes = divmod(round(np.angle(mean) / (2 * np.pi) * controls.DAY) % controls.DAY, 60)
-    return f"about {hours:02d}:{minutes:02d}"
+    return f"{hours:02d}:{minutes:02d}"
 
 
 def _explaining_controls(group: EstimationGroup, i: int) -> tuple[str, float]:

@@ -11,16 +11,20 @@ import numpy as np
 import pandas as pd
 
 from aurora_analysis.analysis.reader_impact.controls import Grid
-from aurora_analysis.analysis.series import Array, Integers, Mask
+from aurora_analysis.analysis.series import Array, Integers, Mask, minutes_since
 
 DRAIN = 2.5
 """Assumed purge speed when nothing blocks purge, in mean write rates; used if no history list length shows it."""
 
 CARRYOVER_MINUTES = 30
-"""Minutes after a run in which the writer may still be slow: they are no comparison minutes."""
+"""Longest carry-over: minutes after a run in which the writer may still be slow."""
+
+CARRYOVER_LEAST = 10
+"""Shortest carry-over of a workload whose runs are far enough apart [min]."""
 
 PRE_TREND_MINUTES = (35, 5)
-"""First and last minute before a start in which a run cannot have had an effect yet."""
+"""First and last minute before a start in which a run cannot have had an effect yet; fewer if runs are close together,
+so that most unexposed minutes are no pre-trend."""
 
 COLUMNS = 4
 """Regressors per workload."""
@@ -58,8 +62,37 @@ def exposed_share(runs: pd.DataFrame, grid: Grid) -> Array:
     return np.diff(np.interp(np.arange(len(grid.times) + 1), edges, totals))
 
 
+def carryover_minutes(exposed: Array) -> tuple[int, bool]:
+    """Length of a workload's carry-over [min], and whether its runs leave too little room for it.
+
+    Parameters
+    ----------
+    exposed : numpy.ndarray, shape (minutes,)
+        Share of each minute in which the workload is running [0 to 1].
+
+    Returns
+    -------
+    tuple of int and bool
+        The 90th percentile of run lengths, from `CARRYOVER_LEAST` to `CARRYOVER_MINUTES`: purge works off the undo of
+        a short run soon after it. At most `_half_gap`, so that minutes remain for comparison. True if that is less
+        than half of the runs' own length: an effect that lasts longer counts as none, unless the dose explains it.
+    """
+    lengths, room = run_lengths(exposed), _half_gap(exposed)
+    if not len(lengths):
+        return CARRYOVER_MINUTES, False
+    length = min(np.ceil(np.quantile(lengths, 0.9)), CARRYOVER_MINUTES)
+    return int(min(max(length, CARRYOVER_LEAST), room)), bool(room < length / 2)
+
+
+def _half_gap(exposed: Array) -> int:
+    """Half of the upper quartile of the gaps between runs [min], at least 1; very much with fewer than two runs."""
+    gaps = run_lengths(exposed == 0)
+    within = gaps[int(exposed[0] == 0) : len(gaps) - int(exposed[-1] == 0)]
+    return max(1, int(np.quantile(within, 0.75) / 2)) if len(within) else len(exposed)
+
+
 def carryover(exposed: Array) -> Array:
-    """Indicator of the minutes after a run, up to `CARRYOVER_MINUTES`, in which no run is in progress.
+    """Indicator of the minutes after a run, up to `carryover_minutes`, in which no run is in progress.
 
     Parameters
     ----------
@@ -71,9 +104,9 @@ def carryover(exposed: Array) -> Array:
     numpy.ndarray, shape (minutes, workloads)
         1 in such a minute, else 0.
     """
-    minute = np.arange(len(exposed))[:, None]
-    last = np.maximum.accumulate(np.where(exposed > 0, minute, -CARRYOVER_MINUTES - 1), axis=0)
-    return np.asarray((exposed == 0) & (minute - last <= CARRYOVER_MINUTES), dtype=float)
+    reach = np.array([carryover_minutes(column)[0] for column in exposed.T], dtype=int)
+    since = minutes_since(exposed > 0)
+    return np.asarray((since > 0) & (since <= reach), dtype=float)
 
 
 def starts_of(exposed: Array) -> Mask:
@@ -93,7 +126,7 @@ def starts_of(exposed: Array) -> Mask:
     return np.asarray((exposed > 0) & (before == 0))
 
 
-def run_lengths(exposed: Array) -> Integers:
+def run_lengths(exposed: Array | Mask) -> Integers:
     """Length of each run [min]; runs that follow each other without a free minute count as one.
 
     Parameters
@@ -167,11 +200,11 @@ def _dose(exposed: Array, load: Array, drain: float) -> Array:
 
 def _pre_trend(exposed: Array, after: Array) -> Array:
     """Indicator of the minutes shortly before a start in which neither this run nor the previous one can act."""
-    far, near = PRE_TREND_MINUTES
-    starts = starts_of(exposed).astype(float)
-    ahead = np.vstack([np.cumsum(starts, axis=0), np.repeat(starts.sum(axis=0)[None], far, axis=0)])
-    coming = ahead[far:] - ahead[near : len(starts) + near]
-    return np.asarray((coming > 0) & (exposed == 0) & (after == 0), dtype=float)
+    far = np.array([min(PRE_TREND_MINUTES[0], _half_gap(column)) for column in exposed.T], dtype=int)
+    near = np.minimum(PRE_TREND_MINUTES[1], far // 2)
+    until = minutes_since(starts_of(exposed)[::-1])[::-1]
+    coming = (until > near) & (until <= far)
+    return np.asarray(coming & (exposed == 0) & (after == 0), dtype=float)
 
 
 def means_while_exposed(columns: Array) -> Array:

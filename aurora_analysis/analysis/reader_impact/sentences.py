@@ -32,6 +32,8 @@ class EffectRow:
         Why the effect is not identifiable, by kind (a key of `SETTLES`).
     unstable : str
         The variant that reverses the sign of the effect.
+    incomplete : str
+        Why a part of the effect may have counted as none.
     fit : Fit, optional
         Effect on log latency; None if refused.
     effect_pct : float
@@ -58,6 +60,7 @@ class EffectRow:
     not_assessed: str = ""
     refused: Mapping[str, str] = field(default_factory=dict)
     unstable: str = ""
+    incomplete: str = ""
     fit: Fit | None = None
     effect_pct: float = NAN
     p: float = NAN
@@ -84,6 +87,7 @@ class EffectRow:
             assessed=not self.not_assessed,
             identifiable=not self.refused,
             stable=not self.unstable,
+            complete=not self.incomplete,
         )
 
     def as_printed(self, level: str) -> EffectRow:
@@ -121,6 +125,8 @@ def reason(row: EffectRow, level: str) -> str:
     """
     if level == "inconclusive" and row.unstable:
         return f"the effect changes its sign in the variant “{row.unstable}”"
+    if level == "inconclusive" and row.incomplete:
+        return row.incomplete
     return row.not_assessed or "; ".join(row.refused.values())
 
 
@@ -170,7 +176,8 @@ def _answer(row: EffectRow, level: str, metric: str, materiality_pct: float) -> 
         none = f"{row.workload} has no material effect on the writer's {metric}"
         return f"{measured}, which is not material" if small else none
     undecided = f"It is undecided whether {row.workload} raises the writer's {metric}"
-    return undecided + (f": {reason(row, level)}" if row.unstable else "")
+    why = reason(row, level)
+    return undecided + (f": {why}" if why else "")
 
 
 def _interval(row: EffectRow) -> str:

@@ -126,14 +126,22 @@ def _drift_hours(share: np.ndarray) -> int:
     return 12 if wanted <= 12 else 24 if wanted <= 24 else 48
 
 
+def _tail_minutes(share: np.ndarray) -> int:
+    """As long as nine runs in ten, 10 to 30 minutes, but at most half of most gaps."""
+    wanted = min(30, max(10, math.ceil(np.percentile(_lengths(share), 90))))
+    gaps = _lengths((share == 0).astype(float))
+    inner = gaps[int(share[0] == 0) : len(gaps) - int(share[-1] == 0)]
+    return int(min(wanted, max(1, np.percentile(inner, 75) // 2))) if inner else wanted
+
+
 def _own(share: np.ndarray, load: np.ndarray) -> list[np.ndarray]:
     """Exposure, dose and tail."""
     dose, tail = np.zeros(len(share)), np.zeros(len(share))
-    level, since = 0.0, 10**6
+    level, since, reach = 0.0, 10**6, _tail_minutes(share)
     for t, value in enumerate(share):
         level = max(0.0, level + value * load[t] / load.mean() - (1 - value) * 2.5)
         since = 0 if value > 0 else since + 1
-        dose[t], tail[t] = level, 1.0 if 0 < since <= 30 else 0.0
+        dose[t], tail[t] = level, 1.0 if 0 < since <= reach else 0.0
     return [share, dose, tail]
 
 
@@ -160,13 +168,28 @@ def _nuisance(
     columns += [np.maximum(0, level - np.quantile(level, q)) for q in (0.5, 0.75, 0.9, 0.97)]
     for runs in inputs["jobs"].values():
         job = _share(runs, count)
-        columns += [job, np.concatenate([job[:1], job[:-1]])]
+        columns += [job, np.concatenate([job[:1], job[:-1]]), *_fading(job)]
     if inputs["failover"]:
         columns.append((np.arange(count) >= inputs["failover"]).astype(float))
     columns += [(day == d).astype(float) for d in range(1, day[-1] + 1)]
     waves = int(2 * count / (60 * hours))
     columns += [np.cos(np.pi * k * (np.arange(count) + 0.5) / count) for k in range(1, waves + 1)]
     return np.column_stack(columns)[known]
+
+
+def _fading(job: np.ndarray) -> list[np.ndarray]:
+    """Straight lines between 1, 5, 15, 30, 60 and 90 minutes after a job's end, one minute at a time."""
+    knots = [1, 5, 15, 30, 60, 90]
+    columns = [np.zeros(len(job)) for _ in knots[:-1]]
+    since = 10**6
+    for t, value in enumerate(job):
+        since = 0 if value > 0 else since + 1
+        for n, (low, high) in enumerate(zip(knots, knots[1:])):
+            if low <= since < high:
+                columns[n][t] = (high - since) / (high - low)
+                if n + 1 < len(columns):
+                    columns[n + 1][t] = (since - low) / (high - low)
+    return columns
 
 
 def _without(columns: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -195,7 +218,11 @@ def _effect(inputs, local, day, open_, name, known, hours) -> tuple[float, float
     weights += [0.0] * len(beside)
     effect = _sum(rest, rest_y, weights)
     blocks = _blocks(day)[known]
-    without = [_sum_without(blocks == one, rest, nuisance, rest_y, weights) for one in np.unique(blocks)]
+    # A triangle that has the same inner products as a day's rows, so that the fits without a day are small.
+    together = np.column_stack([rest, nuisance, rest_y])
+    triangles = {one: np.linalg.qr(together[blocks == one], mode="r") for one in np.unique(blocks)}
+    pull = np.diag(np.sqrt(1e-8 * (nuisance**2).sum(axis=0)))
+    without = [_sum_without(one, triangles, pull, weights) for one in triangles]
     # The weights of y in the estimate: a sum of what is left of each column.
     leverage = rest @ np.linalg.solve(rest.T @ rest, np.array(weights))
     unexplained = _without(rest, rest_y)
@@ -204,17 +231,13 @@ def _effect(inputs, local, day, open_, name, known, hours) -> tuple[float, float
     return _answer(effect, error, leverage, blocks)
 
 
-def _sum_without(left_out, rest, nuisance, y, weights) -> float:
+def _sum_without(left_out, triangles, pull, weights) -> float:
     """Fit again without one day; a small ridge penalty keeps control columns of this day alone at zero."""
-    pull = np.diag(np.sqrt(1e-8 * (nuisance**2).sum(axis=0)))
-    columns = np.vstack(
-        [
-            np.column_stack([rest, nuisance])[~left_out],
-            np.column_stack([np.zeros((len(pull), rest.shape[1])), pull]),
-        ]
-    )
-    values = np.concatenate([y[~left_out], np.zeros(len(pull))])
-    return _sum(columns, values, weights)
+    rows = np.vstack([triangle for one, triangle in triangles.items() if one != left_out])
+    own = rows.shape[1] - 1 - len(pull)
+    penalty = np.column_stack([np.zeros((len(pull), own)), pull, np.zeros(len(pull))])
+    rows = np.vstack([rows, penalty])
+    return _sum(rows[:, :-1], rows[:, -1], weights)
 
 
 def _sum(columns: np.ndarray, y: np.ndarray, weights: list[float]) -> float:

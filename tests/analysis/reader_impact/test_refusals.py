@@ -96,3 +96,86 @@ def test_without_any_latency_nothing_is_assessed(value):
     row = reader_impact.effects(design(latency * 0 + value, load, scattered())).iloc[0]
     assert row["level"] == "unknown"
     assert row["reason"] == "only 0% of the minutes have both latency and load"
+
+
+def every(minutes: float, length: float, days: int = 8, wobble: float = 0.0, seed: int = 5) -> pd.DataFrame:
+    """Runs of some minutes, that many minutes apart, moved at random."""
+    rng = np.random.default_rng(seed)
+    starts = np.arange(0, days * 1440 - 2 * minutes, minutes)
+    starts = starts + rng.uniform(0, wobble, len(starts))
+    return runs(*[(start / 60, (start + length) / 60) for start in starts])
+
+
+@pytest.mark.parametrize(
+    ("exposures", "without_effect"),
+    [
+        (every(19, 1.5, wobble=17), "no material effect"),
+        (every(11, 0.4, wobble=10), "no material effect"),
+        (every(47, 30, wobble=14), "inconclusive"),
+    ],
+    ids=["76 short runs a day", "130 logged statements a day", "open in two of three minutes"],
+)
+def test_everyday_workloads_are_answered(exposures, without_effect):
+    """Frequent runs are judged, and an effect of 10 % is found; runs with hardly a gap are not called harmless."""
+    latency, load = writer()
+    plain = design(latency, load, exposures)
+    share = plain.exposed[:, 0]
+    raised = latency.mul(1.1 ** (share / share[share > 0].mean()), axis=0)
+    assert reader_impact.effects(plain).iloc[0]["level"] == without_effect
+    assert reader_impact.effects(design(raised, load, exposures)).iloc[0]["level"] == "slows"
+
+
+def load_job(days: int = 8) -> pd.DataFrame:
+    """A writer's job of 20 minutes, four times a day at irregular times."""
+    rng = np.random.default_rng(8)
+    hours = (24 * np.arange(days)[:, None] + [1, 7, 13, 19]).ravel() + rng.integers(0, 240, 4 * days) / 60
+    found = runs(*[(hour, hour + 1 / 3) for hour in hours], workload="load")
+    return found.assign(start=found["start"].dt.round("min"), end=found["end"].dt.round("min"))
+
+
+def behind(job: pd.DataFrame) -> pd.DataFrame:
+    """A report of 20 minutes behind each run of the job."""
+    after = pd.to_timedelta(np.random.default_rng(9).uniform(1, 8, len(job)), unit="min")
+    return job.assign(
+        workload="report", start=job["end"] + after, end=job["end"] + after + pd.Timedelta("20min")
+    )
+
+
+def fading(latency: pd.DataFrame, job: pd.DataFrame) -> pd.DataFrame:
+    """Latency that the job raises by 20 %, fading over the hour after its end."""
+    raised = latency.copy()
+    for run in job.itertuples():
+        raised[run.start.round("min") : run.end.round("min") - pd.Timedelta("1s")] *= 1.2
+        for minute in range(60):
+            raised.loc[raised.index == run.end.round("min") + pd.Timedelta(minutes=minute)] *= 1.2 ** np.exp(
+                -minute / 20
+            )
+    return raised
+
+
+def test_a_report_behind_every_run_of_a_job_is_refused_for_that():
+    """The reason names the job, the share of the runs that follow it, and the share of its ends with one."""
+    job = load_job()
+    row = reader_impact.effects(design(*writer(), behind(job), writer_jobs=job)).iloc[0]
+    assert row["level"] == "cannot tell"
+    assert "100 % of its runs begin within 15 minutes of the end of writer job load" in row["reason"]
+    assert "away from the end of that job" in row["sentence"]
+
+
+def test_a_report_behind_some_runs_of_a_job_is_not_blamed_for_the_jobs_after_effect():
+    """The job's fading effect is the job's, because half of its ends are free of the report."""
+    job = load_job(14)
+    latency, load = writer(14)
+    table = reader_impact.effects(design(fading(latency, job), load, behind(job)[::2], writer_jobs=job))
+    assert table.iloc[0]["level"] == "no material effect", table.iloc[0]["sentence"]
+
+
+def test_a_refusal_for_lack_of_comparison_states_its_cause():
+    """Open nearly always, at one time of day, or at several: each has its own reason."""
+    times = [(24 * day + hour, 24 * day + hour + 0.4) for day in range(8) for hour in (3, 9, 15)]
+    reasons = [
+        reader_impact.effects(design(*writer(), exposures)).iloc[0]["reason"]
+        for exposures in (every(60, 58), runs(*times))
+    ]
+    assert "it runs in 97 % of all minutes" in reasons[0]
+    assert "because it runs at that time of day on most days" in reasons[1]

@@ -26,12 +26,29 @@ def test_dose_grows_with_writes_and_drains():
 
 
 def test_carry_over_and_pre_trend_surround_a_run():
-    """Half an hour after it, and from 35 to 5 minutes before it."""
+    """As long as the run after it, and from 35 to 5 minutes before it."""
     open_ = np.zeros((200, 1))
-    open_[100:110] = 1
+    open_[100:120] = 1
     _, _, tail, lead = regressors.columns(open_, np.ones(200), 2.5, open_[:, 0] >= 0).T
-    assert np.flatnonzero(tail).tolist() == list(range(110, 140))
+    assert np.flatnonzero(tail).tolist() == list(range(120, 140))
     assert np.flatnonzero(lead).tolist() == list(range(65, 95))
+
+
+@pytest.mark.parametrize(
+    ("length", "gap", "minutes_and_close"),
+    [
+        (90, 400, (30, False)),
+        (20, 200, (20, False)),
+        (2, 100, (10, False)),
+        (2, 8, (4, False)),
+        (60, 20, (10, True)),
+    ],
+    ids=["long", "medium", "short", "short and frequent", "long and close together"],
+)
+def test_carry_over_is_as_long_as_runs_and_gaps_allow(length, gap, minutes_and_close):
+    """From 10 to 30 minutes, and at most half a gap; that is close if it is less than half a run."""
+    one = np.concatenate([np.ones(length), np.zeros(gap)])
+    assert regressors.carryover_minutes(np.tile(one, 10)) == minutes_and_close
 
 
 def _history_list(fall: float, runs: int) -> pd.Series:
