@@ -182,7 +182,8 @@ def _unzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
         try:
             with zipfile.ZipFile(archive) as packed:
                 for member in packed.infolist():
-                    if not member.is_dir() and not member.filename.startswith("__MACOSX/"):
+                    is_hidden = member.filename.startswith("__MACOSX/") or "/." in f"/{member.filename}"
+                    if not (member.is_dir() or is_hidden):
                         yield from _member(packed, member)
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as problem:
             raise Damaged(str(problem)) from None

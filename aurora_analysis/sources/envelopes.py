@@ -27,6 +27,10 @@ LONGEST_LINE = 8 * 2**20
 Unwrap = Callable[[Iterable[bytes]], Iterator[bytes]]
 
 
+class Refused(Exception):
+    """A form that is recognised but not read; the message says which it is and what to do."""
+
+
 def is_wrapped(head: bytes) -> bool:
     """Return whether a log with these first bytes has an envelope."""
     return _unwrapper(head) is not None
@@ -52,11 +56,24 @@ def _unwrapper(head: bytes) -> Unwrap | None:
     start = head.lstrip()
     if start[:1] in {b"{", b"["} and _JSON_START.match(start):
         return _from_json
+    if _YAML.search(head):
+        return _refuse_yaml
     if (columns := _csv_columns(head)) is not None:
         return lambda chunks: _from_csv(chunks, columns)
-    if _JOINED.search(head):
+    if _is_joined(head):
         return _from_joined
     return _unprefixed(head)
+
+
+_YAML = re.compile(
+    rb"\A\s*(?:- )?(?:events|results|message|eventId|AdditionalDataPending|LogFileData|next\w*Token):[\s'\"]"
+)
+"""The first key of what `--output yaml` writes."""
+
+
+def _refuse_yaml(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    raise Refused("is YAML, which is not read: export it with --output json")
+    yield from chunks
 
 
 # JSON
@@ -69,10 +86,12 @@ _VALUE = re.compile(
     + rb'|"LogFileData"\s*:\s*'
     + _STRING % b"portion"
     + rb'|"(?:[dD]ata|rawData)"\s*:\s*'
-    + _STRING % b"packed",
+    + _STRING % b"packed"
+    + rb'|(?<!\\)"(?P<bare>(?:\#|\\u0023) (?:Time: \d|User@Host: )(?:[^"\\]|\\.)*+)"',
     re.DOTALL,
 )
-"""A log's text in a JSON document, under the names that AWS, docker and journald give it; or a packed record.
+"""A log's text in a JSON document, under the names that AWS, docker and journald give it; a packed record; or any other
+string that begins as an entry does.
 
 Within a JSON string each quote has a backslash, so that no text of a statement matches.
 """
@@ -87,6 +106,8 @@ _CONTROL = b"CWL CONTROL MESSAGE"
 def _from_json(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the texts in JSON documents, one after the other or in lines, without holding a document."""
     pending, is_inside = b"", False
+    start, chunks = peek(chunks, HEAD_BYTES)
+    is_found = _EMPTY.search(start) is not None
     for chunk in chunks:
         pending += chunk
         if is_inside:
@@ -96,14 +117,22 @@ def _from_json(chunks: Iterable[bytes]) -> Iterator[bytes]:
             continue
         at = 0
         for found in _VALUE.finditer(pending):
+            is_found = True
             yield from _texts(found)
             at = found.end()
         pending = _unfinished(pending[at:])
         if len(pending) > LONGEST_LINE // 4 and (opened := _PORTION.match(pending)):
             text, pending, is_inside = _until_quote(pending[opened.end() :])
+            is_found = True
             yield text
         elif len(pending) > LONGEST_LINE:
             raise Damaged(f"a string of the JSON document is longer than {LONGEST_LINE // 2**20} MiB")
+    if not is_found:
+        yield start[:HEAD_BYTES]  # so that it is counted as lost: nothing in it is a log
+
+
+_EMPTY = re.compile(rb'"(?:events|logEvents|results|[rR]ecords|LogFileData)"\s*:\s*(?:\[\s*\]|""|null)')
+"""A document of a log without an event."""
 
 
 def _until_quote(text: bytes) -> tuple[bytes, bytes, bool]:
@@ -129,8 +158,8 @@ def _unfinished(text: bytes) -> bytes:
 
 
 def _texts(found: re.Match[bytes]) -> Iterator[bytes]:
-    if found["message"] is not None:
-        text = _unescaped(found["message"])
+    if found["message"] is not None or found["bare"] is not None:
+        text = _unescaped(found["message"] if found["message"] is not None else found["bare"])
         if not text.startswith(_CONTROL):
             yield event(text)
         return
@@ -163,8 +192,8 @@ def _unescaped(text: bytes) -> bytes:
 _COLUMNS = ("@message", "message", "Message")
 
 
-def _csv_columns(head: bytes) -> tuple[int, str] | None:
-    """Return the column of the messages and the delimiter, if the first line is the header of a CSV export."""
+def _csv_columns(head: bytes) -> tuple[int | None, str] | None:
+    """Return the column of the messages and the delimiter, if the log is a CSV export; None for an unknown column."""
     first = head.split(b"\n", 1)[0].strip().decode("utf-8", "replace")
     for delimiter in ",;\t":
         names = [name.strip().strip('"') for name in first.split(delimiter)]
@@ -172,10 +201,19 @@ def _csv_columns(head: bytes) -> tuple[int, str] | None:
             for column in _COLUMNS:
                 if column in names and all(re.fullmatch(r"@?[\w. ()]*", name) for name in names):
                     return names.index(column), delimiter
+    quoted = _QUOTED.findall(head)
+    if quoted and len(quoted) >= FEWEST * head.count(b"# User@Host: "):
+        return None, (max(quoted, key=quoted.count) or b",").decode()
     return None
 
 
-def _from_csv(chunks: Iterable[bytes], columns: tuple[int, str]) -> Iterator[bytes]:
+_QUOTED = re.compile(rb'(?:^|([,;\t]))"# (?:Time: \d|User@Host: )', re.MULTILINE)
+"""The start of a field that holds an entry, and the delimiter before it."""
+
+_ENTRY = ("# Time: ", "# User@Host: ")
+
+
+def _from_csv(chunks: Iterable[bytes], columns: tuple[int | None, str]) -> Iterator[bytes]:
     import csv
 
     column, delimiter = columns
@@ -183,10 +221,13 @@ def _from_csv(chunks: Iterable[bytes], columns: tuple[int, str]) -> Iterator[byt
     lines = (line.decode("utf-8", "surrogateescape") for line in _lines(chunks))
     try:
         rows = csv.reader(lines, delimiter=delimiter)
-        next(rows)
+        if column is not None:
+            next(rows)
         for row in rows:
-            if len(row) > column and row[column]:
-                yield event(row[column].encode("utf-8", "surrogateescape"))
+            messages = row[column : column + 1] if column is not None else row
+            for message in messages:
+                if message and (column is not None or message.startswith(_ENTRY)):
+                    yield event(message.encode("utf-8", "surrogateescape"))
     except csv.Error as problem:
         raise Damaged(f"the CSV is not valid: {problem}") from None
 
@@ -215,14 +256,30 @@ def _whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield b"".join(pending)
 
 
-# Messages joined by tabs: `--query 'events[*].message' --output text`
+# Messages one behind the other: by tabs (`--query 'events[*].message' --output text`), or by nothing (Firehose with
+# message extraction)
 
-_JOINED = re.compile(rb";\t(?=# (?:Time: \d|User@Host: [^\n\[]*\[))")
+_JOINED = re.compile(
+    rb"(?<=[^\n \t])[ \t]*(?=# (?:Time: \d[^\n]{,60}(?:\n|\Z)|User@Host: [^\n\[]*\[[^\n]*(?:\n|\Z)))"
+)
+"""A header within a line."""
+
+
+def _is_joined(head: bytes) -> bool:
+    """Return whether most entries begin right behind the end of the one before."""
+    ended = sum(head[found.start() - 1 : found.start()] == b";" for found in _JOINED.finditer(head))
+    return ended > 0 and ended >= FEWEST * (head.count(b"# User@Host: ") - 1)
 
 
 def _from_joined(chunks: Iterable[bytes]) -> Iterator[bytes]:
     for text in _whole_lines(chunks):
-        yield _JOINED.sub(b";\n", text)
+        yield _JOINED.sub(_separated, text)
+
+
+def _separated(found: re.Match[bytes]) -> bytes:
+    """Return what ends an entry: its semicolon is there, or it was cut."""
+    before = found.string[found.start() - 1 : found.start()]
+    return b"\n" if before == b";" else MARKER + b"\n"
 
 
 # Prefixes

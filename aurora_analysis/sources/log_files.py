@@ -70,6 +70,8 @@ def chunks(name: Source, start: int = 0, end: int | None = None) -> Iterator[byt
         ) from None
     except compression.Damaged as problem:
         raise Error(f"{name} is damaged ({problem}): unpack what can be rescued, and read that.") from None
+    except envelopes.Refused as problem:
+        raise Error(f"{name} {problem}.") from None
     except OSError as problem:
         raise Error(
             f"Cannot read {name}: {problem.strerror or problem}. Name a slow log, or - for stdin."

@@ -78,6 +78,15 @@ def zipped(text: bytes) -> bytes:
     return file.getvalue()
 
 
+def zip_of(files: dict[str, bytes]) -> bytes:
+    """A zip archive of these files."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
 def zstd(text: bytes) -> bytes:
     """The text in zstd."""
     import pyarrow
@@ -166,6 +175,14 @@ FORMS = {
     "Insights CSV, semicolons": insights(TEXTS, delimiter=";"),
     "console CSV": insights(TEXTS).replace(b"@timestamp,@message,@logStream", b"timestamp,message,stream"),
     "CSV with a mark": b"\xef\xbb\xbf" + insights(TEXTS),
+    "CSV of another tool": insights(TEXTS).replace(b"@message", b"_raw"),
+    "CSV without a header": insights(TEXTS).partition(b"\n")[2],
+    "messages as a list": json.dumps(TEXTS, indent=2).encode(),
+    "JSON of another tool": json.dumps({"data": {"result": [{"values": [["1795", text] for text in TEXTS]}]}}).encode(),
+    "messages one behind the other": "".join(TEXTS).encode(),
+    "messages separated by blanks": "  ".join(TEXTS).encode(),
+    "UTF-16 big endian without a mark": EVENTS.decode().encode("utf-16-be"),
+    "zip with hidden files": zip_of({".DS_Store": b"\0\1Bud1", "__MACOSX/._slow.log": b"\0", "slow.log": EVENTS}),
 }  # fmt: skip
 
 
@@ -233,6 +250,43 @@ def test_a_plain_log_with_prefixed_headers_in_its_literals_stays_plain(tmp_path)
     path = tmp_path / "log"
     path.write_bytes(EVENTS * 3 + PLAIN[0].replace(b"SELECT * FROM orders WHERE id = 1;", quoted))
     assert len(read(path)) == 10
+
+
+def test_joined_messages_that_were_cut_are_entries_of_their_own(tmp_path):
+    """Without a line end between them, the header still begins an entry, and the text before it was cut."""
+    path = tmp_path / "log"
+    path.write_bytes((TEXTS[0] + TEXTS[1] + TEXTS[2].partition(" WHERE")[0] + "".join(TEXTS)).encode())
+    account = Account()
+    assert [bool(one.get("cut")) for one in read(path, account)] == [False, False, True, False, False, False]
+    assert (account.cut, account.lost) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b'{"rows": [{"text": "nothing of a slow log"}]}', "No entry of a slow log"),
+        (
+            b"events:\n- message: '# Time: 2026-11-18T11:06:40.013324Z\n",
+            "is YAML, which is not read: export it with --output json",
+        ),
+    ],
+)
+def test_a_document_without_a_log_is_refused(content, says, tmp_path):
+    """It never passes for an empty log."""
+    path = tmp_path / "log"
+    path.write_bytes(content)
+    account = Account()
+    with pytest.raises(Error, match=says):
+        log_files.check(account, *[str(path)][: len(read(path, account)) + 1])
+
+
+def test_a_document_without_events_is_an_empty_log(tmp_path):
+    """A window of a log group in which nothing was logged."""
+    path = tmp_path / "log"
+    path.write_bytes(b'{"events": [], "searchedLogStreams": []}')
+    account = Account()
+    assert read(path, account) == []
+    assert account.bytes == account.lost == 0
 
 
 def test_large_json_strings_are_read_in_bounded_memory(tmp_path):
