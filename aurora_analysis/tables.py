@@ -399,6 +399,10 @@ METRICS: dict[str, Metric] = {
     "deadlocks": Metric("1/s", "deadlocks per second"),
     "buffer_cache_hit_ratio": Metric("%", "page requests answered from the buffer pool"),
     "connections": Metric("connections", "client connections"),
+    "vcpus": Metric("vCPUs", "virtual CPUs that the operating system counts"),
+    "serverless_capacity": Metric(
+        "ACU", "capacity of a serverless instance at the time; 1 ACU has about 2 GiB"
+    ),
     "freeable_memory": Metric("bytes", "memory that is free or can be freed"),
     "uptime": Metric("s", "time since the engine started; a drop is a restart"),
     "storage_throughput": Metric("bytes/s", "traffic with the shared storage volume"),

@@ -17,7 +17,7 @@ INSTANCES = pd.DataFrame(
 )
 
 
-NO_METRICS = pd.DataFrame({"instance": [], "name": [], "statistic": [], "value": []})
+NO_METRICS = pd.DataFrame({"time": [], "instance": [], "name": [], "statistic": [], "value": []})
 
 
 def load(**sessions: float | list[float]) -> pd.DataFrame:

@@ -102,7 +102,7 @@ def judge_db_load(damage: Damage, which: str) -> list[Verdict]:
         rows = damage(rows)
     elif damage is not untouched:
         instances = missing(instances) if damage is missing else instances.iloc[:0]
-    classes = db_load.by_class(rows)
+    classes = db_load.with_vcpus(db_load.by_class(rows), instances, NO_METRICS)
     return db_load.verdicts(classes, db_load.profile(classes, instances, WEEK), NO_METRICS)
 
 
@@ -111,6 +111,7 @@ def judge_practices(damage: Damage, _: str) -> list[Verdict]:
     query |= {"user": "etl", "digest": "d", "query_time_s": 540.0, "rows_sent": 1e6, "rows_examined": 1e6}
     costs = db_load.costs(pd.DataFrame(query), pd.Series(["reader"]), WEEK)
     classes = db_load.by_class(damage(weekly_load({"cpu": 5.0})))
+    classes = db_load.with_vcpus(classes, INSTANCES, NO_METRICS)
     found = db_load.practices(costs, db_load.profile(classes, INSTANCES, WEEK), WEEK)
     return db_load.practice_verdicts(found)
 

@@ -16,6 +16,7 @@ from aurora_analysis.analysis.db_load.bad_practices import (
     practice_verdicts,
     practices,
 )
+from aurora_analysis.analysis.db_load.capacity import with_vcpus
 from aurora_analysis.analysis.db_load.load import (
     CALLS,
     COLUMNS,
@@ -58,4 +59,5 @@ __all__ = [
     "statistics",
     "verdicts",
     "wait_class",
+    "with_vcpus",
 ]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from aurora_analysis.analysis.db_load import bad_practices, load, ranks
+from aurora_analysis.analysis.db_load.capacity import METRICS as CAPACITY_METRICS
+from aurora_analysis.analysis.db_load.capacity import with_vcpus
 from aurora_analysis.analysis.db_load.verdicts import EVIDENCE_METRICS, Thresholds, verdicts
 from aurora_analysis.analysis.sparkline import Sparkline
 from aurora_analysis.analysis.verdict import Verdict
@@ -69,7 +71,7 @@ def answer(
     Answer
     """
     waits = data.table("db_load", columns=load.COLUMNS, where=load.WAITS)
-    classes = load.by_class(waits)
+    classes = with_vcpus(load.by_class(waits), data.instances, _capacity(data))
     profiles = load.profile(classes, data.instances, data.window)
     practices = bad_practices.practices(_costs(data), profiles, data.window)
     evidence = data.table("metrics", where={"name": EVIDENCE_METRICS, "statistic": "average"})
@@ -83,8 +85,12 @@ def answer(
         busy=load.hour_of_week(classes, roles, timezone=timezone),
         statements=_statements(data),
         practices=practices,
-        sparklines=tuple(load.at_a_glance(classes, roles, data.instances, data.window)),
+        sparklines=tuple(load.at_a_glance(classes, roles, data.window)),
     )
+
+
+def _capacity(data: Observations) -> pd.DataFrame:
+    return data.table("metrics", where={"name": [*CAPACITY_METRICS], "statistic": "average"})
 
 
 def _costs(data: Observations) -> pd.DataFrame:

@@ -152,19 +152,15 @@ def hour_of_week(classes: pd.DataFrame, roles: pd.Series, *, timezone: str = "UT
     return totals.groupby(["role", "weekday", "hour"])["active_sessions"].mean().reset_index()
 
 
-def at_a_glance(
-    classes: pd.DataFrame, roles: pd.Series, instances: pd.DataFrame, window: Window
-) -> list[Sparkline]:
+def at_a_glance(classes: pd.DataFrame, roles: pd.Series, window: Window) -> list[Sparkline]:
     """Draw the load of each role as a sparkline, with its vCPUs as the limit.
 
     Parameters
     ----------
     classes : DataFrame
-        The result of `by_class`.
+        The result of `with_vcpus`.
     roles : Series of str
         The role of each row's instance at its time.
-    instances : DataFrame
-        Rows of the table `instances`: `instance, role, vcpus`.
     window : Window
         The window.
 
@@ -174,8 +170,8 @@ def at_a_glance(
         One per role [sessions], the writer first.
     """
     totals = _by_role(classes, roles).rename(columns={"active_sessions": "value"})
-    names = instances["instance"].where(instances["role"] != "writer", "writer")
-    vcpus = instances.groupby(names)["vcpus"].last().dropna().to_dict()
+    names = classes["instance"].where(roles != "writer", "writer")
+    vcpus = classes.groupby(names)["vcpus"].median().dropna().to_dict()
     measure = "active sessions"
     return sparklines("db_load", totals.assign(measure=measure), {measure: "sessions"}, window, limits=vcpus)
 
@@ -192,46 +188,55 @@ def profile(classes: pd.DataFrame, instances: pd.DataFrame, window: Window) -> p
     Parameters
     ----------
     classes : DataFrame
-        The result of `by_class`.
+        The result of `with_vcpus`.
     instances : DataFrame
-        Rows of the table `instances`: `time, instance, role, vcpus`.
+        Rows of the table `instances`: `time, instance, role`.
     window : Window
         The window.
 
     Returns
     -------
     DataFrame
-        `instance, role, vcpus, mean_sessions, p95_sessions, max_sessions, over_vcpus_pct` (share of the observed time
-        [%]; NaN if the number of vCPUs is unknown) and `coverage` (observed share of the window [0 to 1]).
+        `instance, role, vcpus` (median over time), `vcpus_from` (where that number comes from), `mean_sessions,
+        p95_sessions, max_sessions, over_vcpus_pct` (share of the observed time [%]; NaN if the number of vCPUs is unknown
+        for half of it) and `coverage` (observed share of the window [0 to 1]).
     """
-    described = _described(instances)
+    roles = _roles(instances)
     rows = [
-        {"instance": instance, **_loaded(rows, *described.get(instance, ("", np.nan)), window)}
+        {"instance": instance, "role": roles.get(instance, ""), **_loaded(rows, window)}
         for instance, rows in classes.groupby("instance")
     ]
-    return pd.DataFrame(rows, columns=["instance", "role", "vcpus", *_MEASURES])
+    return pd.DataFrame(rows, columns=["instance", "role", "vcpus", "vcpus_from", *_MEASURES])
 
 
 _MEASURES = ["mean_sessions", "p95_sessions", "max_sessions", "over_vcpus_pct", "coverage"]
 
 
-def _described(instances: pd.DataFrame) -> Mapping[Hashable, tuple[str, float]]:
-    """Each instance's roles in order of time, and its last recorded number of vCPUs."""
+KNOWN_LEAST = 0.5
+"""Share of the observed time for which the number of vCPUs must be known."""
+
+
+def _roles(instances: pd.DataFrame) -> Mapping[Hashable, str]:
+    """Each instance's roles in order of time."""
     return {
-        instance: (", then ".join(dict.fromkeys(rows["role"].dropna())), rows["vcpus"].ffill().iloc[-1])
+        instance: ", then ".join(dict.fromkeys(rows["role"].dropna()))
         for instance, rows in instances.sort_values("time", kind="stable").groupby("instance")
     }
 
 
-def _loaded(rows: pd.DataFrame, role: str, vcpus: float, window: Window) -> dict[str, str | float]:
-    sessions = rows.groupby("time")["active_sessions"].sum(min_count=1).dropna()
+def _loaded(rows: pd.DataFrame, window: Window) -> dict[str, str | float]:
+    by_time = rows.groupby("time")
+    sessions = by_time["active_sessions"].sum(min_count=1).dropna()
+    vcpus = by_time["vcpus"].first().reindex(sessions.index)
+    known = vcpus.notna().mean() >= KNOWN_LEAST
+    origin = rows.loc[rows["vcpus"].notna(), "vcpus_from"].unique()
     return {
-        "role": role,
-        "vcpus": vcpus,
+        "vcpus": vcpus.median() if known else np.nan,
+        "vcpus_from": ", then ".join(origin) if known else "",
         "mean_sessions": sessions.mean(),
         "p95_sessions": sessions.quantile(0.95),
         "max_sessions": sessions.max(),
-        "over_vcpus_pct": 100 * float((sessions > vcpus).mean()) if vcpus > 0 else np.nan,
+        "over_vcpus_pct": 100 * float((sessions > vcpus)[vcpus.notna()].mean()) if known else np.nan,
         "coverage": window.coverage(pd.DatetimeIndex(sessions.index), float(rows["period_s"].median())),
     }
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from aurora_analysis.analysis.db_load.capacity import ACUS_PER_VCPU, CLASS, SYSTEM
 from aurora_analysis.analysis.db_load.load import NOT_LISTED, OTHER, shares
 from aurora_analysis.analysis.verdict import Severity, Verdict, by_severity
 
@@ -47,7 +48,7 @@ ACTIONS = {
 
 NO_VCPUS = "the number of vCPUs is unknown, so whether the sessions fit them is unknown"
 NO_VCPUS_ACTION = (
-    "Fetch the instance class, or Performance Insights' numVCPUs; a db.serverless instance has no fixed number of vCPUs "
+    "Fetch the instance class, or Enhanced Monitoring's numVCPUs; a db.serverless instance has no fixed number of vCPUs "
     "and needs its capacity (CloudWatch: ServerlessDatabaseCapacity, in ACU)."
 )
 
@@ -177,7 +178,7 @@ def _bottleneck(classes: pd.DataFrame, row: Mapping[Hashable, Any], thresholds: 
 def _crowded(classes: pd.DataFrame, row: Mapping[Hashable, Any], thresholds: Thresholds) -> _Bottleneck:
     """The class with the most load while sessions outnumbered the vCPUs."""
     total = classes.groupby("time")["active_sessions"].transform("sum")
-    crowded = classes[total > row["vcpus"]].groupby("wait_class")["active_sessions"].sum()
+    crowded = classes[total > classes["vcpus"]].groupby("wait_class")["active_sessions"].sum()
     level = str(crowded.idxmax())
     severity: Severity = "act" if row["over_vcpus_pct"] >= thresholds.act_pct else "watch"
     rule = "most of the load while sessions outnumbered the vCPUs"
@@ -240,7 +241,15 @@ def _headline(instance: str, level: str) -> str:
 def _on_vcpus(row: Mapping[Hashable, Any]) -> str:
     if np.isnan(row["vcpus"]):
         return "on an unknown number of vCPUs"
-    return f"on {row['vcpus']:g} vCPUs, more sessions than vCPUs {row['over_vcpus_pct']:.1f} % of the time"
+    known = {
+        CLASS: f"{row['vcpus']:g} vCPUs",
+        SYSTEM: f"{row['vcpus']:g} vCPUs (counted by the operating system)",
+    }
+    estimated = (
+        f"about {row['vcpus']:.3g} vCPUs (median; estimated from its ACUs, {ACUS_PER_VCPU:g} a vCPU, because AWS publishes "
+        "no conversion)"
+    )
+    return f"on {known.get(row['vcpus_from'], estimated)}, more sessions than vCPUs {row['over_vcpus_pct']:.1f} % of the time"
 
 
 def _p95s(metrics: pd.DataFrame, names: tuple[str, ...]) -> str:

@@ -43,6 +43,7 @@ INSTANCE_METRICS = {
     "AuroraReplicaLag": VendorMetric("replica_lag"),
     "AuroraReplicaLagMaximum": VendorMetric("replica_lag_maximum"),
     "DBLoad": VendorMetric("db_load"),
+    "ServerlessDatabaseCapacity": VendorMetric("serverless_capacity"),
 }
 """CloudWatch's metrics of an instance. A metric that CloudWatch does not publish stays absent."""
 

@@ -89,6 +89,7 @@ METRICS: dict[str, Callable[[Document], float | None]] = {
     "os_storage_queue": _disk("diskQueueDepth"),
     "os_local_await": _disk("await"),
     "os_local_iops": _disk("tps"),
+    "vcpus": lambda document: _scaled(document.get("numVCPUs"), 1.0),
     "os_local_used": _file_system("usedPercent"),
 }
 """Our metric → the function that reads it from a document; None if the document lacks it."""

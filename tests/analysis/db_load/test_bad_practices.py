@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from db_load_cases import HOUR, INSTANCES, load
+from db_load_cases import HOUR, INSTANCES, NO_METRICS, load
 
 from aurora_analysis.analysis import db_load
 
@@ -26,7 +26,7 @@ def queries(**columns: object) -> pd.DataFrame:
 
 
 def found_practices(rows: pd.DataFrame, role: str = "reader") -> pd.DataFrame:
-    classes = db_load.by_class(load(cpu=2.0))
+    classes = db_load.with_vcpus(db_load.by_class(load(cpu=2.0)), INSTANCES, NO_METRICS)
     costs = db_load.costs(rows, pd.Series([role]), HOUR)
     return db_load.practices(costs, db_load.profile(classes, INSTANCES, HOUR), HOUR)
 
@@ -55,7 +55,7 @@ def test_a_practice_without_db_load_has_an_unknown_share():
 
 def test_a_cost_on_an_instance_with_little_observed_load_is_unknown():
     """The mean of a tenth of the window is not the window's load."""
-    classes = db_load.by_class(load(cpu=100.0).iloc[:1])
+    classes = db_load.with_vcpus(db_load.by_class(load(cpu=100.0).iloc[:1]), INSTANCES, NO_METRICS)
     costs = db_load.costs(queries(rows_sent=4_000_000), pd.Series(["reader"]), HOUR)
     found = db_load.practices(costs, db_load.profile(classes, INSTANCES, HOUR), HOUR)
     [verdict] = db_load.practice_verdicts(found)

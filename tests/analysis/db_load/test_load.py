@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from db_load_cases import HOUR, INSTANCES, TIMES, load
+from db_load_cases import HOUR, INSTANCES, NO_METRICS, TIMES, load
 
 from aurora_analysis import Store
 from aurora_analysis.analysis import db_load
@@ -46,7 +46,7 @@ def test_the_events_of_a_class_are_summed():
 
 def test_a_profile_compares_sessions_with_vcpus():
     """Three of twelve periods exceed four vCPUs; the roles are listed in order of time."""
-    classes = db_load.by_class(load(cpu=[5.0] * 3 + [1.0] * 9))
+    classes = db_load.with_vcpus(db_load.by_class(load(cpu=[5.0] * 3 + [1.0] * 9)), INSTANCES, NO_METRICS)
     row = db_load.profile(classes, INSTANCES, HOUR).iloc[0]
     assert row["role"] == "reader, then writer"
     assert (row["over_vcpus_pct"], row["max_sessions"], row["mean_sessions"]) == (25.0, 5.0, 2.0)
@@ -57,7 +57,9 @@ def test_a_cluster_without_tables_gives_empty_results(tmp_path):
     """The store returns empty frames for tables that were never written."""
     nothing = Store(tmp_path)
     rows, queries = (nothing.read(table, cluster="lab") for table in ("db_load", "slow_queries"))
-    profiles = db_load.profile(db_load.by_class(rows), nothing.instances(HOUR, cluster="lab"), HOUR)
+    instances = nothing.instances(HOUR, cluster="lab")
+    classes = db_load.with_vcpus(db_load.by_class(rows), instances, nothing.read("metrics", cluster="lab"))
+    profiles = db_load.profile(classes, instances, HOUR)
     assert profiles.empty
     assert db_load.statement_load(rows).empty
     assert db_load.statistics(nothing.read("statement_metrics", cluster="lab"), HOUR).empty

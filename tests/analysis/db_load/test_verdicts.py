@@ -5,15 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from db_load_cases import HOUR, INSTANCES, NO_METRICS, load
+from db_load_cases import HOUR, INSTANCES, NO_METRICS, TIMES, load
 
 from aurora_analysis.analysis import db_load
 from aurora_analysis.window import Window
 
 
-def judge(rows: pd.DataFrame, metrics: pd.DataFrame = NO_METRICS, **thresholds: float):
-    classes = db_load.by_class(rows)
-    [verdict] = db_load.verdicts(classes, db_load.profile(classes, INSTANCES, HOUR), metrics, **thresholds)
+def judge(
+    rows: pd.DataFrame,
+    metrics: pd.DataFrame = NO_METRICS,
+    instances: pd.DataFrame = INSTANCES,
+    **thresholds: float,
+):
+    classes = db_load.with_vcpus(db_load.by_class(rows), instances, metrics)
+    [verdict] = db_load.verdicts(classes, db_load.profile(classes, instances, HOUR), metrics, **thresholds)
     return verdict
 
 
@@ -50,10 +55,7 @@ def test_a_third_of_the_window_is_too_little():
 
 
 def judge_with_vcpus(rows: pd.DataFrame, vcpus: float):
-    classes = db_load.by_class(rows)
-    profiles = db_load.profile(classes, INSTANCES.assign(vcpus=vcpus), HOUR)
-    [verdict] = db_load.verdicts(classes, profiles, NO_METRICS)
-    return verdict
+    return judge(rows, instances=INSTANCES.assign(vcpus=vcpus))
 
 
 def test_sixty_sessions_on_an_unknown_number_of_vcpus_are_unknown():
@@ -151,8 +153,8 @@ def day_of(planted: dict[str, float], sessions: float, hours: tuple[float, float
     noisy = pd.DataFrame(sessions_of, index=times) * rng.gamma(8, 1 / 8, (len(times), len(sessions_of)))
     load = noisy.rename_axis("time").reset_index().melt("time", None, "member", "active_sessions")
     load = load.assign(period_s=300.0, instance="db-1", dimension="wait_event")
-    classes = db_load.by_class(load)
-    profiles = db_load.profile(classes, INSTANCES.assign(vcpus=vcpus), Window(HOUR.start, day))
+    classes = db_load.with_vcpus(db_load.by_class(load), INSTANCES.assign(vcpus=vcpus), NO_METRICS)
+    profiles = db_load.profile(classes, INSTANCES, Window(HOUR.start, day))
     return db_load.verdicts(classes, profiles, NO_METRICS)[0]
 
 
@@ -176,11 +178,46 @@ def test_a_quiet_day_has_no_bottleneck():
     assert {(verdict.level, verdict.severity) for verdict in found} == {("no bottleneck", "ok")}
 
 
+def capacity(name: str, values: list[float] | float) -> pd.DataFrame:
+    """A metric of the hour's instance, every five minutes."""
+    return pd.DataFrame(
+        {"time": TIMES, "instance": "db-1", "name": name, "statistic": "average", "value": values}
+    )
+
+
+SERVERLESS = INSTANCES.assign(vcpus=np.nan)
+
+
+def test_a_serverless_instance_is_judged_by_its_capacity_at_the_time():
+    """Six sessions fit 32 ACUs, about 8 vCPUs, and not the 16 ACUs of the second half hour; the number is an estimate."""
+    acus = capacity("serverless_capacity", [32.0] * 6 + [16.0] * 6)
+    verdict = judge(load(cpu=6.0), acus, SERVERLESS)
+    assert (verdict.level, verdict.severity) == ("CPU", "act")
+    assert verdict.numbers["over_vcpus_pct"] == 50.0
+    assert "on about 6 vCPUs (median; estimated from its ACUs" in verdict.sentence
+    quiet = judge(load(cpu=1.0), acus, SERVERLESS)
+    assert (quiet.level, quiet.severity) == ("no bottleneck", "ok")
+
+
+def test_the_operating_system_counts_vcpus_where_the_class_does_not():
+    """Its count is exact, so it comes before an estimate from ACUs; the class comes before both."""
+    both = pd.concat([capacity("vcpus", 2.0), capacity("serverless_capacity", 64.0)])
+    verdict = judge(load(cpu=3.0), both, SERVERLESS)
+    assert verdict.numbers["vcpus"] == 2
+    assert "on 2 vCPUs (counted by the operating system)" in verdict.sentence
+    assert judge(load(cpu=3.0), both).numbers["vcpus"] == 4
+
+
+def test_a_capacity_of_minutes_is_not_that_of_an_hour():
+    """An instance whose capacity was measured for ten minutes has an unknown number of vCPUs in the rest of the hour."""
+    verdict = judge(load(cpu=6.0), capacity("serverless_capacity", 64.0).iloc[:2], SERVERLESS)
+    assert verdict.severity == "unknown"
+    assert "on an unknown number of vCPUs" in verdict.sentence
+
+
 def test_waits_are_judged_on_an_unknown_number_of_vcpus():
     """The rule on vCPUs needs them; the rule on classes of waits does not."""
-    classes = db_load.by_class(load(io__aurora_redo_log_flush=9.0))
-    profiles = db_load.profile(classes, INSTANCES.iloc[:0], HOUR)
-    [verdict] = db_load.verdicts(classes, profiles, NO_METRICS)
+    verdict = judge(load(io__aurora_redo_log_flush=9.0), instances=INSTANCES.iloc[:0])
     assert verdict.level == "commit path"
     assert "db-1 (role unknown)" in verdict.sentence
     assert "on an unknown number of vCPUs" in verdict.sentence
@@ -188,7 +225,7 @@ def test_waits_are_judged_on_an_unknown_number_of_vcpus():
 
 def test_no_db_load_is_unknown():
     """A cluster without Performance Insights gets one verdict and no exception."""
-    classes = db_load.by_class(load(cpu=1.0).iloc[:0])
+    classes = db_load.with_vcpus(db_load.by_class(load(cpu=1.0).iloc[:0]), INSTANCES, NO_METRICS)
     [verdict] = db_load.verdicts(classes, db_load.profile(classes, INSTANCES, HOUR), NO_METRICS)
     assert (verdict.subject, verdict.level) == ("all instances", "unknown")
     assert db_load.shares(classes).empty
