@@ -9,31 +9,46 @@ from __future__ import annotations
 import errno
 import sys
 import tempfile
+from importlib import import_module
 
 import click
 
 from aurora_analysis import __version__
-from aurora_analysis.cli import (
-    baseline,
-    digest,
-    doctor,
-    experiment,
-    fetch,
-    fingerprint,
-    ingest,
-    lab,
-    notebooks,
-    output,
-    report,
-    store,
-    watch,
-    workloads,
-)
+from aurora_analysis.cli import output
 from aurora_analysis.errors import Error
+
+COMMANDS = (
+    "report",
+    "notebooks",
+    "fetch",
+    "doctor",
+    "digest",
+    "fingerprint",
+    "ingest",
+    "watch",
+    "workloads",
+    "experiment",
+    "baseline",
+    "store",
+    "lab",
+)
+"""Each is the command of this name in the module of this name, which is imported when the command is needed."""
 
 
 class Commands(click.Group):
     """A group whose commands print an `Error` or an error of AWS as one line on standard error and exit with 2."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of this name; None if there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"{__name__}.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command that the arguments name."""
@@ -91,21 +106,3 @@ def main() -> None:
     A flag wins over the environment (AURORA_ANALYSIS_*), which wins over aurora-analysis.toml in this folder or one
     above.
     """
-
-
-for command in (
-    report.report,
-    notebooks.notebooks,
-    fetch.fetch,
-    doctor.doctor,
-    digest.digest,
-    fingerprint.fingerprint,
-    ingest.ingest,
-    watch.watch,
-    workloads.workloads,
-    experiment.experiment,
-    baseline.baseline,
-    store.store,
-    lab.lab,
-):
-    main.add_command(command)

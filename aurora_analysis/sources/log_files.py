@@ -17,8 +17,8 @@ from aurora_analysis.sources.inputs import S3Object, Source, label
 from aurora_analysis.tables import TABLES
 from aurora_analysis.window import Window
 
-CHUNK = 2 * 2**20
-"""Size of a chunk [bytes]."""
+CHUNK = 2**18
+"""Size of a chunk [bytes]: small enough for a processor's cache."""
 
 BATCH = 10_000
 """Executions written into the store at once: the merge holds several copies of them."""

@@ -201,6 +201,7 @@ class _Counts:
         self._slow_log, self._statements = slow_log, statements
         self._rows: list[Row] = []
         self._numbers: dict[str, int] = {}
+        self._read = 0  # entries that Python read since the last look at the memory
         user = None if selection.user is None else selection.user.encode()
         limits = selection.since_us, selection.until_us, user
         self._scanner = library().Scanner(mode.backslash_escapes, profile_rows.MOST_CLIENTS, *limits)
@@ -213,6 +214,7 @@ class _Counts:
         for entry in selected(hard, self._selection, self._slow_log.ended):
             number = self._number_of(self._statements(entry.sql))
             _add(self._rows[number], entry)
+            self._read += 1
             ended_us, _ = self._slow_log.ended(entry, False)
             while not self._scanner.count(number, entry.user, entry.host, ended_us):
                 self._drain()
@@ -221,10 +223,12 @@ class _Counts:
         return ends
 
     def _held(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Pass the chunks on; before each, make room for its query times."""
         for chunk in chunks:
-            if self._scanner.held >= query_times.HELD // 2:
+            if self._scanner.held + self._read >= query_times.HELD // 2:
+                self._read = 0
                 self._take()
-            profile_rows.spill_surplus(self._profile, self._scanner.held)
+                profile_rows.spill_surplus(self._profile)
             yield chunk
 
     def _number(self, shape: bytes) -> int:

@@ -161,12 +161,9 @@ def _with_pairs(counts: dict[bytes, int], row: Row, part: int) -> dict[bytes, in
     return found
 
 
-def spill_surplus(profile: Profile, waiting: int = 0) -> None:
-    """Move the query times to the profile's file if those in memory, and `waiting` others, are too many."""
-    if (
-        profile.file is None
-        or waiting + sum(len(row.times) for row in profile.rows.values()) < query_times.HELD
-    ):
+def spill_surplus(profile: Profile) -> None:
+    """Move the query times to the profile's file if there are too many in memory."""
+    if profile.file is None or sum(len(row.times) for row in profile.rows.values()) < query_times.HELD:
         return
     for row in profile.rows.values():
         row.runs.extend(query_times.write_run(row.times, profile.file))

@@ -24,7 +24,9 @@ SEVERAL_TEXTS = {
 def commands(group: click.Group = main, name: str = "") -> list[tuple[str, click.Command]]:
     """Every command and its full name, groups included."""
     found: list[tuple[str, click.Command]] = []
-    for each, command in group.commands.items():
+    context = click.Context(group)
+    for each in group.list_commands(context):
+        command = group.get_command(context, each)
         full = f"{name} {each}".strip()
         found.append((full, command))
         if isinstance(command, click.Group):

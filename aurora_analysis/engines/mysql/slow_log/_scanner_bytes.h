@@ -16,9 +16,9 @@
 
 typedef uint8_t byte;
 
-enum { WORD = 1, DIGIT = 2, BLANK = 4, STOP = 8, HEX = 16 };
+enum { WORD = 1, DIGIT = 2, BLANK = 4, STOP = 8, HEX = 16, MARKS = 32 };
 /* WORD: a letter, digit, underscore, dollar, or any byte that is not ASCII, as in the lexer's [\w$]. STOP: bytes at
- * which a statement needs a closer look wherever they stand. */
+ * which a statement needs a closer look wherever they stand. MARKS: bytes that are in no plain name. */
 
 static byte CLASS[256];
 
@@ -36,6 +36,8 @@ static void make_classes(void)
             is |= BLANK;
         else if (c < 0x20 || c == 0x7f || (c && strchr("'\"`#@$()", c)))
             is |= STOP;
+        if (c < 0x20 || (c && strchr("'\"`#/*", c)))
+            is |= MARKS;
         CLASS[c] = is;
     }
 }

@@ -76,13 +76,14 @@ static int take_spaces(const byte **at, const byte *end)
 /* Whether a name holds nothing that could open a quote or a comment when the whole entry is lexed. */
 static int is_plain_name(Text name)
 {
+    byte before = 0;
     if (name.size > LONGEST_NAME)
         return 0;
     for (size_t n = 0; n < name.size; n++) {
         byte c = name.at[n];
-        if (c == '\'' || c == '"' || c == '`' || c == '#' || c == '/' || c == '*' || c < 0x20
-            || (c == '-' && n && name.at[n - 1] == '-'))
+        if (is(c, MARKS) || (c == '-' && before == '-'))
             return 0;
+        before = c;
     }
     return 1;
 }
@@ -90,8 +91,10 @@ static int is_plain_name(Text name)
 /* "user[login] @ host [address] Id: 1": the rest of the first line, which ends at `end`. */
 static int take_client(const byte *at, const byte *end, Entry *entry)
 {
-    Text login, address, rest;
+    Text login, address;
     int64_t id;
+    if (!is_plain_name((Text){at, (size_t)(end - at)}))
+        return 0;
     const byte *found = memchr(at, '[', (size_t)(end - at));
     if (found == NULL)
         return 0;
@@ -117,9 +120,8 @@ static int take_client(const byte *at, const byte *end, Entry *entry)
         return 0;
     address = (Text){at, (size_t)(found - at)};
     at = found + 1;
-    rest = (Text){at, (size_t)(end - at)};
-    if (!is_plain_name(entry->user) || !is_plain_name(login) || !is_plain_name(entry->host)
-        || !is_plain_name(address) || !is_plain_name(rest))
+    if (entry->user.size > LONGEST_NAME || login.size > LONGEST_NAME || entry->host.size > LONGEST_NAME
+        || address.size > LONGEST_NAME)
         return 0;
     take_spaces(&at, end);
     if (TAKE(&at, end, "Id:")) {

@@ -27,10 +27,20 @@ typedef struct {
     byte *row, *kept, *kept_end;
 } Shape;
 
+static inline const byte *skip_digits(const byte *at, const byte *end)
+{
+    while (at < end && (byte)(*at - '0') <= 9)
+        at++;
+    return at;
+}
+
 /* Where a number ends, NULL if it is not surely one: the lexer backtracks where a letter or a dot follows. */
 static const byte *number_end(const byte *at, const byte *end, int *mark)
 {
+    const byte *digits = skip_digits(at, end);
     *mark = NUMBER;
+    if (digits < end && !is(*digits, WORD) && *digits != '.')
+        return digits;
     if (end - at >= 3 && *at == '0' && (at[1] | 0x20) == 'x' && is(at[2], HEX)) {
         *mark = HEXADECIMAL;
         for (at += 2; at < end && is(*at, HEX); at++)
@@ -40,19 +50,16 @@ static const byte *number_end(const byte *at, const byte *end, int *mark)
         for (at += 2; at < end && (*at == '0' || *at == '1'); at++)
             ;
     } else {
-        while (at < end && is(*at, DIGIT))
-            at++;
+        at = digits;
         if (at < end && *at == '.')
-            for (at++; at < end && is(*at, DIGIT); at++)
-                ;
+            at = skip_digits(at + 1, end);
         if (at < end && (*at | 0x20) == 'e') {
             at++;
             if (at < end && (*at == '-' || *at == '+'))
                 at++;
             if (at >= end || !is(*at, DIGIT))
                 return NULL;
-            while (at < end && is(*at, DIGIT))
-                at++;
+            at = skip_digits(at, end);
         }
     }
     return at < end && (is(*at, WORD) || *at == '.') ? NULL : at;
@@ -62,9 +69,7 @@ static const byte *number_end(const byte *at, const byte *end, int *mark)
 static const byte *fraction_end(const byte *at, const byte *end)
 {
     int mark;
-    const byte *p = at;
-    while (p < end && is(*p, DIGIT))
-        p++;
+    const byte *p = skip_digits(at, end);
     if (p < end && *p == '.')
         return NULL;
     return end - at >= 2 && *at == '0' && ((at[1] | 0x20) == 'x' || (at[1] | 0x20) == 'b') ? NULL
@@ -131,10 +136,16 @@ static int take_more(Shape *s)
 {
     int more = 0, mark;
     for (;;) {
-        const byte *at = skip_blanks(s->at, s->end);
+        const byte *at = s->at;
+        if (at < s->end && *at != ',')
+            at = skip_blanks(at, s->end);
         if (at >= s->end || *at != ',')
             return more;
-        at = item_end(s, skip_blanks(at + 1, s->end), &mark);
+        at++;
+        if (at < s->end && *at == ' ')
+            at++;
+        at = at < s->end && is(*at, DIGIT) ? number_end(at, s->end, &mark)
+                                           : item_end(s, skip_blanks(at, s->end), &mark);
         if (at == NULL)
             return more;
         if (!more)
