@@ -16,6 +16,7 @@ MIME_TYPE = "application/vnd.aurora-analysis.finding+json"
 SPARKLINE = "application/vnd.aurora-analysis.sparkline+json"
 """MIME type of a sparkline's JSON, which the executed notebook stores in the same way."""
 
+Figure = float | int | str | None
 Severity = Literal["act", "watch", "ok", "unknown"]
 SEVERITIES: tuple[Severity, ...] = ("act", "watch", "unknown", "ok")
 """Severities, most severe first. `unknown` ranks above `ok` because it may turn out to be either."""
@@ -50,6 +51,8 @@ class Verdict:
     headline : str
         What a team lead reads: actor, verb and object, so that it cannot be read the wrong way round
         ("snowflake blocked purge"). If empty, it is composed from `subject` and `level`.
+    statement : mapping of str to float, int, str or None
+        The statement that the verdict's subject spent most time on (`costliest`); empty if none is known.
 
     Raises
     ------
@@ -62,10 +65,11 @@ class Verdict:
     level: str
     severity: Severity
     sentence: str
-    numbers: Mapping[str, float | int | str | None] = field(default_factory=dict)
+    numbers: Mapping[str, Figure] = field(default_factory=dict)
     evidence: str = ""
     action: str = ""
     headline: str = ""
+    statement: Mapping[str, Figure] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:
@@ -81,10 +85,12 @@ class Verdict:
         dict
             One entry per field; `Verdict(**data)` restores the verdict.
         """
-        return asdict(self) | {"numbers": dict(self.numbers)}
+        return asdict(self) | {"numbers": dict(self.numbers), "statement": dict(self.statement)}
 
     def __str__(self) -> str:
         lines = [f"{SYMBOLS[self.severity]} {self.severity} · {self.headline}", self.sentence]
+        if self.statement:
+            lines.append(f"Statement: {self.statement['text']} ({described(self.statement)})")
         lines += [f"Evidence: {self.evidence}"] * bool(self.evidence)
         lines += [f"What to do: {self.action}"] * bool(self.action)
         return "\n".join(lines)
@@ -99,6 +105,9 @@ class Verdict:
             ),
             Markup("<p>{}</p>").format(self.sentence),
         ]
+        if self.statement:
+            text, facts = self.statement["text"], described(self.statement)
+            parts.append(Markup("<p>Statement: <code>{}</code> ({})</p>").format(text, facts))
         parts += [Markup("<p>Evidence: {}</p>").format(self.evidence)] * bool(self.evidence)
         parts += [Markup("<p>What to do: {}</p>").format(self.action)] * bool(self.action)
         return Markup("").join(parts) + Markup("</div>")
@@ -140,8 +149,31 @@ def by_severity(verdicts: list[Verdict]) -> list[Verdict]:
     return sorted(verdicts, key=lambda verdict: SEVERITIES.index(verdict.severity))
 
 
-def three_digits(value: float) -> str:
+def three_digits(value: float, digits: int = 3) -> str:
     """Format a number with three significant digits and thousands separators.
+
+    Parameters
+    ----------
+    value : float
+        Any finite number.
+    digits : int, default 3
+        Number of significant digits.
+
+    Returns
+    -------
+    str
+        The text.
+
+    Examples
+    --------
+    >>> three_digits(12345.6)
+    '12,300'
+    """
+    return f"{float(f'{value:.{digits}g}'):,.10g}"
+
+
+def large(value: float) -> str:
+    """Format a count with three significant digits, in millions where it has any.
 
     Parameters
     ----------
@@ -155,7 +187,60 @@ def three_digits(value: float) -> str:
 
     Examples
     --------
-    >>> three_digits(12345.6)
-    '12,300'
+    >>> large(1_738_211), large(98_743)
+    ('1.74 million', '98,700')
     """
-    return f"{float(f'{value:.3g}'):,.10g}"
+    return f"{three_digits(value / 1e6)} million" if abs(value) >= 1e6 else three_digits(value)
+
+
+def duration(seconds: float) -> str:
+    """Format a length of time in human units.
+
+    Parameters
+    ----------
+    seconds : float
+        The length [s].
+
+    Returns
+    -------
+    str
+        The text.
+
+    Examples
+    --------
+    >>> duration(4.25), duration(45), duration(2880), duration(11_400), duration(400_000)
+    ('4.2 s', '45 s', '48 min', '3 h 10 min', '4 d 15 h')
+    """
+    minutes, hours = round(seconds / 60), round(seconds / 3600)
+    if seconds < 120:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    if minutes < 120:
+        return f"{minutes} min"
+    if hours < 48:
+        return f"{minutes // 60} h" + f" {minutes % 60} min" * bool(minutes % 60)
+    return f"{hours // 24} d" + f" {hours % 24} h" * bool(hours % 24)
+
+
+def described(statement: Mapping[str, Figure]) -> str:
+    """Word where and how often a verdict's statement ran, for how long, and its last run.
+
+    Parameters
+    ----------
+    statement : mapping of str to float, int, str or None
+        The field `Verdict.statement`; only `digest` and `text` are always there.
+
+    Returns
+    -------
+    str
+        Such as ``21 runs on shop-2, 27 h in all, longest 2 h; last run 2026-11-15 22:00 UTC, thread 71``.
+    """
+    if not statement.get("runs"):
+        return f"digest {statement['digest']}"
+    runs, total, longest = (float(statement[name] or 0) for name in ("runs", "total_s", "longest_s"))
+    lasted = (
+        f"for {duration(total)}" if runs == 1 else f"{duration(total)} in all, longest {duration(longest)}"
+    )
+    where = f"{runs:,.0f} run{'s' * (runs != 1)} on {statement['instance']}, {lasted}"
+    last = f"; last run {statement['last']}" if statement.get("last") else ""
+    thread = "" if statement.get("thread") is None else f", thread {statement['thread']}"
+    return where + last + thread

@@ -22,7 +22,7 @@ from nbconvert.filters import Highlight2HTML, ansi2html
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from aurora_analysis import statement_labels
-from aurora_analysis.analysis.verdict import MIME_TYPE, SEVERITIES, SPARKLINE, SYMBOLS
+from aurora_analysis.analysis.verdict import MIME_TYPE, SEVERITIES, SPARKLINE, SYMBOLS, described
 from aurora_analysis.report import tiles
 from aurora_analysis.window import Window, zone
 
@@ -240,6 +240,14 @@ def _with_links(text: str, folder: str = "") -> Markup:
     return linked(escape(text), folder)
 
 
+def _coded(text: str) -> Markup:
+    """Escape a text and show what stands between backticks as code."""
+    return Markup(CODED.sub(r"<code>\1</code>", str(escape(text))))
+
+
+CODED = re.compile(r"`([^`]+)`")
+
+
 def _terminal(text: str) -> Markup:
     return Markup(ansi2html(text))
 
@@ -284,6 +292,8 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["linked"] = _with_links
+    environment.filters["coded"] = _coded
+    environment.globals["described"] = described
     environment.globals["short"], environment.globals["colour_of"] = (
         statement_labels.short_id,
         statement_labels.colour_index,

@@ -113,7 +113,7 @@ def judge_practices(damage: Damage, _: str) -> list[Verdict]:
     classes = db_load.by_class(damage(weekly_load({"cpu": 5.0})))
     classes = db_load.with_vcpus(classes, INSTANCES, NO_METRICS)
     found = db_load.practices(costs, db_load.profile(classes, INSTANCES, WEEK), WEEK)
-    return db_load.practice_verdicts(found)
+    return db_load.practice_verdicts(found, pd.DataFrame(columns=["digest", "fingerprint"]))
 
 
 def judge_latency(damage: Damage, which: str) -> list[Verdict]:

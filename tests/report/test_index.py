@@ -351,6 +351,34 @@ def test_a_heading_is_the_verdicts_headline(tmp_path):
         for severity in ("act", "ok")
     ]
     page = index.page(index.record(RUN, [cluster()], [Outcome("shop", "a", "A?", 1.0, "", found)]), tmp_path)
-    assert "<h3>snowflake blocked purge</h3>" in page
+    assert "<h3>shop: snowflake blocked purge</h3>" in page
     assert ">snowflake blocked purge</a>" in page
     assert "snowflake: blocked" not in page
+
+
+def test_a_card_names_its_statement_and_shows_code_as_code(tmp_path):
+    """The text, the digest as a link, the figures of its runs; what stands between backticks stays escaped."""
+    digest = "3b560e0ddbe6e8b9"
+    runs = {
+        "runs": 2,
+        "instance": "db-3",
+        "total_s": 5760.0,
+        "longest_s": 2880.0,
+        "last": "Monday",
+        "thread": 7,
+    }
+    verdicts = [
+        Verdict("load", "x", "so", "act", "So.", headline="x's `<b>` is so", statement=statement).to_dict()
+        for statement in (
+            {"digest": digest, "text": "select <b>"} | runs,
+            {"digest": digest, "text": "select 1"},
+        )
+    ]
+    for verdict in verdicts:
+        found = [Outcome("shop", "a", "A?", 1.0, "", [verdict])]
+        page = index.page(index.record(RUN, [cluster()], found), tmp_path)
+        assert "<h3>shop: x&#39;s <code>&lt;b&gt;</code> is so</h3>" in page
+        assert f'href="shop/statements.html#{digest}"' in page
+        assert ("2 runs on db-3, 96 min in all, longest 48 min; last run Monday, thread 7" in page) == (
+            "runs" in verdict["statement"]
+        )

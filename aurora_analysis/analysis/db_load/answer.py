@@ -79,7 +79,7 @@ def answer(
     bottlenecks = verdicts(classes, profiles, evidence, thresholds)
     roles = data.roles(classes)
     return Answer(
-        verdicts=(*bottlenecks, *bad_practices.practice_verdicts(practices)),
+        verdicts=(*bottlenecks, *bad_practices.practice_verdicts(practices, data.fingerprints)),
         classes=classes,
         profiles=profiles,
         busy=load.hour_of_week(classes, roles, timezone=timezone),

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from aurora_analysis.analysis.verdict import Severity, Verdict
+from aurora_analysis.analysis.costliest import owner, statement_text
+from aurora_analysis.analysis.verdict import Figure, Severity, Verdict, duration
 from aurora_analysis.window import Window
 
 RUNS = ["started_at", "ended_at", "instance", "user", "digest", "query_time_s", "rows_sent", "rows_examined"]
@@ -140,6 +141,7 @@ def _practices(grouped: pd.DataFrame, rules: PracticeRules) -> np.ndarray:
 
 def practice_verdicts(
     found: pd.DataFrame,
+    fingerprints: pd.DataFrame,
     *,
     watch_pct: float = 10.0,  # a tenth of an instance's load is worth a look
     most: int = 5,
@@ -150,6 +152,8 @@ def practice_verdicts(
     ----------
     found : DataFrame
         The result of `practices`.
+    fingerprints : DataFrame
+        Texts of the statements: `digest, fingerprint`.
     watch_pct : float
         From this share of an instance's load on the severity is `watch` [%].
     most : int
@@ -161,11 +165,17 @@ def practice_verdicts(
         The costliest first; `unknown` if the load of an instance is unknown and no other share reaches `watch_pct`.
     """
     groups = found.groupby(["user", "practice"], sort=False)
-    return [_practice(str(user), str(name), rows, watch_pct) for (user, name), rows in groups][:most]
+    return [
+        _practice(str(user), str(name), rows, fingerprints, watch_pct=watch_pct)
+        for (user, name), rows in groups
+    ][:most]
 
 
-def _practice(user: str, practice: str, rows: pd.DataFrame, watch_pct: float) -> Verdict:
+def _practice(
+    user: str, practice: str, rows: pd.DataFrame, fingerprints: pd.DataFrame, *, watch_pct: float
+) -> Verdict:
     executions, hours = int(rows["executions"].sum()), rows["open_hours"].sum()
+    statement = _statement(rows, fingerprints)
     heaviest = rows.sort_values("load_pct", ascending=False).iloc[0]
     each = np.average(rows[["rows_examined", "rows_sent"]], axis=0, weights=rows["executions"])
     share = heaviest["load_pct"]
@@ -184,5 +194,25 @@ def _practice(user: str, practice: str, rows: pd.DataFrame, watch_pct: float) ->
         {"executions": executions, "open_hours": round(float(hours), 2)},
         "the table of practices; the notebook reader_impact shows whether it slowed the writer",
         PRACTICE_ACTIONS[practice],
-        f"{user} ran {executions} × {practice}",
+        f"{owner(user, statement)} ran {_times(executions)} as a {practice}, {duration(3600 * hours)} in all",
+        statement,
     )
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count:,} times")
+
+
+def _statement(rows: pd.DataFrame, fingerprints: pd.DataFrame) -> dict[str, Figure]:
+    """The statement with the most open hours; the log's sums have no single runs, so the last run is unknown."""
+    hours = rows.groupby("digest")["open_hours"].sum().sort_values(kind="stable")
+    own = rows[rows["digest"] == hours.index[-1]]
+    return {
+        "digest": str(hours.index[-1]),
+        "text": statement_text(str(hours.index[-1]), fingerprints),
+        "instance": ", ".join(sorted(set(own["instance"]))),
+        "runs": int(own["executions"].sum()),
+        "total_s": round(3600 * float(hours.iloc[-1]), 1),
+        "longest_s": round(60 * float(own["longest_min"].max()), 1),
+        "share": round(float(hours.iloc[-1] / hours.sum()), 4) if hours.sum() else 1.0,
+    }

@@ -10,6 +10,7 @@ from aurora_analysis.analysis import experiment, undo_log, workloads
 from aurora_analysis.analysis.effect_level import OUTCOMES
 from aurora_analysis.analysis.reader_impact.design import WRITER_METRICS, Design, ordinary_days
 from aurora_analysis.analysis.reader_impact.estimate import effects
+from aurora_analysis.analysis.reader_impact.headlines import Background, with_statements
 from aurora_analysis.analysis.reader_impact.verdicts import Evidence, growth, main_metric, verdicts
 from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.analysis.workloads import exposure
@@ -138,8 +139,9 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
     grown = growth(oldest_view, known, data.window)
     coverage = data.window.coverage(pd.DatetimeIndex(latency.dropna(how="all").index))
     evidence = Evidence(tried, estimates, grown, coverage, data.window, exposed.readers)
+    background = Background(known, data.fingerprints, latency, data.window)
     return Answer(
-        verdicts=verdicts(evidence, materiality_pct=options.materiality_pct),
+        verdicts=with_statements(verdicts(evidence, materiality_pct=options.materiality_pct), background),
         compared=exposed.compared.window,
         exposure=exposed.readers,
         jobs=exposed.jobs,

@@ -14,6 +14,7 @@ from aurora_analysis.analysis.undo_log.episodes import (
     growth_episodes,
     purge_state,
 )
+from aurora_analysis.analysis.undo_log.headlines import with_statements
 from aurora_analysis.analysis.undo_log.holders import attribute_oldest_view
 from aurora_analysis.analysis.undo_log.implied_start import committed
 from aurora_analysis.analysis.undo_log.verdicts import Thresholds, verdicts
@@ -116,8 +117,9 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
     runs = _runs(data, groups, options.shortest_run_s)
     oldest_view = attribute_oldest_view(history, committed(data.metric("commit_throughput")), runs)
     spans = blocking_spans(oldest_view, runs, purge)
+    found = verdicts(data.window, history, episodes, spans, options.thresholds)
     return Answer(
-        verdicts=verdicts(data.window, history, episodes, spans, options.thresholds),
+        verdicts=with_statements(found, spans, runs, data.fingerprints, data.window),
         history=history,
         episodes=episodes,
         boundary=boundary,

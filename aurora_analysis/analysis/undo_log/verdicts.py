@@ -10,7 +10,7 @@ import pandas as pd
 
 from aurora_analysis.analysis.series import period_s
 from aurora_analysis.analysis.undo_log.episodes import base, growth_by_blocker
-from aurora_analysis.analysis.verdict import Severity, Verdict
+from aurora_analysis.analysis.verdict import Severity, Verdict, duration
 from aurora_analysis.analysis.workloads import IDLE
 from aurora_analysis.window import Window
 
@@ -142,7 +142,7 @@ def _named(row: Mapping[Hashable, Any]) -> tuple[str, str, str]:
 
 
 def _sentence(row: Mapping[Hashable, Any]) -> str:
-    lasted = f"{_times(row['spans'])}, {_duration(row['held_s'])} in all"
+    lasted = f"{_times(row['spans'])}, {duration(row['held_s'])} in all"
     grown = (
         f"the history list grew by {row['growth']:,.0f} transactions ({row['share']:.0%} of all its growth) "
         f"and reached {row['peak_length']:,.0f}"
@@ -218,17 +218,3 @@ def _healthy(history: pd.Series, coverage: float) -> Verdict:
 
 def _times(count: int) -> str:
     return {1: "once", 2: "twice"}.get(count, f"{count} times")
-
-
-def _duration(seconds: float) -> str:
-    """Format a length of time in human units.
-
-    >>> _duration(45), _duration(11_400)
-    ('45 s', '3 h 10 min')
-    """
-    minutes, hours = round(seconds / 60), round(seconds / 3600)
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if minutes < 120:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"

@@ -40,7 +40,7 @@ def test_a_bulk_extract_has_a_cost():
         0.5,
         25.0,
     ]
-    [verdict] = db_load.practice_verdicts(found)
+    [verdict] = db_load.practice_verdicts(found, pd.DataFrame(columns=["digest", "fingerprint"]))
     assert (verdict.subject, verdict.level, verdict.severity) == ("etl", "bulk extract", "watch")
     assert "25 % of the load of db-1" in verdict.sentence
 
@@ -48,7 +48,7 @@ def test_a_bulk_extract_has_a_cost():
 def test_a_practice_without_db_load_has_an_unknown_share():
     """The sentence states no share."""
     found = found_practices(queries(rows_sent=4_000_000)).assign(load_pct=np.nan)
-    [verdict] = db_load.practice_verdicts(found)
+    [verdict] = db_load.practice_verdicts(found, pd.DataFrame(columns=["digest", "fingerprint"]))
     assert verdict.severity == "unknown"
     assert "of the load" not in verdict.sentence
 
@@ -58,7 +58,7 @@ def test_a_cost_on_an_instance_with_little_observed_load_is_unknown():
     classes = db_load.with_vcpus(db_load.by_class(load(cpu=100.0).iloc[:1]), INSTANCES, NO_METRICS)
     costs = db_load.costs(queries(rows_sent=4_000_000), pd.Series(["reader"]), HOUR)
     found = db_load.practices(costs, db_load.profile(classes, INSTANCES, HOUR), HOUR)
-    [verdict] = db_load.practice_verdicts(found)
+    [verdict] = db_load.practice_verdicts(found, pd.DataFrame(columns=["digest", "fingerprint"]))
     assert verdict.severity == "unknown"
 
 

@@ -65,7 +65,7 @@ def test_a_cluster_without_tables_gives_empty_results(tmp_path):
     assert db_load.statistics(nothing.read("statement_metrics", cluster="lab"), HOUR).empty
     costs = db_load.costs(queries, pd.Series(dtype="str"), HOUR)
     found = db_load.practices(costs, profiles, HOUR)
-    assert db_load.practice_verdicts(found) == []
+    assert db_load.practice_verdicts(found, pd.DataFrame(columns=["digest", "fingerprint"])) == []
 
 
 def test_load_is_a_mean_over_observed_time():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aurora_analysis import Store, Window, config, observe
-from aurora_analysis.analysis import reader_impact
+from aurora_analysis.analysis import reader_impact, workloads
 from aurora_analysis.store import location
 
 SHOP = Window("2026-11-09", "2026-11-16")
@@ -26,10 +26,25 @@ def shop() -> reader_impact.Answer:
 def test_each_headline_names_the_workload_and_the_writer(shop):
     """Ordinary days: one workload slows the writer, one is tied to the batch, one is harmless."""
     assert [(one.subject, one.level, one.headline) for one in shop.verdicts] == [
-        ("snowflake", "slows", "snowflake slows the writer by 10 %"),
+        (
+            "snowflake",
+            "slows",
+            "snowflake's `select o.* from orders o where o.change…` makes commits 0.23 ms (10 %) slower for 27 h a week",
+        ),
         ("finance", "cannot tell", "Cannot tell whether finance slows the writer"),
         ("tableau", "no material effect", "tableau does not slow the writer materially"),
     ]
+
+
+def test_each_card_has_the_statement_that_a_reader_checks_first(shop):
+    """Text, reader, runs, total time, last run and thread agree with the runs behind the verdict."""
+    for one in shop.verdicts:
+        runs = workloads.overlapping(shop.runs[shop.runs["workload"] == one.subject], SHOP)
+        own = runs[runs["digest"] == one.statement["digest"]].sort_values("start")
+        assert (one.statement["runs"], one.statement["thread"]) == (len(own), own["thread_id"].iloc[-1])
+        assert one.statement["total_s"] <= (own["end"] - own["start"]).dt.total_seconds().sum() + 0.1
+        assert one.statement["last"] == f"{own['start'].iloc[-1]:%Y-%m-%d %H:%M} UTC"
+        assert str(one.statement["text"]).startswith("select ")
 
 
 def test_ordinary_days_reach_further_back_than_the_window(shop):

@@ -20,8 +20,17 @@ def test_each_blocker_has_a_headline():
     """The logged extracts and the sampled idle session blocked purge, most growth first."""
     found = answer(LAB)
     assert [(one.level, one.severity, one.headline) for one in found.verdicts] == [
-        ("blocked", "watch", "snowflake on lab-reader blocked purge"),
-        ("blocked", "watch", "airflow on lab-reader blocked purge"),
+        (
+            "blocked",
+            "watch",
+            "snowflake (mostly `select e.id, c.name, e.payload from eve…`) on lab-reader blocked purge for 12 min; the "
+            "history list reached 9,400 transactions",
+        ),
+        (
+            "blocked",
+            "watch",
+            "airflow on lab-reader blocked purge for 42 s; the history list reached 6,780 transactions",
+        ),
     ]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from aurora_analysis import Window
 from aurora_analysis.analysis import undo_log, workloads
-from aurora_analysis.analysis.undo_log.verdicts import _duration
+from aurora_analysis.analysis.verdict import duration
 from aurora_analysis.lab import shop
 
 HOUR = Window("2026-11-09T10:00", "2026-11-09T12:00")
@@ -177,4 +177,4 @@ def test_growth_without_a_count_of_transactions_has_no_holder(tables):
 )
 def test_lengths_of_time_have_human_units(seconds, text):
     """From seconds to days."""
-    assert _duration(seconds) == text
+    assert duration(seconds) == text

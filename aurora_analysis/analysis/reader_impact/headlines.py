@@ -1,0 +1,139 @@
+"""Name the statement behind each verdict, and word the slowdown in milliseconds and hours a week."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import pandas as pd
+
+from aurora_analysis.analysis.costliest import costliest, owner
+from aurora_analysis.analysis.effect_level import SLOWER
+from aurora_analysis.analysis.series import period_s
+from aurora_analysis.analysis.verdict import Verdict, duration, three_digits
+from aurora_analysis.analysis.workloads import exposed_hours, exposure_share
+from aurora_analysis.window import Window
+
+NOUNS = {
+    "queue_latency": "queue statements",
+    "commit_latency": "commits",
+    "dml_latency": "INSERTs, UPDATEs and DELETEs",
+    "select_latency": "SELECTs",
+}
+"""What becomes slower, by metric."""
+
+OPEN = 0.5
+"""A period of the metric counts as exposed if the workload was open for this share of it [0 to 1]."""
+
+WEEK = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Background:
+    """The observations that a headline needs beside the verdict.
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame
+        Runs of all workloads: `workload, instance, digest, thread_id, start, end` (UTC).
+    fingerprints : pandas.DataFrame
+        Texts of the statements: `digest, fingerprint`.
+    latency : pandas.DataFrame
+        The writer's latencies in the window [ms], one column per metric.
+    window : Window
+        The window of the verdicts.
+    """
+
+    runs: pd.DataFrame
+    fingerprints: pd.DataFrame
+    latency: pd.DataFrame
+    window: Window
+
+
+def with_statements(verdicts: Sequence[Verdict], background: Background) -> list[Verdict]:
+    """Add each workload's costliest statement, and the absolute slowdown where the level blames the workload.
+
+    Parameters
+    ----------
+    verdicts : sequence of Verdict
+        The verdicts of `verdicts`, whose subjects are workloads.
+    background : Background
+        Runs, texts and latencies.
+
+    Returns
+    -------
+    list of Verdict
+        In the same order.
+    """
+    return [_with_statement(one, background) for one in verdicts]
+
+
+def _with_statement(verdict: Verdict, background: Background) -> Verdict:
+    runs = background.runs[background.runs["workload"] == verdict.subject]
+    statement = costliest(runs, background.fingerprints, background.window)
+    found = replace(verdict, statement=statement)
+    if verdict.level not in SLOWER:
+        return found
+    effect, metric = verdict.numbers.get("effect_pct"), str(verdict.numbers.get("metric"))
+    slower_ms = slowdown_ms(background.latency.get(metric), runs, effect)
+    hours = exposed_hours(runs, background.window).get(verdict.subject, 0.0)
+    if slower_ms is None or effect is None or not hours:
+        return found
+    size = f"{three_digits(slower_ms, 2)} ms ({three_digits(float(effect), 2)} %)"
+    return replace(
+        found,
+        headline=f"{owner(verdict.subject, statement)} makes {NOUNS.get(metric, metric.replace('_', ' '))} {size} "
+        f"slower for {how_long(hours, background.window)}",
+    )
+
+
+def slowdown_ms(
+    latency: pd.Series | None, runs: pd.DataFrame, effect_pct: float | int | str | None
+) -> float | None:
+    """Slowdown of an operation while the workload runs [ms].
+
+    Parameters
+    ----------
+    latency : pandas.Series or None
+        The metric over time (UTC) [ms].
+    runs : pandas.DataFrame
+        Runs of the workload.
+    effect_pct : float or None
+        The estimated effect, of the latency without the workload [%].
+
+    Returns
+    -------
+    float or None
+        The part of the mean latency while the workload runs that the effect accounts for. None if the latency is
+        unknown for that time.
+    """
+    if latency is None or effect_pct is None or len(latency.dropna()) < 2 or runs.empty:
+        return None
+    known = latency.dropna()
+    share = exposure_share(runs, pd.DatetimeIndex(known.index), period_s(known.index)).iloc[:, 0]
+    exposed = known[share.to_numpy() >= OPEN]
+    if exposed.empty:
+        return None
+    return float(exposed.mean()) * float(effect_pct) / (100 + float(effect_pct))
+
+
+def how_long(hours: float, window: Window) -> str:
+    """Word the exposed time: per week if the window has a week, otherwise of the window.
+
+    Parameters
+    ----------
+    hours : float
+        Time with a statement open in the window [h].
+    window : Window
+        The window.
+
+    Returns
+    -------
+    str
+        Such as ``27 h a week`` or ``14 min of 42 min``.
+    """
+    if window.duration < WEEK:
+        return f"{duration(3600 * hours)} of {duration(window.duration.total_seconds())}"
+    weekly = hours * (WEEK / window.duration)
+    return f"{three_digits(weekly, 2)} h a week" if weekly >= 1 else f"{60 * weekly:.0f} min a week"
