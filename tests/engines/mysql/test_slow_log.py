@@ -297,3 +297,23 @@ def test_users_with_brackets_keep_their_names(user):
     (event,), account = read(log.encode())
     assert (event.user, event.host) == (user, "localhost")
     assert account.is_whole
+
+
+@pytest.mark.parametrize(
+    "figures",
+    [
+        "31622401  Lock_time: 0 Rows_sent: 1  Rows_examined: 1",
+        "nan  Lock_time: 0 Rows_sent: 1  Rows_examined: 1",
+        "1.0  Lock_time: -0.1 Rows_sent: 1  Rows_examined: 1",
+        "1.0  Lock_time: 0 Rows_sent: 1e9  Rows_examined: 1",
+        "1.0  Lock_time: 0 Rows_sent: 1  Rows_examined: -1",
+        "1.0  Lock_time: 0 Rows_sent: 1  Rows_examined: 1e9",
+        "1.0  Lock_time: 0 Rows_sent: 1  Rows_examined: NULL",
+    ],
+)
+def test_impossible_figures_lose_the_entry_and_no_other(figures):
+    """No supported server writes them, so that nothing is guessed; the loss is counted."""
+    odd = f"# User@Host: a[a] @ localhost []  Id: 1\n# Query_time: {figures}\nSELECT 'secret';\n".encode()
+    events, account = read(odd + mariadb() + odd + mariadb())
+    assert [event.user for event in events] == ["bi", "bi"]
+    assert (account.lost, account.unknown, account.cut) == (2, 2, 0)

@@ -29,7 +29,7 @@ LONGEST_S = 366 * 86400.0
 """Longest sensible Query_time [s]. Servers whose clock was set back have logged centuries: such an entry is lost."""
 
 LONGEST_SENSIBLE = len("9.999999")
-"""A Query_time of more characters may be longer than `LONGEST_S`."""
+"""A Query_time of more characters, or without a point, may be longer than `LONGEST_S`."""
 
 
 def entries(chunks: Iterable[bytes], account: Account, mode: SqlMode = DEFAULT_MODE) -> Iterator[Entry]:
@@ -78,7 +78,8 @@ def read(found: Iterator[bytes], state: State, account: Account, mode: SqlMode) 
         found_header = HEADER.match(text) or header(text)
         time = state.time
         if found_header is None or (
-            len(found_header[9]) > LONGEST_SENSIBLE and float(found_header[9]) > LONGEST_S
+            (len(found_header[9]) > LONGEST_SENSIBLE or found_header[9].isdigit())
+            and float(found_header[9]) > LONGEST_S
         ):
             account.add_loss(len(text))
             account.unknown += 1
