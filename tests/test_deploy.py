@@ -193,6 +193,15 @@ def test_the_clone_shares_its_sources_pages():
     assert not {"RestoreToTime", "MasterUsername", "ManageMasterUserPassword", "DatabaseName"} & set(clone)
 
 
+def test_a_clone_can_carry_a_custom_endpoint():
+    """The endpoint leads to the clone's reader, and exists only if it is named."""
+    template = yaml.load((ROOT / "deploy" / "cloudformation" / "clone.yaml").read_text(), _Loader)
+    endpoint = template["Resources"]["CustomEndpoint"]
+    assert (endpoint["Type"], endpoint["Condition"]) == ("AWS::RDS::DBClusterEndpoint", "HasCustomEndpoint")
+    assert endpoint["Properties"]["StaticMembers"] == ["Reader"]
+    assert template["Parameters"]["CustomEndpointIdentifier"]["Default"] == ""
+
+
 def test_doctor_finds_no_gap_in_the_parameters_that_the_template_sets():
     """monitoring.yaml sets the parameters that doctor checks."""
     parameters = resources("monitoring.yaml", "AWS::RDS::DBParameterGroup")[0]["Parameters"]

@@ -71,7 +71,7 @@ class Commands(click.Group):
                 raise
             from aurora_analysis.sources.aws.errors import explained
 
-            click.echo(f"aurora-analysis: {explained(problem)}", err=True)
+            output.echo(f"aurora-analysis: {explained(problem)}", err=True)
             sys.exit(2)
 
 

@@ -5,23 +5,27 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from aurora_analysis.cli import connections, options, output
+from aurora_analysis.errors import Error
 
 if TYPE_CHECKING:
     from aurora_analysis.cli.options import AwsOptions, StoreOptions, WindowOptions
+    from aurora_analysis.config import Cluster, Config
     from aurora_analysis.fetch.plan import Plan
     from aurora_analysis.fetch.run import Outcome
+    from aurora_analysis.window import Window
 
 
 @dataclass(frozen=True)
 class FetchArguments:
     """The options of a fetch."""
 
-    cluster: str
+    cluster: str | None
+    all_clusters: bool
     instances: tuple[str, ...]
     sources: tuple[str, ...]
     dry_run: bool
@@ -29,7 +33,7 @@ class FetchArguments:
 
 
 @click.command(
-    short_help="Fetch a cluster's data from AWS into the store.",
+    short_help="Fetch data of clusters from AWS into the store.",
     epilog=options.exit_codes(
         "something could not be fetched: a line and `store coverage` name it, and the next fetch tries again"
     ),
@@ -40,7 +44,8 @@ class FetchArguments:
 @options.together(
     "chosen",
     FetchArguments,
-    options.cluster(required=True),
+    options.cluster(),
+    options.ALL,
     options.INSTANCES,
     click.option(
         "--source",
@@ -60,30 +65,61 @@ def fetch(store_options: StoreOptions, span: WindowOptions, aws: AwsOptions, cho
 
     Data that the store already has are not fetched again. A window is required.
     """
+    settings = store_options.config()
+    if not chosen.all_clusters and not chosen.cluster:
+        raise Error("Pass --cluster NAME, or --all for every cluster of the settings file.")
+    given = (chosen.cluster,) if chosen.cluster else ()
+    names = options.every_cluster(given, settings) if chosen.all_clusters else given
+    request = _Request(store_options, settings, span.required(options.moment(chosen.pretended_now)), chosen)
+    release_freed_memory()
+    done = [_fetch(settings.cluster(name, region=aws.region, profile=aws.profile), request) for name in names]
+    sys.exit(not all(done))
+
+
+class _Request(NamedTuple):
+    """What to fetch of each cluster, and where to put it."""
+
+    store: StoreOptions
+    settings: Config
+    window: Window
+    chosen: FetchArguments
+
+
+def _fetch(cluster: Cluster, request: _Request) -> bool:
+    """Fetch one cluster; with --all, a cluster that cannot be fetched is one line and does not stop the others."""
+    try:
+        return _fetch_one(cluster, request)
+    except Error as problem:
+        if not request.chosen.all_clusters:
+            raise
+        output.echo(f"{cluster.name}: {problem}", err=True)
+        return False
+
+
+def _fetch_one(cluster: Cluster, request: _Request) -> bool:
+    """Fetch one cluster, and return whether nothing failed."""
     from aurora_analysis import executors
     from aurora_analysis.fetch import plan, rates, run, summary
     from aurora_analysis.store import Store
 
-    now = options.moment(chosen.pretended_now)
-    window = span.required(now)
-    settings = store_options.config()
-    cluster = settings.cluster(chosen.cluster, region=aws.region, profile=aws.profile)
+    settings, chosen, now = request.settings, request.chosen, options.moment(request.chosen.pretended_now)
     sources = plan.source_names(chosen.sources)
-    wanted = plan.FetchOptions(cluster, window, now, sources, chosen.instances, settings.fetch.examples)
-    store = Store(store_options.to_write())
+    wanted = plan.FetchOptions(
+        cluster, request.window, now, sources, chosen.instances, settings.fetch.examples
+    )
+    store = Store(request.store.to_write())
     limits = rates.by_service(settings.rates)
     clients = connections.aws_clients(cluster, limits, settings.fetch.threads)
     planned = plan.plan(clients, store, wanted)
     for line in summary.forecast(planned, limits, settings.prices):
         output.echo(line, err=not chosen.dry_run)
     if chosen.dry_run:
-        return
-    release_freed_memory()
+        return True
     with executors.threads(rates.workers(limits, settings.fetch.threads)) as pools:
         outcomes = run.fetch(planned, lambda: clients, store, pools, progress(planned))
     for line in summary.summary(planned, outcomes, limits):
         output.echo(line)
-    sys.exit(bool(summary.failures(planned, outcomes)))
+    return not summary.failures(planned, outcomes)
 
 
 def progress(plan: Plan) -> Callable[[Outcome], None]:

@@ -154,6 +154,23 @@ def cluster(default: str | None = None, *, required: bool = False) -> Decorator:
     return click.option("--cluster", type=Name(), required=required, help=CLUSTER_HELP, **given)
 
 
+def every_cluster(clusters: tuple[str, ...], settings: config.Config) -> tuple[str, ...]:
+    """Return the names of all clusters of the settings file, for --all.
+
+    Raises
+    ------
+    Error
+        If --cluster is given too, or the settings file names no cluster.
+    """
+    if clusters:
+        raise Error("Pass either --cluster or --all, not both.")
+    if not settings.clusters:
+        raise Error(
+            f"{settings.origin or config.FILE} names no cluster: write [clusters.NAME] for each, or use --cluster."
+        )
+    return tuple(settings.clusters)
+
+
 CLUSTERS = click.option(
     "--cluster",
     "clusters",
@@ -161,6 +178,12 @@ CLUSTERS = click.option(
     multiple=True,
     show_default="all in the store; repeat the option for several",
     help=CLUSTER_HELP,
+)
+ALL = click.option(
+    "--all",
+    "all_clusters",
+    is_flag=True,
+    help="Every cluster of the settings file. A cluster that fails does not stop the others.",
 )
 INSTANCE = click.option("--instance", type=Name(), required=True, help=INSTANCE_HELP)
 INSTANCES = click.option(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import click
 
 from aurora_analysis.cli import connections, options, output
-from aurora_analysis.config import FILE, Config
 from aurora_analysis.errors import Error
 
 if TYPE_CHECKING:
@@ -51,12 +50,7 @@ class ReportOptions:
     "chosen",
     ReportOptions,
     options.CLUSTERS,
-    click.option(
-        "--all",
-        "all_clusters",
-        is_flag=True,
-        help="Report every cluster of the settings file. A cluster that cannot be read does not stop the others.",
-    ),
+    options.ALL,
     click.option(
         "--notebook",
         "notebooks",
@@ -138,7 +132,9 @@ def _request(store_options: StoreOptions, span: WindowOptions, chosen: ReportOpt
 
     settings = store_options.config()
     given = {
-        "clusters": _all_clusters(chosen.clusters, settings) if chosen.all_clusters else chosen.clusters,
+        "clusters": options.every_cluster(chosen.clusters, settings)
+        if chosen.all_clusters
+        else chosen.clusters,
         "window": span.window(),
         "notebooks": chosen.notebooks,
         "timezone": span.timezone,
@@ -150,16 +146,6 @@ def _request(store_options: StoreOptions, span: WindowOptions, chosen: ReportOpt
         run = repeat.recorded(chosen.earlier, notebooks_given=bool(chosen.notebooks))
         return build.requested(given | {"store": store_options.location}, run)
     return build.requested(given | {"store": store_options.to_read()}, {})
-
-
-def _all_clusters(clusters: tuple[str, ...], settings: Config) -> tuple[str, ...]:
-    if clusters:
-        raise Error("Pass either --cluster or --all, not both.")
-    if not settings.clusters:
-        raise Error(
-            f"{settings.origin or FILE} names no cluster: write [clusters.NAME] for each, or use --cluster."
-        )
-    return tuple(settings.clusters)
 
 
 def _pairs(given: tuple[str, ...]) -> dict[str, str]:

@@ -182,6 +182,40 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     assert result.output.splitlines()[-1].endswith(f"{tmp_path} is full: make room, then rerun the command.")
 
 
+def test_all_clusters_are_fetched_and_one_that_fails_is_a_line(tmp_path):
+    """Cluster lost does not exist: the exit code is 1, and cluster shop is in the store."""
+    settings = tmp_path / "aurora-analysis.toml"
+    settings.write_text('[clusters.lost]\nidentifier = "lost"\n[clusters.shop]\nidentifier = "shop"\n')
+    with endpoint() as aws:
+        span = [
+            "--start",
+            HALF.start.isoformat(),
+            "--end",
+            HALF.end.isoformat(),
+            "--now",
+            aws.now.isoformat(),
+        ]
+        command = [
+            "fetch",
+            "--all",
+            "--config",
+            str(settings),
+            "--store",
+            str(tmp_path / "store"),
+            *span,
+            *CHEAP,
+        ]
+        result = CliRunner(env=environment(aws)).invoke(cli.main, command, catch_exceptions=False)
+        both = CliRunner(env=environment(aws)).invoke(cli.main, [*command, "--cluster", "shop"])
+    assert result.exit_code == 1
+    assert "lost: There is no cluster 'lost' in eu-central-1" in result.output
+    assert_same(Store(tmp_path / "store"), HALF, None, "metrics", "slow_queries")
+    assert (both.exit_code, both.output) == (
+        2,
+        "aurora-analysis: Pass either --cluster or --all, not both.\n",
+    )
+
+
 def test_a_future_window_makes_no_call(tmp_path):
     """A window that begins tomorrow is refused in one line."""
     with endpoint() as aws:

@@ -119,12 +119,13 @@ def _of_cluster(rds: Any, identifier: str, instance: Mapping[str, Any]) -> str:
 def _endpoint(rds: Any, identifier: str) -> str:
     """Return the cluster of a custom endpoint; empty if there is no such endpoint, or the call is refused."""
     try:
-        request = {"DBClusterEndpointIdentifier": identifier}
-        return str(
-            _row(rds.describe_db_cluster_endpoints, "DBClusterEndpoints", **request)["DBClusterIdentifier"]
+        found = _row(
+            rds.describe_db_cluster_endpoints, "DBClusterEndpoints", DBClusterEndpointIdentifier=identifier
         )
-    except (ClientError, KeyError):
+    except ClientError:
         return ""
+    named = found.get("DBClusterEndpointIdentifier") == identifier
+    return str(found.get("DBClusterIdentifier", "")) if named else ""
 
 
 def _of_host(rds: Any, host: str) -> str:
