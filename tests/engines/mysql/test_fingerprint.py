@@ -162,8 +162,8 @@ def test_tags_are_the_pairs_of_comments_that_hold_nothing_else():
     }
     assert tags("-- app=web\nSELECT 1 # host=a1") == {"app": "web", "host": "a1"}
     assert tags("SELECT '/* a=b */' -- and x = 'secret'\n") == {}
-    assert tags("/* a = 1,b=2 ; c='x''y' */") == {}
-    assert tags("/* a = 1,b=2 ; c= */") == {"a": "1", "b": "2", "c": ""}
+    assert tags("/* a=1,b=x ; c='x''y' */") == {}
+    assert tags("/* a=1,b=x ; c= */") == {"a": "1", "b": "x", "c": ""}
 
 
 @pytest.mark.parametrize(
@@ -176,6 +176,7 @@ def test_tags_are_the_pairs_of_comments_that_hold_nothing_else():
         "/* note='it''s hunter2' */ SELECT 1",
         "/* job=hunter2",
         "/* job=etl */ SELECT 'hunter2 /* b=hunter2 */",
+        "SELECT a FROM t /* name = 'hunter2' */",
         "/* blob=" + "hunter2" * 15 + " */ SELECT 1",
     ],
 )
@@ -186,7 +187,7 @@ def test_commented_out_sql_and_personal_data_are_no_tags(sql):
 
 def test_a_long_comment_takes_no_longer_than_its_length():
     """Pairs with wide gaps, and then prose: a pattern that tries every split of the gaps would not end."""
-    assert tags("/*" + "  a =  b  " * 2000 + " and so on */ SELECT 1") == {}
+    assert tags("/*" + "  a=b  " * 2000 + " and so on */ SELECT 1") == {}
 
 
 def test_digest_is_stable():
@@ -339,6 +340,11 @@ TAGGED = {
     """/* {"app": "dbt", "dbt_version": "1.8.0", "profile_name": "p", "target_name": "prod", "node_id": "model.shop.orders"} */ CREATE TABLE a AS SELECT 1""":
         {"app": "dbt", "dbt_version": "1.8.0", "profile_name": "p", "target_name": "prod", "node_id": "model.shop.orders"},
     """SELECT 1 /* {"app": "dbt", "node_id": "m.a", "user": "ann", "email": "ann@example.com"} */;""": {"app": "dbt", "node_id": "m.a"},
+    """/* {"node_id": "m.a", "app": "dbt"} */ SELECT 1;""": {"node_id": "m.a", "app": "dbt"},
+    "/*application:Shop,controller:users,line:/app/models/user.rb:12:in `all'*/ SELECT 1": {"application": "Shop", "controller": "users", "line": "/app/models/user.rb:12:in `all'"},
+    "SELECT 1 /*app='web',route='O\\'Hara%2F'*/": {"app": "web", "route": "O'Hara/"},
+    """SELECT 1 -- {"user":"@ann","email":"a@x.org","url":"https://modeanalytics.com/a/reports/b","scheduled":true};""": {"tool": "mode", "url": "https://modeanalytics.com/a/reports/b"},
+    "SELECT a FROM t /* id=5 */;": {},
     "SELECT 1 /* app='web',user_name='ann',email='ann%40example.com' */": {"app": "web"},
 }  # fmt: skip
 
@@ -362,22 +368,26 @@ def test_comments_that_only_look_alike_give_no_tag(comment, place):
     assert tags(place.format(comment)) == {}
 
 
-LOOKS = st.lists(
-    st.sampled_from(["s3cr3t", "s3cr3t@x.org", "Username: ", "query_id: ", "Metabase::", "Looker Query Context '", "Sigma Σ ", "{", "}", '"', "'", ":", " : ", "app", "user", "=", " = ",
-                     "''", "\\'", " and ", "select ", "note", "`", "\n", "(", ")", "dbt"]),
-    max_size=14,
-).map("".join)  # fmt: skip
+PLACES = ["/* {} */ SELECT 1", "SELECT 1 /*{}*/;", "-- {}\nSELECT 1", "SELECT /* {} */ a FROM t"]
+PIECES = ["s3cr3t", "s3cr3t@x.org", "Username: ", "query_id: ", "Metabase::", "Looker Query Context '", "Sigma Σ ", "{", "}", '"', "'", ":", " : ", "app", "user", "=", " = ",
+          "''", "\\'", " and ", "select ", "note", "`", "(", ")", "dbt"]  # fmt: skip
+NOTES = ["{w}: {w}", "{w} = {w}", "{w} = '{w}', {w} = {n}", "id={n}", "a={n} b={n}, c={n}", "{w}={w} and {w}={w}", "{{{w}}}", '{{"{w}": "{w}"}}', "see {w}={w} for more", "{w}:{w}, {w}:{w}",
+         "Username: {w}", "query_id: {w}, {w}", "Metabase {w}", "-- Metabase:: {w}", "Looker Query Context {{{w}}}", "Sigma {{'{w}': {n}}}", "{w}='{w}", "{w}='{w} {w}'", "{w} like '{w}%'", "app: {w}", "TODO({w}): {n}%"]  # fmt: skip
 
 
-@given(
-    LOOKS,
-    st.sampled_from(["/* {} */ SELECT 1", "SELECT 1 /*{}*/;", "-- {}\nSELECT 1", "SELECT /* {} */ a FROM t"]),
-)
-@settings(max_examples=10_000, deadline=None, derandomize=True)
-def test_random_comments_leak_nothing_into_the_fingerprint(comment, place):
-    """No fingerprint contains a comment's text, and every tag is a key with a plain value."""
-    sql = place.replace("{}", comment.replace("*/", "").replace("\n", " "))
-    assert "s3cr3t" not in fingerprint(sql)
-    found = tags(sql)
-    assert "@" not in str(found)
-    assert all(re.fullmatch(r"[^\s'\"]*", value) for value in found.values())
+def test_ten_thousand_random_comments_leak_nothing_and_notes_give_no_tag():
+    """No fingerprint contains a comment's text; a tag is a key with a plain value, and a note has none."""
+    r = random.Random(11)
+    for _ in range(5000):
+        comment = "".join(r.choice(PIECES) for _ in range(r.randrange(14)))
+        sql = r.choice(PLACES).replace("{}", comment)
+        assert "s3cr3t" not in fingerprint(sql), sql
+        assert all(re.fullmatch(r"[^\s@]*", value) for value in tags(sql).values()), sql
+    for _ in range(5000):
+        note = r.choice(NOTES).replace("{n}", str(r.randrange(999)))
+        while "{w}" in note:
+            word = r.choice(["s3cr3t", "note", "job", "state", "x"]) + str(r.randrange(9))
+            note = note.replace("{w}", word, 1)
+        sql = r.choice(PLACES).replace("{}", note.replace("{{", "{").replace("}}", "}"))
+        assert tags(sql) == {}, sql
+        assert "s3cr3t" not in fingerprint(sql), sql

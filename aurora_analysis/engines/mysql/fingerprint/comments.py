@@ -2,9 +2,10 @@
 
 Forms (where they come from: the tools' sources and documents):
 
-- `key=value` and `key='value'`, separated by commas, semicolons or blanks; SQLCommenter percent-encodes the values.
+- `key=value` and `key='value'`, separated by commas, semicolons or blanks, with one value that is not a number;
+  SQLCommenter percent-encodes the values.
 - `key:value` pairs, separated by commas (Marginalia, Rails' query log tags).
-- `-- Looker Query Context '{…}'`, `/* {"app": "dbt", …} */` and `-- Sigma Σ {…}`: a JSON object.
+- `-- Looker Query Context '{…}'`, `/* {"app": "dbt", …} */`, `-- Sigma Σ {…}` and Mode's `-- {…}`: a JSON object.
 - `-- Metabase:: userID: 1 queryType: MBQL queryHash: …`.
 - `/* Username: …, query_id: 5, Queue: …, Query Hash: … */` (Redash).
 
@@ -26,14 +27,16 @@ from aurora_analysis.engines.mysql.fingerprint.lexer import lexer
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 
 # A tag's value has at most 100 characters.
-_PAIR = r"""([\w.\-%]++)\s*+=\s*+(?:(['"])([^'"\s\\@]{0,100}+)\2(?=[\s,;\w]|\Z)|([\w.:/%+\-]{0,100}+)(?=[\s,;]|\Z))"""
+_PAIR = r"""([\w.\-%]++)=(?:(['"])((?:[^'"\s\\@]|\\['"]){0,100}+)\2(?=[\s,;\w]|\Z)|([\w.:/%+\-]{0,100}+)(?=[\s,;]|\Z))"""
 _PAIRS = re.compile(_PAIR)
 _TAGS = re.compile(rf"""\s*+(?:{_PAIR}(?:\s*+[,;]\s*+|\s++|\Z|(?<=['"])))++""")
 """A comment of nothing but pairs. All quantifiers are possessive: backtracking would take exponential time."""
 
-_COLON_PAIR = r"([A-Za-z_][\w.\-]{0,60}+):(?!//)([\w.:/%+#\-]{1,100}+(?:in [`'][\w ?!<>.#:]{0,60}+')?+)"
+_COLON_PAIR = r"([A-Za-z_][\w.\-]{0,60}+):(?!//)([\w.:/%+#\-]{1,100}+(?:(?<=:in) [`'][\w ?!<>.#:]{0,60}+')?+)"
 _COLON_PAIRS = re.compile(_COLON_PAIR)
 _COLON_TAGS = re.compile(rf"\s*+{_COLON_PAIR}(?:\s*+,\s*+{_COLON_PAIR})*+\s*+")
+
+_NUMBER = re.compile(r"[\d.:+\-]*")
 
 _FRAMEWORK = {
     "action", "app", "application", "component", "controller", "controller_with_namespace", "framework", "job",
@@ -41,7 +44,10 @@ _FRAMEWORK = {
 }  # fmt: skip
 """Keys of which a comment with `key:value` pairs holds one: without, it is a note such as `TODO:later`."""
 
-_JSON = re.compile(r"""\s*+(?:Looker\ Query\ Context\ '(?P<looker>\{.*\})'|Sigma\ \S{1,3}\ (?P<sigma>\{.*\})|(?P<dbt>\{"app":.*\}))\s*+""", re.DOTALL | re.VERBOSE)  # fmt: skip
+_JSON = re.compile(r"""\s*+(?:Looker\ Query\ Context\ '(?P<looker>\{.*\})'|Sigma\ \S{1,3}\ (?P<sigma>\{.*\})|(?P<json>\{"\w+":.*\}))\s*+""", re.DOTALL | re.VERBOSE)  # fmt: skip
+
+_MODE = re.compile(r"https://(?:app\.)?mode(?:analytics)?\.com/")
+"""The address of a report in Mode, which stands in its JSON comment."""
 
 _METABASE = re.compile(r"\s*+Metabase(?:::)? ?(?P<fields>(?:\s*+\w++: *+[\w\-]++)++)\s*+")
 _FIELD = re.compile(r"(\w++): *+([\w\-]++)")
@@ -51,7 +57,7 @@ _REDASH_FIELD = re.compile(r"([A-Za-z_][\w ]*+): ([\w:.\-]{1,100}+)(?=,|\s*\Z)")
 _REDASH_KEYS = {"query_id", "Queue", "Job ID", "Task ID", "Query Hash", "Scheduled", "Query ID"}
 
 PERSONAL = re.compile(
-    r"(?i)user_?-?name|.*e-?mail.*|user|full_?name|first_?name|last_?name|login|author|owner|person|created_?by|db_user"
+    r"(?i)user_?-?name|.*e-?mail.*|user|full_?name|first_?name|last_?name|login|author|owner|person|created_?by|executed_?by|db_user"
 )
 """Keys whose value is the name or the address of a person."""
 
@@ -78,8 +84,11 @@ def tags(sql: str, mode: SqlMode = DEFAULT_MODE) -> dict[str, str]:
 def _tags_of(comment: str) -> Iterator[tuple[str, str]]:
     """Yield the tags of a comment; none if it is not as a whole in one of the forms."""
     if _TAGS.fullmatch(comment):
-        for key, _, inside, bare in _PAIRS.findall(comment):
-            yield key, _decoded(inside or bare)
+        pairs = [(key, inside or bare) for key, _, inside, bare in _PAIRS.findall(comment)]
+        if not all(
+            _NUMBER.fullmatch(value) for _, value in pairs
+        ):  # else it may be a condition, commented out
+            yield from ((key, _decoded(value.replace("\\", ""))) for key, value in pairs)
     elif _COLON_TAGS.fullmatch(comment):
         pairs = _COLON_PAIRS.findall(comment)
         if any(key in _FRAMEWORK for key, _ in pairs):
@@ -110,10 +119,14 @@ def _from_json(found: re.Match[str]) -> Iterator[tuple[str, str]]:
         fields = json.loads(found[tool])
     except (ValueError, RecursionError):
         return
-    if not isinstance(fields, dict) or (tool == "dbt" and not _is_tag(fields.get("app"))):
+    if not isinstance(fields, dict):
         return
-    if tool != "dbt":
+    if tool == "json" and _MODE.match(str(fields.get("url"))):
+        tool = "mode"
+    if tool != "json":
         yield "tool", tool
+    elif not _is_tag(fields.get("app")):
+        return
     for key, value in fields.items():
         if re.fullmatch(r"[\w.\-]{1,60}", key) and _is_tag(value):
             yield key, str(value)
