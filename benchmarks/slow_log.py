@@ -1,7 +1,7 @@
 """Measure speed, memory and exactness of reading slow logs: `python3 dev.py bench slow_log`.
 
 Speed is a ratio of CPU seconds of whole processes that alternate on one log (A B A B), because a shared machine changes
-every absolute number. The studies, all by default: speed, processes, memory, ingest, hostile, mutated. Each study runs
+every absolute number. The studies, all by default: speed, start, processes, memory, ingest, hostile, mutated. Each study runs
 in a separate process, because the system counts the peak memory of a parent process as that of its child.
 """
 
@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from aurora_analysis.engines import compiled
 from aurora_analysis.engines.mysql import slow_log
 
 ROOT = Path(__file__).parent.parent
@@ -52,6 +53,7 @@ def main() -> int:
     """Run the chosen studies; return the exit code of the first that fails."""
     studies: dict[str, Callable[..., None]] = {
         "speed": speed,
+        "start": start,
         "processes": processes,
         "memory": memory,
         "ingest": ingest,
@@ -70,7 +72,7 @@ def main() -> int:
     try:
         for name in chosen.studies or studies:
             print(f"## {name}", flush=True)
-            rounds = (chosen.rounds,) if studies[name] in (speed, processes) else ()
+            rounds = (chosen.rounds,) if studies[name] in (speed, start, processes) else ()
             study = SPAWN.Process(target=studies[name], args=(folder, *rounds))
             study.start()
             study.join()
@@ -83,26 +85,45 @@ def main() -> int:
 
 
 def speed(folder: Path, rounds: int = 3) -> None:
-    """Compare CPU seconds with pt-query-digest and grep, and every sum with the generator's truth."""
+    """Compare CPU seconds with pt-query-digest and grep, on 512 MB, and every sum with the generator's truth."""
     for kind in ("mix", "oltp"):
-        log, truth = made(folder, kind)
-        check(json.loads(run(*DIGEST, str(log)).output), truth)
-        ours, peers, greps = [], [], []
+        small, truth = made(folder, kind)
+        check(json.loads(run(*DIGEST, str(small)).output), truth)
+        log = repeated(folder, kind, 8)
+        ours, greps = [], []
         for _ in range(rounds):
-            ours.append(run(*DIGEST, str(log)))
-            if shutil.which("pt-query-digest"):
-                peers.append(run("pt-query-digest", "--no-report", str(log)))
-            greps.append(run("sh", "-c", f"LC_ALL=C grep -ac '^# User@Host' '{log}' | cat"))
-        print(f"{kind}: {log.stat().st_size / MB:.0f} MB, {truth['events']:,} events, "
-              f"{cpu(ours):.2f} CPU s = {log.stat().st_size / MB / cpu(ours):.1f} MB/s, "
-              f"peak {max(one.peak_mib for one in ours):.0f} MiB; exact: events, four sums, "
-              f"{truth['templates']} templates = {truth['templates']} fingerprints")  # fmt: skip
-        if peers:
-            print(f"  {cpu(peers) / cpu(ours):.2f} times as fast as pt-query-digest --no-report ({cpu(peers):.2f} CPU s, "
-                  f"peak {max(one.peak_mib for one in peers):.0f} MiB)")  # fmt: skip
-        print(
-            f"  {cpu(ours) / cpu(greps):.0f} times the CPU of grep -ac ({cpu(greps):.3f} CPU s)", flush=True
-        )
+            ours.append(run(*DIGEST, "--processes", "1", str(log)))
+            greps.append(grep(log))
+        ratio = f"{cpu(ours) / cpu(greps):.1f} times the CPU of grep -ac ({cpu(greps):.3f} CPU s)"
+        print(f"{kind}: {log.stat().st_size / MB:.0f} MB, {8 * truth['events']:,} events, {cpu(ours):.2f} CPU s, "
+              f"peak {max(one.peak_mib for one in ours):.0f} MiB; {ratio}; load {os.getloadavg()[0]:.1f}; on an eighth "
+              f"of it, events, four sums and {truth['templates']} templates are exact", flush=True)  # fmt: skip
+        if shutil.which("pt-query-digest"):
+            peer, again = (
+                run("pt-query-digest", "--no-report", str(log)),
+                run(*DIGEST, "--processes", "1", str(log)),
+            )
+            print(f"  {peer.cpu_s / cpu([*ours, again]):.0f} times as fast as pt-query-digest --no-report "
+                  f"({peer.cpu_s:.1f} CPU s, peak {peer.peak_mib:.0f} MiB)", flush=True)  # fmt: skip
+        pure = run(*DIGEST, str(small), pure=True)
+        assert json.loads(pure.output) == json.loads(run(*DIGEST, str(small)).output)
+        print(f"  in pure Python, {small.stat().st_size / MB:.0f} MB take {pure.cpu_s:.2f} CPU s", flush=True)
+        log.unlink()
+
+
+def start(folder: Path, rounds: int = 3) -> None:
+    """Measure what a file of 3 kB takes: the start of the program."""
+    log = folder / "small.log"
+    with made(folder, "oltp")[0].open("rb") as large:
+        log.write_bytes(large.read(3000))
+    runs = [run(*DIGEST, str(log)) for _ in range(3 * rounds)]
+    print(f"3 kB: {cpu(runs):.3f} CPU s", flush=True)
+
+
+def grep(log: Path) -> Run:
+    """Count the headers with grep, which must write into a file: it stops at the first one if nobody reads."""
+    with tempfile.NamedTemporaryFile() as out:
+        return run("sh", "-c", f"LC_ALL=C grep -ac '^# User@Host' '{log}' > '{out.name}'")
 
 
 def processes(folder: Path, rounds: int = 3) -> None:
@@ -220,7 +241,8 @@ def repeated(folder: Path, kind: str, times: int) -> Path:
     large = folder / f"{kind}x{times}.log"
     with large.open("wb") as out:
         for _ in range(times):
-            out.write(log.read_bytes())
+            with log.open("rb") as one:
+                shutil.copyfileobj(one, out)
     return large
 
 
@@ -238,10 +260,11 @@ def check(digest: dict, truth: dict[str, int]) -> None:
     assert found == truth, f"{found} is not {truth}"
 
 
-def run(*command: str) -> Run:
-    """Run a process; return its output, time and memory."""
+def run(*command: str, pure: bool = False) -> Run:
+    """Run a process, on request without the compiled scanner; return its output, time and memory."""
     started = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    seen = os.environ | {compiled.PURE: "1" if pure else "0"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=seen)
     assert process.stdout is not None
     output = process.stdout.read()
     _, status, used = os.wait4(process.pid, 0)

@@ -97,8 +97,25 @@ static const byte *next_sign(const byte *at, const byte *end, const byte *limit)
     return end;
 }
 
+/* Where digits end. */
+static inline const byte *skip_digits(const byte *at, const byte *end, const byte *limit)
+{
+#if defined(__SSE2__)
+    if (limit - at >= 16) {
+        unsigned others = ~mask(within(load(at), '0', 9)) & 0xffff;
+        if (others) {
+            at += __builtin_ctz(others);
+            return at < end ? at : end;
+        }
+    }
+#endif
+    while (at < end && (byte)(*at - '0') <= 9)
+        at++;
+    return at;
+}
+
 /* Where a text in quotes ends, right behind the closing quote; NULL if it does not end. `at` is at the opening one. */
-static const byte *quoted_end(const byte *at, const byte *end, const byte *limit, int escapes)
+static const byte *any_quoted_end(const byte *at, const byte *end, const byte *limit, int escapes)
 {
     const byte quote = *at++;
     for (;;) {
@@ -126,6 +143,23 @@ static const byte *quoted_end(const byte *at, const byte *end, const byte *limit
         if (at > end)
             return NULL;
     }
+}
+
+/* The same; most texts are short, and hold no quote and no backslash. */
+static inline const byte *quoted_end(const byte *at, const byte *end, const byte *limit, int escapes)
+{
+#if defined(__SSE2__)
+    if (limit - at >= 18) {
+        __m128i here = load(at + 1);
+        unsigned found = mask(_mm_or_si128(equal(here, (char)*at), equal(here, '\\')));
+        if (found) {
+            const byte *close = at + 1 + __builtin_ctz(found);
+            if (close < end && *close == *at && close[1] != *at)
+                return close + 1;
+        }
+    }
+#endif
+    return any_quoted_end(at, end, limit, escapes);
 }
 
 #endif

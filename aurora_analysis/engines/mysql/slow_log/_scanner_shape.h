@@ -27,17 +27,10 @@ typedef struct {
     byte *row, *kept, *kept_end;
 } Shape;
 
-static inline const byte *skip_digits(const byte *at, const byte *end)
-{
-    while (at < end && (byte)(*at - '0') <= 9)
-        at++;
-    return at;
-}
-
 /* Where a number ends, NULL if it is not surely one: the lexer backtracks where a letter or a dot follows. */
-static const byte *number_end(const byte *at, const byte *end, int *mark)
+static inline const byte *number_end(const byte *at, const byte *end, const byte *limit, int *mark)
 {
-    const byte *digits = skip_digits(at, end);
+    const byte *digits = skip_digits(at, end, limit);
     *mark = NUMBER;
     if (digits < end && !is(*digits, WORD) && *digits != '.')
         return digits;
@@ -52,28 +45,28 @@ static const byte *number_end(const byte *at, const byte *end, int *mark)
     } else {
         at = digits;
         if (at < end && *at == '.')
-            at = skip_digits(at + 1, end);
+            at = skip_digits(at + 1, end, limit);
         if (at < end && (*at | 0x20) == 'e') {
             at++;
             if (at < end && (*at == '-' || *at == '+'))
                 at++;
             if (at >= end || !is(*at, DIGIT))
                 return NULL;
-            at = skip_digits(at, end);
+            at = skip_digits(at, end, limit);
         }
     }
     return at < end && (is(*at, WORD) || *at == '.') ? NULL : at;
 }
 
 /* Where a number that begins with its point ends; `at` is behind the point. */
-static const byte *fraction_end(const byte *at, const byte *end)
+static const byte *fraction_end(const byte *at, const byte *end, const byte *limit)
 {
     int mark;
-    const byte *p = skip_digits(at, end);
+    const byte *p = skip_digits(at, end, limit);
     if (p < end && *p == '.')
         return NULL;
     return end - at >= 2 && *at == '0' && ((at[1] | 0x20) == 'x' || (at[1] | 0x20) == 'b') ? NULL
-                                                                                          : number_end(at, end, &mark);
+                                                                                          : number_end(at, end, limit, &mark);
 }
 
 /* Where the literal at `at`, which no word precedes, ends; NULL if there is none, or if it does not end. */
@@ -83,11 +76,11 @@ static const byte *value_end(const Shape *s, const byte *at, int *mark)
     if (at >= end)
         return NULL;
     if (is(*at, DIGIT))
-        return number_end(at, end, mark);
+        return number_end(at, end, s->limit, mark);
     *mark = NUMBER;
     switch (*at) {
     case '.':
-        return end - at >= 2 && is(at[1], DIGIT) ? fraction_end(at + 1, end) : NULL;
+        return end - at >= 2 && is(at[1], DIGIT) ? fraction_end(at + 1, end, s->limit) : NULL;
     case '"':
         *mark = DOUBLE;
         return quoted_end(at, end, s->limit, s->escapes);
@@ -144,7 +137,7 @@ static int take_more(Shape *s)
         at++;
         if (at < s->end && *at == ' ')
             at++;
-        at = at < s->end && is(*at, DIGIT) ? number_end(at, s->end, &mark)
+        at = at < s->end && is(*at, DIGIT) ? number_end(at, s->end, s->limit, &mark)
                                            : item_end(s, skip_blanks(at, s->end), &mark);
         if (at == NULL)
             return more;
@@ -312,7 +305,7 @@ static int take_number(Shape *s)
     const byte *at = s->at;
     byte before = at > s->start ? at[-1] : ' ', earlier = at - s->start > 1 ? at[-2] : ' ';
     int mark = NUMBER;
-    const byte *end = before == '.' ? fraction_end(at, s->end) : number_end(at, s->end, &mark);
+    const byte *end = before == '.' ? fraction_end(at, s->end, s->limit) : number_end(at, s->end, s->limit, &mark);
     if (end == NULL || before == '@'
         || (before == '.' && (is(earlier, WORD) || earlier == '.' || earlier == '@' || s->o == s->out || s->o[-1] != '.')))
         return copy_number(s);
@@ -379,7 +372,7 @@ static int take_comment(Shape *s)
 {
     const byte *at = s->at, *end = s->end;
     if (*at == '-') {
-        if (end - at < 3 || at[2] >= 0x80)
+        if (end - at < 3 || at[2] >= 0x80 || may_be_exponent(s, at + 1))
             return 0;
         if (!is(at[2], BLANK)) {
             *s->o++ = *s->at++;
