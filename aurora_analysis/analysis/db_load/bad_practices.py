@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from aurora_analysis.analysis.advice import batches
 from aurora_analysis.analysis.costliest import owner, statement_text
-from aurora_analysis.analysis.verdict import Figure, Severity, Verdict, duration
+from aurora_analysis.analysis.verdict import Figure, Severity, Verdict, duration, large
 from aurora_analysis.window import Window
 
 RUNS = ["started_at", "ended_at", "instance", "user", "digest", "query_time_s", "rows_sent", "rows_examined"]
@@ -193,10 +194,18 @@ def _practice(
         f"on average{cost}. While a statement is open, its read view may block purge.",
         {"executions": executions, "open_hours": round(float(hours), 2)},
         "the table of practices; the notebook reader_impact shows whether it slowed the writer",
-        PRACTICE_ACTIONS[practice],
+        _action(practice, each, 3600 * hours / executions),
         f"{owner(user, statement)} ran {_times(executions)} as a {practice}, {duration(3600 * hours)} in all",
         statement,
     )
+
+
+def _action(practice: str, each: np.ndarray, run_s: float) -> str:
+    """The practice's action, with the rows and the duration of a run (means)."""
+    examined, sent = each
+    if practice == "bulk extract":
+        return f"{PRACTICE_ACTIONS[practice]} {batches(sent, run_s)}".rstrip()
+    return f"It examines {large(examined / max(sent, 1))} rows for each row that it sends. {PRACTICE_ACTIONS[practice]}"
 
 
 def _times(count: int) -> str:

@@ -139,7 +139,7 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
     grown = growth(oldest_view, known, data.window)
     coverage = data.window.coverage(pd.DatetimeIndex(latency.dropna(how="all").index))
     evidence = Evidence(tried, estimates, grown, coverage, data.window, exposed.readers)
-    background = Background(known, data.fingerprints, latency, data.window)
+    background = Background(known, data.fingerprints, latency, history, grown, data.window)
     return Answer(
         verdicts=with_statements(verdicts(evidence, materiality_pct=options.materiality_pct), background),
         compared=exposed.compared.window,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pandas as pd
 
+from aurora_analysis.analysis.advice import Held, gain, shorter_views
 from aurora_analysis.analysis.costliest import costliest, owner
 from aurora_analysis.analysis.effect_level import SLOWER
 from aurora_analysis.analysis.series import period_s
-from aurora_analysis.analysis.verdict import Verdict, duration, three_digits
-from aurora_analysis.analysis.workloads import exposed_hours, exposure_share
+from aurora_analysis.analysis.verdict import Figure, Verdict, duration, three_digits
+from aurora_analysis.analysis.workloads import IDLE, exposed_hours, exposure_share
 from aurora_analysis.window import Window
 
 NOUNS = {
@@ -41,6 +42,10 @@ class Background:
         Texts of the statements: `digest, fingerprint`.
     latency : pandas.DataFrame
         The writer's latencies in the window [ms], one column per metric.
+    history : pandas.Series
+        History list length over the window (UTC) [transactions].
+    growth : pandas.DataFrame
+        Result of `growth`.
     window : Window
         The window of the verdicts.
     """
@@ -48,6 +53,8 @@ class Background:
     runs: pd.DataFrame
     fingerprints: pd.DataFrame
     latency: pd.DataFrame
+    history: pd.Series
+    growth: pd.DataFrame
     window: Window
 
 
@@ -80,12 +87,33 @@ def _with_statement(verdict: Verdict, background: Background) -> Verdict:
     hours = exposed_hours(runs, background.window).get(verdict.subject, 0.0)
     if slower_ms is None or effect is None or not hours:
         return found
+    lasting, noun = how_long(hours, background.window), NOUNS.get(metric, metric.replace("_", " "))
+    ends = [verdict.numbers.get(name) for name in ("ci_low_pct", "ci_high_pct")]
+    low_ms, high_ms = (slowdown_ms(background.latency.get(metric), runs, end) for end in ends)
     size = f"{three_digits(slower_ms, 2)} ms ({three_digits(float(effect), 2)} %)"
     return replace(
         found,
-        headline=f"{owner(verdict.subject, statement)} makes {NOUNS.get(metric, metric.replace('_', ' '))} {size} "
-        f"slower for {how_long(hours, background.window)}",
+        headline=f"{owner(verdict.subject, statement)} makes {noun} {size} slower for {lasting}",
+        action=f"{_shorter(verdict, statement, background)} {gain(noun, (slower_ms, low_ms or 0.0, high_ms or 0.0), lasting)}",
     )
+
+
+def _shorter(verdict: Verdict, statement: Mapping[str, Figure], background: Background) -> str:
+    """The level's action, in the statement's own numbers if its views let the history list grow."""
+    grown = background.growth[background.growth["workload"] == verdict.subject]
+    blames = verdict.level == "slows" and statement.get("digest", IDLE) != IDLE
+    if not blames or grown.empty or not grown["growth"].iloc[0] > 0:
+        return verdict.action
+    history = background.history.dropna()
+    views = Held(
+        text=str(statement["text"]),
+        longest_s=float(statement["longest_s"] or 0),
+        per_hour=float(grown["per_exposed_hour"].iloc[0]),
+        base=float(history.median()),
+        peak=float(history.max()),
+        on_writer=False,
+    )
+    return shorter_views(views)
 
 
 def slowdown_ms(

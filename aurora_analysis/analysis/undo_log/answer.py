@@ -8,13 +8,14 @@ import pandas as pd
 
 from aurora_analysis.analysis import workloads
 from aurora_analysis.analysis.undo_log.episodes import (
+    base,
     blocking_spans,
     episode_blockers,
     growth_by_blocker,
     growth_episodes,
     purge_state,
 )
-from aurora_analysis.analysis.undo_log.headlines import with_statements
+from aurora_analysis.analysis.undo_log.headlines import Background, with_statements
 from aurora_analysis.analysis.undo_log.holders import attribute_oldest_view
 from aurora_analysis.analysis.undo_log.implied_start import committed
 from aurora_analysis.analysis.undo_log.verdicts import Thresholds, verdicts
@@ -118,8 +119,10 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
     oldest_view = attribute_oldest_view(history, committed(data.metric("commit_throughput")), runs)
     spans = blocking_spans(oldest_view, runs, purge)
     found = verdicts(data.window, history, episodes, spans, options.thresholds)
+    roles = data.roles(runs, time="start")
+    background = Background(spans, runs, roles, data.fingerprints, base(history.dropna()), data.window)
     return Answer(
-        verdicts=with_statements(found, spans, runs, data.fingerprints, data.window),
+        verdicts=with_statements(found, background, options.thresholds.watch),
         history=history,
         episodes=episodes,
         boundary=boundary,

@@ -2,61 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
+from aurora_analysis.analysis.advice import Held, shorter_views
 from aurora_analysis.analysis.costliest import costliest, owner
 from aurora_analysis.analysis.undo_log.episodes import growth_by_blocker
 from aurora_analysis.analysis.verdict import Verdict, duration, large
+from aurora_analysis.analysis.workloads import IDLE
 from aurora_analysis.window import Window
 
 
-def with_statements(
-    verdicts: Sequence[Verdict],
-    spans: pd.DataFrame,
-    runs: pd.DataFrame,
-    fingerprints: pd.DataFrame,
-    window: Window,
-) -> list[Verdict]:
-    """Add to each verdict on a blocker the statement whose read view cost most, and absolute numbers to its headline.
+@dataclass(frozen=True)
+class Background:
+    """The observations that a headline and an action need beside the verdict.
+
+    Parameters
+    ----------
+    spans : DataFrame
+        Result of `blocking_spans`.
+    runs : DataFrame
+        The runs given to `blocking_spans`: `workload, instance, digest, thread_id, start, end` (UTC).
+    roles : Series
+        The role of each run's instance when it began, aligned with `runs`.
+    fingerprints : DataFrame
+        Texts of the statements: `digest, fingerprint`.
+    base : float
+        Usual history list length [transactions].
+    window : Window
+        The window of the verdicts.
+    """
+
+    spans: pd.DataFrame
+    runs: pd.DataFrame
+    roles: pd.Series
+    fingerprints: pd.DataFrame
+    base: float
+    window: Window
+
+
+def with_statements(verdicts: Sequence[Verdict], background: Background, limit: float) -> list[Verdict]:
+    """Add to each verdict on a blocker the statement that cost most, absolute numbers, and an action from them.
 
     Parameters
     ----------
     verdicts : sequence of Verdict
         Result of `verdicts`.
-    spans : DataFrame
-        Result of `blocking_spans`.
-    runs : DataFrame
-        The runs given to `blocking_spans`: `workload, instance, digest, thread_id, start, end` (UTC).
-    fingerprints : DataFrame
-        Texts of the statements: `digest, fingerprint`.
-    window : Window
-        The window of the verdicts.
+    background : Background
+        Spans, runs and texts.
+    limit : float
+        History list length that is acceptable [transactions].
 
     Returns
     -------
     list of Verdict
         In the same order; verdicts without a known blocker are unchanged.
     """
-    blockers = growth_by_blocker(spans)
+    blockers = growth_by_blocker(background.spans)
     held = blockers[blockers["state"] == "held"].to_dict("records")
     by_subject = {f"{row['workload']} on {row['instance']}": row for row in held}
-    found = []
-    for verdict in verdicts:
-        row = by_subject.get(verdict.subject)
-        if row is None:
-            found.append(verdict)
-            continue
-        same = [runs[name] == row[name] for name in ("workload", "instance", "digest")]
-        statement = costliest(runs[same[0] & same[1] & same[2]], fingerprints, window)
-        mine = runs[same[0] & same[1]]
-        seconds = (mine["end"] - mine["start"]).dt.total_seconds()
-        statement |= {"share": float(seconds[same[2]].sum() / seconds.sum())} if statement else {}
-        headline = (
-            f"{owner(row['workload'], statement)} on {row['instance']} blocked purge for {duration(row['held_s'])}; the "
-            f"history list reached {large(row['peak_length'])} transactions"
+    return [
+        _with_statement(one, by_subject[one.subject], background, limit) if one.subject in by_subject else one
+        for one in verdicts
+    ]
+
+
+def _with_statement(
+    verdict: Verdict, row: Mapping[Hashable, Any], background: Background, limit: float
+) -> Verdict:
+    runs = background.runs
+    mine = runs[(runs["workload"] == row["workload"]) & (runs["instance"] == row["instance"])]
+    same = mine[mine["digest"] == row["digest"]]
+    statement = costliest(same, background.fingerprints, background.window)
+    seconds = (mine["end"] - mine["start"]).dt.total_seconds()
+    if statement:
+        statement["share"] = round(float(seconds[same.index].sum() / max(seconds.sum(), 1e-9)), 4)
+    headline = (
+        f"{owner(row['workload'], statement)} on {row['instance']} blocked purge for {duration(row['held_s'])}; the "
+        f"history list reached {large(row['peak_length'])} transactions"
+    )
+    action = verdict.action
+    if statement and row["digest"] != IDLE and row["held_s"] > 0:
+        views = Held(
+            text=str(statement["text"]),
+            longest_s=float(statement["longest_s"] or 0),
+            per_hour=3600 * row["growth"] / row["held_s"],
+            base=background.base,
+            peak=row["peak_length"],
+            on_writer=(background.roles[same.index] == "writer").any(),
         )
-        found.append(replace(verdict, statement=statement, headline=headline))
-    return found
+        action = shorter_views(views, limit)
+    return replace(verdict, statement=statement, headline=headline, action=action)

@@ -1,0 +1,130 @@
+"""Word the first action from a statement's own numbers: how short its runs must be, and what that gains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aurora_analysis.analysis.verdict import duration, large, three_digits
+
+ACCEPTABLE = 100_000.0
+"""History list length that Amazon calls "generally acceptable" (Aurora user guide, major version upgrades)
+[transactions]."""
+
+SHORTEST_CHUNK_S = 30.0
+"""Chunks that would have to be shorter than this are no practical advice [s]."""
+
+BATCH_S = 300.0
+"""Length of a suggested batch of an extract [s]: far below the views that let a history list grow for long."""
+
+WRITES = ("insert", "update", "delete", "replace", "load")
+
+
+@dataclass(frozen=True)
+class Held:
+    """The read views of one statement, as far as they blocked purge.
+
+    Attributes
+    ----------
+    text : str
+        The statement's text.
+    longest_s : float
+        Its longest run [s].
+    per_hour : float
+        Growth of the history list per hour that its views were the oldest [transactions/hour].
+    base, peak : float
+        Usual and longest history list [transactions]; NaN if unknown.
+    on_writer : bool
+        Whether it ran on the writer.
+    """
+
+    text: str
+    longest_s: float
+    per_hour: float
+    base: float
+    peak: float
+    on_writer: bool
+
+
+def shorter_views(held: Held, limit: float = ACCEPTABLE) -> str:
+    """Word how to shorten a statement's read views, with the run length that keeps the history list acceptable.
+
+    Parameters
+    ----------
+    held : Held
+        The statement's views.
+    limit : float
+        History list length to stay below [transactions].
+
+    Returns
+    -------
+    str
+        One to three sentences; without a length if the list stayed below the limit, or if no practical length would do.
+    """
+    how = _how(held)
+    seconds = 3600 * (limit - held.base) / held.per_hour if held.per_hour > 0 else float("inf")
+    if not held.peak > limit or not SHORTEST_CHUNK_S <= seconds < held.longest_s:
+        return f"{how[0]}{how[1]}."
+    return (
+        f"Its runs last up to {duration(held.longest_s)}, and each hour of its read view adds {large(held.per_hour)} "
+        f"transactions. {how[0]} that take less than {duration(seconds)}{how[1]}. Expected gain: its views alone then "
+        f"keep the history list below {large(limit)} (it reached {large(held.peak)})."
+    )
+
+
+def _how(held: Held) -> tuple[str, str]:
+    """First action, which goes on with the length of a chunk, and the alternatives."""
+    if held.text.split(" ", 1)[0].lower() in WRITES:
+        return "Change the rows in batches by key", ", and commit after each"
+    if held.on_writer:
+        return "Read in chunks by key", ", and commit after each; or run it on a clone"
+    return (
+        "Read in chunks by key",
+        ", and commit after each. Or set aurora_read_replica_read_committed in its session, or extract from a clone or a "
+        "snapshot export",
+    )
+
+
+def gain(noun: str, slower_ms: tuple[float, float, float], how_long: str) -> str:
+    """Word the gain if a workload no longer held read views.
+
+    Parameters
+    ----------
+    noun : str
+        What becomes faster.
+    slower_ms : tuple of float
+        The slowdown and the ends of its interval [ms].
+    how_long : str
+        The exposed time, in words.
+
+    Returns
+    -------
+    str
+    """
+    size, low, high = (three_digits(value, 2) for value in slower_ms)
+    return (
+        f"If it no longer ran on the cluster, {noun} would be {size} ms faster (95 % confidence interval {low} to "
+        f"{high} ms) for {how_long}."
+    )
+
+
+def batches(rows: float, run_s: float) -> str:
+    """Word how large the batches of an extract may be, from its rows and its duration.
+
+    Parameters
+    ----------
+    rows : float
+        Rows sent by a run, on average.
+    run_s : float
+        Duration of a run, on average [s].
+
+    Returns
+    -------
+    str
+        Empty if a run is not much longer than one batch.
+    """
+    if not run_s > 2 * BATCH_S or not rows > 0:
+        return ""
+    return (
+        f"A run sends {large(rows)} rows in {duration(run_s)}; batches of {three_digits(rows * BATCH_S / run_s, 1)} rows "
+        f"by key would take about {duration(BATCH_S)} each."
+    )
