@@ -17,7 +17,7 @@ from aurora_analysis.sources.aws import cloudwatch, clusters, enhanced_monitorin
 from aurora_analysis.sources.aws.answers import pages
 from aurora_analysis.sources.aws.errors import explained
 from aurora_analysis.sources.aws.performance_insights_series import LOAD
-from aurora_analysis.sources.aws.rds import Instance, Topology
+from aurora_analysis.sources.aws.rds import Instance, Topology, next_writers
 
 STORAGE = {"aurora": "Aurora Standard", "aurora-iopt1": "Aurora I/O-Optimized"}
 """RDS's name of Aurora's storage → its name in the console."""
@@ -255,6 +255,8 @@ def _cluster_checks(found: Topology, probes: Probes) -> Iterator[Check]:
     if found.storage_type:
         yield Check(found.cluster, "storage", "ok", STORAGE.get(found.storage_type, found.storage_type))
     yield _insights_mode(found)
+    yield _backtrack(found)
+    yield from _failover(found)
     if log_export.is_exported(found):
         yield Check(found.cluster, "slow log export", "ok", "to CloudWatch Logs")
     else:
@@ -294,6 +296,37 @@ def _insights_mode(found: Topology) -> Check:
             found.cluster, "database insights", "gap", problem, insights_fix(found).line("", found.cluster)
         )
     return Check(found.cluster, "database insights", "ok", f"{mode.title()} mode")
+
+
+def _backtrack(found: Topology) -> Check:
+    if found.backtrack is None:
+        return Check(found.cluster, "backtrack", "ok", "off")
+    target, since = found.backtrack
+    reach = f", reaches back to {since:%Y-%m-%d %H:%M} UTC" if since else ""
+    return Check(found.cluster, "backtrack", "ok", f"window of {target:g} h{reach}")
+
+
+def _failover(found: Topology) -> Iterator[Check]:
+    """Check that a failover now would not send a custom endpoint's queries to the writer."""
+    candidates = next_writers(found)
+    names = " or ".join(each.name for each in candidates)
+    for each in candidates:
+        if each.endpoints_as_writer:
+            served = ", ".join(each.endpoints_as_writer)
+            problem = (
+                f"{names} would become the writer, and queries by custom endpoint {served} would run on it"
+            )
+            yield Check(each.name, "failover", "gap", problem, _failover_fix(each, found))
+    if candidates and not any(each.endpoints_as_writer for each in candidates):
+        yield Check(found.cluster, "failover", "ok", f"{names} would become the writer")
+
+
+def _failover_fix(each: Instance, found: Topology) -> str:
+    return Fix(
+        "Modify DB instance > Additional configuration > Failover priority: tier-15",
+        f"rds modify-db-instance --db-instance-identifier {each.name} --promotion-tier 15 --apply-immediately",
+        "AWS::RDS::DBInstance PromotionTier: 15",
+    ).line(each.name, found.cluster)
 
 
 def _performance_insights(each: Instance, found: Topology) -> Check:

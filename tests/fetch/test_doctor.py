@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from datetime import UTC, datetime
 
 import botocore.session
 import pytest
@@ -15,6 +16,7 @@ from fetching import KEPT, endpoint, environment
 from aurora_analysis.cli import main
 from aurora_analysis.fetch import doctor
 from aurora_analysis.fetch.doctor import Probes
+from aurora_analysis.sources.aws import rds
 from aurora_analysis.sources.aws.rds import Instance, Topology
 
 GOOD = {"slow_query_log": "1", "log_output": "FILE", "long_query_time": "0.5", "innodb_monitor_enable": "all"}
@@ -112,6 +114,28 @@ def test_the_mode_of_database_insights_is_the_clusters(mode, kept, state, found)
     if state == "gap":
         assert "--performance-insights-retention-period 465" in check.fix
         call(check.fix.split("; CLI: aws ")[1].split("; CloudFormation")[0])
+
+
+def test_a_failover_that_brings_an_endpoint_to_the_writer_is_a_gap():
+    """The fix moves the reader to the last tier; a reader without such an endpoint is no gap."""
+    for endpoints, state in ((("analytics",), "gap"), ((), "ok")):
+        reader = Instance("b", promotion_tier=1, endpoints_as_writer=endpoints)
+        found = Topology("shop", V3, ("slowquery",), "", (Instance("a", is_writer=True), reader))
+        (check,) = [each for each in doctor.checks(found, Probes()) if each.what == "failover"]
+        assert check.state == state
+        assert "b would become the writer" in check.found
+        if state == "gap":
+            assert "queries by custom endpoint analytics would run on it" in check.found
+            call(check.fix.split("; CLI: aws ")[1].split("; CloudFormation")[0])
+
+
+def test_a_backtrack_window_is_listed():
+    """Its target, and the time to which it reaches."""
+    window = rds.Backtrack(24.0, datetime(2026, 11, 9, 12, tzinfo=UTC))
+    assert checked(topology={"insights_mode": "standard", "backtrack": window})["backtrack"].found == (
+        "window of 24 h, reaches back to 2026-11-09 12:00 UTC"
+    )
+    assert checked()["backtrack"].found == "off"
 
 
 def test_enhanced_monitoring_is_optional():

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from botocore.exceptions import ClientError
@@ -34,6 +34,7 @@ ENGINE = "aurora-mysql"
 class Instance:
     """An instance of the cluster as it is now; of a deleted one (`gone`), what the store knows.
 
+    `custom_endpoints` may lead to the instance now, and `endpoints_as_writer` would if it were the writer.
     `parameters` come from the instance's parameter group, then from the cluster's, then from the engine's defaults.
     """
 
@@ -48,9 +49,17 @@ class Instance:
     monitoring_interval_s: int = 0
     promotion_tier: int | None = None
     custom_endpoints: tuple[str, ...] = ()
+    endpoints_as_writer: tuple[str, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
     parameter_groups: tuple[str, ...] = ()
     gone: bool = False
+
+
+class Backtrack(NamedTuple):
+    """How far back the cluster can be rewound: the target window [h], and the earliest time if RDS states one."""
+
+    target_h: float
+    since: datetime | None
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,8 @@ class Topology:
         What the kind of cluster means for the question, one line each.
     insights_mode : str
         The mode of Database Insights, `standard` or `advanced`; empty if RDS does not state it.
+    backtrack : Backtrack, optional
+        The backtrack window; None if backtracking is off.
     storage_type : str
         RDS's name of the storage; Aurora writes `aurora` (Standard) and `aurora-iopt1` (I/O-Optimized).
     """
@@ -94,6 +105,7 @@ class Topology:
     remarks: tuple[str, ...] = ()
     insights_mode: str = ""
     storage_type: str = ""
+    backtrack: Backtrack | None = None
 
     @property
     def writer(self) -> str | None:
@@ -207,30 +219,37 @@ def parse(
 ) -> Topology:
     """Build a topology from RDS's descriptions of a cluster, its instances and its endpoints."""
     members = {row["DBInstanceIdentifier"]: row for row in cluster.get("DBClusterMembers", [])}
-    custom = {row["DBInstanceIdentifier"]: _custom_endpoints(row, endpoints, members) for row in instances}
     return Topology(
         cluster=cluster["DBClusterIdentifier"],
         engine_version=cluster.get("EngineVersion", ""),
         log_exports=tuple(cluster.get("EnabledCloudwatchLogsExports") or ()),
         parameter_group=cluster.get("DBClusterParameterGroup", ""),
         instances=tuple(
-            _instance(row, members.get(row["DBInstanceIdentifier"], {}), custom[row["DBInstanceIdentifier"]])
+            _instance(row, members.get(row["DBInstanceIdentifier"], {}), endpoints)
             for row in sorted(instances, key=lambda row: row["DBInstanceIdentifier"])
         ),
         engine=cluster.get("Engine", ENGINE),
         remarks=clusters.remarks(cluster),
+        backtrack=_backtrack(cluster),
         insights_mode=cluster.get("DatabaseInsightsMode") or "",
         storage_type=cluster.get("StorageType") or "",
     )
 
 
+def _backtrack(cluster: Mapping[str, Any]) -> Backtrack | None:
+    since = cluster.get("EarliestBacktrackTime")
+    hours = int(cluster.get("BacktrackWindow") or 0) / 3600
+    return Backtrack(hours, utc(since) if since else None) if hours else None
+
+
 def _instance(
-    row: Mapping[str, Any], member: Mapping[str, Any], custom_endpoints: tuple[str, ...]
+    row: Mapping[str, Any], member: Mapping[str, Any], endpoints: Sequence[Mapping[str, Any]]
 ) -> Instance:
+    is_writer = bool(member.get("IsClusterWriter"))
     return Instance(
         name=row["DBInstanceIdentifier"],
         resource_id=row.get("DbiResourceId", ""),
-        is_writer=bool(member.get("IsClusterWriter")),
+        is_writer=is_writer,
         created_at=utc(row["InstanceCreateTime"]) if row.get("InstanceCreateTime") else None,
         instance_class=row.get("DBInstanceClass", ""),
         engine=row.get("Engine", ""),
@@ -238,7 +257,8 @@ def _instance(
         pi_retention_days=_pi_retention(row),
         monitoring_interval_s=int(row.get("MonitoringInterval") or 0),
         promotion_tier=member.get("PromotionTier", row.get("PromotionTier")),
-        custom_endpoints=custom_endpoints,
+        custom_endpoints=_custom_endpoints(row, endpoints, is_writer=is_writer),
+        endpoints_as_writer=_custom_endpoints(row, endpoints, is_writer=True),
         parameter_groups=tuple(group["DBParameterGroupName"] for group in row.get("DBParameterGroups", [])),
     )
 
@@ -253,22 +273,39 @@ def _pi_retention(row: Mapping[str, Any]) -> int:
 
 
 def _custom_endpoints(
-    row: Mapping[str, Any], endpoints: Sequence[Mapping[str, Any]], members: Mapping[str, Any]
+    row: Mapping[str, Any], endpoints: Sequence[Mapping[str, Any]], *, is_writer: bool
 ) -> tuple[str, ...]:
+    """Return the custom endpoints that may lead to an instance in a role."""
     name = row["DBInstanceIdentifier"]
-    leading = [
-        each for each in endpoints if each.get("EndpointType") == "CUSTOM" and _may_lead(each, name, members)
-    ]
-    return tuple(sorted(each["DBClusterEndpointIdentifier"] for each in leading))
+    custom = [each for each in endpoints if each.get("EndpointType") == "CUSTOM"]
+    return tuple(
+        sorted(each["DBClusterEndpointIdentifier"] for each in custom if _may_lead(each, name, is_writer))
+    )
 
 
-def _may_lead(endpoint: Mapping[str, Any], name: str, members: Mapping[str, Any]) -> bool:
+def _may_lead(endpoint: Mapping[str, Any], name: str, is_writer: bool) -> bool:
     """Return whether an endpoint may lead to an instance. A READER endpoint excludes the writer; ANY does not."""
-    if endpoint.get("CustomEndpointType") == "READER" and members.get(name, {}).get("IsClusterWriter"):
+    if endpoint.get("CustomEndpointType") == "READER" and is_writer:
         return False
     if static := endpoint.get("StaticMembers"):
         return name in static
     return name not in (endpoint.get("ExcludedMembers") or ())
+
+
+def next_writers(topology: Topology) -> tuple[Instance, ...]:
+    """Return the readers one of which a failover would promote now: the lowest tier, then the largest class.
+
+    https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/Concepts.AuroraHighAvailability.html
+    """
+    readers = [each for each in topology.instances if not each.is_writer and not each.gone]
+    if topology.writer is None or not readers:
+        return ()
+    tiers = [15 if each.promotion_tier is None else each.promotion_tier for each in readers]
+    first = [each for each, tier in zip(readers, tiers) if tier == min(tiers)]
+    sizes = [vcpus(each.instance_class) for each in first]
+    if None in sizes:  # the capacity of a serverless reader changes
+        return tuple(first)
+    return tuple(each for each, size in zip(first, sizes) if size == max(sizes, key=float))  # type: ignore[arg-type]
 
 
 def vcpus(instance_class: str) -> float | None:

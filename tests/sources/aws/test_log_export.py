@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -96,6 +97,18 @@ def test_exported_logs_are_read_event_by_event(misbehaviour):
     assert same(parts)
     assert parts[-1].note.startswith("from CloudWatch Logs: ")
     assert parts[-1].lost == 0
+
+
+def test_a_large_portion_that_comes_twice_counts_once():
+    """A portion larger than the compared seam, served again under another marker, is the same text."""
+    texts = {"0": ("one " * 50_000, "1"), "1": ("one " * 50_000, "2"), "2": ("end", "2")}
+
+    def portion(**request: object) -> dict[str, object]:
+        text, marker = texts[str(request["Marker"])]
+        return {"LogFileData": text, "Marker": marker, "AdditionalDataPending": text != "end"}
+
+    rds = SimpleNamespace(download_db_log_file_portion=portion)
+    assert b"".join(log_export.portions(rds, "shop-1", "slow.log")) == b"one " * 50_000 + b"end"
 
 
 def test_an_overlap_is_the_longest_repetition():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -56,6 +57,41 @@ def test_custom_endpoints_of_an_instance():
         "a": ("bi",),
         "b": ("bi", "one", "ro"),
     }
+
+
+def test_the_next_writer_has_the_lowest_tier_and_the_largest_class():
+    """A tie names both; a serverless reader's size is not known; without a writer nobody is promoted."""
+
+    def cluster(*readers: Instance, writer: bool = True) -> list[str]:
+        found = Topology("shop", "", (), "", (Instance("a", is_writer=writer), *readers))
+        return [each.name for each in rds.next_writers(found)]
+
+    small = Instance("small", instance_class="db.r6g.large", promotion_tier=0)
+    large = Instance("large", instance_class="db.r6g.4xlarge", promotion_tier=0)
+    last = Instance("last", instance_class="db.r6g.16xlarge", promotion_tier=15)
+    auto = Instance("auto", instance_class="db.serverless", promotion_tier=0)
+    assert cluster(small, large, last) == ["large"]
+    assert cluster(large, replace(large, name="twin"), last) == ["large", "twin"]
+    assert cluster(small, auto) == ["small", "auto"]
+    assert cluster(small, writer=False) == cluster() == []
+
+
+def test_an_endpoint_follows_a_promoted_reader_unless_it_is_for_readers():
+    """READER loses the instance at its promotion; ANY keeps it."""
+    endpoints = [
+        {"DBClusterEndpointIdentifier": "any", "EndpointType": "CUSTOM", "CustomEndpointType": "ANY", "StaticMembers": ["b"]},
+        {"DBClusterEndpointIdentifier": "ro", "EndpointType": "CUSTOM", "CustomEndpointType": "READER", "StaticMembers": ["b"]},
+    ]  # fmt: skip
+    found = rds.parse(CLUSTER, [described(), described(DBInstanceIdentifier="b")], endpoints)
+    b = found.instances[1]
+    assert (b.custom_endpoints, b.endpoints_as_writer) == (("any", "ro"), ("any",))
+
+
+def test_a_backtrack_window_is_read():
+    """The target window, and how far back it reaches; none if backtracking is off."""
+    on = CLUSTER | {"BacktrackWindow": 86400, "EarliestBacktrackTime": at(9, 12)}
+    assert rds.parse(on, [], []).backtrack == (24.0, at(9, 12))
+    assert rds.parse(CLUSTER | {"BacktrackWindow": 0}, [], []).backtrack is None
 
 
 def test_unsupported_engines_are_refused():
