@@ -140,14 +140,14 @@ def test_the_python_snippets_of_a_page_run_in_order(page, tmp_path, monkeypatch)
 
 
 def test_the_generated_pages_are_what_the_code_says():
-    """Commands, tables, metrics and glossary: `python docs/generate.py` regenerates them."""
+    """Commands, tables, metrics and glossary: `.venv/bin/python docs/generate.py` regenerates them."""
     spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
     assert spec and spec.loader
     generate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generate)
     for name, page in generate.PAGES.items():
         assert (DOCS / "reference" / name).read_text(encoding="utf-8") == page(), (
-            f"run python docs/generate.py: {name}"
+            f"{name} is out of date: run .venv/bin/python docs/generate.py and commit the pages"
         )
 
 
