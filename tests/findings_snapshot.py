@@ -25,7 +25,7 @@ def figures(report: Path) -> dict[str, dict[str, Any]]:
 def assert_unchanged(report: Path) -> None:
     """Compare a report on the sample with the snapshot, to 6 digits."""
     found, expected = figures(report), json.loads(SNAPSHOT.read_text())
-    assert sorted(found) == sorted(expected)
+    assert sorted(found) == sorted(expected), "if that is meant, run python3 dev.py snapshot and explain it"
     for name, numbers in expected.items():
         assert sorted(found[name]) == sorted(numbers), name
         for figure, value in numbers.items():

@@ -40,18 +40,36 @@ def test_the_suite_is_whole():
 
 
 def test_one_topic_has_one_name(path):
-    """notebooks/x.ipynb, aurora_analysis/analysis/x.py and tests/analysis/test_x.py belong together."""
-    assert importlib.util.find_spec(f"aurora_analysis.analysis.{path.stem}")
-    tests = ROOT / "tests" / "analysis"
-    assert (tests / f"test_{path.stem}.py").is_file() or (tests / path.stem).is_dir()
+    """notebooks/x.ipynb, analysis/x.py or analysis/x/, and tests/analysis/test_x.py or tests/analysis/x/ belong together."""
+    topic, tests = path.stem, ROOT / "tests" / "analysis"
+    module = f"aurora_analysis.analysis.{topic}"
+    assert importlib.util.find_spec(module), f"notebooks/{path.name} needs a module or package {module}"
+    assert (tests / f"test_{topic}.py").is_file() or (tests / topic).is_dir(), (
+        f"notebooks/{path.name} needs tests/analysis/test_{topic}.py or a folder tests/analysis/{topic}/"
+    )
+
+
+LISTED = {
+    "README.md": "| `{}` |",
+    "mkdocs.yml": "notebooks/{}.ipynb",
+    "docs/reference/api.md": "::: aurora_analysis.analysis.{}\n",
+}
+"""Pages that list every topic → the text by which they do."""
+
+
+@pytest.mark.parametrize("page", LISTED)
+def test_every_topic_is_listed(path, page):
+    """A notebook that no page names is not found by its readers."""
+    entry = LISTED[page].format(path.stem)
+    assert entry in (ROOT / page).read_text(encoding="utf-8"), f"{page} must contain {entry.strip()!r}"
 
 
 def test_it_opens_with_its_question(path):
     """The first cell is the question, in words."""
     first = notebook(path).cells[0]
     assert first.cell_type == "markdown"
-    assert first.source.splitlines()[0].startswith("# ")
-    assert first.source.splitlines()[0].endswith("?")
+    title = first.source.splitlines()[0]
+    assert re.fullmatch(r"# .*\?", title), f"{title!r} must be a title that asks a question: '# …?'"
 
 
 def test_every_parameter_is_typed_and_documented(path):
@@ -62,7 +80,9 @@ def test_every_parameter_is_typed_and_documented(path):
     for node, line in zip(ast.parse(cell.source).body, cell.source.splitlines(), strict=True):
         assert isinstance(node, ast.AnnAssign), line
         assert isinstance(node.annotation, ast.Name), line
-        assert "  # " in line, line
+        assert "  # " in line, (
+            f"{line!r} needs a comment, which is the parameter's help: '  # meaning [unit]'"
+        )
         found[node.target.id] = node.annotation.id
     assert found.items() >= COMMON.items()
     assert set(found.values()) <= {"str", "int", "float", "bool"}
@@ -82,14 +102,17 @@ def test_prose_stands_above_every_section(path):
     """Every section has a heading and describes the result to expect if the answer is yes."""
     sections = [cell.source for cell in notebook(path).cells if cell.cell_type == "markdown"]
     assert len(sections) >= 4
-    assert all(section.startswith("#") for section in sections)
-    assert all(len(section.split()) >= 12 for section in sections)
+    assert [section for section in sections if not section.startswith("#")] == []
+    short = [section for section in sections if len(section.split()) < 12]
+    assert short == [], "these sections need at least 12 words: what the reader sees if the answer is yes"
 
 
 def test_outputs_are_committed_and_clean(path):
     """Without outputs nbval would check nothing; outputs hold no path, no error and no warning."""
     cells = code(path)
-    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1)), (
+        "run python3 dev.py notebooks, and commit the outputs"
+    )
     outputs = [output for cell in cells for output in cell.outputs]
     assert any("image/png" in output.get("data", {}) for output in outputs)
     assert any("application/vnd.aurora-analysis.finding+json" in output.get("data", {}) for output in outputs)

@@ -40,6 +40,7 @@ OLDEST_VIEW = pd.DataFrame(
     index=MINUTES[:2],
 )
 EFFECTS = pd.DataFrame({"effect_pct": [50.0], "ci_low_pct": [40.0], "ci_high_pct": [61.0]})
+DRAWS = pd.DataFrame({"effect_pct": [50.0], "happened": True, "workload": "etl", "metric": "commit_latency"})
 CLASSES = pd.DataFrame(
     {
         "time": MINUTES.repeat(2),
@@ -122,6 +123,9 @@ EMPTY = {
     "event_aligned": lambda: plots.event_aligned(ALIGNED[:0])[0],
     "strip": lambda: plots.strip(RUNS[:0], HISTORY[:0], HISTORY[:0], LATENCY[:0], HOUR)[0],
     "changes": lambda: plots.changes(CHANGES[:0]),
+    "effects": lambda: plots.effects(EFFECTS[:0]),
+    "shifts": lambda: plots.shifts(EFFECTS[:0]),
+    "by_chance": lambda: plots.by_chance(DRAWS[:0]),
 }
 
 
@@ -129,6 +133,12 @@ EMPTY = {
 def test_no_data_gives_an_empty_figure(draw):
     """A window without data gives a figure with the text "no data", not an exception."""
     assert "no data" in [text.get_text() for text in draw().texts]
+
+
+def test_every_figure_is_drawn_without_data():
+    """A new figure needs an example: a frame with a row in `DRAWN`, and the same frame without rows in `EMPTY`."""
+    missing = sorted(set(plots.__all__) - set(EMPTY))
+    assert not missing, f"add an example without rows to EMPTY, and one with a unit to DRAWN: {missing}"
 
 
 def test_runs_lie_on_top_of_each_other_by_start_and_by_end():
