@@ -54,7 +54,7 @@ def event(message: bytes) -> bytes:
 
 def _unwrapper(head: bytes) -> Unwrap | None:
     start = head.lstrip()
-    if start[:1] in {b"{", b"["} and _JSON_START.match(start):
+    if _JSON_START.match(start):
         return _from_json
     if _YAML.search(head):
         return _refuse_yaml
@@ -78,7 +78,9 @@ def _refuse_yaml(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 # JSON
 
-_JSON_START = re.compile(rb'[\[{][\[{\s]*(?:"|\])')
+_JSON_START = re.compile(rb'[\[{][\[{\s]*(?:"|\])|"(?:\#|\\u0023) (?:Time|User@Host): [^"\n]*\\n\#')
+"""The first bytes of an object, a list, or a string that holds an entry (`jq '.events[].message'`)."""
+
 _STRING = rb'"(?P<%s>(?:[^"\\]|\\.)*+)"'
 _VALUE = re.compile(
     rb'(?:"(?:@?message|Message|MESSAGE|log)"\s*:\s*|"field"\s*:\s*"@message"\s*,\s*"value"\s*:\s*)'

@@ -178,6 +178,7 @@ FORMS = {
     "CSV of another tool": insights(TEXTS).replace(b"@message", b"_raw"),
     "CSV without a header": insights(TEXTS).partition(b"\n")[2],
     "messages as a list": json.dumps(TEXTS, indent=2).encode(),
+    "messages as JSON strings in lines": "\n".join(map(json.dumps, TEXTS)).encode(),
     "JSON of another tool": json.dumps({"data": {"result": [{"values": [["1795", text] for text in TEXTS]}]}}).encode(),
     "messages one behind the other": "".join(TEXTS).encode(),
     "messages separated by blanks": "  ".join(TEXTS).encode(),
