@@ -255,7 +255,8 @@ def _cluster_checks(found: Topology, probes: Probes) -> Iterator[Check]:
     if found.storage_type:
         yield Check(found.cluster, "storage", "ok", STORAGE.get(found.storage_type, found.storage_type))
     yield _insights_mode(found)
-    yield _backtrack(found)
+    if clusters.is_aurora(found.engine):
+        yield _backtrack(found)
     yield from _failover(found)
     if log_export.is_exported(found):
         yield Check(found.cluster, "slow log export", "ok", "to CloudWatch Logs")
@@ -280,8 +281,9 @@ def _instance_checks(each: Instance, found: Topology, probes: Probes) -> Iterato
     )
     yield from (_parameter(each, found, check) for check in settings.SLOW_LOG_CHECKS)
     yield from _streams(each, found, probes)
-    yield from (_parameter(each, found, check) for check in settings.METRIC_CHECKS)
-    yield from _writer_metrics(each, found, probes)
+    if clusters.is_aurora(found.engine):
+        yield from (_parameter(each, found, check) for check in settings.METRIC_CHECKS)
+        yield from _writer_metrics(each, found, probes)
 
 
 def _insights_mode(found: Topology) -> Check:
@@ -338,8 +340,9 @@ def _performance_insights(each: Instance, found: Topology) -> Check:
 
 def _parameter(each: Instance, found: Topology, check: ParameterCheck) -> Check:
     value = each.parameters.get(check.name)
-    if value is None and found.notes:
-        return Check(each.name, check.name, "unknown", "the parameters may not be read")
+    if value is None and (found.notes or not clusters.is_aurora(found.engine)):
+        why = "the parameters may not be read" if found.notes else "RDS lists no value"
+        return Check(each.name, check.name, "unknown", why)
     if value is not None and check.is_good(value):
         return Check(each.name, check.name, "ok", value)
     fix = parameter_fix(check.name, check.recommended).line(each.name, found.cluster)
@@ -357,7 +360,7 @@ def _streams(each: Instance, found: Topology, probes: Probes) -> Iterator[Check]
 
 def _writer_metrics(each: Instance, found: Topology, probes: Probes) -> Iterator[Check]:
     """Check the metrics that only newer versions publish, and that only the writer is certain to publish."""
-    if not each.is_writer or each.name not in probes.metrics or not clusters.is_aurora(found.engine):
+    if not each.is_writer or each.name not in probes.metrics:
         return
     metrics = engines.module(found.engine, "metrics")
     for name, since in metrics.PUBLISHED_SINCE.items():

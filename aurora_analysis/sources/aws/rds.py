@@ -194,7 +194,8 @@ def _parameters(rds: Any, found: Topology) -> tuple[dict[str, dict[str, str]], l
         )
         notes += refused
     # A group that may not be read may set the parameter, so a default would be a guess.
-    defaults = {} if notes else engine.DEFAULTS
+    # RDS for MySQL has other defaults than Aurora, such as log_output = TABLE.
+    defaults = {} if notes or not clusters.is_aurora(found.engine) else engine.DEFAULTS
     return parameters | {"": defaults | _values(rows, engine.PARAMETERS)}, sorted(set(notes))
 
 

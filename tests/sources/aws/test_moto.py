@@ -180,3 +180,24 @@ def test_enhanced_monitoring_is_read(clients, today):
     cpu = parts[0].frame.query("name == 'os_cpu'")
     assert cpu["value"].tolist() == [10.0, 11.0, 12.0, 13.0]
     assert [parts[0].received, parts[0].lost] == [4, 1]
+
+
+def test_an_rds_instance_without_a_cluster_is_described_and_read(clients):
+    """RDS for MySQL: moto's instance, and the log group that RDS names after the instance."""
+    clients["rds"].create_db_instance(
+        DBInstanceIdentifier="books",
+        Engine="mysql",
+        DBInstanceClass="db.m6g.large",
+        AllocatedStorage=20,
+        MasterUsername="admin",
+        MasterUserPassword="password",
+        EnableCloudwatchLogsExports=["slowquery"],
+    )
+    logs, name = clients["logs"], "/aws/rds/instance/books/slowquery"
+    logs.create_log_group(logGroupName=name)
+    logs.create_log_stream(logGroupName=name, logStreamName="books")
+    found = topology.describe(clients["rds"], "books")
+    assert (found.engine, found.writer, found.storage_type) == ("mysql", "books", "gp2")
+    assert found.log_exports == ("slowquery",)
+    assert "log_output" not in found.instances[0].parameters  # Aurora's default would be a guess
+    assert log_export.streams(logs, "books", found.engine) == ["books"]

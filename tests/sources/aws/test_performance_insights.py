@@ -34,6 +34,17 @@ def line(member: dict[str, str], *values: float | None, metric: str = series.LOA
     return Series(metric, member, seconds, np.array(values, dtype=float))
 
 
+def test_pages_of_one_series_merge_by_time():
+    """The largest value counts where two pages disagree; NaN gives way; points outside the span are dropped."""
+    span = Window("2026-11-09T00:00", "2026-11-09T00:03")
+    early, late = line({}, 1.0, np.nan, 3.0), line({}, 2.0, 5.0, 3.0, 9.0)
+    backwards = late._replace(seconds=late.seconds[::-1], numbers=late.numbers[::-1])
+    [merged] = series.merged([early, backwards], span)
+    assert merged.seconds.tolist() == early.seconds.tolist()
+    assert merged.numbers.tolist() == [2.0, 5.0, 3.0]
+    assert len(series.merged([early, line({"db.user.name": "bi"}, 1.0)], span)) == 2
+
+
 def wait(name: str) -> dict[str, str]:
     return {"db.wait_event.name": name, "db.wait_event.type": name.split("/")[0]}
 
