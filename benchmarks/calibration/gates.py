@@ -107,9 +107,7 @@ def _refusals(verdicts: pd.DataFrame) -> list[Gate]:
     blamed = 100 * rows.query("metric == 'null'").groupby("scenario")["found"].mean()
     return [
         _at_least("B5", "unidentifiable and refused", _rows(refused, ["batch_exact", "fixed_daily"]), 95),
-        _at_least(
-            "B5", "unidentifiable and refused", _rows(refused, ["trigger", "mostly_open", "dashboard"]), 90
-        ),
+        _at_least("B5", "unidentifiable and refused", _rows(refused, ["trigger", "mostly_open"]), 90),
         _at_most("B5", "unidentifiable and blamed without an effect", blamed, 7),
     ]
 

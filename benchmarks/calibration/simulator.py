@@ -30,11 +30,12 @@ ANYTIME = ["uniform", "office", "peak", "load", "night"]
 WITH_A_JOB = ["batch_partial", "batch_somedays", "hourly_job"]
 BY_DAY = ["fixed_jitter", "alt_days", "busy_day", "few", "long_runs", "week"]
 DISTURBED = ["accomplice", "longmem", "rough", "regime", "reverse", "hiccup"]
-UNIDENTIFIABLE = ["batch_exact", "fixed_daily", "trigger", "mostly_open", "dashboard"]
+UNIDENTIFIABLE = ["batch_exact", "fixed_daily", "trigger", "mostly_open"]
+BUSINESS_HOURS = ["dashboard"]
 ODD_WRITERS = ["daylight_saving", "idle_nights", "shifting_peak", "loud_nights", "heavy_tails", "deploys"]
 ODD_DATA = ["hidden_batch", "missing_hours"]
 ODD_RUNS = ["bursts", "late_effect", "subset", "superset", "weekly"]
-MAIN = ANYTIME + WITH_A_JOB + BY_DAY + DISTURBED + UNIDENTIFIABLE
+MAIN = ANYTIME + WITH_A_JOB + BY_DAY + DISTURBED + UNIDENTIFIABLE + BUSINESS_HOURS
 ODD = ODD_WRITERS + ODD_DATA + ODD_RUNS
 SCENARIOS = MAIN + ODD
 

@@ -153,7 +153,7 @@ class Controls:
 
 
 def control_groups(
-    grid: Grid, load: Array, jobs: Mapping[str, Array], writer_terms: Array, drift_hours: float
+    grid: Grid, load: Array | None, jobs: Mapping[str, Array], writer_terms: Array, drift_hours: float
 ) -> Controls:
     """Control columns of a window.
 
@@ -161,8 +161,8 @@ def control_groups(
     ----------
     grid : Grid
         The minutes.
-    load : numpy.ndarray, shape (minutes,)
-        The writer's write throughput [1/s]; NaN where missing.
+    load : numpy.ndarray, shape (minutes,), optional
+        The writer's write throughput [1/s]; NaN where missing. None if load is not held constant.
     jobs : mapping of str to numpy.ndarray, shape (minutes,)
         Share of each minute in which each of the writer's own jobs was running [0 to 1].
     writer_terms : numpy.ndarray, shape (minutes, writers - 1)
@@ -179,7 +179,8 @@ def control_groups(
     if weekend_curve_minutes(grid).any():
         found["the weekend"] = _weekend(grid)
     found["the minute of the hour"] = _harmonics(60, HOUR_HARMONICS)[grid.clock % 60]
-    found["the writer's load"] = _load(load)
+    if load is not None:
+        found["the writer's load"] = _load(load)
     found |= {f"writer job {name}": _job(share) for name, share in jobs.items()}
     if writer_terms.shape[1]:
         found["a failover"] = writer_terms

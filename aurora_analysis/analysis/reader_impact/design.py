@@ -92,6 +92,8 @@ class Design:
         The first `real` columns are observed workloads and may be controls for each other; the rest are placebos.
     leading_effects : tuple of int
         Workloads that are controls in every other workload's model.
+    load_held : bool
+        Whether the writer's load is a control: an effect at equal load, or one that includes a change of load.
     """
 
     grid: Grid
@@ -105,6 +107,7 @@ class Design:
     unknown: Mask
     real: int
     leading_effects: tuple[int, ...] = ()
+    load_held: bool = True
 
 
 def design(inputs: Inputs) -> Design:

@@ -22,8 +22,15 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from aurora_analysis.analysis.effect_level import SLOWER, effect_level
-from aurora_analysis.analysis.reader_impact import event_study, hidden_cause, placebo, regressors, sentences
+from aurora_analysis.analysis.effect_level import LEVELS, SLOWER, effect_level
+from aurora_analysis.analysis.reader_impact import (
+    closed_loop,
+    event_study,
+    hidden_cause,
+    placebo,
+    regressors,
+    sentences,
+)
 from aurora_analysis.analysis.reader_impact.design import Design
 from aurora_analysis.analysis.reader_impact.findings import (
     BEFORE_START,
@@ -54,6 +61,12 @@ COLUMNS = [
     "runs",
     "exposed_minutes",
     "days",
+    "average_effect_pct",
+    "average_low_pct",
+    "average_high_pct",
+    "bad_minutes",
+    "throughput_pct",
+    "at_equal_load_pct",
     "tests",
     "smallest_detectable_pct",
     "placebo_reject_pct",
@@ -63,11 +76,20 @@ COLUMNS = [
 ]
 """Columns of `effects`."""
 
+IN_TAIL = 1.5
+"""An effect is in the tail if that on the average minute is at least this many times that on the typical one."""
+
 LIMITS = ["ci_low_pct", "ci_high_pct", "alone_low_pct", "alone_high_pct"]
+
+AVERAGE = ["average_effect_pct", "average_low_pct", "average_high_pct"]
 
 NUMBERS = [
     "effect_pct",
     *LIMITS,
+    *AVERAGE,
+    "bad_minutes",
+    "throughput_pct",
+    "at_equal_load_pct",
     "p",
     "p_adjusted",
     "smallest_detectable_pct",
@@ -103,8 +125,10 @@ def effects(
     -------
     pandas.DataFrame
         One row per workload and metric with `COLUMNS`: the level (`effect_level`), the effect with its printed interval
-        and that of this effect by itself [%], p and p adjusted by Benjamini & Hochberg over the rows that were not refused, runs, exposed minutes, days with
-        runs, how many tests the interval is adjusted for, the smallest effect that is found with 80 % power [%], the
+        and that of this effect by itself [%], p and p adjusted by Benjamini & Hochberg over the rows that were not
+        refused, runs, exposed minutes, days with runs, the effect on the arithmetic mean with its interval [%], how
+        many times as frequent bad minutes are, the fall of throughput and the effect at equal load if clients seem to
+        wait for their answers [%], how many tests the interval is adjusted for, the smallest effect that is found with 80 % power [%], the
         share of placebos with p below alpha [%], the reason and the sentence that report them, and how strong a
         hidden cause would have to be. A refused row has no numbers, because they would be read.
 
@@ -116,14 +140,23 @@ def effects(
     Notes
     -----
     An interval agrees with the adjusted p-value beside it (`statistics.false_coverage_alpha`). The interval of
-    `no material effect` is that of this effect by itself, because the level is judged by it.
+    `no material effect` is that of this effect by itself, because the level is judged by it. The effect is that on the
+    typical minute (mean of log latency) at equal load; that on the arithmetic mean (`distribution`) where it blames the
+    workload more; that without holding load constant (`closed_loop`) where throughput falls.
     """
     _check_options(alpha, materiality_pct, placebos)
     design = replace(design, leading_effects=leading_effects(design))
     found = [finding for group in estimation_groups(design) for finding in findings(group)]
     rejected = placebo.rejected_pct(design, alpha=alpha, placebos=placebos, seed=seed)
-    rows = [row for finding in found for row in _rows(design, finding, rejected, alpha)]
-    judged = [_judged(design, row, materiality_pct) for row in _adjusted(rows, alpha)]
+    with_load = closed_loop.totals(design, found)
+    rows = [
+        _with_total(row, with_load.get(finding.workload))
+        for finding in found
+        for row in _rows(design, finding, rejected, alpha)
+    ]
+    averages = _adjusted([_average(row) for row in rows], alpha)
+    pairs = zip(_adjusted(rows, alpha), averages)
+    judged = [_judged(design, _weightier(*pair, materiality_pct), materiality_pct) for pair in pairs]
     table = pd.DataFrame(judged, columns=COLUMNS).astype(dict.fromkeys(NUMBERS, float))
     return table.sort_values(["workload", "metric"], ignore_index=True)
 
@@ -185,8 +218,51 @@ def _with_numbers(row: EffectRow, finding: Finding, m: int, alpha: float) -> Eff
     """The row with its numbers, unless it was refused: numbers of a refused row would be read."""
     if finding.fit is None or row.refused:
         return row
-    effect, *_, p = finding.fit.percent(m, alpha)
-    return replace(row, unstable=finding.unstable[m], effect_pct=effect, p=p, fit=finding.fit.of(m))
+    here = slice(m, m + 1)
+    return replace(
+        _of_fit(row, finding.fit.of(here)),
+        unstable=finding.unstable[m],
+        average=finding.average.of(here) if finding.average else None,
+        bad_minutes=finding.bad_minutes.factor(m) if finding.bad_minutes else np.nan,
+    )
+
+
+def _of_fit(row: EffectRow, fit: Fit) -> EffectRow:
+    """The row with the numbers of a fit."""
+    return replace(row, fit=fit, effect_pct=100 * (fit.factor(0) - 1), p=float(fit.p()[0]))
+
+
+def _with_total(row: EffectRow, total: closed_loop.Total | None) -> EffectRow:
+    """The row with the effect that includes the fall of throughput, where clients wait for their answers."""
+    if row.fit is None or total is None or not total.applies(row.metric, row.fit):
+        return row
+    fell = replace(
+        row,
+        at_equal_load_pct=row.effect_pct,
+        throughput_pct=100 * (total.throughput.factor(0) - 1),
+    )
+    return _of_fit(fell, total.latency[row.metric])
+
+
+def _average(row: EffectRow) -> EffectRow:
+    """The row with the effect on the arithmetic mean; without numbers if there is none."""
+    if row.fit is None or row.average is None or np.isnan(row.average.effect[0]):
+        return replace(row, fit=None, p=np.nan, effect_pct=np.nan)
+    averaged = _of_fit(row, row.average)
+    return replace(averaged, fit=row.fit, basis="average")
+
+
+def _weightier(typical: EffectRow, average: EffectRow, materiality_pct: float) -> EffectRow:
+    """The effect on the average minute if it is in the tail and blames the workload no less; else on the typical one."""
+    order = list(LEVELS)
+    of_typical, of_average = (
+        effect_level(row.effect(), materiality_pct=materiality_pct, alpha=row.alpha)
+        for row in (typical, average)
+    )
+    in_tail = average.effect_pct >= IN_TAIL * typical.effect_pct
+    if average.basis == "average" and of_average in SLOWER and in_tail and not average.unstable:
+        return min((average, of_average), (typical, of_typical), key=lambda one: order.index(one[1]))[0]
+    return typical
 
 
 def _adjusted(rows: list[EffectRow], alpha: float) -> Iterator[EffectRow]:
@@ -197,14 +273,15 @@ def _adjusted(rows: list[EffectRow], alpha: float) -> Iterator[EffectRow]:
         if row.fit is None:
             yield row
             continue
-        least = detectable(float(row.fit.error[0]), row.fit.df, level)
+        fit = row.average if row.basis == "average" and row.average else row.fit
+        least = detectable(float(fit.error[0]), fit.df, level)
         yield replace(
             row,
             alpha=alpha,
             tests=tests,
             p_adjusted=float(p_adjusted),
-            interval=row.fit.percent(0, level)[1:3],
-            interval_alone=row.fit.percent(0, alpha)[1:3],
+            interval=fit.percent(0, level)[1:3],
+            interval_alone=fit.percent(0, alpha)[1:3],
             smallest_detectable_pct=float(100 * np.expm1(least)),
         )
 
@@ -213,7 +290,8 @@ def _judged(design: Design, row: EffectRow, materiality_pct: float) -> dict[str,
     """The row of `effects` as plain data, with level, reason and sentence."""
     level = effect_level(row.effect(), materiality_pct=materiality_pct, alpha=row.alpha)
     row = row.as_printed(level)
-    limits = dict(zip(LIMITS, (*row.interval, *row.interval_alone)))
+    average = row.average.percent(0, row.alpha)[:3] if row.average else [np.nan] * 3
+    limits = dict(zip([*LIMITS, *AVERAGE], (*row.interval, *row.interval_alone, *average)))
     return (
         vars(row)
         | limits
@@ -343,7 +421,8 @@ def event_aligned(design: Design, *, alpha: float = 0.05) -> pd.DataFrame:
 
 
 def _models(design: Design) -> Iterator[tuple[EstimationGroup, int, WorkloadModel]]:
-    """Models of the workloads that are not refused."""
+    """Models of the workloads that are not refused, with the same controls as in `effects`."""
+    design = replace(design, leading_effects=leading_effects(design))
     for group in estimation_groups(design):
         for i, model in group.models(identifiable(group)):
             yield group, i, model
@@ -393,7 +472,7 @@ def _workload_alone(group: EstimationGroup, i: int, model: WorkloadModel, raw: A
     The part of the effect that the controls absorb because they resemble the exposure is added back.
     """
     kept = model.kept()
-    coefficients = model.products.coefficients(kept)
+    coefficients = model.products.coefficients(kept)[:, : len(group.metrics)]
     own = kept[kept < regressors.COLUMNS]
     chosen = np.concatenate([group.own_columns(i)[own], group.co_exposure_columns(i)])
     residuals = group.columns.residuals.select(chosen).values

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from aurora_analysis.analysis.reader_impact import refusals, regressors
+from aurora_analysis.analysis.reader_impact import distribution, refusals, regressors
 from aurora_analysis.analysis.reader_impact.design import Design, stack
 from aurora_analysis.analysis.reader_impact.groups import (
     CO_EXPOSURES,
@@ -51,6 +51,10 @@ class Finding:
         For each metric why the effect is not identifiable, by kind.
     unstable : list of str
         For each metric the variant that reverses the sign of the effect.
+    average : Fit, optional
+        The effect on the arithmetic mean of each metric [log].
+    bad_minutes : Fit, optional
+        The effect on how often a minute is bad, for each metric [log].
     """
 
     workload: int
@@ -59,6 +63,8 @@ class Finding:
     not_assessed: str = ""
     refused: list[dict[str, str]] = field(default_factory=list)
     unstable: list[str] = field(default_factory=list)
+    average: Fit | None = None
+    bad_minutes: Fit | None = None
 
 
 def findings(group: EstimationGroup) -> list[Finding]:
@@ -148,9 +154,20 @@ def variants(group: EstimationGroup, i: int, model: WorkloadModel) -> dict[str, 
 
 
 def _finding(group: EstimationGroup, i: int, model: WorkloadModel) -> Finding:
-    fit = model.effect()
-    refused = refusals.pre_trends(model.pre_trend())
-    return Finding(i, group.metrics, fit, refused=refused, unstable=_sign_changes(group, i, model, fit))
+    count = len(group.metrics)
+    on_all = model.effect_on_all()
+    fit = on_all.of(slice(count))
+    exposed = group.relative[group.exposed(i)[group.valid] > 0].mean(axis=0, dtype=float)
+    relative = distribution.relative_effect(on_all.of(slice(count, None)), exposed)
+    return Finding(
+        i,
+        group.metrics,
+        fit,
+        refused=refusals.pre_trends(model.pre_trend()),
+        unstable=_sign_changes(group, i, model, fit),
+        average=relative.of(slice(count)),
+        bad_minutes=relative.of(slice(count, None)),
+    )
 
 
 def _sign_changes(group: EstimationGroup, i: int, model: WorkloadModel, fit: Fit) -> list[str]:

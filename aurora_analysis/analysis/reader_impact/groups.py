@@ -8,10 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from aurora_analysis.analysis.reader_impact import controls, model, projection, regressors
+from aurora_analysis.analysis.reader_impact import controls, distribution, model, projection, regressors
 from aurora_analysis.analysis.reader_impact.design import Design
 from aurora_analysis.analysis.reader_impact.model import WorkloadModel
-from aurora_analysis.analysis.reader_impact.projection import Floats, Projection, Residuals, residual_maker
+from aurora_analysis.analysis.reader_impact.projection import (
+    Floats,
+    Projection,
+    Residuals,
+    residual_maker,
+)
 from aurora_analysis.analysis.series import Array, Integers, Mask
 
 WINSORISE = 4.0
@@ -139,6 +144,10 @@ class EstimationGroup:
         First column of each of these workloads.
     y : Residuals
         Log latency with the controls removed, one column per metric.
+    relative : numpy.ndarray, shape (rows, 2 · metrics)
+        Latency relative to what the controls predict, then whether a minute is bad (`distribution.outcomes`).
+    outcomes : Residuals
+        `y` and `relative`, with the controls removed.
     """
 
     design: Design
@@ -150,6 +159,8 @@ class EstimationGroup:
     columns: ExposureColumns
     first_column: dict[int, int]
     y: Residuals
+    relative: Array
+    outcomes: Residuals
 
     def exposed(self, i: int) -> Array:
         """Share of each minute in which a workload was running, over all minutes.
@@ -213,12 +224,13 @@ class EstimationGroup:
             wanted = [np.concatenate([self.own_columns(i), self.co_exposure_columns(i)]) for i in chunk]
             union = np.unique(np.concatenate(wanted))
             products = model.day_products(
-                [self.columns.residuals.select(union)], self.y, self.projection.edges
+                [self.columns.residuals.select(union)], self.outcomes, self.projection.edges
             )
             for i, chosen in zip(chunk, wanted):
                 own = chosen[: regressors.COLUMNS]
                 mine = products.select(np.searchsorted(union, chosen))
-                yield i, WorkloadModel(mine, self.columns.means[own], self.columns.varies()[own])
+                means, varies = self.columns.means[own], self.columns.varies()[own]
+                yield i, WorkloadModel(mine, means, varies, len(self.metrics))
 
     def model_of(self, i: int, columns: ExposureColumns, y: Residuals) -> WorkloadModel:
         """Model of a workload with other columns of its own, or another outcome.
@@ -239,7 +251,7 @@ class EstimationGroup:
         """
         co_exposures = self.columns.residuals.select(self.co_exposure_columns(i))
         products = model.day_products([columns.residuals, co_exposures], y, self.projection.edges)
-        return WorkloadModel(products, columns.means, columns.varies())
+        return WorkloadModel(products, columns.means, columns.varies(), y.values.shape[1])
 
 
 def estimation_groups(design: Design) -> Iterator[EstimationGroup]:
@@ -332,7 +344,14 @@ def _group(
     y = design.logs[metrics].to_numpy()[valid]
     columns = exposure_columns(design, design.exposed, needed, valid, onto)
     strong = [first_column[i] for i in [*few, *design.leading_effects] if i in first_column]
-    effects = columns.residuals.select(columns.effect_columns(strong)).values.astype(float)
+    chosen = columns.effect_columns(strong)
+    effects = columns.residuals.select(chosen).values.astype(float)
+    unexplained = onto.residuals(y).values
+    coefficients = _coefficients(effects, unexplained)
+    noise = unexplained - effects @ coefficients
+    # Relative latency keeps the whole effects, with the part that resembles the controls.
+    relative = distribution.outcomes(noise + _raw_columns(design, needed, chosen, valid) @ coefficients)
+    outcomes = onto.residuals(np.column_stack([_winsorised(y, noise), relative]))
     return EstimationGroup(
         design=design,
         metrics=metrics,
@@ -342,15 +361,16 @@ def _group(
         projection=onto,
         columns=columns,
         first_column=first_column,
-        y=onto.residuals(_winsorised(y, onto.residuals(y).values, effects)),
+        y=outcomes.select(slice(len(metrics))),
+        relative=relative,
+        outcomes=outcomes,
     )
 
 
 def _projection(design: Design, valid: Mask, drift_hours: float) -> Projection:
     """Factorised controls of the valid minutes."""
-    found = controls.control_groups(
-        design.grid, design.load, design.writer_jobs, design.writer_terms, drift_hours
-    )
+    load = design.load if design.load_held else None
+    found = controls.control_groups(design.grid, load, design.writer_jobs, design.writer_terms, drift_hours)
     return projection.projection(found, valid, design.grid.blocks())
 
 
@@ -359,18 +379,30 @@ def _share(part: Array, whole: Array) -> Array:
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
-def _winsorised(y: Array, residuals: Floats, effects: Array) -> Array:
-    """Pull in outliers of y, metric by metric, among what neither controls nor workloads explain.
-
-    The workloads' effects are removed first, so that one that doubles the latency is not treated as an outlier.
-    """
-    if not len(residuals):
-        return y
+def _coefficients(effects: Array, residuals: Floats) -> Array:
+    """Least-squares coefficient of each effect column, by metric."""
     gram = effects.T @ effects
     ridge = model.RIDGE * np.diag(np.diag(gram))
-    residuals = residuals - effects @ np.linalg.solve(gram + ridge, effects.T @ residuals)
-    limit = WINSORISE * 1.4826 * np.median(np.abs(residuals - np.median(residuals, axis=0)), axis=0)
-    return np.asarray(y - residuals + np.clip(residuals, -limit, limit))
+    return np.asarray(np.linalg.solve(gram + ridge, effects.T @ residuals))
+
+
+def _raw_columns(design: Design, needed: Sequence[int], chosen: Integers, valid: Mask) -> Array:
+    """Some regressors of the needed workloads, with the controls not removed."""
+    owners = np.unique(chosen // regressors.COLUMNS)
+    raw = regressors.columns(design.exposed[:, np.array(needed)[owners]], design.load, design.drain, valid)
+    within = regressors.COLUMNS * np.searchsorted(owners, chosen // regressors.COLUMNS)
+    return np.asarray(raw[:, within + chosen % regressors.COLUMNS])
+
+
+def _winsorised(y: Array, noise: Array) -> Array:
+    """Pull in outliers of y, metric by metric, among what neither controls nor workloads explain.
+
+    The workloads' effects are no part of the noise, so one that doubles the latency is not treated as an outlier.
+    """
+    if not len(noise):
+        return y
+    limit = WINSORISE * 1.4826 * np.median(np.abs(noise - np.median(noise, axis=0)), axis=0)
+    return np.asarray(y - noise + np.clip(noise, -limit, limit))
 
 
 def _metrics_by_validity(design: Design) -> list[list[str]]:

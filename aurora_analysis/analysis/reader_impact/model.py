@@ -55,8 +55,23 @@ class Fit:
         """
         return np.asarray(2 * stats.t.sf(np.abs(self.effect) / self.error, self.df))
 
-    def of(self, metric: int) -> Fit:
-        """Fit of one metric.
+    def of(self, metrics: slice) -> Fit:
+        """Fit of some metrics.
+
+        Parameters
+        ----------
+        metrics : slice
+            Which metrics.
+
+        Returns
+        -------
+        Fit
+            The same fit with these metrics only.
+        """
+        return Fit(self.effect[metrics], self.error[metrics], self.df)
+
+    def factor(self, metric: int) -> float:
+        """Factor by which the workload changes one metric.
 
         Parameters
         ----------
@@ -65,10 +80,10 @@ class Fit:
 
         Returns
         -------
-        Fit
-            The same fit with this metric only.
+        float
+            1 for no effect.
         """
-        return Fit(self.effect[[metric]], self.error[[metric]], self.df)
+        return float(np.exp(self.effect[metric]))
 
     def percent(self, metric: int, alpha: float) -> tuple[float, float, float, float]:
         """Effect, lower and upper limit of the (1 - alpha) interval [%], and p of one metric.
@@ -251,14 +266,34 @@ class WorkloadModel:
         Mean of each own column over exposed minutes.
     varies : numpy.ndarray
         Whether the controls left enough variance of each own column.
+    metrics : int
+        The first so many outcomes are the log latencies.
     """
 
     products: DayProducts
     means: Array
     varies: Mask
+    metrics: int
 
     def effect(self, own: Sequence[int] = regressors.EFFECT, alongside: Sequence[int] = ()) -> Fit:
-        """Fit the mean effect over exposed minutes.
+        """Fit the mean effect on log latency over exposed minutes.
+
+        Parameters
+        ----------
+        own : sequence of int
+            Columns that make up the effect; the first is the exposure.
+        alongside : sequence of int
+            Own columns that are in the regression but not part of the effect.
+
+        Returns
+        -------
+        Fit
+            The effect; without numbers if the exposure does not vary.
+        """
+        return self.effect_on_all(own, alongside).of(slice(self.metrics))
+
+    def effect_on_all(self, own: Sequence[int] = regressors.EFFECT, alongside: Sequence[int] = ()) -> Fit:
+        """Fit the mean effect on every outcome over exposed minutes.
 
         Parameters
         ----------
@@ -286,9 +321,9 @@ class WorkloadModel:
             The effect before the start; without numbers if there are too few such minutes.
         """
         if not self.varies[regressors.PRE_TREND]:
-            return self._no_fit()
+            return self._no_fit().of(slice(self.metrics))
         kept = self.kept([*regressors.EFFECT, regressors.PRE_TREND])
-        return self.products.fit(kept, (kept == regressors.PRE_TREND).astype(float))
+        return self.products.fit(kept, (kept == regressors.PRE_TREND).astype(float)).of(slice(self.metrics))
 
     def kept(self, own: Sequence[int] = regressors.EFFECT) -> Integers:
         """Columns in a regression: the own columns that vary, and all columns of co-exposures.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import isnan
+from typing import Literal
 
-from aurora_analysis.analysis.effect_level import Effect
+from aurora_analysis.analysis.effect_level import SLOWER, Effect
 from aurora_analysis.analysis.reader_impact.model import Fit
 from aurora_analysis.analysis.reader_impact.refusals import SETTLES
 
@@ -36,6 +38,14 @@ class EffectRow:
         Why a part of the effect may have counted as none.
     fit : Fit, optional
         Effect on log latency; None if refused.
+    average : Fit, optional
+        Effect on the arithmetic mean [log].
+    basis : {"typical", "average"}
+        Which of the two the numbers are of.
+    bad_minutes : float
+        How many times as frequent bad minutes are.
+    throughput_pct, at_equal_load_pct : float
+        Effect on throughput and effect at equal load [%], if the effect includes the fall of throughput; else NaN.
     effect_pct : float
         Effect [%]; NaN if refused.
     p, p_adjusted : float
@@ -62,6 +72,11 @@ class EffectRow:
     unstable: str = ""
     incomplete: str = ""
     fit: Fit | None = None
+    average: Fit | None = None
+    basis: Literal["typical", "average"] = "typical"
+    bad_minutes: float = NAN
+    throughput_pct: float = NAN
+    at_equal_load_pct: float = NAN
     effect_pct: float = NAN
     p: float = NAN
     p_adjusted: float = NAN
@@ -155,6 +170,7 @@ def sentence(row: EffectRow, level: str, materiality_pct: float) -> str:
         next_step = SETTLES[next(iter(row.refused))].format(workload=row.workload)
         return f"Cannot tell whether {row.workload} raises {metric}: {reason(row, level)}. To settle this, {next_step}."
     answer = f"{_answer(row, level, metric, materiality_pct)} ({_interval(row)}; {_coverage(row)})."
+    answer += _of_bad_minutes(row, level) + _of_throughput(row, metric)
     if level == "inconclusive" and not row.unstable:
         answer += (
             f" Data like these show an effect of {row.smallest_detectable_pct:.1f} % in four cases of five."
@@ -164,7 +180,8 @@ def sentence(row: EffectRow, level: str, materiality_pct: float) -> str:
 
 def _answer(row: EffectRow, level: str, metric: str, materiality_pct: float) -> str:
     moved = f"{abs(row.effect_pct):.1f} % {'higher' if row.effect_pct > 0 else 'lower'}"
-    measured = f"While {row.workload}'s queries run, the writer's {metric} is {moved}"
+    average = "average " * (row.basis == "average")
+    measured = f"While {row.workload}'s queries run, the writer's {average}{metric} is {moved}"
     if level == "slows":
         return measured
     if level == "slows a little":
@@ -178,6 +195,27 @@ def _answer(row: EffectRow, level: str, metric: str, materiality_pct: float) -> 
     undecided = f"It is undecided whether {row.workload} raises the writer's {metric}"
     why = reason(row, level)
     return undecided + (f": {why}" if why else "")
+
+
+def _of_bad_minutes(row: EffectRow, level: str) -> str:
+    """How often minutes are bad, if that is why the workload is blamed."""
+    if row.basis == "typical" or level not in SLOWER:
+        return ""
+    typical = f"{100 * (row.fit.factor(0) - 1):+.1f} %" if row.fit else ""
+    return (
+        f" The effect is in the tail: a typical minute changes by {typical}, and bad minutes (the slowest tenth) are "
+        f"{row.bad_minutes:.1f} times as frequent."
+    )
+
+
+def _of_throughput(row: EffectRow, metric: str) -> str:
+    """What load has to do with the effect, if it includes the fall of throughput."""
+    if isnan(row.throughput_pct) or row.basis == "average":
+        return ""
+    return (
+        f" Meanwhile write throughput is {abs(row.throughput_pct):.1f} % lower, as when clients wait for their answers, "
+        f"so the effect includes that relief; at equal load {metric} would change by {row.at_equal_load_pct:+.1f} %."
+    )
 
 
 def _interval(row: EffectRow) -> str:

@@ -1,0 +1,62 @@
+"""Outcomes beside the typical minute: the arithmetic mean of latency, and how often a minute is bad.
+
+The mean of log latency, with outliers pulled in, is the typical minute. A workload that doubles one minute in ten hardly
+moves it, but the mean latency, and the bad minutes, of which users complain.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aurora_analysis.analysis.reader_impact.model import Fit
+from aurora_analysis.analysis.reader_impact.projection import Floats
+from aurora_analysis.analysis.series import Array
+
+MOST = 10.0
+"""A minute counts as at most this many times the predicted latency, so that no single stall is the mean."""
+
+BAD = 0.9
+"""A minute is bad if its latency, as far as the controls do not explain it, is above this quantile."""
+
+
+def outcomes(unexplained: Floats) -> Array:
+    """Relative latency of each minute, then whether the minute is bad.
+
+    Parameters
+    ----------
+    unexplained : numpy.ndarray, shape (minutes, metrics)
+        Log latency with the controls removed.
+
+    Returns
+    -------
+    numpy.ndarray, shape (minutes, 2 · metrics)
+        Latency over what the controls predict, with mean 1; then 1 in a bad minute and 0 in any other.
+    """
+    if not len(unexplained):
+        return np.zeros((0, 2 * unexplained.shape[1]))
+    centre = np.median(unexplained, axis=0)
+    factor = np.exp(np.minimum(unexplained - centre, np.log(MOST)))
+    bad = unexplained > np.quantile(unexplained, BAD, axis=0)
+    return np.column_stack([factor / factor.mean(axis=0), bad]).astype(float)
+
+
+def relative_effect(fit: Fit, exposed: Array) -> Fit:
+    """Effect on an outcome relative to what it would be without the workload [log].
+
+    Parameters
+    ----------
+    fit : Fit
+        Additive effect on each outcome.
+    exposed : numpy.ndarray, shape (outcomes,)
+        Mean of each outcome over exposed minutes.
+
+    Returns
+    -------
+    Fit
+        Log ratio of the exposed mean to the exposed mean less the effect, with its error by the delta method; NaN if
+        the latter is not above zero.
+    """
+    without = exposed - fit.effect
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.where((without > 0) & (exposed > 0), exposed / without, np.nan)
+        return Fit(np.log(ratio), fit.error / np.where(ratio > 0, exposed, np.nan), fit.df)

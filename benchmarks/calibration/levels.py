@@ -1,0 +1,176 @@
+"""Measure how often the printed level is wrong, and write LEVELS.md; exit 1 if a gate fails.
+
+`python dev.py calibrate levels` runs the everyday scenarios and those of `simulator`; `--scenarios everyday` only the
+former. Each latency is judged alone, as in a report on one workload and one metric. Seeds below 10,000 are for tuning.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+
+from aurora_analysis.analysis import reader_impact  # noqa: E402
+from aurora_analysis.analysis.effect_level import LEVELS, SLOWER  # noqa: E402
+from calibration import everyday, simulator, study  # noqa: E402
+from calibration.gates import FEW_RUNS, Gate  # noqa: E402
+
+SIMULATED = {0: "null", 5: "hll 5", 10: "hll 10", 25: "hll 25"}
+"""The latency of `simulator` with each true effect [%]."""
+
+BLAMED_MOST = 5.0
+POWER_LEAST = 80.0
+COVERAGE_LEAST = 93.0
+REFUSED_LEAST = 95.0
+"""Gates on printed levels [%]."""
+
+REASONS = {
+    "pipeline": "of the end of writer job load_job",
+    "batch_exact": "writer job nightly_batch",
+    "fixed_daily": "always runs at about",
+    "trigger": "already slow before it started",
+    "mostly_open": "of all minutes",
+}
+"""Words of the true reason for which each unidentifiable scenario must be refused."""
+
+REFUSED = ["cannot tell", "unknown"]
+
+
+def verdicts(case: study.Case, percents: tuple[int, ...] = everyday.PERCENTS) -> list[dict[str, Any]]:
+    """Printed level of `extract` in one fortnight, one row per true effect."""
+    scenario, seed = case
+    rows = []
+    for percent in percents:
+        data, latency = _fortnight(scenario, seed, percent)
+        table = reader_impact.effects(study.design(data, latency))
+        row = table[table["workload"] == "extract"][study.KEPT].iloc[0].to_dict()
+        rows.append({"scenario": scenario, "seed": seed, "percent": percent} | row)
+    return rows
+
+
+def _fortnight(scenario: str, seed: int, percent: int) -> tuple[simulator.Fortnight, pd.DataFrame]:
+    if scenario in everyday.SCENARIOS:
+        data = everyday.fortnight(scenario, seed, percent)
+        return data, data.latency
+    data = simulator.fortnight(scenario, seed)
+    return data, data.latency[[SIMULATED[percent]]]
+
+
+def without_effect_and_with_ten(case: study.Case) -> list[dict[str, Any]]:
+    """Printed levels at true effects of 0 and 10 %."""
+    return verdicts(case, (0, 10))
+
+
+def by_scenario(rows: pd.DataFrame) -> pd.DataFrame:
+    """Share of each printed level, coverage and mean estimate, by scenario and true effect [%]."""
+    known = rows.assign(
+        refused=rows["level"].isin(REFUSED),
+        covered=rows["percent"].between(rows["ci_low_pct"], rows["ci_high_pct"]).where(rows["p"].notna()),
+        **{level: rows["level"] == level for level in LEVELS if level not in REFUSED},
+    )
+    groups = known.groupby(["scenario", "percent"], sort=False)
+    shares = 100 * groups[["refused", *(level for level in LEVELS if level not in REFUSED), "covered"]].mean()
+    return shares.assign(estimate=groups["effect_pct"].mean(), fortnights=groups["seed"].nunique())
+
+
+def gates(rows: pd.DataFrame) -> list[Gate]:
+    """Gates on printed levels; coverage may miss its limit by two standard errors of the number of fortnights."""
+    table = by_scenario(rows)
+    none = table.xs(0, level="percent")
+    ten = table.xs(10, level="percent")
+    identifiable = [name for name in none.index if name not in REASONS]
+    blamed = none[list(SLOWER)].sum(axis=1)
+    strong = ten.loc[[name for name in identifiable if name not in FEW_RUNS], "slows"]
+    covered = pd.concat([none.loc[identifiable, "covered"], ten.loc[identifiable, "covered"]]).dropna()
+    allowance = 200 * np.sqrt(0.07 * 0.93 / none["fortnights"].min())
+    known = [name for name in none.index if name in REASONS]
+    rightly = pd.Series({name: _rightly_refused(rows, name) for name in known}, dtype=float)
+    return [
+        _gate("null: `slows` or `slows a little` ≤", BLAMED_MOST, blamed, worst=blamed.max()),
+        _gate("+10 %: `slows` ≥", POWER_LEAST, strong, worst=strong.min()),
+        _gate(
+            f"coverage (less {allowance:.1f} for chance) ≥",
+            COVERAGE_LEAST,
+            covered + allowance,
+            covered.min(),
+        ),
+        _gate("unidentifiable: refused for the true reason ≥", REFUSED_LEAST, rightly, worst=rightly.min()),
+    ]
+
+
+def _rightly_refused(rows: pd.DataFrame, scenario: str) -> float:
+    mine = rows[rows["scenario"] == scenario]
+    right = mine["level"].isin(REFUSED) & mine["reason"].str.contains(REASONS[scenario], regex=False)
+    return 100 * float(right.mean())
+
+
+def _gate(required: str, limit: float, rates: pd.Series, worst: float) -> Gate:
+    at_most = required.endswith("≤")
+    name = (rates.idxmax() if at_most else rates.idxmin()) if len(rates) else "no scenario"
+    passed = bool(len(rates)) and bool((rates <= limit).all() if at_most else (rates >= limit).all())
+    return Gate("level", f"{required} {limit:g} %", f"worst: {name} {worst:.3g} %", passed)
+
+
+def page(rows: pd.DataFrame, command: str) -> tuple[str, bool]:
+    """The results as Markdown, and whether every gate passed."""
+    table, results = by_scenario(rows), gates(rows)
+    lines = [
+        "# How often is the printed level wrong?",
+        "",
+        f"Made by `{command}`. Seeds were not used for tuning. Each row is one scenario with one true effect: the share "
+        "of fortnights with each printed level, the share of printed 95 % intervals that contain the truth, and the mean "
+        "estimate [%]. `everyday.py` and `simulator.py` describe the scenarios. Simulator and estimator share one idea of "
+        "a writer: expect larger errors on real ones.",
+        "",
+        "| required | measured | |",
+        "|---|---|---|",
+        *(f"| {g.required} | {g.measured} | {'passed' if g.passed else '**failed**'} |" for g in results),
+        "",
+        f"| scenario | true effect | fortnights | {' | '.join(name for name in table if name != 'fortnights')} |",
+        f"|{'---|' * (len(table.columns) + 2)}",
+    ]
+    for (scenario, percent), row in table.iterrows():
+        cells = ["–" if np.isnan(row[name]) else f"{row[name]:.0f}" for name in table if name not in TEXTS]
+        estimate = "–" if np.isnan(row["estimate"]) else f"{row['estimate']:+.1f}"
+        lines.append(
+            f"| {scenario} | {percent} | {row['fortnights']:.0f} | {' | '.join(cells)} | {estimate} |"
+        )
+    return "\n".join([*lines, ""]), all(gate.passed for gate in results)
+
+
+TEXTS = ("fortnights", "estimate")
+
+
+def main() -> int:
+    """Run the scenarios, write the page, and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--seeds", type=int, default=200, help="fortnights per scenario and true effect")
+    parser.add_argument("--first-seed", type=int, default=300_000)
+    parser.add_argument("--scenarios", choices=["all", "everyday"], default="all")
+    parser.add_argument("--quick", action="store_true", help="only true effects of 0 and 10 %%")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--keep", type=Path, default=HERE.parents[1] / ".cache" / "calibration")
+    parser.add_argument("--results", type=Path, default=HERE / "LEVELS.md")
+    options = parser.parse_args()
+    names = [*everyday.SCENARIOS, *(simulator.SCENARIOS if options.scenarios == "all" else [])]
+    path = options.keep / f"levels-{'quick-' if options.quick else ''}{options.first_seed}.jsonl"
+    work = without_effect_and_with_ten if options.quick else verdicts
+    cases = study.cases(names, options.first_seed, options.seeds)
+    rows = study.run(work, cases, path, processes=options.processes, log=sys.stderr)
+    flags = f"--seeds {options.seeds} --first-seed {options.first_seed} --scenarios {options.scenarios}"
+    text, passed = page(rows, f"python dev.py calibrate levels {flags}{' --quick' if options.quick else ''}")
+    options.results.write_text(text, encoding="utf-8")
+    print(text)
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

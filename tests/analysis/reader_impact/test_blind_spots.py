@@ -1,0 +1,77 @@
+"""Effects in the tail, and effects that clients in closed loops hide, are reported at their true size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from impact_cases import design, minutes, scattered, slowed, writer
+
+from aurora_analysis.analysis import reader_impact
+
+
+def closed_loop(percent: float, days: int = 10) -> reader_impact.Design:
+    """Clients that never pause: one per cent more latency is one per cent less throughput, whatever the cause."""
+    rng = np.random.default_rng(2)
+    mine = scattered(days, each=5)
+    plain = design(*writer(days), mine)
+    effect = np.log1p(percent / 100) * (plain.exposed[:, 0] > 0)
+    wave = 0.2 * np.sin(2 * np.pi * np.arange(1440 * days) / 1440)
+    noise = 0.08 * rng.normal(size=1440 * days)
+    latency = pd.DataFrame({"commit_latency": 4 * np.exp(wave + noise + effect)}, index=minutes(days))
+    offered = wave + 0.05 * rng.normal(size=1440 * days)
+    return design(latency, pd.Series(100 * np.exp(offered - noise - effect), minutes(days)), mine)
+
+
+def test_a_closed_loop_does_not_hide_the_effect():
+    """Holding load constant would halve it; the sentence has both figures and the fall of throughput."""
+    row = reader_impact.effects(closed_loop(10)).iloc[0]
+    assert row["level"] == "slows"
+    assert row["ci_low_pct"] < 10 < row["ci_high_pct"]
+    assert row["at_equal_load_pct"] < 6
+    assert row["throughput_pct"] == pytest.approx(-9.1, abs=1)
+    assert "Meanwhile write throughput is" in row["sentence"]
+
+
+def test_a_closed_loop_blames_nobody_by_itself():
+    """Without an effect nothing is reported, and throughput does not fall."""
+    row = reader_impact.effects(closed_loop(0)).iloc[0]
+    assert row["level"] == "no material effect"
+    assert np.isnan(row["throughput_pct"])
+
+
+def test_load_that_rises_with_the_workload_is_not_its_effect():
+    """Where a workload is launched with load, the effect stays that at equal load."""
+    latency, load = writer()
+    mine = scattered()
+    busy = design(latency, load, mine).exposed[:, 0] > 0
+    row = reader_impact.effects(
+        design(latency.mul(1.1 ** (0.5 * busy), axis=0), load * 1.2**busy, mine)
+    ).iloc[0]
+    assert np.isnan(row["throughput_pct"])
+
+
+def test_an_effect_in_the_tail_is_that_on_the_average():
+    """One exposed minute in ten takes three times as long: +20 % on average, and bad minutes twice as frequent."""
+    latency, load = writer(14)
+    mine = scattered(14, each=5)
+    exposed = design(latency, load, mine).exposed[:, 0] > 0
+    struck = exposed & (np.random.default_rng(4).random(len(exposed)) < 0.1)
+    row = reader_impact.effects(design(latency.mul(np.where(struck, 3, 1), axis=0), load, mine)).iloc[0]
+    assert row["level"] == "slows"
+    assert row["average_low_pct"] < 100 * 2 * struck.sum() / exposed.sum() < row["average_high_pct"]
+    assert row["effect_pct"] == row["average_effect_pct"]
+    assert row["bad_minutes"] == pytest.approx(1.9, abs=0.2)
+    assert "the writer's average commit latency" in row["sentence"]
+    assert (
+        f"bad minutes (the slowest tenth) are {row['bad_minutes']:.1f} times as frequent" in row["sentence"]
+    )
+
+
+def test_an_even_effect_is_that_on_the_typical_minute():
+    """Where all minutes slow alike, average and typical minute agree, and the sentence names no tail."""
+    latency, load = writer()
+    mine = scattered()
+    row = reader_impact.effects(design(slowed(latency, mine, 10), load, mine)).iloc[0]
+    assert row["average_effect_pct"] == pytest.approx(row["effect_pct"], abs=1.5)
+    assert "tail" not in row["sentence"]
