@@ -20,7 +20,7 @@ from aurora_analysis.window import Window
 CHUNK = 2**18
 """Size of a chunk [bytes]: small enough for a processor's cache."""
 
-BATCH = 10_000
+BATCH = 20_000
 """Executions written into the store at once: the merge holds several copies of them."""
 
 HEAD_BYTES = 2**16

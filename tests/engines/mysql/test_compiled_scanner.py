@@ -81,6 +81,17 @@ def test_bulk_inserts_of_any_length_are_one_shape(scanner):
         assert len(set(cases.shapes([one, many], DEFAULT_MODE).values())) == 1
 
 
+def test_a_cache_with_the_library_gives_the_fingerprints_of_the_texts(scanner):
+    """Statements that are cut, empty or commands of the protocol are among them."""
+    r = random.Random(2)
+    texts = [cases.statement(r) + r.choice((b"", b";")) for _ in range(2000)]
+    texts += [b"", b";", b"# administrator command: Quit;", b"SELECT 'cut"]
+    compiled_cache = FingerprintCache()
+    for sql in texts:
+        assert compiled_cache(sql) == statement(sql.decode("utf-8", "replace")), sql
+    assert compiled_cache._marked
+
+
 def test_plain_entries_are_taken(scanner):
     """Of a log as servers write it, Python reads almost nothing."""
     log = b"".join(

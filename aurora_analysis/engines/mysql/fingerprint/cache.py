@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from aurora_analysis.engines.compiled import library
 from aurora_analysis.engines.mysql.fingerprint.canonical import ADMINISTRATOR, statement
 from aurora_analysis.engines.mysql.fingerprint.lexer import PLAIN, quoted
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
@@ -29,25 +30,31 @@ class FingerprintCache:
         self._single, self._strings, self._careful = _strings(mode, "'"), _strings(mode), _careful(mode)
         self._ticks = (b"`", b'"') if mode.ansi_quotes else (b"`",)
         self._known: dict[bytes, Statement] = {}
+        self._marked: dict[bytes, Statement] = {}
         self._size = 0
+        self._library = None if mode.ansi_quotes else library()
 
     def __call__(self, sql: bytes) -> Statement:
         """Return the fingerprint and digest of one statement, given as the log's bytes."""
+        if self._library is not None:
+            marked = self._library.shape(sql, self._mode.backslash_escapes)
+            if marked is not None:
+                return self.of_shape(marked)
         shape = self._shape(sql)
         known = self._known.get(shape) if shape is not None else None
         if known is None:
             text = _shortened(sql, shape) if shape is not None else sql
             known = statement(text.decode("utf-8", "replace"), self._mode)
-            self._remember(shape, known)
+            self._remember(shape, known, self._known)
         return known
 
     def of_shape(self, shape: bytes) -> Statement:
         """Return the fingerprint and digest of statements, given as the shape that the compiled scanner makes."""
-        text = _MARK.sub(lambda mark: _MARKED[mark[0]], shape)
-        known = self._known.get(text)
+        known = self._marked.get(shape)
         if known is None:
+            text = _MARK.sub(lambda mark: _MARKED[mark[0]], shape)
             known = statement(text.decode("utf-8", "replace"), self._mode)
-            self._remember(text, known)
+            self._remember(shape, known, self._marked)
         return known
 
     def _shape(self, sql: bytes) -> bytes | None:
@@ -82,14 +89,15 @@ class FingerprintCache:
                 return self._careful.sub(_bare_part, sql)
         return bare
 
-    def _remember(self, shape: bytes | None, known: Statement) -> None:
+    def _remember(self, shape: bytes | None, known: Statement, where: dict[bytes, Statement]) -> None:
         if shape is None:
             return
         self._size += len(shape) + len(known.fingerprint) + 200
         if self._size > self.SHAPES:
             self._known.clear()
+            self._marked.clear()
             self._size = 0
-        self._known[shape] = known
+        where[shape] = known
 
 
 _MARKED = {b"\x01": b"0", b"\x02": b"''", b"\x03": b'""', b"\x04": b",0 ", b"\x05": b"0x0", b"\x06": b"/**/"}

@@ -617,7 +617,28 @@ static PyObject *module_sort(PyObject *Py_UNUSED(module), PyObject *arguments)
     Py_RETURN_NONE;
 }
 
+static PyObject *module_shape(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    Py_buffer sql;
+    int escapes;
+    if (!PyArg_ParseTuple(arguments, "y*p", &sql, &escapes))
+        return NULL;
+    byte *out = malloc((size_t)sql.len + 64);
+    if (out == NULL) {
+        PyBuffer_Release(&sql);
+        return PyErr_NoMemory();
+    }
+    const byte *at = sql.buf, *end = at + sql.len;
+    Shape shape = {.at = at, .end = end, .limit = end, .out = out, .escapes = escapes};
+    PyObject *made = make_shape(&shape) ? PyBytes_FromStringAndSize((const char *)out, shape.o - out) : Py_NewRef(Py_None);
+    free(out);
+    PyBuffer_Release(&sql);
+    return made;
+}
+
 static PyMethodDef module_methods[] = {
+    {"shape", module_shape, METH_VARARGS,
+     "shape(sql, backslash_escapes)\n--\n\nReturn a statement's shape; None if Python has to make it."},
     {"sort", module_sort, METH_VARARGS, "sort(numbers)\n--\n\nSort an array('q') of numbers of 0 and more, in place."},
     {NULL, NULL, 0, NULL},
 };

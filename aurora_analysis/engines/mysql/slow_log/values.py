@@ -114,7 +114,10 @@ def _extras(more: bytes) -> dict[str, Any]:
     return {decoded(name): _number(decoded(value)) for name, value in fields}
 
 
+@lru_cache(maxsize=4096)
 def _number(text: str) -> int | float | str:
+    if text.isdecimal():
+        return int(text)
     for kind in (int, float):
         try:
             return kind(text)
