@@ -175,12 +175,12 @@ def bench(arguments: Sequence[str]) -> int:
 
 
 def calibrate(arguments: Sequence[str]) -> int:
-    """Check the gates of the estimator, of printed levels, of trials and of weeks; write a page of results for each.
+    """Check the gates of the estimator, of printed levels, trials, weeks and trends; write a page of results for each.
 
-    The argument `levels`, `trials` or `weekly` runs only that one; other arguments go to the estimator's gates.
+    The argument `levels`, `trials`, `weekly` or `trend` runs only that one; other arguments go to the estimator's gates.
     """
     set_up()
-    others = {name: f"benchmarks/calibration/{name}.py" for name in ("levels", "trials", "weekly")}
+    others = {name: f"benchmarks/calibration/{name}.py" for name in ("levels", "trials", "weekly", "trend")}
     if arguments and arguments[0] in others:
         return run(others[arguments[0]], *arguments[1:])
     return max(run("benchmarks/calibration", *arguments), *map(run, others.values()))

@@ -31,8 +31,8 @@ MAY_IMPORT = {
     # Second chain: from the store to a verdict and a figure; both meet only in the notebooks.
     "analysis": PURE | {"analysis", "store.observations"},
     "plots": PURE | {"plots"},
-    # The report runs notebooks and knows nothing of an analysis but its verdicts.
-    "report": SHARED | {"report", "store", "analysis.verdict", "executors"},
+    # The report runs notebooks and knows nothing of an analysis but its verdicts, which the archive pools over weeks.
+    "report": SHARED | {"report", "store", "analysis.trend", "analysis.verdict", "executors"},
     # The package root offers the public API; `__main__` starts the command line.
     "": {"window", "store"},
     "__main__": {"cli"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,7 +13,9 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from aurora_analysis import window
-from aurora_analysis.analysis.verdict import SEVERITIES
+from aurora_analysis.analysis import trend
+from aurora_analysis.analysis.trend import WeekEffect
+from aurora_analysis.analysis.verdict import SEVERITIES, Verdict, by_severity
 from aurora_analysis.errors import Error
 from aurora_analysis.report import html, index
 from aurora_analysis.window import Window
@@ -141,6 +143,63 @@ def word(severities: Sequence[str]) -> str:
     return "worse" if change > 0 else "better" if change < 0 else "as before"
 
 
+LOOKBACK_DAYS, MATERIALITY_PCT = 14, 5.0
+"""Defaults of reader_impact, for records that do not name its parameters."""
+
+
+def across_weeks(found: Mapping[str, Mapping[str, Any]], cluster: str) -> list[Verdict]:
+    """Judge each workload's effect on the writer over all reports of a cluster, most severe first.
+
+    Parameters
+    ----------
+    found
+        Contents of findings.json by report folder.
+    cluster
+        The cluster.
+
+    Returns
+    -------
+    list of Verdict
+        None for workloads with too few windows. A workload's metric is the one that most of its reports judge.
+    """
+    effects: dict[str, dict[str, dict[Window, WeekEffect]]] = {}
+    materiality = MATERIALITY_PCT
+    for document in sorted(found.values(), key=lambda one: one["run"]["id"]):
+        for compared, parameters, finding in _effects(document, cluster):
+            numbers = finding["numbers"]
+            limits = (numbers["effect_pct"], numbers["ci_low_pct"], numbers["ci_high_pct"])
+            by_metric = effects.setdefault(finding["subject"], {}).setdefault(numbers["metric"], {})
+            by_metric[compared] = WeekEffect(compared.start, compared.end, *limits)
+            materiality = float(parameters.get("materiality_pct", MATERIALITY_PCT))
+    judged = [
+        trend.verdict(workload, metric, list(by_metric[metric].values()), materiality_pct=materiality)
+        for workload, by_metric in effects.items()
+        for metric in [max(sorted(by_metric), key=lambda name: len(by_metric[name]))]
+    ]
+    return by_severity([one for one in judged if one])
+
+
+def _effects(
+    document: Mapping[str, Any], cluster: str
+) -> Iterator[tuple[Window, Mapping[str, Any], Mapping[str, Any]]]:
+    """Effects of ordinary days in one report of a cluster: the days compared, the parameters, the finding."""
+    windows = {one["cluster"]: one for one in document["clusters"] if one["start"]}
+    runs = {(one["cluster"], one["notebook"]): one for one in document["notebooks"]}
+    for finding in document["findings"]:
+        numbers, run = finding.get("numbers") or {}, runs.get((finding["cluster"], finding["notebook"]), {})
+        known = numbers.get("source") == "days" and numbers.get("ci_low_pct") is not None
+        if (
+            finding["cluster"] == cluster
+            and finding["topic"] == "reader_impact"
+            and known
+            and cluster in windows
+        ):
+            parameters = run.get("parameters") or {}
+            days = int(parameters.get("lookback_days", LOOKBACK_DAYS))
+            reported = Window(windows[cluster]["start"], windows[cluster]["end"])
+            yield reported.at_least(days), parameters, finding
+
+
 STEP, HEIGHT = 14, 24
 """Width of one window in a sparkline, and the sparkline's height [px]."""
 
@@ -182,7 +241,7 @@ def page(found: Mapping[str, Mapping[str, Any]]) -> str:
     clusters = sorted({row["cluster"] for row in rows})
     return html.render(
         "history.html.j2",
-        clusters=[_shown(rows, cluster) for cluster in clusters],
+        clusters=[_shown(rows, cluster) | {"across": across_weeks(found, cluster)} for cluster in clusters],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -32,6 +33,46 @@ def outcome(cluster: str, notebook: str, severity: str) -> Outcome:
         return Outcome(cluster, notebook, f"{notebook}?", 1.0, "stopped")
     verdict = Verdict(notebook, "x", "so", severity, "So.")
     return Outcome(cluster, notebook, f"{notebook}?", 1.0, "", [verdict.to_dict()])
+
+
+def fortnights(*effects_pct: float) -> dict[str, dict]:
+    """Weekly reports of `reader_impact`, every second week so that no day is compared twice."""
+    found = {}
+    for n, effect in enumerate(effects_pct):
+        start = datetime(2026, 6, 1, tzinfo=UTC) + timedelta(days=14 * n)
+        bounds = [f"{day:%Y-%m-%dT%H:%M:%SZ}" for day in (start, start + timedelta(days=7))]
+        numbers = {"metric": "commit_latency", "source": "days", "effect_pct": effect}
+        numbers |= {"ci_low_pct": effect - 5, "ci_high_pct": effect + 5}
+        verdict = Verdict("reader_impact", "snowflake", "inconclusive", "unknown", "So.", numbers)
+        seen = {"cluster": "shop", "start": bounds[0], "end": bounds[1], "error": ""} | index.NOTHING
+        run = {"id": str(n), "timezone": "UTC", "windows": {"shop": bounds}}
+        outcome = Outcome("shop", "reader_impact", "?", 1.0, "", [verdict.to_dict()])
+        found[f"report-{n:02}"] = index.record(run, [seen], [outcome])
+    return found
+
+
+def test_the_page_pools_what_single_weeks_leave_open():
+    """Eight inconclusive reports of about +4 % are one line with severity and sentence; two reports are none."""
+    page = history.page(fortnights(4.0, 5.0, 3.0, 4.5, 3.5, 4.0, 5.0, 3.0))
+    assert "Over 8 windows, snowflake slows the writer a little, by 4.01 %." in page
+    assert "95 % interval +" in page
+    assert "across weeks" not in history.page(fortnights(4.0, 5.0))
+
+
+def test_reports_that_share_days_are_pooled_once():
+    """`reader_impact` compares two weeks, so of weekly reports every second one is new."""
+    found = fortnights(*[4.0] * 6)
+    weekly = {
+        name: document | {"clusters": [document["clusters"][0] | _moved(n)]}
+        for n, (name, document) in enumerate(found.items())
+    }
+    (verdict,) = history.across_weeks(weekly, "shop")
+    assert verdict.numbers["windows"] == 3
+
+
+def _moved(n: int) -> dict[str, str]:
+    start = datetime(2026, 6, 1, tzinfo=UTC) + timedelta(days=7 * n)
+    return {"start": f"{start:%Y-%m-%dT%H:%M:%SZ}", "end": f"{start + timedelta(days=7):%Y-%m-%dT%H:%M:%SZ}"}
 
 
 def test_windows_are_sorted_newest_first():

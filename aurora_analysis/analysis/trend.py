@@ -1,0 +1,250 @@
+"""One workload's effect over many weeks: pooled, with an interval that may be looked at every week.
+
+Weeks differ by more than their errors, so each has an effect of its own around a common one (random effects: DerSimonian
+& Laird 1986; their variance by Paule & Mandel 1982). A report looks at the pooled effect every week and could stop at the
+first week that pleases; an ordinary 95 % interval is then wrong far more often than once in twenty. The interval here is
+a confidence sequence with a normal mixture (Robbins 1970; Howard, Ramdas, McAuliffe & Sekhon 2021, Annals of Statistics
+49:2): with a probability of 95 % it contains the common effect in all weeks together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from scipy import optimize, stats
+
+from aurora_analysis.analysis.series import Array
+from aurora_analysis.analysis.verdict import Severity, Verdict, three_digits
+
+WEEKS_NEEDED = 3
+"""With fewer windows the variance between weeks cannot be estimated."""
+
+SHARPEST_AT = 5
+"""Number of windows at which the confidence sequence is narrowest, relative to an ordinary interval."""
+
+SPREAD_LEAST = 0.5
+"""Smallest standard deviation between weeks, as a share of the typical error: few weeks often show none by chance."""
+
+
+@dataclass(frozen=True)
+class WeekEffect:
+    """The effect that one window's report gives.
+
+    Attributes
+    ----------
+    start, end : datetime
+        The days that were compared (UTC).
+    effect_pct, low_pct, high_pct : float
+        The effect with its 95 % interval [%].
+    """
+
+    start: datetime
+    end: datetime
+    effect_pct: float
+    low_pct: float
+    high_pct: float
+
+
+@dataclass(frozen=True)
+class Trend:
+    """The common effect of several windows.
+
+    Attributes
+    ----------
+    windows : int
+        Number of windows that do not overlap.
+    effect_pct, low_pct, high_pct : float
+        The common effect with its confidence sequence [%].
+    spread_pct : float
+        Standard deviation of the effect between windows [%].
+    running : int
+        Number of newest windows in a row whose effects have the same sign.
+    """
+
+    windows: int
+    effect_pct: float
+    low_pct: float
+    high_pct: float
+    spread_pct: float
+    running: int
+
+
+def apart(weeks: Sequence[WeekEffect]) -> list[WeekEffect]:
+    """Select windows that do not overlap: two estimates from the same days are one observation.
+
+    Parameters
+    ----------
+    weeks : sequence of WeekEffect
+        One per report, in any order.
+
+    Returns
+    -------
+    list of WeekEffect
+        The oldest, then each next one that starts after the previous one's end. A new week never changes what was selected
+        before it, as a confidence sequence needs.
+    """
+    chosen: list[WeekEffect] = []
+    for week in sorted(weeks, key=lambda one: (one.end, one.start)):
+        if not chosen or week.start >= chosen[-1].end:
+            chosen.append(week)
+    return chosen
+
+
+def pooled(weeks: Sequence[WeekEffect], *, alpha: float = 0.05) -> Trend | None:
+    """Estimate the common effect of windows that do not overlap.
+
+    Parameters
+    ----------
+    weeks : sequence of WeekEffect
+        Result of `apart`.
+    alpha : float
+        Probability that the interval misses the common effect in any week.
+
+    Returns
+    -------
+    Trend or None
+        None with fewer than `WEEKS_NEEDED` windows.
+    """
+    if len(weeks) < WEEKS_NEEDED:
+        return None
+    effects, errors = _logs(weeks)
+    variance = max(_between(effects, errors), (SPREAD_LEAST * float(np.median(errors))) ** 2)
+    weights = 1 / (errors**2 + variance)
+    mean = float(weights @ effects / weights.sum())
+    # The mixture is tuned by the first windows' errors only: tuned by later data it would not be valid.
+    tuned_to = SHARPEST_AT / float(np.median(errors[:WEEKS_NEEDED] ** 2) * (1 + SPREAD_LEAST**2))
+    reach = _boundary(float(weights.sum()), tuned_to, alpha) * _small_sample(len(weeks), alpha)
+    low, middle, high, spread = (
+        float(100 * np.expm1(log)) for log in (mean - reach, mean, mean + reach, np.sqrt(variance))
+    )
+    return Trend(len(weeks), middle, low, high, spread, _running(effects))
+
+
+def verdict(
+    workload: str,
+    metric: str,
+    weeks: Sequence[WeekEffect],
+    *,
+    materiality_pct: float = 5.0,
+    alpha: float = 0.05,
+) -> Verdict | None:
+    """Judge the common effect of a workload over all reported weeks.
+
+    Parameters
+    ----------
+    workload : str
+        The workload.
+    metric : str
+        The latency that all of the effects are on.
+    weeks : sequence of WeekEffect
+        One per report; of those that overlap, the older is used.
+    materiality_pct : float
+        Smallest effect that matters [%].
+    alpha : float
+        Probability that the interval misses the common effect in any week.
+
+    Returns
+    -------
+    Verdict or None
+        Level `slows`, `slows a little`, `speeds up`, `no material effect` or `inconclusive`; None with fewer than
+        `WEEKS_NEEDED` windows.
+    """
+    chosen = apart(weeks)
+    found = pooled(chosen, alpha=alpha)
+    if found is None:
+        return None
+    level, severity, words = _level(found, materiality_pct)
+    return Verdict(
+        "trend",
+        workload,
+        level,
+        severity,
+        _sentence(workload, metric, chosen, found),
+        {"windows": found.windows, **{name: round(getattr(found, name), 4) for name in PERCENTS}},
+        f"{len(weeks)} reports, of which {found.windows} have no day in common",
+        headline=f"Over {found.windows} windows, {words.format(workload=workload, effect=three_digits(found.effect_pct))}",
+    )
+
+
+PERCENTS = ("effect_pct", "low_pct", "high_pct", "spread_pct")
+
+
+def _level(found: Trend, materiality_pct: float) -> tuple[str, Severity, str]:
+    """Level, severity and headline: the first rule that holds."""
+    if found.low_pct > 0 and found.effect_pct >= materiality_pct:
+        return "slows", "act", "{workload} slows the writer by {effect} %"
+    if -materiality_pct < found.low_pct and found.high_pct < materiality_pct:
+        return "no material effect", "ok", "{workload} has no material effect on the writer"
+    if found.low_pct > 0:
+        return "slows a little", "watch", "{workload} slows the writer a little, by {effect} %"
+    if found.high_pct < 0:
+        return (
+            "speeds up",
+            "watch",
+            "the writer is faster while {workload} runs, which points to another cause",
+        )
+    return "inconclusive", "unknown", "it is open whether {workload} slows the writer"
+
+
+def _sentence(workload: str, metric: str, weeks: Sequence[WeekEffect], found: Trend) -> str:
+    interval = f"{_signed(found.low_pct)} to {_signed(found.high_pct)} %"
+    higher = "higher" if found.effect_pct >= 0 else "lower"
+    running = (
+        f" The newest {found.running} windows have the same sign."
+        if found.running >= SHARPEST_AT and found.low_pct <= 0 <= found.high_pct
+        else ""
+    )
+    return (
+        f"From {weeks[0].start:%Y-%m-%d} to {weeks[-1].end:%Y-%m-%d}, the writer's {metric.replace('_', ' ')} is "
+        f"{three_digits(abs(found.effect_pct))} % {higher} while {workload} runs (95 % interval {interval}, valid however "
+        f"often the reports are looked at).{running}"
+    )
+
+
+def _signed(value: float) -> str:
+    return f"{'+' if value > 0 else '-' if value < 0 else ''}{three_digits(abs(value))}"
+
+
+def _logs(weeks: Sequence[WeekEffect]) -> tuple[Array, Array]:
+    """Log effects and their standard errors; the normal quantile errs on the wide side, because intervals use t."""
+    low, effect, high = (
+        np.log1p(np.array([getattr(week, name) for week in weeks]) / 100)
+        for name in ("low_pct", "effect_pct", "high_pct")
+    )
+    return effect, np.maximum((high - low) / (2 * stats.norm.isf(0.025)), 1e-6)
+
+
+def _between(effects: Array, errors: Array) -> float:
+    """Variance between windows for which the weighted squares are what chance gives (Paule & Mandel)."""
+
+    def excess(variance: float) -> float:
+        weights = 1 / (errors**2 + variance)
+        squares = weights @ (effects - weights @ effects / weights.sum()) ** 2
+        return float(squares - (len(effects) - 1))
+
+    if excess(0.0) <= 0:
+        return 0.0
+    most = float(np.square(effects - effects.mean()).sum()) + 1e-12
+    return float(optimize.brentq(excess, 0.0, most)) if excess(most) < 0 else most
+
+
+def _boundary(information: float, tuned_to: float, alpha: float) -> float:
+    """Half-width of the confidence sequence of a mean whose information is the inverse of its variance."""
+    cost = 2 * np.log(1 / alpha)
+    mixture = tuned_to / (cost + np.log1p(cost))
+    total = information + mixture
+    return float(np.sqrt(total * np.log(total / (mixture * alpha**2))) / information)
+
+
+def _small_sample(windows: int, alpha: float) -> float:
+    """How much wider t is than the normal distribution, because few windows estimate their variance."""
+    return float(np.sqrt(stats.t.isf(alpha / 2, windows - 1) / stats.norm.isf(alpha / 2)))
+
+
+def _running(effects: Array) -> int:
+    """Number of newest effects in a row with the sign of the last."""
+    same = np.sign(effects) == np.sign(effects[-1])
+    return int(np.argmin(same[::-1])) if not same.all() else len(effects)

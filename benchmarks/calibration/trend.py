@@ -1,0 +1,112 @@
+"""Measure how often the pooled effect over weeks errs if somebody looks at it every week, and how soon it is found.
+
+Each series is 26 fortnights of one workload, with a common effect, weeks that differ by more or less than their errors,
+and intervals of Student's t with estimated errors, as the report prints them. The series is judged after every fortnight
+from the third on. An error is a look at which the interval misses the common effect. An ordinary interval of the mean,
+looked at as often, must err far more often; otherwise the simulation would be too easy.
+
+    python3 dev.py calibrate trend   # writes TREND.md; exit 1 if a gate fails; seeds below 10,000 are for tuning
+"""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from aurora_analysis.analysis import trend
+from aurora_analysis.analysis.trend import WeekEffect
+
+ERROR, DF, LOOKS = 0.025, 9, 26
+"""Standard error of a fortnight's log effect, its degrees of freedom, and the number of fortnights (a year)."""
+
+SPREADS = (0.0, 0.5, 1.0, 2.0)
+"""Standard deviation between weeks, as a multiple of the error."""
+
+EFFECTS_PCT = (3.0, 5.0, 10.0)
+SHOWN = (3, 5, 8, 13, 26)
+MOST_FALSE = 5.0
+FIRST = datetime(2026, 1, 5, tzinfo=UTC)
+
+
+def series(rng: np.random.Generator, effect_pct: float, spread: float) -> list[WeekEffect]:
+    """Fortnights with a common effect, as their reports would print them."""
+    true = np.log1p(effect_pct / 100) + spread * ERROR * rng.standard_normal(LOOKS)
+    logs = true + ERROR * rng.standard_normal(LOOKS)
+    reach = stats.t.isf(0.025, DF) * ERROR * np.sqrt(rng.chisquare(DF, LOOKS) / DF)
+    found = 100 * np.expm1(np.stack([logs, logs - reach, logs + reach]))
+    days = [FIRST + timedelta(days=14 * n) for n in range(LOOKS + 1)]
+    return [WeekEffect(start, end, *map(float, one)) for start, end, one in zip(days, days[1:], found.T)]
+
+
+def looks(weeks: list[WeekEffect], effect_pct: float) -> np.ndarray:
+    """For each look from the third on: missed by the sequence, found slower by it, missed by an ordinary interval."""
+    logs = np.log1p(np.array([week.effect_pct for week in weeks]) / 100)
+    rows = []
+    for seen in range(trend.WEEKS_NEEDED, LOOKS + 1):
+        one = trend.pooled(weeks[:seen])
+        if one is None:
+            raise AssertionError(f"{seen} windows must be enough")
+        reach = stats.t.isf(0.025, seen - 1) * logs[:seen].std(ddof=1) / np.sqrt(seen)
+        ordinary = abs(logs[:seen].mean() - np.log1p(effect_pct / 100)) > reach
+        rows.append((not one.low_pct <= effect_pct <= one.high_pct, one.low_pct > 0, ordinary))
+    return np.array(rows)
+
+
+def study(effect_pct: float, spread: float, repetitions: int, first_seed: int) -> np.ndarray:
+    """Shares of series that were missed, found and missed by an ordinary interval up to each look [%]."""
+    rngs = (np.random.default_rng(first_seed + n) for n in range(repetitions))
+    found = [np.maximum.accumulate(looks(series(rng, effect_pct, spread), effect_pct)) for rng in rngs]
+    return np.asarray(100 * np.mean(found, axis=0))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--repetitions", type=int, default=400)
+    parser.add_argument("--first-seed", type=int, default=500_000)
+    parser.add_argument("--results", type=Path, default=Path(__file__).with_name("TREND.md"))
+    options = parser.parse_args()
+    at = [look - trend.WEEKS_NEEDED for look in SHOWN]
+    nulls = {spread: study(0.0, spread, options.repetitions, options.first_seed) for spread in SPREADS}
+    lines = [
+        "# How often does the effect over weeks err if it is looked at every week?",
+        "",
+        f"Made by `python3 dev.py calibrate trend --repetitions {options.repetitions} --first-seed {options.first_seed}`. "
+        f"Each series has {LOOKS} fortnights, each with a standard error of {100 * ERROR:g} %, and is judged after every "
+        "fortnight from the third on.",
+        "",
+        "Without an effect, share of series with at least one error in a year [%]:",
+        "",
+        "| weeks differ by | confidence sequence | ordinary 95 % interval, looked at as often |",
+        "|---|---|---|",
+        *(
+            f"| {spread:g} standard errors | {found[-1, 0]:.1f} | {found[-1, 2]:.1f} |"
+            for spread, found in nulls.items()
+        ),
+        "",
+        "With an effect and weeks that differ by half a standard error, share of series in which it was found by then [%]:",
+        "",
+        f"| true effect | {' | '.join(f'{look} fortnights' for look in SHOWN)} |",
+        f"|{'---|' * (1 + len(SHOWN))}",
+    ]
+    for effect in EFFECTS_PCT:
+        found = study(effect, 0.5, options.repetitions, options.first_seed)
+        lines.append(f"| +{effect:g} % | {' | '.join(f'{share:.0f}' for share in found[at, 1])} |")
+    gates = {
+        f"the sequence errs in at most {MOST_FALSE:g} % of series, within two standard errors of the simulation": all(
+            found[-1, 0] <= MOST_FALSE + 200 * np.sqrt(0.05 * 0.95 / options.repetitions)
+            for found in nulls.values()
+        ),
+        "an ordinary interval errs in more than 10 %": all(found[-1, 2] > 10 for found in nulls.values()),
+    }
+    lines += ["", *(f"- {gate}: {'passed' if held else 'FAILED'}" for gate, held in gates.items()), ""]
+    options.results.write_text("\n".join(lines), encoding="utf-8")
+    print("\n".join(lines))
+    return 0 if all(gates.values()) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
