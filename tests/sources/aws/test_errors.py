@@ -42,6 +42,7 @@ def refused(
         (refused("UnrecognizedClientException"), "enable the region for the account"),
         (refused("AccessDenied", action="AssumeRole"), "AssumeRole failed .* its trust policy"),
         (refused("RequestTimeTooSkewed"), "set this machine's clock"),
+        (refused("RequestExpired"), "AWS refuses the time of the request"),
         (
             refused("InvalidOperationException", "is of log-group-class INFREQUENT_ACCESS"),
             "Delete the group after exporting what you need",

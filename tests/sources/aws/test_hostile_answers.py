@@ -121,7 +121,6 @@ def test_a_web_page_in_place_of_an_answer_is_retried(clusters, undisturbed, sour
     ("error", "line"),
     [
         (WebPage(503), "returned a web page, with HTTP status 503: check the proxy"),
-        (Refused("RequestExpired", "Request has expired."), "AWS refuses the time of the request"),
         (
             Refused("InvalidSignatureException", "Signature expired: 20261109T000000Z is now earlier than"),
             "set this machine's clock",
