@@ -7,6 +7,7 @@ requests.
 
 from __future__ import annotations
 
+import base64
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +24,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from aurora_analysis import statement_labels
 from aurora_analysis.analysis.verdict import MIME_TYPE, SEVERITIES, SPARKLINE, SYMBOLS, described
-from aurora_analysis.report import tiles
+from aurora_analysis.report import tables, tiles
 from aurora_analysis.window import Window, zone
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -107,7 +108,7 @@ def aligned(fragment: str) -> str:
 ROW = re.compile(r"<tr>(.*?)</tr>", re.DOTALL)
 CELL = re.compile(r"<(t[dh])[^>]*>(.*?)</t[dh]>", re.DOTALL)
 NUMBER = re.compile(
-    r"\s*((([-+−±≤≥~]|&lt;|&gt;)\s*)?\d[\d.,]*(e[-+]?\d+)?\s*%?|inf|-inf|nan|NaN|NaT|None|–|-)?\s*"
+    r"\s*((([-+−±≤≥~]|&lt;|&gt;)\s*)?\d[\d.,]*(e[-+]?\d+)?\s*%?|\d+(\.\d+)? (s|min|h|d)( \d+ (h|min))?|inf|-inf|nan|NaN|NaT|None|–|-)?\s*"
 )
 EMPTY_HEADER = re.compile(r"<th([^>]*)>\s*</th>")
 """The empty corner of a DataFrame's table, which must not be a header cell."""
@@ -200,8 +201,28 @@ def _prose(source: str) -> Markup:
 
 
 def _table(fragment: str) -> Markup:
-    table = without_numbers(clean(fragment))
-    return linked(Markup(EMPTY_HEADER.sub(r"<td\1></td>", aligned(table))))
+    table = clean(fragment)
+    if tables.is_empty(table):
+        return NOTHING
+    table = aligned(tables.titled(without_numbers(table)))
+    return linked(Markup(EMPTY_HEADER.sub(r"<td\1></td>", table)))
+
+
+NOTHING = Markup('<p class="none">Nothing to show in this window.</p>')
+"""Stands in for a table without rows and for a figure without data."""
+
+SMALLEST_FIGURE = 100
+"""A lower figure has no data: `plots.mark_if_empty` leaves one line of text [px]."""
+
+
+def _figure(content: str) -> str:
+    """Return a PNG's data unless the figure has no data."""
+    try:
+        head = base64.b64decode(content[:64], validate=False)
+    except ValueError:
+        return content
+    is_png = head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) >= 24
+    return "" if is_png and int.from_bytes(head[20:24], "big") < SMALLEST_FIGURE else content
 
 
 def without_numbers(fragment: str) -> str:
@@ -258,6 +279,7 @@ def _highlighted(source: str) -> Markup:
 
 SHOW: dict[str, Callable[[str], str]] = {
     "text/html": _table,
+    "image/png": _figure,
     "text/markdown": _prose,
     "text/plain": _terminal,
 }
@@ -299,6 +321,7 @@ def _environment() -> jinja2.Environment:
         statement_labels.colour_index,
     )
     environment.globals["symbols"] = SYMBOLS
+    environment.globals["nothing"] = NOTHING
     environment.globals["sparkline_type"] = SPARKLINE
     environment.globals["finding_type"] = MIME_TYPE
     environment.globals["figure_text"] = figure_text

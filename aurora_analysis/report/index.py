@@ -101,7 +101,9 @@ def page(document: Mapping[str, Any], folder: Path) -> str:
         run=document["run"],
         clusters=[_shown_cluster(cluster, document) for cluster in document["clusters"]],
         leading=leading,
-        others=[finding for finding in findings if finding not in leading and finding["level"] != "unknown"],
+        others=[
+            finding for finding in findings if finding not in leading and finding["severity"] != "unknown"
+        ],
         unknown=_unknown(findings),
         outcome=_outcome(document, bool(leading)),
         counts=[(severity, severities[severity]) for severity in SEVERITIES if severities[severity]],
@@ -133,12 +135,12 @@ def _leading(findings: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _unknown(findings: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Group the findings without enough data by cluster: one line per cluster, so that they do not bury the others."""
+    """Group the unknown findings by the action that would settle them, so that one setting is one line."""
     unknown: dict[str, list[dict[str, Any]]] = {}
     for finding in findings:
-        if finding["level"] == "unknown":
-            unknown.setdefault(finding["cluster"], []).append(finding)
-    return unknown
+        if finding["severity"] == "unknown":
+            unknown.setdefault(finding["action"] or "Find out what is missing.", []).append(finding)
+    return dict(sorted(unknown.items(), key=lambda item: -len(item[1])))
 
 
 def _statements(document: Mapping[str, Any]) -> list[tuple[str, str]]:

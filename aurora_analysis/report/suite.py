@@ -50,7 +50,7 @@ def notebooks(names: Sequence[str] = ()) -> list[Path]:
     Error
         If a notebook does not exist, or two have the same name.
     """
-    suite = {path.stem: path for path in sorted(bundled("notebooks").glob("*.ipynb"))}
+    suite = {path.stem: path for path in sorted(bundled("notebooks").glob("*.ipynb"), key=_order)}
     if not names and not suite:
         raise Error(f"{bundled('notebooks')} contains no notebook. Reinstall aurora-analysis.")
     chosen = [_notebook(name, suite) for name in dict.fromkeys(names)] or list(suite.values())
@@ -60,6 +60,14 @@ def notebooks(names: Sequence[str] = ()) -> list[Path]:
             f"Two notebooks are named {doubled!r}. Rename one, because the page takes the notebook's name."
         )
     return chosen
+
+
+FIRST = ("reader_impact", "undo_log", "latency", "db_load", "workload_change")
+"""The order of a report: the question that the suite is for, then its evidence."""
+
+
+def _order(path: Path) -> tuple[int, str]:
+    return FIRST.index(path.stem) if path.stem in FIRST else len(FIRST), path.stem
 
 
 def concerns(notebook: Path, store: Store, cluster: str, window: Window) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import nbformat
 import pandas as pd
 import pytest
@@ -83,7 +85,8 @@ def test_a_page_shows_what_its_notebook_showed():
         '<a href="#section-1">When</a>',
         '<h2 id="section-1">When</h2>',
         "<em>grows</em>",
-        '<details class="code"><summary>Code</summary>',
+        '<input type="checkbox" id="show-code"> Show code',
+        '<div class="code">',
         '<article class="verdict act" id="finding-1">',
         '<a href="#finding-1">Verdict for the writer: busy</a>',
         'src="data:image/png;base64,iVBORw0KGgo=" alt="Figure: When.',
@@ -188,3 +191,39 @@ def test_the_policy_alone_stops_a_script(tmp_path, browser):
     (tmp_path / "bare.html").write_text(breached.replace("Content-Security-Policy", "Off"))
     assert browser(tmp_path / "page.html").title.startswith("Is it well?")
     assert browser(tmp_path / "bare.html").title == "stolen"
+
+
+def test_what_is_empty_leaves_one_line():
+    """A table without rows and the small figure of a window without data are no table and no figure."""
+    small = (
+        b"\x89PNG\r\n\x1a\n"
+        + b"\0\0\0\rIHDR"
+        + (871).to_bytes(4, "big")
+        + (71).to_bytes(4, "big")
+        + b"\0" * 40
+    )
+    large = small[:20] + (271).to_bytes(4, "big") + small[24:]
+    encoded = [base64.b64encode(png).decode() for png in (small, large)]
+    table = pd.DataFrame({"user": []}).to_html()
+    page = page_of(executed({"text/html": table}, *({"image/png": one} for one in encoded)))
+    assert page.count("Nothing to show in this window.") == 2
+    assert page.count("<img ") == 1 and "<table" not in page
+
+
+def test_a_table_has_titles_durations_and_dashes():
+    """Code names become titles with units, seconds become minutes, and missing values a dash; other tables stay."""
+    frame = pd.DataFrame({"metric": ["dml_latency"], "held_s": [2875.4], "p": [None], "effect_pct": [1.5]})
+    page = page_of(
+        executed({"text/html": frame.to_html()}, {"text/html": "<table><tr><th>held_s</th></tr></table>"})
+    )
+    for part in (
+        "held for</th>",
+        ">48 min<",
+        ">p (raw)<",
+        ">effect [%]<",
+        ">dml latency<",
+        ">–<",
+        ">held_s<",
+    ):
+        assert part in page, part
+    assert "2875" not in page and "None" not in page

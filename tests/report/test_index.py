@@ -63,17 +63,21 @@ def test_findings_are_sorted_by_severity():
     assert recorded["findings"][1]["page"] == "shop/a.html#finding-2"
 
 
-def test_findings_without_data_are_one_line_per_cluster(tmp_path):
-    """They are counted and linked below the other findings; an inconclusive finding keeps its own line."""
-    outcomes = [outcome("a", "unknown", "unknown"), outcome("b", "unknown")]
-    for finding in outcomes[0].findings:
-        finding["level"] = "unknown"
+def test_unknowns_are_grouped_by_the_step_that_would_settle_them(tmp_path):
+    """One setting is one line, also across clusters and levels; every finding is linked from it."""
+    outcomes = [outcome("a", "unknown", "unknown"), outcome("b", "unknown", "ok")]
+    for found, action in zip(
+        outcomes[0].findings + outcomes[1].findings, ("Fetch.", "Log.", "Fetch.", "None.")
+    ):
+        found["action"] = action
     index.write(tmp_path, index.record(RUN, [cluster()], outcomes))
-    lines = (
-        (tmp_path / "index.html").read_text().split('<ul class="gist"')[1].split("</ul>")[0].split("<li>")[1:]
-    )
-    assert ["Not enough data" in line for line in lines] == [False, True]
-    assert [f"shop/a.html#finding-{n}" in lines[1] for n in (1, 2)] == [True, True]
+    page = (tmp_path / "index.html").read_text()
+    lines = page.split('<ul class="gist"')[1].split("</ul>")[0].split("<li>")[1:]
+    assert [("<b>Fetch.</b>" in line, line.count("<a ")) for line in lines] == [
+        (False, 1),
+        (True, 2),
+        (False, 1),
+    ]
 
 
 def test_the_page_links_each_finding(tmp_path):
