@@ -34,6 +34,7 @@ class ReportOptions:
     fail_on: str | None
     jobs: int | None
     timeout: float
+    form: str
 
 
 @click.command(
@@ -101,9 +102,17 @@ class ReportOptions:
         show_default=True,
         help="Time limit for one notebook cell, in seconds.",
     ),
+    click.option(
+        "--format",
+        "form",
+        type=click.Choice(["html", "pdf"]),
+        default="html",
+        show_default=True,
+        help="pdf also prints each page as a PDF beside it; this needs Chromium or Chrome on the PATH.",
+    ),
 )
 def report(store_options: StoreOptions, span: WindowOptions, chosen: ReportOptions) -> None:
-    """Run the notebooks for a window of each cluster, and write HTML pages, index.html and findings.json.
+    """Run the notebooks for a window of each cluster, and write HTML pages, index.html, findings.json and findings.md.
 
     Without a window, the report covers the newest seven days that the store holds of each cluster.
     """
@@ -141,6 +150,7 @@ def _request(store_options: StoreOptions, span: WindowOptions, chosen: ReportOpt
         "parameters": _pairs(chosen.parameters),
         "keep_going": chosen.all_clusters,
         "settings": settings.origin,
+        "pdf": chosen.form == "pdf",
     }
     if chosen.earlier:
         run = repeat.recorded(chosen.earlier, notebooks_given=bool(chosen.notebooks))

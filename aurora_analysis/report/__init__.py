@@ -4,8 +4,11 @@
 - `runner`     runs them on an executor; a failure is an outcome
 - `html`       turns an executed notebook into a page without scripts or requests
 - `tiles`      draws sparklines as small multiples
+- `tables`     gives tables titles, human units and dashes
 - `statements` writes the page that explains each statement's short id
 - `index`      writes the front page and findings.json
+- `markdown`   writes findings.md, to paste into a chat, an e-mail or a pull request
+- `pdf`        prints the pages through an installed browser
 - `repeat`     reads the run that an earlier findings.json records
 - `build`      builds the whole report in a folder that appears at once
 - `replacement` replaces a report's folder at once, and removes what killed reports left

@@ -21,7 +21,7 @@ from urllib.parse import quote
 from aurora_analysis import __version__, executors
 from aurora_analysis.bundled import PACKAGE, bundled
 from aurora_analysis.errors import Error
-from aurora_analysis.report import history, index, record, replacement, runner, statements, suite
+from aurora_analysis.report import history, index, pdf, record, replacement, runner, statements, suite
 from aurora_analysis.store import Store, location
 from aurora_analysis.window import Window, zone
 
@@ -55,6 +55,8 @@ class Request:
         If True, the report flags a cluster that cannot be read and goes on with the others.
     settings
         Settings file that the notebooks read.
+    pdf
+        If True, each page is also printed as a PDF beside it.
     """
 
     store: str = ""
@@ -67,6 +69,7 @@ class Request:
     versions: Mapping[str, int] | None = None
     keep_going: bool = False
     settings: str = ""
+    pdf: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,7 @@ def report(
     """
     execution = execution or Execution()
     zone(request.timezone)
+    printer = pdf.browser() if request.pdf else ""
     store = _opened(request)
     chosen = suite.notebooks(request.notebooks)
     values = suite.checked(chosen, request.parameters)
@@ -155,6 +159,8 @@ def report(
         statements.write(folder, store, readable, outcomes)
         document = index.record(run, clusters, outcomes)
         index.write(folder, document)
+    if printer:
+        pdf.write(output, printer)
     return document, output
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from aurora_analysis.analysis.verdict import SEVERITIES
 from aurora_analysis.errors import Error
-from aurora_analysis.report import html, tiles
+from aurora_analysis.report import html, markdown, tiles
 from aurora_analysis.report.runner import Outcome, place
 from aurora_analysis.window import Window
 
@@ -71,7 +71,10 @@ def record(
 
 
 def write(folder: Path, document: Mapping[str, Any]) -> None:
-    """Write index.html and findings.json into the folder of the pages."""
+    """Write index.html, findings.json and findings.md into the folder of the pages."""
+    findings = document["findings"]
+    brief = markdown.text(document, _leading(findings), _unknown(findings), failures(document))
+    (folder / markdown.NAME).write_text(brief, encoding="utf-8")
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / NAME).write_text(text + "\n", encoding="utf-8")
     (folder / PAGE).write_text(page(document, folder), encoding="utf-8")
