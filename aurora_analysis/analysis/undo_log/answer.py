@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from aurora_analysis.analysis import workloads
+from aurora_analysis.analysis.undo_log import confidence
+from aurora_analysis.analysis.undo_log.candidates import candidates, transaction_starts
 from aurora_analysis.analysis.undo_log.episodes import (
     base,
     blocking_spans,
@@ -16,9 +18,9 @@ from aurora_analysis.analysis.undo_log.episodes import (
     purge_state,
 )
 from aurora_analysis.analysis.undo_log.headlines import Background, with_statements
-from aurora_analysis.analysis.undo_log.holders import attribute_oldest_view
+from aurora_analysis.analysis.undo_log.holders import Attribution, attribution
 from aurora_analysis.analysis.undo_log.implied_start import committed
-from aurora_analysis.analysis.undo_log.verdicts import Thresholds, verdicts
+from aurora_analysis.analysis.undo_log.verdicts import Thresholds, verdicts, with_candidates
 from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.store.observations import Observations
 
@@ -57,10 +59,14 @@ class Answer:
         State of purge in each episode; see `purge_state`.
     runs : DataFrame
         Logged statements, and transactions in live samples: `workload, instance, digest, thread_id, start, end`.
-    oldest_view : DataFrame
-        Which run held the oldest read view at each sample; see `attribute_oldest_view`.
+    attribution : Attribution
+        Which run held the oldest read view at each sample, and how probable that is.
     spans : DataFrame
         Spans in which one read view blocked purge; see `blocking_spans`.
+    sureness : DataFrame
+        How sure each blocker's name is; see `confidence.by_blocker`.
+    candidates : DataFrame
+        Instances whose oldest transaction began with a view that no session explains; see `candidates.candidates`.
     """
 
     verdicts: list[Verdict]
@@ -70,8 +76,15 @@ class Answer:
     finished: pd.Series
     purge: pd.DataFrame
     runs: pd.DataFrame
-    oldest_view: pd.DataFrame
+    attribution: Attribution
     spans: pd.DataFrame
+    sureness: pd.DataFrame
+    candidates: pd.DataFrame
+
+    @property
+    def oldest_view(self) -> pd.DataFrame:
+        """Which run held the oldest read view at each sample; see `attribute_oldest_view`."""
+        return self.attribution.oldest_view
 
     def by_blocker(self) -> pd.DataFrame:
         """Sum the growth that each blocker caused, largest first.
@@ -79,9 +92,12 @@ class Answer:
         Returns
         -------
         DataFrame
-            Result of `growth_by_blocker`.
+            Result of `growth_by_blocker`, with the `confidence` of each blocker's name and the next explanation, `rival`.
         """
-        return growth_by_blocker(self.spans)
+        blockers = growth_by_blocker(self.spans)
+        named = [confidence.name(row) for row in blockers.to_dict("records")]
+        known = self.sureness.reindex(named)[["confidence", "rival"]]
+        return blockers.join(known.set_index(blockers.index))
 
     def by_episode(self) -> pd.DataFrame:
         """Name the blocker of most of each episode's growth.
@@ -116,21 +132,31 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
     boundary, finished = data.metric("purge_boundary"), data.metric("purge_finished")
     purge = purge_state(boundary, finished, episodes)
     runs = _runs(data, groups, options.shortest_run_s)
-    oldest_view = attribute_oldest_view(history, committed(data.metric("commit_throughput")), runs)
-    spans = blocking_spans(oldest_view, runs, purge)
-    found = verdicts(data.window, history, episodes, spans, options.thresholds)
+    found = attribution(history, committed(data.metric("commit_throughput")), runs)
+    spans = blocking_spans(found.oldest_view, runs, purge)
+    sureness = confidence.by_blocker(spans, found, runs)
+    ages = data.table(
+        "metrics",
+        columns=["time", "instance", "value"],
+        where={"name": "oldest_transaction_age", "statistic": "maximum"},
+    )
+    matching = candidates(spans, found.oldest_view, transaction_starts(ages))
+    judged = verdicts(data.window, history, episodes, spans, options.thresholds, sureness)
+    judged = [with_candidates(one, spans, matching) for one in judged]
     roles = data.roles(runs, time="start")
     background = Background(spans, runs, roles, data.fingerprints, base(history.dropna()), data.window)
     return Answer(
-        verdicts=with_statements(found, background, options.thresholds.watch),
+        verdicts=with_statements(judged, background, options.thresholds.watch),
         history=history,
         episodes=episodes,
         boundary=boundary,
         finished=finished,
         purge=purge,
         runs=runs,
-        oldest_view=oldest_view,
+        attribution=found,
         spans=spans,
+        sureness=sureness,
+        candidates=matching,
     )
 
 

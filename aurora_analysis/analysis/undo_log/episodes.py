@@ -286,7 +286,12 @@ def blocking_spans(oldest_view: pd.DataFrame, runs: pd.DataFrame, purge: pd.Data
     spans = spans.assign(state=spans["state"].mask(inside == "outrun", "outrun"))[inside.notna()]
     run = spans["run"].mask(spans["state"] != "held").astype("Int64")
     columns = ["workload", "instance", "digest", "thread_id", "start"]
-    known = runs[columns].astype({"thread_id": "Int64"}).rename(columns={"start": "began"}).reindex(run)
+    known = (
+        runs[columns]
+        .astype({"thread_id": "Int64"})
+        .rename(columns={"start": "began"})
+        .reindex(run.to_numpy(dtype=float, na_value=np.nan))
+    )
     spans = spans.join(known.set_index(spans.index))
     return spans.assign(since=spans["began"].fillna(spans["since"]))[SPAN_COLUMNS].reset_index(drop=True)
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from aurora_analysis.analysis.advice import Held, shorter_views
 from aurora_analysis.analysis.costliest import costliest, owner
+from aurora_analysis.analysis.undo_log import confidence
 from aurora_analysis.analysis.undo_log.episodes import growth_by_blocker
 from aurora_analysis.analysis.verdict import Verdict, duration, large
 from aurora_analysis.analysis.workloads import IDLE
@@ -65,7 +66,9 @@ def with_statements(verdicts: Sequence[Verdict], background: Background, limit: 
     held = blockers[blockers["state"] == "held"].to_dict("records")
     by_subject = {f"{row['workload']} on {row['instance']}": row for row in held}
     return [
-        _with_statement(one, by_subject[one.subject], background, limit) if one.subject in by_subject else one
+        _with_statement(one, by_subject[one.subject], background, limit)
+        if one.subject in by_subject and one.level == "blocked"
+        else one
         for one in verdicts
     ]
 
@@ -84,6 +87,9 @@ def _with_statement(
         f"{owner(row['workload'], statement)} on {row['instance']} blocked purge for {duration(row['held_s'])}; the "
         f"history list reached {large(row['peak_length'])} transactions"
     )
+    sure = float(verdict.numbers.get("confidence") or 1)
+    if sure < confidence.CERTAIN:
+        headline = f"Probably ({sure:.2f}) {headline}"
     action = verdict.action
     if statement and row["digest"] != IDLE and row["held_s"] > 0:
         views = Held(

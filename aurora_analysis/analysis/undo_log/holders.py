@@ -29,6 +29,8 @@ OUTLIVES = 1.8
 """Longest time that a transaction may stay open after its statement, in median runs."""
 TOLERANCE, TOLERANCE_OF_AGE = 0.8, 0.2
 """Tolerance of the implied start [periods], and its increase per period of the view's age."""
+RESOLUTION = 0.75
+"""Starts that differ by less from the implied start fit alike: samples do not show it more exactly [periods]."""
 TOLERANCE_OF_PURGE = 0.3
 """Tolerance of the purged share."""
 TRAILING = 0.8
@@ -47,8 +49,14 @@ WEIGHT = 0.6
 """Weight of one sample's evidence: the errors of neighbouring samples are alike."""
 
 # Prior counts; the window's own counts are added to them.
-HELD, NOT_HELD = 4.5, 0.5
-"""A digest's runs that held a view and that did not: Aurora's readers are at REPEATABLE READ."""
+HELD, NOT_HELD = 0.6, 0.4
+"""A digest's runs that held a view and that did not."""
+TIED = 0.02
+"""Weight of a run that began together with a run of another digest and did not outlast it: either may hold the view."""
+NEIGHBOURS = 5
+"""So many neighbours of a statement, by start, are compared with it."""
+OUTLASTS = 3.0
+"""A statement outlasts another if it ends so much later [periods]."""
 UNLOGGED, UNLOGGED_SAMPLES, VIEWS = 0.5, 100.0, 10.0
 """Views that no log shows, in so many samples with an old view, and among so many views."""
 LEAST = 0.01
@@ -188,6 +196,17 @@ class _Runs:
         """Latest end of each statement's transaction."""
         return self.end + OUTLIVES * (np.median(self.end - self.start) if len(self.start) else 0)
 
+    def tied(self) -> Mask:
+        """Statements that began within a period of one of another digest, and did not outlast it."""
+        tied = np.zeros(len(self.start), dtype=bool)
+        for apart in range(1, min(NEIGHBOURS, len(tied) - 1) + 1):
+            near = self.start[apart:] - self.start[:-apart] < 1
+            near &= self.digest[apart:] != self.digest[:-apart]
+            longer = self.end[apart:] - self.end[:-apart]
+            tied[apart:] |= near & (longer < OUTLASTS)
+            tied[:-apart] |= near & (longer > -OUTLASTS)
+        return tied
+
     def quiet(self, found: Samples, parts: Sequence[_Part]) -> Mask:
         """Statements that held no view: purge kept up while they ran, and the writer wrote enough to show it."""
         busy = np.zeros(len(found.x), dtype=bool)
@@ -284,7 +303,8 @@ class _Costs:
 
     def of_runs(self, start: Array, end: Array, place: Integers) -> Array:
         """Cost of a view that began at `start`: purge stands still there, or, while the statement runs, trails it."""
-        late = (self.start[place] - start) / self.tolerance[place]
+        off = self.start[place] - start
+        late = np.sign(off) * np.clip(np.abs(off) - RESOLUTION, 0, None) / self.tolerance[place]
         blocked = _limited(np.abs(late)) + self.blocked[place]
         trailing = _limited(np.clip(late, 0, None)) + self.trailing[place]
         return np.minimum(blocked, trailing + IDLE_COST * (self.x[place] > end))
@@ -307,7 +327,8 @@ def _learned(parts: Sequence[_Part], runs: _Runs, quiet: Mask) -> tuple[chain.Ch
             for total, one in ((taken, found.taken), (passed_over, found.passed_over)):
                 total[[*one]] += [*one.values()]
         taken = np.minimum(taken, 1.0)
-        weights = taken, np.where(quiet, 1.0, np.minimum(passed_over, 1 - taken))
+        weight = np.where(runs.tied(), TIED, 1.0)
+        weights = taken * weight, np.where(quiet, 1.0, np.minimum(passed_over, 1 - taken) * weight)
         took, left = (np.bincount(runs.digest, one, count) for one in weights)
         holds = (HELD + took) / (HELD + NOT_HELD + took + left)
         chances = chain.Chances(

@@ -34,6 +34,8 @@ NEIGHBOURHOOD = 1441
 """Rises around which a low one stands out [periods]."""
 LOW = 0.7
 """A rise with fewer entries per transaction than this share of its neighbourhood's upper decile needs a reason."""
+LOWEST = 0.1
+"""A rise with a smaller share than this is the ordinary wave of short views."""
 CAUGHT_UP, CAUGHT_UP_OF_AGE = 1.5, 0.15
 """Tolerance of an implied start that has reached a statement's start [periods], and its increase with age."""
 
@@ -126,9 +128,10 @@ def _with_local_rate(found: Samples, runs: pd.DataFrame | None) -> Samples:
     usual = level.rolling(f"{NEIGHBOURHOOD}s", center=True).quantile(0.9)
     low = rises["level"].to_numpy() + 2 * rises["error"].to_numpy() < usual.to_numpy() + np.log(LOW)
     certain = _interpolated(found, rises[~low])
+    believable = rises["level"].to_numpy() > usual.to_numpy() + np.log(LOWEST)
     if runs is None or not low.any():
         return certain
-    return _interpolated(found, rises[~low | _under_a_statement(certain, rises, runs)])
+    return _interpolated(found, rises[~low | believable & _under_a_statement(certain, rises, runs)])
 
 
 def _rises(found: Samples, length: int) -> pd.DataFrame:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from aurora_analysis.analysis.series import period_s
+from aurora_analysis.analysis.undo_log import confidence
 from aurora_analysis.analysis.undo_log.episodes import base, growth_by_blocker
 from aurora_analysis.analysis.verdict import Severity, Verdict, duration
 from aurora_analysis.analysis.workloads import IDLE
@@ -31,6 +32,8 @@ INFERRED = (
     "Inferred by matching the start time of the oldest read view with the start times of logged statements and of "
     "transactions in live samples"
 )
+NO_SESSION = "sessions in no log"
+"""Subject of the verdict on growth that no known session explains."""
 SAMPLED = "Live samples: its transaction was open, with a read view or a write, while it ran no statement"
 
 
@@ -65,6 +68,7 @@ def verdicts(
     episodes: pd.DataFrame,
     spans: pd.DataFrame,
     thresholds: Thresholds = Thresholds(),  # frozen
+    sureness: pd.DataFrame | None = None,
 ) -> list[Verdict]:
     """Conclude which sessions blocked purge, one verdict per blocker, most growth first.
 
@@ -83,6 +87,8 @@ def verdicts(
         Result of `blocking_spans`.
     thresholds : Thresholds, optional
         Limits of severity, coverage and relevance.
+    sureness : DataFrame, optional
+        Result of `confidence.by_blocker`. Default: no confidence is stated.
 
     Returns
     -------
@@ -96,7 +102,8 @@ def verdicts(
     blockers = growth_by_blocker(spans)
     relevant = (blockers["share"] >= thresholds.share_needed) | (blockers["peak_length"] >= thresholds.watch)
     found = [
-        _verdict(row, base(history), coverage, thresholds) for row in blockers[relevant].to_dict("records")
+        _sure(_verdict(row, base(history), coverage, thresholds), row, sureness)
+        for row in blockers[relevant].to_dict("records")
     ]
     if len(episodes) and not found:
         found.append(_unattributed(episodes, coverage))
@@ -131,12 +138,80 @@ def _verdict(row: Mapping[Hashable, Any], base: float, coverage: float, threshol
     )
 
 
+def with_candidates(verdict: Verdict, spans: pd.DataFrame, candidates: pd.DataFrame) -> Verdict:
+    """Add to the verdict on sessions in no log the instances whose oldest transaction began with the view.
+
+    Parameters
+    ----------
+    verdict : Verdict
+        A verdict of `verdicts`; others than that on sessions in no log are returned as they are.
+    spans : DataFrame
+        Result of `blocking_spans`.
+    candidates : DataFrame
+        Result of `candidates.candidates`.
+
+    Returns
+    -------
+    Verdict
+        The verdict. It names an instance and a time, never a session.
+    """
+    if verdict.subject != NO_SESSION or candidates.empty:
+        return verdict
+    grown = spans["growth"].reindex(candidates["span"]).to_numpy(dtype=float)
+    most = candidates[candidates["span"] == candidates["span"].iloc[grown.argmax()]]
+    since = f"{most['since'].iloc[0]:%Y-%m-%d %H:%M} UTC"
+    where = " or ".join(most["instance"])
+    sentence = (
+        f"The oldest transaction of {where} (TransactionAgeMaximum) began when the view did, at about {since}: the "
+        f"session is probably there. {'The metric cannot decide between them.' if len(most) > 1 else ''}"
+    )
+    return replace(verdict, sentence=f"{verdict.sentence} {sentence.strip()}")
+
+
+def _sure(verdict: Verdict, row: Mapping[Hashable, Any], sureness: pd.DataFrame | None) -> Verdict:
+    """State how sure the name is; name no one if another explanation is nearly as probable."""
+    named = confidence.name(row)
+    if sureness is None or row["state"] != "held" or named not in sureness.index:
+        return verdict
+    found: dict[Hashable, Any] = sureness.loc[named].to_dict()
+    sure, rival, rival_sure = (found[column] for column in ("confidence", "rival", "rival_confidence"))
+    numbers = {**verdict.numbers, "confidence": round(sure, 2)}
+    if sure >= confidence.CERTAIN:
+        sentence = f"{verdict.sentence} Confidence in the name: {_share(sure)}."
+        return replace(verdict, sentence=sentence, numbers=numbers)
+    if sure >= confidence.DECIDED:
+        headline = f"Probably {named} blocked purge ({_share(sure)})"
+        sentence = f"Probably ({_share(sure)}) {verdict.sentence} The next explanation is {rival} ({_share(rival_sure)})."
+        return replace(verdict, headline=headline, sentence=sentence, numbers=numbers)
+    return replace(
+        verdict,
+        level="unknown",
+        severity="unknown",
+        headline=f"Cannot decide whether {named} or {rival} blocked purge",
+        sentence=(
+            f"The history list grew by {row['growth']:,.0f} transactions ({row['share']:.0%} of all its growth) and "
+            f"reached {row['peak_length']:,.0f} while {named} ({_share(sure)}) or {rival} ({_share(rival_sure)}) held "
+            "the oldest read view. The logs and the history list cannot decide between them."
+        ),
+        numbers=numbers,
+        action=(
+            "Run aurora-analysis watch while it lasts, which reads the sessions themselves; or start the two some "
+            "minutes apart."
+        ),
+    )
+
+
+def _share(sure: float) -> str:
+    """Format a confidence with two digits, never as certain."""
+    return f"{min(sure, 0.99):.2f}"
+
+
 def _named(row: Mapping[Hashable, Any]) -> tuple[str, str, str]:
     """Subject, level and headline of a blocker."""
     if row["state"] == "outrun":
         return "purge", "outrun", "Writes outran purge"
     if row["state"] == "unknown":
-        return "sessions in no log", "unknown", "An unidentified session may have blocked purge"
+        return NO_SESSION, "unknown", "An unidentified session may have blocked purge"
     subject = f"{row['workload']} on {row['instance']}"
     return subject, "blocked", f"{subject} blocked purge"
 
