@@ -27,7 +27,7 @@ SHORTEST_RUN = 1.0
 """Shorter runs leave no trace in the samples [periods]."""
 OUTLIVES = 1.8
 """Longest time that a transaction may stay open after its statement, in median runs."""
-TOLERANCE, TOLERANCE_OF_AGE = 0.8, 0.2
+TOLERANCE, TOLERANCE_OF_AGE = 0.8, 0.17
 """Tolerance of the implied start [periods], and its increase per period of the view's age."""
 RESOLUTION = 0.75
 """Starts that differ by less from the implied start fit alike: samples do not show it more exactly [periods]."""

@@ -32,7 +32,7 @@ BIN = 5
 """Rises this close together count as one [periods]."""
 NEIGHBOURHOOD = 1441
 """Rises around which a low one stands out [periods]."""
-LOW = 0.7
+LOW = 0.85
 """A rise with fewer entries per transaction than this share of its neighbourhood's upper decile needs a reason."""
 LOWEST = 0.1
 """A rise with a smaller share than this is the ordinary wave of short views."""
