@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attribution import harmless_share, judged
+from holder_agreement import harmless_share, judged
 
 from aurora_analysis import Store
 from aurora_analysis.store import location

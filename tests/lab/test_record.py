@@ -9,8 +9,8 @@ import sys
 
 import pandas as pd
 import pytest
-from attribution import harmless_share, judged
 from deltalake import DeltaTable
+from holder_agreement import harmless_share, judged
 
 from aurora_analysis.store import Store
 from aurora_analysis.tables import METRICS, TABLES

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from attribution import attributed, by_state, with_samples
+from holder_agreement import attributed, by_state, with_samples
 
 from aurora_analysis import Store
 from aurora_analysis.store import location

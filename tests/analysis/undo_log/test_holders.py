@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from attribution import agreement, truth
+from holder_agreement import agreement, truth
 
 from aurora_analysis import Window
 from aurora_analysis.analysis import workloads
