@@ -8,7 +8,7 @@ the writer. The three stand side by side and are never confused.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -309,7 +309,7 @@ def _known_level(row: Mapping[Hashable, Any]) -> str:
 def _verdict(name: str, judged: list[JudgedEffect], evidence: Evidence) -> Verdict:
     mine = [one for one in judged if one.workload == name]
     tried = [one for one in mine if one.source == "trial" and one.level != "unknown"]
-    one = weightiest(tried or mine)
+    one = _where_readers_are_known(weightiest(tried or mine), evidence.exposure)
     level = one.level if one else "unknown"
     return Verdict(
         topic="reader_impact",
@@ -330,6 +330,18 @@ def _verdict(name: str, judged: list[JudgedEffect], evidence: Evidence) -> Verdi
         action=ACTIONS[level],
         headline=effect_headline(name, level, one.effect_pct if one else np.nan),
     )
+
+
+def _where_readers_are_known(one: JudgedEffect | None, exposure: Exposure | None) -> JudgedEffect | None:
+    """The effect; undecided instead of harmless if no source shows what ran on a reader: it may have run there, too."""
+    blind = exposure.unobserved() if exposure else []
+    if one is None or one.source == "trial" or one.level != "no material effect" or not blind:
+        return one
+    doubt = (
+        f"But no source shows what ran on {', '.join(blind)}: minutes that count as free of {one.workload} may not be, "
+        "and the effect may be larger."
+    )
+    return replace(one, level="inconclusive", sentence=f"{one.sentence} {doubt}")
 
 
 def _not_assessed(name: str) -> str:

@@ -239,3 +239,19 @@ def test_a_verdict_states_the_hours_of_unknown_exposure():
     assert "Its exposure is unknown for 0.2 hours" in message["etl"]
     assert "exposure is unknown" not in message["bi"]
     assert message["bi"].endswith("No source shows what ran on db-3.")
+
+
+@pytest.mark.parametrize(("blind", "level"), [(1.0, "inconclusive"), (0.5, "no material effect")])
+def test_a_reader_without_any_source_leaves_a_harmless_workload_undecided(blind, level):
+    """It may have run there, too; a trial or a partly observed reader changes nothing."""
+    days = pd.DataFrame([estimated("etl", "commit_latency", "no material effect", effect_pct=1.0)])
+    days = days.assign(ci_low_pct=-1.0, ci_high_pct=3.0, p_adjusted=0.4)
+    sources = pd.DataFrame([("db-3", 1.0, 0.0, 0.0, blind)], columns=SOURCE_COLUMNS)
+    known = Exposure(RUNS, RUNS[:0], sources)
+    etl = next(
+        one for one in verdicts(NO_TRIAL, days, GROWN, coverage=1, exposure=known) if one.subject == "etl"
+    )
+    assert etl.level == level
+    assert ("no source shows what ran on db-3" in etl.sentence) == (level == "inconclusive")
+    trial = verdicts(effect("etl", 1, -2, 4, 0.4), days, GROWN, coverage=1, exposure=known)
+    assert "no material effect" in {one.level for one in trial}
