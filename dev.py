@@ -40,7 +40,7 @@ def main() -> int:
         "demo": (demo, "build a report over all clusters of data/sample, and one of the week before"),
         "test": (test, "run lint, types, tests, and the notebooks against their committed outputs"),
         "lint": (lint, "check style, types, docstrings and spelling: ruff, mypy, numpydoc, codespell"),
-        "notebooks": (notebooks, "run the notebooks on the sample and save their outputs"),
+        "notebooks": (notebooks, "run all or the named notebooks on the sample and save their outputs"),
         "snapshot": (snapshot, "regenerate tests/snapshots/findings.json from the sample"),
         "docs": (docs, "build the documentation site strictly and offline"),
         "calibrate": (
@@ -156,12 +156,16 @@ def docs(arguments: Sequence[str]) -> int:
     return run("-m", "mkdocs", "build", "--strict", *arguments)
 
 
-def notebooks(_: Sequence[str]) -> int:
-    """Refresh the committed outputs; running twice in one environment gives the same bytes."""
+def notebooks(arguments: Sequence[str]) -> int:
+    """Refresh the committed outputs of all or the named notebooks; a second run gives the same bytes."""
+    found = {path.stem: str(path) for path in NOTEBOOKS}
+    if unknown := [name for name in arguments if name not in found]:
+        return fail(f"Unknown notebook {', '.join(unknown)}. Choose from {', '.join(found)}.")
     set_up()
     os.environ["PYTHONWARNINGS"] = SAMPLE_IS_MEANT
     execute = ["-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", "--inplace", "--log-level=WARN"]
-    return run(*execute, "--ExecutePreprocessor.record_timing=False", *map(str, NOTEBOOKS))
+    paths = [found[name] for name in arguments or found]
+    return run(*execute, "--ExecutePreprocessor.record_timing=False", *paths)
 
 
 def bench(arguments: Sequence[str]) -> int:
@@ -256,7 +260,7 @@ def with_uv() -> bool:
 
 def with_pip() -> bool:
     """Create the environment with plain pip, which is slower."""
-    say("uv is not available, so plain pip is used.")
+    say("uv is not used, so plain pip installs the packages, which takes minutes.")
     pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     return succeed(
         [sys.executable, "-m", "venv", "--clear", str(VENV)],
