@@ -225,3 +225,24 @@ def test_tab_completion_offers_the_figure_functions_alone():
     """Not their modules and imports."""
     assert dir(plots) == sorted(plots.__all__)
     assert all(callable(getattr(plots, name)) for name in plots.__all__)
+
+
+def test_a_workload_keeps_its_colour():
+    """In any order and with repetitions, in all figures of the same workloads; the writer's job has its name's colour."""
+    names = ["snowflake", "tableau", "finance", "(writer) batch", "(unknown)"]
+    colours = plots.style.colours_of(names)
+    assert colours == plots.style.colours_of([*reversed(names), "tableau"])
+    assert len(set(colours.values())) == len(names)
+    assert colours["(writer) batch"] == plots.style.colours_of([*names, "batch"])["batch"]
+    bars = plots.growth(GROWN).patches
+    expected = plots.style.colours_of(GROWN["workload"])
+    assert [mpl.colors.to_hex(bar.get_facecolor()) for bar in bars] == [
+        expected[name] for name in GROWN["workload"]
+    ]
+
+
+def test_more_workloads_than_colours_still_have_one_each():
+    """Past the palette colours repeat; nothing fails."""
+    names = [f"w{n}" for n in range(25)]
+    assert set(plots.style.colours_of(names)) == set(names)
+    assert len(set(plots.style.colours_of(names).values())) == 10

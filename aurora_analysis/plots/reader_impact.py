@@ -17,11 +17,11 @@ from aurora_analysis.plots.style import (
     MUTED,
     SHADE,
     calm,
+    colours_of,
     count_axis,
     dates,
     mark_if_empty,
     new_axes,
-    nth_colour,
     plain_number,
     time_axis,
     with_gaps,
@@ -48,12 +48,13 @@ def exposures(runs: pd.DataFrame, window: Window, *, timezone: str = "UTC", ax: 
         The axes drawn on.
     """
     workloads = list(runs["workload"].unique())
+    colours = colours_of(workloads)
     ax = ax or new_axes(height=0.7 + 0.32 * max(len(workloads), 1))
     for n, workload in enumerate(workloads):
         mine = runs[runs["workload"] == workload]
         starts = dates(pd.DatetimeIndex(mine["start"]))
         spans = list(zip(starts, dates(pd.DatetimeIndex(mine["end"])) - starts))
-        ax.broken_barh(spans, (n - 0.3, 0.6), color=nth_colour(n))
+        ax.broken_barh(spans, (n - 0.3, 0.6), color=colours[workload])
     ax.set_yticks(range(len(workloads)), workloads)
     ax.set_xlim(*dates(pd.DatetimeIndex([window.start, window.end])))
     ax.invert_yaxis()
@@ -77,7 +78,9 @@ def growth(grown: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         The axes drawn on.
     """
     ax = ax or new_axes(height=0.8 + 0.32 * max(len(grown), 1))
-    ax.barh(range(len(grown)), grown["growth"], height=0.6, color=[nth_colour(n) for n in range(len(grown))])
+    colours = colours_of(grown["workload"])
+    bars = [colours[name] for name in grown["workload"]]
+    ax.barh(range(len(grown)), grown["growth"], height=0.6, color=bars)
     ax.set_yticks(range(len(grown)), grown["workload"])
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)

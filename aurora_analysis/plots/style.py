@@ -6,7 +6,8 @@ line style, a marker, a label or a position repeats it.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import zlib
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import matplotlib.dates
@@ -146,6 +147,41 @@ def looks_of(names: pd.Series) -> dict[Hashable, dict[str, Any]]:
         like = sum(look["color"] == colour for look in looks.values())
         looks[name] = {"color": colour, "linestyle": line_style(like if is_digest else n)}
     return looks
+
+
+def colours_of(names: Iterable[str]) -> dict[str, str]:
+    """Colour of each workload: the same in every figure, on every page and in every week.
+
+    The colour follows from the name. A workload whose colour another one has already, in alphabetical order, takes the
+    next free one. A writer's job has the colour of its name; what is unknown is grey.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Workloads; repetitions count once.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    palette = statement_labels.COLOURS
+    plain = sorted({_plain_name(name) for name in names} - UNNAMED)
+    taken: dict[str, int] = {}
+    for name in plain:
+        first = zlib.crc32(name.encode()) % len(palette)
+        free = [(first + n) % len(palette) for n in range(len(palette))]
+        taken[name] = next((n for n in free if n not in taken.values()), first)
+    return {
+        name: MUTED if _plain_name(name) in UNNAMED else palette[taken[_plain_name(name)]] for name in names
+    }
+
+
+def _plain_name(name: str) -> str:
+    return str(name).removeprefix("(writer) ")
+
+
+UNNAMED = {"(unknown)", "unknown", "short views only"}
+"""Names that stand for no workload."""
 
 
 def nth_colour(n: int) -> str:

@@ -15,12 +15,12 @@ from aurora_analysis.plots.style import (
     MARKERS,
     MUTED,
     SHADE,
+    colours_of,
     count_axis,
     dates,
     legend,
     mark_if_empty,
     new_axes,
-    nth_colour,
     time_axis,
     with_gaps,
 )
@@ -100,7 +100,7 @@ def purge(
         line: dict[str, Any] = {"color": COLOURS[n], "linestyle": LINE_STYLES[n], "label": label}
         ax.plot(dates(series.index), with_gaps(series) - start, linewidth=1.4, **line)
     ax.set_ylabel("transaction number\nsince the start")
-    legend(ax, loc="upper left")
+    legend(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     count_axis(ax)
     time_axis(ax, timezone)
     return mark_if_empty(ax, pd.concat(shown))
@@ -145,6 +145,7 @@ def read_view_age(
     holder = np.where(
         oldest_view["state"] == "held", workload, oldest_view["state"].replace("none", "short views only")
     )
+    colours = colours_of(holder)
     for n, name in enumerate(sorted(set(holder))):
         mine = holder == name
         ax.plot(
@@ -153,11 +154,11 @@ def read_view_age(
             linestyle="",
             marker=MARKERS[n % len(MARKERS)],
             markersize=2.5,
-            color=MUTED if name == "short views only" else nth_colour(n),
+            color=colours[name],
             label=name,
         )
     ax.set_ylim(bottom=0)
     ax.set_ylabel(f"age of the oldest\nread view [{unit}]")
-    legend(ax, loc="upper left", ncols=4, markerscale=2)
+    legend(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, markerscale=2)
     time_axis(ax, timezone)
     return mark_if_empty(ax, oldest_view)

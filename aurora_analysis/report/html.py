@@ -7,6 +7,7 @@ requests.
 
 from __future__ import annotations
 
+import ast
 import base64
 import functools
 import re
@@ -23,7 +24,7 @@ from nbconvert.filters import Highlight2HTML, ansi2html
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from aurora_analysis import statement_labels
-from aurora_analysis.analysis.verdict import MIME_TYPE, SEVERITIES, SPARKLINE, SYMBOLS, described
+from aurora_analysis.analysis.verdict import MIME_TYPE, SPARKLINE, SYMBOLS, described
 from aurora_analysis.report import tables, tiles
 from aurora_analysis.window import Window, zone
 
@@ -129,16 +130,30 @@ def _with_kinds(row: str, kinds: Mapping[int, str]) -> str:
     )
 
 
-def figure_text(heading: str, findings: Sequence[Mapping[str, Any]]) -> str:
-    """Return a figure's alternative text: its section and the most severe findings."""
-    worst = sorted(findings, key=lambda finding: SEVERITIES.index(finding["severity"]))[:FINDINGS_PER_FIGURE]
-    texts = [f"{finding['headline']}. {finding['sentence']}" for finding in worst]
+def figure_text(heading: str, source: str) -> str:
+    """Return a figure's alternative text: its section, and what its plot function draws."""
     place = heading or "on this page"
-    return " ".join([f"Figure: {place if place.endswith('?') else f'{place}.'}", *texts])
+    drawn = [_drawn()[name] for name in dict.fromkeys(PLOTS.findall(source)) if name in _drawn()]
+    return " ".join([f"Figure: {place if place.endswith('?') else f'{place}.'}", *drawn])
 
 
-FINDINGS_PER_FIGURE = 2
-"""Findings in a figure's alternative text; the page has all of them."""
+PLOTS = re.compile(r"\bplots\.(\w+)\(")
+
+
+@functools.cache
+def _drawn() -> dict[str, str]:
+    """First line of each plot function's docstring; read from the source, because a worker does not import matplotlib."""
+    trees = [ast.parse(path.read_text("utf-8")) for path in sorted(PLOT_FILES.glob("*.py"))]
+    functions = [one for tree in trees for one in tree.body if isinstance(one, ast.FunctionDef)]
+    lines = {one.name: (ast.get_docstring(one) or "").split("\n")[0] for one in functions}
+    return {
+        name: line.removeprefix("Draw ").capitalize()
+        for name, line in lines.items()
+        if line.startswith("Draw ")
+    }
+
+
+PLOT_FILES = Path(__file__).parent.parent / "plots"
 
 
 def _attribute(tag: str, name: str, value: str) -> str | None:
@@ -178,6 +193,7 @@ def _cell(cell: nbformat.NotebookNode, contents: list[Heading]) -> dict[str, Any
         if cell.cell_type == "code"
         else [],
         "heading": contents[-1].text if contents else "",
+        "source": cell.source,
     }
 
 

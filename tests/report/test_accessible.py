@@ -10,6 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from aurora_analysis import Store, Window
 from aurora_analysis.analysis.sparkline import sparklines
 from aurora_analysis.analysis.verdict import Verdict
+from aurora_analysis.bundled import bundled
 from aurora_analysis.report import history, html, index, statements
 from aurora_analysis.report.runner import Outcome
 
@@ -121,7 +122,27 @@ def test_pages_are_accessible(chromium_browser, archive, name, width):
 
 
 def test_a_figure_has_an_alternative_text():
-    """It consists of the section and the two most severe findings."""
-    text = html.figure_text("When?", list(reversed(VERDICTS)))
-    assert text == "Figure: When? Verdict for one act: so. It was so. Verdict for one watch: so. It was so."
-    assert html.figure_text("Load", []) == "Figure: Load."
+    """It describes the section and what is drawn; a verdict is on the page already."""
+    text = html.figure_text("When?", "ax = plots.history_list_length(answer.history, timezone=timezone)")
+    assert text.startswith("Figure: When? The history list length over time [transactions]")
+    assert html.figure_text("Load", "ax = own_plot(x)") == "Figure: Load."
+
+
+def test_every_plot_that_a_notebook_draws_has_a_description():
+    """The suite's figures are not silent."""
+    for notebook in bundled("notebooks").glob("*.ipynb"):
+        for cell in nbformat.read(notebook, as_version=4).cells:
+            for name in html.PLOTS.findall(cell.source):
+                assert html.figure_text("", f"plots.{name}(") != "Figure: on this page.", name
+
+
+@pytest.mark.parametrize("name", ["index.html", "2026-W46/index.html", "2026-W46/shop/load.html"])
+def test_dark_pages_are_accessible(chromium_browser, archive, name):
+    """The dark colours have the contrast of the light ones."""
+    page = chromium_browser.new_page(viewport={"width": 1200, "height": 900}, color_scheme="dark")
+    page.goto((archive / name).as_uri())
+    found = Axe().run(page).response["violations"]
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.close()
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
+    assert dark != "rgb(255, 255, 255)"
