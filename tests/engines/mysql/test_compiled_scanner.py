@@ -68,6 +68,38 @@ def test_every_broken_log_has_one_profile(scanner):
         assert by_c == by_python
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"Rows_examined: 0", b"Rows_examined: 1T timestamp=1795429471;"),
+        (b"Rows_examined: 0", b"Rows_examined: 1.5"),
+        (b"  Rows_examined: 0", b""),
+        (b"Rows_sent: 0", b"Rows_sent: 0x"),
+        (b"Rows_sent: 0", b"Rows_sent: 18446744073709551615"),
+        (b"Query_time: 0.000001", b"Query_time: 1234567890.5"),
+        (b"Query_time: 0.000001", b"Query_time: 0.0000015"),
+        (b"Query_time: 0.000001", b"Query_time: 99999999"),
+        (b"Lock_time: 0.0 ", b"Lock_time: 0. "),
+        (b"[u] @ h [1]", b"[u] @  []"),
+        (b"u1[u]", b"[u'1]"),
+        (b"SELECT", b"use `a`;\nSET timestamp=1795429471;\nSELECT"),
+        (b"SELECT", b"SET last_insert_id=5,timestamp=1795429471.5;\nSELECT"),
+        (b"SELECT", b"SET timestamp=17954294711;\nSELECT"),
+        (b"# Query", b"# Thread_id: 3  Schema: shop  QC_hit: No\n# Query"),
+        (b"# Query", b"# Schema: a[b  Last_errno: 0\n# Query"),
+        (b";", b";\n# Time: 071123 10:00:00 # User@Host: x[x] @ h []\n# Query_time: 1  Lock_time: 0  Rows_sent: 1  Rows_examined: 1\nSELECT 2;"),
+        (b";", b";\r"),
+    ],
+)  # fmt: skip
+def test_a_header_that_is_not_plain_has_one_reading(scanner, old, new):
+    """What C may not read goes to Python, and the entries around it are the same."""
+    entries = [cases.entry(b"u%d" % n, b"SELECT %d" % n) for n in range(4)]
+    text = b"".join([entries[0], entries[1].replace(old, new), *entries[2:]])
+    assert text != b"".join(entries)
+    by_c, by_python = cases.both(text + b"\n", 10**6)
+    assert by_c == by_python
+
+
 def test_bulk_inserts_of_any_length_are_one_shape(scanner):
     """Rows of values, and rows with a call in them; a list of any length, with signs, NULL and hex."""
     for one, many in [

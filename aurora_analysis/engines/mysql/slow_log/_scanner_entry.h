@@ -253,7 +253,7 @@ static int take_header(const byte *at, const byte *end, Entry *entry)
         || !take_spaces(&at, last) || !TAKE(&at, last, "Rows_examined: ")
         || !take_digits(&at, last, 17, &entry->rows_examined))
         return 0;
-    if (entry->query_us > LONGEST_US)
+    if (entry->query_us > LONGEST_US || (at < last && (*at == '.' || is_ascii_word(*at))))
         return 0;
     if (!take_figures(&at, end, entry) || !take_settings(&at, end, entry))
         return 0;
