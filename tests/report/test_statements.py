@@ -6,6 +6,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from aurora_analysis import statement_labels
+from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.report import html, statements
 from aurora_analysis.report.runner import Outcome
 
@@ -60,3 +61,23 @@ def test_the_page_of_statements_has_all_that_pages_mention(store, tmp_path):
     assert "select &#39;&lt;b&gt;&#39;" in shown_text
     assert "The store has no text for this statement" in shown_text
     assert shown_text.count('<a href="db_load.html">') == 2
+
+
+def test_a_statement_shows_who_ran_it_where_and_for_how_long():
+    """Each line once, from the findings of the same cluster; a finding with the text alone adds none."""
+    runs = {
+        "digest": "3b560e0ddbe6e8b9",
+        "text": "select 1",
+        "runs": 2,
+        "instance": "db-3",
+        "total_s": 5760.0,
+    }
+    runs |= {"longest_s": 2880.0, "last": "Monday", "thread": 7}
+    verdicts = [
+        Verdict("load", subject, "so", "act", "So.", statement=statement).to_dict()
+        for subject, statement in (("bi on db-3", runs), ("bi", runs), ("etl", {"digest": "a", "text": "b"}))
+    ]
+    outcomes = [Outcome(cluster, "a", "A?", 1.0, "", verdicts) for cluster in ("shop", "other")]
+    assert statements.ran(outcomes, "shop") == {
+        "3b560e0ddbe6e8b9": ["bi: 2 runs on db-3, 96 min in all, longest 48 min; last run Monday, thread 7"]
+    }
