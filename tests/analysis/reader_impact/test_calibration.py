@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
 
-from calibration import simulator, study
+from calibration import everyday, levels, simulator, study
 
 SMOKE = ["uniform", "office", "batch_partial", "accomplice", "batch_exact", "trigger"]
 IDENTIFIABLE = SMOKE[:4]
@@ -66,6 +66,49 @@ def test_the_simulator_plants_the_effect_that_it_declares(scenario):
     for run in mine.itertuples():
         exposed[run.start.floor("min") : run.end - pd.Timedelta("1ms")] = True
     assert 100 * np.expm1(planted[exposed].mean()) == pytest.approx(10, abs=0.6)
+
+
+@pytest.mark.parametrize("scenario", everyday.SCENARIOS)
+def test_an_everyday_scenario_has_the_effect_that_it_declares(scenario):
+    """The mean effect over the logged minutes is 10 %: of log latency, or in `tail` of latency."""
+    without, with_ten = (everyday.fortnight(scenario, 7, percent) for percent in (0, 10))
+    factor = with_ten.latency["latency"] / without.latency["latency"]
+    shift = everyday.SKEW if scenario == "skew_75s" else pd.Timedelta(0)
+    exposed = pd.Series(False, factor.index)
+    for run in with_ten.exposures.itertuples():
+        exposed[(run.start - shift).floor("min") : run.end - shift - pd.Timedelta("1ms")] = True
+    mean = factor[exposed].mean() if scenario == "tail" else np.exp(np.log(factor[exposed]).mean())
+    assert 100 * (mean - 1) == pytest.approx(10, abs=0.8)
+
+
+def printed(scenario: str, percent: int, level: str, reason: str = "", limits: tuple = (-1, 1)) -> dict:
+    """One printed verdict whose interval is the truth plus `limits`."""
+    low, high = (percent + limit for limit in limits)
+    numbers = {"effect_pct": float(percent), "ci_low_pct": low, "ci_high_pct": high, "p": 0.5}
+    return {"scenario": scenario, "seed": 1, "percent": percent, "level": level, "reason": reason} | numbers
+
+
+def test_levels_are_gated_as_printed():
+    """One blamed null, one missed effect, intervals off the truth, or one wrong reason fails its own gate only."""
+    right = [
+        printed("tail", 0, "no material effect"),
+        printed("tail", 10, "slows"),
+        printed("pipeline", 0, "cannot tell", levels.REASONS["pipeline"]),
+        printed("pipeline", 10, "cannot tell", levels.REASONS["pipeline"]),
+    ]
+    wrong = {
+        0: printed("tail", 0, "slows a little"),
+        1: printed("tail", 10, "slows a little"),
+        3: printed("pipeline", 10, "cannot tell", "it always runs at the same times of day"),
+    }
+    assert all(gate.passed for gate in levels.gates(pd.DataFrame(right)))
+    for position, gate in zip(wrong, (0, 1, 3)):
+        rows = [wrong[position] if n == position else row for n, row in enumerate(right)]
+        passed = [one.passed for one in levels.gates(pd.DataFrame(rows))]
+        assert passed == [n != gate for n in range(4)]
+    missed = [printed("tail", row["percent"], row["level"], limits=(1, 2)) for row in right[:2]]
+    many = [row | {"seed": seed} for seed in range(100) for row in [*missed, *right[2:]]]
+    assert [one.passed for one in levels.gates(pd.DataFrame(many))] == [True, True, False, True]
 
 
 def test_the_documentation_shows_the_table_of_the_calibration():
