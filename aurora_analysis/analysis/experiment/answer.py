@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from aurora_analysis.analysis.costliest import shortened, statement_text
 from aurora_analysis.analysis.experiment.blocks import on_idle_clone, randomised, statement_latency
 from aurora_analysis.analysis.experiment.estimate import effects
 from aurora_analysis.analysis.experiment.history import history_growth
@@ -93,14 +94,16 @@ def answer(data: Observations, options: Options = Options()) -> Answer:  # froze
     planned_rate = data.metric("planned_rate")
     found = effects(latency, trials, covariate=planned_rate)
     message = idle.groupby(drawn["workload"]).last()
+    texts = _texts(data, statements)
+    judged = verdicts(found, growth, message, materiality_pct=options.materiality_pct)
     return Answer(
-        verdicts=verdicts(found, growth, message, materiality_pct=options.materiality_pct),
+        verdicts=[_with_victim(one, texts) for one in judged],
         planned=planned,
         trials=trials,
         history=history,
         growth=growth,
         latency=latency,
-        statements=_texts(data, statements),
+        statements=texts,
         planned_rate=planned_rate,
         effects=found,
     )
@@ -115,3 +118,15 @@ def _statements(data: Observations, most: int) -> pd.DataFrame:
 def _texts(data: Observations, latency: pd.DataFrame) -> pd.DataFrame:
     named = "statement " + data.fingerprints["digest"].str[:8]
     return data.fingerprints[named.isin(latency.columns)].reset_index(drop=True)
+
+
+def _with_victim(verdict: Verdict, texts: pd.DataFrame) -> Verdict:
+    """Name the writer's statement whose latency a verdict is about, in the headline and on the card."""
+    mine = texts["digest"][("statement " + texts["digest"].str[:8]) == verdict.numbers.get("metric")]
+    if mine.empty:
+        return verdict
+    digest = str(mine.iloc[0])
+    text = statement_text(digest, texts)
+    victim = f"the writer's `{shortened(text.replace('`', ''), 40)}`"
+    headline = verdict.headline.replace("slows the writer", f"slows {victim}", 1)
+    return replace(verdict, headline=headline, statement={"digest": digest, "text": text})

@@ -26,7 +26,10 @@ def test_the_headline_names_culprit_and_victim(found):
     """The extract slows the writer; its growth of the history list stands beside it."""
     (verdict,) = found.verdicts
     assert (verdict.level, verdict.severity) == ("slows", "act")
-    assert verdict.headline == f"extract slows the writer by {found.effects['effect_pct'].max():.0f} %"
+    digest = verdict.statement["digest"]
+    assert verdict.numbers["metric"] == f"statement {digest[:8]}"
+    assert verdict.headline.startswith(f"extract slows the writer's `{verdict.statement['text'][:30]}")
+    assert verdict.headline.endswith(f"` by {found.effects['effect_pct'].max():.0f} %")
     assert verdict.numbers["effect_pct"] == pytest.approx(found.effects["effect_pct"].max(), abs=0.05)
     assert found.growth["difference"].gt(0).all()
 
