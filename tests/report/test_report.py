@@ -191,7 +191,7 @@ def test_the_suite_can_be_copied(tmp_path):
     done = CliRunner().invoke(main, ["notebooks", str(folder)])
     assert done.exit_code == 0, done.output
     suite = sorted(bundled("notebooks").glob("*.ipynb"))
-    assert done.stdout.splitlines() == [str(folder / path.name) for path in suite]
+    assert sorted(done.stdout.splitlines()) == [str(folder / path.name) for path in suite]
     assert [(folder / path.name).read_bytes() for path in suite] == [path.read_bytes() for path in suite]
 
 
