@@ -66,8 +66,8 @@ def shorter_views(held: Held, limit: float = ACCEPTABLE) -> str:
         return f"{how[0]}{how[1]}."
     return (
         f"Its runs last up to {duration(held.longest_s)}, and each hour of its read view adds {large(held.per_hour)} "
-        f"transactions. {how[0]} that take less than {duration(seconds)}{how[1]}. Expected gain: its views alone then "
-        f"keep the history list below {large(limit)} (it reached {large(held.peak)})."
+        f"transactions. {how[0]} that take less than {duration(seconds)}{how[1]}. Expected gain: with no other view "
+        f"open, the history list then stays below {large(limit)} transactions (it reached {large(held.peak)})."
     )
 
 

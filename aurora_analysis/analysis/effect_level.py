@@ -32,7 +32,7 @@ ACTIONS = {
     "(aurora_read_replica_read_committed); or move it to a clone or an export.",
     "slows a little": "Nothing urgent: watch whether it grows, and shorten its statements at the next occasion.",
     "speeds up": "A reader does not make a writer faster: look for what runs at the same time.",
-    "cannot tell": "Move it to random times for a week or two, or run a randomised trial.",
+    "cannot tell": "Move or pause it at random times for a week or two, or run a randomised trial.",
     "inconclusive": "Observe it for longer, or run a randomised trial.",
     "unknown": "Fetch more of the window: the coverage table shows what is missing.",
     "no material effect": "Nothing to do.",

@@ -36,7 +36,7 @@ REASONS = {
     "pipeline": "of the end of writer job load_job",
     "batch_exact": "writer job nightly_batch",
     "fixed_daily": "always runs at about",
-    "trigger": "already slow before it started",
+    "trigger": "already slow before its runs started",
     "mostly_open": "of all minutes",
 }
 """Words of the true reason for which each unidentifiable scenario must be refused."""

@@ -61,7 +61,7 @@ def test_sentences_about_ordinary_days_agree_with_their_intervals():
             assert ("adjusted for" in text) == (printed.tests > 1)
             assert not contradiction(level, row.effect_pct, low, high, corrected=not row.unstable), text
             if level == "inconclusive" and not row.unstable:
-                assert f"{row.smallest_detectable_pct:.1f} % in four cases of five" in text
+                assert f"{row.smallest_detectable_pct:.1f} % would be detected in four cases of five" in text
             seen.add(level)
     assert seen == set(LEVELS) - {"unknown", "cannot tell"}
 

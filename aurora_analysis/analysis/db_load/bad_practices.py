@@ -189,9 +189,9 @@ def _practice(
         user,
         practice,
         severity,
-        f"{user}: {executions} × {practice} on {', '.join(sorted(set(rows['instance'])))}, open for {hours:.1f} hours in "
-        f"total and {rows['longest_min'].max():.0f} minutes at most, {each[0]:,.0f} rows examined and {each[1]:,.0f} sent "
-        f"on average{cost}. While a statement is open, its read view may block purge.",
+        f"{user}: {executions} × {practice} on {', '.join(sorted(set(rows['instance'])))}, open for "
+        f"{duration(3600 * hours)} in all and {duration(60 * rows['longest_min'].max())} at most; a run examines "
+        f"{each[0]:,.0f} rows and sends {each[1]:,.0f} on average{cost}. While a statement is open, its read view may block purge.",
         {"executions": executions, "open_hours": round(float(hours), 2)},
         "the table of practices; the notebook reader_impact shows whether it slowed the writer",
         _action(practice, each, 3600 * hours / executions),

@@ -12,6 +12,7 @@ import pandas as pd
 from aurora_analysis.analysis.db_load.capacity import ACUS_PER_VCPU, CLASS, SYSTEM
 from aurora_analysis.analysis.db_load.load import NOT_LISTED, OTHER, shares
 from aurora_analysis.analysis.verdict import Severity, Verdict, by_severity
+from aurora_analysis.tables import METRICS
 
 EVIDENCE: dict[str, tuple[str, ...]] = {
     "CPU": ("cpu_utilization",),
@@ -171,7 +172,7 @@ def _bottleneck(classes: pd.DataFrame, row: Mapping[Hashable, Any], thresholds: 
     if np.isnan(row["over_vcpus_pct"]):
         return _unknown(NO_VCPUS, row, NO_VCPUS_ACTION)
     return _Bottleneck(
-        "no bottleneck", "ok", "sessions fit the vCPUs, and no class of waits dominates the load"
+        "no bottleneck", "ok", "sessions seldom outnumber the vCPUs, and no class of waits dominates the load"
     )
 
 
@@ -224,11 +225,12 @@ def _verdict(
 
 def _sentence(row: Mapping[Hashable, Any], classes: pd.DataFrame, rule: str) -> str:
     part = shares(classes).iloc[0].dropna().sort_values(ascending=False)
-    mix = ", ".join(f"{share:.0f} % {name}" for name, share in part.head(3).items()) or "no load observed"
+    largest = ", ".join(f"{share:.0f} % {name}" for name, share in part.head(3).items())
+    mix = f"the load is {largest}" if largest else "no load observed"
     return (
         f"{row['instance']} ({row['role'] or 'role unknown'}): {row['mean_sessions']:.1f} active sessions on average, at "
         f"most {row['max_sessions']:.1f}, {_on_vcpus(row)}; {mix}. Rule: {rule}. {100 * row['coverage']:.0f} % of the "
-        "window observed."
+        "window was observed."
     )
 
 
@@ -255,4 +257,8 @@ def _on_vcpus(row: Mapping[Hashable, Any]) -> str:
 def _p95s(metrics: pd.DataFrame, names: tuple[str, ...]) -> str:
     """The 95th percentile of the minute means of each metric that has data."""
     p95 = metrics[metrics["statistic"] == "average"].groupby("name")["value"].quantile(0.95)
-    return "".join(f"; p95 of the minute means of {name}: {p95[name]:,.3g}" for name in names if name in p95)
+    return "".join(
+        f"; p95 of the minute means of {name}: {p95[name]:,.3g} {METRICS[name].unit}"
+        for name in names
+        if name in p95
+    )

@@ -194,7 +194,10 @@ def _incomplete(exposed: Array) -> str:
     reach, cut_short = regressors.carryover_minutes(exposed)
     if not cut_short:
         return ""
-    return f"its runs are so close together that an effect lasting more than {reach} minutes after them counts as none"
+    return (
+        f"its runs are so close together that the part of an effect that lasts more than {reach} minutes after a run "
+        "is not measured"
+    )
 
 
 def _window(design: Design) -> str:

@@ -122,11 +122,13 @@ def sentence(low_pct: float, metric: str, job: Yardstick | None) -> str:
     share = min(share, 1.0)
     impact = float(100 * np.expm1(np.log1p(low_pct / 100) / share))
     known = (
-        f" The strongest known job, {job.name}, raises it by {job.impact_pct:.0f} % and accompanies {job.share:.0%}."
+        f" The strongest known job, {job.name}, raises it by {job.impact_pct:.0f} % and accompanies "
+        f"{100 * job.share:.0f} % of that time."
         if job
         else ""
     )
     return (
-        f"Statistics cannot exclude a hidden event: one in at least {share:.0%} of the exposed time, raising "
-        f"{metric.replace('_', ' ')} by at least {impact:.0f} %, would explain it within its noise.{known}"
+        f"Statistics cannot exclude a hidden event: if one accompanied at least {100 * share:.0f} % of the exposed time "
+        f"and raised {metric.replace('_', ' ')} by at least {impact:.0f} %, the rest of the effect would not be "
+        f"significant.{known}"
     )

@@ -62,6 +62,7 @@ MOVE = "by one or two hours on random days; six to ten moved days are enough"
 SETTLES = {
     "job": f"move {{workload}} away from that job {MOVE}",
     "after job": f"move {{workload}} away from the end of that job {MOVE}",
+    "always": "pause {workload} at random times",
     "clock": f"move {{workload}} {MOVE}",
     "r2": f"move {{workload}} {MOVE}",
     "few": f"wait until {{workload}} ran at least {RUNS_NEEDED} times on {RUN_DAYS_NEEDED} days",
@@ -126,7 +127,7 @@ def not_identifiable(group: EstimationGroup, i: int) -> dict[str, str]:
         "few": _too_few_runs(group.design.grid, exposed),
         "job": of_the_job if job else "",
         "after job": _after_a_job(group.design.writer_jobs, exposed),
-        "clock": _without_comparison(group, i),
+        **_without_comparison(group, i),
         "r2": of_the_controls if controls_name not in ("", job) else "",
         "collinear": f"it is inseparable from workload {collinear[i]}" if i in collinear else "",
     }
@@ -163,7 +164,7 @@ def pre_trends(pre_trend: Fit) -> list[dict[str, str]]:
         For each metric the reason by kind; empty if p is at least `PRE_TREND_ALPHA`.
     """
     words = ["slow" if effect > 0 else "fast" for effect in pre_trend.effect]
-    reasons = [{"pre-trend": f"the writer was already {word} before it started"} for word in words]
+    reasons = [{"pre-trend": f"the writer was already {word} before its runs started"} for word in words]
     return [reason if p < PRE_TREND_ALPHA else {} for reason, p in zip(reasons, pre_trend.p())]
 
 
@@ -214,8 +215,8 @@ def _after_a_job(jobs: Mapping[str, Array], exposed: Array) -> str:
     return ""
 
 
-def _without_comparison(group: EstimationGroup, i: int) -> str:
-    """Reason if exposed minutes lack the same time of day on days of the same kind without the workload."""
+def _without_comparison(group: EstimationGroup, i: int) -> dict[str, str]:
+    """Reason, by kind, if exposed minutes lack the same time of day on days of the same kind without the workload."""
     grid, valid, exposed = group.design.grid, group.valid, group.exposed(i)
     kind = controls.weekend_curve_minutes(grid).astype(int)
     irregular = group.columns.explained[group.first_column[i]] < IRREGULAR
@@ -238,16 +239,19 @@ def _without_comparison(group: EstimationGroup, i: int) -> str:
     )
     always = (exposed[valid] > 0).mean()
     if share >= COMPARABLE_LEAST and always <= MOSTLY:
-        return ""
+        return {}
     if always > ALWAYS:
-        return f"it runs in {100 * always:.0f} % of all minutes, so there are too few comparable minutes without it"
+        share_of_minutes = f"it runs in {100 * always:.0f} % of all minutes"
+        return {"always": f"{share_of_minutes}, so there are too few comparable minutes without it"}
     usual = _usual_clock(grid.clock[regressors.starts_of(exposed[:, None])[:, 0]])
     if usual:
-        return f"it always runs at about {usual}, so there are no comparable minutes without it"
+        return {"clock": f"it always runs at about {usual}, so there are no comparable minutes without it"}
     lacking = f"{100 * (1 - share):.0f} % of its run time has fewer than {wanted} comparable days"
     if comparable(unexposed) >= COMPARABLE_LEAST:
-        return f"{lacking}, because other runs and the {reach} minutes after them fill that time of day"
-    return f"{lacking}, because it runs at that time of day on most days"
+        return {
+            "clock": f"{lacking}, because other runs and the {reach} minutes after them fill that time of day"
+        }
+    return {"clock": f"{lacking}, because it runs at that time of day on most days"}
 
 
 def _usual_clock(clock: Integers) -> str:

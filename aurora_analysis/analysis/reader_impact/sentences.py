@@ -161,7 +161,7 @@ def sentence(row: EffectRow, level: str, materiality_pct: float) -> str:
     -------
     str
         One sentence; a second one for `cannot tell`, which names what would settle it, and for `inconclusive`, which
-        gives the smallest effect that data like these show.
+        gives the smallest true effect that would be detected.
     """
     metric = row.metric.replace("_", " ")
     if level == "unknown":
@@ -173,7 +173,8 @@ def sentence(row: EffectRow, level: str, materiality_pct: float) -> str:
     answer += _of_bad_minutes(row, level) + _of_throughput(row, metric)
     if level == "inconclusive" and not row.unstable:
         answer += (
-            f" Data like these show an effect of {row.smallest_detectable_pct:.1f} % in four cases of five."
+            f" With data like these, a true effect of {row.smallest_detectable_pct:.1f} % would be detected in four cases "
+            "of five."
         )
     return answer
 
@@ -190,8 +191,10 @@ def _answer(row: EffectRow, level: str, metric: str, materiality_pct: float) -> 
         return f"{measured}: something else probably coincides with them"
     if level == "no material effect":
         small = row.p_adjusted <= row.alpha
-        none = f"{row.workload} has no material effect on the writer's {metric}"
-        return f"{measured}, which is not material" if small else none
+        none = (
+            f"{row.workload} has no material effect ({materiality_pct:g} % or more) on the writer's {metric}"
+        )
+        return f"{measured}, less than the {materiality_pct:g} % that count as material" if small else none
     undecided = f"It is undecided whether {row.workload} raises the writer's {metric}"
     why = reason(row, level)
     return undecided + (f": {why}" if why else "")

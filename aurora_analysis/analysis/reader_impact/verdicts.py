@@ -74,6 +74,7 @@ def growth(
     -------
     pandas.DataFrame
         One row per workload with `GROWTH_COLUMNS`, most growth first. ``(unknown)`` are sessions in no log.
+        `growth` is NaN if no view can be attributed, because `held` is empty.
         `share_pct` is the share of all growth while purge was blocked [%]; the interval of `per_exposed_hour`
         [transactions/hour] is a jackknife over blocks of time.
     """
@@ -84,7 +85,10 @@ def growth(
     count = days if days >= DAYS_FOR_BLOCKS else latency.BLOCKS
     since = (grew.index.to_series() - window.start) / (window.duration / count)
     grown = grew.groupby([since.astype(int).to_numpy(), label]).sum().unstack()
-    return _growth_table(grown.reindex(range(count)).fillna(0.0), _exposed(runs, window, count), confidence)
+    grown = grown.reindex(range(count)).fillna(0.0)
+    table = _growth_table(grown, _exposed(runs, window, count), confidence)
+    figures = ["growth", "share_pct", "per_exposed_hour", "low_per_hour", "high_per_hour"]
+    return table.assign(**dict.fromkeys(figures, np.nan)) if held.empty else table
 
 
 def _exposed(runs: pd.DataFrame, window: Window, count: int) -> pd.DataFrame:
@@ -351,7 +355,7 @@ def _not_assessed(name: str) -> str:
 def _covered(evidence: Evidence) -> str:
     """How much of the window has latency, with the window's dates."""
     known = f"{100 * evidence.coverage:.0f} %"
-    return f"The writer's latency covers {known} of the window ({dates(evidence.window)})"
+    return f"The writer's latency is known for {known} of the window ({dates(evidence.window)})"
 
 
 def dates(window: Window) -> str:
@@ -389,8 +393,11 @@ def _unknown_exposure(name: str, exposure: Exposure | None) -> str:
 def _mechanism(name: str, evidence: Evidence) -> str:
     row = evidence.growth[evidence.growth["workload"] == name].iloc[0]
     when = dates(evidence.window)
+    hours = f"its statements were open for {row['exposed_hours']:.1f} hours"
+    if np.isnan(row["growth"]):
+        missing = "the history list length or a count of the writer's transactions is missing"
+        return f"Whether its read views blocked purge is unknown, because {missing} ({hours}; {when})."
     if row["growth"] <= 0:
-        hours = f"its statements were open for {row['exposed_hours']:.1f} hours"
         return f"Its read views were never the oldest while the history list grew ({hours}; {when})."
     return (
         f"Its read views were the oldest during {row['share_pct']:.0f} % of the history list's growth "

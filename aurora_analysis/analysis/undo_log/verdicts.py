@@ -123,7 +123,7 @@ def _verdict(row: Mapping[Hashable, Any], base: float, coverage: float, threshol
         subject,
         level,
         "unknown" if level == "unknown" else severity,
-        f"{_sentence(row)} {coverage:.0%} of the window was observed.",
+        f"{_sentence(row)} {100 * coverage:.0f} % of the window was observed.",
         {
             "growth": round(row["growth"]),
             "growth_share": round(row["share"], 4),
@@ -217,9 +217,10 @@ def _named(row: Mapping[Hashable, Any]) -> tuple[str, str, str]:
 
 
 def _sentence(row: Mapping[Hashable, Any]) -> str:
-    lasted = f"{_times(row['spans'])}, {duration(row['held_s'])} in all"
+    total = duration(row["held_s"])
+    lasted = f"once, for {total}" if row["spans"] == 1 else f"{_times(row['spans'])}, {total} in all"
     grown = (
-        f"the history list grew by {row['growth']:,.0f} transactions ({row['share']:.0%} of all its growth) "
+        f"the history list grew by {row['growth']:,.0f} transactions ({100 * row['share']:.0f} % of its growth in the window) "
         f"and reached {row['peak_length']:,.0f}"
     )
     since = f"{row['since']:%Y-%m-%d %H:%M:%S} UTC"
@@ -228,13 +229,14 @@ def _sentence(row: Mapping[Hashable, Any]) -> str:
     if row["state"] == "unknown":
         return (
             f"Purge fell behind {lasted}, and no logged or sampled session explains why. Meanwhile, {grown}. If a "
-            f"read view blocked purge, the costliest one began at about {since}. An idle transaction is the usual cause."
+            f"read view blocked purge, the one with the most growth began at about {since}. An idle transaction is the usual cause."
         )
     statement = "no statement: it was idle" if row["digest"] == IDLE else f"statement {row['digest']}"
-    others = f" (one of {row['statements']} different statements)" if row["statements"] > 1 else ""
+    others = f" Its runs are of {row['statements']} different statements." if row["statements"] > 1 else ""
+    run = "That run" if row["spans"] == 1 else "The run with the most growth"
     return (
-        f"{row['workload']} on {row['instance']} held the oldest read view {lasted}, while {grown}. The costliest "
-        f"run: thread {row['thread_id']:.0f}, {statement}{others}, began at {since}."
+        f"{row['workload']} on {row['instance']} held the oldest read view {lasted}, while {grown}. {run} began at "
+        f"{since} (thread {row['thread_id']:.0f}, {statement}).{others}"
     )
 
 
@@ -267,12 +269,12 @@ def _uncovered(coverage: float, needed: float) -> Verdict:
         "coverage",
         "unknown",
         "unknown",
-        f"Only {coverage:.0%} of the window has a history list length ({needed:.0%} is needed). The rest of the "
+        f"Only {100 * coverage:.0f} % of the window has a history list length ({100 * needed:.0f} % is needed). The rest of the "
         "window may have been different.",
         {"coverage": round(coverage, 4)},
         "the coverage table",
         "Fetch the history list length for the whole window; the coverage table shows what is missing.",
-        f"Only {coverage:.0%} of the window has a history list length",
+        f"Only {100 * coverage:.0f} % of the window has a history list length",
     )
 
 
@@ -283,7 +285,7 @@ def _healthy(history: pd.Series, coverage: float) -> Verdict:
         "healthy",
         "ok",
         f"Purge kept up: the history list stayed between {history.min():,.0f} and {history.max():,.0f} transactions. "
-        f"{coverage:.0%} of the window was observed.",
+        f"{100 * coverage:.0f} % of the window was observed.",
         {"longest": round(float(history.max())), "coverage": round(coverage, 4)},
         "the history list over time",
         "Nothing to do.",

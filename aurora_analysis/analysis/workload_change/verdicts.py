@@ -93,13 +93,14 @@ def _role_verdict(role: str, rows: Sequence[Row], slower_pct: float) -> Verdict:
     """Verdict of the most notable metric; the levels of the others are counted."""
     worst, *others = sorted(rows, key=lambda row: (RANK[row["level"]], -abs(row["change_pct"])))
     counts = Counter(row["level"] for row in others)
-    other_levels = ", ".join(f"{count} {level}" for level, count in counts.items())
+    other_levels = ", ".join(f"{level} ({count})" for level, count in counts.items())
     return Verdict(
         "workload_change",
         role,
         worst["level"],
         _severity(worst, slower_pct),
-        f"{role}: {_change_sentence(worst)}" + f" Its other key metrics: {other_levels}." * bool(others),
+        f"{role}: {_change_sentence(worst)}"
+        + f" Levels of its other key metrics: {other_levels}." * bool(others),
         {"metric": worst["measure"]} | {name: _number(worst[name]) for name in NUMBERS},
         "the table of changes",
         ACTIONS[worst["level"]],
@@ -125,19 +126,24 @@ def _change_sentence(row: Row) -> str:
     interval = "too few days for an interval" if np.isnan(row["low_pct"]) else _interval(row, "")
     return (
         f"{row['measure'].replace('_', ' ')} went from {three_digits(row['before'])} to {three_digits(row['now'])} "
-        f"{UNITS[row['measure']]}, {row['change_pct']:+.0f} % ({interval}), over {row['hours_matched']} hours matched by "
+        f"{_unit(row['measure'])}, {row['change_pct']:+.0f} % ({interval}), over {row['hours_matched']} hours matched by "
         f"{row['matched_by']}; {_against_weeks(row)}"
     )
 
 
+def _unit(measure: str) -> str:
+    """Unit of a measure after a number in a sentence."""
+    return {"1/s": "per second", "calls/h": "calls per hour"}.get(UNITS[measure], UNITS[measure])
+
+
 def _interval(row: Row, move: str) -> str:
-    """The 95 % interval of a change or of a move, such as `unusual_` [%]."""
-    return f"95 % interval {row[f'{move}low_pct']:+.0f} to {row[f'{move}high_pct']:+.0f} %"
+    """The 95 % confidence interval of a change or of a move, such as `unusual_` [%]."""
+    return f"95 % confidence interval {row[f'{move}low_pct']:+.0f} to {row[f'{move}high_pct']:+.0f} %"
 
 
 def _against_weeks(row: Row) -> str:
     if row["weeks"] < WEEKS_NEEDED:
-        return f"the week-to-week variation is unknown ({row['weeks']} of the {WEEKS_NEEDED} weeks needed)."
+        return f"the week-to-week variation is unknown (the store has {row['weeks']} of the {WEEKS_NEEDED} weeks needed)."
     if np.isnan(row["unusual_pct"]):
         return "no earlier week covers these hours."
     p = "< 0.001" if row["p_adjusted"] < 0.001 else f"{row['p_adjusted']:.2g}"
@@ -208,7 +214,7 @@ def _changed_sentence(rows: pd.DataFrame, changed: pd.DataFrame, apart: pd.DataF
     if weeks < WEEKS_NEEDED:
         return (
             f"{_statements(compared)} {_were(compared)} compared; the week-to-week variation is unknown "
-            f"({weeks:.0f} of the {WEEKS_NEEDED} weeks needed), so no statement can be called changed."
+            f"(the store has {weeks:.0f} of the {WEEKS_NEEDED} weeks needed), so no statement can be called changed."
         )
     text = f"{changed['digest'].nunique()} of {_statements(compared)} changed beyond ordinary weeks"
     text = f"{text}{_named(changed, 'unusual')}.{_common_sentence(rows, apart)}"

@@ -37,7 +37,7 @@ def test_a_class_of_waits_is_a_bottleneck_with_few_sessions():
     )
     verdict = judge(load(cpu=1.0, io__aurora_redo_log_flush=2.0), metrics)
     assert (verdict.level, verdict.severity) == ("commit path", "watch")
-    assert verdict.evidence.endswith("p95 of the minute means of commit_latency: 95")
+    assert verdict.evidence.endswith("p95 of the minute means of commit_latency: 95 ms")
 
 
 def test_one_session_on_four_vcpus_is_no_bottleneck():
@@ -51,7 +51,7 @@ def test_a_third_of_the_window_is_too_little():
     """The rest of the window may have been different."""
     verdict = judge(load(cpu=9.0).iloc[:4])
     assert (verdict.level, verdict.severity) == ("unknown", "unknown")
-    assert "33 % of the window observed" in verdict.sentence
+    assert "33 % of the window was observed" in verdict.sentence
 
 
 def judge_with_vcpus(rows: pd.DataFrame, vcpus: float):
@@ -63,7 +63,7 @@ def test_sixty_sessions_on_an_unknown_number_of_vcpus_are_unknown():
     verdict = judge_with_vcpus(load(cpu=60.0), np.nan)
     assert (verdict.level, verdict.severity) == ("unknown", "unknown")
     assert "the number of vCPUs is unknown" in verdict.sentence
-    assert "sessions fit the vCPUs" not in verdict.sentence
+    assert "sessions seldom outnumber the vCPUs" not in verdict.sentence
     assert "ServerlessDatabaseCapacity" in verdict.action
 
 
@@ -102,7 +102,7 @@ def test_missing_sessions_are_not_zero():
     rows = load(cpu=[1.0] * 4 + [np.nan] * 8)
     verdict = judge_with_vcpus(rows, 8.0)
     assert (verdict.level, verdict.severity) == ("unknown", "unknown")
-    assert "33 % of the window observed" in verdict.sentence
+    assert "33 % of the window was observed" in verdict.sentence
 
 
 PLANTED = {

@@ -11,7 +11,9 @@ from aurora_analysis.analysis import reader_impact
 from aurora_analysis.analysis.reader_impact import hidden_cause
 from aurora_analysis.analysis.reader_impact.hidden_cause import Yardstick
 
-HIDDEN = re.compile(r"one in at least (\d+)% of the exposed time, raising commit latency by at least (\d+) %")
+HIDDEN = re.compile(
+    r"if one accompanied at least (\d+) % of the exposed time and raised commit latency by at least (\d+) %"
+)
 
 
 def test_a_hidden_event_of_the_printed_strength_makes_an_innocent_workload_look_guilty():

@@ -54,6 +54,6 @@ def test_an_empty_window_is_unknown():
     """Without samples the only verdict is that the window was not observed."""
     found = answer(Window("2025-01-01", "2025-01-08"))
     assert [(one.level, one.headline) for one in found.verdicts] == [
-        ("unknown", "Only 0% of the window has a history list length")
+        ("unknown", "Only 0 % of the window has a history list length")
     ]
     assert found.episodes.empty and found.spans.empty and found.by_blocker().empty

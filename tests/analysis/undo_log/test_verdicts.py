@@ -79,7 +79,7 @@ def test_two_statements_of_one_session_are_one_card(read):
     two = read.spans.assign(digest=read.spans["digest"].mask(other, "another"))
     found = undo_log.verdicts(read.window, read.history, read.episodes, two)
     assert [one.subject for one in found].count("snowflake on shop-3") == 1
-    assert "(one of 2 different statements)" in found[0].sentence
+    assert "Its runs are of 2 different statements." in found[0].sentence
 
 
 def test_the_part_around_the_longest_lies_in_the_window(read):
@@ -140,7 +140,7 @@ def test_a_window_without_data_is_unknown(tables):
     """Not an exception, and not healthy."""
     (verdict,) = Read(tables, Window("2027-01-01", "2027-01-02")).verdicts()
     assert (verdict.level, verdict.severity) == ("unknown", "unknown")
-    assert "0%" in verdict.sentence
+    assert "Only 0 % of the window" in verdict.sentence
 
 
 def test_a_calm_window_is_healthy(tables):

@@ -115,7 +115,8 @@ def test_an_idiosyncratic_move_stands_out_where_all_move_together():
     assert (verdict.level, verdict.severity) == ("changed against siblings", "act")
     assert "0 of 8 statements changed beyond ordinary weeks." in verdict.sentence
     assert re.search(
-        r"1 statement changed against siblings \(d0 on writer: latency \+\d+ %, 95 % int", verdict.sentence
+        r"1 statement changed against siblings \(d0 on writer: latency \+\d+ %, 95 % confidence int",
+        verdict.sentence,
     )
     assert verdict.numbers["apart"] == 1
 
@@ -210,7 +211,7 @@ def test_with_few_weeks_nothing_is_called_changed():
     assert np.isnan(row["p_adjusted"])
     assert "changed" not in set(found["level"])
     [verdict] = workload_change.verdicts(found, db_load.moves(load(d0=1), load(d0=1)))
-    assert "the week-to-week variation is unknown (4 of the 5 weeks needed)" in verdict.sentence
+    assert "the week-to-week variation is unknown (the store has 4 of the 5 weeks needed)" in verdict.sentence
 
 
 def test_one_odd_day_is_no_change():
