@@ -108,7 +108,7 @@ class ReportOptions:
         type=click.Choice(["html", "pdf"]),
         default="html",
         show_default=True,
-        help="pdf also prints each page as a PDF beside it; this needs Chromium or Chrome on the PATH.",
+        help="pdf: also print each page as a PDF beside it; this needs Chromium or Chrome on the PATH.",
     ),
 )
 def report(store_options: StoreOptions, span: WindowOptions, chosen: ReportOptions) -> None:

@@ -16,6 +16,7 @@ from aurora_analysis.cli import main, options
 
 PACKAGE = Path(options.__file__).parent
 SEVERAL_TEXTS = {
+    "--format": "digest's profile has three forms, and report's pages one more",
     "--sql": "doctor takes servers (URL) to check, experiment the file with the query",
 }
 """Options with more than one help text, and why."""

@@ -344,7 +344,7 @@ def test_a_dry_run_writes_nothing(tmp_path):
     assert (
         "pi: up to 45 calls, 0 s at 1000 per second (an assumption: AWS publishes no limit)" in result.output
     )
-    assert "cost: 0.00 USD for 93 CloudWatch metrics" in result.output
+    assert "cost: 0.00 USD for 96 CloudWatch metrics" in result.output
     assert not (tmp_path / "store").exists()
 
 

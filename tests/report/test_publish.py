@@ -54,7 +54,7 @@ def test_store_and_archive_in_a_bucket(s3, tmp_path):
     assert sorted(bucket.names("")) == [
         f"{week}/{name}"
         for week in ("2026-W45", "2026-W46")
-        for name in ("findings.json", "index.html", "shop/load.html")
+        for name in ("findings.json", "findings.md", "index.html", "shop/load.html")
     ]
     root = tmp_path / "root"
     bucket.fetch_records(root)

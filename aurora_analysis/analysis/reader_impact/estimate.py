@@ -179,7 +179,7 @@ def _rows(design: Design, finding: Finding, rejected: dict[str, float], alpha: f
             metric=metric,
             runs=len(regressors.run_lengths(exposed)),
             exposed_minutes=round(float(exposed.sum())),
-            days=len(np.unique(design.grid.day[exposed > 0])),
+            days=len(np.unique(design.grid.blocks()[exposed > 0])),
             window=_window(design),
             placebo_reject_pct=rejected.get(metric, np.nan),
             not_assessed=finding.not_assessed,

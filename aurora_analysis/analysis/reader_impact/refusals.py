@@ -91,12 +91,14 @@ def not_assessed(group: EstimationGroup, i: int) -> str:
     exposed, unknown = group.exposed(i), group.design.unknown[:, i]
     short = _too_short(group.design.grid, group.valid)
     if short:
-        return short + (f", and in {unknown.mean():.0%} its exposure is unknown" if unknown.any() else "")
+        return short + (
+            f", and in {100 * unknown.mean():.0f} % its exposure is unknown" if unknown.any() else ""
+        )
     if not exposed.any():
         return "it has no run inside the window"
     covered = exposed[group.valid].sum() / exposed.sum()
     if covered < COVERAGE_NEEDED:
-        return f"only {covered:.0%} of its run time has both latency and load"
+        return f"only {100 * covered:.0f} % of its run time has both latency and load"
     seldom = exposed[group.valid].sum() < MINUTES_NEEDED
     if seldom and len(regressors.run_lengths(exposed)) >= RUNS_NEEDED:
         return f"it ran for {exposed.sum():.0f} minutes in total, {MINUTES_NEEDED} are needed"
@@ -173,7 +175,7 @@ def _too_short(grid: Grid, valid: Mask) -> str:
     full = np.bincount(grid.day[valid], minlength=grid.day[-1] + 1) >= controls.DAY / 2
     coverage = valid.mean()
     if coverage < COVERAGE_NEEDED:
-        return f"only {coverage:.0%} of the minutes have both latency and load"
+        return f"only {100 * coverage:.0f} % of the minutes have both latency and load"
     if full.sum() < DAYS_NEEDED:
         return f"the window has {full.sum()} days with data, {DAYS_NEEDED} are needed"
     return ""

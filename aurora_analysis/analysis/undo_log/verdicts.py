@@ -189,7 +189,7 @@ def _sure(verdict: Verdict, row: Mapping[Hashable, Any], sureness: pd.DataFrame 
         severity="unknown",
         headline=f"Cannot decide whether {named} or {rival} blocked purge",
         sentence=(
-            f"The history list grew by {row['growth']:,.0f} transactions ({row['share']:.0%} of all its growth) and "
+            f"The history list grew by {row['growth']:,.0f} transactions ({100 * row['share']:.0f} % of all its growth) and "
             f"reached {row['peak_length']:,.0f} while {named} ({_share(sure)}) or {rival} ({_share(rival_sure)}) held "
             "the oldest read view. The logs and the history list cannot decide between them."
         ),

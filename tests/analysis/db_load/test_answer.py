@@ -23,9 +23,22 @@ def test_no_instance_of_the_sample_has_a_bottleneck(sample):
         ("shop-1", "no bottleneck", "shop-1 has no bottleneck"),
         ("shop-2", "no bottleneck", "shop-2 has no bottleneck"),
         ("shop-3", "no bottleneck", "shop-3 has no bottleneck"),
-        ("snowflake", "bulk extract", "snowflake ran 31 × bulk extract"),
-        ("tableau", "long unoptimised query", "tableau ran 35 × long unoptimised query"),
-        ("finance", "bulk extract", "finance ran 7 × bulk extract"),
+        (
+            "snowflake",
+            "bulk extract",
+            "snowflake's `select o.* from orders o where o.change…` ran 31 times as a bulk extract, 27 h 18 min in all",
+        ),
+        (
+            "tableau",
+            "long unoptimised query",
+            "tableau's `select l.region, sum(l.amount) from ord…` ran 35 times as a long unoptimised query, "
+            "27 h 55 min in all",
+        ),
+        (
+            "finance",
+            "bulk extract",
+            "finance's `select i.id, i.net, i.tax from invoices…` ran 7 times as a bulk extract, 4 h in all",
+        ),
     ]
 
 

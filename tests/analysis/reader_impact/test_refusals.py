@@ -60,7 +60,7 @@ def test_gaps_are_not_filled():
     latency, load = writer()
     latency = latency.assign(dml_latency=latency["commit_latency"].where(np.arange(len(latency)) % 3 == 0))
     table = reader_impact.effects(design(latency, load, scattered())).set_index("metric")
-    assert table.loc["dml_latency", "reason"] == "only 33% of the minutes have both latency and load"
+    assert table.loc["dml_latency", "reason"] == "only 33 % of the minutes have both latency and load"
     assert table.loc["commit_latency", "level"] == "no material effect"
 
 
@@ -95,7 +95,7 @@ def test_without_any_latency_nothing_is_assessed(value):
     latency, load = writer()
     row = reader_impact.effects(design(latency * 0 + value, load, scattered())).iloc[0]
     assert row["level"] == "unknown"
-    assert row["reason"] == "only 0% of the minutes have both latency and load"
+    assert row["reason"] == "only 0 % of the minutes have both latency and load"
 
 
 def every(minutes: float, length: float, days: int = 8, wobble: float = 0.0, seed: int = 5) -> pd.DataFrame:

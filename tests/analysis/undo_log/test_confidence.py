@@ -58,13 +58,34 @@ def test_two_that_always_run_together_are_not_decided_between():
     assert only.headline == "Cannot decide whether snowflake on reader or tableau on reader blocked purge"
 
 
-def test_a_digest_that_never_holds_alone_loses_the_tie():
-    """tableau starts ten seconds earlier, but its two runs alone left no trace."""
+def beside_a_digest_that_left_no_trace(alone: list[tuple[float, float]]) -> Verdict:
+    """The only verdict if tableau starts ten seconds before snowflake, and its runs `alone` left no trace."""
     times = [(60, 90), (130, 160), (200, 230)]
     earlier = [(a - 0.15, b) for a, b in times]
-    found = verdicts(times, statements(snowflake=times, tableau=[*earlier, (5, 30), (250, 280), (100, 120)]))
-    assert [one.subject for one in found] == ["snowflake on reader"]
-    assert found[0].level == "blocked"
+    (only,) = verdicts(times, statements(snowflake=times, tableau=[*earlier, *alone]))
+    return only
+
+
+def test_a_digest_that_never_holds_alone_loses_the_tie():
+    """Nine runs without a trace outweigh a start ten seconds earlier."""
+    often = [
+        (5, 20),
+        (22, 40),
+        (42, 56),
+        (95, 110),
+        (112, 126),
+        (165, 180),
+        (182, 196),
+        (240, 260),
+        (265, 285),
+    ]
+    assert beside_a_digest_that_left_no_trace(often).headline == "snowflake on reader blocked purge"
+
+
+def test_few_runs_without_a_trace_do_not_decide_a_tie():
+    """Three runs without a trace leave both possible, so neither is named as the blocker."""
+    few = [(5, 30), (250, 280), (100, 120)]
+    assert beside_a_digest_that_left_no_trace(few).severity == "unknown"
 
 
 @pytest.mark.parametrize("probability", [0.05, 0.5, 0.75, 0.999])
