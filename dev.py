@@ -117,7 +117,9 @@ def test(arguments: Sequence[str]) -> int:
     # Each core already has a test worker; threads of linear algebra would only wait for it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ["PYTHONWARNINGS"] = SAMPLE_IS_MEANT
-    return max(lint(()), run("-m", "pytest", *parallel, *verified, "tests", "notebooks"))
+    # Notebooks are checked in processes of their own: a kernel inherits what tests leave in the environment.
+    checks = (*parallel, "tests"), (*parallel, *verified, "notebooks")
+    return max(lint(()), *(run("-m", "pytest", *arguments) for arguments in checks))
 
 
 SAMPLE_IS_MEANT = "ignore:No store is named:UserWarning"

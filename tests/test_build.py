@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_a_wheel_has_the_library_for_every_python_from_3_11_on(hook, checkout):
     ("variables", "reason"),
     [
         ({"AURORA_ANALYSIS_PURE": "1"}, "AURORA_ANALYSIS_PURE is set"),
-        ({"CC": f"{sys.executable} -c raise(SystemExit(3))"}, "exit code 3"),
+        ({"CC": f"{shlex.quote(sys.executable)} -c raise(SystemExit(3))"}, "exit code 3"),
         ({"CC": "/nonexistent/cc"}, "/nonexistent/cc: No such file or directory"),
         ({"PATH": ""}, "there is no C compiler: set CC, or install gcc or clang"),
         ({"CFLAGS": "-DPy_LIMITED_API=no"}, "error"),

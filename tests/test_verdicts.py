@@ -53,7 +53,7 @@ def test_the_lab_names_the_extracts_and_not_their_control():
     found = {one.subject: one for one in verdicts("undo_log", **LAB)}
     assert set(found) == {"snowflake on lab-reader", "airflow on lab-reader"}
     assert {one.level for one in found.values()} == {"blocked"}
-    assert "one of 2 different statements" in found["snowflake on lab-reader"].sentence
+    assert "Its runs are of 2 different statements." in found["snowflake on lab-reader"].sentence
     assert found["airflow on lab-reader"].evidence.startswith("Live samples")
 
 
