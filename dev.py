@@ -115,11 +115,8 @@ def test(arguments: Sequence[str]) -> int:
     workers = str(min(4, 1 + (os.cpu_count() or 1)))
     parallel = ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
     # Each core already has a test worker; threads of linear algebra would only wait for it.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    os.environ["PYTHONWARNINGS"] = SAMPLE_IS_MEANT
-    # Notebooks are checked in processes of their own: a kernel inherits what tests leave in the environment.
-    checks = (*parallel, "tests"), (*parallel, *verified, "notebooks")
-    return max(lint(()), *(run("-m", "pytest", *arguments) for arguments in checks))
+    variables = {"OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": SAMPLE_IS_MEANT}
+    return max(lint(()), run("-m", "pytest", *parallel, *verified, "tests", "notebooks", **variables))
 
 
 SAMPLE_IS_MEANT = "ignore:No store is named:UserWarning"
@@ -164,10 +161,10 @@ def notebooks(arguments: Sequence[str]) -> int:
     if unknown := [name for name in arguments if name not in found]:
         return fail(f"Unknown notebook {', '.join(unknown)}. Choose from {', '.join(found)}.")
     set_up()
-    os.environ["PYTHONWARNINGS"] = SAMPLE_IS_MEANT
     execute = ["-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", "--inplace", "--log-level=WARN"]
     paths = [found[name] for name in arguments or found]
-    return run(*execute, "--ExecutePreprocessor.record_timing=False", *paths)
+    options = ["--ExecutePreprocessor.record_timing=False"]
+    return run(*execute, *options, *paths, PYTHONWARNINGS=SAMPLE_IS_MEANT)
 
 
 def bench(arguments: Sequence[str]) -> int:
@@ -318,9 +315,9 @@ def succeeds(command: Sequence[str]) -> bool:
         return False
 
 
-def run(*arguments: str) -> int:
-    """Run the environment's Python."""
-    return subprocess.call([str(PYTHON), *arguments], cwd=ROOT, env=environment())
+def run(*arguments: str, **variables: str) -> int:
+    """Run the environment's Python, with more environment variables."""
+    return subprocess.call([str(PYTHON), *arguments], cwd=ROOT, env=environment() | variables)
 
 
 def say(line: str) -> None:
