@@ -111,8 +111,8 @@ def test(arguments: Sequence[str]) -> int:
     if arguments:
         return run("-m", "pytest", *arguments)
     verified = ["-p", "nbval", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=120"]
-    # One worker more than cores: tests of real servers wait more than they compute. tests/conftest.py sorts the files.
-    workers = str(min(4, 1 + (os.cpu_count() or 1)))
+    # One worker per core: with more of them, recordings in real time lose samples. tests/conftest.py sorts the files.
+    workers = str(min(4, os.cpu_count() or 1))
     parallel = ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
     # Each core already has a test worker; threads of linear algebra would only wait for it.
     variables = {"OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": SAMPLE_IS_MEANT}
