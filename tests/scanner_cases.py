@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from unittest import mock
 
 from aurora_analysis.engines import compiled
 from aurora_analysis.engines.log_events import MARKER
@@ -65,12 +66,13 @@ def shapes(statements: Sequence[bytes], mode: SqlMode) -> dict[int, bytes]:
 def both(text: bytes, size: int, mode: SqlMode = DEFAULT_MODE) -> tuple[str, str]:
     """The profile of a log in chunks of `size` bytes, by the compiled scanner and by Python alone."""
     found = []
-    for is_pure in ("1", "0"):
-        os.environ[compiled.PURE] = is_pure
-        compiled.library.cache_clear()
-        chunks = (text[at : at + size] for at in range(0, len(text), size))
-        found.append(json.dumps(profile.summary(profile.profile_log(chunks, mode=mode))))
-    return found[1], found[0]
+    for is_pure in ("0", "1"):
+        with mock.patch.dict(os.environ, {compiled.PURE: is_pure}):
+            compiled.library.cache_clear()
+            chunks = (text[at : at + size] for at in range(0, len(text), size))
+            found.append(json.dumps(profile.summary(profile.profile_log(chunks, mode=mode))))
+    compiled.library.cache_clear()
+    return found[0], found[1]
 
 
 def broken(r: random.Random, gallery: Sequence[bytes] = GALLERY) -> bytes:

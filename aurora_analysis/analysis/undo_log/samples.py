@@ -4,7 +4,7 @@ While a view is open and purge has caught up with it, an identity ties the histo
 
     history − base = transactions committed since the view's start × history entries per transaction
 
-Entries per transaction change with the mix of statements: an INSERT leaves none. `rises` estimates them locally.
+Entries per transaction change with the mix of statements: an INSERT leaves none. `implied_start` estimates them locally.
 """
 
 from __future__ import annotations
@@ -30,25 +30,6 @@ YOUNGEST = 1.0
 """Smallest age of a view that leaves a trace in the samples [periods]."""
 MARGIN = 5
 """Samples beside an old view that are examined too."""
-
-
-def committed(throughput: pd.Series) -> pd.Series:
-    """Integrate commit throughput to transactions committed since the first sample.
-
-    Parameters
-    ----------
-    throughput : Series
-        Commits per second over time (CloudWatch: CommitThroughput) [1/s].
-
-    Returns
-    -------
-    Series
-        Running count of transactions, same index. Across a gap the rates at its edges apply.
-    """
-    rates, time = throughput.to_numpy(dtype=float), seconds(throughput.index)
-    steps = np.diff(time) * (rates[1:] + rates[:-1]) / 2
-    counts = np.concatenate([[0.0], np.cumsum(steps)])[: len(rates)]
-    return pd.Series(counts, index=throughput.index, name="committed")
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,6 @@ from aurora_analysis.sources.aws import errors
 AURORA = ("aurora", "aurora-mysql")
 """RDS's names of the engine whose instances share one volume, and so one undo log."""
 
-STANDALONE = ("mysql", "mariadb")
-"""RDS's names of engines whose instances have a volume each."""
-
 NOT_FOUND = {
     "DBClusterNotFoundFault",
     "DBClusterNotFound",
