@@ -15,7 +15,7 @@ from aurora_analysis.live.watch import WRITE_EVERY_S, Watch
 from aurora_analysis.store import Store
 
 socket, folder = sys.argv[1], Path(sys.argv[2])
-subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], check=True)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], check=True)
 engine = sqlalchemy.create_engine(
     f"mysql+pymysql://root@/?unix_socket={socket}", poolclass=sqlalchemy.NullPool
 )

@@ -281,9 +281,10 @@ class Watch:
         try:
             self._write(self._store)
         except Error as problem:
-            if not self.problem:
-                self.record_event(None, "store", f"samples wait: {problem}")
-            self.problem = str(problem).rstrip(".")
+            self._wait(str(problem))
+            return
+        except OSError as problem:
+            self._wait(f"Cannot write into {problem.filename}: {problem.strerror}")
             return
         if self.problem:
             self.problem = ""
@@ -291,6 +292,11 @@ class Watch:
             self._write(self._store)
         self._unwritten, self._events = [], []
         self._counts.clear()
+
+    def _wait(self, problem: str) -> None:
+        if not self.problem:
+            self.record_event(None, "store", f"samples wait: {problem}")
+        self.problem = problem.rstrip(".")
 
     def _write(self, store: Store) -> None:
         window = Window(_moment(self._unwritten[0].time), _moment(self._span[1]))
