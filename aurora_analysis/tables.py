@@ -358,6 +358,10 @@ METRICS: dict[str, Metric] = {
     "history_list_length": Metric(
         "transactions", "committed transactions whose undo records purge has not removed yet"
     ),
+    "sampled_history_list_length": Metric(
+        "transactions",
+        "history list length sampled once a minute by Performance Insights, which keeps minutes longer than CloudWatch",
+    ),
     "purge_boundary": Metric(
         "transaction number",
         "purge is allowed up to this transaction; it stands still while a read view blocks purge",
@@ -387,22 +391,32 @@ METRICS: dict[str, Metric] = {
     "replica_lag_maximum": Metric(
         "ms", "lag of the reader that is furthest behind; only the writer reports it"
     ),
-    "undo_truncated": Metric("transaction number", "undo space is freed up to this transaction"),
     "oldest_transaction_age": Metric("s", "age of the instance's oldest open transaction"),
     "blocked_transactions": Metric("1/s", "transactions blocked per second"),
-    "insert_latency": Metric("ms", "mean latency of an INSERT"),
-    "update_latency": Metric("ms", "mean latency of an UPDATE"),
-    "delete_latency": Metric("ms", "mean latency of a DELETE"),
     "ddl_latency": Metric("ms", "mean latency of a DDL statement"),
     "query_throughput": Metric("1/s", "statements per second"),
     "row_lock_time": Metric("ms", "time spent acquiring row locks"),
     "deadlocks": Metric("1/s", "deadlocks per second"),
     "buffer_cache_hit_ratio": Metric("%", "page requests answered from the buffer pool"),
     "connections": Metric("connections", "client connections"),
+    "connection_attempts": Metric("1/s", "attempts to connect per second, successful or not"),
+    "aborted_clients": Metric("1/s", "connections per second that ended without being closed properly"),
+    "login_failures": Metric("1/s", "attempts to log in that were refused per second"),
+    "slow_connections": Metric("1/s", "connections per second that waited 2 s or longer for their handshake"),
+    "queries_killed": Metric(
+        "queries", "queries that Aurora ended so as not to run out of memory; a rise is a killed query"
+    ),
     "vcpus": Metric("vCPUs", "virtual CPUs that the operating system counts"),
     "serverless_capacity": Metric(
         "ACU", "capacity of a serverless instance at the time; 1 ACU has about 2 GiB"
     ),
+    "acu_utilization": Metric("%", "capacity in use, of the maximum that is set for a serverless instance"),
+    "backtrack_window": Metric(
+        "min", "time that the cluster can be rewound (CloudWatch: BacktrackWindowActual), on the writer"
+    ),
+    "backtrack_alerts": Metric("alerts", "times that the backtrack window was shorter than its target"),
+    "backtrack_records_created": Metric("1/5 min", "change records that backtracking wrote in five minutes"),
+    "backtrack_records_stored": Metric("records", "change records that backtracking keeps, which are billed"),
     "freeable_memory": Metric("bytes", "memory that is free or can be freed"),
     "uptime": Metric("s", "time since the engine started; a drop is a restart"),
     "storage_throughput": Metric("bytes/s", "traffic with the shared storage volume"),
@@ -417,24 +431,8 @@ METRICS: dict[str, Metric] = {
     "buffer_pool_reads": Metric("1/s", "page reads that missed the buffer pool"),
     "row_lock_waits": Metric("1/s", "row lock waits per second"),
     "temporary_disk_tables": Metric("1/s", "temporary tables written to disk per second"),
-    "slow_query_throughput": Metric("1/s", "statements per second that reached long_query_time"),
-    "os_cpu": Metric("%", "CPU in use, counted by the operating system"),
-    "os_cpu_wait": Metric("%", "CPU waiting for input or output"),
-    "os_load": Metric("processes", "load average of one minute"),
-    "os_memory_free": Metric("bytes", "unused memory"),
-    "os_memory_cached": Metric("bytes", "memory of the file cache"),
-    "os_swap_free": Metric("bytes", "free swap space"),
-    "os_tasks_running": Metric("tasks", "running tasks"),
-    "os_tasks_blocked": Metric("tasks", "tasks waiting for input or output"),
-    "os_network_receive": Metric("bytes/s", "traffic received"),
-    "os_network_transmit": Metric("bytes/s", "traffic sent"),
     "os_storage_read_latency": Metric("ms", "latency of a read of the shared storage"),
     "os_storage_write_latency": Metric("ms", "latency of a write of the shared storage"),
-    "os_storage_read_iops": Metric("1/s", "reads of the shared storage"),
-    "os_storage_write_iops": Metric("1/s", "writes of the shared storage"),
-    "os_storage_queue": Metric("requests", "requests waiting for the shared storage"),
-    "os_local_await": Metric("ms", "latency of a request of the local temporary volume"),
-    "os_local_iops": Metric("1/s", "requests of the local temporary volume"),
     "os_local_used": Metric("%", "used share of the local file system"),
 }
 """Metric name → unit and meaning. A source translates the vendor's name to one of these names, once."""

@@ -21,7 +21,6 @@ METRICS = {
     "history_list_length": "RollbackSegmentHistoryListLength",
     "purge_boundary": "PurgeBoundary",
     "purge_finished": "PurgeFinishedPoint",
-    "undo_truncated": "TruncateFinishedPoint",
     "oldest_transaction_age": "TransactionAgeMaximum",
     "active_transactions": "ActiveTransactions",
     "blocked_transactions": "BlockedTransactions",
@@ -34,6 +33,19 @@ METRICS = {
     "row_lock_time": "RowLockTime",
     "deadlocks": "Deadlocks",
     "connections": "DatabaseConnections",
+    "connection_attempts": "ConnectionAttempts",
+    "aborted_clients": "AbortedClients",
+    "login_failures": "LoginFailures",
+    "slow_connections": "AuroraSlowConnectionHandleCount",
+    "queries_killed": "AuroraMemoryNumKillQueryTotal",
+    "query_throughput": "Queries",
+    "uptime": "EngineUptime",
+    "serverless_capacity": "ServerlessDatabaseCapacity",
+    "acu_utilization": "ACUUtilization",
+    "backtrack_window": "BacktrackWindowActual",
+    "backtrack_alerts": "BacktrackWindowAlert",
+    "backtrack_records_created": "BacktrackChangeRecordsCreationRate",
+    "backtrack_records_stored": "BacktrackChangeRecordsStored",
     "cpu_utilization": "CPUUtilization",
     "replica_lag": "AuroraReplicaLag",
     "volume_bytes": "VolumeBytesUsed",
@@ -41,6 +53,9 @@ METRICS = {
     "volume_writes": "VolumeWriteIOPs",
 }
 """The field's word → CloudWatch's name."""
+
+PER_MINUTE = {"connection_attempts", "aborted_clients", "slow_connections"}
+"""Rates of a second that CloudWatch counts by the minute."""
 
 COUNTERS = {
     "history_list_length": "db.Transactions.trx_rseg_history_len",
@@ -226,7 +241,11 @@ class Cluster:
     @cached_property
     def metrics(self) -> dict[tuple[str, str | None], Series]:
         """(CloudWatch's name, instance or None for the cluster) → its series."""
-        found = {(METRICS[name], owner): s for (name, owner), s in self.series.items() if name in METRICS}
+        found = {
+            (METRICS[name], owner): replace(s, value=s.value * (60 if name in PER_MINUTE else 1))
+            for (name, owner), s in self.series.items()
+            if name in METRICS
+        }
         if self.innodb_monitor_enable != "all":
             found = {key: s for key, s in found.items() if key[0] not in UNPUBLISHED}
         return found | self._lag_of_the_writer(found)

@@ -15,14 +15,21 @@ from aurora_analysis.analysis.verdict import Severity, Verdict, by_severity
 from aurora_analysis.tables import METRICS
 
 EVIDENCE: dict[str, tuple[str, ...]] = {
-    "CPU": ("cpu_utilization",),
-    "row locks": ("row_lock_waits", "row_lock_time", "deadlocks"),
+    "CPU": ("cpu_utilization", "query_throughput", "rows_read", "serverless_capacity", "acu_utilization"),
+    "row locks": ("row_lock_waits", "row_lock_time", "blocked_transactions", "deadlocks"),
     "metadata locks": ("ddl_latency",),
-    "commit path": ("commit_latency", "commit_throughput"),
-    "buffer misses": ("buffer_cache_hit_ratio", "buffer_pool_reads"),
+    "commit path": ("commit_latency", "commit_throughput", "os_storage_write_latency"),
+    "buffer misses": (
+        "buffer_cache_hit_ratio",
+        "buffer_pool_reads",
+        "storage_throughput",
+        "os_storage_read_latency",
+        "freeable_memory",
+    ),
     "client not reading": ("network_transmit",),
     "connections": ("connections",),
-    "undo and transactions": ("history_list_length",),
+    "undo and transactions": ("history_list_length", "active_transactions", "rows_changed"),
+    "table access": ("rows_read", "temporary_disk_tables", "os_local_used"),
 }
 """Wait class → the metrics that should show the same bottleneck."""
 

@@ -12,11 +12,13 @@ from aurora_analysis.engines.vendor_metric import StatementStatistic, VendorMetr
 
 # CloudWatch
 
+PER_MINUTE = 1 / 60
+"""Converts a count of a minute, which is what the service sends each minute, to a rate per second."""
+
 INSTANCE_METRICS = {
     "RollbackSegmentHistoryListLength": VendorMetric("history_list_length"),
     "PurgeBoundary": VendorMetric("purge_boundary"),
     "PurgeFinishedPoint": VendorMetric("purge_finished"),
-    "TruncateFinishedPoint": VendorMetric("undo_truncated"),
     "TransactionAgeMaximum": VendorMetric("oldest_transaction_age", 1.0, ("Maximum",)),
     "ActiveTransactions": VendorMetric("active_transactions"),
     "BlockedTransactions": VendorMetric("blocked_transactions"),
@@ -24,9 +26,6 @@ INSTANCE_METRICS = {
     "CommitThroughput": VendorMetric("commit_throughput"),
     "DMLLatency": VendorMetric("dml_latency"),
     "DMLThroughput": VendorMetric("dml_throughput"),
-    "InsertLatency": VendorMetric("insert_latency"),
-    "UpdateLatency": VendorMetric("update_latency"),
-    "DeleteLatency": VendorMetric("delete_latency"),
     "SelectLatency": VendorMetric("select_latency"),
     "SelectThroughput": VendorMetric("select_throughput"),
     "DDLLatency": VendorMetric("ddl_latency"),
@@ -35,6 +34,11 @@ INSTANCE_METRICS = {
     "Deadlocks": VendorMetric("deadlocks"),
     "BufferCacheHitRatio": VendorMetric("buffer_cache_hit_ratio"),
     "DatabaseConnections": VendorMetric("connections"),
+    "ConnectionAttempts": VendorMetric("connection_attempts", PER_MINUTE),
+    "AbortedClients": VendorMetric("aborted_clients", PER_MINUTE),
+    "LoginFailures": VendorMetric("login_failures"),
+    "AuroraSlowConnectionHandleCount": VendorMetric("slow_connections", PER_MINUTE),
+    "AuroraMemoryNumKillQueryTotal": VendorMetric("queries_killed", 1.0, ("Maximum",)),
     "CPUUtilization": VendorMetric("cpu_utilization"),
     "FreeableMemory": VendorMetric("freeable_memory"),
     "EngineUptime": VendorMetric("uptime"),
@@ -44,13 +48,21 @@ INSTANCE_METRICS = {
     "AuroraReplicaLagMaximum": VendorMetric("replica_lag_maximum"),
     "DBLoad": VendorMetric("db_load"),
     "ServerlessDatabaseCapacity": VendorMetric("serverless_capacity"),
+    "ACUUtilization": VendorMetric("acu_utilization"),
+    "BacktrackWindowActual": VendorMetric("backtrack_window"),
+    "BacktrackWindowAlert": VendorMetric("backtrack_alerts", 1.0, ("Sum",)),
 }
-"""CloudWatch's metrics of an instance. A metric that CloudWatch does not publish stays absent."""
+"""CloudWatch's metrics of an instance. A metric that CloudWatch does not publish stays absent.
+
+An analysis, a plot or doctor names each of these (`tests/fetch/test_used_metrics.py`): what nothing reads is not fetched.
+"""
 
 CLUSTER_METRICS = {
     "VolumeReadIOPs": VendorMetric("volume_reads", 1.0, ("Sum",)),
     "VolumeWriteIOPs": VendorMetric("volume_writes", 1.0, ("Sum",)),
     "VolumeBytesUsed": VendorMetric("volume_bytes"),
+    "BacktrackChangeRecordsCreationRate": VendorMetric("backtrack_records_created"),
+    "BacktrackChangeRecordsStored": VendorMetric("backtrack_records_stored"),
 }
 """CloudWatch's metrics of the cluster's shared volume, published every five minutes."""
 
@@ -88,9 +100,9 @@ STATEMENT_STATISTICS = {
 """Last part of a statistic's name → our column. A rate per second becomes the total of a period of 60 s."""
 
 COUNTERS = {
+    "db.transactions.trx_rseg_history_len": "sampled_history_list_length",
     "db.sql.innodb_rows_read": "rows_read",
     "db.sql.innodb_rows_changed": "rows_changed",
-    "db.sql.slow_queries": "slow_query_throughput",
     "db.users.threads_running": "threads_running",
     "db.cache.innodb_buffer_pool_reads": "buffer_pool_reads",
     "db.locks.innodb_row_lock_waits": "row_lock_waits",

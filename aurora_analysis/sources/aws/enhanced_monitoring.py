@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
@@ -38,61 +38,32 @@ EVENT_BYTES = 3000
 PAGE_BYTES = 2**20
 PAGE_EVENTS = 10_000
 
-KIB = 1024.0
-
 Document = Mapping[str, Any]
 
 
-def _field(section: str, key: str, factor: float = 1.0) -> Callable[[Document], float | None]:
-    return lambda document: _scaled(document.get(section, {}).get(key), factor)
+def _first(section: str, key: str) -> Callable[[Document], float | None]:
+    """Read a figure from the element of a list that has it.
 
-
-def _scaled(value: Any, factor: float) -> float | None:
-    return None if value is None else float(value) * factor
-
-
-def _summed(section: str, key: str) -> Callable[[Document], float | None]:
-    return lambda document: _sum([row[key] for row in document.get(section, []) if key in row])
-
-
-def _sum(values: Sequence[float]) -> float | None:
-    return float(sum(values)) if values else None
-
-
-def _disk(key: str) -> Callable[[Document], float | None]:
-    """Read a figure from the element of diskIO that has it.
-
-    The shared storage's element has no `device`; the local volume's element has other keys.
+    Of diskIO's elements, only the shared storage's has latencies.
     """
-    return lambda document: next((float(row[key]) for row in document.get("diskIO", []) if key in row), None)
+    return lambda document: next((float(row[key]) for row in document.get(section, []) if key in row), None)
 
 
-def _file_system(key: str) -> Callable[[Document], float | None]:
-    return lambda document: next((float(row[key]) for row in document.get("fileSys", []) if key in row), None)
+def _vcpus(document: Document) -> float | None:
+    count = document.get("numVCPUs")
+    return None if count is None else float(count)
 
 
 METRICS: dict[str, Callable[[Document], float | None]] = {
-    "os_cpu": _field("cpuUtilization", "total"),
-    "os_cpu_wait": _field("cpuUtilization", "wait"),
-    "os_load": _field("loadAverageMinute", "one"),
-    "os_memory_free": _field("memory", "free", KIB),
-    "os_memory_cached": _field("memory", "cached", KIB),
-    "os_swap_free": _field("swap", "free", KIB),
-    "os_tasks_running": _field("tasks", "running"),
-    "os_tasks_blocked": _field("tasks", "blocked"),
-    "os_network_receive": _summed("network", "rx"),
-    "os_network_transmit": _summed("network", "tx"),
-    "os_storage_read_latency": _disk("readLatency"),
-    "os_storage_write_latency": _disk("writeLatency"),
-    "os_storage_read_iops": _disk("readIOsPS"),
-    "os_storage_write_iops": _disk("writeIOsPS"),
-    "os_storage_queue": _disk("diskQueueDepth"),
-    "os_local_await": _disk("await"),
-    "os_local_iops": _disk("tps"),
-    "vcpus": lambda document: _scaled(document.get("numVCPUs"), 1.0),
-    "os_local_used": _file_system("usedPercent"),
+    "vcpus": _vcpus,
+    "os_storage_read_latency": _first("diskIO", "readLatency"),
+    "os_storage_write_latency": _first("diskIO", "writeLatency"),
+    "os_local_used": _first("fileSys", "usedPercent"),
 }
-"""Our metric → the function that reads it from a document; None if the document lacks it."""
+"""Our metric → the function that reads it from a document; None if the document lacks it.
+
+Only what an analysis uses is kept: CloudWatch publishes most of the other figures too.
+"""
 
 
 @dataclass(frozen=True)

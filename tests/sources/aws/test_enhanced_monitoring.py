@@ -26,7 +26,8 @@ LOCAL = {"device": "rdstemp", "await": 0.25, "tps": 2.0, "util": 0.1}
 def document(second: int = 0, **more: object) -> str:
     """Return one document of the hour's first minutes."""
     stamp = f"2026-11-09T00:{second // 60:02}:{second % 60:02}Z"
-    return json.dumps({"timestamp": stamp, "cpuUtilization": {"total": float(second), "wait": 1.0}, **more})
+    storage = {"readLatency": float(second), "writeLatency": 1.5}
+    return json.dumps({"timestamp": stamp, "diskIO": [storage], **more})
 
 
 def read(*messages: str) -> tuple[dict[str, list[float]], int, int]:
@@ -44,36 +45,33 @@ def test_every_metric_is_in_the_glossary():
 def test_seconds_become_means_of_a_minute():
     """0, 10 and 20 in the first minute, 60 in the second."""
     metrics, _, _ = read(document(0), document(10), document(20), document(60))
-    assert metrics["os_cpu"] == [10.0, 60.0]
+    assert metrics["os_storage_read_latency"] == [10.0, 60.0]
 
 
 @pytest.mark.parametrize("disks", [[STORAGE], [STORAGE, LOCAL], [LOCAL, STORAGE]])
-def test_disks_are_distinguished_by_their_keys(disks):
+def test_the_shared_storage_is_distinguished_by_its_keys(disks):
     """The shared storage has no `device`; the local volume has other figures; their order does not matter."""
     metrics, _, _ = read(document(diskIO=disks))
     assert metrics["os_storage_write_latency"] == [1.5]
-    assert metrics.get("os_local_await") == ([0.25] if LOCAL in disks else None)
 
 
 def test_a_missing_figure_has_no_row():
     """Missing is not zero."""
-    metrics, _, _ = read(document())
-    assert set(metrics) == {"os_cpu", "os_cpu_wait"}
+    metrics, _, _ = read(document(diskIO=[LOCAL], numVCPUs=8))
+    assert metrics == {"vcpus": [8.0]}
 
 
-def test_memory_is_in_bytes_and_interfaces_add_up():
-    """The agent reports KiB, and traffic of each interface."""
-    network = [{"interface": "eth0", "rx": 1.0, "tx": 2.0}, {"interface": "eth1", "rx": 3.0, "tx": 4.0}]
-    metrics, _, _ = read(document(memory={"free": 2}, network=network))
-    assert metrics["os_memory_free"] == [2048.0]
-    assert metrics["os_network_transmit"] == [6.0]
+def test_the_local_volume_is_read_in_per_cent():
+    """The first file system is the one of temporary tables."""
+    metrics, _, _ = read(document(fileSys=[{"name": "rdsdev", "usedPercent": 2.5}]))
+    assert metrics["os_local_used"] == [2.5]
 
 
 def test_a_broken_document_is_counted():
     """Broken: not JSON, without a time, or with an invalid time."""
     metrics, count, broken = read(document(), '{"timestamp": ', "{}", "[]", '{"timestamp": "today"}')
     assert (count, broken) == (1, 4)
-    assert metrics["os_cpu"] == [0.0]
+    assert metrics["os_storage_read_latency"] == [0.0]
 
 
 def planned(instance: Instance, window: Window = DAY) -> list[Chunk]:

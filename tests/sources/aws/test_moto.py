@@ -171,14 +171,14 @@ def test_an_exported_slow_log_is_read(clients, today):
 def test_enhanced_monitoring_is_read(clients, today):
     """Documents become minutes; a broken one counts as lost."""
     documents = [
-        json.dumps({"timestamp": f"2026-11-09T00:0{minute}:00Z", "cpuUtilization": {"total": 10.0 + minute}})
+        json.dumps({"timestamp": f"2026-11-09T00:0{minute}:00Z", "diskIO": [{"readLatency": 10.0 + minute}]})
         for minute in range(4)
     ]
     put_events(clients["logs"], "RDSOSMetrics", "db-A", [*documents, "{"])
     chunk = Chunk("enhanced monitoring", "logs", "shop-1", MINUTES, DocumentArguments("db-A", 60, 10.0))
     parts = enhanced_monitoring.fetch(chunk, Context(clients))
-    cpu = parts[0].frame.query("name == 'os_cpu'")
-    assert cpu["value"].tolist() == [10.0, 11.0, 12.0, 13.0]
+    frame = parts[0].frame
+    assert frame["value"].tolist() == [10.0, 11.0, 12.0, 13.0]
     assert [parts[0].received, parts[0].lost] == [4, 1]
 
 
