@@ -22,7 +22,6 @@ from types import ModuleType
 from typing import IO, Any
 
 from aurora_analysis import engines
-from aurora_analysis.engines.compiled import library
 from aurora_analysis.engines.log_events import Account, Entry, record
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 from aurora_analysis.engines.statement import Statement
@@ -138,7 +137,7 @@ def read(
     engine, chunks = log_files.recognised(chunks)
     slow_log, statements = engines.module(engine, "slow_log"), _statements(engine, mode)
     profile_rows.fold_all(profile)
-    if library() is None or mode.ansi_quotes:
+    if slow_log.library(mode) is None:
         entries = slow_log.entries(_held(chunks, profile), profile.account, mode)
         ends = _count(profile, selected(entries, selection, slow_log.ended), statements, slow_log.ended)
     else:
@@ -204,7 +203,9 @@ class _Counts:
         self._read = 0  # entries that Python read since the last look at the memory
         user = None if selection.user is None else selection.user.encode()
         limits = selection.since_us, selection.until_us, user
-        self._scanner = library().Scanner(mode.backslash_escapes, profile_rows.MOST_CLIENTS, *limits)
+        self._scanner = slow_log.library(mode).Scanner(
+            mode.backslash_escapes, profile_rows.MOST_CLIENTS, *limits
+        )
 
     def read(self, chunks: Iterable[bytes]) -> Ends:
         """Count every entry of a log."""

@@ -18,7 +18,7 @@ Overview". Easy mistakes:
 
 from aurora_analysis.engines.log_events import MARKER, Account, Entry, Event, record
 from aurora_analysis.engines.log_tables import Batch, Columns, Layout, LogTables
-from aurora_analysis.engines.mysql.slow_log.compiled import hard_entries
+from aurora_analysis.engines.mysql.slow_log.compiled import hard_entries, library
 from aurora_analysis.engines.mysql.slow_log.grammar import BOUNDARIES, HEAD, is_slow_log
 from aurora_analysis.engines.mysql.slow_log.reading import batches, read_slow_log, to_tables
 from aurora_analysis.engines.mysql.slow_log.scanner import entries
@@ -41,6 +41,7 @@ __all__ = [
     "events",
     "hard_entries",
     "is_slow_log",
+    "library",
     "read_slow_log",
     "record",
     "to_tables",

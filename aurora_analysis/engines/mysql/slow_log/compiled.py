@@ -8,11 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from aurora_analysis.engines.compiled import library
+from aurora_analysis.engines import compiled
 from aurora_analysis.engines.log_events import Account, Entry
 from aurora_analysis.engines.mysql.slow_log.pieces import hard_pieces
 from aurora_analysis.engines.mysql.slow_log.scanner import State, read
 from aurora_analysis.engines.sql_mode import SqlMode
+
+
+def library(mode: SqlMode) -> Any:
+    """Return the compiled scanner's module; None if it is missing or does not read this sql_mode."""
+    return None if mode.ansi_quotes else compiled.library()
 
 
 def hard_entries(
@@ -36,13 +41,13 @@ def hard_entries(
     mode : SqlMode
         The server's sql_mode.
     scanner : Scanner
-        Of `library()`.
+        Of `library`.
     row_of : callable
         Returns the number of the row that counts the statements of a new shape.
     drain : callable
         Takes the scanner's counts, because it has no room for more.
     """
-    state, library_ = State(), library()
+    state, scanners = State(), library(mode)
 
     def plain(text: bytes, at: int) -> int:
         if not scanner.resume(state.time, state.clock.logged, state.clock.recent):
@@ -50,9 +55,9 @@ def hard_entries(
         while True:
             at, reason, events = scanner.scan(text, at)
             account.events += events
-            if reason == library_.NEW_SHAPE:
+            if reason == scanners.NEW_SHAPE:
                 scanner.learn(row_of(scanner.shape()))
-            elif reason == library_.FULL:
+            elif reason == scanners.FULL:
                 drain()
             else:
                 break
