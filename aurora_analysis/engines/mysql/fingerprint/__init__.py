@@ -19,18 +19,18 @@ The digest is 16 hex digits of BLAKE2b (RFC 7693) of the fingerprint. performanc
 statements, except for the kinds of pairs that `DIFFERS` (MariaDB) and `DIFFERS_MYSQL` list.
 
 Modules: `lexer` (tokens, and what needs nothing but tokens), `canonical` (tokens → fingerprint), `cache` (the fast
-path for logs: each shape of a text is lexed once), `comments` (the tags in them) and `server_digests` (the match with
-performance_schema and Performance Insights). A compiled scanner may replace the shapes of `cache`; the policy stays
-in `canonical`.
+path for logs: each shape of a text is lexed once) and `server_digests` (the match with performance_schema and
+Performance Insights). A compiled scanner may replace the shapes of `cache`. The policy for tokens, and the tags in
+comments, are the same for every engine: `engines.canonical` and `engines.comment_tags`.
 """
 
 from aurora_analysis.engines.mysql.fingerprint.cache import FingerprintCache
 from aurora_analysis.engines.mysql.fingerprint.canonical import fingerprint, statement
-from aurora_analysis.engines.mysql.fingerprint.comments import tags
 from aurora_analysis.engines.mysql.fingerprint.lexer import (
     open_quote,
     quotes_are_closed,
     split,
+    tags,
 )
 from aurora_analysis.engines.mysql.fingerprint.server_digests import (
     CUT_AT,

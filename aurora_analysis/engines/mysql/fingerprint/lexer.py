@@ -6,15 +6,14 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
+from aurora_analysis.engines import comment_tags
+from aurora_analysis.engines.canonical import VALUE
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 
 CHARSETS = "armscii8|ascii|big5|binary|cp125[0167]|cp8(?:50|52|66)|cp932|dec8|eucjpms|euckr|gb18030|gb2312|gbk|geostd8|greek|hebrew|hp8|keybcs2|koi8[ru]|latin[1257]|mac(?:ce|roman)|sjis|swe7|tis620|ucs2|ujis|utf16(?:le)?|utf32|utf8(?:mb[34])?"
 
 LONGEST_NAME = 64
 """MySQL's longest identifier [characters]: longer text between back-ticks comes from a cut."""
-
-VALUE = "?"
-"""The token that replaces a literal."""
 
 OPENS = r"""['"`]|\$\w*\$"""
 """Pattern of what opens a literal or a quoted name."""
@@ -82,6 +81,17 @@ def _name(token: str) -> str:
     if len(inner) > LONGEST_NAME or re.search(r"['\"\x00-\x1f\x7f]", inner):
         return VALUE
     return inner.lower() if re.fullmatch(r"[\w$]+", inner) else token.lower()
+
+
+def tags(sql: str, mode: SqlMode = DEFAULT_MODE) -> dict[str, str]:
+    """Return the tags in comments around a statement. Answers: which job or tool sent it?
+
+    >>> tags("/* connector=etl job='orders' */ SELECT 1 -- fetched in a hurry")
+    {'connector': 'etl', 'job': 'orders'}
+    >>> tags("SELECT 1 /*application:Shop,controller:orders*/")
+    {'application': 'Shop', 'controller': 'orders'}
+    """
+    return comment_tags.tags((token.lastgroup or "", token[0]) for token in lexer(mode).finditer(sql))
 
 
 def quotes_are_closed(sql: bytes, mode: SqlMode = DEFAULT_MODE) -> bool:

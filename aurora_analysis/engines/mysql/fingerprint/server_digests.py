@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from aurora_analysis.engines.canonical import VALUE
 from aurora_analysis.engines.mysql.fingerprint.canonical import statement
-from aurora_analysis.engines.mysql.fingerprint.lexer import VALUE
 
 DIFFERS = {
     "list length": "the server distinguishes IN (1) from IN (1, 2), and one row of VALUES or IN from several",

@@ -19,12 +19,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote
-
-from aurora_analysis.engines.mysql.fingerprint.lexer import lexer
-from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 
 # A tag's value has at most 100 characters.
 _PAIR = r"""([\w.\-%]++)=(?:(['"])((?:[^'"\s\\@]|\\['"]){0,100}+)\2(?=[\s,;\w]|\Z)|([\w.:/%+\-]{0,100}+)(?=[\s,;]|\Z))"""
@@ -64,15 +61,17 @@ PERSONAL = re.compile(
 _SECRET = re.compile(r"(?i).*(?:passw|secret|token|api_?key|credential).*")
 
 
-def tags(sql: str, mode: SqlMode = DEFAULT_MODE) -> dict[str, str]:
+Token = tuple[str, str]
+"""The kind and the text of a token; the kinds `blank` (white space or a comment), `word` and `open` matter here."""
+
+
+def tags(tokens: Iterable[Token]) -> dict[str, str]:
     """Return the tags in comments around a statement. Answers: which job or tool sent it?
 
-    >>> tags("/* connector=etl job='orders' */ SELECT 1 -- fetched in a hurry")
+    >>> tags([("blank", "/* connector=etl job='orders' */"), ("word", "SELECT"), ("value", "1")])
     {'connector': 'etl', 'job': 'orders'}
-    >>> tags("SELECT 1 /*application:Shop,controller:orders*/")
-    {'application': 'Shop', 'controller': 'orders'}
     """
-    before, after = _comments_around(sql, mode)
+    before, after = _comments_around(tokens)
     return {
         key: value
         for comment in before + after
@@ -139,18 +138,18 @@ def _is_tag(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _comments_around(sql: str, mode: SqlMode) -> tuple[list[str], list[str]]:
+def _comments_around(tokens: Iterable[Token]) -> tuple[list[str], list[str]]:
     """Return the comments before the statement and right behind its first word, and those after its last word."""
     before: list[str] = []
     after: list[str] = []
     found, words = before, 0
-    for token in lexer(mode).finditer(sql):
-        if token.lastgroup == "open":
+    for kind, text in tokens:
+        if kind == "open":
             return before, []
-        if token.lastgroup == "blank":
-            found.append(_comment_text(token[0]))
-        elif token[0] != ";":
-            words += token.lastgroup == "word" or words > 0
+        if kind == "blank":
+            found.append(_comment_text(text))
+        elif text != ";":
+            words += kind == "word" or words > 0
             if words == 2:
                 before += after
             found = after

@@ -1,0 +1,142 @@
+"""Tokens → fingerprint: one canonical spelling for all statements that differ only in what the policy ignores.
+
+An engine's lexer makes the tokens, with `VALUE` in place of each literal. A fingerprint is made of them in four steps:
+values, lists, rows; then it is spelled.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+VALUE = "?"
+"""The token that replaces a literal."""
+
+VALUES = "?+"
+"""The token that replaces two or more literals."""
+
+
+def canonical(found: Iterable[str]) -> str:
+    """Return the fingerprint of a statement, given as an engine's tokens."""
+    return _spelled(_rows(_lists(_values(found))))
+
+
+_BEFORE_VALUE = re.compile(
+    "select|where|and|or|not|xor|between|like|when|then|else|limit|offset|by|having|on|in|is|set|values?"
+    "|return|distinct|all|case|interval|div|mod|regexp|rlike|if|elseif|while|until|using|default"
+)
+"""Words before an expression: a sign after one of them belongs to the number."""
+
+
+def _values(tokens: Iterable[str]) -> Iterator[str]:
+    """Merge a sign into the number after it, and take NULL as a value, unless an operand precedes."""
+    before, signs = "(", []
+    for token in tokens:
+        if token in {"+", "-"} and not _is_operand(before):
+            signs.append(token)
+            continue
+        is_null = (
+            token == "null" and not signs and not _is_operand(before) and before not in {"is", "not", "set"}
+        )
+        if token != VALUE:
+            yield from signs
+        yield VALUE if is_null else token
+        before, signs = token, []
+    yield from signs
+
+
+def _is_operand(token: str) -> bool:
+    return (token[-1].isalnum() or token[-1] in ")?`$_") and not _BEFORE_VALUE.fullmatch(token)
+
+
+def _lists(tokens: Iterable[str]) -> list[str]:
+    """Replace two or more values between commas by one `?+`, and so a lone value after IN."""
+    kept: list[str] = []
+    for token in tokens:
+        if token in {VALUE, "..."} and kept[-1:] == [","] and _is_value(kept[-2:-1]):
+            kept[-2:] = [VALUES]
+        elif token == "..." and kept[-1:] == ["("]:
+            kept.append(VALUES)
+        elif token == ")" and kept[-3:-1] == ["in", "("] and _is_value(kept[-1:]):
+            kept[-1:] = [VALUES, ")"]
+        else:
+            kept.append(token)
+    return kept
+
+
+def _is_value(before: list[str]) -> bool:
+    return bool(before) and before[0] in {VALUE, VALUES}
+
+
+DEEPEST = 50
+"""Rows inside rows that are merged; deeper ones come only from an attack on the recursion."""
+
+
+def _rows(tokens: list[str], depth: int = 0) -> list[str]:
+    """Merge rows of one shape after VALUES or inside IN into one row, also those inside a row."""
+    kept: list[str] = []
+    at = 0
+    while at < len(tokens):
+        is_row = tokens[at] == "(" and (_rows_follow(kept) or tokens[at + 1 : at + 3] in _PLAIN_ROWS)
+        if is_row or (tokens[at : at + 2] == ["row", "("] and kept[-1:] == ["values"]):
+            rows, at = _shapes(tokens, at, depth)
+            kept += rows
+        else:
+            kept.append(tokens[at])
+            at += 1
+    return kept
+
+
+_PLAIN_ROWS = ([VALUE, ")"], [VALUES, ")"])
+
+
+def _rows_follow(kept: list[str]) -> bool:
+    return kept[-1:] in (["values"], ["value"]) or kept[-2:] == ["in", "("]
+
+
+def _shapes(tokens: list[str], at: int, depth: int) -> tuple[list[str], int]:
+    """Return the distinct rows of the `(…), (…)` or `row(…), row(…)` at `at`, in order, and where it ends."""
+    shapes: dict[tuple[str, ...], None] = {}
+    start = ["row", "("] if tokens[at] == "row" else ["("]
+    while True:
+        first = at + len(start)
+        end = _closing(tokens, first - 1)
+        inside = tokens[first:end] if depth >= DEEPEST else _rows(tokens[first:end], depth + 1)
+        shapes[(*start, *inside)] = None
+        if tokens[end : end + 1 + len(start)] != [",", *start]:
+            return [token for shape in shapes for token in (",", *shape)][1:], end
+        at = end + 1
+
+
+def _closing(tokens: list[str], at: int) -> int:
+    depth = 0
+    for end in range(at, len(tokens)):
+        depth += {"(": 1, ")": -1}.get(tokens[end], 0)
+        if depth == 0:
+            return end + 1
+    return len(tokens)
+
+
+_SPACED = re.compile(
+    "select|from|join|and|or|not|where|on|union|all|except|intersect|as|exists|when|then|else|case|by|having"
+    "|set|using|with|over|into|table|is|between|like|div|mod|xor|any|some"
+)
+"""Words with a blank before their bracket; any other word counts as the name of a function or a list."""
+
+
+def _spelled(tokens: list[str]) -> str:
+    """Join the tokens, with blanks where a person would put them."""
+    spelled: list[str] = []
+    before = "("
+    for token in tokens:
+        if not _touches(before, token):
+            spelled.append(" ")
+        spelled.append(token)
+        before = token
+    return "".join(spelled)
+
+
+def _touches(before: str, token: str) -> bool:
+    if before in {"(", ".", "@"} or token in {")", ",", ".", ";"}:
+        return True
+    return token == "(" and (before[-1].isalnum() or before[-1] in "_$`") and not _SPACED.fullmatch(before)
