@@ -19,7 +19,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from aurora_analysis.errors import Error
 from aurora_analysis.store import delta as delta_tables
-from aurora_analysis.store import frames, metrics, reading, roles, upkeep
+from aurora_analysis.store import frames, metrics, reading, roles, sql, upkeep
 from aurora_analysis.store import location as locations
 from aurora_analysis.store.names import unknown
 from aurora_analysis.tables import TABLES, Table
@@ -267,6 +267,39 @@ class Store:
             Rows of the table `instances`, ordered by time and instance.
         """
         return roles.states_in(self.read("instances", cluster=cluster), window)
+
+    def sql(self, query: str, **parameters: Any) -> pd.DataFrame:
+        """Return the rows of a SELECT over the store's tables, in the SQL of DuckDB (https://duckdb.org/docs).
+
+        Every table of `tables.TABLES` is there, with all clusters and times; one that was never written has no rows.
+        Name the cluster and the times: only the files that may hold such rows are opened. The query can write
+        nothing and read no file or address.
+
+        Parameters
+        ----------
+        query : str
+            One SELECT. Quote a column whose name is a word of SQL: `"end"`, `"user"`, `"table"`.
+        **parameters
+            Values of `$name` in the query: texts, numbers or datetimes.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Times are UTC.
+
+        Raises
+        ------
+        Error
+            If it is not one SELECT, or DuckDB cannot answer it; the message names the unknown table or column.
+
+        Examples
+        --------
+        >>> from aurora_analysis import Store
+        >>> query = "select count(*) as n from slow_queries where cluster = $cluster and query_time_s > 3600"
+        >>> int(Store().sql(query, cluster="shop")["n"].iloc[0])
+        30
+        """
+        return sql.query(self, query, parameters)
 
     def clusters(self) -> list[str]:
         """Return the names of the clusters that were fetched, recorded or ingested, sorted.
