@@ -16,6 +16,16 @@ SHORTEST_CHUNK_S = 30.0
 BATCH_S = 300.0
 """Length of a suggested batch of an extract [s]: far below the views that let a history list grow for long."""
 
+READ_VIEWS = {
+    True: "Shorten its statements, commit between them, or read with READ COMMITTED (aurora_read_replica_read_committed); "
+    "or move it to a clone or an export.",
+    False: "Move it to a clone or an export, or to hours in which the writer has little to do: its read views did not let "
+    "the history list grow, so shorter statements or READ COMMITTED would not help.",
+    None: "First find out whether its read views let the history list grow, which needs the history list length and the "
+    "writer's commits: only then shorter statements or READ COMMITTED help. A clone or an export helps in either case.",
+}
+"""What to do about a workload that slows the writer, by whether its read views let the history list grow (None: unknown)."""
+
 WRITES = ("insert", "update", "delete", "replace", "load")
 
 

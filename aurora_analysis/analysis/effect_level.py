@@ -28,16 +28,15 @@ SLOWER = ("slows", "slows a little")
 """Levels that blame the workload."""
 
 ACTIONS = {
-    "slows": "Shorten its statements, commit between them, or read with READ COMMITTED "
-    "(aurora_read_replica_read_committed); or move it to a clone or an export.",
-    "slows a little": "Nothing urgent: watch whether it grows, and shorten its statements at the next occasion.",
+    "slows": "Move it to a clone or an export, or to hours in which the writer has little to do.",
+    "slows a little": "Nothing urgent: watch whether the effect grows.",
     "speeds up": "A reader does not make a writer faster: look for what runs at the same time.",
     "cannot tell": "Move or pause it at random times for a week or two, or run a randomised trial.",
     "inconclusive": "Observe it for longer, or run a randomised trial.",
     "unknown": "Fetch more of the window: the coverage table shows what is missing.",
     "no material effect": "Nothing to do.",
 }
-"""The first action that each level calls for."""
+"""The first action that each level calls for, if nothing more is known."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +169,8 @@ class JudgedEffect:
         p-value adjusted for the number of tests.
     caveat : str
         What else would explain the effect, in one sentence; empty for a trial, which excludes it.
+    action : str
+        The first thing to do; empty for the action of the level.
     """
 
     workload: str
@@ -182,6 +183,7 @@ class JudgedEffect:
     ci_high_pct: float
     p_adjusted: float
     caveat: str = ""
+    action: str = ""
 
     def numbers(self) -> dict[str, float | int | str | None]:
         """The figures of a verdict, to four significant digits; None where missing.

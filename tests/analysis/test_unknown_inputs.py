@@ -68,7 +68,7 @@ def judge_trial(damage: Damage, _: str) -> list[Verdict]:
 
 def judge_reader_impact(damage: Damage, which: str) -> list[Verdict]:
     days = NO_EFFECT.assign(
-        p_adjusted=0.5, level="no material effect", sentence="No effect.", hidden_cause=""
+        p_adjusted=0.5, level="no material effect", sentence="No effect.", action="", hidden_cause=""
     )
     trial = NO_EFFECT[:0]
     if which == "trial":
@@ -193,14 +193,18 @@ def name_of(value: object) -> str:
 
 @pytest.mark.parametrize(("judge", "which"), CASES, ids=name_of)
 def test_a_complete_calm_input_is_ok(judge, which):
-    """The inputs that the next test damages lead to `ok` when they are whole."""
-    assert {verdict.severity for verdict in judge(untouched, which)} == {"ok"}
+    """The inputs that the next test damages lead to `ok` when they are whole, and nothing is to do about them."""
+    verdicts = judge(untouched, which)
+    assert {verdict.severity for verdict in verdicts} == {"ok"}
+    assert all(verdict.action.startswith("Nothing") for verdict in verdicts), [one.action for one in verdicts]
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=name_of)
 @pytest.mark.parametrize(("judge", "which"), CASES, ids=name_of)
 def test_an_unknown_input_never_leads_to_ok(judge, which, damage):
     """Each input in turn is empty, without values, or covers next to nothing of the window."""
-    severities = {verdict.severity for verdict in judge(damage, which)}
-    assert severities
-    assert "ok" not in severities
+    verdicts = judge(damage, which)
+    assert verdicts
+    for verdict in verdicts:
+        assert verdict.severity != "ok"
+        assert verdict.action and not verdict.action.startswith("Nothing"), verdict

@@ -194,7 +194,8 @@ def _practice(
         f"{each[0]:,.0f} rows and sends {each[1]:,.0f} on average{cost}. While a statement is open, its read view may block purge.",
         {"executions": executions, "open_hours": round(float(hours), 2)},
         "the table of practices; the notebook reader_impact shows whether it slowed the writer",
-        _action(practice, each, 3600 * hours / executions),
+        "Nothing urgent: its share of the load is small." * (severity == "ok")
+        or _action(practice, each, 3600 * hours / executions),
         f"{owner(user, statement)} ran {_times(executions)} as a {practice}, {duration(3600 * hours)} in all",
         statement,
     )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from aurora_analysis.analysis.advice import READ_VIEWS
 from aurora_analysis.analysis.effect_level import (
     ACTIONS,
     LEVELS,
@@ -29,6 +30,12 @@ TRIAL_METRICS = [*OUTCOMES, "canary_latency", *THROUGHPUTS]
 NO_TRIAL_ACTION = "Run a randomised trial: `aurora-analysis experiment`, on a loaded clone."
 IDLE_ACTION = "Load the clone with production's writes (--writer-load), and run the trial again."
 UNMEASURED_ACTION = "Run the trial again, with a --canary or for longer."
+TRIAL_ACTIONS = {
+    "unknown": UNMEASURED_ACTION,
+    "inconclusive": "Run the trial again for longer: more blocks show smaller effects.",
+    "speeds up": "Check what else differs between the trial's blocks: a reader does not make a writer faster.",
+}
+"""The first action of each level that a randomised trial changes: it already is the step that ordinary days ask for."""
 
 
 def verdicts(
@@ -103,6 +110,7 @@ def _judged(row: Any, materiality_pct: float, alpha: float) -> JudgedEffect:
         ci_low_pct=float(row.ci_low_pct),
         ci_high_pct=float(row.ci_high_pct),
         p_adjusted=float(row.p_adjusted),
+        action=TRIAL_ACTIONS.get(level, ""),
     )
 
 
@@ -151,9 +159,17 @@ def _verdict(name: str, judged: list[JudgedEffect], growth: pd.DataFrame) -> Ver
         sentence=one.sentence if one else _no_latency(name),
         numbers=one.numbers() if one else {},
         evidence=_mechanism(name, growth),
-        action=UNMEASURED_ACTION if level == "unknown" else ACTIONS[level],
+        action=_action(level, growth[growth["workload"] == name]),
         headline=effect_headline(name, level, one.effect_pct if one else np.nan),
     )
+
+
+def _action(level: str, growth: pd.DataFrame) -> str:
+    """The first thing to do; about a slowdown it depends on what the trial shows about the history list."""
+    if level == "slows":
+        known = growth[growth["difference"].notna()]
+        return READ_VIEWS[bool((known["ci_low"] > 0).any()) if len(known) else None]
+    return TRIAL_ACTIONS.get(level, ACTIONS[level])
 
 
 def _no_latency(name: str) -> str:

@@ -211,10 +211,14 @@ def _verdict(one: _Compared, thresholds: Thresholds) -> Verdict:
         "quantile": (one.quantile or {}).get("quantile", JUDGED),
     }
     if one.of != COUNTED and one.total < thresholds.executions_needed:
-        return _unknown(one.instance, f"{one.logged} are too few to estimate a shift", numbers)
+        reason = f"{one.logged} are too few to estimate a shift"
+        return _unknown(one.instance, reason, "Lower long_query_time, or compare a longer window.", numbers)
     if one.quantile is None:
         reason = f"{one.logged}, but none in the previous window to compare with"
-        return _unknown(one.instance, reason, numbers)
+        action = (
+            "Fetch the previous window, or keep fetching: the next window will have this one to compare with."
+        )
+        return _unknown(one.instance, reason, action, numbers)
     level = _level(one, thresholds.materiality_pct)
     return Verdict(
         "latency",
@@ -247,7 +251,9 @@ def _numbers(one: _Compared) -> dict[str, float | None]:
     return {name: None if np.isnan(value) else round(float(value), 4) for name, value in values.items()}
 
 
-def _unknown(instance: str, reason: str, numbers: dict[str, float | int | str | None]) -> Verdict:
+def _unknown(
+    instance: str, reason: str, action: str, numbers: dict[str, float | int | str | None]
+) -> Verdict:
     return Verdict(
         "latency",
         instance,
@@ -256,7 +262,7 @@ def _unknown(instance: str, reason: str, numbers: dict[str, float | int | str | 
         f"{instance}: {reason}.",
         numbers,
         "the table of quantiles",
-        "Keep fetching: the next window will have this one to compare with.",
+        action,
         f"Unknown whether latency on {instance} shifted",
     )
 

@@ -72,6 +72,7 @@ COLUMNS = [
     "placebo_reject_pct",
     "reason",
     "sentence",
+    "action",
     "hidden_cause",
 ]
 """Columns of `effects`."""
@@ -129,8 +130,8 @@ def effects(
         refused, runs, exposed minutes, days with runs, the effect on the arithmetic mean with its interval [%], how
         many times as frequent bad minutes are, the fall of throughput and the effect at equal load if clients seem to
         wait for their answers [%], how many tests the interval is adjusted for, the smallest effect that is found with 80 % power [%], the
-        share of placebos with p below alpha [%], the reason and the sentence that report them, and how strong a
-        hidden cause would have to be. A refused row has no numbers, because they would be read.
+        share of placebos with p below alpha [%], the reason, the sentence and the action that follow from them, and how
+        strong a hidden cause would have to be. A refused row has no numbers, because they would be read.
 
     Raises
     ------
@@ -302,6 +303,7 @@ def _judged(design: Design, row: EffectRow, materiality_pct: float) -> dict[str,
             "level": level,
             "reason": sentences.reason(row, level),
             "sentence": sentences.sentence(row, level, materiality_pct),
+            "action": sentences.action(row, level),
             "hidden_cause": _hidden_cause(design, row) if level in SLOWER else "",
         }
     )

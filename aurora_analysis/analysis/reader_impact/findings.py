@@ -45,8 +45,8 @@ class Finding:
         The metrics of the group.
     fit : Fit, optional
         The effect on each metric.
-    not_assessed : str
-        Why there is too little data.
+    not_assessed : dict of str to str
+        Why there is too little data, by kind.
     refused : list of dict of str to str
         For each metric why the effect is not identifiable, by kind.
     unstable : list of str
@@ -60,7 +60,7 @@ class Finding:
     workload: int
     metrics: list[str]
     fit: Fit | None = None
-    not_assessed: str = ""
+    not_assessed: dict[str, str] = field(default_factory=dict)
     refused: list[dict[str, str]] = field(default_factory=list)
     unstable: list[str] = field(default_factory=list)
     average: Fit | None = None

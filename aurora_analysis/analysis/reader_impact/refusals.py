@@ -69,11 +69,40 @@ SETTLES = {
     "pre-trend": "find the event that precedes the starts of {workload}, or start {workload} at random times",
     "collinear": "report the two workloads as one, or run them at different times",
     "placebo": "run a randomised trial (aurora-analysis experiment)",
+    "days": f"fetch earlier days, or wait until the store holds {DAYS_NEEDED} days with data",
+    "coverage": "fetch the missing minutes (aurora-analysis store coverage lists them)",
+    "no run": "compare a window in which {workload} ran",
+    "uncovered": "fetch the writer's latency and load for the hours in which {workload} ran",
+    "seldom": f"wait until {{workload}} ran for at least {MINUTES_NEEDED} minutes in total",
 }
-"""Next step that would settle the question, by the kind of refusal; `{workload}` stands for its name."""
+"""Next step that would settle the question, by the kind of reason; `{workload}` stands for its name."""
+
+MOVES = ("job", "after job", "clock", "r2")
+"""Kinds of refusal that moving the workload settles; one move settles them all."""
 
 
-def not_assessed(group: EstimationGroup, i: int) -> str:
+def settling_step(reasons: Mapping[str, str], workload: str) -> str:
+    """What would settle the question that these reasons leave open.
+
+    Parameters
+    ----------
+    reasons : mapping of str to str
+        Reasons by kind (a key of `SETTLES`).
+    workload : str
+        Name of the workload, or a pronoun.
+
+    Returns
+    -------
+    str
+        A command in lower case without a full stop; a randomised trial alone if it is needed, because it settles all.
+    """
+    kinds = ["placebo"] if "placebo" in reasons else list(reasons)
+    first_move = next((kind for kind in kinds if kind in MOVES), "")
+    steps = [SETTLES[kind] for kind in kinds if kind == first_move or kind not in MOVES]
+    return ", and ".join(steps).format(workload=workload)
+
+
+def not_assessed(group: EstimationGroup, i: int) -> dict[str, str]:
     """Reason why there is too little data to assess a workload; empty if there is enough.
 
     Parameters
@@ -85,24 +114,27 @@ def not_assessed(group: EstimationGroup, i: int) -> str:
 
     Returns
     -------
-    str
-        The reason, as the second half of a sentence.
+    dict of str to str
+        At most one reason, as the second half of a sentence, by its kind (a key of `SETTLES`).
     """
     exposed, unknown = group.exposed(i), group.design.unknown[:, i]
     short = _too_short(group.design.grid, group.valid)
+    if short and unknown.any():
+        return {
+            kind: f"{reason}, and in {100 * unknown.mean():.0f} % its exposure is unknown"
+            for kind, reason in short.items()
+        }
     if short:
-        return short + (
-            f", and in {100 * unknown.mean():.0f} % its exposure is unknown" if unknown.any() else ""
-        )
+        return short
     if not exposed.any():
-        return "it has no run inside the window"
+        return {"no run": "it has no run inside the window"}
     covered = exposed[group.valid].sum() / exposed.sum()
     if covered < COVERAGE_NEEDED:
-        return f"only {100 * covered:.0f} % of its run time has both latency and load"
+        return {"uncovered": f"only {100 * covered:.0f} % of its run time has both latency and load"}
     seldom = exposed[group.valid].sum() < MINUTES_NEEDED
     if seldom and len(regressors.run_lengths(exposed)) >= RUNS_NEEDED:
-        return f"it ran for {exposed.sum():.0f} minutes in total, {MINUTES_NEEDED} are needed"
-    return ""
+        return {"seldom": f"it ran for {exposed.sum():.0f} minutes in total, {MINUTES_NEEDED} are needed"}
+    return {}
 
 
 def not_identifiable(group: EstimationGroup, i: int) -> dict[str, str]:
@@ -170,15 +202,15 @@ def pre_trends(pre_trend: Fit) -> list[dict[str, str]]:
     return [reason if p < PRE_TREND_ALPHA else {} for reason, p in zip(reasons, pre_trend.p())]
 
 
-def _too_short(grid: Grid, valid: Mask) -> str:
-    """Reason why the window cannot be assessed; empty if it can."""
+def _too_short(grid: Grid, valid: Mask) -> dict[str, str]:
+    """Reason, by kind, why the window cannot be assessed; empty if it can."""
     full = np.bincount(grid.day[valid], minlength=grid.day[-1] + 1) >= controls.DAY / 2
     coverage = valid.mean()
     if coverage < COVERAGE_NEEDED:
-        return f"only {100 * coverage:.0f} % of the minutes have both latency and load"
+        return {"coverage": f"only {100 * coverage:.0f} % of the minutes have both latency and load"}
     if full.sum() < DAYS_NEEDED:
-        return f"the window has {full.sum()} days with data, {DAYS_NEEDED} are needed"
-    return ""
+        return {"days": f"the window has {full.sum()} days with data, {DAYS_NEEDED} are needed"}
+    return {}
 
 
 def _too_few_runs(grid: Grid, exposed: Array) -> str:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from math import isnan
 from typing import Literal
 
-from aurora_analysis.analysis.effect_level import SLOWER, Effect
+from aurora_analysis.analysis.effect_level import ACTIONS, SLOWER, Effect
 from aurora_analysis.analysis.reader_impact.model import Fit
-from aurora_analysis.analysis.reader_impact.refusals import SETTLES
+from aurora_analysis.analysis.reader_impact.refusals import settling_step
 
 NAN = float("nan")
 
@@ -28,10 +28,10 @@ class EffectRow:
         First and last day of the comparison.
     placebo_reject_pct : float
         Share of placebos with p below alpha [%].
-    not_assessed : str
-        Why there is too little data.
+    not_assessed : mapping of str to str
+        Why there is too little data, by kind (a key of `refusals.SETTLES`).
     refused : mapping of str to str
-        Why the effect is not identifiable, by kind (a key of `SETTLES`).
+        Why the effect is not identifiable, by kind (a key of `refusals.SETTLES`).
     unstable : str
         The variant that reverses the sign of the effect.
     incomplete : str
@@ -67,7 +67,7 @@ class EffectRow:
     days: int
     window: str
     placebo_reject_pct: float
-    not_assessed: str = ""
+    not_assessed: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     unstable: str = ""
     incomplete: str = ""
@@ -142,7 +142,38 @@ def reason(row: EffectRow, level: str) -> str:
         return f"the effect changes its sign in the variant “{row.unstable}”"
     if level == "inconclusive" and row.incomplete:
         return row.incomplete
-    return row.not_assessed or "; ".join(row.refused.values())
+    return "; ".join((row.not_assessed or row.refused).values())
+
+
+UNSTABLE_ACTION = "Run a randomised trial (aurora-analysis experiment): it needs no such assumption."
+INCOMPLETE_ACTION = (
+    "Pause it at random times for a week or two, or run a randomised trial (aurora-analysis experiment)."
+)
+
+
+def action(row: EffectRow, level: str) -> str:
+    """The first thing to do: what would settle the question, or the action of the level.
+
+    Parameters
+    ----------
+    row : EffectRow
+        The effect.
+    level : str
+        A key of `effect_level.LEVELS`.
+
+    Returns
+    -------
+    str
+        One sentence, which agrees with `sentence`.
+    """
+    step = settling_step(row.not_assessed or row.refused, "it")
+    if level in ("unknown", "cannot tell") and step:
+        return f"{step[0].upper()}{step[1:]}."
+    if level == "inconclusive" and row.unstable:
+        return UNSTABLE_ACTION
+    if level == "inconclusive" and row.incomplete:
+        return INCOMPLETE_ACTION
+    return ACTIONS[level]
 
 
 def sentence(row: EffectRow, level: str, materiality_pct: float) -> str:
@@ -160,15 +191,12 @@ def sentence(row: EffectRow, level: str, materiality_pct: float) -> str:
     Returns
     -------
     str
-        One sentence; a second one for `cannot tell`, which names what would settle it, and for `inconclusive`, which
-        gives the smallest true effect that would be detected.
+        One sentence; a second one for `unknown` and `cannot tell`, which names what would settle it, and for
+        `inconclusive`, which gives the smallest true effect that would be detected.
     """
     metric = row.metric.replace("_", " ")
-    if level == "unknown":
-        return f"{row.workload} was not assessed for {metric}: {reason(row, level)}."
-    if level == "cannot tell":
-        next_step = SETTLES[next(iter(row.refused))].format(workload=row.workload)
-        return f"Cannot tell whether {row.workload} raises {metric}: {reason(row, level)}. To settle this, {next_step}."
+    if level in ("unknown", "cannot tell"):
+        return _unanswered(row, level, metric)
     answer = f"{_answer(row, level, metric, materiality_pct)} ({_interval(row)}; {_coverage(row)})."
     answer += _of_bad_minutes(row, level) + _of_throughput(row, metric)
     if level == "inconclusive" and not row.unstable:
@@ -177,6 +205,16 @@ def sentence(row: EffectRow, level: str, materiality_pct: float) -> str:
             "of five."
         )
     return answer
+
+
+def _unanswered(row: EffectRow, level: str, metric: str) -> str:
+    """Why there is no effect, and what would settle the question."""
+    why = reason(row, level) or "the estimate has no numbers"
+    step = settling_step(row.not_assessed or row.refused, row.workload)
+    to_settle = f" To settle this, {step}." if step else ""
+    if level == "unknown":
+        return f"{row.workload} was not assessed for {metric}: {why}.{to_settle}"
+    return f"Cannot tell whether {row.workload} raises {metric}: {why}.{to_settle}"
 
 
 def _answer(row: EffectRow, level: str, metric: str, materiality_pct: float) -> str:

@@ -17,6 +17,7 @@ import pandas as pd
 from scipy import stats
 
 from aurora_analysis.analysis import latency, workloads
+from aurora_analysis.analysis.advice import READ_VIEWS
 from aurora_analysis.analysis.effect_level import (
     ACTIONS,
     LEVELS,
@@ -272,7 +273,7 @@ def verdicts(
 
 
 def _unknown(names: list[str], evidence: Evidence) -> Verdict:
-    shown = f"{len(names)} workloads" if names else "no workload"
+    shown = f"{len(names)} workload{'s' * (len(names) != 1)}" if names else "no workload"
     return Verdict(
         topic="reader_impact",
         subject="all workloads",
@@ -280,7 +281,7 @@ def _unknown(names: list[str], evidence: Evidence) -> Verdict:
         severity="unknown",
         sentence=f"{_covered(evidence)}, and the log shows {shown}: too little to judge whether a reader "
         "slowed the writer.",
-        action=ACTIONS["unknown"],
+        action=ACTIONS["unknown"] if names else NO_WORKLOAD_ACTION,
         headline="Unknown whether any reader slows the writer",
     )
 
@@ -298,6 +299,7 @@ def _from_days(estimates: pd.DataFrame) -> list[JudgedEffect]:
             ci_high_pct=float(row["ci_high_pct"]),
             p_adjusted=float(row["p_adjusted"]),
             caveat=str(row["hidden_cause"]),
+            action=str(row["action"]),
         )
         for row in estimates.to_dict("records")
     ]
@@ -331,7 +333,7 @@ def _verdict(name: str, judged: list[JudgedEffect], evidence: Evidence) -> Verdi
             )
             if part
         ),
-        action=ACTIONS[level],
+        action=_action(name, one, evidence),
         headline=effect_headline(name, level, one.effect_pct if one else np.nan),
     )
 
@@ -345,11 +347,29 @@ def _where_readers_are_known(one: JudgedEffect | None, exposure: Exposure | None
         f"But no source shows what ran on {', '.join(blind)}: minutes that count as free of {one.workload} may not be, "
         "and the effect may be larger."
     )
-    return replace(one, level="inconclusive", sentence=f"{one.sentence} {doubt}")
+    action = f"Fetch the slow log or Performance Insights of {', '.join(blind)}."
+    return replace(one, level="inconclusive", sentence=f"{one.sentence} {doubt}", action=action)
+
+
+def _action(name: str, one: JudgedEffect | None, evidence: Evidence) -> str:
+    """The first thing to do; about a slowdown it depends on whether the workload's read views blocked purge."""
+    if one is None:
+        return NOT_ASSESSED_ACTION
+    if one.level != "slows":
+        return one.action or ACTIONS[one.level]
+    growth = float(evidence.growth.loc[evidence.growth["workload"] == name, "growth"].iloc[0])
+    return READ_VIEWS[None if np.isnan(growth) else growth > 0]
+
+
+NO_WORKLOAD_ACTION = "Fetch the readers' slow log or Performance Insights of the window, and lower long_query_time if the log is empty."
+
+NOT_ASSESSED_ACTION = (
+    "Wait until the store holds a week with latency, load and runs of it, or run a randomised trial."
+)
 
 
 def _not_assessed(name: str) -> str:
-    return f"Whether {name} slows the writer was not assessed: no trial, and too few runs to compare."
+    return f"Whether {name} slows the writer was not assessed: no trial, and nothing to compare on ordinary days."
 
 
 def _covered(evidence: Evidence) -> str:

@@ -100,6 +100,8 @@ ACTIONS = {
     "unknown": "Fetch the metric, or state an objective for a metric that is stored.",
 }
 
+NEARLY_SPENT_ACTION = "Watch it: much of the error budget is spent, although the objective is still met."
+
 
 HEADLINES = {
     "budget spent": "The {name} objective was missed: its error budget is spent",
@@ -122,8 +124,20 @@ def _verdict(row: Mapping[Hashable, Any], topic: str, watch_pct: float, coverage
     evidence = "the table of objectives"
     headline = HEADLINES[level].format(name=name)
     return Verdict(
-        topic, f"objective: {name}", level, severity, sentence, numbers, evidence, ACTIONS[level], headline
+        topic,
+        f"objective: {name}",
+        level,
+        severity,
+        sentence,
+        numbers,
+        evidence,
+        _action(level, severity),
+        headline,
     )
+
+
+def _action(level: str, severity: Severity) -> str:
+    return NEARLY_SPENT_ACTION if level == "within budget" and severity == "watch" else ACTIONS[level]
 
 
 def _level(row: Mapping[Hashable, Any], watch_pct: float, coverage_needed: float) -> tuple[str, Severity]:

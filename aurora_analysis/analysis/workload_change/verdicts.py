@@ -49,6 +49,8 @@ def verdicts(
     return by_severity([*by_role, statements])
 
 
+Row = Mapping[Hashable, Any]
+
 APART = "changed against siblings"
 
 ACTIONS = {
@@ -60,6 +62,25 @@ ACTIONS = {
     "ordinary": "Nothing to do.",
     "no material change": "Nothing to do.",
 }
+
+SMALL_ACTION = "Compare again next week: the move is unusual, but too small to count."
+NO_EARLIER_ACTION = "Fetch the same hours of earlier weeks: without them a change cannot be distinguished."
+FEW_DAYS_ACTION = "Compare a window with more days: these are too few for an interval."
+NO_STATISTICS_ACTION = (
+    "Fetch the statement statistics of both windows: without them no statement can be compared."
+)
+
+
+def _action(row: Row) -> str:
+    """The first thing to do about one subject's change, by the reason for its level."""
+    level, enough = row["level"], row["weeks"] >= WEEKS_NEEDED
+    if level == "unknown" and enough:
+        return NO_EARLIER_ACTION if np.isnan(row["unusual_pct"]) else FEW_DAYS_ACTION
+    ways = {np.sign(row[name]) for name in ("low_pct", "high_pct", "change_pct", "unusual_pct")}
+    if level == "inconclusive" and len(ways) == 1:
+        return SMALL_ACTION
+    return ACTIONS[level]
+
 
 STATEMENTS_HEADLINES = {
     "changed": "Statements changed beyond their usual weekly variation",
@@ -86,8 +107,6 @@ RANK = {
 CALM = ("ordinary", "no material change")
 NUMBERS = ["before", "now", "change_pct", "low_pct", "high_pct", "unusual_pct", "p_adjusted", "weeks"]
 
-Row = Mapping[Hashable, Any]
-
 
 def _role_verdict(role: str, rows: Sequence[Row], slower_pct: float) -> Verdict:
     """Verdict of the most notable metric; the levels of the others are counted."""
@@ -103,7 +122,7 @@ def _role_verdict(role: str, rows: Sequence[Row], slower_pct: float) -> Verdict:
         + f" Levels of its other key metrics: {other_levels}." * bool(others),
         {"metric": worst["measure"]} | {name: _number(worst[name]) for name in NUMBERS},
         "the table of changes",
-        ACTIONS[worst["level"]],
+        _action(worst),
         _role_headline(role, worst),
     )
 
@@ -191,7 +210,7 @@ def _statements_verdict(
         sentence,
         numbers,
         evidence,
-        ACTIONS[level],
+        NO_STATISTICS_ACTION if rows.empty and level == "unknown" else ACTIONS[level],
         STATEMENTS_HEADLINES[level],
     )
 

@@ -185,6 +185,7 @@ def estimated(workload: str, metric: str, level: str, **columns) -> dict[str, ob
             "reason": "",
             "sentence": f"{workload} {level}",
             "hidden_cause": "",
+            "action": "",
         }
         | columns
     )
