@@ -407,6 +407,7 @@ METRICS: dict[str, Metric] = {
         "queries", "queries that Aurora ended so as not to run out of memory; a rise is a killed query"
     ),
     "vcpus": Metric("vCPUs", "virtual CPUs that the operating system counts"),
+    "sampled_vcpus": Metric("vCPUs", "virtual CPUs, sampled once a minute by Performance Insights"),
     "serverless_capacity": Metric(
         "ACU", "capacity of a serverless instance at the time; 1 ACU has about 2 GiB"
     ),

@@ -11,13 +11,13 @@ ACUS_PER_VCPU = 4.0
 AWS publishes no conversion, so a number of vCPUs that follows from ACUs is an estimate, and is called one.
 """
 
-METRICS = ("vcpus", "serverless_capacity")
-"""The metrics that give vCPUs where the instance class does not: counted by the operating system, and in ACUs."""
+METRICS = ("sampled_vcpus", "vcpus", "serverless_capacity")
+"""The metrics that give vCPUs where the instance class does not: of Performance Insights, of Enhanced Monitoring, in ACUs."""
 
 STALE = pd.Timedelta("15min")
 """A measured capacity is used for at most this long: a serverless instance changes it within seconds."""
 
-CLASS, SYSTEM, ACUS = "instance class", "operating system", "ACUs"
+CLASS, SAMPLED, SYSTEM, ACUS = "instance class", "Performance Insights", "operating system", "ACUs"
 """Where a number of vCPUs comes from."""
 
 
@@ -37,13 +37,14 @@ def with_vcpus(classes: pd.DataFrame, instances: pd.DataFrame, metrics: pd.DataF
     Returns
     -------
     DataFrame
-        `classes` with `vcpus` (NaN if unknown) and `vcpus_from` (`CLASS`, `SYSTEM`, `ACUS` or "").
+        `classes` with `vcpus` (NaN if unknown) and `vcpus_from` (`CLASS`, `SAMPLED`, `SYSTEM`, `ACUS` or "").
     """
     recorded = instances.sort_values("time", kind="stable").groupby("instance")["vcpus"].last()
     averages = metrics[(metrics["statistic"] == "average") & metrics["value"].notna()]
-    counted, acus = (averages[averages["name"] == name] for name in METRICS)
+    sampled, counted, acus = (averages[averages["name"] == name] for name in METRICS)
     sources = {
         CLASS: classes["instance"].map(recorded).astype(float),
+        SAMPLED: _at(classes, sampled),
         SYSTEM: _at(classes, counted),
         ACUS: _at(classes, acus) / ACUS_PER_VCPU,
     }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aurora_analysis.analysis.db_load.capacity import ACUS_PER_VCPU, CLASS, SYSTEM
+from aurora_analysis.analysis.db_load.capacity import ACUS_PER_VCPU, CLASS, SAMPLED, SYSTEM
 from aurora_analysis.analysis.db_load.load import NOT_LISTED, OTHER, shares
 from aurora_analysis.analysis.verdict import Severity, Verdict, by_severity
 from aurora_analysis.tables import METRICS
@@ -56,8 +56,9 @@ ACTIONS = {
 
 NO_VCPUS = "the number of vCPUs is unknown, so whether the sessions fit them is unknown"
 NO_VCPUS_ACTION = (
-    "Fetch the instance class, or Enhanced Monitoring's numVCPUs; a db.serverless instance has no fixed number of vCPUs "
-    "and needs its capacity (CloudWatch: ServerlessDatabaseCapacity, in ACU)."
+    "Fetch the instance class, or the number of vCPUs from Performance Insights (os.general.numVCPUs) or Enhanced "
+    "Monitoring; a db.serverless instance has no fixed number and needs its capacity (CloudWatch: "
+    "ServerlessDatabaseCapacity, in ACU)."
 )
 
 
@@ -252,6 +253,7 @@ def _on_vcpus(row: Mapping[Hashable, Any]) -> str:
         return "on an unknown number of vCPUs"
     known = {
         CLASS: f"{row['vcpus']:g} vCPUs",
+        SAMPLED: f"{row['vcpus']:g} vCPUs (counted by Performance Insights)",
         SYSTEM: f"{row['vcpus']:g} vCPUs (counted by the operating system)",
     }
     estimated = (

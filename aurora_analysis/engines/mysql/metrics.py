@@ -107,6 +107,7 @@ COUNTERS = {
     "db.cache.innodb_buffer_pool_reads": "buffer_pool_reads",
     "db.locks.innodb_row_lock_waits": "row_lock_waits",
     "db.temp.created_tmp_disk_tables": "temporary_disk_tables",
+    "os.general.numvcpus": "sampled_vcpus",
 }
 """Performance Insights counter in lower case → our metric. CloudWatch has none of these counters.
 

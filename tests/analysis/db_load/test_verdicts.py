@@ -208,6 +208,15 @@ def test_the_operating_system_counts_vcpus_where_the_class_does_not():
     assert judge(load(cpu=3.0), both).numbers["vcpus"] == 4
 
 
+def test_performance_insights_counts_vcpus_where_enhanced_monitoring_is_off():
+    """Its count comes before that of Enhanced Monitoring, and the sentence names the source."""
+    verdict = judge(load(cpu=3.0), capacity("sampled_vcpus", 2.0), SERVERLESS)
+    assert verdict.numbers["vcpus"] == 2
+    assert "on 2 vCPUs (counted by Performance Insights)" in verdict.sentence
+    both = pd.concat([capacity("sampled_vcpus", 2.0), capacity("vcpus", 8.0)])
+    assert judge(load(cpu=3.0), both, SERVERLESS).numbers["vcpus"] == 2
+
+
 def test_a_capacity_of_minutes_is_not_that_of_an_hour():
     """An instance whose capacity was measured for ten minutes has an unknown number of vCPUs in the rest of the hour."""
     verdict = judge(load(cpu=6.0), capacity("serverless_capacity", 64.0).iloc[:2], SERVERLESS)

@@ -134,6 +134,7 @@ OFFER = Offer(
         "db.SQL.Innodb_rows_read",
         "db.Users.Threads_running",
         "os.cpuUtilization.total",
+        "os.general.numVCPUs",
         *(f"db.sql_tokenized.stats.{end}" for end in STATEMENT_STATISTICS),
     )
 )
@@ -144,9 +145,14 @@ def test_counters_are_found_by_the_services_own_spelling():
     assert pi.counter_queries(OFFER) == [
         {"Metric": "db.SQL.Innodb_rows_read.avg"},
         {"Metric": "db.Users.Threads_running.avg"},
+        {"Metric": "os.general.numVCPUs.avg"},
     ]
-    found = series.metrics([line({}, 5, None, metric="db.SQL.Innodb_rows_read.avg")], OFFER)
-    assert found[["name", "value"]].to_numpy().tolist() == [["rows_read", 5.0]]
+    lines = [
+        line({}, value, None, metric=f"{name}.avg")
+        for name, value in {"db.SQL.Innodb_rows_read": 5, "os.general.numVCPUs": 8}.items()
+    ]
+    found = series.metrics(lines, OFFER)
+    assert found[["name", "value"]].to_numpy().tolist() == [["rows_read", 5.0], ["sampled_vcpus", 8.0]]
 
 
 def statistics(*lines: Series, digests: Digests) -> list[object]:
