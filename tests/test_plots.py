@@ -85,7 +85,13 @@ ALIGNED = pd.DataFrame(
     }
 )
 
+ATTEMPTS = pd.DataFrame(
+    {"time": MINUTES, "period_s": 60.0, "instance": "db-1", "value": 2.0, "ordinary_per_s": 1.0}
+)
+STORMS = pd.DataFrame({"instance": ["db-1"], "start": MINUTES[[10]], "end": MINUTES[[20]]})
+
 DRAWN = {
+    "connection_attempts": (lambda: plots.connection_attempts(ATTEMPTS, STORMS)[0], "[1/s]"),
     "history_list_length": (lambda: plots.history_list_length(HISTORY, RUNS), "transactions"),
     "purge": (lambda: plots.purge(HISTORY, HISTORY / 2, EPISODES), "transaction number"),
     "read_view_age": (lambda: plots.read_view_age(OLDEST_VIEW, RUNS), "[s]"),
@@ -105,6 +111,7 @@ def test_the_y_axis_has_a_unit(draw, unit):
 
 
 EMPTY = {
+    "connection_attempts": lambda: plots.connection_attempts(ATTEMPTS[:0], STORMS[:0])[0],
     "history_list_length": lambda: plots.history_list_length(HISTORY[:0], RUNS[:0]),
     "history_list_length without rows": lambda: plots.history_list_length(
         HISTORY[:0], pd.DataFrame(columns=["start", "end"])

@@ -6,6 +6,7 @@ One module per topic; `style` has the colours, axes and legends that all figures
 
 from collections.abc import Iterable
 
+from aurora_analysis.plots.connections import connection_attempts
 from aurora_analysis.plots.db_load import active_sessions, hours_of_week
 from aurora_analysis.plots.estimates import intervals
 from aurora_analysis.plots.experiment import blocks, by_chance
@@ -19,6 +20,7 @@ __all__ = [
     "blocks",
     "by_chance",
     "changes",
+    "connection_attempts",
     "ecdf",
     "effects",
     "event_aligned",

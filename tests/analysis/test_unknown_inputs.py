@@ -9,7 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aurora_analysis.analysis import db_load, experiment, latency, reader_impact, undo_log, workload_change
+from aurora_analysis.analysis import (
+    connections,
+    db_load,
+    experiment,
+    latency,
+    reader_impact,
+    undo_log,
+    workload_change,
+)
 from aurora_analysis.analysis.experiment.estimate import EFFECT_COLUMNS
 from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.analysis.workload_change import objectives
@@ -106,6 +114,17 @@ def judge_db_load(damage: Damage, which: str) -> list[Verdict]:
     return db_load.verdicts(classes, db_load.profile(classes, instances, WEEK), NO_METRICS)
 
 
+def judge_connections(damage: Damage, which: str) -> list[Verdict]:
+    rows = pd.DataFrame({"time": HOURS, "period_s": 3600.0, "instance": "db-1", "value": 2.0})
+    values = {"connection_attempts": 2.0, "login_failures": 0.0, "aborted_clients": 0.0}
+    whole = {name: rows.assign(value=value) for name, value in values.items()}
+    parts = whole | {which: damage(whole[which])}
+    metrics = pd.concat([part.assign(name=name) for name, part in parts.items()], ignore_index=True)
+    rules = connections.StormRules(periods_needed=100)
+    attempts = connections.with_ordinary(parts["connection_attempts"], rules)
+    return connections.verdicts(attempts, connections.storms(attempts, rules), metrics, WEEK)
+
+
 def judge_practices(damage: Damage, _: str) -> list[Verdict]:
     query = {"started_at": HOURS[:1], "ended_at": HOURS[:1] + pd.Timedelta("9min"), "instance": "db-1"}
     query |= {"user": "etl", "digest": "d", "query_time_s": 540.0, "rows_sent": 1e6, "rows_examined": 1e6}
@@ -176,6 +195,9 @@ CASES: list[tuple[Callable[[Damage, str], list[Verdict]], str]] = [
     (judge_reader_impact, "coverage"),
     (judge_db_load, "db_load"),
     (judge_db_load, "instances"),
+    (judge_connections, "connection_attempts"),
+    (judge_connections, "login_failures"),
+    (judge_connections, "aborted_clients"),
     (judge_practices, "db_load"),
     (judge_latency, "now"),
     (judge_latency, "before"),
