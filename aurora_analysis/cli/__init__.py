@@ -38,6 +38,11 @@ COMMANDS = (
 class Commands(click.Group):
     """A group whose commands print an `Error` or an error of AWS as one line on standard error and exit with 2."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments; errors in them must be printable, too."""
+        output.tolerate_any_encoding()
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""
         return sorted(COMMANDS)

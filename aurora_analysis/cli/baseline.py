@@ -8,6 +8,7 @@ import click
 
 from aurora_analysis import Window
 from aurora_analysis.cli import options, output
+from aurora_analysis.cli.store import coverage_lines, received
 
 if TYPE_CHECKING:
     from aurora_analysis.cli.options import StoreOptions, WindowOptions
@@ -60,8 +61,8 @@ def show(name: str, cluster: str, store_options: StoreOptions) -> None:
     store = Store(store_options.to_read())
     window = baselines.window(store, name, cluster=cluster)
     output.echo(f"{name}: {window}")
-    rows = store.coverage(window, cluster=cluster)
-    output.echo(rows[["source", "instance", "table", "time", "end", "note"]].to_string(index=False))
+    rows = received(store.coverage(window, cluster=cluster))
+    output.echo("\n".join(coverage_lines(rows, output.width())))
 
 
 @baseline.command(

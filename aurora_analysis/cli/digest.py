@@ -74,6 +74,7 @@ class DigestOptions:
     ),
 )
 @options.SQL_MODE
+@options.QUIET
 def digest(files: tuple[str, ...], chosen: DigestOptions, sql_mode: SqlModeOptions) -> None:
     """Print a ranked profile of slow logs: plain, compressed or in an AWS envelope.
 
@@ -96,7 +97,7 @@ def _print_executions(files: Sequence[Source], chosen: DigestOptions, sql_mode: 
     selection = selections.parse(chosen.since, chosen.until, chosen.user)
     lines = profile.lines(files, account, selection=selection, mode=sql_mode.mode(), with_sql=chosen.with_sql)
     for line in itertools.islice(lines, chosen.limit):
-        click.echo(line)
+        output.echo_json(line)
     log_files.check(account, *files)
     if not account.is_whole or not account.bytes:
         output.echo(f"# {account}", err=True)
@@ -125,6 +126,6 @@ def _print_profile(files: Sequence[Source], chosen: DigestOptions, sql_mode: Sql
         page = profile_page.text(summary, output.width(), colour=output.has_colour())
         click.echo(page)
     elif chosen.output_format == "html":
-        click.echo(profile_html.page(summary))
+        click.echo(profile_html.page(summary).encode())  # the page says that it is UTF-8
     else:
-        click.echo(json_line(summary))
+        output.echo_json(json_line(summary))

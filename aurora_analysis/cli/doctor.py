@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,15 +32,21 @@ if TYPE_CHECKING:
     metavar="URL",
     help="Check the grants for live evidence on a server, as mysql://user@host:3306/; repeat for several.",
 )
+@options.JSON
 def doctor(
-    cluster: str | None, settings: str, aws: AwsOptions, pretended_now: str, servers: tuple[str, ...]
+    cluster: str | None,
+    settings: str,
+    aws: AwsOptions,
+    pretended_now: str,
+    servers: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Check a cluster's access, permissions and settings, and print the exact fix for each gap.
 
     Pass --cluster to check AWS, or --sql to check the grants of servers.
     """
     if servers:
-        sys.exit(_print_grants(servers))
+        sys.exit(_print_grants(servers, as_json=as_json))
     if not cluster:
         raise Error("Pass --cluster NAME to check a cluster, or --sql URL to check the grants of a server.")
     from aurora_analysis.fetch import doctor as diagnosis
@@ -49,28 +57,37 @@ def doctor(
     clients = connections.aws_clients(where, rates.by_service(read.rates), read.fetch.threads)
     found = survey.describe(clients, where.identifier)
     checks = diagnosis.checks(found, diagnosis.probe(clients, found, options.moment(pretended_now)))
-    output.echo("\n".join(diagnosis.table(checks)))
+    _print(diagnosis.table(checks), checks, as_json=as_json)
     sys.exit(any(check.state in {"gap", "refused"} for check in checks))
 
 
-def _print_grants(servers: tuple[str, ...]) -> bool:
+def _print(lines: list[str], found: Sequence[Any], *, as_json: bool) -> None:
+    """Print the lines of a table, or what was found as JSON."""
+    if as_json:
+        output.echo_rows([asdict(each) for each in found])
+    else:
+        output.echo("\n".join(lines))
+
+
+def _print_grants(servers: tuple[str, ...], *, as_json: bool) -> bool:
     """Print which probes each server grants, and the statements that grant the rest; return whether any is missing."""
     from aurora_analysis import engines
     from aurora_analysis.engines.live_evidence import ConnectionLost
     from aurora_analysis.live.probes import probe
 
     probes = [probe(connections.engine(url), f"server {n}", "writer") for n, url in enumerate(servers, 1)]
-    lines, is_missing = [], False
+    lines: list[str] = []
+    grants: list[Any] = []
     try:
         for each in probes:
             live = engines.module(each.engine_name, "live")
             found = live.grants(each)
             lines += live.table(found)
-            is_missing |= any(grant.state == "not granted" for grant in found)
+            grants += found
     except ConnectionLost as problem:
         raise Error(f"A server does not answer: {problem}.") from None
     finally:
         for each in probes:
             each.close()
-    output.echo("\n".join(lines))
-    return is_missing
+    _print(lines, grants, as_json=as_json)
+    return any(grant.state == "not granted" for grant in grants)

@@ -196,8 +196,10 @@ def run_trial(trial: TrialOptions, servers: Servers, store: Store, *, only_plan:
         store,
         detectable=_detectable_pct,
         only_plan=only_plan,
-        progress=lambda line: output.echo(line, err=True),
+        progress=output.notes(),
     )
+    if stop_reason and output.is_quiet():
+        output.echo(stop_reason, err=True)
     sys.exit(1 if stop_reason else 0)
 
 

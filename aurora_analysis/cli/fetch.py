@@ -112,7 +112,7 @@ def _fetch_one(cluster: Cluster, request: _Request) -> bool:
     clients = connections.aws_clients(cluster, limits, settings.fetch.threads)
     planned = plan.plan(clients, store, wanted)
     for line in summary.forecast(planned, limits, settings.prices):
-        output.echo(line, err=not chosen.dry_run)
+        (output.echo if chosen.dry_run else output.notes())(line)
     if chosen.dry_run:
         return True
     with executors.threads(rates.workers(limits, settings.fetch.threads)) as pools:
@@ -129,12 +129,14 @@ def progress(plan: Plan) -> Callable[[Outcome], None]:
     """
     counts = plan.counts()
     done = dict.fromkeys(counts, 0)
-    drawn = False
+    drawn, is_quiet = False, output.is_quiet()
 
     def show(outcome: Outcome) -> None:
         nonlocal drawn
         source = outcome.chunk.source
         done[source] += 1
+        if is_quiet:
+            return
         if sys.stderr.isatty():
             lines = [f"\x1b[K{name}: {done[name]} of {count}" for name, count in counts.items()]
             click.echo((f"\x1b[{len(lines)}F" if drawn else "") + "\n".join(lines), err=True)

@@ -31,4 +31,5 @@ def ingest(
     store = store_options.to_write()
     for name in inputs.found(files, connections.s3_client):
         account = log_files.ingest(name, store, cluster=cluster, instance=instance, mode=sql_mode.mode())
-        output.echo(f"{name}: {account}", err=True)
+        if not (account.is_whole and output.is_quiet()):
+            output.echo(f"{name}: {account}", err=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aurora_analysis.cli import options
+from aurora_analysis.cli import options, output
 from aurora_analysis.cli.experiment import run_trial
 
 if TYPE_CHECKING:
@@ -90,9 +90,7 @@ def _recorded(store: Store, chosen: RecordOptions) -> Window:
     from aurora_analysis.lab import compressed
     from aurora_analysis.lab import record as recording
 
-    def progress(line: str) -> None:
-        click.echo(line, err=True)
-
+    progress = output.notes()
     if chosen.days is None:
         wanted = recording.RecordingOptions(
             60 * chosen.minutes, chosen.seed, cluster=chosen.cluster, block_s=chosen.block_s

@@ -15,6 +15,7 @@ import click
 from click.core import ParameterSource
 
 from aurora_analysis import Window, config, window
+from aurora_analysis.cli import output
 from aurora_analysis.errors import Error
 from aurora_analysis.store import location as locations
 
@@ -126,18 +127,40 @@ CONFIG = click.option(
     callback=_not_empty,
     help="Settings file [default: AURORA_ANALYSIS_CONFIG, else aurora-analysis.toml here or in a folder above].",
 )
-STORE = together(
-    "store_options",
-    StoreOptions,
-    click.option(
-        "--store",
-        "location",
-        default="",
-        callback=_not_empty,
-        help="Store: a folder or an s3:// prefix [default: AURORA_ANALYSIS_STORE, else `store` in the settings file; "
-        "without either, commands that only read open the bundled sample and the others refuse].",
-    ),
-    CONFIG,
+
+
+def _set_quiet(ctx: click.Context, _: click.Parameter, is_wanted: bool) -> None:
+    ctx.meta[output.IS_QUIET] = is_wanted
+
+
+QUIET = click.option(
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    callback=_set_quiet,
+    help="Print no progress. Results, warnings and errors are printed.",
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
+
+
+def _with_quiet(option: Decorator) -> Decorator:
+    return lambda command: option(QUIET(command))
+
+
+STORE = _with_quiet(
+    together(
+        "store_options",
+        StoreOptions,
+        click.option(
+            "--store",
+            "location",
+            default="",
+            callback=_not_empty,
+            help="Store: a folder or an s3:// prefix [default: AURORA_ANALYSIS_STORE, else `store` in the settings file; "
+            "without either, commands that only read open the bundled sample and the others refuse].",
+        ),
+        CONFIG,
+    )
 )
 
 
@@ -233,6 +256,11 @@ class WindowOptions:
     start: str
     end: str
     timezone: str
+
+    def __post_init__(self) -> None:
+        """Refuse a wrong window before the command imports anything that takes seconds."""
+        window.zone(self.timezone or "UTC")
+        self.window()
 
     def window(self, now: datetime | None = None) -> Window | None:
         """Return the window that the options name, or None if they name none."""

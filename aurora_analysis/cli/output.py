@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
-from aurora_analysis.printable import printable
+from aurora_analysis.printable import json_line, printable
 
 SHOWN_AFTER_S = 0.5
 """A command that is faster shows no progress [s]."""
@@ -24,6 +27,56 @@ BAR = 30
 def echo(text: object, *, err: bool = False) -> None:
     """Print a text that may hold names from the data, without characters that a terminal would act on."""
     click.echo(printable(text, keep="\n\t"), err=err)
+
+
+def tolerate_any_encoding() -> None:
+    """Print ? for a character that the console's encoding lacks (cp1252 has no arrow), instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def echo_json(line: str) -> None:
+    """Print a JSON document; with escapes if the output's encoding lacks one of its characters."""
+    try:
+        line.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        line = json.dumps(json.loads(line))
+    click.echo(line)
+
+
+def echo_rows(rows: list[dict[str, Any]]) -> None:
+    """Print rows as one JSON list."""
+    echo_json(json_line(rows))
+
+
+def plain_rows(frame: Any) -> list[dict[str, Any]]:
+    """Return a frame's rows as plain data: times as ISO texts in UTC, missing values as None."""
+    found = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [
+        {
+            name: value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else value
+            for name, value in row.items()
+        }
+        for row in found
+    ]
+
+
+def notes() -> Callable[[str], None]:
+    """Return a function that prints progress on standard error, or nothing with --quiet.
+
+    Call this in the command's own thread: other threads do not know the options.
+    """
+    return (lambda _: None) if is_quiet() else (lambda line: echo(line, err=True))
+
+
+IS_QUIET = f"{__name__}.quiet"
+
+
+def is_quiet() -> bool:
+    """Return whether the command was called with --quiet."""
+    context = click.get_current_context(silent=True)
+    return bool(context and context.meta.get(IS_QUIET))
 
 
 def width() -> int:
@@ -51,7 +104,7 @@ def progress(total: int) -> Iterator[Callable[[int], None]]:
         Takes the number of bytes read since the last call.
     """
     started = drawn = time.monotonic()
-    read, is_drawn, is_terminal = 0, False, sys.stderr.isatty()
+    read, is_drawn, is_terminal = 0, False, sys.stderr.isatty() and not is_quiet()
 
     def show(size: int) -> None:
         nonlocal read, drawn, is_drawn

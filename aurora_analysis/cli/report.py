@@ -167,6 +167,8 @@ def _pairs(given: tuple[str, ...]) -> dict[str, str]:
 
 
 def _show(outcome: Outcome) -> None:
-    """Print one line per notebook on standard error."""
+    """Print one line per notebook on standard error; with --quiet, only of those that did not finish."""
+    if output.is_quiet() and not outcome.error:
+        return
     result = f"did not finish: {outcome.error}" if outcome.error else f"{len(outcome.findings)} findings"
     output.echo(f"{outcome.cluster} {outcome.notebook}: {result} ({outcome.seconds:.1f} s)", err=True)

@@ -22,7 +22,8 @@ def workloads() -> None:
 @options.cluster(required=True)
 @options.STORE
 @options.WINDOW
-def suggest(cluster: str, store_options: StoreOptions, span: WindowOptions) -> None:
+@options.JSON
+def suggest(cluster: str, store_options: StoreOptions, span: WindowOptions, as_json: bool) -> None:
     """Print rules for the extractors and BI tools that seem to have sent logged statements.
 
     Tools are recognised by user, host, SQL comment and statement shape. The output is TOML to paste into
@@ -39,6 +40,9 @@ def suggest(cluster: str, store_options: StoreOptions, span: WindowOptions) -> N
             f"The store has no logged execution of {cluster} in this window: fetch or ingest its slow log first."
         )
     found = clients.suggest(executions, store.read("statements", cluster=cluster))
+    if as_json:
+        output.echo_rows(output.plain_rows(found))
+        return
     defined = store_options.config().groups.workloads
     output.echo("\n".join(_toml(found.to_dict("records"), len(executions), cluster, defined)))
 
