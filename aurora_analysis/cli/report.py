@@ -42,7 +42,7 @@ class ReportOptions:
     epilog=options.exit_codes(
         "a notebook did not finish, or a cluster could not be read or has no data for the window; "
         "the report starts with that and contains the rest",
-        "at least one finding is at or above the --fail-on severity",
+        "at least one finding, or the trend of a workload over the reports of --archive, is at or above the --fail-on severity",
     ),
 )
 @options.STORE
@@ -88,7 +88,8 @@ class ReportOptions:
     click.option(
         "--fail-on",
         type=click.Choice(["act", "watch", "unknown"]),
-        help="Exit with 3 if any finding has this severity or a higher one. The order is ok, unknown, watch, act.",
+        help="Exit with 3 if any finding, or the trend of a workload over the reports of --archive, has this severity "
+        "or a higher one. The order is ok, unknown, watch, act.",
     ),
     click.option(
         "--jobs",
@@ -120,7 +121,7 @@ def report(store_options: StoreOptions, span: WindowOptions, chosen: ReportOptio
 
     request = _request(store_options, span, chosen)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that cron and systemd leave no half report
-    document, page = publish.report(
+    published = publish.report(
         request,
         publish.place(chosen.output, chosen.archive, connections.s3_client),
         recorded=chosen.record,
@@ -128,11 +129,14 @@ def report(store_options: StoreOptions, span: WindowOptions, chosen: ReportOptio
         timeout_s=chosen.timeout,
         done=_show,
     )
-    for cluster in document["clusters"]:
+    for cluster in published.document["clusters"]:
         if cluster["error"] or cluster["no_data"]:
             output.echo(cluster["error"] or cluster["no_data"], err=True)
-    click.echo(page)
-    sys.exit(index.exit_code(document, chosen.fail_on))
+    for trend in published.trends:
+        if trend.severity in index.alarming(chosen.fail_on):
+            output.echo(f"{trend.headline}.", err=True)
+    click.echo(published.address)
+    sys.exit(index.exit_code(published.document, chosen.fail_on, published.trends))
 
 
 def _request(store_options: StoreOptions, span: WindowOptions, chosen: ReportOptions) -> Request:

@@ -179,6 +179,35 @@ def across_weeks(found: Mapping[str, Mapping[str, Any]], cluster: str) -> list[V
     return by_severity([one for one in judged if one])
 
 
+def trends_of(root: Path, document: Mapping[str, Any]) -> tuple[Verdict, ...]:
+    """Judge over all reports of an archive the workloads that its newest one judges.
+
+    A workload that no longer runs has a trend on the archive's page, but raises no alarm for ever.
+
+    Parameters
+    ----------
+    root
+        The archive's folder.
+    document
+        The content of the newest report's findings.json.
+
+    Returns
+    -------
+    tuple of Verdict
+        The trends, most severe first within each cluster.
+    """
+    found = records(root)
+    judged = {
+        (one["cluster"], one["subject"]) for one in document["findings"] if one["topic"] == "reader_impact"
+    }
+    return tuple(
+        one
+        for cluster in document["clusters"]
+        for one in across_weeks(found, cluster["cluster"])
+        if (cluster["cluster"], one.subject) in judged
+    )
+
+
 def _effects(
     document: Mapping[str, Any], cluster: str
 ) -> Iterator[tuple[Window, Mapping[str, Any], Mapping[str, Any]]]:

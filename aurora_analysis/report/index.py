@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from aurora_analysis.analysis.verdict import SEVERITIES
+from aurora_analysis.analysis.verdict import SEVERITIES, Verdict
 from aurora_analysis.errors import Error
 from aurora_analysis.report import html, markdown, tiles
 from aurora_analysis.report.runner import Outcome, place
@@ -182,7 +182,7 @@ def recorded(path: Path) -> dict[str, Any]:
     return run
 
 
-def exit_code(document: Mapping[str, Any], fail_on: str | None) -> int:
+def exit_code(document: Mapping[str, Any], fail_on: str | None, trends: Sequence[Verdict] = ()) -> int:
     """Return the command's exit code.
 
     Parameters
@@ -191,6 +191,8 @@ def exit_code(document: Mapping[str, Any], fail_on: str | None) -> int:
         The content of findings.json.
     fail_on
         Severity from which findings raise an alarm.
+    trends
+        Verdicts over all reports of the archive; they count like findings.
 
     Returns
     -------
@@ -200,8 +202,13 @@ def exit_code(document: Mapping[str, Any], fail_on: str | None) -> int:
     """
     if failures(document):
         return 1
-    alarming = SEVERITIES[: SEVERITIES.index(fail_on) + 1] if fail_on else ()
-    return 3 if any(finding["severity"] in alarming for finding in document["findings"]) else 0
+    severities = {finding["severity"] for finding in document["findings"]} | {one.severity for one in trends}
+    return 3 if severities & alarming(fail_on) else 0
+
+
+def alarming(fail_on: str | None) -> set[str]:
+    """Return the severities that raise an alarm: that of --fail-on and every higher one."""
+    return set(SEVERITIES[: SEVERITIES.index(fail_on) + 1]) if fail_on else set()
 
 
 SETTINGS_TABLES = ("instances", "events", "statements")

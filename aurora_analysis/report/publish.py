@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.errors import Error
 from aurora_analysis.report import build, history, index, record
 from aurora_analysis.report.runner import Outcome
@@ -44,6 +45,25 @@ class Place:
         return self.address.startswith("s3://")
 
 
+@dataclass(frozen=True)
+class Published:
+    """A published report.
+
+    Attributes
+    ----------
+    document
+        The content of findings.json.
+    address
+        Path or s3:// address of index.html.
+    trends
+        Verdicts over all reports of the archive on the workloads of this one; none outside an archive.
+    """
+
+    document: dict[str, Any]
+    address: str
+    trends: tuple[Verdict, ...] = ()
+
+
 def place(output: str, archive: str, client: Callable[[], Any]) -> Place:
     """Return where the command's options put a report.
 
@@ -65,7 +85,7 @@ def report(
     jobs: int | None = None,
     timeout_s: float = 600.0,
     done: Callable[[Outcome], None] = lambda outcome: None,
-) -> tuple[dict[str, Any], str]:
+) -> Published:
     """Build a report and publish it.
 
     Parameters
@@ -85,43 +105,41 @@ def report(
 
     Returns
     -------
-    document : dict
-        The content of findings.json.
-    address : str
-        Path or s3:// address of index.html.
+    Published
+        The report, with the trends of its workloads.
     """
     if recorded:
         record.check(Store(request.store).location)
     publish = _to_bucket if where.in_bucket else _to_folder
-    document, page = publish(request, where, build.Execution(jobs or 0, timeout_s, done))
+    published = publish(request, where, build.Execution(jobs or 0, timeout_s, done))
     if recorded:
-        record.write(Store(document["run"]["store"]), document)
-    return document, page
+        record.write(Store(published.document["run"]["store"]), published.document)
+    return published
 
 
-def _to_folder(
-    request: build.Request, where: Place, execution: build.Execution
-) -> tuple[dict[str, Any], str]:
+def _to_folder(request: build.Request, where: Place, execution: build.Execution) -> Published:
     root = Path(where.address)
     document, folder = build.report(request, root, archived=where.archived, execution=execution)
+    trends: tuple[Verdict, ...] = ()
     if where.archived:
         history.write(root)
-    return document, str(folder / index.PAGE)
+        trends = history.trends_of(root, document)
+    return Published(document, str(folder / index.PAGE), trends)
 
 
-def _to_bucket(
-    request: build.Request, where: Place, execution: build.Execution
-) -> tuple[dict[str, Any], str]:
+def _to_bucket(request: build.Request, where: Place, execution: build.Execution) -> Published:
     with tempfile.TemporaryDirectory(prefix="aurora-analysis-") as scratch:
         root = Path(scratch) / "report"
         bucket = Bucket.at(where)
         document, folder = build.report(request, root, archived=where.archived, execution=execution)
+        trends: tuple[Verdict, ...] = ()
         name = f"{folder.name}/" if where.archived else ""
         bucket.replace(folder, name)
         if where.archived:
             bucket.fetch_records(root)
             bucket.put(history.write(root), index.PAGE)
-        return document, f"{where.address}/{name}{index.PAGE}"
+            trends = history.trends_of(root, document)
+        return Published(document, f"{where.address}/{name}{index.PAGE}", trends)
 
 
 @dataclass(frozen=True)

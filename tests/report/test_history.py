@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -57,6 +58,20 @@ def test_the_page_pools_what_single_weeks_leave_open():
     assert "Over 8 windows, snowflake slows the writer a little, by 4.01 %." in page
     assert "95 % interval +" in page
     assert "across weeks" not in history.page(fortnights(4.0, 5.0))
+
+
+def test_a_trend_of_a_workload_that_still_runs_is_one_of_the_newest_report(tmp_path):
+    """Five reports that are inconclusive alone; a report that no longer judges the workload does not carry its trend."""
+    found = fortnights(*[9.0] * 6)
+    for name, document in found.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / index.NAME).write_text(json.dumps(document))
+    newest = found["report-05"]
+    assert {one["severity"] for one in newest["findings"]} == {"unknown"}
+    trends = history.trends_of(tmp_path, newest)
+    assert [(one.subject, one.severity) for one in trends] == [("snowflake", "act")]
+    assert index.exit_code(newest, "act", trends) == 3
+    assert history.trends_of(tmp_path, newest | {"findings": []}) == ()
 
 
 def test_reports_that_share_days_are_pooled_once():

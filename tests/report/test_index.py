@@ -297,6 +297,8 @@ def test_a_cluster_that_cannot_be_read_is_flagged(tmp_path):
 def test_the_exit_code_is_an_alarm(severity, fail_on, code):
     """Findings at or above the given severity raise it; from mild to severe: ok, unknown, watch, act."""
     assert index.exit_code(index.record(RUN, [cluster()], [outcome("a", severity)]), fail_on) == code
+    trend = Verdict("trend", "a", "so", severity, "It was so for weeks.")
+    assert index.exit_code(index.record(RUN, [cluster()], [outcome("a", "ok")]), fail_on, [trend]) == code
 
 
 def test_instances_show_the_settings_in_force(tmp_path):
