@@ -6,7 +6,7 @@ A case holds what the suite cannot know: the engine's SQL spellings, its log's t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -38,13 +38,19 @@ class Case:
     comments: Sequence[str]
     tagged: str
     same_statement: Sequence[str]
-    logged: Callable[[int, str], bytes]
-    gallery: Sequence[Path]
     counted: Callable[[int, float, float], tuple[Any, ...]]
-    connections: Sequence[Any]
-    blocked_by: Callable[[int], list[Any]]
-    damaged: Sequence[tuple[bytes, bytes]] = field(default=())
+    logged: Callable[[int, str], bytes]
+    gallery: Sequence[Path] = ()
+    connections: Sequence[Any] = ()
+    blocked_by: Callable[[int], list[Any]] = lambda session: []
+    damaged: Sequence[tuple[bytes, bytes]] = ()
     """Pairs of a text in an entry's header and what makes the header unreadable."""
+    modules: frozenset[str] | None = None
+    """The modules that the engine has so far; None for all."""
+
+    def has(self, module: str) -> bool:
+        """Whether the engine has a module."""
+        return self.modules is None or module in self.modules
 
     def module(self, name: str) -> ModuleType:
         """A module of the engine's package."""
@@ -101,5 +107,20 @@ CASES = [
         connections=(_Connection(_Dialect(False)), _Connection(_Dialect(True))),
         blocked_by=_mysql_samples,
         damaged=((b"# Query_time: ", b"# Query_ti"), (b"Rows_examined: 30", b"Rows_examined")),
+    ),
+    Case(
+        name="postgresql",
+        names=("postgresql", "aurora-postgresql", "postgres"),
+        literals=(
+            f"'{SECRET}'", f"'it''s {SECRET}'", f"E'\\'{SECRET}'", f"e'it''s\\\\{SECRET}'", f"$${SECRET}$$", f"$q$ $$ {SECRET}$q$",
+            f"U&'{SECRET}'", f"N'{SECRET}'", f"X'{SECRET}'", f"'{SECRET}'\n  '{SECRET}'", f"-- {SECRET}\n1",
+            f"/* /* '{SECRET} */ {SECRET} */ 1", "20261123", "-20261123.5e7", "0x20261123", "2026_1123", "-.2026_1123",
+        ),
+        comments=("/* it's */ {}", "-- it's\n{}", "/* /* nested */ it's */ {}", "{} /* it's */", "{} -- it's"),
+        tagged="/* connector=etl job='orders' */ SELECT 1",
+        same_statement=("SELECT a FROM t WHERE b = 1", "select  \"a\"\nfrom T where b=E'x';", "SELECT a FROM t WHERE b = $1"),
+        logged=lambda second, sql: b"",
+        counted=lambda calls, ms, since: ("app", "d1", "SELECT a FROM t WHERE b = $1", calls, ms, 10 * calls, calls, since),
+        modules=frozenset({"fingerprint"}),
     ),
 ]  # fmt: skip

@@ -15,17 +15,27 @@ if TYPE_CHECKING:
 @click.command(
     short_help="Print digest and fingerprint of SQL on standard input.", epilog=options.exit_codes()
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["mysql", "postgresql"]),
+    default="mysql",
+    show_default=True,
+    help="The engine whose SQL it is.",
+)
 @options.SQL_MODE
-def fingerprint(sql_mode: SqlModeOptions) -> None:
+def fingerprint(engine: str, sql_mode: SqlModeOptions) -> None:
     """Print the digest, a tab and the fingerprint of each statement on standard input.
 
     Statements are separated by a semicolon and a newline.
     """
     from aurora_analysis import engines
+    from aurora_analysis.engines.sql_mode import DEFAULT_MODE
+    from aurora_analysis.errors import Error
     from aurora_analysis.sources import log_files
 
-    found_in = engines.module(engines.DEFAULT, "fingerprint")
-    mode = sql_mode.mode()
+    found_in, mode = engines.module(engine, "fingerprint"), sql_mode.mode()
+    if engine == "postgresql" and mode != DEFAULT_MODE:
+        raise Error("PostgreSQL has no sql_mode: leave out --no-backslash-escapes and --ansi-quotes.")
     text = log_files.stdin().read().decode("utf-8", "replace")
     for sql in found_in.split(text, mode):
         if sql.strip():

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 PACKAGES = {"aurora-mysql": "mysql", "aurora": "mysql", "mysql": "mysql", "mariadb": "mysql"}
 """Engine → package. RDS calls Aurora MySQL 1 (MySQL 5.6) `aurora`; the lab writes `mysql` and `mariadb`."""
 
-NOT_YET = frozenset({"aurora-postgresql", "postgresql", "postgres"})
+NOT_YET = dict.fromkeys(("aurora-postgresql", "postgresql", "postgres"), "postgresql")
+"""Engine → package of an engine of which SQL and logs are read, but no servers and clusters yet."""
+
+OF_TEXT = frozenset({"fingerprint", "slow_log"})
+"""The modules that read text: they need no server, so that every engine has them."""
 
 DEFAULT = "mysql"
 """The engine of input that names none, such as an empty log."""
@@ -58,7 +62,7 @@ def of(name: str) -> ModuleType:
 
 
 def module(engine: str, name: str) -> ModuleType:
-    """Import one module of an engine's package.
+    """Import one module of an engine's package; a module of `OF_TEXT` also of an engine that is `NOT_YET` supported.
 
     Parameters
     ----------
@@ -77,7 +81,12 @@ def module(engine: str, name: str) -> ModuleType:
     >>> module("aurora-mysql", "metrics").__name__
     'aurora_analysis.engines.mysql.metrics'
     """
-    return importlib.import_module(f"{of(engine).__name__}.{name}")
+    package = (
+        of(engine).__name__
+        if engine not in NOT_YET or name not in OF_TEXT
+        else f"{__name__}.{NOT_YET[engine]}"
+    )
+    return importlib.import_module(f"{package}.{name}")
 
 
 def of_log(head: bytes) -> str:

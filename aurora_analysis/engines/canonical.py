@@ -24,6 +24,7 @@ def canonical(found: Iterable[str]) -> str:
 _BEFORE_VALUE = re.compile(
     "select|where|and|or|not|xor|between|like|when|then|else|limit|offset|by|having|on|in|is|set|values?"
     "|return|distinct|all|case|interval|div|mod|regexp|rlike|if|elseif|while|until|using|default"
+    "|from|for|to|ilike|returning"
 )
 """Words before an expression: a sign after one of them belongs to the number."""
 
@@ -46,22 +47,26 @@ def _values(tokens: Iterable[str]) -> Iterator[str]:
 
 
 def _is_operand(token: str) -> bool:
-    return (token[-1].isalnum() or token[-1] in ")?`$_") and not _BEFORE_VALUE.fullmatch(token)
+    return (token[-1].isalnum() or token[-1] in ')]?`"$_') and not _BEFORE_VALUE.fullmatch(token)
 
 
 def _lists(tokens: Iterable[str]) -> list[str]:
-    """Replace two or more values between commas by one `?+`, and so a lone value after IN."""
+    """Replace two or more values between commas by one `?+`, and so a lone value after IN or ARRAY."""
     kept: list[str] = []
     for token in tokens:
         if token in {VALUE, "..."} and kept[-1:] == [","] and _is_value(kept[-2:-1]):
             kept[-2:] = [VALUES]
         elif token == "..." and kept[-1:] == ["("]:
             kept.append(VALUES)
-        elif token == ")" and kept[-3:-1] == ["in", "("] and _is_value(kept[-1:]):
-            kept[-1:] = [VALUES, ")"]
+        elif [*kept[-3:-1], token] in _LISTS and _is_value(kept[-1:]):
+            kept[-1:] = [VALUES, token]
         else:
             kept.append(token)
     return kept
+
+
+_LISTS = (["in", "(", ")"], ["array", "[", "]"])
+"""The brackets of a list, and the word before them."""
 
 
 def _is_value(before: list[str]) -> bool:
@@ -137,6 +142,6 @@ def _spelled(tokens: list[str]) -> str:
 
 
 def _touches(before: str, token: str) -> bool:
-    if before in {"(", ".", "@"} or token in {")", ",", ".", ";"}:
+    if before in {"(", ".", "@", "[", "::"} or token in {")", ",", ".", ";", "[", "]", "::"}:
         return True
     return token == "(" and (before[-1].isalnum() or before[-1] in "_$`") and not _SPACED.fullmatch(before)

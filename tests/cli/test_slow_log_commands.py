@@ -171,6 +171,19 @@ def test_ingest_needs_a_store_to_write_into():
     assert "No store to write into: pass --store" in done.output
 
 
+def test_fingerprint_reads_the_sql_of_the_named_engine():
+    """Dollar quotes and nested comments are PostgreSQL's; sql_mode is MySQL's."""
+    given = b"SELECT /* a /* b */ c */ $x$ d;\n $x$ || a;\nSELECT \"b\" ?| ARRAY['c'];\n"
+    done = typed("fingerprint", "--engine", "postgresql", given=given)
+    lines = [line.split("\t")[1] for line in done.output.splitlines()]
+    assert lines == ["select ? || a", "select b ?| array[?+]"]
+    refused = typed("fingerprint", "--engine", "postgresql", "--ansi-quotes", given=given)
+    assert (refused.exit_code, refused.output) == (
+        2,
+        "aurora-analysis: PostgreSQL has no sql_mode: leave out --no-backslash-escapes and --ansi-quotes.\n",
+    )
+
+
 def test_digest_and_fingerprint_import_neither_pandas_nor_delta():
     """An answer from a raw log starts at once."""
     program = (
