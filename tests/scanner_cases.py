@@ -10,7 +10,9 @@ from pathlib import Path
 from unittest import mock
 
 from aurora_analysis.engines import compiled
-from aurora_analysis.engines.log_events import MARKER
+from aurora_analysis.engines.log_events import MARKER, Account
+from aurora_analysis.engines.log_tables import Batch, Layout
+from aurora_analysis.engines.mysql import slow_log
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 from aurora_analysis.sources import profile
 
@@ -73,6 +75,47 @@ def both(text: bytes, size: int, mode: SqlMode = DEFAULT_MODE) -> tuple[str, str
             found.append(json.dumps(profile.summary(profile.profile_log(chunks, mode=mode))))
     compiled.library.cache_clear()
     return found[0], found[1]
+
+
+def both_tables(text: bytes, size: int, mode: SqlMode = DEFAULT_MODE, batch: int = 50) -> list[tuple]:
+    """The account and the tables' rows of a log in chunks of `size` bytes, by the compiled scanner and by Python."""
+    found = []
+    for write in (_compiled_batches, _python_batches):
+        chunks = [text[at : at + size] for at in range(0, len(text), size)]
+        batches, account = write(chunks, mode, batch)
+        found.append((account, _rows(batches), _statements(batches)))
+    return found
+
+
+def _compiled_batches(chunks: list[bytes], mode: SqlMode, batch: int) -> tuple[list[Batch], Account]:
+    account, batches = Account(), []
+    slow_log.write_batches(chunks, account, batches.append, instance="i", batch=batch, mode=mode)
+    return batches, account
+
+
+def _python_batches(chunks: list[bytes], mode: SqlMode, batch: int) -> tuple[list[Batch], Account]:
+    account = Account()
+    entries = slow_log.entries(chunks, account, mode)
+    return list(slow_log.batches(entries, account, Layout("i", batch), mode=mode)), account
+
+
+def _rows(batches: list[Batch]) -> list[tuple]:
+    """Every row of `slow_queries`, in the order of the log."""
+    return [
+        row
+        for each in batches
+        for row in zip(*(each.slow_queries[name] for name in sorted(each.slow_queries)))
+    ]
+
+
+def _statements(batches: list[Batch]) -> dict[tuple, tuple[int, int]]:
+    """When each statement was first and last seen, whatever the batches."""
+    found: dict[tuple, tuple[int, int]] = {}
+    for each in batches:
+        for *names, first, last in zip(*each.statements.values()):
+            known = found.setdefault(tuple(names), (first, last))
+            found[tuple(names)] = min(known[0], first), max(known[1], last)
+    return found
 
 
 def broken(r: random.Random, gallery: Sequence[bytes] = GALLERY) -> bytes:

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from aurora_analysis.engines.log_events import FIGURES, Account, Event, decoded
-from aurora_analysis.engines.statement import kind
+from aurora_analysis.engines.statement import Statement, kind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +25,25 @@ EXAMPLE_BYTES = 4096
 """Longest example text [bytes]: as much as Performance Insights keeps of a statement."""
 
 Columns = dict[str, Sequence[Any]]
+
+Span = tuple[Statement, int, int]
+"""A statement, and when its first and its last execution ended [us since 1970, UTC]."""
+
+
+@dataclass(frozen=True)
+class Coded(Sequence[Any]):
+    """A column with few distinct values: they, and each row's position among them."""
+
+    values: Sequence[Any]
+    codes: memoryview[int]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return Coded(self.values, self.codes[place])
+        return self.values[self.codes[place]]
 
 
 @dataclass(frozen=True)
@@ -88,10 +107,12 @@ def batches(
     stored = _storable(events, account)
     stored = _remembered(stored, kept) if layout.examples else stored
     while rows := [_row(event, ordinals.before(event)) for event in islice(stored, layout.batch)]:
-        columns = dict(zip(_COLUMNS, zip(*rows)))
+        columns: Columns = dict(zip(_COLUMNS, zip(*rows)))
+        statements = columns.pop("statement")
+        columns["digest"] = [statement.digest for statement in statements]
         yield Batch(
-            _slow_queries(columns, layout.instance),
-            _statements(columns, join_key),
+            slow_query_rows(columns, layout.instance),
+            statement_rows(_spans(statements, columns["ended_at"]), join_key),
             _examples(kept, layout.instance),
         )
         kept.clear()
@@ -142,13 +163,12 @@ _COLUMNS = ("started_at", "ended_at", *FIGURES, "ordinal", "tags", "extras", "st
 
 
 def _row(event: Event, ordinal: int) -> tuple[Any, ...]:
-    return (*event[:12], ordinal, _json(event.tags), _json(event.extras), event.statement)
+    return (*event[:12], ordinal, json_text(event.tags), json_text(event.extras), event.statement)
 
 
-def _slow_queries(columns: Mapping[str, Any], instance: str | None) -> Columns:
-    digests = [statement.digest for statement in columns["statement"]]
-    rows = {name: values for name, values in columns.items() if name != "statement"} | {"digest": digests}
-    return rows if instance is None else rows | {"instance": [instance] * len(digests)}
+def slow_query_rows(columns: Columns, instance: str | None) -> Columns:
+    """Return rows of `slow_queries`, with the instance if there is one."""
+    return columns if instance is None else columns | {"instance": [instance] * len(columns["ended_at"])}
 
 
 def _examples(kept: Mapping[str, Event], instance: str | None) -> Columns:
@@ -162,23 +182,30 @@ def _examples(kept: Mapping[str, Event], instance: str | None) -> Columns:
     }
 
 
-def _statements(columns: Mapping[str, Any], join_key: Callable[[str], str]) -> Columns:
-    """Return one row per digest: its fingerprint, and its first and last time."""
-    ended: dict[tuple[str, str], list[int]] = {}
-    for (digest, text, _), ended_us in zip(columns["statement"], columns["ended_at"]):
-        ended.setdefault((digest, text), []).append(ended_us)
-    digests, texts = zip(*ended)
+def _spans(statements: Iterable[Statement], ended: Iterable[int]) -> Iterator[Span]:
+    """Return when the executions of each statement ended."""
+    times: dict[Statement, list[int]] = {}
+    for statement, ended_us in zip(statements, ended):
+        times.setdefault(statement, []).append(ended_us)
+    return ((statement, min(found), max(found)) for statement, found in times.items())
+
+
+def statement_rows(spans: Iterable[Span], join_key: Callable[[str], str]) -> Columns:
+    """Return rows of `statements`: each statement's fingerprint, and its first and last time."""
+    statements, first, last = zip(*spans)
+    texts = [statement.fingerprint for statement in statements]
     return {
-        "digest": digests,
+        "digest": [statement.digest for statement in statements],
         "fingerprint": texts,
         "join_key": [join_key(text) for text in texts],
         "kind": [kind(text) for text in texts],
-        "first_seen": [min(times) for times in ended.values()],
-        "last_seen": [max(times) for times in ended.values()],
+        "first_seen": first,
+        "last_seen": last,
     }
 
 
-def _json(value: dict[str, Any]) -> str | None:
+def json_text(value: dict[str, Any]) -> str | None:
+    """Return tags or further figures as the tables hold them; None if there are none."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")) if value else None
 
 

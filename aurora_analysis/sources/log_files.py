@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from aurora_analysis import engines
 from aurora_analysis.engines.log_events import Account
-from aurora_analysis.engines.log_tables import Columns, Layout
+from aurora_analysis.engines.log_tables import Batch, Columns, Layout
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 from aurora_analysis.errors import Error
 from aurora_analysis.sources import compression, encodings, envelopes
@@ -191,13 +191,20 @@ def ingest(
     span: list[int] = []
     engine, text = recognised(chunks(name))
     slow_log = engines.module(engine, "slow_log")
-    entries = slow_log.entries(text, account, mode)
-    for tables in slow_log.batches(entries, account, Layout(instance, batch), mode=mode):
+
+    def write(tables: Batch) -> None:
         check(account, name)
         _merge(location, "statements", tables.statements, cluster)
         _merge(location, "slow_queries", tables.slow_queries, cluster)
         ended = tables.slow_queries["ended_at"]
-        span = [min([*ended, *span[:1]]), max([*ended, *span[1:]])]
+        span[:] = [min([*ended, *span[:1]]), max([*ended, *span[1:]])]
+
+    if slow_log.library(mode) is None:
+        entries = slow_log.entries(text, account, mode)
+        for tables in slow_log.batches(entries, account, Layout(instance, batch), mode=mode):
+            write(tables)
+    else:
+        slow_log.write_batches(text, account, write, instance=instance, batch=batch, mode=mode)
     check(account, name)
     if span:
         _cover(location, label(name), account, span, cluster=cluster, instance=instance)
@@ -208,10 +215,10 @@ SOURCE = "slow_log"
 
 
 def _merge(location: str, table: str, columns: Columns, cluster: str) -> None:
-    from aurora_analysis.store import delta
+    from aurora_analysis.store import delta, merging
 
     rows = delta.rows(TABLES[table], columns, cluster=cluster, source=SOURCE)
-    delta.merge(location, TABLES[table], rows)
+    merging.merge(location, TABLES[table], rows)
 
 
 def _cover(

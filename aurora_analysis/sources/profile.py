@@ -210,7 +210,12 @@ class _Counts:
     def read(self, chunks: Iterable[bytes]) -> Ends:
         """Count every entry of a log."""
         hard = self._slow_log.hard_entries(
-            self._held(chunks), self._profile.account, self._mode, self._scanner, self._number, self._drain
+            self._held(chunks),
+            self._profile.account,
+            self._slow_log.State(),
+            self._scanner,
+            self._stopped,
+            self._mode,
         )
         for entry in selected(hard, self._selection, self._slow_log.ended):
             number = self._number_of(self._statements(entry.sql))
@@ -232,8 +237,12 @@ class _Counts:
                 profile_rows.spill_surplus(self._profile)
             yield chunk
 
-    def _number(self, shape: bytes) -> int:
-        return self._number_of(self._statements.of_shape(shape))
+    def _stopped(self, reason: int, _: bytes) -> None:
+        """Number a new shape, or make room in the scanner for another pair of user and host."""
+        if reason == self._slow_log.library(self._mode).FULL:
+            self._drain()
+        else:
+            self._scanner.learn(self._number_of(self._statements.of_shape(self._scanner.shape())))
 
     def _number_of(self, statement: Statement) -> int:
         """Return the number of a statement's row."""
@@ -246,7 +255,6 @@ class _Counts:
         return self._numbers[statement.digest]
 
     def _drain(self) -> None:
-        """Make room in the scanner, for another pair of user and host."""
         self._take()
         profile_rows.fold_all(self._profile)
 

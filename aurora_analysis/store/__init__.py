@@ -10,7 +10,7 @@ __all__ = ["Store"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import `Store` on first use: `ingest` writes through `store.delta` without pandas."""
+    """Import `Store` on first use: `ingest` writes through `store.delta` and `store.merging` without pandas."""
     if name == "Store":
         return import_module("aurora_analysis.store.store").Store
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

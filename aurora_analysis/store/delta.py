@@ -1,4 +1,4 @@
-"""Open, create, merge into and partly replace one Delta table of a store; each change is one atomic commit.
+"""Open, create and partly replace one Delta table of a store; each change is one atomic commit.
 
 This module imports neither pandas nor pyarrow: it builds Arrow rows with arro3, the small library that delta-rs
 depends on, so that `ingest` needs little memory. `store.py` reads tables, and writes pandas frames.
@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import arro3.core as arrow
-from arro3.core.types import ArrowStreamExportable
 from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
+from aurora_analysis.engines.log_tables import Coded
 from aurora_analysis.errors import Error
 from aurora_analysis.store.causes import cause
 from aurora_analysis.store.names import check_not_empty
@@ -77,7 +77,8 @@ TYPES: dict[Type, arrow.DataType] = {
 }
 
 Columns = Mapping[str, Sequence[Any]]
-"""Rows as lists of plain values, one per column; times in microseconds since 1970 (UTC)."""
+"""Rows as one sequence of plain values per column: lists, numbers in a memoryview, or `Coded` values; times in
+microseconds since 1970 (UTC)."""
 
 
 def rows(spec: Table, columns: Columns, *, cluster: str, source: str) -> arrow.Table:
@@ -104,13 +105,17 @@ def rows(spec: Table, columns: Columns, *, cluster: str, source: str) -> arrow.T
     for name in set(columns.get("instance", ())):
         check_not_empty(cluster, name)
     count = len(columns[spec.time])
-    days = [_day(us) for us in columns[spec.time]]
+    days = [utc_day(us) for us in columns[spec.time]]
     whole = {"cluster": [cluster] * count, "day": days, "source": [source] * count, **columns}
     arrays = [_array(whole.get(column.name, [None] * count), column.type) for column in spec.columns]
     return arrow.Table.from_arrays(arrays, schema=_schema(spec))
 
 
 def _array(values: Sequence[Any], kind: Type) -> arrow.Array:
+    if isinstance(values, Coded):
+        return arrow.Array(values.values, TYPES[kind]).take(arrow.Array.from_buffer(values.codes))
+    if isinstance(values, memoryview):
+        return arrow.Array.from_buffer(values).cast(TYPES[kind])
     if kind == "timestamp":
         return arrow.Array(values, arrow.DataType.int64()).cast(TYPES[kind])
     return arrow.Array(values, TYPES[kind])
@@ -120,13 +125,33 @@ def _schema(spec: Table) -> arrow.Schema:
     return arrow.Schema([arrow.Field(column.name, TYPES[column.type]) for column in spec.columns])
 
 
-def _values(rows: arrow.Table | arrow.RecordBatch, columns: Sequence[str]) -> Iterable[tuple[Any, ...]]:
-    """Return rows as tuples of plain values."""
-    return zip(*(_plain(rows, column) for column in columns))
+def tuples(rows: arrow.Table | arrow.RecordBatch, columns: Sequence[str]) -> Iterable[tuple[Any, ...]]:
+    """Return rows as tuples of plain values.
+
+    Parameters
+    ----------
+    rows : arro3.core.Table or arro3.core.RecordBatch
+    columns : sequence of str
+
+    Returns
+    -------
+    iterable of tuple
+    """
+    return zip(*(plain_values(rows, column) for column in columns))
 
 
-def _plain(rows: arrow.Table | arrow.RecordBatch, column: str) -> list[Any]:
-    """Return a column's values; times in microseconds since 1970 (UTC)."""
+def plain_values(rows: arrow.Table | arrow.RecordBatch, column: str) -> list[Any]:
+    """Return a column's values; times in microseconds since 1970 (UTC).
+
+    Parameters
+    ----------
+    rows : arro3.core.Table or arro3.core.RecordBatch
+    column : str
+
+    Returns
+    -------
+    list
+    """
     values = rows[column]
     is_time = values.type == TYPES["timestamp"]
     return list((values.cast(arrow.DataType.int64()) if is_time else values).to_pylist())
@@ -150,7 +175,18 @@ def moment(us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=us)
 
 
-def _day(us: int) -> str:
+def utc_day(us: int) -> str:
+    """Return the UTC day of a time, as the partition `day` has it.
+
+    Parameters
+    ----------
+    us : int
+        Microseconds since 1970.
+
+    Returns
+    -------
+    str
+    """
     return _day_since_1970(us // 86_400_000_000)
 
 
@@ -302,7 +338,7 @@ def replace(location: str, spec: Table, content: arrow.Table, replaced: Slice) -
 
     def put(table: DeltaTable) -> bool:
         found = table.scan(predicate=where).read_all()
-        if sorted(_values(found, names), key=repr) == sorted(_values(content, names), key=repr):
+        if sorted(tuples(found, names), key=repr) == sorted(tuples(content, names), key=repr):
             return False
         write_deltalake(table, content, mode="overwrite", predicate=where)
         return True
@@ -344,130 +380,6 @@ def quoted(text: str) -> str:
     str
     """
     return "'" + text.replace("'", "''") + "'"
-
-
-def merge(location: str, spec: Table, content: ArrowStreamExportable) -> int | None:
-    """Add rows whose identity is new, and update rows of a known identity (`_UPDATES`).
-
-    If the identity includes the time, only files of the rows' days and times are read. If it does not (statements),
-    new rows are appended, and a merge touches only the files of known rows: delta-rs holds everything that a merge
-    might touch in memory, and there may be a million statements.
-
-    Parameters
-    ----------
-    location : str
-        The store's folder or s3:// prefix.
-    spec : Table
-        A table with an identity.
-    content : Arrow stream
-        The rows, in the table's columns.
-
-    Returns
-    -------
-    int or None
-        The table's new version; None if nothing was new.
-
-    Raises
-    ------
-    Error
-        If the table cannot be written.
-    ValueError
-        If a row lacks a column of the identity.
-    """
-    whole = arrow.Table.from_arrow(content)
-    if whole.num_rows == 0:
-        return None
-    batch = _first_of_each(whole.combine_chunks().to_batches()[0], spec)
-
-    def add(table: DeltaTable) -> bool:
-        if spec.time in spec.identity:
-            return _merged(table, spec, batch, _plain(batch, spec.time))
-        known = _known(table, spec, batch)
-        fresh = [place for place in range(batch.num_rows) if place not in known]
-        if fresh:
-            write_deltalake(table, _taken(batch, fresh), mode="append", commit_properties=ALONE)
-        may_update = bool(known) and spec.name in _UPDATES
-        updated = may_update and _merged(table, spec, _taken(batch, known), known.values())
-        return bool(fresh) or updated
-
-    return commit(location, spec, add)
-
-
-def _first_of_each(batch: arrow.RecordBatch, spec: Table) -> arrow.RecordBatch:
-    """Return the rows without duplicates: the first row of each identity."""
-    missing = [name for name in spec.identity if batch[name].null_count]
-    if missing:
-        raise ValueError(f"rows of {spec.name} lack {', '.join(missing)}, which is part of their identity")
-    firsts: dict[tuple[Any, ...], int] = {}
-    for place, identity in enumerate(_values(batch, spec.identity)):
-        firsts.setdefault(identity, place)
-    return batch if len(firsts) == batch.num_rows else _taken(batch, firsts.values())
-
-
-def _taken(batch: arrow.RecordBatch, places: Iterable[int]) -> arrow.RecordBatch:
-    return batch.take(arrow.Array(list(places), arrow.DataType.uint64()))
-
-
-def _known(table: DeltaTable, spec: Table, batch: arrow.RecordBatch) -> dict[int, int]:
-    """Return the rows that the table already has: position in the batch → the time in the table [µs]."""
-    wanted = {identity: place for place, identity in enumerate(_values(batch, spec.identity))}
-    mine = f"cluster = {quoted(_plain(batch, 'cluster')[0])}"
-    return {
-        wanted[identity]: us
-        for there in table.scan(columns=[*spec.identity, spec.time], predicate=mine)
-        for identity, us in zip(_values(there, spec.identity), _plain(there, spec.time))
-        if identity in wanted
-    }
-
-
-def _merged(table: DeltaTable, spec: Table, batch: arrow.RecordBatch, times: Iterable[int]) -> bool:
-    """Merge rows with the table's rows of these times, and return whether that changed anything."""
-    same = [f"old.{name} = new.{name}" for name in spec.identity]
-    merger = table.merge(
-        batch, " AND ".join([*same, *_near(spec, times)]), source_alias="new", target_alias="old"
-    )
-    if spec.name in _UPDATES:
-        merger = merger.when_matched_update(*_UPDATES[spec.name])
-    done = merger.when_not_matched_insert_all().execute()
-    return bool(done["num_target_rows_inserted"] or done["num_target_rows_updated"])
-
-
-def _near(spec: Table, times: Iterable[int]) -> list[str]:
-    """Return predicates that the rows of these times share, so that delta-rs skips other files."""
-    times = sorted(times)
-    days = ", ".join(map(quoted, sorted({_day(us) for us in times})))
-    first, last = (moment(us).isoformat() for us in (times[0], times[-1]))
-    return [f"old.day IN ({days})", f"old.{spec.time} >= '{first}' AND old.{spec.time} <= '{last}'"]
-
-
-_WIDER = {
-    "first_seen": "CASE WHEN new.first_seen < old.first_seen THEN new.first_seen ELSE old.first_seen END",
-    "last_seen": "CASE WHEN new.last_seen > old.last_seen THEN new.last_seen ELSE old.last_seen END",
-    "day": "CASE WHEN new.first_seen < old.first_seen THEN new.day ELSE old.day END",
-    "pi_id": "COALESCE(old.pi_id, new.pi_id)",
-    "server_digest": "COALESCE(old.server_digest, new.server_digest)",
-    "join_key": "COALESCE(old.join_key, new.join_key)",
-}
-_IS_WIDER = (
-    "new.first_seen < old.first_seen OR new.last_seen > old.last_seen "
-    "OR (old.pi_id IS NULL AND new.pi_id IS NOT NULL) "
-    "OR (old.server_digest IS NULL AND new.server_digest IS NOT NULL)"
-)
-
-_KNOWS_DATABASE = (
-    "new.database IS NOT NULL AND (old.database IS NULL "
-    "OR (old.database_is_inferred IS NULL AND new.database_is_inferred IS NOT NULL) "
-    "OR (old.database_is_inferred AND NOT new.database_is_inferred))"
-)
-_UPDATES = {
-    "statements": (_WIDER, _IS_WIDER),
-    # A log that starts in the middle of another lacks the database that the other named earlier.
-    "slow_queries": (
-        {"database": "new.database", "database_is_inferred": "new.database_is_inferred"},
-        _KNOWS_DATABASE,
-    ),
-}
-"""Update of a row by a new one of the same identity: table → (columns, condition)."""
 
 
 def _check_schema(delta: DeltaTable, spec: Table, location: str) -> None:

@@ -19,7 +19,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from aurora_analysis.errors import Error
 from aurora_analysis.store import delta as delta_tables
-from aurora_analysis.store import frames, metrics, reading, roles, sql, upkeep
+from aurora_analysis.store import frames, merging, metrics, reading, roles, sql, upkeep
 from aurora_analysis.store import location as locations
 from aurora_analysis.store.names import unknown
 from aurora_analysis.tables import TABLES, Table
@@ -515,7 +515,7 @@ class Store:
             raise ValueError(f"table {table} has no identity: use write, which replaces a window")
         self._check_writable()
         content = frames.to_arrow(frame, spec, cluster=cluster, source=source)
-        return delta_tables.merge(self.location, spec, content)
+        return merging.merge(self.location, spec, content)
 
     def _check_writable(self) -> None:
         if self._pinned is not None:

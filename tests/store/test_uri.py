@@ -10,7 +10,7 @@ import pytest
 
 from aurora_analysis import Store, Window
 from aurora_analysis.errors import Error
-from aurora_analysis.store import delta
+from aurora_analysis.store import delta, merging
 from aurora_analysis.tables import TABLES
 
 DAY = Window("2026-11-09", "2026-11-10")
@@ -53,8 +53,8 @@ def test_an_awkward_folder_takes_logs_and_upkeep(tmp_path, name):
     location = str(tmp_path / name)
     columns = {"digest": ["d1"], "fingerprint": ["select ?"], "first_seen": [0], "last_seen": [0]}
     rows = delta.rows(TABLES["statements"], columns, cluster="shop", source="slow_log")
-    delta.merge(location, TABLES["statements"], rows)
-    assert delta.merge(location, TABLES["statements"], rows) is None
+    merging.merge(location, TABLES["statements"], rows)
+    assert merging.merge(location, TABLES["statements"], rows) is None
     write_hours(location, "test")
     store = Store(location)
     then = store.versions()

@@ -60,12 +60,64 @@ def test_every_log_of_the_gallery_has_one_profile(scanner, size):
         assert by_c == by_python
 
 
+@pytest.mark.parametrize("size", [7, 1000, 10**9])
+def test_every_log_of_the_gallery_has_the_same_tables(scanner, size):
+    """In chunks of any size: every column of every row."""
+    for text in cases.GALLERY:
+        by_c, by_python = cases.both_tables(text, size)
+        assert by_c == by_python
+
+
 def test_every_broken_log_has_one_profile(scanner):
-    """The account of its losses is the same as well."""
+    """The account of its losses and its tables are the same as well."""
     r = random.Random(1)
     for _ in range(300):
-        by_c, by_python = cases.both(cases.broken(r), r.choice((7, 100, 10**6)), r.choice(MODES))
+        text, size, mode = cases.broken(r), r.choice((7, 100, 10**6)), r.choice(MODES)
+        by_c, by_python = cases.both(text, size, mode)
         assert by_c == by_python
+        by_c, by_python = cases.both_tables(text, size, mode, r.choice((1, 5, 1000)))
+        assert by_c == by_python
+
+
+FIGURES = st.lists(
+    st.tuples(
+        st.sampled_from(["A", "Rows_affected", "Bytes", "aB", "X1", "Schema", "End", "Start"]),
+        st.sampled_from([": ", ":", ":  "]),
+        st.one_of(
+            st.decimals(0, 10**6, places=6).map(str),
+            st.text(alphabet='0123456789.eE+-:_naifNIT"\\é', min_size=1, max_size=8),
+        ),
+    ),
+    max_size=5,
+)
+
+
+@given(fields=FIGURES, line=st.sampled_from(["\n# ", "\n# explain: ", "  "]))
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_further_figures_have_one_reading(scanner, fields, line):
+    """Numbers, words and times of any form, in the lines of figures."""
+    more = "".join(line + name + colon + value for name, colon, value in fields).encode()
+    one, two = (cases.entry(b"u", b"SET timestamp=1795429471;\nSELECT %d" % n) for n in range(2))
+    by_c, by_python = cases.both_tables(one + two.replace(b"\nSET", more + b"\nSET") + one + b"\n", 10**6)
+    assert by_c == by_python
+
+
+def test_tags_depend_on_the_place_of_a_comment(scanner):
+    """Statements of one shape share the place, and each has the tags of its own comments."""
+    texts = [
+        b"/* a=%s */ SELECT /* b=x%d */ 1 /* c='y' */ + %d -- d=%s" % (name, n, n, name)
+        for n, name in enumerate((b"p", b"q", b"p", b"1"))
+    ]
+    texts += [b"(%s) /* a=p */ FROM t /* b=q */" % value for value in (b"1", b"NULL", b"'x'")]
+    texts += [
+        b"# administrator command: Quit",
+        b"/*+ a=p */ SELECT 1",
+        b"SELECT 1 /* a=p */" + b" /* b=q */" * 9,
+    ]
+    log = b"".join(cases.entry(b"u", b"SET timestamp=1795429471;\n" + text) for text in texts) + b"\n"
+    by_c, by_python = cases.both_tables(log, 10**6)
+    assert by_c == by_python
+    assert str(by_c[1]).count('"a":"p"') == 3
 
 
 @pytest.mark.parametrize(
@@ -132,10 +184,10 @@ def test_plain_entries_are_taken(scanner):
     entries = slow_log.hard_entries(
         [log],
         account := Account(),
+        slow_log.State(),
+        ours := compiled.library().Scanner(True, 100),
+        lambda _reason, _text: ours.learn(0),
         DEFAULT_MODE,
-        compiled.library().Scanner(True, 100),
-        lambda _: 0,
-        lambda: None,
     )
     assert (len(list(entries)), account.events) == (1, 1000)
 

@@ -21,7 +21,8 @@ from aurora_analysis.engines.log_tables import Batch, Columns, Layout, LogTables
 from aurora_analysis.engines.mysql.slow_log.compiled import hard_entries, library
 from aurora_analysis.engines.mysql.slow_log.grammar import BOUNDARIES, HEAD, is_slow_log
 from aurora_analysis.engines.mysql.slow_log.reading import batches, read_slow_log, to_tables
-from aurora_analysis.engines.mysql.slow_log.scanner import entries
+from aurora_analysis.engines.mysql.slow_log.recording import write_batches
+from aurora_analysis.engines.mysql.slow_log.scanner import State, entries
 from aurora_analysis.engines.mysql.slow_log.values import ended, events
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Event",
     "Layout",
     "LogTables",
+    "State",
     "batches",
     "ended",
     "entries",
@@ -45,4 +47,5 @@ __all__ = [
     "read_slow_log",
     "record",
     "to_tables",
+    "write_batches",
 ]

@@ -1,4 +1,4 @@
-/* The compiled twin of `scanner` and of the shapes of `fingerprint.cache`, for the counts of `digest`.
+/* The compiled twin of `scanner` and of the shapes of `fingerprint.cache`: the counts of `digest`, the rows of `ingest`.
  *
  * A Scanner takes the plain entries of a log, which are nearly all, and stops at the others, which Python reads. It
  * holds no policy: Python names the row of each new shape, and what makes an entry plain is never more than what
@@ -8,11 +8,13 @@
 #include <Python.h>
 
 #include "_scanner_entry.h"
+#include "_scanner_extras.h"
+#include "_scanner_records.h"
 #include "_scanner_shape.h"
 #include "_scanner_tally.h"
 
 /* Why a scan stopped. */
-enum { ENDED, HARD, NEW_SHAPE, FULL, NO_MEMORY };
+enum { ENDED, HARD, NEW_SHAPE, NEW_TAGS, FULL, NO_MEMORY };
 
 enum { SHAPES_BYTES = 8 * 1024 * 1024 };
 /* The shapes are forgotten when their texts take more, so that a log of ever new statements cannot grow them. */
@@ -27,8 +29,9 @@ typedef struct {
 
 typedef struct {
     PyObject_HEAD
-    int is_busy, escapes;
+    int is_busy, escapes, is_recording; /* it counts executions, or records each */
     uint64_t seed;
+    const byte *buffer;
     /* The log's state at the next entry. */
     Time time, logged, recent;
     /* The executions to count. */
@@ -46,6 +49,7 @@ typedef struct {
     size_t room, most_pairs;
     int64_t events, held, first_us, last_us;
     int has_ends;
+    Records records;
 } Scanner;
 
 typedef struct {
@@ -100,15 +104,18 @@ static void set_time(Time *time, Text text)
         memcpy(time->text, text.at, text.size);
 }
 
-/* When an execution ended; 0 if Python has to find out. */
-static int ended_us(const Scanner *s, const Entry *entry, int64_t *us)
+/* When an execution ended, and how exact that is [s]; 0 if Python has to find out. */
+static int ended_us(Scanner *s, const Entry *entry, int64_t *us, double *precision_s)
 {
     const byte *at = entry->timestamp.at;
+    *precision_s = 1e-6;
     if (s->time.is_set) {
         if (!zoned_us((Text){s->time.text, s->time.size}, us))
             return 0;
-        if (*us != NO_TIME)
+        if (*us != NO_TIME) {
+            s->records.is_zoned = 1;
             return 1;
+        }
     } else {
         const byte *p = entry->figures.at, *end = p + entry->figures.size;
         while (p < end && (p = memchr(p, 'E', (size_t)(end - p))) != NULL) {
@@ -123,6 +130,9 @@ static int ended_us(const Scanner *s, const Entry *entry, int64_t *us)
     if (!take_digits(&at, at + entry->timestamp.size, 10, us))
         return 0;
     *us = *us * MICRO + (entry->timestamp_is_start ? entry->query_us : 0);
+    *precision_s = 1.0;
+    if (!entry->timestamp_is_start && s->records.is_zoned)
+        *precision_s += (double)entry->query_us / MICRO;
     return 1;
 }
 
@@ -211,17 +221,10 @@ static void note_ended(Scanner *s, int64_t us)
 }
 
 /* Count an execution; a reason to stop if that is impossible now. */
-static int count_entry(Scanner *s, const Entry *entry, const byte *shape, size_t size, int64_t us)
+static int count_entry(Scanner *s, const Entry *entry, const Known *known, int64_t us)
 {
     Pair *pair;
     int64_t query, lock, sent, examined;
-    uint64_t h = hash(shape, size, s->seed);
-    Known *known = find(&s->shapes, shape, size, h);
-    if (known == NULL) {
-        s->shape_size = size;
-        s->shape_hash = h;
-        return NEW_SHAPE;
-    }
     Row *row = (Row *)s->rows.items + known->value;
     if (__builtin_add_overflow(row->query_us, entry->query_us, &query)
         || __builtin_add_overflow(row->lock_us, entry->lock_us, &lock)
@@ -244,15 +247,86 @@ static int count_entry(Scanner *s, const Entry *entry, const byte *shape, size_t
     return ENDED;
 }
 
+/* Find the number of the tags in a statement's comments; a reason to stop if that is impossible.
+ *
+ * The tags depend on the comments and on their place among the tokens, which the shape gives if a word comes first: a
+ * shape does not distinguish NULL, which is a word, from other values.
+ */
+static int find_tags(Scanner *s, const Entry *entry, const Shape *shape, const Known *known, uint32_t *tags)
+{
+    Records *r = &s->records;
+    uint32_t number = (uint32_t)(known - (Known *)s->shapes.known.items);
+    const byte *first = shape->out;
+    size_t size = sizeof(number);
+    *tags = 0;
+    if (shape->comment_count == 0)
+        return ENDED;
+    while (first < shape->o && (*first == COMMENT || is(*first, BLANK)))
+        first++;
+    int is_command = *shape->out == '#';
+    if (shape->comment_count > MOST_COMMENTS
+        || (!is_command && (first == shape->o || !is_ascii_word(*first) || is(*first, DIGIT))))
+        return HARD;
+    for (int n = 0; n < shape->comment_count; n++)
+        size += sizeof(size_t) + shape->comments[n].size;
+    r->note.count = 0;
+    if (!make_room(&r->note, size, 1))
+        return NO_MEMORY;
+    byte *o = r->note.items;
+    o = put(o, (const byte *)&number, sizeof(number));
+    for (int n = 0; n < shape->comment_count; n++) {
+        o = put(o, (const byte *)&shape->comments[n].size, sizeof(size_t));
+        o = put(o, shape->comments[n].at, shape->comments[n].size);
+    }
+    r->note.count = size;
+    const Known *found = find(&r->notes, r->note.items, size, hash(r->note.items, size, s->seed));
+    if (found) {
+        *tags = found->value;
+        return ENDED;
+    }
+    r->sql_at = (size_t)(entry->sql.at - s->buffer);
+    r->sql_size = entry->sql.size;
+    return NEW_TAGS;
+}
+
+/* Record an execution; a reason to stop if that is impossible now. */
+static int record_entry(Scanner *s, const Entry *entry, const Shape *shape, const Known *known, int64_t us, double precision_s)
+{
+    Records *r = &s->records;
+    Execution one = {0};
+    uint64_t digest = ((uint64_t *)r->digests.items)[known->value];
+    if (us == NO_TIME || (entry->database.at == NULL && schema_of(entry->figures).size > LONGEST_NAME))
+        return HARD;
+    int reason = find_tags(s, entry, shape, known, &one.tags);
+    if (reason != ENDED)
+        return reason;
+    int is_added = add_extras(&r->extras, entry->figures);
+    if (is_added <= 0)
+        return is_added ? NO_MEMORY : HARD;
+    for (size_t n = 0; n < entry->thread.size; n++)
+        one.thread_id = one.thread_id * 10 + (entry->thread.at[n] - '0');
+    one.ended_us = us;
+    one.started_us = us - entry->query_us;
+    one.precision_s = precision_s;
+    one.query_s = (double)entry->query_us / MICRO;
+    one.lock_s = (double)entry->lock_us / MICRO;
+    one.rows_sent = entry->rows_sent;
+    one.rows_examined = entry->rows_examined;
+    one.row = known->value;
+    Text database = database_of(r, entry, &one.is_inferred);
+    return keep(r, &one, entry->user, entry->host, database, digest, s->seed) ? ENDED : NO_MEMORY;
+}
+
 /* Take entries from `*at` on, as long as they are plain and known; return why it stopped. */
 static int scan(Scanner *s, const byte **at, const byte *limit)
 {
     Piece piece;
     Entry entry;
     int64_t us;
+    double precision_s;
     while (take_piece(*at, limit, &piece)) {
         if (piece.is_hard || !take_header(*at, piece.text_end, &entry)
-            || (piece.line && piece.line >= entry.sql.at) || !ended_us(s, &entry, &us))
+            || (piece.line && piece.line >= entry.sql.at) || !ended_us(s, &entry, &us, &precision_s))
             return HARD;
         Text first = {entry.timestamp.at, entry.timestamp.size < 5 ? entry.timestamp.size : 5};
         if (first.at
@@ -270,7 +344,16 @@ static int scan(Scanner *s, const byte **at, const byte *limit)
         if (!make_shape(&shape))
             return HARD;
         if (is_selected(s, &entry, us)) {
-            int reason = count_entry(s, &entry, s->shape, (size_t)(shape.o - shape.out), us);
+            size_t size = (size_t)(shape.o - shape.out);
+            uint64_t h = hash(s->shape, size, s->seed);
+            const Known *known = find(&s->shapes, s->shape, size, h);
+            if (known == NULL) {
+                s->shape_size = size;
+                s->shape_hash = h;
+                return NEW_SHAPE;
+            }
+            int reason = s->is_recording ? record_entry(s, &entry, &shape, known, us, precision_s)
+                                         : count_entry(s, &entry, known, us);
             if (reason != ENDED)
                 return reason;
         }
@@ -307,6 +390,7 @@ static PyObject *scanner_scan(Scanner *s, PyObject *arguments)
     int reason;
     s->is_busy = 1;
     s->events = 0;
+    s->buffer = buffer.buf;
     Py_BEGIN_ALLOW_THREADS
     reason = scan(s, &at, (const byte *)buffer.buf + buffer.len);
     Py_END_ALLOW_THREADS
@@ -341,14 +425,31 @@ static int make_rows(Scanner *s, unsigned long row)
     return 1;
 }
 
+/* Note a row's digest. */
+static int set_digest(Scanner *s, unsigned long row, unsigned long long digest)
+{
+    List *digests = &s->records.digests;
+    if (!make_room(digests, row + 1 > digests->count ? row + 1 - digests->count : 0, sizeof(uint64_t))) {
+        PyErr_NoMemory();
+        return 0;
+    }
+    for (; digests->count <= row; digests->count++)
+        ((uint64_t *)digests->items)[digests->count] = 0;
+    ((uint64_t *)digests->items)[row] = digest;
+    return 1;
+}
+
 static PyObject *scanner_learn(Scanner *s, PyObject *arguments)
 {
     unsigned long row;
-    if (!is_free(s) || !PyArg_ParseTuple(arguments, "k", &row))
+    unsigned long long digest = 0;
+    if (!is_free(s) || !PyArg_ParseTuple(arguments, "k|K", &row, &digest))
         return NULL;
-    if (s->shapes.bytes.count > SHAPES_BYTES)
+    if (s->shapes.bytes.count > SHAPES_BYTES) {
         forget(&s->shapes);
-    if (!make_rows(s, row))
+        forget(&s->records.notes);
+    }
+    if (!make_rows(s, row) || (s->is_recording && !set_digest(s, row, digest)))
         return NULL;
     if (!add(&s->shapes, s->shape, s->shape_size, s->shape_hash, (uint32_t)row))
         return PyErr_NoMemory();
@@ -384,6 +485,60 @@ static PyObject *scanner_count(Scanner *s, PyObject *arguments)
     pair->calls++;
     note_ended(s, ended);
     Py_RETURN_TRUE;
+}
+
+static PyObject *scanner_statement(Scanner *s, PyObject *Py_UNUSED(ignored))
+{
+    return is_free(s) ? Py_BuildValue("nn", (Py_ssize_t)s->records.sql_at,
+                                      (Py_ssize_t)(s->records.sql_at + s->records.sql_size))
+                      : NULL;
+}
+
+static PyObject *scanner_learn_tags(Scanner *s, PyObject *arguments)
+{
+    unsigned int tags;
+    Records *r = &s->records;
+    if (!is_free(s) || !PyArg_ParseTuple(arguments, "I", &tags))
+        return NULL;
+    if (r->note.count
+        && !add(&r->notes, r->note.items, r->note.count, hash(r->note.items, r->note.count, s->seed), tags))
+        return PyErr_NoMemory();
+    r->note.count = 0;
+    Py_RETURN_NONE;
+}
+
+/* Record an execution that Python read. */
+static PyObject *scanner_append(Scanner *s, PyObject *arguments)
+{
+    unsigned long row;
+    unsigned long long digest;
+    const char *user, *host, *database, *extras;
+    Py_ssize_t user_size, host_size, database_size, extras_size;
+    long long started, ended, thread, sent, examined;
+    int is_inferred;
+    Execution one = {0};
+    Records *r = &s->records;
+    if (!is_free(s)
+        || !PyArg_ParseTuple(arguments, "(kKI)(s#s#z#p)(LLd)(LddLL)s#", &row, &digest, &one.tags, &user, &user_size, &host,
+                             &host_size, &database, &database_size, &is_inferred, &started, &ended, &one.precision_s,
+                             &thread, &one.query_s, &one.lock_s, &sent, &examined, &extras, &extras_size)
+        || !make_rows(s, row) || !set_digest(s, row, digest))
+        return NULL;
+    one.started_us = started;
+    one.ended_us = ended;
+    one.thread_id = thread;
+    one.rows_sent = sent;
+    one.rows_examined = examined;
+    one.row = (uint32_t)row;
+    one.is_inferred = (uint32_t)is_inferred;
+    if (!make_room(&r->extras, (size_t)extras_size + 1, 1)
+        || !keep(r, &one, (Text){(const byte *)user, (size_t)user_size}, (Text){(const byte *)host, (size_t)host_size},
+                 (Text){(const byte *)database, database ? (size_t)database_size : 0}, digest, s->seed))
+        return PyErr_NoMemory();
+    byte *o = put((byte *)r->extras.items + r->extras.count, (const byte *)extras, (size_t)extras_size);
+    *o = '\n';
+    r->extras.count += (size_t)extras_size + 1;
+    Py_RETURN_NONE;
 }
 
 static int append(PyObject *list, PyObject *item)
@@ -441,6 +596,120 @@ static PyObject *scanner_take(Scanner *s, PyObject *Py_UNUSED(ignored))
     return NULL;
 }
 
+/* A field of all executions, one after the other. */
+static PyObject *column(const List *executions, size_t offset, size_t size)
+{
+    PyObject *made = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(executions->count * size));
+    if (made == NULL)
+        return NULL;
+    byte *o = (byte *)PyBytes_AsString(made);
+    const byte *from = (const byte *)executions->items + offset;
+    for (size_t n = 0; n < executions->count; n++, from += sizeof(Execution), o += size)
+        memcpy(o, from, size);
+    return made;
+}
+#define COLUMN(field) column(&r->executions, offsetof(Execution, field), sizeof(((Execution *)0)->field))
+
+static PyObject *name_list(const Names *names)
+{
+    PyObject *list = PyList_New(0);
+    int is_made = list && append(list, Py_NewRef(Py_None));
+    for (size_t n = 0; is_made && n < names->known.count; n++) {
+        const Known *known = (Known *)names->known.items + n;
+        is_made = append(list, PyBytes_FromStringAndSize((const char *)names->bytes.items + known->at, (Py_ssize_t)known->size));
+    }
+    if (is_made)
+        return list;
+    Py_XDECREF(list);
+    return NULL;
+}
+
+/* When the executions of each row ended, in the order of the rows' first execution: row, first, last. */
+static PyObject *span_list(const Records *r)
+{
+    typedef struct {
+        int64_t first_us, last_us;
+        uint32_t row;
+    } Span;
+    PyObject *list = PyList_New(0);
+    uint32_t *place = calloc(r->digests.count + 1, sizeof(*place));
+    List spans = {NULL, 0, 0};
+    int is_made = list && place;
+    for (size_t n = 0; is_made && n < r->executions.count; n++) {
+        const Execution *one = (Execution *)r->executions.items + n;
+        if (place[one->row] == 0) {
+            if (!(is_made = make_room(&spans, 1, sizeof(Span))))
+                break;
+            ((Span *)spans.items)[spans.count++] = (Span){one->ended_us, one->ended_us, one->row};
+            place[one->row] = (uint32_t)spans.count;
+        }
+        Span *span = (Span *)spans.items + place[one->row] - 1;
+        span->first_us = one->ended_us < span->first_us ? one->ended_us : span->first_us;
+        span->last_us = one->ended_us > span->last_us ? one->ended_us : span->last_us;
+    }
+    if (!is_made && !PyErr_Occurred())
+        PyErr_NoMemory();
+    for (size_t n = 0; is_made && n < spans.count; n++) {
+        const Span *span = (Span *)spans.items + n;
+        is_made = append(list, Py_BuildValue("kLL", (unsigned long)span->row, (long long)span->first_us, (long long)span->last_us));
+    }
+    free(place);
+    clear(&spans);
+    if (is_made)
+        return list;
+    Py_XDECREF(list);
+    return NULL;
+}
+
+static PyObject *scanner_take_records(Scanner *s, PyObject *Py_UNUSED(ignored))
+{
+    Records *r = &s->records;
+    if (!is_free(s))
+        return NULL;
+    PyObject *made = Py_BuildValue(
+        "{sNsNsNsNsNsNsNsNsNsNsNsNsNsNsNsNsN}", "names", name_list(&r->names), "started_us", COLUMN(started_us), "ended_us",
+        COLUMN(ended_us), "thread_id", COLUMN(thread_id), "rows_sent", COLUMN(rows_sent), "rows_examined",
+        COLUMN(rows_examined), "ordinal", COLUMN(ordinal), "precision_s", COLUMN(precision_s), "query_s", COLUMN(query_s),
+        "lock_s", COLUMN(lock_s), "user", COLUMN(user), "host", COLUMN(host), "database", COLUMN(database), "is_inferred",
+        COLUMN(is_inferred), "tags", COLUMN(tags), "row", COLUMN(row), "extras",
+        PyBytes_FromStringAndSize(r->extras.items, (Py_ssize_t)r->extras.count));
+    PyObject *spans = made ? span_list(r) : NULL;
+    if (spans == NULL || PyDict_SetItemString(made, "spans", spans) < 0) {
+        Py_XDECREF(spans);
+        Py_XDECREF(made);
+        return NULL;
+    }
+    Py_DECREF(spans);
+    r->executions.count = r->extras.count = 0;
+    forget(&r->names);
+    return made;
+}
+
+static PyObject *scanner_drop_last(Scanner *s, PyObject *Py_UNUSED(ignored))
+{
+    Records *r = &s->records;
+    if (!is_free(s))
+        return NULL;
+    if (r->executions.count) {
+        const byte *extras = r->extras.items;
+        r->executions.count--;
+        do
+            r->extras.count--;
+        while (r->extras.count && extras[r->extras.count - 1] != '\n');
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *scanner_forget(Scanner *s, PyObject *Py_UNUSED(ignored))
+{
+    if (!is_free(s))
+        return NULL;
+    forget(&s->shapes);
+    forget(&s->records.notes);
+    clear(&s->records.digests);
+    Py_RETURN_NONE;
+}
+
 static PyObject *moment(int64_t us) { return us == NO_TIME ? Py_NewRef(Py_None) : PyLong_FromLongLong(us); }
 
 static PyObject *scanner_ends(Scanner *s, PyObject *Py_UNUSED(ignored))
@@ -479,17 +748,52 @@ static PyObject *scanner_resume(Scanner *s, PyObject *arguments)
     Py_RETURN_TRUE;
 }
 
+static PyObject *text_of_name(const Name *name)
+{
+    return name->is_set ? PyBytes_FromStringAndSize((const char *)name->text, (Py_ssize_t)name->size)
+                        : Py_NewRef(Py_None);
+}
+
+static PyObject *scanner_session(Scanner *s, PyObject *Py_UNUSED(ignored))
+{
+    const Records *r = &s->records;
+    return is_free(s) ? Py_BuildValue("NNN", text_of_name(&r->database), text_of_name(&r->named_by), PyBool_FromLong(r->is_zoned))
+                      : NULL;
+}
+
+static PyObject *scanner_set_session(Scanner *s, PyObject *arguments)
+{
+    const char *database, *named_by;
+    Py_ssize_t database_size, named_by_size;
+    int is_zoned;
+    Records *r = &s->records;
+    if (!is_free(s)
+        || !PyArg_ParseTuple(arguments, "z#z#p", &database, &database_size, &named_by, &named_by_size, &is_zoned))
+        return NULL;
+    if ((database && database_size > LONGEST_NAME) || (named_by && named_by_size > LONGEST_NAME))
+        Py_RETURN_FALSE;
+    set_name(&r->database, (Text){(const byte *)database, database ? (size_t)database_size : 0});
+    set_name(&r->named_by, (Text){(const byte *)named_by, named_by ? (size_t)named_by_size : 0});
+    r->is_zoned = is_zoned;
+    Py_RETURN_TRUE;
+}
+
+static PyObject *scanner_recorded(Scanner *s, void *Py_UNUSED(ignored))
+{
+    return PyLong_FromSize_t(s->records.executions.count);
+}
+
 static PyObject *scanner_held(Scanner *s, void *Py_UNUSED(ignored)) { return PyLong_FromLongLong(s->held); }
 
 static int scanner_init(Scanner *s, PyObject *arguments, PyObject *names)
 {
-    static char *keywords[] = {"backslash_escapes", "most_pairs", "since_us", "until_us", "user", NULL};
+    static char *keywords[] = {"backslash_escapes", "most_pairs", "since_us", "until_us", "user", "record", NULL};
     PyObject *since = Py_None, *until = Py_None;
     const char *user = NULL;
     Py_ssize_t user_size = 0, most_pairs;
     if (!is_free(s)
-        || !PyArg_ParseTupleAndKeywords(arguments, names, "pn|OOz#", keywords, &s->escapes, &most_pairs, &since, &until,
-                                        &user, &user_size))
+        || !PyArg_ParseTupleAndKeywords(arguments, names, "pn|OOz#p", keywords, &s->escapes, &most_pairs, &since, &until,
+                                        &user, &user_size, &s->is_recording))
         return -1;
     if (most_pairs < 1 || most_pairs > 10000000) {
         PyErr_SetString(PyExc_ValueError, "most_pairs must be between 1 and 10 million");
@@ -524,6 +828,7 @@ static void scanner_dealloc(Scanner *s)
     clear(&s->rows);
     clear(&s->user);
     forget(&s->shapes);
+    forget_records(&s->records);
     free(s->shape);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(s);
     Py_DECREF((PyObject *)type);
@@ -533,7 +838,22 @@ static PyMethodDef scanner_methods[] = {
     {"scan", (PyCFunction)scanner_scan, METH_VARARGS,
      "scan(buffer, start)\n--\n\nTake plain entries; return where and why it stopped, and how many were taken."},
     {"shape", (PyCFunction)scanner_shape, METH_NOARGS, "shape()\n--\n\nReturn the shape that stopped the last scan."},
-    {"learn", (PyCFunction)scanner_learn, METH_VARARGS, "learn(row)\n--\n\nName the row of that shape."},
+    {"learn", (PyCFunction)scanner_learn, METH_VARARGS,
+     "learn(row, digest=0)\n--\n\nName the row of that shape, and its digest as a number."},
+    {"statement", (PyCFunction)scanner_statement, METH_NOARGS,
+     "statement()\n--\n\nReturn the ends of the statement with the comments that stopped the last scan."},
+    {"learn_tags", (PyCFunction)scanner_learn_tags, METH_VARARGS,
+     "learn_tags(number)\n--\n\nName the tags of those comments; 0 is none."},
+    {"append", (PyCFunction)scanner_append, METH_VARARGS,
+     "append(statement, session, times, figures, extras)\n--\n\nRecord an execution that Python read."},
+    {"take_records", (PyCFunction)scanner_take_records, METH_NOARGS,
+     "take_records()\n--\n\nReturn the recorded executions as columns, and begin again with none."},
+    {"drop_last", (PyCFunction)scanner_drop_last, METH_NOARGS, "drop_last()\n--\n\nDrop the last recorded execution."},
+    {"forget", (PyCFunction)scanner_forget, METH_NOARGS, "forget()\n--\n\nForget all shapes and comments."},
+    {"session", (PyCFunction)scanner_session, METH_NOARGS,
+     "session()\n--\n\nReturn the latest database, the session that named it, and whether the log has zones."},
+    {"set_session", (PyCFunction)scanner_set_session, METH_VARARGS,
+     "set_session(database, named_by, is_zoned)\n--\n\nContinue from those; False if a name is too long for that."},
     {"count", (PyCFunction)scanner_count, METH_VARARGS,
      "count(row, user, host, ended_us)\n--\n\nCount a call that Python read; False if `take` must come first."},
     {"take", (PyCFunction)scanner_take, METH_NOARGS,
@@ -547,6 +867,7 @@ static PyMethodDef scanner_methods[] = {
 };
 
 static PyGetSetDef scanner_attributes[] = {
+    {"recorded", (getter)scanner_recorded, NULL, "Number of executions that wait for `take_records`.", NULL},
     {"held", (getter)scanner_held, NULL, "Number of query times that wait for `take`.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -654,6 +975,7 @@ static int module_exec(PyObject *module)
     return failed || PyModule_AddIntConstant(module, "ENDED", ENDED) < 0
                    || PyModule_AddIntConstant(module, "HARD", HARD) < 0
                    || PyModule_AddIntConstant(module, "NEW_SHAPE", NEW_SHAPE) < 0
+                   || PyModule_AddIntConstant(module, "NEW_TAGS", NEW_TAGS) < 0
                    || PyModule_AddIntConstant(module, "FULL", FULL) < 0
                ? -1
                : 0;

@@ -16,6 +16,11 @@
 
 typedef uint8_t byte;
 
+typedef struct {
+    const byte *at;
+    size_t size;
+} Text;
+
 enum { WORD = 1, DIGIT = 2, BLANK = 4, STOP = 8, HEX = 16, MARKS = 32 };
 /* WORD: a letter, digit, underscore, dollar, or any byte that is not ASCII, as in the lexer's [\w$]. STOP: bytes at
  * which a statement needs a closer look wherever they stand. MARKS: bytes that are in no plain name. */

@@ -15,12 +15,8 @@ enum { LONGEST_NAME = 255, LONGEST_TIME = 64 };
 #define LONGEST_US (INT64_C(366) * 86400 * MICRO) /* scanner.py: LONGEST_S */
 
 typedef struct {
-    const byte *at;
-    size_t size;
-} Text;
-
-typedef struct {
-    Text user, host, figures, timestamp, sql;
+    Text user, host, thread, figures, timestamp, sql;
+    Text database; /* its `at` is NULL if the lines do not name it */
     int64_t query_us, lock_us, rows_sent, rows_examined;
     int timestamp_is_start;
 } Entry;
@@ -123,11 +119,13 @@ static int take_client(const byte *at, const byte *end, Entry *entry)
     if (entry->user.size > LONGEST_NAME || login.size > LONGEST_NAME || entry->host.size > LONGEST_NAME
         || address.size > LONGEST_NAME)
         return 0;
-    take_spaces(&at, end);
-    if (TAKE(&at, end, "Id:")) {
+    entry->thread = (Text){NULL, 0};
+    if (take_spaces(&at, end) && TAKE(&at, end, "Id:")) {
         take_spaces(&at, end);
+        found = at;
         if (!take_digits(&at, end, 17, &id))
             return 0;
+        entry->thread = (Text){found, (size_t)(at - found)};
     }
     if (entry->user.size == 0)
         entry->user = login;
@@ -142,14 +140,18 @@ static int take_schema(const byte **line, const byte *end, Entry *entry)
     const byte *at = *line, *last = line_end(at, end);
     int64_t id;
     entry->timestamp_is_start = 0;
+    entry->database = (Text){NULL, 0};
     if (STARTS(at, end, "# Query_time: "))
         return 1;
     if (last == end || !TAKE(&at, last, "# ") || memchr(at, '[', (size_t)(last - at))
         || !is_plain_name((Text){at, (size_t)(last - at)}))
         return 0;
     if (TAKE(&at, last, "Thread_id: ")) {
+        const byte *first = at;
         if (!take_digits(&at, last, 17, &id))
             return 0;
+        if (entry->thread.at == NULL)
+            entry->thread = (Text){first, (size_t)(at - first)};
         while (at < last && *at == ' ')
             at++;
         if (at < last && !STARTS(at, last, "Schema: "))
@@ -158,8 +160,11 @@ static int take_schema(const byte **line, const byte *end, Entry *entry)
     if (at < last) {
         if (!TAKE(&at, last, "Schema: "))
             return 0;
-        for (;; at++) { /* the name ends at two blanks and a word with a colon */
-            const byte *word = at + 3;
+        const byte *first = at, *name_end = last;
+        while (name_end > first && name_end[-1] == ' ')
+            name_end--;
+        for (;; at++) { /* the name ends at two blanks and a word with a colon, or at the line's last blanks */
+            const byte *word;
             if (last - at < 4 || (at = memchr(at, ' ', (size_t)(last - at - 3))) == NULL)
                 break;
             if (at[1] != ' ' || at[2] < 'A' || at[2] > 'Z')
@@ -167,10 +172,12 @@ static int take_schema(const byte **line, const byte *end, Entry *entry)
             for (word = at + 3; word < last && (is_ascii_word(*word)); word++)
                 ;
             if (word < last && *word == ':') {
+                name_end = at;
                 entry->timestamp_is_start = word - at == 8 && memcmp(at + 2, "QC_hit", 6) == 0;
                 break;
             }
         }
+        entry->database = (Text){first, (size_t)(name_end - first)};
     }
     *line = last + 1;
     return 1;
@@ -204,6 +211,7 @@ static int take_settings(const byte **line, const byte *end, Entry *entry)
         last = line_end(at, end);
         if (last == end || last[-1] != ';' || !is_plain_name((Text){at, (size_t)(last - at)}))
             return 0;
+        entry->database = (Text){at + 4, (size_t)(last - 1 - at - 4)};
         at = last + 1;
     }
     if (STARTS(at, end, "SET ")) {

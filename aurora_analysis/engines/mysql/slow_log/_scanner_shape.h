@@ -12,10 +12,10 @@
 #include "_scanner_bytes.h"
 
 enum { NUMBER = 1, SINGLE = 2, DOUBLE = 3, MORE = 4, HEXADECIMAL = 5, COMMENT = 6 };
-/* The marks. MORE stands for all further values of a list. fingerprint/shapes.py has the texts that they stand for. */
+/* The marks. MORE stands for all further values of a list. fingerprint/cache.py has the texts that they stand for. */
 
-enum { DEEPEST = 40 };
-/* Brackets within brackets; the lexer merges rows up to 50. */
+enum { DEEPEST = 40, MOST_COMMENTS = 8 };
+/* Brackets within brackets: the lexer merges rows up to 50. Comments whose place is kept. */
 
 typedef struct {
     const byte *start, *at, *end, *limit; /* the statement, and the end of the buffer */
@@ -25,6 +25,8 @@ typedef struct {
     /* The rows behind VALUES: the depth inside a row (0: none), and the latest row that was kept. */
     int row_depth;
     byte *row, *kept, *kept_end;
+    Text comments[MOST_COMMENTS];
+    int comment_count; /* of all comments */
 } Shape;
 
 /* Where a number ends, NULL if it is not surely one: the lexer backtracks where a letter or a dot follows. */
@@ -368,9 +370,16 @@ static int take_variable(Shape *s)
     return copy_word(s);
 }
 
+static void note_comment(Shape *s, const byte *first)
+{
+    if (s->comment_count < MOST_COMMENTS)
+        s->comments[s->comment_count] = (Text){first, (size_t)(s->at - first)};
+    s->comment_count++;
+}
+
 static int take_comment(Shape *s)
 {
-    const byte *at = s->at, *end = s->end;
+    const byte *at = s->at, *end = s->end, *first = at;
     if (*at == '-') {
         if (end - at < 3 || at[2] >= 0x80 || may_be_exponent(s, at + 1))
             return 0;
@@ -394,6 +403,7 @@ static int take_comment(Shape *s)
         s->at = at + 2;
     }
     *s->o++ = COMMENT;
+    note_comment(s, first);
     return 1;
 }
 
@@ -479,14 +489,16 @@ static int take_special(Shape *s)
     }
 }
 
-/* A command of the protocol, which is no statement, is its own shape. */
+/* A command of the protocol, which is no statement, is its own shape; to the lexer it is a comment. */
 static int take_command(Shape *s)
 {
+    const byte *first = s->at;
     for (; s->at < s->end; s->at++) {
         if (*s->at < 0x20 || *s->at == 0x7f || *s->at == '\'' || *s->at == '"' || *s->at == '`')
             return 0;
         *s->o++ = *s->at;
     }
+    note_comment(s, first);
     return 1;
 }
 
@@ -496,7 +508,7 @@ static int make_shape(Shape *s)
     const byte *first = skip_blanks(s->at, s->end);
     s->start = s->at;
     s->o = s->out;
-    s->depth = s->row_depth = 0;
+    s->depth = s->row_depth = s->comment_count = 0;
     if (STARTS(s->at, s->end, "# administrator command"))
         return take_command(s);
     if (first >= s->end || *first == '#' || *first >= 0x80)

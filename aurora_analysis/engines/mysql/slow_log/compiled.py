@@ -1,4 +1,4 @@
-"""The compiled scanner: it counts a log's plain entries, which are nearly all, and Python reads the others.
+"""The compiled scanner: it takes a log's plain entries, which are nearly all, and Python reads the others.
 
 Without the library (`engines.compiled`), `scanner` reads every entry, with the same results.
 """
@@ -23,14 +23,12 @@ def library(mode: SqlMode) -> Any:
 def hard_entries(
     chunks: Iterable[bytes],
     account: Account,
-    mode: SqlMode,
+    state: State,
     scanner: Any,
-    row_of: Callable[[bytes], int],
-    drain: Callable[[], None],
+    stopped: Callable[[int, bytes], None],
+    mode: SqlMode,
 ) -> Iterator[Entry]:
-    """Let the scanner count a log's plain entries, and yield the others, in the order of the log.
-
-    The database of a yielded entry is right only if its own lines name it.
+    """Let the scanner take a log's plain entries, and yield the others, in the order of the log.
 
     Parameters
     ----------
@@ -38,30 +36,33 @@ def hard_entries(
         The log, in chunks of any size.
     account : Account
         Filled while the log is read, complete at the end.
+    state : State
+        A new one.
+    scanner : Scanner
+        Of `library`. Unless it records, the database of a yielded entry is right only if its own lines name it.
+    stopped : callable
+        Called with the reason why the scanner stopped and the text that it scans; removes the reason.
     mode : SqlMode
         The server's sql_mode.
-    scanner : Scanner
-        Of `library`.
-    row_of : callable
-        Returns the number of the row that counts the statements of a new shape.
-    drain : callable
-        Takes the scanner's counts, because it has no room for more.
     """
-    state, scanners = State(), library(mode)
+    scanners = library(mode)
+    ended = (scanners.ENDED, scanners.HARD)
 
     def plain(text: bytes, at: int) -> int:
-        if not scanner.resume(state.time, state.clock.logged, state.clock.recent):
+        clock = state.clock
+        if not (
+            scanner.resume(state.time, clock.logged, clock.recent)
+            and scanner.set_session(state.database, state.named_by, state.is_zoned)
+        ):
             return at
         while True:
             at, reason, events = scanner.scan(text, at)
             account.events += events
-            if reason == scanners.NEW_SHAPE:
-                scanner.learn(row_of(scanner.shape()))
-            elif reason == scanners.FULL:
-                drain()
-            else:
+            if reason in ended:
                 break
-        state.time, state.clock.logged, state.clock.recent = scanner.state()
+            stopped(reason, text)
+        state.time, clock.logged, clock.recent = scanner.state()
+        state.database, state.named_by, state.is_zoned = scanner.session()
         return at
 
     return read(hard_pieces(chunks, account, state.queue, plain), state, account, mode)

@@ -57,6 +57,8 @@ class State:
         The entry's `# Time`, which stands before its other lines.
     database, named_by : bytes or None
         The log's latest database, and the session whose entry named it.
+    is_zoned : bool
+        Whether an entry of the log had a time with a zone; the hot loop leaves it alone.
     clock : Clock
         The log's time so far.
     queue : deque of bytes
@@ -66,6 +68,7 @@ class State:
     time: bytes | None = None
     database: bytes | None = None
     named_by: bytes | None = None
+    is_zoned: bool = False
     clock: Clock = field(default_factory=Clock)
     queue: deque[bytes] = field(default_factory=deque)
 

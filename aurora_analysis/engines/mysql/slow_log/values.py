@@ -35,11 +35,17 @@ def events(entries: Iterable[Entry], mode: SqlMode = DEFAULT_MODE) -> Iterator[E
     statements = FingerprintCache(mode)
     zoned = False
     for entry in entries:
-        zoned = zoned or (entry.time is not None and _ZONED.fullmatch(entry.time) is not None)
-        yield _event(entry, statements(entry.sql), zoned, mode)
+        zoned = zoned or is_zoned(entry)
+        yield event(entry, statements(entry.sql), zoned, mode)
 
 
-def _event(entry: Entry, statement: Statement, zoned: bool, mode: SqlMode) -> Event:
+def is_zoned(entry: Entry) -> bool:
+    """Return whether the entry has a time with a zone."""
+    return entry.time is not None and _ZONED.fullmatch(entry.time) is not None
+
+
+def event(entry: Entry, statement: Statement, zoned: bool, mode: SqlMode) -> Event:
+    """Return an entry as an event; `zoned` as in `ended`."""
     ended_us, precision_s = ended(entry, zoned)
     query_time_s = float(entry.query_time)
     return Event(
