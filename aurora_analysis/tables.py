@@ -113,7 +113,16 @@ TABLES: dict[str, Table] = {
             ),
             Column("purge_threads", "integer", "InnoDB's purge threads"),
             Column("promotion_tier", "integer", "the order in which readers are promoted, 0 first"),
-            Column("custom_endpoints", "text", "names of the custom endpoints that may lead to the instance"),
+            Column(
+                "custom_endpoints",
+                "text",
+                "names of the custom endpoints that may lead to the instance; empty if none may, null if unknown",
+            ),
+            Column(
+                "endpoints_as_writer",
+                "text",
+                "names of the custom endpoints that would lead to the instance if it were the writer",
+            ),
             Column("monitoring_interval_s", "real", "the interval of Enhanced Monitoring; 0 is off"),
             Column("insights_mode", "text", "the mode of Database Insights, standard or advanced"),
             Column("storage_type", "text", "aurora (Standard) or aurora-iopt1 (I/O-Optimized)"),

@@ -312,6 +312,10 @@ def _failover(found: Topology) -> Iterator[Check]:
     """Check that a failover now would not send a custom endpoint's queries to the writer."""
     candidates = next_writers(found)
     names = " or ".join(each.name for each in candidates)
+    if candidates and not found.has_endpoints:
+        problem = f"{names} would become the writer; whether custom endpoints lead to it is unknown"
+        yield Check(found.cluster, "failover", "unknown", problem)
+        return
     for each in candidates:
         if each.endpoints_as_writer:
             served = ", ".join(each.endpoints_as_writer)
@@ -324,6 +328,18 @@ def _failover(found: Topology) -> Iterator[Check]:
 
 
 def _failover_fix(each: Instance, found: Topology) -> str:
+    """Return how to promote another reader, or, where endpoints lead to all readers, to keep them off the writer."""
+    readers = [one for one in found.instances if not one.is_writer and not one.gone]
+    if all(one.endpoints_as_writer for one in readers):
+        modify = [
+            f"modify-db-cluster-endpoint --db-cluster-endpoint-identifier {name} --endpoint-type READER"
+            for name in each.endpoints_as_writer
+        ]
+        return Fix(
+            f"Endpoints > {', '.join(each.endpoints_as_writer)} > Edit: type Reader; or add a reader outside of them",
+            f"rds {'; aws rds '.join(modify)}",
+            "AWS::RDS::DBClusterEndpoint EndpointType: READER",
+        ).line(each.name, found.cluster)
     return Fix(
         "Modify DB instance > Additional configuration > Failover priority: tier-15",
         f"rds modify-db-instance --db-instance-identifier {each.name} --promotion-tier 15 --apply-immediately",

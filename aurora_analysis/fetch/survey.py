@@ -83,7 +83,7 @@ def survey(clients: Clients, known: pd.DataFrame, identifier: str, window: Windo
         failures, lambda: cloudwatch.presence(clients["cloudwatch"], found, window, now), _NO_PRESENCE
     )
     changes = _changes(found, events, presence, window, now)
-    parts = (_instances(found, changes, window), _events(events, window, now))
+    parts = (_instances(found, known, changes, window), _events(events, window, now))
     return Survey(found, tuple(changes), parts, tuple(failures))
 
 
@@ -159,8 +159,9 @@ def _changes(
     )
 
 
-def _instances(found: Topology, changes: Sequence[Change], window: Window) -> Part:
-    frame = roles.instances(found, changes, window)
+def _instances(found: Topology, known: pd.DataFrame, changes: Sequence[Change], window: Window) -> Part:
+    present = [each.name for each in found.instances if not each.gone]
+    frame = roles.with_history(roles.instances(found, changes, window), known, present, window)
     unknown = any(change.writer is None for change in changes)
     notes = [
         *found.notes,

@@ -116,17 +116,37 @@ def test_the_mode_of_database_insights_is_the_clusters(mode, kept, state, found)
         call(check.fix.split("; CLI: aws ")[1].split("; CloudFormation")[0])
 
 
+def failover(*readers: Instance, **more: object) -> doctor.Check:
+    """Return doctor's first check of the failover from a to these readers."""
+    writer = Instance("a", is_writer=True)
+    found = Topology("shop", V3, ("slowquery",), "", (writer, *readers), **more)  # type: ignore[arg-type]
+    return next(each for each in doctor.checks(found, Probes()) if each.what == "failover")
+
+
 def test_a_failover_that_brings_an_endpoint_to_the_writer_is_a_gap():
-    """The fix moves the reader to the last tier; a reader without such an endpoint is no gap."""
-    for endpoints, state in ((("analytics",), "gap"), ((), "ok")):
-        reader = Instance("b", promotion_tier=1, endpoints_as_writer=endpoints)
-        found = Topology("shop", V3, ("slowquery",), "", (Instance("a", is_writer=True), reader))
-        (check,) = [each for each in doctor.checks(found, Probes()) if each.what == "failover"]
-        assert check.state == state
-        assert "b would become the writer" in check.found
-        if state == "gap":
-            assert "queries by custom endpoint analytics would run on it" in check.found
-            call(check.fix.split("; CLI: aws ")[1].split("; CloudFormation")[0])
+    """The fix moves the reader to the last tier, if another reader can take over."""
+    serving = Instance("b", promotion_tier=1, endpoints_as_writer=("analytics",))
+    check = failover(serving, Instance("c", promotion_tier=2))
+    assert check.state == "gap"
+    assert (
+        "b would become the writer, and queries by custom endpoint analytics would run on it" in check.found
+    )
+    assert "--db-instance-identifier b --promotion-tier 15" in check.fix
+    call(check.fix.split("; CLI: aws ")[1].split("; CloudFormation")[0])
+
+
+def test_if_all_readers_serve_an_endpoint_the_endpoint_is_changed():
+    """A tier would only name another of them."""
+    check = failover(Instance("b", promotion_tier=1, endpoints_as_writer=("analytics",)))
+    assert "--promotion-tier" not in check.fix
+    call(check.fix.split("; CLI: aws ")[1].split("; CloudFormation")[0])
+    assert "--endpoint-type READER" in check.fix
+
+
+def test_a_failover_that_leaves_endpoints_alone_is_ok():
+    """Unknown endpoints are not taken for none."""
+    assert failover(Instance("b", promotion_tier=1)).state == "ok"
+    assert failover(Instance("b", promotion_tier=1), has_endpoints=False).state == "unknown"
 
 
 def test_a_backtrack_window_is_listed():

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from fetching import DAY, KEPT, NOON, NOW, SECRET, assert_same, coverage, day, endpoint, environment, fetch
 
 from aurora_analysis import Store, Window, cli, config
+from aurora_analysis.engines.mysql.metrics import CLUSTER_METRICS, INSTANCE_METRICS
 from aurora_analysis.fetch.plan import FetchOptions, Plan, unavailable
 from aurora_analysis.fetch.run import Outcome, join_statements
 from aurora_analysis.sources.aws import log_export, performance_insights
@@ -344,7 +345,8 @@ def test_a_dry_run_writes_nothing(tmp_path):
     assert (
         "pi: up to 45 calls, 0 s at 1000 per second (an assumption: AWS publishes no limit)" in result.output
     )
-    assert "cost: 0.00 USD for 96 CloudWatch metrics" in result.output
+    count = len(KEPT) * len(INSTANCE_METRICS) + len(CLUSTER_METRICS)
+    assert f"cost: 0.00 USD for {count} CloudWatch metrics" in result.output
     assert not (tmp_path / "store").exists()
 
 

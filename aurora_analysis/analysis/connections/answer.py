@@ -9,6 +9,7 @@ import pandas as pd
 from aurora_analysis.analysis.connections import clients
 from aurora_analysis.analysis.connections.attempts import storms, with_ordinary
 from aurora_analysis.analysis.connections.causes import kills, with_causes, with_clients
+from aurora_analysis.analysis.connections.failover import endpoint_history, failover_verdicts
 from aurora_analysis.analysis.connections.verdicts import METRICS, idle_verdicts, kill_verdicts, verdicts
 from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.store.observations import Observations
@@ -26,7 +27,8 @@ class Answer:
     Parameters
     ----------
     verdicts : tuple of Verdict
-        One per instance, then one per user with idle transactions, then one per instance with killed queries.
+        One per instance, then one per user with idle transactions, one per instance with killed queries, and one per reader that
+        a failover would promote.
     attempts : DataFrame
         Result of `with_ordinary` in the window: attempts to connect beside the ordinary ones.
     storms : DataFrame
@@ -35,6 +37,8 @@ class Answer:
         Result of `habits`: how each user uses connections.
     idle : DataFrame
         Result of `idle_transactions`.
+    endpoints : DataFrame
+        Result of `endpoint_history`: roles, promotion tiers and custom endpoints over time.
     """
 
     verdicts: tuple[Verdict, ...]
@@ -42,6 +46,7 @@ class Answer:
     storms: pd.DataFrame
     habits: pd.DataFrame
     idle: pd.DataFrame
+    endpoints: pd.DataFrame
 
 
 def answer(data: Observations) -> Answer:
@@ -59,19 +64,36 @@ def answer(data: Observations) -> Answer:
     metrics = data.table("metrics", columns=COLUMNS, where={"name": [*METRICS]})
     attempts = _attempts(data)
     found = with_causes(storms(attempts), metrics, data.table("events"))
-    hosts = data.table(
-        "db_load", columns=["instance", "member", "active_sessions"], where={"dimension": "host"}
-    )
-    found = with_clients(found, hosts)
+    found = with_clients(found, _load(data, "host"))
     idle = clients.idle_transactions(data.table("open_transactions"))
     judged = verdicts(attempts, found, metrics, data.window)
     return Answer(
-        verdicts=(*judged, *idle_verdicts(idle), *kill_verdicts(kills(metrics))),
+        verdicts=(
+            *judged,
+            *idle_verdicts(idle),
+            *kill_verdicts(kills(metrics)),
+            *failover_verdicts(data.instances, _means(_load(data, "user"))),
+        ),
         attempts=attempts,
         storms=found,
         habits=clients.habits(_uses(data)),
         idle=idle,
+        endpoints=endpoint_history(data.instances),
     )
+
+
+def _load(data: Observations, dimension: str) -> pd.DataFrame:
+    return data.table(
+        "db_load", columns=["instance", "member", "active_sessions"], where={"dimension": dimension}
+    )
+
+
+def _means(load: pd.DataFrame) -> pd.DataFrame:
+    """The mean load of each member on each instance, over the observed periods [sessions]."""
+    load = load.astype({"instance": str, "member": str})
+    periods = load.groupby("instance")["time"].nunique()
+    sums = load.groupby(["instance", "member"])["active_sessions"].sum().reset_index()
+    return sums.assign(active_sessions=sums["active_sessions"] / sums["instance"].map(periods).astype(float))
 
 
 def _attempts(data: Observations) -> pd.DataFrame:

@@ -16,6 +16,7 @@ import pandas as pd
 from botocore.exceptions import ClientError
 
 from aurora_analysis import engines
+from aurora_analysis.engines.failover_order import Candidate, first_in_line
 from aurora_analysis.sources.aws import clusters, errors
 from aurora_analysis.sources.aws.answers import pages
 from aurora_analysis.sources.aws.frames import utc
@@ -90,6 +91,8 @@ class Topology:
         The mode of Database Insights, `standard` or `advanced`; empty if RDS does not state it.
     backtrack : Backtrack, optional
         The backtrack window; None if backtracking is off.
+    has_endpoints : bool
+        Whether the instances' custom endpoints are known.
     storage_type : str
         RDS's name of the storage; Aurora writes `aurora` (Standard) and `aurora-iopt1` (I/O-Optimized).
     """
@@ -106,6 +109,7 @@ class Topology:
     insights_mode: str = ""
     storage_type: str = ""
     backtrack: Backtrack | None = None
+    has_endpoints: bool = True
 
     @property
     def writer(self) -> str | None:
@@ -134,7 +138,8 @@ def describe(rds: Any, identifier: str) -> Topology:
     found = parse(cluster, described, endpoints)
     parameters, no_parameters = _parameters(rds, found)
     instances = tuple(_with_parameters(each, parameters) for each in found.instances)
-    return replace(found, instances=instances, notes=(*no_endpoints, *no_parameters))
+    notes = (*no_endpoints, *no_parameters)
+    return replace(found, instances=instances, notes=notes, has_endpoints=not no_endpoints)
 
 
 def remembered(known: pd.DataFrame, identifier: str) -> Topology:
@@ -153,7 +158,7 @@ def remembered(known: pd.DataFrame, identifier: str) -> Topology:
     stored = latest["engine"].dropna() if "engine" in latest else pd.Series(dtype=str)
     engine = str(stored.iloc[-1]) if len(stored) else ENGINE
     note = "instances as last recorded in the store"
-    return Topology(identifier, "", (), "", found, (note,), engine)
+    return Topology(identifier, "", (), "", found, (note,), engine, has_endpoints=False)
 
 
 def _or(value: Any, default: Any) -> Any:
@@ -294,19 +299,14 @@ def _may_lead(endpoint: Mapping[str, Any], name: str, is_writer: bool) -> bool:
 
 
 def next_writers(topology: Topology) -> tuple[Instance, ...]:
-    """Return the readers one of which a failover would promote now: the lowest tier, then the largest class.
-
-    https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/Concepts.AuroraHighAvailability.html
-    """
-    readers = [each for each in topology.instances if not each.is_writer and not each.gone]
-    if topology.writer is None or not readers:
+    """Return the readers one of which a failover would promote now."""
+    readers = {each.name: each for each in topology.instances if not each.is_writer and not each.gone}
+    if topology.writer is None:
         return ()
-    tiers = [15 if each.promotion_tier is None else each.promotion_tier for each in readers]
-    first = [each for each, tier in zip(readers, tiers) if tier == min(tiers)]
-    sizes = [vcpus(each.instance_class) for each in first]
-    if None in sizes:  # the capacity of a serverless reader changes
-        return tuple(first)
-    return tuple(each for each, size in zip(first, sizes) if size == max(sizes, key=float))  # type: ignore[arg-type]
+    candidates = [
+        Candidate(name, each.promotion_tier, vcpus(each.instance_class)) for name, each in readers.items()
+    ]
+    return tuple(readers[name] for name in first_in_line(candidates))
 
 
 def vcpus(instance_class: str) -> float | None:

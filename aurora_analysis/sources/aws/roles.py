@@ -135,7 +135,7 @@ COLUMNS = [
     "instance", "resource_id", "role", "instance_class", "vcpus", "engine", "engine_version",
     "long_query_time_s", "min_examined_row_limit", "isolation_level", "pi_retention_days",
     "slow_query_log", "log_output", "read_committed_on_readers", "purge_threads", "promotion_tier",
-    "custom_endpoints", "monitoring_interval_s", "insights_mode", "storage_type",
+    "custom_endpoints", "endpoints_as_writer", "monitoring_interval_s", "insights_mode", "storage_type",
 ]  # fmt: skip
 REALS = dict.fromkeys(("vcpus", "long_query_time_s", "pi_retention_days", "monitoring_interval_s"), "float64")
 REALS |= dict.fromkeys(("min_examined_row_limit", "purge_threads", "promotion_tier"), "Int64")
@@ -182,12 +182,66 @@ def _attributes(each: Instance, topology: Topology) -> dict[str, object]:
         "engine_version": each.engine_version or None,
         "pi_retention_days": float(each.pi_retention_days),
         "promotion_tier": each.promotion_tier,
-        "custom_endpoints": ", ".join(each.custom_endpoints) or None,
+        "custom_endpoints": _named(each.custom_endpoints, each, topology),
+        "endpoints_as_writer": _named(each.endpoints_as_writer, each, topology),
         "monitoring_interval_s": float(each.monitoring_interval_s),
         "insights_mode": topology.insights_mode or None,
         "storage_type": topology.storage_type or None,
         **engines.module(topology.engine, "settings").instance_columns(each.parameters),
     }
+
+
+def _named(endpoints: Sequence[str], each: Instance, topology: Topology) -> str | None:
+    """Return the endpoints' names as one text, empty if there is none; None if they are unknown."""
+    return ", ".join(endpoints) if topology.has_endpoints and not each.gone else None
+
+
+# Settings over time
+
+SETTINGS = [name for name in COLUMNS if name not in {"instance", "resource_id", "role"}]
+"""Columns that RDS states for the present alone."""
+
+
+def with_history(
+    frame: pd.DataFrame, known: pd.DataFrame, names: Iterable[str], window: Window
+) -> pd.DataFrame:
+    """Give each row the settings of its time, as earlier fetches recorded them, and add a row at each change.
+
+    Before the first record, the first record counts: nothing is known of earlier settings.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The result of `instances`, whose settings are the present ones.
+    known : DataFrame
+        Table `instances` of the store.
+    names : iterable of str
+        Instances that are in the cluster now; the rows of others are left as they are.
+    window : Window
+        The window of `frame`.
+
+    Returns
+    -------
+    DataFrame
+    """
+    parts = [frame[~frame["instance"].isin(present := set(names))]]
+    for name, own in frame[frame["instance"].isin(present)].groupby("instance", sort=False):
+        past = known[known["instance"] == name].drop_duplicates("time", keep="last").sort_values("time")
+        parts.append(_of_their_time(own, past, window) if len(past) else own)
+    return pd.concat(parts).astype(frame.dtypes.to_dict()).sort_values(["time", "instance"])
+
+
+def _of_their_time(own: pd.DataFrame, past: pd.DataFrame, window: Window) -> pd.DataFrame:
+    recorded = past.set_index("time")[SETTINGS].astype(object)
+    recorded = recorded.where(recorded.notna(), None).ffill()
+    before = recorded.shift()
+    changed = ((recorded != before) & recorded.notna() & before.notna()).any(axis=1)
+    inside = [moment for moment in recorded.index[changed] if moment in window and moment > own["time"].min()]
+    moments = pd.DatetimeIndex(sorted({*own["time"], *inside}), name="time")
+    rows = own.set_index("time").reindex(moments, method="ffill")
+    then = recorded.reindex(moments, method="ffill").fillna(recorded.bfill().iloc[0])
+    rows[SETTINGS] = then.where(then.notna(), rows[SETTINGS].astype(object))
+    return rows.reset_index()
 
 
 # Instances that have left the cluster

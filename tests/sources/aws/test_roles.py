@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -117,6 +118,41 @@ def test_an_instance_has_no_role_before_its_creation():
     )
     frame = roles.instances(cluster, CHANGES, WINDOW)
     assert frame[["time", "instance", "role"]].to_numpy().tolist() == [[pd.Timestamp(at(5)), "c", "reader"]]
+
+
+def test_settings_are_those_that_were_recorded_at_the_time():
+    """c had tier 15 and no endpoint until a fetch of the 8th found another tier; before the first record, that counts."""
+    c = Instance("c", promotion_tier=0, custom_endpoints=("bi",), endpoints_as_writer=("bi",))
+    cluster = Topology("shop", "", (), "", (c,))
+    old = Topology("shop", "", (), "", (Instance("c", promotion_tier=15),))
+    known = pd.concat(
+        [
+            roles.instances(t, CHANGES, Window(at(day), at(day, 1)))
+            for t, day in ((old, 5), (old, 6), (cluster, 8))
+        ]
+    )
+    frame = roles.with_history(roles.instances(cluster, CHANGES, WINDOW), known, ["c"], WINDOW)
+    columns = ["time", "role", "promotion_tier", "custom_endpoints", "endpoints_as_writer"]
+    assert frame[columns].to_numpy().tolist() == [
+        [pd.Timestamp(at(1)), "reader", 15, "", ""],
+        [pd.Timestamp(at(8)), "reader", 0, "bi", "bi"],
+    ]
+
+
+def test_settings_that_were_never_recorded_are_the_present_ones():
+    """Without records, and for an instance that has left the cluster."""
+    cluster = Topology("shop", "", (), "", (Instance("c", promotion_tier=3), Instance("x", gone=True)))
+    plain = roles.instances(cluster, CHANGES, WINDOW)
+    pd.testing.assert_frame_equal(roles.with_history(plain, plain[:0], ["c"], WINDOW), plain)
+    assert pd.isna(plain.set_index("instance").loc["x", "custom_endpoints"])
+
+
+def test_refused_endpoints_are_unknown_not_none():
+    """An empty text says that no endpoint leads to the instance."""
+    c = Topology("shop", "", (), "", (Instance("c"),))
+    assert roles.instances(c, CHANGES, WINDOW)["custom_endpoints"].tolist() == [""]
+    refused = roles.instances(replace(c, has_endpoints=False), CHANGES, WINDOW)
+    assert refused["custom_endpoints"].isna().all()
 
 
 def test_former_instances_are_found_by_their_traces():
