@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from aurora_analysis.plots.notes import stacked
 from aurora_analysis.plots.style import INK, dates, mark_if_empty, new_panels, nth_colour, time_axis
 
 
@@ -47,9 +48,12 @@ def active_sessions(
         ax.margins(x=0.01)
     time_axis(panels[-1], timezone)
     handles, labels = panels[0].get_legend_handles_labels()
-    plt.gcf().legend(handles, labels, loc="outside upper left", ncols=len(order) or 1, frameon=False)
+    plt.gcf().legend(handles, labels, loc="outside upper left", ncols=len(labels) or 1, frameon=False)
     return [mark_if_empty(ax, classes) for ax in panels]
 
+
+MOST_POINTS = 504
+"""Largest number of points of an area; a week of minutes is drawn as means of 20 minutes and their highest minute."""
 
 HATCHES = ("", "//", "..", "xx", "\\\\", "--")
 
@@ -58,11 +62,17 @@ def _stack(ax: Axes, stack: pd.DataFrame) -> None:
     """Stack areas, each with its colour and hatch; unobserved periods stay empty."""
     period = pd.Timedelta(stack.index.to_series().diff().median())
     grid = pd.date_range(stack.index[0], stack.index[-1], freq=period) if len(stack) > 1 else stack.index
-    areas = ax.stackplot(
-        dates(grid), stack.fillna(0).reindex(grid).T.to_numpy(), labels=stack.columns, linewidth=0
-    )
-    for n, area in enumerate(areas):
+    whole, size = stack.fillna(0).reindex(grid), -(-len(grid) // MOST_POINTS)
+    parts = whole.groupby(np.arange(len(grid)) // size)
+    times = dates(grid[::size])
+    areas = ax.stackplot(times, parts.mean().T.to_numpy(), labels=stack.columns, linewidth=0)
+    for n, (area, name) in enumerate(zip(areas, stack.columns)):
         area.set(facecolor=nth_colour(n), hatch=HATCHES[n % len(HATCHES)], edgecolor="white")
+        stacked(area, name)
+    if size > 1:
+        highest = whole.sum(axis=1, min_count=1).groupby(np.arange(len(grid)) // size).max()
+        label = f"highest in {size * period / pd.Timedelta(minutes=1):g} min"
+        ax.plot(times, highest, color=INK, linewidth=0.6, label=label)
     ax.set_ylim(bottom=0)
 
 

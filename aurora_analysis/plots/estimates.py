@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from aurora_analysis.plots.notes import labelled
 from aurora_analysis.plots.style import INK, MUTED, SHADE, mark_if_empty, new_axes, nth_colour
 
 FURTHEST_PCT = 200.0
@@ -47,8 +48,8 @@ def intervals(
     ax = ax or new_axes(height=0.9 + 0.3 * max(len(estimates), 1))
     ax.axvspan(-materiality_pct, materiality_pct, color=SHADE, zorder=0)
     ax.axvline(0, color=MUTED, linewidth=0.8)
-    for n, row in enumerate(estimates.to_dict("records")):
-        _draw_interval(ax, n, *(row[name] for name in columns))
+    for n, (label, row) in enumerate(zip(labels, estimates.to_dict("records"))):
+        _draw_interval(ax, n, label, *(row[name] for name in columns))
     ax.set_yticks(range(len(labels)), labels)
     ax.invert_yaxis()
     ax.margins(y=0.2)
@@ -57,15 +58,17 @@ def intervals(
     return mark_if_empty(ax, estimates)
 
 
-def _draw_interval(ax: Axes, n: int, estimate: float, low: float, high: float) -> None:
+def _draw_interval(ax: Axes, n: int, label: str, estimate: float, low: float, high: float) -> None:
     """Draw one estimate with its interval, or an arrow if either leaves the figure."""
     colour = nth_colour(0)
     ends = np.clip([low, high], -100, FURTHEST_PCT)
-    ax.plot(ends, [n, n], color=colour, linewidth=2)
+    drawn = ax.plot(ends, [n, n], color=colour, linewidth=2)
     if estimate > FURTHEST_PCT or high > FURTHEST_PCT:
-        ax.plot(FURTHEST_PCT, n, marker=">", color=colour, markersize=7)
+        drawn += ax.plot(FURTHEST_PCT, n, marker=">", color=colour, markersize=7)
     if estimate <= FURTHEST_PCT:
-        ax.plot(estimate, n, marker="o", color=colour, markersize=6)
-        return
-    label = f"{estimate:+,.0f} %"
-    ax.text(FURTHEST_PCT, n, label + "  ", ha="right", va="bottom", fontsize=8, color=INK)
+        drawn += ax.plot(estimate, n, marker="o", color=colour, markersize=6)
+    else:
+        value = f"{estimate:+,.0f} %  "
+        ax.text(FURTHEST_PCT, n, value, ha="right", va="bottom", fontsize=8, color=INK)
+    for line in drawn:
+        labelled(line, f"{label}: {estimate:+,.1f} % ({low:+,.1f} to {high:+,.1f} %)")

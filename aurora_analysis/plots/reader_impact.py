@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -11,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 
 from aurora_analysis.plots.estimates import intervals
+from aurora_analysis.plots.notes import labelled
 from aurora_analysis.plots.style import (
     COLOURS,
     INK,
@@ -54,7 +56,7 @@ def exposures(runs: pd.DataFrame, window: Window, *, timezone: str = "UTC", ax: 
         mine = runs[runs["workload"] == workload]
         starts = dates(pd.DatetimeIndex(mine["start"]))
         spans = list(zip(starts, dates(pd.DatetimeIndex(mine["end"])) - starts))
-        ax.broken_barh(spans, (n - 0.3, 0.6), color=colours[workload])
+        ax.broken_barh(spans, (n - 0.3, 0.6), color=colours[workload], label=workload)
     ax.set_yticks(range(len(workloads)), workloads)
     ax.set_xlim(*dates(pd.DatetimeIndex([window.start, window.end])))
     ax.invert_yaxis()
@@ -80,7 +82,9 @@ def growth(grown: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax = ax or new_axes(height=0.8 + 0.32 * max(len(grown), 1))
     colours = colours_of(grown["workload"])
     bars = [colours[name] for name in grown["workload"]]
-    ax.barh(range(len(grown)), grown["growth"], height=0.6, color=bars)
+    drawn = ax.barh(range(len(grown)), grown["growth"], height=0.6, color=bars)
+    for bar, workload, grew in zip(drawn, grown["workload"], grown["growth"]):
+        labelled(bar, f"{workload}: {grew:,.0f} transactions")
     ax.set_yticks(range(len(grown)), grown["workload"])
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
@@ -114,10 +118,14 @@ def effects(
     Axes
         The axes drawn on.
     """
-    labels = [" → ".join(row[name] for name in of) for row in frame.to_dict("records")]
+    labels = [" → ".join(_worded(row, name) for name in of) for row in frame.to_dict("records")]
     columns = ("effect_pct", "ci_low_pct", "ci_high_pct")
     xlabel = "effect on the writer [%]"
     return intervals(frame, labels, columns=columns, materiality_pct=materiality_pct, xlabel=xlabel, ax=ax)
+
+
+def _worded(row: Mapping[Hashable, Any], name: str) -> str:
+    return str(row[name]).replace("_", " ") if name == "metric" else str(row[name])
 
 
 def event_aligned(aligned: pd.DataFrame, *, most: int = 4) -> list[Axes]:
@@ -167,10 +175,10 @@ def _around_edge(ax: Axes, mine: pd.DataFrame) -> None:
     ax.fill_between(
         mine["minute"], 0, mine["exposed_share"], step="mid", color=SHADE, transform=place, zorder=0
     )
-    ax.fill_between(
-        mine["minute"], mine["low_pct"], mine["high_pct"], color=COLOURS[0], alpha=0.3, linewidth=0
-    )
-    ax.plot(mine["minute"], mine["effect_pct"], color=COLOURS[0], marker="o", markersize=2.5, linewidth=1.2)
+    look: dict[str, Any] = {"color": COLOURS[0], "marker": "o", "markersize": 2.5, "linewidth": 1.2}
+    ax.plot(mine["minute"], mine["effect_pct"], label="change of latency", **look)
+    band: dict[str, Any] = {"color": COLOURS[0], "alpha": 0.3, "linewidth": 0}
+    ax.fill_between(mine["minute"], mine["low_pct"], mine["high_pct"], label="95 % interval", **band)
     ax.axhline(0, color=MUTED, linewidth=0.8)
     ax.axvline(0, color=INK, linestyle="--", linewidth=0.8)
     ax.margins(x=0)

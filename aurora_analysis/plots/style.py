@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from aurora_analysis import statement_labels
+from aurora_analysis.plots.notes import Notes
 
 mdates: Any = matplotlib.dates
 """matplotlib.dates has no type hints."""
@@ -120,6 +121,7 @@ def calm(ax: Axes) -> Axes:
     ax.spines[["left", "bottom"]].set_color(MUTED)
     ax.grid(color=SHADE, linewidth=0.6)
     ax.set_axisbelow(True)
+    ax.add_artist(Notes())
     return ax
 
 
@@ -250,6 +252,29 @@ def with_gaps(series: pd.Series) -> pd.Series:
     return series.mask(steps > 3 * steps.median())
 
 
+def thinned(values: pd.Series, *, most: int = 400) -> pd.Series:
+    """Keep the lowest and the highest value of each of many equal periods, which look the same at a page's width.
+
+    Parameters
+    ----------
+    values : Series
+        Values over time.
+    most : int, default 400
+        Number of periods; at most twice as many values stay.
+
+    Returns
+    -------
+    Series
+        The values that are kept, in their order; all known ones if there are few.
+    """
+    known = values.dropna()
+    if len(known) <= 2 * most:
+        return known
+    share = np.asarray((known.index - known.index[0]) / (known.index[-1] - known.index[0]))
+    periods = known.reset_index(drop=True).groupby(np.minimum((share * most).astype(int), most - 1))
+    return known.iloc[np.union1d(periods.idxmin(), periods.idxmax())]
+
+
 def count_axis(ax: Axes) -> None:
     """Format the y axis for counts: thousands separators and at most five ticks.
 
@@ -290,6 +315,7 @@ def time_axis(ax: Axes, timezone: str) -> None:
         IANA name of the time zone.
     """
     locator = mdates.AutoDateLocator(tz=timezone, minticks=4, maxticks=9)
+    locator.zone = timezone  # `Notes` reads the name, which the locator does not keep
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator, tz=timezone))
     ax.set_xlabel(f"time [{timezone}]")

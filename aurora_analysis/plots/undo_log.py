@@ -21,6 +21,7 @@ from aurora_analysis.plots.style import (
     legend,
     mark_if_empty,
     new_axes,
+    thinned,
     time_axis,
     with_gaps,
 )
@@ -147,10 +148,10 @@ def read_view_age(
     )
     colours = colours_of(holder)
     for n, name in enumerate(sorted(set(holder))):
-        mine = holder == name
+        mine = thinned(age[holder == name] / seconds)
         ax.plot(
-            dates(oldest_view.index[mine]),
-            age[mine] / seconds,
+            dates(mine.index),
+            mine,
             linestyle="",
             marker=MARKERS[n % len(MARKERS)],
             markersize=2.5,

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from aurora_analysis import statement_labels
 from aurora_analysis.plots.estimates import intervals
+from aurora_analysis.plots.notes import labelled
 from aurora_analysis.plots.style import MARKERS, looks_of, mark_if_empty, new_axes
 
 
@@ -38,7 +39,10 @@ def ranks(moved: pd.DataFrame, *, most: int = 12, ax: Axes | None = None) -> Axe
     looks = looks_of(shown["digest"])
     for n, row in enumerate(shown.to_dict("records")):
         digest, ends = row["digest"], [row["rank_before"], row["rank"]]
-        ax.plot([0, 1], ends, marker=MARKERS[n % len(MARKERS)], **looks[digest])
+        [line] = ax.plot([0, 1], ends, marker=MARKERS[n % len(MARKERS)], **looks[digest])
+        labelled(
+            line, f"{statement_labels.short_id(digest)}: {_ranked(ends[0])} before, {_ranked(ends[1])} now"
+        )
         digest = statement_labels.short_id(digest)
         move = f", {row['move']}" if row["move"] else ""
         gone = np.isnan(row["rank"])
@@ -51,6 +55,10 @@ def ranks(moved: pd.DataFrame, *, most: int = 12, ax: Axes | None = None) -> Axe
     ax.invert_yaxis()
     ax.grid(visible=False)
     return mark_if_empty(ax, shown)
+
+
+def _ranked(rank: float) -> str:
+    return "not listed" if np.isnan(rank) else f"rank {rank:g}"
 
 
 def _label(ax: Axes, x: float, y: float, label: str, side: Literal["left", "right"]) -> None:

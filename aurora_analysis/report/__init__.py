@@ -2,7 +2,8 @@
 
 - `suite`      lists the notebooks and their parameters
 - `runner`     runs them on an executor; a failure is an outcome
-- `html`       turns an executed notebook into a page without scripts or requests
+- `html`       turns an executed notebook into a page that sends no request
+- `figures`    turns SVG into inline SVG by an allow-list
 - `tiles`      draws sparklines as small multiples
 - `tables`     gives tables titles, human units and dashes
 - `statements` writes the page that explains each statement's short id

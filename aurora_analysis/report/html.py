@@ -1,8 +1,8 @@
-"""Render an executed notebook as one self-contained HTML file without scripts or requests.
+"""Render an executed notebook as one self-contained HTML file that sends no request.
 
 Text from the store (statements, user names, comments) may contain HTML. Three layers keep it from running: Jinja escapes
-what the templates show, nh3 cleans what a notebook shows, and the page's Content-Security-Policy forbids scripts and
-requests.
+what the templates show; nh3 and `figures` clean what a notebook shows; and the page's Content-Security-Policy forbids
+requests and every script but our own, which it names by hash.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import base64
 import functools
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -25,13 +26,13 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from aurora_analysis import statement_labels
 from aurora_analysis.analysis.verdict import MIME_TYPE, SPARKLINE, SYMBOLS, described
-from aurora_analysis.report import tables, tiles
+from aurora_analysis.report import figures, tables, tiles
 from aurora_analysis.window import Window, zone
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-SHOWN = ("text/html", "image/png", "image/jpeg", "text/markdown", "text/latex", "text/plain")
-"""MIME types that a page may show, the preferred first. Scripts, SVG and widgets are never shown."""
+SHOWN = ("text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/latex", "text/plain")
+"""MIME types that a page may show, the preferred first. Scripts and widgets are never shown."""
 
 TAGS = nh3.ALLOWED_TAGS - {"area", "article", "aside", "footer", "header", "hgroup", "map", "nav"}
 ATTRIBUTES = {
@@ -54,7 +55,7 @@ def page(notebook: nbformat.NotebookNode, findings: Sequence[Mapping[str, Any]])
         manifest=manifest,
         window=window_text(manifest["parameters"]),
         findings=findings,
-        cells=[_cell(cell, contents) for cell in notebook.cells],
+        cells=[_cell(cell, contents, n) for n, cell in enumerate(notebook.cells, 1)],
         contents=contents,
     )
 
@@ -172,7 +173,7 @@ class Heading(NamedTuple):
     text: str
 
 
-def _cell(cell: nbformat.NotebookNode, contents: list[Heading]) -> dict[str, Any]:
+def _cell(cell: nbformat.NotebookNode, contents: list[Heading], number: int) -> dict[str, Any]:
     """Prepare a cell for the template, and add its headings to the contents."""
     if cell.cell_type == "markdown":
         return {
@@ -186,7 +187,9 @@ def _cell(cell: nbformat.NotebookNode, contents: list[Heading]) -> dict[str, Any
     return {
         "prose": "",
         "code": _highlighted(cell.source) if is_code and cell.source.strip() else "",
-        "outputs": [_output(output) for output in cell.get("outputs", [])],
+        "outputs": [
+            _output(output, f"figure-{number}-{n}") for n, output in enumerate(cell.get("outputs", []))
+        ],
         "sparklines": tiles.rows(
             [one.data[SPARKLINE] for one in cell.outputs if SPARKLINE in one.get("data", {})]
         )
@@ -201,14 +204,27 @@ PARAMETER_TAGS = {"parameters", "injected-parameters"}
 """Tags of cells whose code is hidden, because the page lists the parameters at its end."""
 
 
-def _output(output: nbformat.NotebookNode) -> dict[str, Any]:
-    """Return the preferred form of an output: its MIME type, and its content as text or clean HTML."""
+def _output(output: nbformat.NotebookNode, prefix: str) -> dict[str, Any]:
+    """Return the preferred form of an output: its MIME type, and its content as text or clean HTML.
+
+    Ids in a figure begin with `prefix`.
+    """
     if output.output_type == "stream":
         return {"kind": output.name, "content": _terminal(output.text)}
     if output.output_type == "error":
         return {"kind": "error", "content": _terminal("\n".join(output.traceback))}
     kind = next((kind for kind in (MIME_TYPE, SPARKLINE, *SHOWN) if kind in output.data), "")
+    if kind == "image/svg+xml":
+        return _drawing(output.data[kind], prefix)
     return {"kind": kind, "content": SHOW.get(kind, str)(output.data.get(kind, ""))}
+
+
+def _drawing(svg: str, prefix: str) -> dict[str, Any]:
+    try:
+        return {"kind": "image/svg+xml", "content": figures.inline(svg, prefix)}
+    except figures.Unusable as problem:
+        note = Markup('<p class="none">This figure is not on the page: {}.</p>').format(problem)
+        return {"kind": "text/markdown", "content": note}
 
 
 def _prose(source: str) -> Markup:
@@ -342,4 +358,7 @@ def _environment() -> jinja2.Environment:
     environment.globals["finding_type"] = MIME_TYPE
     environment.globals["figure_text"] = figure_text
     environment.globals["style"] = Markup((TEMPLATES / "style.css").read_text("utf-8") + COLOURED)
+    script = (TEMPLATES / "page.js").read_text("utf-8")
+    environment.globals["script"] = Markup(script)
+    environment.globals["script_hash"] = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment

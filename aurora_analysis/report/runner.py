@@ -191,6 +191,15 @@ THRIFTY = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2", "OPEN
 algebra is enough, because each core already has a kernel."""
 
 
+FIGURES = (
+    "--InlineBackend.figure_formats={'svg'}",
+    "--InlineBackend.print_figure_kwargs={'bbox_inches': 'tight', 'dpi': 150, 'metadata': {'Date': None}}",
+    "--InlineBackend.rc={'svg.hashsalt': 'aurora-analysis', 'svg.fonttype': 'none'}",
+)
+"""Options of every kernel: figures are SVG with text as text, and a second run gives the same bytes. This is the one place that
+chooses the format of the report's figures; `dpi` is that of pictures inside the SVG."""
+
+
 class Kernel(AsyncKernelManager):  # type: ignore[misc,unused-ignore]  # jupyter_client has no types
     """A kernel of the running Python, whatever kernelspecs are installed; its own log stays out of the report's."""
 
@@ -199,7 +208,7 @@ class Kernel(AsyncKernelManager):  # type: ignore[misc,unused-ignore]  # jupyter
     @property
     def kernel_spec(self) -> KernelSpec:
         """The command that starts the kernel."""
-        launch = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        launch = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", *FIGURES]
         return KernelSpec(argv=launch, display_name="Python 3", language="python")
 
     async def start_kernel(self, **options: Any) -> None:

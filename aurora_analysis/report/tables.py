@@ -65,20 +65,28 @@ def titled(fragment: str) -> str:
     for row in ROW.findall(head):
         names |= {n: text.strip() for n, (_, text, _) in enumerate(CELL.findall(row)) if text.strip()}
     return (
-        _mapped(head, lambda n, text: title(text))
+        _mapped(head, lambda n, start, text: start + title(text))
         + rule
-        + _mapped(body, lambda n, text: value(names.get(n, ""), text))
+        + _mapped(body, lambda n, start, text: _cell(names.get(n, ""), start, text))
     )
 
 
-def _mapped(part: str, change: Callable[[int, str], str]) -> str:
-    """Replace the text of each cell by its column."""
+def _mapped(part: str, change: Callable[[int, str, str], str]) -> str:
+    """Replace the tag and the text of each cell by its column."""
 
     def row(found: re.Match[str]) -> str:
         cells = enumerate(CELL.findall(found[1]))
-        return f"<tr>{''.join(start + change(n, text) + end for n, (start, text, end) in cells)}</tr>"
+        return f"<tr>{''.join(change(n, start, text) + end for n, (start, text, end) in cells)}</tr>"
 
     return ROW.sub(row, part)
+
+
+def _cell(name: str, start: str, text: str) -> str:
+    """Return a cell without its end; a duration keeps its raw value, by which the page sorts."""
+    shown = value(name, text)
+    raw = text.strip().replace(",", "")
+    is_changed = shown != text and shown != "–" and name not in NAMES
+    return f'{start[:-1]} data-value="{raw}">{shown}' if is_changed else start + shown
 
 
 def title(name: str) -> str:

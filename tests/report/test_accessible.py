@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from xml.sax.saxutils import quoteattr
+
 import nbformat
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from aurora_analysis import Store, Window
+from aurora_analysis import Store, Window, hover
 from aurora_analysis.analysis.sparkline import sparklines
 from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.bundled import bundled
@@ -38,6 +40,17 @@ LINES = sparklines(
 )
 FRAME = '<table class="dataframe"><thead><tr><th></th><th>{0}</th></tr></thead><tbody><tr><th>0</th><td>1</td></tr></tbody></table>'
 DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+LONG = pd.DataFrame({"user": [f"u{n}" for n in range(9)], "held_s": range(9)}).to_html()
+"""A table that sorts and filters."""
+AXIS = {"at": [20, 180], "is": [0, 9], "scale": "linear", "name": "load [s]", "zone": ""}
+NOTES = [
+    hover.note("axes", title="", x=AXIS, y=AXIS),
+    hover.note("line", name="a"),
+    hover.note("label", text="b"),
+]
+MARKS = "".join(f"<g id={quoteattr(note)}><path d='M 20 20 L 180 80'/></g>" for note in NOTES)
+DRAWING = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 200 100">{MARKS}<text x="9" y="9">load</text></svg>'
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +92,7 @@ def archive(tmp_path_factory):
 def _notebook() -> nbformat.NotebookNode:
     new = nbformat.v4.new_notebook()
     outputs = [{"text/html": FRAME.format("x" * 200)}, {"image/png": DOT}, {html.MIME_TYPE: VERDICTS[0]}]
-    outputs.append({html.SPARKLINE: LINES[0].to_dict()})
+    outputs += [{html.SPARKLINE: LINES[0].to_dict()}, {"image/svg+xml": DRAWING}, {"text/html": LONG}]
     shown = [nbformat.v4.new_output("display_data", data=data) for data in outputs]
     new.cells = [
         nbformat.v4.new_markdown_cell("# Is it well?"),

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import re
 
 import nbformat
 import pandas as pd
 import pytest
 
+from aurora_analysis import hover
 from aurora_analysis.analysis.verdict import MIME_TYPE, Verdict
 from aurora_analysis.report import html
 
 HOSTILE = "<script>document.title = 'stolen'</script><img src=x onerror=\"document.title = 'stolen'\">"
 """Markup that a statement, a user name or a comment may contain."""
+
+HOSTILE_SVG = f"""<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"
+ viewBox="0 0 200 100" onload="document.title = 'stolen'"><script>document.title = 'stolen'</script>
+<style>* {{ background: url(http://x.test) }}</style><image href="http://x.test/a.png"/><g id="x" onclick="x()"/>
+<foreignObject><body xmlns="http://www.w3.org/1999/xhtml">{HOSTILE.replace("=x", "='x'")}</img></body>
+</foreignObject><a xlink:href="javascript:document.title=1"><text>a</text></a><use xlink:href="http://x.test/#a"/>
+<rect style="fill: url(http://x.test/#a)" x="1"/><text>{HOSTILE.replace("<", "&lt;")}</text>
+<set attributeName="onmouseover" to="document.title = 'stolen'"/><animate attributeName="href" values="javascript:x"/>
+<g id="{hover.note("label", text=HOSTILE).replace('"', "&quot;").replace("<", "&lt;")}"><path d="M 0 0 L 9 9"/></g>
+</svg>"""
+"""The same in a figure that parses: elements, attributes and addresses that run or request something."""
 
 MANIFEST = {
     "schema": 1,
@@ -53,6 +67,8 @@ def hostile_notebook() -> nbformat.NotebookNode:
         {"text/plain": HOSTILE},
         {"image/svg+xml": f"<svg xmlns='http://www.w3.org/2000/svg'>{HOSTILE}</svg>", "text/plain": "svg"},
         {"application/javascript": "document.title = 'stolen'", "text/plain": "js"},
+        {"image/svg+xml": HOSTILE_SVG},
+        {"image/svg+xml": HOSTILE_SVG.replace("</svg>", "")},
         {"image/png": f'"{HOSTILE}'},
         {"text/html": '<a href="javascript:document.title=1">a</a><p style="background:url(http://x.test)">'},
         {
@@ -164,10 +180,31 @@ def test_numbers_stand_right_and_names_unbroken():
 
 def test_no_page_speaks_of_another_host():
     """No page contains an address to load from, with or without hostile text."""
-    page = page_of(hostile_notebook())
-    assert "x.test" not in page
-    for opening in ("<script", "<iframe", "<style>b", "<svg", "javascript:", 'src="http', "url("):
+    page, _, script = page_of(hostile_notebook()).partition('<script id="page-script">')
+    assert "x.test" not in page + script
+    for opening in ("<script", "<iframe", "<style>b", "<foreignObject", "javascript:", 'src="http', "url("):
         assert opening not in page, opening
+    assert page.count("<svg") == 1, "the figure that parses is shown, cleaned"
+    assert script.count("<script") == 0
+
+
+def test_the_policy_allows_one_script():
+    """It is named by the hash of its text, which is the same on every page."""
+    page = page_of(hostile_notebook())
+    [text] = re.findall(r'<script id="page-script">(.*?)</script>', page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in page
+    assert page.count("script-src") == 1
+    for risky in (
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "eval(",
+        "Function(",
+        "document.write",
+        "fetch(",
+    ):
+        assert risky not in text, risky
 
 
 @pytest.mark.real

@@ -1,0 +1,139 @@
+"""The page's script in a real browser: values under the pointer and by keyboard, tables that sort and filter, copied SQL."""
+
+from __future__ import annotations
+
+import io
+
+import matplotlib as mpl
+import nbformat
+import pandas as pd
+import pytest
+
+from aurora_analysis import plots
+from aurora_analysis.report import html
+
+MINUTES = pd.date_range("2026-11-09", periods=121, freq="min", tz="UTC")
+HISTORY = pd.Series(range(121), index=MINUTES, dtype=float)
+EFFECTS = pd.DataFrame({"effect_pct": [50.0], "ci_low_pct": [40.0], "ci_high_pct": [61.0]})
+TABLE = pd.DataFrame({"user": [f"u{n}" for n in range(9)], "held_s": [90.0, 8000, 700, 1, 2, 3, 4, 5, None]})
+
+
+MANIFEST = dict.fromkeys(("notebook", "cluster", "simulated", "compressed", "error", "run_id"), "")
+MANIFEST |= {"versions": {}, "package_version": "", "git_sha": ""}
+MANIFEST["parameters"] = {"start": "2026-11-09", "end": "2026-11-10", "timezone": "UTC"}
+
+
+def svg(draw) -> str:
+    written = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "a"}):
+        draw().figure.savefig(written, format="svg", metadata={"Date": None}, bbox_inches="tight")
+    return written.getvalue()
+
+
+@pytest.fixture(scope="module")
+def page(chromium_browser, tmp_path_factory):
+    """A page with a time series, an interval and a table."""
+    columns = ("effect_pct", "ci_low_pct", "ci_high_pct")
+    drawn = [
+        svg(lambda: plots.history_list_length(HISTORY, timezone="Europe/Berlin")),
+        svg(lambda: plots.intervals(EFFECTS, ["<b>etl</b>"], columns=columns)),
+    ]
+    outputs = [{"image/svg+xml": one} for one in drawn] + [{"text/html": TABLE.to_html()}]
+    made = nbformat.v4.new_notebook(metadata={"aurora_analysis": MANIFEST})
+    shown = [nbformat.v4.new_output("display_data", data=data) for data in outputs]
+    made.cells = [nbformat.v4.new_markdown_cell("# Well?"), nbformat.v4.new_code_cell("1", outputs=shown)]
+    file = tmp_path_factory.mktemp("script") / "page.html"
+    file.write_text(html.page(made, []))
+    opened = chromium_browser.new_page(viewport={"width": 1200, "height": 900})
+    complaints = []
+    opened.on("console", lambda message: complaints.append(message.text))
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.goto(file.as_uri())
+    yield opened
+    opened.close()
+    assert complaints == []
+
+
+def test_pointing_at_a_series_reads_its_time_and_value(page):
+    """Half past midnight UTC is 01:30 in Berlin, and the value there is 30."""
+    page.locator(".chart").nth(0).scroll_into_view_if_needed()
+    box = page.locator(".chart svg [data-note]").nth(1).bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
+    lines = page.locator(".reading").nth(0).inner_text().splitlines()
+    assert lines[0].startswith("Mon 2026-11-09 01:") and lines[0].endswith("Europe/Berlin")
+    minute = int(lines[0].split("01:")[1][:2])
+    value = float(
+        lines[1].removeprefix("history list length: ").split(" to ")[-1].removesuffix(" transactions")
+    )
+    assert abs(minute - 30) <= 2
+    assert abs(value - minute) <= 1
+
+
+def test_the_keyboard_reads_the_same(page):
+    """End goes to the last point, Escape closes the reading."""
+    page.locator(".chart").nth(0).focus()
+    page.keyboard.press("End")
+    reading = page.locator(".reading").nth(0)
+    assert reading.inner_text().splitlines() == [
+        "Mon 2026-11-09 03:00 Europe/Berlin",
+        "history list length: 120 transactions",
+    ]
+    page.keyboard.press("Escape")
+    assert not reading.is_visible()
+
+
+def test_a_mark_has_its_text(page):
+    """The label is text, also where it looks like markup."""
+    page.locator(".chart").nth(1).focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".reading").nth(1).inner_text() == "<b>etl</b>: +50.0 % (+40.0 to +61.0 %)"
+    assert page.locator(".reading b").count() == 0
+
+
+def column(page, number: int) -> list[str]:
+    return page.locator(f".output tbody tr:not([hidden]) > :nth-child({number})").all_inner_texts()
+
+
+def test_a_table_sorts_by_value_and_comes_back(page):
+    """Durations sort by length, what is missing comes last, and a third click restores the order."""
+    head = page.get_by_role("button", name="held for")
+    head.click()
+    assert column(page, 2)[:3] == ["2 h 13 min", "12 min", "90 s"]
+    assert column(page, 2)[-1] == "–"
+    head.press("Enter")
+    assert column(page, 2)[0] == "1 s" and column(page, 2)[-1] == "–"
+    assert page.locator("[aria-sort=ascending]").count() == 1
+    head.click()
+    assert column(page, 1) == list(TABLE["user"])
+
+
+def test_a_table_filters(page):
+    """Rows without the words are hidden, and the count says how many are left."""
+    field = page.get_by_role("searchbox", name="Filter rows")
+    field.fill("u1")
+    assert column(page, 1) == ["u1"]
+    assert page.locator(".count").first.inner_text().strip() == "1 of 9 rows"
+    field.fill("")
+    assert len(column(page, 1)) == 9
+
+
+def test_statements_are_searched_and_copied(chromium_browser, tmp_path):
+    """The field finds words of the SQL; the button copies all of it."""
+    rows = [
+        {"digest": f"{n:016x}", "pages": [], "statement": None, "runs": [], "text": text}
+        for n, text in enumerate(("select 1 from orders", "delete from queue"))
+    ]
+    for row in rows:
+        seen = pd.Timestamp("2026-11-09")
+        row["statement"] = {"fingerprint": row["text"], "kind": "x", "first_seen": seen, "last_seen": seen}
+    cluster = {"cluster": "shop", "simulated": "", "compressed": ""}
+    (tmp_path / "statements.html").write_text(html.render("statements.html.j2", cluster=cluster, rows=rows))
+    context = chromium_browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    opened = context.new_page()
+    opened.goto((tmp_path / "statements.html").as_uri())
+    opened.get_by_role("searchbox").fill("queue delete")
+    assert [one.is_visible() for one in opened.locator("article").all()] == [False, True]
+    opened.get_by_role("button", name="Copy SQL").click()
+    opened.get_by_role("button", name="Copied").wait_for()
+    assert opened.evaluate("navigator.clipboard.readText()") == "delete from queue"
+    context.close()
