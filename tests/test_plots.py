@@ -51,6 +51,14 @@ CLASSES = pd.DataFrame(
 )
 PROFILES = pd.DataFrame({"instance": ["db-1"], "role": ["writer"], "vcpus": [4.0]})
 HOURS = pd.DataFrame({"role": ["writer"], "weekday": [1], "hour": [13], "active_sessions": [2.5]})
+HOLDS = pd.DataFrame(
+    {
+        "slowdown_pct": [10.0, 10.0, 5.0],
+        "weekday": [1, 6, 1],
+        "hour": [13, 4, 13],
+        "minutes": [21.4, np.inf, 9.0],
+    }
+)
 MOVED = pd.DataFrame(
     {"digest": ["a", "b", "c"], "share_pct": [60.0, 40.0, np.nan], "rank": [1.0, 2.0, np.nan]}
     | {"rank_before": [2.0, np.nan, 1.0], "move": ["", "new", "vanished"]}
@@ -126,6 +134,7 @@ EMPTY = {
     "intervals": lambda: intervals(EFFECTS[:0], []),
     "active_sessions": lambda: plots.active_sessions(CLASSES[:0], PROFILES[:0])[0],
     "hours_of_week": lambda: plots.hours_of_week(HOURS[:0])[0],
+    "longest_holds": lambda: plots.longest_holds(HOLDS[:0])[0],
     "ranks": lambda: plots.ranks(MOVED[:0]),
     "event_aligned": lambda: plots.event_aligned(ALIGNED[:0])[0],
     "strip": lambda: plots.strip(RUNS[:0], HISTORY[:0], HISTORY[:0], LATENCY[:0], HOUR)[0],
@@ -206,6 +215,14 @@ def test_a_heat_map_shows_its_numbers():
     [ax] = plots.hours_of_week(HOURS, timezone="Europe/Berlin")
     assert [(text.get_position(), text.get_text()) for text in ax.texts] == [((13, 1), "2.5")]
     assert "Europe/Berlin" in ax.get_xlabel()
+
+
+def test_longest_holds_have_a_panel_for_each_slowdown():
+    """The smallest first; a limit beyond what was recorded is no number."""
+    five, ten = plots.longest_holds(HOLDS, timezone="Europe/Berlin")
+    assert "5 % higher [min]" in five.get_title()
+    shown = {text.get_position(): text.get_text() for text in ten.texts}
+    assert shown == {(13, 1): "21", (4, 6): "∞"}
 
 
 def test_ranks_name_what_is_new_and_what_vanished():

@@ -173,5 +173,20 @@ def _text(course: Sequence[float | None]) -> str:
 
 
 def _rounded(values: Array) -> list[float | None]:
-    """Values with three significant digits, the precision of the figure; None where missing."""
-    return [None if np.isnan(value) else float(f"{value:.3g}") for value in values]
+    return [rounded(value) for value in values]
+
+
+def rounded(value: float) -> float | None:
+    """Value with three significant digits, the precision of the figure; None if missing.
+
+    Parameters
+    ----------
+    value : float
+        The value.
+
+    Returns
+    -------
+    float or None
+        The rounded value.
+    """
+    return None if np.isnan(value) else float(f"{value:.3g}")

@@ -11,6 +11,7 @@ from aurora_analysis.plots.db_load import active_sessions, hours_of_week
 from aurora_analysis.plots.estimates import intervals
 from aurora_analysis.plots.experiment import blocks, by_chance
 from aurora_analysis.plots.latency import ecdf, log_histogram, shifts
+from aurora_analysis.plots.limits import longest_holds
 from aurora_analysis.plots.reader_impact import effects, event_aligned, exposures, growth, strip
 from aurora_analysis.plots.undo_log import history_list_length, purge, read_view_age
 from aurora_analysis.plots.workload_change import changes, ranks
@@ -30,6 +31,7 @@ __all__ = [
     "hours_of_week",
     "intervals",
     "log_histogram",
+    "longest_holds",
     "purge",
     "ranks",
     "read_view_age",

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from aurora_analysis.plots.notes import stacked
-from aurora_analysis.plots.style import INK, dates, mark_if_empty, new_panels, nth_colour, time_axis
+from aurora_analysis.plots.style import (
+    INK,
+    dates,
+    mark_if_empty,
+    new_panels,
+    nth_colour,
+    time_axis,
+    week_heat,
+)
 
 
 def active_sessions(
@@ -96,22 +103,7 @@ def hours_of_week(load: pd.DataFrame, *, timezone: str = "UTC") -> list[Axes]:
     highest = load["active_sessions"].max()
     for ax, role in zip(panels, roles):
         table = load[load["role"] == role].pivot(index="weekday", columns="hour", values="active_sessions")
-        _heat(ax, table.reindex(index=range(7), columns=range(24)), highest)
+        week_heat(ax, table, highest, "{:.1f}".format)
         ax.set_title(f"{role}: active sessions", fontsize="medium")
     panels[-1].set_xlabel(f"hour [{timezone}]")
     return [mark_if_empty(ax, load) for ax in panels]
-
-
-WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-
-
-def _heat(ax: Axes, table: pd.DataFrame, highest: float) -> None:
-    """Draw weekdays by hours: colour and number agree; unobserved hours stay empty."""
-    ax.imshow(table, aspect="auto", cmap="cividis", vmin=0, vmax=highest)
-    for (row, column), value in np.ndenumerate(table.to_numpy()):
-        if np.isfinite(value):
-            ink = "white" if value < 0.6 * highest else "black"
-            ax.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=6, color=ink)
-    ax.set_yticks(range(7), WEEKDAYS)
-    ax.set_xticks(range(0, 24, 2))
-    ax.grid(visible=False)

@@ -7,7 +7,7 @@ line style, a marker, a label or a position repeats it.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 import matplotlib.dates
@@ -102,6 +102,34 @@ def new_panels(count: int, *, height: float) -> list[Axes]:
         count, figsize=size, layout="constrained", squeeze=False, sharex=True, sharey=True
     )
     return [calm(ax) for ax in panels[:, 0]]
+
+
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def week_heat(ax: Axes, table: pd.DataFrame, highest: float, text: Callable[[float], str]) -> None:
+    """Draw a value by weekday and hour: colour and number agree; missing hours stay empty.
+
+    Parameters
+    ----------
+    ax : Axes
+        The axes drawn on.
+    table : DataFrame
+        Weekdays (0 is Monday) by hours.
+    highest : float
+        Value of the lightest colour.
+    text : callable
+        Formats a value.
+    """
+    table = table.reindex(index=range(7), columns=range(24))
+    ax.imshow(table.clip(upper=highest), aspect="auto", cmap="cividis", vmin=0, vmax=highest)
+    for (row, column), value in np.ndenumerate(table.to_numpy()):
+        if not np.isnan(value):
+            ink = "white" if value < 0.6 * highest else "black"
+            ax.text(column, row, text(value), ha="center", va="center", fontsize=6, color=ink)
+    ax.set_yticks(range(7), WEEKDAYS)
+    ax.set_xticks(range(0, 24, 2))
+    ax.grid(visible=False)
 
 
 def calm(ax: Axes) -> Axes:

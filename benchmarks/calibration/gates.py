@@ -71,27 +71,27 @@ def estimator(verdicts: pd.DataFrame) -> list[Gate]:
     identifiable = table.drop(index=UNIDENTIFIABLE, errors="ignore")
     enough_runs = identifiable.drop(index=FEW_RUNS, errors="ignore")
     return [
-        _at_most(
+        at_most(
             "B1",
             "false positives in each scenario",
             identifiable["false positives"],
             7,
             allowance=_allowance(identifiable["fortnights"]),
         ),
-        _mean_at_most("B1", "false positives, mean of scenarios", identifiable["false positives"], 6),
+        _meanat_most("B1", "false positives, mean of scenarios", identifiable["false positives"], 6),
         *(
-            _at_least("B2", f"power, {name}", _rows(table, POWER)[f"power {name}"], 80)
+            at_least("B2", f"power, {name}", _rows(table, POWER)[f"power {name}"], 80)
             for name in TEN_PER_CENT
         ),
-        _at_least("B2", "power, hll 5", _rows(table, POWER_AT_FIVE)["power hll 5"], 80),
+        at_least("B2", "power, hll 5", _rows(table, POWER_AT_FIVE)["power hll 5"], 80),
         *(
             _between("B3", f"coverage, {name}", enough_runs[f"coverage {name}"], 90, 99.5)
             for name in ["null", *TEN_PER_CENT]
         ),
-        _at_least("B3", "coverage, hll 25", enough_runs["coverage hll 25"], 85),
-        _at_most("B4", "bias at 10 % [log points]", enough_runs["bias at 10"].abs(), 1, unit=""),
+        at_least("B3", "coverage, hll 25", enough_runs["coverage hll 25"], 85),
+        at_most("B4", "bias at 10 % [log points]", enough_runs["bias at 10"].abs(), 1, unit=""),
         *_refusals(verdicts),
-        _at_most("B6", "refused although identifiable", enough_runs["refused"], 13),
+        at_most("B6", "refused although identifiable", enough_runs["refused"], 13),
         *_confounders(verdicts),
     ]
 
@@ -106,9 +106,9 @@ def _refusals(verdicts: pd.DataFrame) -> list[Gate]:
     refused = 100 * rows.groupby("scenario")["refused"].mean()
     blamed = 100 * rows.query("metric == 'null'").groupby("scenario")["found"].mean()
     return [
-        _at_least("B5", "unidentifiable and refused", _rows(refused, ["batch_exact", "fixed_daily"]), 95),
-        _at_least("B5", "unidentifiable and refused", _rows(refused, ["trigger", "mostly_open"]), 90),
-        _at_most("B5", "unidentifiable and blamed without an effect", blamed, 7),
+        at_least("B5", "unidentifiable and refused", _rows(refused, ["batch_exact", "fixed_daily"]), 95),
+        at_least("B5", "unidentifiable and refused", _rows(refused, ["trigger", "mostly_open"]), 90),
+        at_most("B5", "unidentifiable and blamed without an effect", blamed, 7),
     ]
 
 
@@ -118,7 +118,7 @@ def _confounders(verdicts: pd.DataFrame) -> list[Gate]:
         scenario: 100 * rows["reason"].str.contains(named[scenario], regex=False).mean()
         for scenario, rows in verdicts.query("scenario in @named").groupby("scenario")
     }
-    return [_at_least("B7", "the refusal names the confounder", pd.Series(rates, dtype=float), 95)]
+    return [at_least("B7", "the refusal names the confounder", pd.Series(rates, dtype=float), 95)]
 
 
 def discoveries(counts: pd.DataFrame, culprits: int) -> list[Gate]:
@@ -127,8 +127,8 @@ def discoveries(counts: pd.DataFrame, culprits: int) -> list[Gate]:
     recall = counts["true_found"].sum() / (culprits * len(counts))
     over = pd.Series({f"{len(counts)} writers": 100 * false})
     return [
-        _at_most("B8", "false discoveries", over, 7),
-        _at_least("B8", "recall", pd.Series({f"{len(counts)} writers": 100 * recall}), 80),
+        at_most("B8", "false discoveries", over, 7),
+        at_least("B8", "recall", pd.Series({f"{len(counts)} writers": 100 * recall}), 80),
     ]
 
 
@@ -146,7 +146,7 @@ def quantiles(shifts: pd.DataFrame) -> list[Gate]:
     false = null.groupby("scenario")["rejected"].mean()
     allowance = _allowance(null.groupby("scenario")["seed"].nunique())
     return [
-        _at_most("B10", "false positives, p95", 100 * false, 7, allowance=allowance),
+        at_most("B10", "false positives, p95", 100 * false, 7, allowance=allowance),
         _between("B10", "coverage, p95", 100 * rates, 90, 99.5),
     ]
 
@@ -154,26 +154,22 @@ def quantiles(shifts: pd.DataFrame) -> list[Gate]:
 def speed(seconds: float, gib: float) -> list[Gate]:
     """Gate B11: seconds and memory for fourteen days, 500 digests and three metrics."""
     return [
-        _at_most(
-            "B11", "14 days x 500 digests x 3 metrics [s]", pd.Series({"wall": seconds}), 120, unit=" s"
-        ),
-        _at_most(
-            "B11", "the same, peak memory [GiB]", pd.Series({"peak": gib}), 2 * 1e9 / 2**30, unit=" GiB"
-        ),
+        at_most("B11", "14 days x 500 digests x 3 metrics [s]", pd.Series({"wall": seconds}), 120, unit=" s"),
+        at_most("B11", "the same, peak memory [GiB]", pd.Series({"peak": gib}), 2 * 1e9 / 2**30, unit=" GiB"),
     ]
 
 
 def naive_methods(p_values: pd.DataFrame) -> list[Gate]:
     """Gate B12: naive methods report false effects on the same data."""
     rates = 100 * (p_values["p"] <= ALPHA).groupby(p_values["method"]).mean()
-    return [_at_least("B12", "false positives of naive methods", rates, 50)]
+    return [at_least("B12", "false positives of naive methods", rates, 50)]
 
 
 def _rows(table, names: list[str]):
     return table.reindex([name for name in names if name in table.index])
 
 
-def _at_most(
+def at_most(
     name: str,
     what: str,
     rates: pd.Series,
@@ -188,11 +184,11 @@ def _at_most(
     return Gate(name, required, f"worst: {worst}", bool((over <= limit).all()))
 
 
-def _mean_at_most(name: str, what: str, rates: pd.Series, limit: float) -> Gate:
+def _meanat_most(name: str, what: str, rates: pd.Series, limit: float) -> Gate:
     return Gate(name, f"{what} ≤ {limit:.3g} %", f"{rates.mean():.3g} %", bool(rates.mean() <= limit))
 
 
-def _at_least(name: str, what: str, rates: pd.Series, limit: float) -> Gate:
+def at_least(name: str, what: str, rates: pd.Series, limit: float) -> Gate:
     worst = f"{rates.idxmin()} {rates.min():.3g} %"
     return Gate(name, f"{what} ≥ {limit:.3g} %", f"worst: {worst}", bool((rates >= limit).all()))
 

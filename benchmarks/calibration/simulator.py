@@ -341,12 +341,12 @@ def _effect(name: str, open_: Array, history: Array, late: bool) -> Array:
         shape = np.maximum(history - 20, 0)
         return truth * shape / shape[exposed].mean()
     if kind == "hll":
-        return np.log1p(_strength(history[exposed], truth) * history)
+        return np.log1p(strength(history[exposed], truth) * history)
     shape = open_ if kind == "direct" else lfilter([1 - np.exp(-1 / 15)], [1.0, -np.exp(-1 / 15)], open_)
     return truth * shape / shape[exposed].mean()
 
 
-def _strength(history: Array, truth: float) -> float:
+def strength(history: Array, truth: float) -> float:
     """Find k by bisection so that the mean of log(1 + k history) is `truth`."""
     low, high = 0.0, 100.0
     for _ in range(60):

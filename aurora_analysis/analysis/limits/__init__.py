@@ -1,0 +1,27 @@
+"""How long may a query run on a reader before it slows the writer, and what would a planned one do?
+
+- `recorded`      the holds in a window, and the undo that each left
+- `effect_curve`  how much slower the writer is at a given history list length
+- `rates`, `growth`  how fast the list grows at each hour of the week, and how fast purge works it off
+- `longest_hold`  the longest hold at each hour of the week, and a `max_execution_time`
+- `replay`        what a planned series of holds does to the writer
+- `verdicts`      the limit of the strictest and the most lenient hour
+- `answer`        all of this for one window of one cluster
+"""
+
+from aurora_analysis.analysis.limits.answer import Answer, Options, answer, from_observed, from_recorded
+from aurora_analysis.analysis.limits.longest_hold import longest_holds, suggested_limits
+from aurora_analysis.analysis.limits.recorded import Observed, Recorded, recorded
+
+__all__ = [
+    "Answer",
+    "Observed",
+    "Options",
+    "Recorded",
+    "answer",
+    "from_observed",
+    "from_recorded",
+    "longest_holds",
+    "recorded",
+    "suggested_limits",
+]

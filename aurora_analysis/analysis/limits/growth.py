@@ -1,0 +1,154 @@
+"""How fast the history list grows while a view is held, and how fast purge works it off, as recorded holds show.
+
+A hold adds the transactions that the writer commits, times the history entries that each leaves. The variation of
+both between recorded holds makes an interval a prediction interval for one hold, not a confidence interval for a mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from aurora_analysis.analysis.limits.rates import WeeklyRate, weekly_rate
+from aurora_analysis.analysis.limits.recorded import Recorded
+from aurora_analysis.analysis.series import Array, stretches
+from aurora_analysis.analysis.undo_log.samples import NONE
+
+SHORTEST_SPAN = 5
+"""Shorter spans of one holder do not measure the growth per transaction [samples]."""
+
+SPANS_NEEDED = 3
+"""Fewer spans do not show how much they differ."""
+
+
+@dataclass(frozen=True)
+class Lognormal:
+    """A positive quantity that differs from hold to hold: mean and standard deviation of its logarithm.
+
+    Attributes
+    ----------
+    mean, deviation : float
+        Of the logarithm.
+    count : int
+        Number of holds that it was measured in.
+    """
+
+    mean: float
+    deviation: float
+    count: int
+
+    def draws(self, rng: np.random.Generator, count: int) -> Array:
+        """Values of further holds: their own variation and the error of the mean.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Source of random numbers.
+        count : int
+            Number of draws.
+
+        Returns
+        -------
+        numpy.ndarray, shape (count,)
+            The values.
+        """
+        t = rng.standard_t(self.count - 1, count)
+        return np.asarray(np.exp(self.mean + self.deviation * np.sqrt(1 + 1 / self.count) * t))
+
+    @property
+    def typical(self) -> float:
+        """Geometric mean."""
+        return float(np.exp(self.mean))
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What turns time into history list length.
+
+    Attributes
+    ----------
+    rate : WeeklyRate
+        Commits through the week.
+    entries : Lognormal
+        History entries per transaction.
+    purge : Lognormal, optional
+        Entries that purge removes per second when nothing holds it [1/s]; None if no hold was seen to drain.
+    """
+
+    rate: WeeklyRate
+    entries: Lognormal
+    purge: Lognormal | None
+
+
+def growth(recorded: Recorded, timezone: str) -> Growth | str:
+    """Measure growth and purge from recorded holds.
+
+    Parameters
+    ----------
+    recorded : Recorded
+        The holds of a window.
+    timezone : str
+        Time zone of weekdays and hours.
+
+    Returns
+    -------
+    Growth or str
+        The growth, or the reason why it is not known, as the second half of a sentence.
+    """
+    rate = weekly_rate(recorded.commits, timezone)
+    if rate is None:
+        return "fewer than 4 days have a commit rate, so that hours and weekdays cannot be told apart"
+    entries = _lognormal(per_transaction(recorded.oldest_view, recorded.commits))
+    if entries is None:
+        return f"fewer than {SPANS_NEEDED} spans show an identified view that blocked purge"
+    return Growth(rate, entries, _lognormal(_purge_speeds(recorded, entries.typical)))
+
+
+def per_transaction(oldest_view: pd.DataFrame, commit_throughput: pd.Series) -> Array:
+    """Estimate the history entries per transaction, in each span in which one identified view blocked purge.
+
+    Parameters
+    ----------
+    oldest_view : DataFrame
+        Result of `attribute_oldest_view`.
+    commit_throughput : Series
+        The writer's commits per second over time (UTC) [1/s].
+
+    Returns
+    -------
+    ndarray, shape (spans,)
+        History entries per transaction.
+    """
+    run = oldest_view["run"].fillna(NONE).to_numpy(dtype=int)
+    known = commit_throughput.dropna().sort_index()
+    found = []
+    for first, last in stretches(run):
+        span = oldest_view.iloc[max(first - 1, 0) : last]
+        if run[first] >= 0 and last - first >= SHORTEST_SPAN:
+            lowest = np.flatnonzero(span["length"] == span["length"].min())[-1]
+            rise = span["length"].iloc[lowest:]
+            grown = rise.max() - rise.iloc[0]
+            passed = known[rise.index[0] : rise.idxmax()]
+            lasted = (rise.idxmax() - rise.index[0]).total_seconds()
+            if grown > 0 and lasted > 0 and passed.mean() > 0:
+                found.append(grown / (passed.mean() * lasted))
+    return np.array(found)
+
+
+def _purge_speeds(recorded: Recorded, entries: float) -> Array:
+    """Entries that purge removed per second after each complete hold: the fall, and what was committed meanwhile."""
+    complete = recorded.episodes[recorded.episodes["complete"]]
+    ends = zip(complete["peak_at"], complete["end"])
+    meanwhile = np.array([recorded.commits[peak:end].mean() for peak, end in ends])
+    drained = complete["drain_per_s"].to_numpy(dtype=float)
+    known = (drained > 0) & (meanwhile > 0)
+    return np.asarray((drained + entries * meanwhile)[known])
+
+
+def _lognormal(values: Array) -> Lognormal | None:
+    if len(values) < SPANS_NEEDED:
+        return None
+    logs = np.log(values)
+    return Lognormal(float(logs.mean()), float(logs.std(ddof=1)), len(logs))

@@ -1,0 +1,157 @@
+"""Verdicts on how long a query may run on a reader: the limit of the strictest and of the most lenient hour."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from aurora_analysis.analysis.limits.longest_hold import BEYOND, suggested_limits
+from aurora_analysis.analysis.limits.rates import WEEKDAYS
+from aurora_analysis.analysis.limits.recorded import Recorded
+from aurora_analysis.analysis.verdict import Figure, Severity, Verdict, duration
+from aurora_analysis.window import zone
+
+TOPIC = "undo_log"
+SUBJECT = "reader queries"
+NOUNS = {"queue_latency": "the queue's statements", "commit_latency": "commits"}
+
+EVIDENCE = (
+    "Latency over the history list in recorded holds, with load, time of day, the writer's jobs and drift held constant; "
+    "the commit rate of each hour; history entries per transaction"
+)
+
+
+def verdict(holds: pd.DataFrame, recorded: Recorded, objective_pct: float, timezone: str) -> Verdict:
+    """Conclude how long a view may be held before one latency is higher by the objective.
+
+    Parameters
+    ----------
+    holds : DataFrame
+        Result of `longest_holds`, with the objective.
+    recorded : Recorded
+        The holds that it was learned from.
+    objective_pct : float
+        The objective [%].
+    timezone : str
+        Time zone of weekdays and hours.
+
+    Returns
+    -------
+    Verdict
+        Level `limited`, `no limit found` or `inconclusive`.
+    """
+    mine = holds[holds["slowdown_pct"] == objective_pct]
+    strictest, lenient = mine.iloc[mine["minutes"].argmin()], mine.iloc[mine["minutes"].argmax()]
+    earliest = float(mine["low_minutes"].min())
+    noun, slower = NOUNS[strictest["metric"]], f"{objective_pct:g} % slower"
+    most = duration(60 * BEYOND * recorded.longest_hold_s / 60)
+    learned = (
+        f"Learned from {len(recorded.episodes)} recorded holds, the longest {duration(recorded.longest_hold_s)}; nothing "
+        f"is stated beyond twice that ({most})."
+    )
+    numbers: dict[str, Figure] = {
+        "metric": str(strictest["metric"]),
+        "objective_pct": objective_pct,
+        "strictest_min": _figure(strictest["minutes"]),
+        "strictest_low_min": _figure(strictest["low_minutes"]),
+        "strictest_high_min": _figure(strictest["high_minutes"]),
+        "lenient_min": _figure(lenient["minutes"]),
+        "recorded_holds": len(recorded.episodes),
+        "longest_hold_s": round(recorded.longest_hold_s),
+    }
+    if np.isinf(earliest):
+        return Verdict(
+            TOPIC, SUBJECT, "no limit found", "ok",
+            f"At no hour of the week does a read view of up to {most} make {noun} {slower}: the whole 95 % prediction "
+            f"interval lies beyond. {learned}",
+            numbers, EVIDENCE, "Nothing to do.",
+            f"No reader query of up to {most} makes {noun} {slower}",
+        )  # fmt: skip
+    if np.isinf(mine["high_minutes"]).all():
+        return Verdict(
+            TOPIC, SUBJECT, "inconclusive", "unknown",
+            f"A read view may make {noun} {slower} after {duration(60 * earliest)} at the earliest (lower end of the 95 % "
+            f"prediction interval at {_at(mine.sort_values('low_minutes').iloc[0], timezone)}), or not within {most} at "
+            f"all. {learned}",
+            numbers, EVIDENCE, "Observe longer holds, or run a randomised trial (aurora-analysis experiment).",
+            f"Undecided how long a reader query may run before {noun} are {slower}",
+        )  # fmt: skip
+    over = _longer_than_the_limit(recorded, mine, timezone)
+    severity: Severity = "watch" if over else "ok"
+    suggested = suggested_limits(holds, objective_pct, recorded.longest_hold_s)["limit_min"]
+    shortest, known = suggested.min(), bool(suggested.notna().all())
+    action = (
+        f"Set max_execution_time to {60_000 * shortest:.0f} ms ({duration(60 * shortest)}) for sessions on the readers: the "
+        "limit of the strictest hour. The page has a limit for each hour."
+        if known
+        else "Run reader queries on a clone or in batches: at some hours even one minute may be too long."
+    )
+    return Verdict(
+        TOPIC, SUBJECT, "limited", severity,
+        f"A read view on any reader makes {noun} {slower} after {_limit(strictest, most)} at {_at(strictest, timezone)}, the "
+        f"strictest hour, and after {_limit(lenient, most)} at {_at(lenient, timezone)}, the most lenient. {learned} "
+        f"{_outlasted(over)} The limit assumes that no older view is open.",
+        numbers | {"longer_than_limit": over}, EVIDENCE, action,
+        f"A reader query may run for {_minutes(strictest['minutes'], most)} ({_at(strictest, timezone)}) before {noun} are "
+        f"{slower}",
+    )  # fmt: skip
+
+
+def cannot_tell(reason: str, settled_by: str, metric: str = "commit_latency") -> Verdict:
+    """State that the limit is not known, and why.
+
+    Parameters
+    ----------
+    reason : str
+        The reason, as the second half of a sentence.
+    settled_by : str
+        What would settle it.
+    metric : str
+        The latency.
+
+    Returns
+    -------
+    Verdict
+        Level `cannot tell`.
+    """
+    noun = NOUNS[metric]
+    return Verdict(
+        TOPIC, SUBJECT, "cannot tell", "unknown",
+        f"The data cannot show how long a read view may be held before {noun} become slower: {reason}.",
+        {"metric": metric}, EVIDENCE, f"{settled_by[:1].upper()}{settled_by[1:]}.",
+        f"Cannot tell how long a reader query may run before {noun} become slower",
+    )  # fmt: skip
+
+
+def _limit(row: pd.Series, most: str) -> str:
+    low, high = _minutes(row["low_minutes"], most), _minutes(row["high_minutes"], most)
+    return f"{_minutes(row['minutes'], most)} (95 % prediction interval {low} to {high})"
+
+
+def _minutes(minutes: float, most: str) -> str:
+    return f"more than {most}" if np.isinf(minutes) else duration(60 * minutes)
+
+
+def _at(row: pd.Series, timezone: str) -> str:
+    return f"{WEEKDAYS[int(row['weekday'])]} {int(row['hour']):02d}:00 {timezone}"
+
+
+def _figure(minutes: float) -> float | None:
+    return float(f"{minutes:.3g}") if np.isfinite(minutes) else None
+
+
+def _longer_than_the_limit(recorded: Recorded, limits: pd.DataFrame, timezone: str) -> int:
+    """Number of recorded holds that lasted longer than the limit of the hour in which they began."""
+    limit = limits.set_index(["weekday", "hour"])["minutes"]
+    starts = pd.DatetimeIndex(recorded.episodes["start"]).tz_convert(zone(timezone))
+    held = (recorded.episodes["peak_at"] - recorded.episodes["start"]).dt.total_seconds().to_numpy() / 60
+    allowed = limit.reindex(list(zip(starts.day_of_week, starts.hour))).to_numpy()
+    return int((held > allowed).sum())
+
+
+def _outlasted(count: int) -> str:
+    few = {
+        0: "None of them outlasted the limit of its hour.",
+        1: "One of them outlasted the limit of its hour.",
+    }
+    return few.get(count, f"{count} of them outlasted the limit of their hour.")

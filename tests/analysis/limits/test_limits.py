@@ -1,0 +1,168 @@
+"""The longest hold of a read view is right on a simulated fortnight, and refused where nothing shows it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
+
+from calibration import limits as study
+from calibration import simulator
+
+from aurora_analysis.analysis import limits
+from aurora_analysis.analysis.limits import rates, replay
+from aurora_analysis.analysis.limits.effect_curve import Curve
+from aurora_analysis.analysis.limits.growth import Growth, Lognormal
+from aurora_analysis.errors import Error
+
+PLANTED = "hll 10"
+
+
+@pytest.fixture(scope="module")
+def fortnight() -> simulator.Fortnight:
+    return simulator.fortnight("uniform", 100)
+
+
+@pytest.fixture(scope="module")
+def observed(fortnight) -> limits.Observed:
+    """The fortnight with an effect of 10 % through the history list."""
+    return study.observed(fortnight, PLANTED)
+
+
+@pytest.fixture(scope="module")
+def answer(observed) -> limits.Answer:
+    return limits.from_observed(observed)
+
+
+def test_the_planted_limit_lies_in_its_interval(fortnight, answer):
+    """At each of the hours in which a hold began, for +5 % and +10 %."""
+    true = study.truth(fortnight, "uniform", PLANTED, 100)
+    limit = answer.holds.set_index(["slowdown_pct", "weekday", "hour"])
+    inside = []
+    for start in answer.recorded.episodes["start"]:
+        minute = int((start - simulator.START) / pd.Timedelta("1min"))
+        for pct in (5.0, 10.0):
+            row = limit.loc[(pct, start.day_of_week, start.hour)]
+            inside.append(
+                row["low_minutes"] - 1 <= true.minutes_until(minute, pct) <= row["high_minutes"] + 1
+            )
+    assert np.mean(inside) >= 0.9
+
+
+def test_the_verdict_names_the_strictest_hour_and_a_time_limit(answer):
+    """The busiest hours allow the shortest holds; the time limit is the lower end, rounded down."""
+    [verdict] = answer.verdicts
+    assert (verdict.level, verdict.severity) == ("limited", "watch")
+    assert "before commits are 10 % slower" in verdict.headline
+    assert "95 % prediction interval" in verdict.sentence
+    assert "max_execution_time to" in verdict.action
+    by_hour = answer.suggested[answer.suggested["days"] == "weekdays"].set_index("hour")
+    assert by_hour["minutes"][2] < 0.6 * by_hour["minutes"][[1, 3]].min()  # the nightly batch
+    assert (by_hour["limit_min"] <= by_hour["low_minutes"]).all()
+    assert (by_hour["max_execution_time"] == 60_000 * by_hour["limit_min"]).all()
+    [glance] = answer.at_a_glance()
+    assert len(glance.course) == 84
+
+
+def test_nothing_is_stated_beyond_twice_the_longest_hold(answer):
+    """Finite limits end there."""
+    finite = answer.holds[["minutes", "low_minutes"]].replace(np.inf, np.nan)
+    assert finite.max(axis=None) <= 2 * answer.recorded.longest_hold_s / 60
+
+
+def test_an_effect_that_does_not_grow_with_the_history_list_has_no_limit(fortnight, observed):
+    """The writer is slower from the first minute: the answer names that instead of a time."""
+    direct = observed.metrics.assign(commit_latency=fortnight.latency["direct 10"])
+    found = limits.from_observed(replace(observed, metrics=direct))
+    [verdict] = found.verdicts
+    assert (verdict.level, verdict.severity) == ("cannot tell", "unknown")
+    assert "as soon as a view is held" in verdict.sentence
+    assert found.holds.empty
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"metrics": pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC"))}, "the window has no dml_throughput"),
+        ({"commits": pd.Series(dtype=float)}, "no commit or latency metric"),
+    ],
+)
+def test_missing_data_is_never_ok(observed, change, reason):
+    """Each refusal names what is missing and the next step."""
+    [verdict] = limits.from_observed(replace(observed, **change)).verdicts
+    assert (verdict.level, verdict.severity) == ("cannot tell", "unknown")
+    assert reason in verdict.sentence
+    assert verdict.action
+
+
+def test_without_a_hold_there_is_no_limit(observed):
+    """A history list that never grew shows nothing."""
+    flat = observed.metrics.assign(history_list_length=500.0)
+    [verdict] = limits.from_observed(replace(observed, metrics=flat)).verdicts
+    assert "no read view was held long enough" in verdict.sentence
+
+
+def steady(purge: float = 300.0) -> Growth:
+    """100 commits a second at any time, of one entry each; purge removes 300 a second."""
+    rate = rates.WeeklyRate("UTC", np.full(7 * rates.A_DAY, np.log(100.0)), np.zeros((14, rates.A_DAY)), 0.0)
+    return Growth(rate, Lognormal(0.0, 0.0, 10), Lognormal(np.log(purge), 0.0, 10))
+
+
+CURVE = Curve("commit_latency", np.array([1e9]), np.array([1e-6, 0.0]), np.zeros((2, 2)), 10.0)
+"""One per cent for each 10,000 transactions."""
+
+
+def test_a_hold_grows_by_commits_and_drains_by_what_purge_can_do_beyond_them():
+    """An hour of 100 commits a second; purge then gains 200 a second, and nine tenths are gone within 28 minutes."""
+    found = replay.replayed(steady(), CURVE, replay.one_hold(0, 60), 500, 10.0)
+    assert found.length.value == pytest.approx(500 + 360_000, rel=1e-6)
+    assert found.slowdown_pct.value == pytest.approx(36.0, rel=1e-6)
+    assert found.drain_min.value == 28
+    assert found.minutes_over.value == pytest.approx(43 + 22, abs=1)
+
+
+def test_each_chunk_begins_with_a_view_of_its_own():
+    """Chunks of 10 minutes: the list grows no longer than in one chunk, because purge is faster than the writes."""
+    found = replay.replayed(steady(), CURVE, replay.chunked(0, 60, 10), 500, 10.0)
+    assert found.length.value == pytest.approx(500 + 60_000 + 300, rel=0.2)
+    assert found.minutes_over.value == 0
+
+
+def test_purge_that_is_slower_than_the_writes_never_drains():
+    """The drain is infinite, not zero."""
+    found = replay.replayed(steady(purge=80.0), CURVE, replay.one_hold(0, 60), 500, 10.0)
+    assert found.drain_min.value == np.inf
+
+
+def test_weekdays_share_an_estimate_unless_they_differ():
+    """Two Mondays are no reason to set Mondays apart; Mondays that are always busier are."""
+    times = pd.date_range("2026-11-02", periods=28 * 288, freq="5min", tz="UTC")
+    days = np.random.default_rng(1).normal(0, 0.1, 28)[np.arange(len(times)) // 288]
+    same = rates.weekly_rate(pd.Series(np.exp(days), times), "UTC")
+    busy = rates.weekly_rate(pd.Series(np.exp(days + 1.0 * (times.day_of_week == 0)), times), "UTC")
+    monday, tuesday = slice(0, rates.A_DAY), slice(rates.A_DAY, 2 * rates.A_DAY)
+    assert abs(same.log_rate[monday].mean() - same.log_rate[tuesday].mean()) < 0.05
+    assert busy.log_rate[monday].mean() - busy.log_rate[tuesday].mean() == pytest.approx(1.0, abs=0.2)
+
+
+def test_the_week_is_local():
+    """A peak at 09:00 in Berlin lies at 08:00 UTC in November."""
+    times = pd.date_range("2026-11-02", periods=14 * 288, freq="5min", tz="UTC")
+    found = rates.weekly_rate(pd.Series(np.where(times.hour == 8, 50.0, 10.0), times), "Europe/Berlin")
+    assert np.exp(found.log_rate[9 * 12]) == pytest.approx(50.0)
+    assert np.exp(found.log_rate[8 * 12]) == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Mon", "09:00", "Caturday 09:00", "T 09:00", "Mon 24:00", "Mon 09:60", "Mon 9 00"]
+)
+def test_a_moment_that_is_none_raises_one_clear_line(text):
+    """The message has an example."""
+    with pytest.raises(Error, match="is not a weekday with a time: write it as 'Mon 09:00'"):
+        rates.minute_of_week(text)
