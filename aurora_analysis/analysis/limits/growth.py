@@ -55,7 +55,9 @@ class Lognormal:
             The values.
         """
         t = rng.standard_t(self.count - 1, count)
-        return np.asarray(np.exp(self.mean + self.deviation * np.sqrt(1 + 1 / self.count) * t))
+        return np.asarray(
+            np.exp(self.mean + np.clip(self.deviation * np.sqrt(1 + 1 / self.count) * t, -5, 5))
+        )
 
     @property
     def typical(self) -> float:

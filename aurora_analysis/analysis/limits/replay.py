@@ -188,7 +188,8 @@ def rate_factor(growth: Growth, rng: np.random.Generator, start_min: float, minu
         The factors.
     """
     spread, df = growth.rate.spread(start_min, minutes)
-    return np.asarray(np.exp(spread * rng.standard_t(df, DRAWS)))
+    # With very few days t has no variance; beyond a factor of e⁵ nothing is known anyway.
+    return np.asarray(np.exp(np.clip(spread * rng.standard_t(df, DRAWS), -5, 5)))
 
 
 def _excess(committed: Array, at: Array, plan: Plan, factor: Array, speed: Array) -> Array:
