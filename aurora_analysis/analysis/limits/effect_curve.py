@@ -7,12 +7,12 @@ whose refusals also hold here: a hold that always coincides with something else 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from aurora_analysis.analysis.limits.recorded import HOLDS, Recorded
+from aurora_analysis.analysis.limits.recorded import Recorded
 from aurora_analysis.analysis.reader_impact import model, refusals
 from aurora_analysis.analysis.reader_impact.groups import EstimationGroup, estimation_groups
 from aurora_analysis.analysis.series import Array
@@ -132,8 +132,6 @@ AT_ONCE = (
 )
 APART = "look at each workload's own effect (reader_impact), or run a randomised trial (aurora-analysis experiment)"
 
-FETCH = "fetch or record at least a week in which views are held at different hours"
-
 
 def effect_curves(recorded: Recorded) -> list[Curve | Refusal]:
     """Fit latency over the history list's excess for each of the writer's latencies, or refuse.
@@ -154,18 +152,25 @@ def effect_curves(recorded: Recorded) -> list[Curve | Refusal]:
 def _of_group(recorded: Recorded, group: EstimationGroup) -> Iterator[Curve | Refusal]:
     lacking = refusals.not_assessed(group, 0)
     if lacking:
-        yield from (Refusal(metric, lacking.replace("it ", "views "), FETCH) for metric in group.metrics)
+        yield from (_refusal(metric, lacking) for metric in group.metrics)
         return
     confounded = refusals.not_identifiable(group, 0)
     [(_, fitted)] = group.models([0])
     before = refusals.pre_trends(fitted.pre_trend())
     for m, metric in enumerate(group.metrics):
-        found = confounded | before[m]
-        if found:
-            kind, reason = next(iter(found.items()))
-            yield Refusal(metric, reason, refusals.SETTLES[kind].format(workload=HOLDS))
-        else:
-            yield _curve(recorded, group, m)
+        reasons = confounded | before[m]
+        yield _refusal(metric, reasons) if reasons else _curve(recorded, group, m)
+
+
+HOLDER = "the holder of the views"
+"""Subject of a refusal: the sessions that hold views, whoever they are."""
+
+
+def _refusal(metric: str, reasons: Mapping[str, str]) -> Refusal:
+    """Word a refusal of `reader_impact`, whose sentences have a workload as their subject."""
+    reason = next(iter(reasons.values()))
+    worded = f"{HOLDER} {reason[3:]}" if reason.startswith("it ") else reason.replace("its runs", "the holds")
+    return Refusal(metric, worded, refusals.settling_step(reasons, HOLDER))
 
 
 def _curve(recorded: Recorded, group: EstimationGroup, m: int) -> Curve | Refusal:

@@ -101,6 +101,15 @@ def test_missing_data_is_never_ok(observed, change, reason):
     assert verdict.action
 
 
+def test_holds_that_always_coincide_with_a_job_have_no_limit():
+    """The refusal names the job and the next step."""
+    found = limits.from_observed(study.observed(simulator.fortnight("batch_exact", 100), PLANTED))
+    [verdict] = found.verdicts
+    assert (verdict.level, verdict.severity) == ("cannot tell", "unknown")
+    assert "the holder of the views is confounded with writer job nightly_batch" in verdict.sentence
+    assert "ove the holder of the views" in verdict.action
+
+
 def test_without_a_hold_there_is_no_limit(observed):
     """A history list that never grew shows nothing."""
     flat = observed.metrics.assign(history_list_length=500.0)
