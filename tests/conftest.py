@@ -63,6 +63,16 @@ def mariadbd() -> str:
     return real_component("mariadb-server", "mariadbd", "mysqld")
 
 
+@pytest.fixture(scope="session")
+def mysqld() -> str:
+    """Path of a real MySQL server, which `.ci/mysql` fetches from Debian unstable; skips where it is missing."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    program = cache / "aurora-analysis" / "mysql" / "mysqld"
+    if not program.exists():
+        pytest.skip("no MySQL is here, only MariaDB: bash .ci/mysql fetches one from Debian unstable")
+    return str(program)
+
+
 @pytest.fixture(scope="module")
 def real_server(mariadbd: str) -> Iterator[Server]:
     """A running server with performance_schema and a writable table."""

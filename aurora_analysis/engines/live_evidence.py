@@ -27,6 +27,10 @@ class Transaction(NamedTuple):
     since: float | None = None
     """Start of the session's present state, a running statement or idling [s since 1970, whole seconds]."""
     client: str | None = None
+    has_locks: bool = False
+    """Whether the engine holds locks on rows or tables for it."""
+    number: int = 0
+    """Its own transaction number; 0 if it has none because it only reads."""
 
     @property
     def view_since(self) -> float:
@@ -40,10 +44,10 @@ class Transaction(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """The session that blocks cleanup: the lowest transaction number needed, and the session if it is known.
+    """A session or transaction that blocks cleanup: the lowest transaction number needed, and who needs it.
 
     `number` is the transaction number it needs, `how` states why it needs it. `transaction` is None if only the
-    instance is known. `kill` is the SQL statement that ends the session, for a person to run; None if it is unknown.
+    instance is known. `kill` is the SQL statement that ends it, for a person to run; None if it is unknown.
     """
 
     instance: str
@@ -51,6 +55,14 @@ class Holder(NamedTuple):
     how: str
     transaction: Transaction | None
     kill: str | None = None
+    name: str = ""
+    """Name of a transaction that no session owns, such as `prepared XA transaction 'g1'`."""
+    confidence: float = 1.0
+    """Probability that it blocks cleanup [0 to 1]."""
+    tied: tuple[Holder, ...] = ()
+    """Others that need the same number: cleanup goes on only after all of them have ended."""
+    rivals: tuple[Holder, ...] = ()
+    """Other explanations, the likeliest first."""
 
 
 class CanaryStatements(NamedTuple):

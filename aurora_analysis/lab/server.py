@@ -83,7 +83,10 @@ class Server:
 
 @contextmanager
 def running(
-    options: Mapping[str, object] | None = None, *, environment: Mapping[str, str] | None = None
+    options: Mapping[str, object] | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    program: str = "",
 ) -> Iterator[Server]:
     """Start a server in a new folder; it ends with the block, after an exception or signal, and if we are killed.
 
@@ -93,6 +96,8 @@ def running(
         Server options, as in `{"long_query_time": 0.01}`.
     environment : mapping
         Environment variables, as in `{"TZ": "Asia/Kolkata"}`.
+    program : str
+        Path of the server program; empty takes the installed one.
 
     Raises
     ------
@@ -104,8 +109,8 @@ def running(
     with ExitStack() as undo:
         undo.enter_context(_terminable())
         folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="aurora-lab-")))
-        _initialise(find(), folder, {**os.environ, **(environment or {})})
-        yield undo.enter_context(started(folder, options, environment=environment))
+        _initialise(program or find(), folder, {**os.environ, **(environment or {})})
+        yield undo.enter_context(started(folder, options, environment=environment, program=program))
 
 
 @contextmanager
@@ -115,11 +120,12 @@ def started(
     *,
     port: int | None = None,
     environment: Mapping[str, str] | None = None,
+    program: str = "",
 ) -> Iterator[Server]:
     """Start a server in a folder that has data, as after a crash; it ends with the block."""
     chosen = port or _free_port()
     variables = {**os.environ, **(environment or {})}
-    process = _start(find(), folder, chosen, {**DEFAULTS, **(options or {})}, variables)
+    process = _start(program or find(), folder, chosen, {**DEFAULTS, **(options or {})}, variables)
     try:
         yield Server(folder, chosen, process.pid, _answer(process, folder))
     finally:
@@ -145,7 +151,7 @@ def find() -> str:
 
 def _initialise(program: str, folder: Path, environment: Mapping[str, str]) -> None:
     data = ["--no-defaults", f"--datadir={folder / 'data'}", *_as_root()]
-    installer = shutil.which("mariadb-install-db") if _is_mariadb(program) else None
+    installer = shutil.which("mariadb-install-db") if family(program) == "mariadb" else None
     if installer:
         command = [installer, *data, "--auth-root-authentication-method=normal", "--skip-test-db"]
     else:
@@ -238,9 +244,10 @@ def _die_with_parent() -> Callable[[], None] | None:
     return functools.partial(ctypes.CDLL(None).prctl, 1, signal.SIGKILL)
 
 
-def _is_mariadb(program: str) -> bool:
+def family(program: str) -> flavour.Flavour:
+    """Return whether a server program is a MariaDB or a MySQL."""
     version = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
-    return flavour.of_version(version) == "mariadb"
+    return flavour.of_version(version)
 
 
 def _as_root() -> list[str]:

@@ -47,7 +47,9 @@ def to_tables(
             [*_metrics(samples), *_rates([*before, *samples])], columns=["time", "instance", "name", "value"]
         ).assign(period_s=float(every_s), statistic="average"),
         "open_transactions": pd.DataFrame(_open_transactions(by_instance), columns=OPEN_TRANSACTION),
-        "read_views": pd.DataFrame(_read_views(by_instance), columns=READ_VIEW),
+        "read_views": pd.DataFrame(_read_views(by_instance), columns=READ_VIEW).astype(
+            {"oldest_read_view_trx_id": "Int64"}
+        ),
         "events": pd.DataFrame(events, columns=["time", "instance", "category", "message"]),
     }
     return {name: with_times(frame) for name, frame in tables.items()}

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from types import ModuleType
 
 from aurora_analysis import engines
+from aurora_analysis.engines.certainty import Certainty, certainty, share
 from aurora_analysis.engines.live_evidence import Holder, InstanceSample
 
 SLOPE_WINDOW_S = 60.0
@@ -112,18 +113,29 @@ def purge_status(samples: Sequence[Sample]) -> PurgeStatus:
 
 
 def _old_enough(holder: Holder | None, samples: Sequence[Sample]) -> Holder | None:
-    """Drop the holder's session if its view began after purge stopped: it cannot be what stopped purge."""
-    if holder is None or holder.transaction is None:
-        return holder
+    """Drop the explanations whose view began after purge stopped: such a view cannot be what stopped purge.
+
+    Their probability goes to the others; if none is left, the session is unidentified.
+    """
+    if holder is None:
+        return None
     finished = [one.purge_finished for one in samples]
     unmoved = next((n for n, at in enumerate(reversed(finished)) if at != finished[-1]), len(finished))
-    ahead_s = (one.clock_ahead_s for one in samples[-1].instances if one.instance == holder.instance)
-    stopped_by = samples[-unmoved].time + 1 + next(ahead_s, 0.0)
-    return (
-        holder
-        if holder.transaction.view_since <= stopped_by
-        else holder._replace(transaction=None, kill=None)
-    )
+    ahead_s = {one.instance: one.clock_ahead_s for one in samples[-1].instances}
+    stopped_by = samples[-unmoved].time + 1
+
+    def fits(one: Holder) -> bool:
+        began = one.transaction.view_since if one.transaction else 0.0
+        return began <= stopped_by + ahead_s.get(one.instance, 0.0)
+
+    every = [one._replace(tied=tuple(filter(fits, one.tied))) for one in (holder, *holder.rivals)]
+    left = [one._replace(rivals=()) for one in every if fits(one)]
+    left = left or [one for one in holder.tied if fits(one)]
+    if not left:
+        return holder._replace(transaction=None, kill=None, confidence=1.0, tied=(), rivals=())
+    total = sum(one.confidence for one in left) or 1.0
+    first, *rivals = [one._replace(confidence=one.confidence / total) for one in left]
+    return first._replace(rivals=tuple(rivals))
 
 
 def _slope(samples: Sequence[Sample]) -> float | None:
@@ -175,20 +187,50 @@ def _holder(now: PurgeStatus) -> Iterator[tuple[str, str]]:
     if holder is None:
         return
     duration = "" if since is None else f", since {_clock(since)} ({now.time - since:,.0f} s)"
+    how_sure = certainty(holder.confidence)
+    if how_sure is Certainty.UNDECIDED:
+        explanations = (holder, *holder.rivals)[:LISTED]
+        names = " or ".join(f"{_name(one)} ({share(one.confidence)})" for one in explanations)
+        yield "held by", f"cannot decide: {names}"
+        for one in explanations:
+            yield from _details(one, now.engine_name)
+        return
+    sure = f"probably ({share(holder.confidence)}) " if how_sure is Certainty.PROBABLE else ""
+    names = " and ".join(_name(one) for one in (holder, *holder.tied))
+    yield "held by", f"{sure}{names}{duration}{ADD_READER if holder.transaction is None else ''}"
+    for one in (holder, *holder.tied):
+        yield from _details(one, now.engine_name)
+        if one.kill:
+            yield "to end it", f"on {one.instance}: {one.kill}"
+
+
+LISTED = 3
+"""Explanations that are listed where none is likely enough."""
+
+ADD_READER = "; add --reader for it"
+
+
+def _name(one: Holder) -> str:
+    if one.name:
+        return f"{one.name} on {one.instance}"
+    if one.transaction is None:
+        return f"an unidentified session on {one.instance}"
+    return f"session {one.transaction.thread_id} on {one.instance}"
+
+
+def _details(holder: Holder, engine: str) -> Iterator[tuple[str, str]]:
+    """What is known of a session: its user, its program, what it runs."""
     one = holder.transaction
     if one is None:
-        yield "held by", f"an unidentified session on {holder.instance}{duration}; add --reader for it"
         return
     client = f" with {one.client}" if one.client else ""
-    running = (
-        f"statement {engines.module(now.engine_name, 'fingerprint').statement(one.query).digest}"
-        if one.query
-        else "idle"
-    )
-    yield "held by", f"session {one.thread_id} on {holder.instance}{duration}"
-    yield "user", f"{one.user} from {one.host}{client}"
-    yield "state", f"{holder.how}; {running}, {one.isolation_level}, {one.rows_modified:,} rows modified"
-    yield "to end it", f"on {holder.instance}: {holder.kill}"
+    digest = one.query and engines.module(engine, "fingerprint").statement(one.query).digest
+    running = f"statement {digest}" if digest else "idle"
+    if one.thread_id:
+        yield "user", f"{one.user} from {one.host}{client}"
+        yield "state", f"{holder.how}; {running}, {one.isolation_level}, {one.rows_modified:,} rows modified"
+    else:
+        yield "state", f"{holder.how}; no session, {one.rows_modified:,} rows modified"
 
 
 def _clock(seconds: float) -> str:

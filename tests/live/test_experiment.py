@@ -29,7 +29,8 @@ from aurora_analysis import cli
 from aurora_analysis.analysis import experiment as analysis
 from aurora_analysis.cli import main
 from aurora_analysis.engines.mysql.innodb_status import InnodbStatus
-from aurora_analysis.engines.mysql.live import InstanceSample, Probe, Replica
+from aurora_analysis.engines.mysql.live import InstanceSample, Probe
+from aurora_analysis.engines.mysql.live_rows import Replica
 from aurora_analysis.errors import Error
 from aurora_analysis.lab import server
 from aurora_analysis.lab.server import Server

@@ -31,7 +31,9 @@ def sessions(real_server):
     with ExitStack() as stack:
 
         def opened(user: str, *statements: str) -> int:
-            connection = stack.enter_context(real_server.connect(user, program_name="nightly"))
+            connection = stack.enter_context(
+                real_server.connect(user, program_name="nightly\x1b[2J\nheld by nobody")
+            )
             with connection.cursor() as cursor:
                 for statement in statements:
                     cursor.execute(statement)
@@ -128,7 +130,7 @@ def test_the_command_shows_the_holder_and_the_statement_to_end_it(real_server, s
     assert "purge blocked" in done.output
     last = done.output.splitlines()[-1]
     assert f"held by session {thread} on live-writer, since " in last
-    assert "user etl from localhost with nightly" in last
+    assert "user etl from localhost with nightly\ufffd[2J\ufffdheld by nobody" in last
     assert last.endswith(f"to end it on live-writer: KILL {thread};")
     assert "\x1b" not in done.output
     assert len(Store(tmp_path).read("read_views", cluster="live")) == 2

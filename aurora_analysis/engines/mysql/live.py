@@ -20,7 +20,9 @@ from aurora_analysis import engines
 from aurora_analysis.engines.live_evidence import ConnectionLost, Transaction
 from aurora_analysis.engines.mysql import flavour, innodb_status
 from aurora_analysis.engines.mysql.innodb_status import EMPTY_STATUS, InnodbStatus
+from aurora_analysis.engines.mysql.live_rows import Replica, replicas, transaction, xid
 from aurora_analysis.errors import Error
+from aurora_analysis.printable import printable
 
 TAG = "/* aurora-analysis */"
 """Precedes every statement of ours, so that logs and process lists can exclude them."""
@@ -67,15 +69,6 @@ def _query(path: Path) -> Query:
 QUERIES = {path.stem: _query(path) for path in sorted((Path(__file__).parent / "queries").glob("*.sql"))}
 
 
-class Replica(NamedTuple):
-    """Oldest transaction that an instance's read views may need, as the writer of an Aurora cluster reports it."""
-
-    instance: str
-    role: str
-    oldest_read_view_trx_id: int
-    replica_lag_ms: float | None
-
-
 class InstanceSample(NamedTuple):
     """One instance at one moment [s since 1970]; fields are None if their probe was skipped."""
 
@@ -100,6 +93,12 @@ class InstanceSample(NamedTuple):
     engine_name: str = "mysql"
     """Leads to the engine's modules."""
 
+    orphans: Sequence[Transaction] = ()
+    """Open transactions that no session owns: prepared XA transactions, and those recovered after a crash."""
+
+    prepared: Sequence[str] = ()
+    """XIDs of the prepared XA transactions, as XA ROLLBACK takes them."""
+
     @property
     def has_comparable_trx_ids(self) -> bool:
         """Whether its own transaction numbers can be compared with the writer's."""
@@ -109,29 +108,6 @@ class InstanceSample(NamedTuple):
     def writes(self) -> int:
         """Statements that write, since the server started to count."""
         return sum(count for name, count in self.counters.items() if name.startswith("com_"))
-
-
-def replicas(rows: Iterable[Mapping[str, Any]]) -> list[Replica]:
-    """Convert rows of mysql.ro_replica_status or information_schema.aurora_global_db_instance_status.
-
-    Column names differ by version and in case. Rows without the number of a read view are dropped.
-    """
-    named = [{str(key).lower(): value for key, value in row.items()} for row in rows]
-    return [
-        Replica(
-            instance=str(row["server_id"]),
-            role="writer" if str(row.get("session_id", "")).upper() == "MASTER_SESSION_ID" else "reader",
-            oldest_read_view_trx_id=int(row["oldest_read_view_trx_id"]),
-            replica_lag_ms=_lag_ms(row),
-        )
-        for row in named
-        if row.get("server_id") and row.get("oldest_read_view_trx_id")
-    ]
-
-
-def _lag_ms(row: Mapping[str, Any]) -> float | None:
-    lag = row.get("replica_lag_in_msec", row.get("visibility_lag_in_msec"))
-    return None if lag is None else float(lag)
 
 
 class Probe:
@@ -181,27 +157,32 @@ class Probe:
         rows = self.rows("transactions")
         clients = {row[0]: row[1] for row in self.rows("clients") or ()}
         from_writer = self._replicas()
-        transactions = None if rows is None else _without_ours(_transaction(row, clients) for row in rows)
+        open_now = [transaction(row, clients) for row in rows or ()]
+        transactions = None if rows is None else _without_ours(one for one in open_now if one.thread_id)
+        clock_ahead_s = float(variables.get("timestamp", now)) - now
         is_mysql = flavour.of_version(variables.get("version", "")) == "mysql"
+        innodb = self._innodb(status, transactions or (), is_mysql, now + clock_ahead_s)
         return InstanceSample(
             time=now,
             instance=variables.get("aurora_server_id") or self.name,
             role=self._current_role(),
             version=variables.get("version", ""),
             counters={str(row[0]).lower(): int(row[1]) for row in self.rows("counters") or ()},
-            innodb=self._innodb(status, transactions or (), is_mysql),
+            innodb=innodb,
             transactions=transactions,
             replicas=from_writer,
             server=f"{variables.get('hostname', self.name)}:{variables.get('port', '')}",
-            clock_ahead_s=float(variables.get("timestamp", now)) - now,
+            clock_ahead_s=clock_ahead_s,
             is_mysql=is_mysql,
+            orphans=[one for one in open_now if not one.thread_id],
+            prepared=self._prepared() if innodb and (innodb.orphans or innodb.prepared) else (),
             is_rds=bool(from_writer)
             or "aurora_version" in variables
             or variables.get("basedir", "").startswith(RDS_FOLDER),
         )
 
     def _innodb(
-        self, rows: Sequence[Any] | None, transactions: Iterable[Transaction], is_mysql: bool
+        self, rows: Sequence[Any] | None, transactions: Sequence[Transaction], is_mysql: bool, now: float
     ) -> InnodbStatus | None:
         """InnoDB status; None if it was not granted or cannot be parsed.
 
@@ -212,7 +193,11 @@ class Probe:
             return status
         if status is None and self._current_role() == "reader":
             status = EMPTY_STATUS
-        return status and innodb_status.complete_mysql_status(status, transactions)
+        return status and innodb_status.complete_mysql_status(status, transactions, now)
+
+    def _prepared(self) -> list[str]:
+        """XIDs of the prepared XA transactions; empty if that is not granted."""
+        return [xid(row) for row in self.rows("prepared_transactions") or ()]
 
     def _parsed(self, rows: Sequence[Any] | None) -> InnodbStatus | None:
         try:
@@ -240,7 +225,7 @@ class Probe:
 
     def _read_variables(self) -> dict[str, str]:
         """The server's name, version and role; only Aurora has `aurora_server_id`."""
-        return {str(row[0]).lower(): str(row[1]) for row in self.rows("identity") or ()}
+        return {str(row[0]).lower(): printable(row[1]) for row in self.rows("identity") or ()}
 
     def rows(self, name: str, **values: Any) -> Sequence[Any] | None:
         """Run a query of `queries/` and return its rows.
@@ -343,23 +328,7 @@ def error_number(problem: exc.DBAPIError) -> int:
 def reason(problem: exc.DBAPIError) -> str:
     """Return the server's or the driver's error message on one line, without a final period."""
     arguments = getattr(problem.orig, "args", ()) or (problem,)
-    return " ".join(str(arguments[-1]).split()).rstrip(".")
-
-
-def _transaction(row: Sequence[Any], clients: Mapping[int, str]) -> Transaction:
-    thread, user, host, command, started_at, isolation, modified, query, since = row
-    return Transaction(
-        int(thread),
-        user,
-        host,
-        command,
-        float(started_at),
-        isolation,
-        int(modified),
-        query,
-        float(since),
-        clients.get(thread),
-    )
+    return printable(" ".join(str(arguments[-1]).split())).rstrip(".")
 
 
 def _without_ours(transactions: Iterable[Transaction]) -> list[Transaction]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-READS = ("SELECT", "SHOW", "WITH")
+READS = ("SELECT", "SHOW", "WITH", "XA RECOVER")
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import pytest
 
 from aurora_analysis.engines.mysql import cleanup, innodb_status
 from aurora_analysis.engines.mysql.innodb_status import InnodbStatus, Transaction
-from aurora_analysis.engines.mysql.live import InstanceSample, Replica
+from aurora_analysis.engines.mysql.live import InstanceSample
+from aurora_analysis.engines.mysql.live_rows import Replica
 from aurora_analysis.live import status
 from aurora_analysis.live.status import Sample
 
@@ -45,8 +46,11 @@ def test_a_readers_view_holds_back_the_writers_purge():
 
 
 def test_a_transaction_that_has_written_holds_without_a_view():
-    """Purge may not pass its own number."""
-    assert cleanup.holder([sampled("db-1", "writer", OLDER, writing={6: 300})]).how == "has written"
+    """Purge may not pass its own number, also if it only locked rows for writing."""
+    wrote = OLDER._replace(rows_modified=1)
+    assert cleanup.holder([sampled("db-1", "writer", wrote, writing={6: 300})]).how == "has written"
+    locked = cleanup.holder([sampled("db-1", "writer", OLDER, writing={6: 300})])
+    assert locked.how == "has a transaction open for writing"
 
 
 def test_an_unwatched_reader_is_named_from_the_writers_table():
@@ -91,11 +95,56 @@ def test_a_session_that_began_after_purge_stopped_is_not_the_holder():
 
 def test_an_aurora_reader_gets_its_number_from_the_writer():
     """Its own numbers cannot be compared; without the writer's number no holder is named."""
-    status_of_reader = innodb_status.complete_mysql_status(innodb_status.EMPTY_STATUS, [OLDER, IDLE])
+    status_of_reader = innodb_status.complete_mysql_status(
+        innodb_status.EMPTY_STATUS, [OLDER, IDLE], now=2_000.0
+    )
     reader = sampled("db-2", "reader", OLDER, IDLE)._replace(innodb=status_of_reader, is_mysql=True)
     assert cleanup.holder([sampled(), reader]) is None
     found = cleanup.holder([sampled(replicas=[Replica("db-2", "reader", 450, 12.0)]), reader])
     assert (found.instance, found.number, found.transaction) == ("db-2", 450, IDLE)
+    assert cleanup.holder([sampled(replicas=[Replica("db-2", "reader", None, 12.0)]), reader]) is None
+
+
+SHARING = IDLE._replace(thread_id=5, started_at=900.0, has_locks=True)
+
+
+@pytest.mark.parametrize(
+    ("views", "transactions", "named", "says"),
+    [
+        (0, [SHARING, IDLE], None, ""),
+        (1, [SHARING, IDLE], 7, "session 7 on"),
+        (2, [SHARING, IDLE], 7, "cannot decide: session 7"),
+        (None, [SHARING, IDLE], 7, "probably (0.91) session 7"),
+        (1, [SHARING], 5, "session 5 on"),
+        (1, [OLDER], None, "an unidentified session on"),
+    ],
+)
+def test_the_count_of_views_bounds_the_holders_on_mysql(views, transactions, named, says):
+    """Sessions without locks come first; nobody is named alone where the count leaves two explanations."""
+    samples = []
+    for at, counter in ((2_000, 900), (2_010, 950)):
+        parsed = InnodbStatus(50, counter, 400, counter, views, 2, {}, {})
+        completed = innodb_status.complete_mysql_status(parsed, transactions, now=at)
+        one = sampled("db-1", "writer", *transactions)._replace(innodb=completed, is_mysql=True)
+        samples.append(Sample(at, [one]))
+    found = cleanup.holder(samples[-1].instances)
+    assert (found and found.transaction and found.transaction.thread_id) == named
+    shown = status.line(status.purge_status(samples))
+    assert says in shown and ("held by" in shown) == bool(says)
+    assert ("KILL" in shown) == says.startswith(("session", "probably"))
+
+
+def test_a_prepared_transaction_without_a_session_is_named_by_its_xid():
+    """Of several nobody can be named alone: the server does not show whose number it is."""
+    orphan = IDLE._replace(thread_id=0, number=300)
+    one = sampled()._replace(orphans=[orphan], prepared=["'g1'"])
+    one = one._replace(innodb=one.innodb._replace(orphans={300: True}))
+    found = cleanup.holder([one])
+    assert (found.name, found.kill) == ("the prepared XA transaction 'g1'", "XA ROLLBACK 'g1';")
+    assert found.transaction == orphan
+    assert cleanup.holder([one._replace(prepared=["'g1'", "'g2'"])]).confidence == 0.5
+    recovered = one._replace(innodb=one.innodb._replace(orphans={300: False}))
+    assert "recovered after a crash" in cleanup.holder([recovered]).name
 
 
 @pytest.mark.parametrize(("is_rds", "statement"), [(True, "CALL mysql.rds_kill(7);"), (False, "KILL 7;")])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aurora_analysis.engines.mysql import innodb_status, live
+from aurora_analysis.engines.mysql import innodb_status, live_rows
 from aurora_analysis.errors import Error
 
 STATUS = """
@@ -33,9 +33,9 @@ READING = """---TRANSACTION (0x7f8c743c6680), ACTIVE 1 sec
 0 lock struct(s), heap size 1128, 0 row lock(s)
 MariaDB thread id 5, OS thread handle 140240997836480, query id 9 localhost root
 Trx read view will not see trx with id >= 40, sees < 30"""
-ONLY_BEGUN = """---TRANSACTION 421, ACTIVE 9 sec
-0 lock struct(s), heap size 1128, 0 row lock(s)
-MySQL thread id 8, OS thread handle 140240997836480, query id 9 localhost root"""
+LOCKED = """---TRANSACTION 21, ACTIVE 9 sec
+2 lock struct(s), heap size 1128, 1 row lock(s)
+MariaDB thread id 8, OS thread handle 140240997836480, query id 9 localhost root"""
 
 
 def status(*transactions: str, views: int = 0) -> str:
@@ -56,18 +56,18 @@ def test_the_counters_are_read():
         ((READING,), 30),
         ((WRITING,), 23),
         ((READING, WRITING), 23),
-        ((ONLY_BEGUN,), 224),
+        ((LOCKED,), 21),
     ],
-    ids=["no transaction", "a view", "a transaction that has written", "both", "a bare BEGIN"],
+    ids=["no transaction", "a view", "a transaction that has written", "both", "one that locks for writing"],
 )
 def test_the_purge_boundary_is_the_oldest_number_needed(transactions, boundary):
-    """A view or an open transaction that has written sets it; a bare BEGIN does not."""
+    """A view or an open transaction with a number sets it; MariaDB gives a number to each that locks for writing."""
     assert innodb_status.parse(status(*transactions)).purge_boundary == boundary
 
 
 def test_a_view_belongs_to_its_connection():
     """Views are keyed by connection, not by the age of a transaction."""
-    assert innodb_status.parse(status(READING, WRITING, ONLY_BEGUN, views=1)).views == {5: 30}
+    assert innodb_status.parse(status(READING, WRITING, LOCKED, views=1)).views == {5: 30}
 
 
 def test_an_unsupported_server_is_rejected_in_one_line():
@@ -85,18 +85,21 @@ def test_mysql_status_lacks_readers_and_writers_do_not_block_its_purge(version):
     captured = json.loads((PAYLOADS / f"mysql_{version}_transactions.json").read_text())
     threads = captured["threads"]
     transactions = [
-        live._transaction(row, {}) for row in sorted(captured["transactions"], key=lambda row: -row[0])
+        live_rows.transaction([*row, 0, 0], {})
+        for row in sorted(captured["transactions"], key=lambda row: -row[0])
     ]
     parsed = innodb_status.parse("\n".join(captured["status"]))
     assert set(parsed.writing) == {
         threads["has written, without a view"],
         threads["has written, with a view"],
+        threads["has locked, without a view"],
     }
-    completed = innodb_status.complete_mysql_status(parsed, transactions)
+    now = max(one.started_at for one in transactions) + 1
+    completed = innodb_status.complete_mysql_status(parsed, transactions, now)
     holding = {"an idle snapshot", "a read-only snapshot", "has written, with a view", "a running statement"}
     assert set(completed.views) == {threads[name] for name in holding}
     assert parsed.open_read_views == len(completed.views)
     assert completed.writing == {}
-    assert (
-        completed.purge_boundary == completed.purge_finished == completed.views[threads["an idle snapshot"]]
-    )
+    assert completed.purge_boundary == completed.purge_finished
+    oldest = {thread for thread, number in completed.views.items() if number == completed.purge_finished}
+    assert oldest >= {threads["an idle snapshot"], threads["has written, with a view"]}  # not a commit apart

@@ -7,8 +7,8 @@ import sqlalchemy
 from click.testing import CliRunner
 
 from aurora_analysis.cli import main
-from aurora_analysis.engines.mysql import innodb_status, live
-from aurora_analysis.engines.mysql.live import Replica
+from aurora_analysis.engines.mysql import innodb_status, live, live_rows
+from aurora_analysis.engines.mysql.live_rows import Replica
 from aurora_analysis.errors import Error
 
 
@@ -43,11 +43,31 @@ def test_replica_status_is_parsed_in_all_column_namings():
         },
         {"server_id": "db-4", "session_id": "a3"},
     ]
-    assert live.replicas(rows) == [
+    assert live_rows.replicas(rows) == [
         Replica("db-1", "writer", 900, None),
         Replica("db-2", "reader", 500, 18.5),
         Replica("db-3", "reader", 400, 90.0),
     ]
+
+
+def test_the_number_that_means_no_view_is_none():
+    """Aurora reports 2^64 - 1 for an instance without a view; its lag still counts."""
+    row = {"server_id": "db-2\x1b[2J", "oldest_read_view_trx_id": 2**64 - 1, "replica_lag_in_msec": 7}
+    assert live_rows.replicas([row]) == [Replica("db-2\ufffd[2J", "reader", None, 7.0)]
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        ((1, 2, 0, b"g1"), "'g1'"),
+        ((7, 3, 2, "0x6774726271"), "'gtr','bq',7"),
+        ((1, 3, 1, b"a'b\x1b"), "X'612762',X'1b'"),
+    ],
+    ids=["MariaDB", "MySQL", "not plain"],
+)
+def test_an_xid_is_as_xa_rollback_takes_it(row, text):
+    """In quotes where every character is plain, else in hex."""
+    assert live_rows.xid(row) == text
 
 
 def test_every_query_documents_its_question_and_its_grant():
@@ -55,7 +75,7 @@ def test_every_query_documents_its_question_and_its_grant():
     for query in live.QUERIES.values():
         assert query.answers.endswith("?")
         assert query.needs == "nothing" or query.needs.startswith("GRANT ")
-        assert query.text.split()[0] in {"SELECT", "SHOW"}
+        assert query.text.startswith(("SELECT", "SHOW", "XA RECOVER"))
 
 
 def test_a_password_comes_from_the_url_or_the_environment():
