@@ -8,100 +8,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any
+
+import pandas as pd
 
 from aurora_analysis import engines
 from aurora_analysis.engines.parameter_check import ParameterCheck
 from aurora_analysis.fetch.chunks import Clients
-from aurora_analysis.sources.aws import cloudwatch, clusters, enhanced_monitoring, log_export
+from aurora_analysis.fetch.fixes import (
+    ADVANCED_DAYS,
+    Check,
+    State,
+    backtrack_fix,
+    export_fix,
+    failover_fix,
+    insights_fix,
+    parameter_fix,
+)
+from aurora_analysis.sources.aws import cloudwatch, clusters, enhanced_monitoring, log_export, recommendations
 from aurora_analysis.sources.aws.answers import pages
 from aurora_analysis.sources.aws.errors import explained
 from aurora_analysis.sources.aws.performance_insights_series import LOAD
 from aurora_analysis.sources.aws.rds import Instance, Topology, next_writers
+from aurora_analysis.sources.aws.recommendations import Recommendation
+from aurora_analysis.window import Window
 
 STORAGE = {"aurora": "Aurora Standard", "aurora-iopt1": "Aurora I/O-Optimized"}
 """RDS's name of Aurora's storage → its name in the console."""
-
-State = Literal["ok", "gap", "refused", "unknown"]
-
-
-class Fix(NamedTuple):
-    """The fix of a gap in the console, on the command line, and in CloudFormation."""
-
-    console: str
-    cli: str
-    cloudformation: str
-
-    def line(self, instance: str, cluster: str) -> str:
-        """Return the fix for one instance as one line."""
-        cli = self.cli.format(instance=instance, cluster=cluster)
-        return f"console: {self.console}; CLI: aws {cli}; CloudFormation: {self.cloudformation}"
-
-
-ADVANCED_DAYS, STANDARD_DAYS = 465, 31
-"""Retention that the Advanced mode of Database Insights needs, and a month, which the Standard mode takes [days]."""
-
-
-def insights_fix(found: Topology) -> Fix:
-    """Return how to turn Performance Insights on. On Aurora, Database Insights is a setting of the whole cluster."""
-    advanced = found.insights_mode == "advanced"
-    mode, days = ("advanced", ADVANCED_DAYS) if advanced else ("standard", STANDARD_DAYS)
-    kind = _resource(found)
-    return Fix(
-        f"Modify DB {kind.noun} > Database Insights: {mode.title()} mode, Enable Performance Insights",
-        f"{kind.modify} --database-insights-mode {mode} --enable-performance-insights "
-        f"--performance-insights-retention-period {days} --apply-immediately",
-        f"{kind.resource} DatabaseInsightsMode: {mode}, {kind.insights}: true, "
-        f"PerformanceInsightsRetentionPeriod: {days}",
-    )
-
-
-def export_fix(found: Topology) -> Fix:
-    """Return how to export the slow log to CloudWatch Logs."""
-    settings, kind = engines.module(found.engine, "settings"), _resource(found)
-    return Fix(
-        f"Modify DB {kind.noun} > Log exports > {settings.LOG_TITLE}",
-        f"{kind.modify} --cloudwatch-logs-export-configuration EnableLogTypes={settings.LOG_TYPE}",
-        f"{kind.resource} EnableCloudwatchLogsExports: [{settings.LOG_TYPE}]",
-    )
-
-
-class _Resource(NamedTuple):
-    """What a setting belongs to: the cluster, or an instance without one."""
-
-    noun: str
-    modify: str
-    resource: str
-    insights: str
-
-
-def _resource(found: Topology) -> _Resource:
-    if clusters.is_aurora(found.engine):
-        modify = "rds modify-db-cluster --db-cluster-identifier {cluster}"
-        return _Resource("cluster", modify, "AWS::RDS::DBCluster", "PerformanceInsightsEnabled")
-    modify = "rds modify-db-instance --db-instance-identifier {cluster}"
-    return _Resource("instance", modify, "AWS::RDS::DBInstance", "EnablePerformanceInsights")
-
-
-def parameter_fix(name: str, value: str) -> Fix:
-    """Return how to set a parameter of an instance's parameter group."""
-    return Fix(
-        f"Parameter groups > the DB parameter group of the instance > {name} = {value}",
-        "rds modify-db-parameter-group --db-parameter-group-name GROUP --parameters "
-        f"ParameterName={name},ParameterValue={value},ApplyMethod=immediate",
-        f"AWS::RDS::DBParameterGroup Parameters: {{{name}: '{value}'}}",
-    )
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check: its subject, its state, what was found, and how to fix a gap."""
-
-    instance: str
-    what: str
-    state: State
-    found: str
-    fix: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,6 +53,12 @@ class Probes:
         Instances with a stream of the exported slow log.
     os_streams : frozenset of str
         Resource ids with a stream of Enhanced Monitoring.
+    recommendations : tuple of Recommendation
+        AWS's own recommendations for the cluster.
+    backtrack : frozenset of (str, float)
+        CloudWatch's metrics of backtracking, with the largest value of the last day.
+    now : datetime, optional
+        The present.
     """
 
     refused: Mapping[tuple[str, str], str] = field(default_factory=dict)
@@ -127,9 +66,18 @@ class Probes:
     metrics: Mapping[str, frozenset[str]] = field(default_factory=dict)
     exported: frozenset[str] = frozenset()
     os_streams: frozenset[str] = frozenset()
+    recommendations: tuple[Recommendation, ...] = ()
+    backtrack: frozenset[tuple[str, float]] = frozenset()
+    now: datetime | None = None
 
 
 # Probe
+
+RECOMMENDED = timedelta(days=90)
+"""Recommendations that were not updated for so long are not requested."""
+
+SERIOUS = {"high", "medium"}
+"""Severities of a recommendation that make it a gap."""
 
 
 def probe(clients: Clients, found: Topology, now: datetime) -> Probes:
@@ -147,6 +95,9 @@ def probe(clients: Clients, found: Topology, now: datetime) -> Probes:
         {name: answers[what, name] for what, name in answers if what == "cloudwatch:ListMetrics"},
         frozenset(answers.get(("logs:DescribeLogStreams", "")) or ()),
         frozenset(row for what, name in answers if what == "RDSOSMetrics" for row in answers[what, name]),
+        tuple(answers.get(("rds:DescribeDBRecommendations", ""), ())),
+        frozenset(answers.get(("backtrack", ""), ())),
+        now,
     )
 
 
@@ -162,6 +113,13 @@ def _requests(clients: Clients, found: Topology, now: datetime) -> Iterator[Requ
         "",
         lambda: log_export.streams(clients["logs"], found.cluster, found.engine),
     )
+    yield (
+        "rds:DescribeDBRecommendations",
+        "",
+        lambda: recommendations.request(clients["rds"], found, now - RECOMMENDED),
+    )
+    if found.backtrack and found.writer:
+        yield "backtrack", "", lambda: _backtrack_metrics(clients["cloudwatch"], found, now)
     for each in found.instances:
         yield from _instance_requests(clients, found, each, hour)
 
@@ -204,6 +162,22 @@ def _one_metric(client: Any, found: Topology, instance: str, hour: Mapping[str, 
     metric = engines.module(found.engine, "metrics").INSTANCE_METRICS["CPUUtilization"]
     query = cloudwatch.Query("CPUUtilization", metric, instance, "Average", 300)
     return client.get_metric_data(MetricDataQueries=[cloudwatch.request(query, "", "q0")], **hour)
+
+
+def _backtrack_metrics(client: Any, found: Topology, now: datetime) -> list[tuple[str, float]]:
+    """Return the largest value of the last day of each of the writer's metrics of backtracking that has data."""
+    known = engines.module(found.engine, "metrics").INSTANCE_METRICS
+    names = [name for name in known if name.startswith("Backtrack")]
+    listed = [cloudwatch.Query(name, known[name], found.writer, "Maximum", 3600) for name in names]
+    planned = dict(enumerate(listed))
+    frame = pd.concat(
+        [
+            cloudwatch.parse(page, planned)
+            for page in cloudwatch.pages(client, found.cluster, planned, Window(now - timedelta(days=1), now))
+        ]
+    )
+    most = frame.groupby(frame["name"].astype(str))["value"].max()
+    return [(name, float(most[known[name].name])) for name in names if known[name].name in most]
 
 
 def _load(client: Any, resource_id: str, hour: Mapping[str, datetime]) -> Any:
@@ -256,8 +230,9 @@ def _cluster_checks(found: Topology, probes: Probes) -> Iterator[Check]:
         yield Check(found.cluster, "storage", "ok", STORAGE.get(found.storage_type, found.storage_type))
     yield _insights_mode(found)
     if clusters.is_aurora(found.engine):
-        yield _backtrack(found)
+        yield _backtrack(found, probes)
     yield from _failover(found)
+    yield from _recommended(found, probes)
     if log_export.is_exported(found):
         yield Check(found.cluster, "slow log export", "ok", "to CloudWatch Logs")
     else:
@@ -300,12 +275,35 @@ def _insights_mode(found: Topology) -> Check:
     return Check(found.cluster, "database insights", "ok", f"{mode.title()} mode")
 
 
-def _backtrack(found: Topology) -> Check:
+def _backtrack(found: Topology, probes: Probes) -> Check:
+    """State how far back the cluster can really be rewound, against the target."""
     if found.backtrack is None:
-        return Check(found.cluster, "backtrack", "ok", "off")
+        return Check(
+            found.cluster, "backtrack", "ok", "off; it can only be turned on for a new or restored cluster"
+        )
     target, since = found.backtrack
-    reach = f", reaches back to {since:%Y-%m-%d %H:%M} UTC" if since else ""
-    return Check(found.cluster, "backtrack", "ok", f"window of {target:g} h{reach}")
+    metrics = dict(probes.backtrack)
+    alerts = metrics.get("BacktrackWindowAlert", 0.0)
+    minutes = metrics.get("BacktrackWindowActual")
+    reached = f"; BacktrackWindowActual {minutes:,.0f} min" if minutes is not None else ""
+    if since is None or probes.now is None:
+        what = f"target of {target:g} h; RDS does not state how far back it reaches{reached}"
+        return Check(found.cluster, "backtrack", "unknown", what)
+    hours = (probes.now - since).total_seconds() / 3600
+    what = f"target of {target:g} h, reaches back {hours:.1f} h to {since:%Y-%m-%d %H:%M} UTC{reached}"
+    if alerts:
+        short = f"{what}; Aurora alerted in the last day that it falls short of the target"
+        return Check(found.cluster, "backtrack", "gap", short, backtrack_fix(hours, found))
+    return Check(found.cluster, "backtrack", "ok", what)
+
+
+def _recommended(found: Topology, probes: Probes) -> Iterator[Check]:
+    """Yield AWS's own recommendations that nobody has resolved."""
+    for each in probes.recommendations:
+        if each.status in recommendations.PRESENT:
+            state: State = "gap" if each.severity in SERIOUS else "ok"
+            text = f"{each.severity or 'no severity'}: {each.detection}"
+            yield Check(each.instance or found.cluster, "AWS recommends", state, text, each.advice)
 
 
 def _failover(found: Topology) -> Iterator[Check]:
@@ -322,29 +320,9 @@ def _failover(found: Topology) -> Iterator[Check]:
             problem = (
                 f"{names} would become the writer, and queries by custom endpoint {served} would run on it"
             )
-            yield Check(each.name, "failover", "gap", problem, _failover_fix(each, found))
+            yield Check(each.name, "failover", "gap", problem, failover_fix(each, found))
     if candidates and not any(each.endpoints_as_writer for each in candidates):
         yield Check(found.cluster, "failover", "ok", f"{names} would become the writer")
-
-
-def _failover_fix(each: Instance, found: Topology) -> str:
-    """Return how to promote another reader, or, where endpoints lead to all readers, to keep them off the writer."""
-    readers = [one for one in found.instances if not one.is_writer and not one.gone]
-    if all(one.endpoints_as_writer for one in readers):
-        modify = [
-            f"modify-db-cluster-endpoint --db-cluster-endpoint-identifier {name} --endpoint-type READER"
-            for name in each.endpoints_as_writer
-        ]
-        return Fix(
-            f"Endpoints > {', '.join(each.endpoints_as_writer)} > Edit: type Reader; or add a reader outside of them",
-            f"rds {'; aws rds '.join(modify)}",
-            "AWS::RDS::DBClusterEndpoint EndpointType: READER",
-        ).line(each.name, found.cluster)
-    return Fix(
-        "Modify DB instance > Additional configuration > Failover priority: tier-15",
-        f"rds modify-db-instance --db-instance-identifier {each.name} --promotion-tier 15 --apply-immediately",
-        "AWS::RDS::DBInstance PromotionTier: 15",
-    ).line(each.name, found.cluster)
 
 
 def _performance_insights(each: Instance, found: Topology) -> Check:

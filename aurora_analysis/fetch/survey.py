@@ -11,10 +11,11 @@ import pandas as pd
 
 from aurora_analysis.errors import Error
 from aurora_analysis.fetch.chunks import Clients, Part, coverage_rows
-from aurora_analysis.sources.aws import cloudwatch, log_export, rds, roles
+from aurora_analysis.sources.aws import cloudwatch, log_export, rds, recommendations, roles
 from aurora_analysis.sources.aws.errors import explained, is_credentials
 from aurora_analysis.sources.aws.frames import times
 from aurora_analysis.sources.aws.rds import Topology
+from aurora_analysis.sources.aws.recommendations import Recommendation
 from aurora_analysis.sources.aws.roles import Change
 from aurora_analysis.store import Store
 from aurora_analysis.window import Window
@@ -83,7 +84,8 @@ def survey(clients: Clients, known: pd.DataFrame, identifier: str, window: Windo
         failures, lambda: cloudwatch.presence(clients["cloudwatch"], found, window, now), _NO_PRESENCE
     )
     changes = _changes(found, events, presence, window, now)
-    parts = (_instances(found, known, changes, window), _events(events, window, now))
+    advised, not_advised = _recommendations(clients, found, _events_kept(now))
+    parts = (_instances(found, known, changes, window), _events(events, advised, not_advised, window, now))
     return Survey(found, tuple(changes), parts, tuple(failures))
 
 
@@ -171,16 +173,30 @@ def _instances(found: Topology, known: pd.DataFrame, changes: Sequence[Change], 
     return Part("instances", frame, len(frame), len(frame), unit="rows", note="; ".join(notes))
 
 
-def _events(events: Sequence[dict[str, Any]] | None, window: Window, now: datetime) -> Part:
+def _recommendations(clients: Clients, found: Topology, kept: Window) -> tuple[list[Recommendation], str]:
+    """Return AWS's recommendations, or none and a note: an addition that is refused must not fail the fetch."""
+    try:
+        return recommendations.request(clients["rds"], found, kept.start), ""
+    except Exception as problem:  # of whatever form the answer is
+        return [], f"without AWS's recommendations: {explained(problem)}"
+
+
+def _events(
+    events: Sequence[dict[str, Any]] | None,
+    advised: Sequence[Recommendation],
+    not_advised: str,
+    window: Window,
+    now: datetime,
+) -> Part:
     if events is None:
         return Part("events", None, received=None, unit="rows", note="DescribeEvents was refused")
     kept = _events_kept(now)
     covered = window.intersection(kept)
     note = f"RDS keeps events for 14 days: none before {kept.start:%Y-%m-%d %H:%M}"
-    note = "" if window.start >= kept.start else note
+    note = "; ".join(filter(None, ("" if window.start >= kept.start else note, not_advised)))
     if covered is None:
         return Part("events", None, unit="rows", note=note)
-    frame = rds.events(events, covered)
+    frame = pd.concat([rds.events(events, covered), recommendations.events(advised, covered)])
     return Part("events", frame, len(frame), len(frame), unit="rows", note=note)
 
 

@@ -12,7 +12,8 @@ Operations played:
     pi          GetResourceMetrics, DescribeDimensionKeys, GetDimensionKeyDetails, GetResourceMetadata,
                 ListAvailableResourceMetrics, ListAvailableResourceDimensions
     rds         DescribeDBClusters, DescribeDBInstances, DescribeDBClusterEndpoints, DescribeDBParameters,
-                DescribeDBClusterParameters, DescribeEvents, DescribeDBLogFiles, DownloadDBLogFilePortion
+                DescribeDBClusterParameters, DescribeEvents, DescribeDBRecommendations, DescribeDBLogFiles,
+                DownloadDBLogFilePortion
     cloudwatch  GetMetricData, ListMetrics
     logs        FilterLogEvents, GetLogEvents, DescribeLogGroups, DescribeLogStreams
     sts         GetCallerIdentity

@@ -104,6 +104,7 @@ class Instance:
     version: str
     created_s: float
     pi_retention_days: int
+    promotion_tier: int
     parameters: dict[str, str]
 
 
@@ -119,6 +120,9 @@ class Cluster:
     monitoring_interval_s: int = 60
     innodb_monitor_enable: str = "all"
     custom_endpoints: tuple[dict[str, Any], ...] = ()
+    recommendations: tuple[dict[str, Any], ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Fields of the cluster's description to say differently, such as BacktrackWindow."""
     removed: frozenset[str] = frozenset()
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Instance → fields of `Instance` to say differently, such as pi_retention_days: 0 (switched off).
@@ -188,6 +192,7 @@ class Cluster:
             "version": _given(row, "engine_version", "8.0.mysql_aurora.3.08.0"),
             "created_s": self._created_s(name),
             "pi_retention_days": int(_given(row, "pi_retention_days", 7)),
+            "promotion_tier": int(_given(row, "promotion_tier", 1)),
             "parameters": self._parameters(row),
         }
         return Instance(**values)

@@ -59,6 +59,7 @@ def _cluster(cluster: Cluster, instances: list[Instance]) -> dict[str, Any]:
         "MonitoringInterval": cluster.monitoring_interval_s,
         "EnabledCloudwatchLogsExports": list(cluster.exports),
         "DatabaseInsightsMode": "standard",
+        **cluster.settings,
     }
 
 
@@ -66,7 +67,7 @@ def _member(one: Instance) -> dict[str, Any]:
     return {
         "DBInstanceIdentifier": one.name,
         "IsClusterWriter": one.role == "writer",
-        "PromotionTier": 1,
+        "PromotionTier": one.promotion_tier,
         "DBClusterParameterGroupStatus": "in-sync",
     }
 
@@ -115,7 +116,7 @@ def _described(cluster: Cluster, one: Instance) -> dict[str, Any]:
         "Engine": one.engine,
         "EngineVersion": one.version,
         "AvailabilityZone": f"{cluster.region}a",
-        "PromotionTier": 1,
+        "PromotionTier": one.promotion_tier,
         "PerformanceInsightsEnabled": bool(one.pi_retention_days),
         "MonitoringInterval": cluster.monitoring_interval_s,
         "DBParameterGroups": [{"DBParameterGroupName": one.name, "ParameterApplyStatus": "in-sync"}],
@@ -231,6 +232,14 @@ def marked(parameters: dict[str, Any], listed: list[Any]) -> tuple[list[Any], st
     return listed[at : at + size], str(at + size) if at + size < len(listed) else None
 
 
+def describe_db_recommendations(aws: Any, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The account's recommendations that were updated since a moment."""
+    since = parameters.get("LastUpdatedAfter", 0)
+    listed = [one for one in aws.cluster.recommendations if one["UpdatedTime"] >= since]
+    page, marker = marked(parameters, listed)
+    return {"DBRecommendations": page, "Marker": marker}
+
+
 def describe_db_log_files(aws: Any, parameters: dict[str, Any]) -> dict[str, Any]:
     """The log files of the last day: one an hour, by the hour of its rotation, and the current."""
     name = _instance(aws, parameters["DBInstanceIdentifier"]).name
@@ -325,6 +334,7 @@ OPERATIONS = {
     "DescribeDBParameters": describe_db_parameters,
     "DescribeDBClusterParameters": describe_db_cluster_parameters,
     "DescribeEvents": describe_events,
+    "DescribeDBRecommendations": describe_db_recommendations,
     "DescribeDBLogFiles": describe_db_log_files,
     "DownloadDBLogFilePortion": download_db_log_file_portion,
 }

@@ -6,18 +6,20 @@ import shlex
 from datetime import UTC, datetime
 
 import botocore.session
+import pandas as pd
 import pytest
 from botocore import xform_name
 from botocore.model import StructureShape
 from botocore.validate import ParamValidator
 from click.testing import CliRunner
-from fetching import KEPT, endpoint, environment
+from fetching import DAY, KEPT, day, endpoint, environment
 
 from aurora_analysis.cli import main
 from aurora_analysis.fetch import doctor
 from aurora_analysis.fetch.doctor import Probes
 from aurora_analysis.sources.aws import rds
 from aurora_analysis.sources.aws.rds import Instance, Topology
+from aurora_analysis.sources.aws.recommendations import Recommendation
 
 GOOD = {"slow_query_log": "1", "log_output": "FILE", "long_query_time": "0.5", "innodb_monitor_enable": "all"}
 V3 = "8.0.mysql_aurora.3.08.0"
@@ -88,7 +90,7 @@ def call(command: str) -> None:
     while words:
         name, member = named[words.pop(0).replace("--no-", "--")]
         value = words.pop(0) if words and not words[0].startswith("--") else True
-        request[name] = int(value) if member.type_name == "integer" else value
+        request[name] = int(value) if member.type_name in {"integer", "long"} else value
         if isinstance(value, str) and "=" in value:
             pairs = dict(each.split("=", 1) for each in value.split(","))
             request[name] = (
@@ -149,13 +151,54 @@ def test_a_failover_that_leaves_endpoints_alone_is_ok():
     assert failover(Instance("b", promotion_tier=1), has_endpoints=False).state == "unknown"
 
 
-def test_a_backtrack_window_is_listed():
-    """Its target, and the time to which it reaches."""
-    window = rds.Backtrack(24.0, datetime(2026, 11, 9, 12, tzinfo=UTC))
-    assert checked(topology={"insights_mode": "standard", "backtrack": window})["backtrack"].found == (
-        "window of 24 h, reaches back to 2026-11-09 12:00 UTC"
+def backtracked(
+    alerts: float = 0.0, since: datetime | None = datetime(2026, 11, 9, 12, tzinfo=UTC)
+) -> doctor.Check:
+    """Return the check of a cluster with a target of 24 hours, at midnight of the tenth."""
+    metrics = {("BacktrackWindowActual", 720.0), ("BacktrackWindowAlert", alerts)}
+    probes = Probes(
+        exported=frozenset({"a"}), backtrack=frozenset(metrics), now=datetime(2026, 11, 10, tzinfo=UTC)
     )
-    assert checked()["backtrack"].found == "off"
+    return checked(probes, topology={"insights_mode": "standard", "backtrack": rds.Backtrack(24.0, since)})[
+        "backtrack"
+    ]
+
+
+def test_a_backtrack_window_is_listed():
+    """Its target, how far it really reaches, and the metric, about which AWS's pages disagree."""
+    check = backtracked()
+    assert (check.state, check.found) == (
+        "ok",
+        "target of 24 h, reaches back 12.0 h to 2026-11-09 12:00 UTC; BacktrackWindowActual 720 min",
+    )
+    assert checked()["backtrack"].found.startswith("off;")
+
+
+def test_a_backtrack_window_that_falls_short_is_a_gap():
+    """The fix is the window that is kept, in whole hours."""
+    check = backtracked(alerts=3.0)
+    assert check.state == "gap"
+    call(check.fix.split("; CLI: aws ")[1].split("; CloudFormation")[0])
+    assert "--backtrack-window 43200" in check.fix
+
+
+def test_a_backtrack_window_of_unknown_reach_is_unknown():
+    """RDS states no earliest time."""
+    assert backtracked(since=None).state == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("severity", "status", "state"),
+    [("high", "active", "gap"), ("informational", "active", "ok"), ("high", "resolved", None)],
+)
+def test_aws_own_recommendations_are_listed(severity, status, state):
+    """A serious one is a gap with AWS's advice; a resolved one is not listed."""
+    now = datetime(2026, 11, 9, tzinfo=UTC)
+    one = Recommendation(now, "a", severity, status, "The history list grew", "End long transactions")
+    check = checked(Probes(exported=frozenset({"a"}), recommendations=(one,))).get("AWS recommends")
+    assert (check and check.state) == state
+    if check:
+        assert (check.found, check.fix) == (f"{severity}: The history list grew", "End long transactions")
 
 
 def test_enhanced_monitoring_is_optional():
@@ -228,6 +271,30 @@ def test_the_command_prints_one_table():
     assert code == 0, output
     assert all(name in output for name in KEPT)
     assert "keeps 31 days" in output
+
+
+def test_backtracking_and_recommendations_are_requested():
+    """A cluster with a backtrack window of two days that falls short, and a recommendation for one of its readers."""
+    moment = datetime(2026, 11, 9, 12, tzinfo=UTC).timestamp()
+    arn = "arn:aws:rds:eu-central-1:123456789012:db:"
+    advice = {"Severity": "medium", "Status": "active", "CreatedTime": moment, "UpdatedTime": moment}
+    advice |= {"Detection": "The **history list**\ngrew", "Recommendation": "End long transactions"}
+    own, other = advice | {"ResourceArn": f"{arn}shop-2"}, advice | {"ResourceArn": f"{arn}elsewhere"}
+    settings = {"BacktrackWindow": 172800, "EarliestBacktrackTime": moment}
+    times = pd.date_range(DAY.start, DAY.end, freq="min", inclusive="left", unit="us")
+    alerts = pd.DataFrame(
+        {"time": times, "period_s": 60.0, "statistic": "sum", "value": 1.0, "instance": "shop-2"}
+    )
+    frames = day() | {"metrics": pd.concat([day()["metrics"], alerts.assign(name="backtrack_alerts")])}
+    code, output = examined(frames=frames, settings=settings, recommendations=(own, other))
+    assert code == 1
+    lines = [" ".join(line.split()) for line in output.splitlines()]
+    assert "shop-2 AWS recommends gap medium: The history list grew" in lines
+    assert "elsewhere" not in output
+    assert any(
+        "falls short of the target" in line and "backtrack gap target of 48 h" in line for line in lines
+    )
+    assert examined("rds:DescribeDBRecommendations", settings=settings)[0] == 1
 
 
 def test_an_instances_name_is_one_line():

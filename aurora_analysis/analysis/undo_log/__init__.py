@@ -4,6 +4,7 @@
 - `implied_start`  when the oldest read view must have begun, by the history list alone
 - `chain`, `holders`  which session held the oldest read view at each sample, and how sure that is
 - `forecast`  how long the history list gets if a query holds its view for hours
+- `storage`   the shared volume and backtracking's change records, which are kept apart from undo
 - `verdicts`  one verdict per blocker
 - `answer`    all of this for one window of one cluster
 """
@@ -22,6 +23,7 @@ from aurora_analysis.analysis.undo_log.episodes import (
 from aurora_analysis.analysis.undo_log.forecast import AssumedQuery, Reach, reach
 from aurora_analysis.analysis.undo_log.holders import Attribution, attribute_oldest_view, attribution
 from aurora_analysis.analysis.undo_log.implied_start import committed, read_view_start
+from aurora_analysis.analysis.undo_log.storage import backtrack_verdicts, storage
 from aurora_analysis.analysis.undo_log.verdicts import Thresholds, verdicts
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "at_a_glance",
     "attribute_oldest_view",
     "attribution",
+    "backtrack_verdicts",
     "blocking_spans",
     "committed",
     "episode_blockers",
@@ -45,5 +48,6 @@ __all__ = [
     "purge_state",
     "reach",
     "read_view_start",
+    "storage",
     "verdicts",
 ]

@@ -127,7 +127,7 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
     Answer
         The verdicts and their evidence. An `unknown` verdict if too little of the window was observed.
     """
-    history = data.metric("history_list_length")
+    history = _history(data)
     episodes = growth_episodes(history)
     boundary, finished = data.metric("purge_boundary"), data.metric("purge_finished")
     purge = purge_state(boundary, finished, episodes)
@@ -158,6 +158,12 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
         sureness=sureness,
         candidates=matching,
     )
+
+
+def _history(data: Observations) -> pd.Series:
+    """The history list length by whichever service has more samples: CloudWatch's minutes end after 15 days."""
+    means, sampled = data.metric("history_list_length"), data.metric("sampled_history_list_length")
+    return sampled.rename("history_list_length") if len(sampled) > len(means) else means
 
 
 def _runs(data: Observations, groups: workloads.Groups, shortest_s: float) -> pd.DataFrame:

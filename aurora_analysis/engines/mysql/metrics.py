@@ -61,7 +61,7 @@ CLUSTER_METRICS = {
     "VolumeReadIOPs": VendorMetric("volume_reads", 1.0, ("Sum",)),
     "VolumeWriteIOPs": VendorMetric("volume_writes", 1.0, ("Sum",)),
     "VolumeBytesUsed": VendorMetric("volume_bytes"),
-    "BacktrackChangeRecordsCreationRate": VendorMetric("backtrack_records_created"),
+    "BacktrackChangeRecordsCreationRate": VendorMetric("backtrack_records_created", 1.0, ("Sum",)),
     "BacktrackChangeRecordsStored": VendorMetric("backtrack_records_stored"),
 }
 """CloudWatch's metrics of the cluster's shared volume, published every five minutes."""

@@ -19,6 +19,7 @@ from aurora_analysis.errors import Error
 from aurora_analysis.fetch import survey as surveys
 from aurora_analysis.fetch.chunks import Context, Have, Part
 from aurora_analysis.fetch.plan import SOURCES
+from aurora_analysis.sources.aws import recommendations
 from aurora_analysis.sources.aws.errors import explained
 from aurora_analysis.sources.aws.rds import Topology
 
@@ -34,9 +35,25 @@ QUERIED = {
     "slow log": "logs:FilterLogEvents",
     "log files": "rds:DownloadDBLogFilePortion",
     "survey": "rds:DescribeEvents",
+    "recommendations": "rds:DescribeDBRecommendations",
 }
 """Source → the action that brings its data. The source `log files` is the slow log without an export."""
 
+
+ADVICE = tuple(
+    {
+        "ResourceArn": f"arn:aws:rds:eu-central-1:1:db:shop-{n % 3 + 1}",
+        "Detection": f"Number {n}",
+        "Status": "active",
+    }
+    | {
+        "Severity": "high",
+        "CreatedTime": RECENT.start.timestamp() + n,
+        "UpdatedTime": RECENT.start.timestamp(),
+    }
+    for n in range(150)
+)
+"""Recommendations of two pages."""
 
 Rows = dict[str, list[tuple[object, ...]]]
 
@@ -52,7 +69,10 @@ class Served(NamedTuple):
 @pytest.fixture(scope="module")
 def clusters() -> Iterator[dict[str, Served]]:
     """Serve the cluster with exported logs, and without for the source `log files`."""
-    with endpoint(portion_bytes=2**14) as exporting, endpoint(exports=(), portion_bytes=2**14) as keeping:
+    with (
+        endpoint(portion_bytes=2**14, recommendations=ADVICE) as exporting,
+        endpoint(exports=(), portion_bytes=2**14) as keeping,
+    ):
         exported, kept = _served(exporting), _served(keeping)
         yield {source: kept if source == "log files" else exported for source in QUERIED}
 
@@ -77,6 +97,9 @@ def fetched(served: Served, source: str, *misbehaving: str) -> Rows:
         if found.failures:
             raise Error(" ".join(found.failures))
         return _rows(found.parts)
+    if source == "recommendations":
+        listed = recommendations.request(served.clients["rds"], served.topology, RECENT.start)
+        return _rows([Part("events", recommendations.events(listed, RECENT))])
     module = SOURCES["slow log" if source == "log files" else source]
     chunks = module.chunks(served.topology, NOTHING, RECENT, NOW)
     return _rows(part for chunk in chunks for part in module.fetch(chunk, Context(served.clients)))
