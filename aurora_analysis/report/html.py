@@ -49,13 +49,15 @@ def page(notebook: nbformat.NotebookNode, findings: Sequence[Mapping[str, Any]])
     """Render a notebook's page: its verdicts, its cells with folded code, and how it was made."""
     manifest = notebook.metadata["aurora_analysis"]
     contents: list[Heading] = []
+    parameters = _defaults(notebook) | manifest["parameters"]
+    place = Place(parameters["timezone"], captions(parameters))
     return render(
         "page.html.j2",
         title=title(notebook) or manifest["notebook"],
         manifest=manifest,
         window=window_text(manifest["parameters"]),
         findings=findings,
-        cells=[_cell(cell, contents, n) for n, cell in enumerate(notebook.cells, 1)],
+        cells=[_cell(cell, contents, place._replace(number=n)) for n, cell in enumerate(notebook.cells, 1)],
         contents=contents,
     )
 
@@ -92,42 +94,6 @@ def clean(fragment: str) -> str:
         attribute_filter=_attribute,
         url_schemes={"http", "https", "mailto", "data"},
         link_rel="noopener noreferrer",
-    )
-
-
-def aligned(fragment: str) -> str:
-    """Align a table's numbers right, column by column, and keep dates and names on one line."""
-    if "<table" not in fragment or "rowspan" in fragment or "colspan" in fragment:
-        return fragment
-    columns: dict[int, list[str]] = {}
-    for row in ROW.findall(fragment):
-        for n, (kind, text) in enumerate(CELL.findall(row)):
-            columns.setdefault(n, []).extend([text] * (kind == "td"))
-    kinds = {n: _kind(texts) for n, texts in columns.items()}
-    return ROW.sub(lambda row: f"<tr>{_with_kinds(row[1], kinds)}</tr>", fragment)
-
-
-ROW = re.compile(r"<tr>(.*?)</tr>", re.DOTALL)
-CELL = re.compile(r"<(t[dh])[^>]*>(.*?)</t[dh]>", re.DOTALL)
-NUMBER = re.compile(
-    r"\s*((([-+−±≤≥~]|&lt;|&gt;)\s*)?\d[\d.,]*(e[-+]?\d+)?\s*%?|\d+(\.\d+)? (s|min|h|d)( \d+ (h|min))?|inf|-inf|nan|NaN|NaT|None|–|-)?\s*"
-)
-EMPTY_HEADER = re.compile(r"<th([^>]*)>\s*</th>")
-"""The empty corner of a DataFrame's table, which must not be a header cell."""
-SHORT = 28
-"""Longest text that stays on one line [characters]; a time with its zone has 25."""
-
-
-def _kind(texts: Sequence[str]) -> str:
-    if texts and all(map(NUMBER.fullmatch, texts)):
-        return "number"
-    return "short" if all(len(text) <= SHORT for text in texts) else ""
-
-
-def _with_kinds(row: str, kinds: Mapping[int, str]) -> str:
-    cells = enumerate(re.split(r"(?=<t[dh][ >])", row)[1:])
-    return "".join(
-        re.sub(r"^<(t[dh])", rf'<\1 class="{kinds[n]}"', cell) if kinds.get(n) else cell for n, cell in cells
     )
 
 
@@ -173,7 +139,58 @@ class Heading(NamedTuple):
     text: str
 
 
-def _cell(cell: nbformat.NotebookNode, contents: list[Heading], number: int) -> dict[str, Any]:
+class Place(NamedTuple):
+    """What a cell's outputs depend on: the page's time zone, the captions of tables by tag, and the cell's number."""
+
+    timezone: str
+    captions: Mapping[str, str]
+    number: int = 0
+    tags: Sequence[str] = ()
+
+    @property
+    def caption(self) -> str:
+        """The window of the cell's tables."""
+        return next((self.captions[tag] for tag in self.tags if tag in self.captions), self.captions[""])
+
+
+def _defaults(notebook: nbformat.NotebookNode) -> dict[str, Any]:
+    """Return the parameters that a notebook declares, with their defaults."""
+    tagged = [cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    try:
+        declared = [
+            one for source in tagged for one in ast.parse(source).body if isinstance(one, ast.AnnAssign)
+        ]
+        return {ast.unparse(one.target): ast.literal_eval(one.value) for one in declared if one.value}
+    except (SyntaxError, ValueError):
+        return {}
+
+
+def captions(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return the windows that a page's tables cover, by the tag of their cell.
+
+    Without a tag, a table covers the report's window; with `compared`, the days over which ordinary days are compared; with
+    `against`, the window and the previous one or a baseline; with `weeks`, the window and earlier weeks.
+    """
+    window = Window(parameters["start"], parameters["end"])
+    days = parameters.get("lookback_days")
+    compared = window.at_least(int(days)) if days else window
+    named = parameters.get("against")
+    own, against = (_span(one, parameters["timezone"]) for one in (window, window.previous()))
+    return {
+        "": own,
+        "compared": _span(compared, parameters["timezone"]),
+        "against": f"{own}, against {named or against}",
+        "weeks": f"{own}, against earlier weeks",
+    }
+
+
+def _span(window: Window, timezone: str) -> str:
+    start, end = (moment.astimezone(zone(timezone)) for moment in (window.start, window.end))
+    form = "%Y-%m-%d" if all(f"{one:%H:%M:%S}" == "00:00:00" for one in (start, end)) else "%Y-%m-%d %H:%M"
+    return f"{start:{form}} to {end:{form}} {timezone}"
+
+
+def _cell(cell: nbformat.NotebookNode, contents: list[Heading], place: Place) -> dict[str, Any]:
     """Prepare a cell for the template, and add its headings to the contents."""
     if cell.cell_type == "markdown":
         return {
@@ -188,7 +205,7 @@ def _cell(cell: nbformat.NotebookNode, contents: list[Heading], number: int) -> 
         "prose": "",
         "code": _highlighted(cell.source) if is_code and cell.source.strip() else "",
         "outputs": [
-            _output(output, f"figure-{number}-{n}") for n, output in enumerate(cell.get("outputs", []))
+            _output(output, place._replace(tags=tags), n) for n, output in enumerate(cell.get("outputs", []))
         ],
         "sparklines": tiles.rows(
             [one.data[SPARKLINE] for one in cell.outputs if SPARKLINE in one.get("data", {})]
@@ -204,18 +221,18 @@ PARAMETER_TAGS = {"parameters", "injected-parameters"}
 """Tags of cells whose code is hidden, because the page lists the parameters at its end."""
 
 
-def _output(output: nbformat.NotebookNode, prefix: str) -> dict[str, Any]:
-    """Return the preferred form of an output: its MIME type, and its content as text or clean HTML.
-
-    Ids in a figure begin with `prefix`.
-    """
+def _output(output: nbformat.NotebookNode, place: Place, number: int) -> dict[str, Any]:
+    """Return the preferred form of an output: its MIME type, and its content as text or clean HTML."""
     if output.output_type == "stream":
         return {"kind": output.name, "content": _terminal(output.text)}
     if output.output_type == "error":
         return {"kind": "error", "content": _terminal("\n".join(output.traceback))}
     kind = next((kind for kind in (MIME_TYPE, SPARKLINE, *SHOWN) if kind in output.data), "")
     if kind == "image/svg+xml":
-        return _drawing(output.data[kind], prefix)
+        return _drawing(output.data[kind], f"figure-{place.number}-{number}")
+    if kind == "text/html":
+        table = tables.readable(clean(output.data[kind]), place.timezone, escape(place.caption))
+        return {"kind": kind, "content": linked(Markup(table)) if table else NOTHING}
     return {"kind": kind, "content": SHOW.get(kind, str)(output.data.get(kind, ""))}
 
 
@@ -230,14 +247,6 @@ def _drawing(svg: str, prefix: str) -> dict[str, Any]:
 def _prose(source: str) -> Markup:
     renderer = IPythonRenderer(escape=False, exclude_anchor_links=True)
     return Markup(clean(MarkdownWithMath(renderer=renderer).render(source)))
-
-
-def _table(fragment: str) -> Markup:
-    table = clean(fragment)
-    if tables.is_empty(table):
-        return NOTHING
-    table = aligned(tables.titled(without_numbers(table)))
-    return linked(Markup(EMPTY_HEADER.sub(r"<td\1></td>", table)))
 
 
 NOTHING = Markup('<p class="none">Nothing to show in this window.</p>')
@@ -255,18 +264,6 @@ def _figure(content: str) -> str:
         return content
     is_png = head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) >= 24
     return "" if is_png and int.from_bytes(head[20:24], "big") < SMALLEST_FIGURE else content
-
-
-def without_numbers(fragment: str) -> str:
-    """Remove a DataFrame's row numbers if they only count."""
-    first = [HEAD.match(row) for row in ROW.findall(fragment)]
-    numbers = [one[2].strip() if one else None for one in first]
-    if not numbers or numbers != ["", *map(str, range(len(numbers) - 1))]:
-        return fragment
-    return ROW.sub(lambda row: f"<tr>{HEAD.sub('', row[1], count=1)}</tr>", fragment)
-
-
-HEAD = re.compile(r"\s*<th([^>]*)>(.*?)</th>", re.DOTALL)
 
 
 def linked(shown: Markup, folder: str = "") -> Markup:
@@ -310,7 +307,6 @@ def _highlighted(source: str) -> Markup:
 
 
 SHOW: dict[str, Callable[[str], str]] = {
-    "text/html": _table,
     "image/png": _figure,
     "text/markdown": _prose,
     "text/plain": _terminal,

@@ -1,19 +1,20 @@
-"""Make a DataFrame's HTML readable: column titles with units, durations in human units, and – for missing values."""
+"""Make a DataFrame's HTML readable: one row of titles with units, human units, local times, and – for what is missing.
+
+The HTML is parsed into a `Table` and written anew. Cells keep a raw value where the page sorts by another value than it shows.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from html.parser import HTMLParser
 
-from aurora_analysis.analysis.verdict import duration
+from aurora_analysis.analysis.verdict import duration, three_digits
+from aurora_analysis.window import zone
 
 TITLES = {
-    "ci_low_pct": "interval from [%]",
-    "ci_high_pct": "interval to [%]",
-    "low_pct": "interval from [%]",
-    "high_pct": "interval to [%]",
-    "low_per_hour": "interval from [1/h]",
-    "high_per_hour": "interval to [1/h]",
     "per_exposed_hour": "growth per exposed hour",
     "growth": "growth [transactions]",
     "peak_length": "peak [transactions]",
@@ -25,6 +26,9 @@ TITLES = {
     "held_s": "held for",
     "longest_min": "longest",
     "load": "db load",
+    "share": "share [%]",
+    "coverage": "coverage [%]",
+    "seen": "weeks seen",
 }
 """Titles that do not follow from the column's name."""
 
@@ -39,54 +43,308 @@ UNITS = {
 }
 """Suffix of a column's name → unit in its title; durations have their units in the cells."""
 
+INTERVALS = {
+    "ci_low_pct": ("ci_high_pct", "interval [%]"),
+    "low_pct": ("high_pct", "interval [%]"),
+    "low_per_hour": ("high_per_hour", "interval [1/h]"),
+    "rate_low_pct": ("rate_high_pct", "interval [%]"),
+}
+"""Column with the lower end of an interval → the column with its upper end, and the title of both as one column."""
+
+WIDEST_PCT = 1000.0
+"""An interval of a relative change that is wider says nothing [%], and one that begins at -99 % cannot exclude any fall."""
+
 SECONDS = {"_s": 1.0, "_min": 60.0}
 """Suffixes of durations → their unit [s]."""
+LONG_MS = 10_000.0
+"""From this latency on, a column of milliseconds has its units in the cells."""
 
 NAMES = {"metric", "measure", "of"}
 """Columns whose cells are names of metrics."""
+SHARES = {"share", "coverage"}
+"""Columns of fractions, which the page shows in per cent."""
 
-MISSING = {"NaN", "nan", "NaT", "None", "&lt;NA&gt;"}
-ROW = re.compile(r"<tr>(.*?)</tr>", re.DOTALL)
-CELL = re.compile(r"(<t[dh][^>]*>)(.*?)(</t[dh]>)", re.DOTALL)
-NO_ROWS = re.compile(r"<tbody>\s*</tbody>")
+MISSING = {"", "NaN", "nan", "NaT", "None", "&lt;NA&gt;", "inf", "-inf"}
+DASH = "–"
+SHORT = 28
+"""Longest text that stays on one line [characters]."""
+
+FIGURE = r"[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[-+]?\d+)?"
+NUMBER = re.compile(
+    rf"\s*((?:[±≤≥~]|&lt;|&gt;)\s*)?{FIGURE}\s*%?\s*|–|\d[\d.]* (?:ms|s|min|h|d)( \d+ (?:h|min))?"
+)
+TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d(\.\d+)?)?\+00:00")
+PLAIN = re.compile(r"[-+\w.: ]+")
+"""Raw values that need no escaping in an attribute."""
+RANGE = re.compile(rf"({FIGURE}) \[({FIGURE}), ({FIGURE})\]")
 
 
-def is_empty(fragment: str) -> bool:
-    """Return whether HTML is a table that has a header and no row."""
-    return bool(NO_ROWS.search(fragment))
+@dataclass(frozen=True)
+class Cell:
+    """A cell: its tag, its text as HTML, its raw value if it sorts by another, and how many cells it spans."""
+
+    tag: str
+    text: str
+    raw: str = ""
+    columns: int = 1
+    rows: int = 1
 
 
-def titled(fragment: str) -> str:
-    """Give a DataFrame's table titles, human units, and – for what is missing; other tables stay as they are."""
-    if 'class="dataframe"' not in fragment or "rowspan" in fragment or "colspan" in fragment:
+Row = list[Cell]
+
+
+@dataclass
+class Table:
+    """A parsed table."""
+
+    is_frame: bool = False
+    head: list[Row] = field(default_factory=list)
+    body: list[Row] = field(default_factory=list)
+
+
+def readable(fragment: str, timezone: str = "UTC", caption: str = "") -> str:
+    """Return clean HTML with its table made readable; empty for a table without rows.
+
+    Parameters
+    ----------
+    fragment
+        Clean HTML; other content than one table is returned as it is.
+    timezone
+        Time zone of the times, which are UTC in the fragment.
+    caption
+        Text above the table, such as its window.
+    """
+    reader = _Reader()
+    reader.feed(fragment)
+    reader.close()
+    table = reader.table
+    if not reader.is_alone or not table.head:
         return fragment
-    head, rule, body = fragment.partition("</thead>")
-    names: dict[int, str] = {}
-    for row in ROW.findall(head):
-        names |= {n: text.strip() for n, (_, text, _) in enumerate(CELL.findall(row)) if text.strip()}
+    if not table.body:
+        return ""
+    if table.is_frame and all(cell.columns == 1 for row in table.head + table.body for cell in row):
+        table = _titled(_without_numbers(_flat(table)), timezone)
+    elif any(cell.columns > 1 or cell.rows > 1 for row in table.head + table.body for cell in row):
+        return fragment
+    return _written(table, caption if table.is_frame else "")
+
+
+class _Reader(HTMLParser):
+    """Read one table; cells keep their HTML."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=False)
+        self.table, self.is_alone = Table(), True
+        self._rows: list[Row] = []
+        self._cell: list[str] | None = None
+        self._opened = self._seen = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "table":
+            self._opened += 1
+            self._seen += 1
+            self.is_alone &= self._seen == 1
+            self.table.is_frame = "dataframe" in (given.get("class") or "").split()
+        elif tag in ("thead", "tbody"):
+            self._rows = self.table.head if tag == "thead" else self.table.body
+        elif tag == "tr":
+            self._rows.append([])
+        elif tag in ("td", "th"):
+            self._cell = []
+            spans = (int(given.get(name) or 1) for name in ("colspan", "rowspan"))
+            self._rows[-1].append(Cell(tag, "", "", *spans))
+        elif self._cell is not None:
+            self._cell.append(self.get_starttag_text() or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th") and self._cell is not None:
+            self._rows[-1][-1] = replace(self._rows[-1][-1], text="".join(self._cell).strip())
+            self._cell = None
+        elif tag == "table":
+            self._opened -= 1
+        elif self._cell is not None:
+            self._cell.append(f"</{tag}>")
+
+    def handle_data(self, data: str) -> None:
+        if self._cell is not None:
+            self._cell.append(data)
+        elif not self._opened and data.strip():
+            self.is_alone = False
+
+    def handle_entityref(self, name: str) -> None:
+        self.handle_data(f"&{name};")
+
+    def handle_charref(self, name: str) -> None:
+        self.handle_data(f"&#{name};")
+
+
+def _flat(table: Table) -> Table:
+    """Repeat cells that span rows, and merge the row of index names into that of the columns."""
+    head, body = _repeated(table.head), _repeated(table.body)
+    if len(head) == 2 and not any(cell.text for cell in head[1][_index_size(body) :]):
+        head = [[below if below.text else above for above, below in zip(*head)]]
+    return Table(table.is_frame, head, body)
+
+
+def _index_size(body: Sequence[Row]) -> int:
+    return next((n for n, cell in enumerate(body[0]) if cell.tag == "td"), len(body[0])) if body else 0
+
+
+def _repeated(rows: Sequence[Row]) -> list[Row]:
+    waiting: dict[int, Cell] = {}
+    flat: list[Row] = []
+    for row in rows:
+        cells: Row = []
+        given = iter(row)
+        while True:
+            above = waiting.pop(len(cells), None)
+            cell = above or next(given, None)
+            if cell is None:
+                break
+            if cell.rows > 1:
+                waiting[len(cells)] = replace(cell, rows=cell.rows - 1)
+            cells.append(replace(cell, rows=1))
+        flat.append(cells)
+    return flat
+
+
+def _without_numbers(table: Table) -> Table:
+    """Drop a frame's row numbers if they only count."""
+    first = [row[0].text for row in table.body if row]
+    if table.head[0] and not table.head[0][0].text and first == [str(n) for n in range(len(table.body))]:
+        return Table(True, [row[1:] for row in table.head], [row[1:] for row in table.body])
+    return table
+
+
+def _titled(table: Table, timezone: str) -> Table:
+    """Give each column its title, its units and its dashes."""
+    if len(table.head) != 1 or {len(row) for row in table.body} != {len(table.head[0])}:
+        return table
+    columns = [(head.text, [row[n] for row in table.body]) for n, head in enumerate(table.head[0])]
+    shown = [column(name, cells, timezone) for name, cells in _joined(columns)]
+    heads = [Cell("th", name) for name, _ in shown]
+    return Table(True, [heads], [list(row) for row in zip(*(cells for _, cells in shown))])
+
+
+Column = tuple[str, list[Cell]]
+
+
+def _joined(columns: Sequence[Column]) -> list[Column]:
+    """Join the two ends of an interval into one column."""
+    by_name = dict(columns)
+    ends = {INTERVALS[name][0] for name in by_name if name in INTERVALS}
+    joined = []
+    for name, cells in columns:
+        high, heading = INTERVALS.get(name, ("", ""))
+        if name in INTERVALS and high in by_name:
+            pairs = zip(cells, by_name[high])
+            joined.append((heading, [replace(low, text=_ends(low.text, top.text)) for low, top in pairs]))
+        elif name not in ends:
+            joined.append((name, cells))
+    return joined
+
+
+def _ends(low: str, high: str) -> str:
+    if low in MISSING or high in MISSING:
+        return DASH
+    return f"{_rounded(low)} to {_rounded(high)}" if _says_something(low, high) else "too wide to tell"
+
+
+def _says_something(low: str, high: str) -> bool:
+    try:
+        bottom, top = (float(end.replace(",", "").replace("−", "-")) for end in (low, high))
+    except ValueError:
+        return True
+    return abs(bottom) > WIDEST_PCT or (top - bottom <= WIDEST_PCT and bottom > -99)
+
+
+def column(name: str, cells: Sequence[Cell], timezone: str) -> Column:
+    """Return a column's title and its cells as the page shows them.
+
+    >>> column("held_s", [Cell("td", "2,875.4")], "UTC")
+    ('held for', [Cell(tag='td', text='48 min', raw='2875.4', columns=1, rows=1)])
+    """
+    known = [cell.text for cell in cells if cell.text not in MISSING]
+    heading, change = title(name), _change(name)
+    if known and all(map(TIME.fullmatch, known)):
+        has_seconds = not all(re.search(r":00(\.0+)?\+", text) for text in known)
+        heading, change = f"{heading} [{timezone}]", lambda text: _local(text, timezone, has_seconds)
+    elif heading.endswith("[ms]") and any(_largest(text) >= LONG_MS for text in known):
+        heading, change = heading.removesuffix(" [ms]"), _latencies
+    return heading, [_changed(cell, change) for cell in cells]
+
+
+def _changed(cell: Cell, change: Callable[[str], str]) -> Cell:
+    if cell.text in MISSING:
+        return replace(cell, text=DASH)
+    shown = change(cell.text)
+    raw = cell.text.split(" [")[0].replace(",", "")
+    return replace(cell, text=shown, raw=raw if shown != cell.text and PLAIN.fullmatch(raw) else "")
+
+
+def _change(name: str) -> Callable[[str], str]:
+    """Return how a column's cells are written, by its name."""
+    if name in NAMES:
+        return lambda text: text.replace("_", " ")
+    if name in SHARES:
+        return _per_cent
+    seconds = next((unit for suffix, unit in SECONDS.items() if name.endswith(suffix)), None)
+    if seconds is not None and not name.endswith("_per_s"):
+        return lambda text: _duration(text, seconds)
+    return _range if name.endswith("]") or not name.endswith("id") else str
+
+
+def _duration(text: str, unit: float) -> str:
+    try:
+        return duration(unit * float(text.replace(",", "")))
+    except ValueError:
+        return text
+
+
+def _per_cent(text: str) -> str:
+    try:
+        return f"{100 * float(text):.10g}" if float(text) <= 1 else text
+    except ValueError:
+        return text
+
+
+def _range(text: str) -> str:
+    """Write a large number without decimals and with separators, and leave out an interval that says nothing."""
+    found = RANGE.fullmatch(text)
     return (
-        _mapped(head, lambda n, start, text: start + title(text))
-        + rule
-        + _mapped(body, lambda n, start, text: _cell(names.get(n, ""), start, text))
+        _rounded(text)
+        if not found or _says_something(found[2], found[3])
+        else f"{found[1]} [too wide to tell]"
     )
 
 
-def _mapped(part: str, change: Callable[[int, str, str], str]) -> str:
-    """Replace the tag and the text of each cell by its column."""
-
-    def row(found: re.Match[str]) -> str:
-        cells = enumerate(CELL.findall(found[1]))
-        return f"<tr>{''.join(change(n, start, text) + end for n, (start, text, end) in cells)}</tr>"
-
-    return ROW.sub(row, part)
+def _rounded(text: str) -> str:
+    number = text.replace(",", "")
+    is_large = re.fullmatch(FIGURE, text) and "e" not in text and abs(float(number)) >= 1000
+    return f"{float(number):,.0f}" if is_large else text
 
 
-def _cell(name: str, start: str, text: str) -> str:
-    """Return a cell without its end; a duration keeps its raw value, by which the page sorts."""
-    shown = value(name, text)
-    raw = text.strip().replace(",", "")
-    is_changed = shown != text and shown != "–" and name not in NAMES
-    return f'{start[:-1]} data-value="{raw}">{shown}' if is_changed else start + shown
+def _latencies(text: str) -> str:
+    """Write each number of milliseconds with its unit."""
+    return re.sub(FIGURE, lambda number: _latency(float(number[0].replace(",", ""))), text)
+
+
+def _latency(milliseconds: float) -> str:
+    if milliseconds < LONG_MS:
+        return f"{three_digits(milliseconds)} ms"
+    seconds = milliseconds / 1000
+    return f"{three_digits(seconds)} s" if seconds < 600 else f"{three_digits(seconds / 60)} min"
+
+
+def _largest(text: str) -> float:
+    numbers = re.findall(FIGURE, text) if "<" not in text else []
+    return max((float(number.replace(",", "").replace("−", "-")) for number in numbers), default=0.0)
+
+
+def _local(text: str, timezone: str, has_seconds: bool) -> str:
+    moment = datetime.fromisoformat(text).astimezone(zone(timezone))
+    return f"{moment:%Y-%m-%d %H:%M:%S}" if has_seconds else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def title(name: str) -> str:
@@ -101,20 +359,29 @@ def title(name: str) -> str:
     return name.removesuffix(suffix).replace("_", " ") + UNITS.get(suffix, "")
 
 
-def value(name: str, text: str) -> str:
-    """Return a cell's text, by its column's name.
+def _written(table: Table, caption: str) -> str:
+    """Write a table; numbers stand right, column by column, and dates and names on one line."""
+    kinds: dict[int, str] = {}
+    for n in range(max((len(row) for row in table.body), default=0)):
+        texts = [row[n].text for row in table.body if n < len(row) and row[n].tag == "td"]
+        kinds[n] = _kind(texts)
+    head, body = ("".join(_row(row, kinds) for row in rows) for rows in (table.head, table.body))
+    name = ' class="dataframe"' if table.is_frame else ""
+    above = f"<caption>{caption}</caption>" if caption else ""
+    return f"<table{name}>{above}<thead>{head}</thead><tbody>{body}</tbody></table>"
 
-    >>> value("held_s", "2,875.4"), value("metric", "commit_latency"), value("p", "NaN")
-    ('48 min', 'commit latency', '–')
-    """
-    if text.strip() in MISSING:
-        return "–"
-    if name in NAMES:
-        return text.replace("_", " ")
-    seconds = next((unit for suffix, unit in SECONDS.items() if name.endswith(suffix)), None)
-    if seconds is None or name.endswith("_per_s"):
-        return text
-    try:
-        return duration(seconds * float(text.replace(",", "")))
-    except ValueError:
-        return text
+
+def _kind(texts: Sequence[str]) -> str:
+    if texts and all(map(NUMBER.fullmatch, texts)):
+        return "number"
+    return "short" if all(len(text) <= SHORT for text in texts) else ""
+
+
+def _row(row: Row, kinds: dict[int, str]) -> str:
+    return f"<tr>{''.join(_cell(cell, kinds.get(n, '')) for n, cell in enumerate(row))}</tr>"
+
+
+def _cell(cell: Cell, kind: str) -> str:
+    tag = cell.tag if cell.text else "td"  # an empty corner must not be a header
+    attributes = (f' class="{kind}"' if kind else "") + (f' data-value="{cell.raw}"' if cell.raw else "")
+    return f"<{tag}{attributes}>{cell.text}</{tag}>"

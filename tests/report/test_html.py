@@ -12,7 +12,7 @@ import pytest
 
 from aurora_analysis import hover
 from aurora_analysis.analysis.verdict import MIME_TYPE, Verdict
-from aurora_analysis.report import html
+from aurora_analysis.report import html, tables
 
 HOSTILE = "<script>document.title = 'stolen'</script><img src=x onerror=\"document.title = 'stolen'\">"
 """Markup that a statement, a user name or a comment may contain."""
@@ -172,7 +172,7 @@ def test_unsafe_html_is_removed(given, shown):
 def test_numbers_stand_right_and_names_unbroken():
     """Alignment is per column; a dash does not turn a column of numbers into text."""
     frame = pd.DataFrame({"n": ["1,200", "–", "3.5 %"], "day": "2026-11-09", "text": "a long " * 9})
-    table = html.aligned(html.clean(frame.to_html(index=False)))
+    table = tables.readable(html.clean(frame.to_html(index=False)))
     assert table.count('<td class="number">') == 3
     assert table.count('<td class="short">2026-11-09</td>') == 3
     assert table.count("<td>a long") == 3

@@ -199,8 +199,10 @@ const figure = (chart) => {
 /** A cell's value: a number where it begins with one, otherwise its text. */
 const valueOf = (cell) => {
   const text = cell.textContent.trim();
-  const number = Number(cell.dataset.value ?? text.replace(/,/g, "").replace(/\s*%$/, "").replace("−", "-"));
-  return text === "–" || text === "" ? null : Number.isNaN(number) ? text : number;
+  if (text === "–" || text === "") return null;
+  const raw = cell.dataset.value ?? (/^([-+−]?[\d,]*\.?\d+)(?:\s*%|\s*\[|\s+to\s|$)/.exec(text) || ["", text])[1];
+  const number = Number(raw.replace(/,/g, "").replace("−", "-"));
+  return Number.isNaN(number) ? raw : number;
 };
 
 const compared = (one, two, direction) => {
