@@ -23,13 +23,15 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
-# A tag's value has at most 100 characters.
-_PAIR = r"""([\w.\-%]++)=(?:(['"])((?:[^'"\s\\@]|\\['"]){0,100}+)\2(?=[\s,;\w]|\Z)|([\w.:/%+\-]{0,100}+)(?=[\s,;]|\Z))"""
+# A tag's value has at most 100 characters, in quotes 500: percent-encoded routes and traces are long.
+_PAIR = r"""([\w.\-%]++)=(?:(['"])((?:[^'"\s\\@]|\\['"]){0,500}+)\2(?=[\s,;\w]|\Z)|([\w.:/%+\-]{0,100}+)(?=[\s,;]|\Z))"""
 _PAIRS = re.compile(_PAIR)
 _TAGS = re.compile(rf"""\s*+(?:{_PAIR}(?:\s*+[,;]\s*+|\s++|\Z|(?<=['"])))++""")
 """A comment of nothing but pairs. All quantifiers are possessive: backtracking would take exponential time."""
 
-_COLON_PAIR = r"([A-Za-z_][\w.\-]{0,60}+):(?!//)([\w.:/%+#\-]{1,100}+(?:(?<=:in) [`'][\w ?!<>.#:]{0,60}+')?+)"
+_COLON_PAIR = (
+    r"([A-Za-z_][\w.\-]{0,60}+):(?!//)([\w.:/%+#\-]{1,100}+(?:(?<=:in) [`'][\w ?!<>.#:()=\[\]]{0,60}+')?+)"
+)
 _COLON_PAIRS = re.compile(_COLON_PAIR)
 _COLON_TAGS = re.compile(rf"\s*+{_COLON_PAIR}(?:\s*+,\s*+{_COLON_PAIR})*+\s*+")
 
@@ -87,7 +89,7 @@ def _tags_of(comment: str) -> Iterator[tuple[str, str]]:
         if not all(
             _NUMBER.fullmatch(value) for _, value in pairs
         ):  # else it may be a condition, commented out
-            yield from ((key, _decoded(value.replace("\\", ""))) for key, value in pairs)
+            yield from ((_decoded(key), _decoded(value.replace("\\", ""))) for key, value in pairs)
     elif _COLON_TAGS.fullmatch(comment):
         pairs = _COLON_PAIRS.findall(comment)
         if any(key in _FRAMEWORK for key, _ in pairs):

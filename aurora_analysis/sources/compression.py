@@ -23,28 +23,30 @@ _MAGIC = {
     b"BZh": "bzip2",
     b"\xfd7zXZ\x00": "xz",
     b"\x28\xb5\x2f\xfd": "zstd",
+    **{bytes([first]) + b"\x2a\x4d\x18": "zstd" for first in range(0x50, 0x60)},  # what pzstd writes first
+    b"\x5d\x00\x00": "xz",  # .lzma, its predecessor
+    **{b"\x78" + second: "gzip" for second in (b"\x01", b"\x9c", b"\xda")},  # zlib, without gzip's header
     b"PK\x03\x04": "zip",
     b"PK\x05\x06": "zip",
 }
 
 _REFUSED = {
-    b"\x1f\x9d": ("compress (.Z)", "zcat {name} | aurora-analysis digest -"),
-    b"\x04\x22\x4d\x18": ("lz4", "lz4 -dc {name} | aurora-analysis digest -"),
-    b"7z\xbc\xaf\x27\x1c": ("7-Zip", "7z x -so {name} | aurora-analysis digest -"),
+    b"\x1f\x9d": ("compress (.Z)", "zcat"),
+    b"\x04\x22\x4d\x18": ("lz4", "lz4 -dc"),
+    b"7z\xbc\xaf\x27\x1c": ("7-Zip", "7z x -so"),
+    b"\xff\x06\x00\x00sNaPpY": ("snappy", "snzip -dc"),
+    b"LZIP": ("lzip", "lzip -dc"),
+    b"Rar!\x1a\x07": ("RAR", "unrar p -inul"),
 }
-"""First bytes of a format that is not read → its name, and the command that reads it."""
+"""First bytes of a compression that is not read → its name, and the command that reads it."""
 
 
 class Damaged(Exception):
     """Compressed data that end early or are broken; the message is the reason."""
 
 
-class Unsupported(Exception):
-    """A compression that is not read: its name, and the command that reads it (with `{name}`)."""
-
-    def __init__(self, kind: str, command: str) -> None:
-        super().__init__(kind)
-        self.kind, self.command = kind, command
+class Refused(Exception):
+    """A form that is recognised but not read; the message says which it is and what to do (with `{name}`)."""
 
 
 def is_compressed(head: bytes) -> bool:
@@ -74,15 +76,17 @@ def decompressed(chunks: Iterable[bytes], depth: int = DEEPEST) -> Iterator[byte
     ------
     Damaged
         If the data end early or are broken.
-    Unsupported
+    Refused
         If the compression is recognised but not read.
     """
     head, chunks = peek(chunks, 512)
     for magic, (kind, command) in _REFUSED.items():
         if head.startswith(magic):
-            raise Unsupported(kind, command)
+            raise Refused(
+                f"is compressed as {kind}, which is not read: run {command} {{name}} | aurora-analysis digest -"
+            )
     if _is_tar(head):
-        raise Unsupported("a tar archive", "tar -xOf {name} | aurora-analysis digest -")
+        raise Refused("is a tar archive, which is not read: run tar -xOf {name} | aurora-analysis digest -")
     found = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
     if found is None or not depth:
         return chunks
@@ -109,7 +113,7 @@ class _Gzip:
     """zlib's decompressor behind the interface of the others."""
 
     def __init__(self) -> None:
-        self._zlib = zlib.decompressobj(31)
+        self._zlib = zlib.decompressobj(47)  # gzip or zlib
         self._full = False
 
     @property
@@ -181,6 +185,8 @@ def _unzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
             archive.write(chunk)
         try:
             with zipfile.ZipFile(archive) as packed:
+                if "[Content_Types].xml" in packed.namelist():
+                    raise Refused("is an Office document, which is not read: save its sheet as CSV")
                 for member in packed.infolist():
                     is_hidden = member.filename.startswith("__MACOSX/") or "/." in f"/{member.filename}"
                     if not (member.is_dir() or is_hidden):

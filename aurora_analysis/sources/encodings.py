@@ -1,34 +1,72 @@
-"""Turn UTF-16 and UTF-8 with a byte-order mark, as Windows tools write them, into plain UTF-8."""
+"""Turn UTF-16, UTF-32 and UTF-8 with a byte-order mark, as Windows tools write them, into plain UTF-8."""
 
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterable, Iterator
 
-from aurora_analysis.sources.compression import peek
+from aurora_analysis.sources.compression import Refused, peek
 
-_UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32-le",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+
+_MARKED = re.compile(rb"\s*" + codecs.BOM_UTF8)
 
 
 def is_recoded(head: bytes) -> bool:
     """Return whether a file with these first bytes is not plain UTF-8."""
-    return head.startswith(codecs.BOM_UTF8) or _utf16(head) is not None
+    return _MARKED.match(head) is not None or _wide(head) is not None
 
 
 def utf8(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the chunks as UTF-8 without a byte-order mark; bytes in another encoding stay as they are."""
     head, chunks = peek(chunks, 64)
-    encoding = _utf16(head)
+    encoding = _wide(head)
     if encoding is None:
-        return _without_mark(chunks) if head.startswith(codecs.BOM_UTF8) else chunks
+        return _without_mark(chunks) if _MARKED.match(head) else uniform(chunks)
     return _without_mark(_recoded(chunks, encoding))
 
 
-def _utf16(head: bytes) -> str | None:
-    """Return the UTF-16 variant of a text, from its mark or from the zero bytes of its ASCII letters."""
-    for mark, encoding in _UTF16.items():
+_FOREIGN = {
+    b"#\0 \0U\0s\0e\0r\0@\0H\0o\0s\0t\0": "is UTF-8 first and UTF-16 at byte {at}",
+    b";\n\x1f\x8b\x08": "is plain first and gzipped at byte {at}",
+}
+"""Text of a file that was appended in another form."""
+
+
+def uniform(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the chunks; refuse a file of which a part has another form, which `>>` and `cat` make."""
+    at, before = 0, b""
+    for chunk in chunks:
+        if b"\0" in chunk:
+            text = before + chunk
+            for foreign, form in _FOREIGN.items():
+                if (found := text.find(foreign)) >= 0:
+                    place = f"{at - len(before) + found:,}"
+                    raise Refused(f"{form.format(at=place)}: read the parts as files of their own")
+        yield chunk
+        at, before = at + len(chunk), _end(before, chunk)
+
+
+def _end(before: bytes, chunk: bytes, size: int = 32) -> bytes:
+    """Return the last bytes of two chunks."""
+    return chunk[-size:] if len(chunk) >= size else (before + chunk)[-size:]
+
+
+def _wide(head: bytes) -> str | None:
+    """Return the UTF-16 or UTF-32 variant of a text, from its mark or from the zero bytes of its ASCII letters."""
+    for mark, encoding in _MARKS.items():
         if head.startswith(mark):
             return encoding
+    if len(head) >= 8 and head[0] and not any(head[1:4]) and head[4] and not any(head[5:8]):
+        return "utf-32-le"
+    if len(head) >= 8 and head[3] and not any(head[0:3]) and head[7] and not any(head[4:7]):
+        return "utf-32-be"
     even, odd = head[0:64:2], head[1:64:2]
     if len(head) >= 8 and not any(odd) and all(even):
         return "utf-16-le"
@@ -37,19 +75,30 @@ def _utf16(head: bytes) -> str | None:
 
 def _recoded(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(encoding)("replace")
+    at, before = 0, b""
     for chunk in chunks:
-        yield decoder.decode(chunk).encode()
+        if (found := (before + chunk).find(b"# User@Host: ")) >= 0:
+            place = f"{at - len(before) + found:,}"
+            raise Refused(
+                f"is {encoding[:6].upper()} first and UTF-8 at byte {place}: read the parts as files of their own"
+            )
+        yield decoder.decode(chunk).encode("utf-8", "replace")
+        at, before = at + len(chunk), _end(before, chunk)
     yield decoder.decode(b"", final=True).encode()
+
+
+_FIRST_MARKS = re.compile(rb"\A\s*(?:" + codecs.BOM_UTF8 + rb")+")
+_LATER_MARKS = re.compile(rb"\n(?:" + codecs.BOM_UTF8 + rb")+")
 
 
 def _without_mark(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Drop the marks at the start of lines: a file that was joined from several has one of each."""
     held, is_first = b"", True
-    for chunk in peek(chunks, len(codecs.BOM_UTF8))[1]:
+    for chunk in peek(chunks, 64)[1]:
         text = held + chunk
-        text = text.removeprefix(codecs.BOM_UTF8) if is_first else text
-        text, is_first = text.replace(b"\n" + codecs.BOM_UTF8, b"\n"), False
-        last = text.rfind(b"\n", max(0, len(text) - len(codecs.BOM_UTF8)))
+        text = _FIRST_MARKS.sub(b"", text) if is_first else text
+        text, is_first = _LATER_MARKS.sub(b"\n", text), False
+        last = text.rfind(b"\n", max(0, len(text) - 3 * len(codecs.BOM_UTF8)))
         held = text[last:] if last >= 0 else b""
         yield text[: len(text) - len(held)]
     yield held

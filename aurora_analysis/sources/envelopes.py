@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from aurora_analysis.engines.log_events import MARKER
-from aurora_analysis.sources.compression import Damaged, decompressed, peek
+from aurora_analysis.sources.compression import Damaged, Refused, decompressed, peek
 
 HEAD_BYTES = 2**18
 """Size of a log's start that determines its envelope [bytes]."""
@@ -25,10 +25,6 @@ LONGEST_LINE = 8 * 2**20
 """Longest line or JSON string that is held as a whole [bytes]; the rest of a longer one comes separately."""
 
 Unwrap = Callable[[Iterable[bytes]], Iterator[bytes]]
-
-
-class Refused(Exception):
-    """A form that is recognised but not read; the message says which it is and what to do."""
 
 
 def is_wrapped(head: bytes) -> bool:
@@ -54,12 +50,13 @@ def event(message: bytes) -> bytes:
 
 def _unwrapper(head: bytes) -> Unwrap | None:
     start = head.lstrip()
-    if _JSON_START.match(start):
-        return _from_json
-    if _YAML.search(head):
-        return _refuse_yaml
+    if _JSON_START.match(start) or (_JSON_BEHIND.match(start) and _ENTRY_STRING.search(head)):
+        forms = _json_forms(head)
+        return lambda chunks: _oldest_first(_from_json(chunks, forms))
+    if _YAML.search(head) or _XML.match(start):
+        return _refuse_yaml if _YAML.search(head) else _refuse_xml
     if (columns := _csv_columns(head)) is not None:
-        return lambda chunks: _from_csv(chunks, columns)
+        return lambda chunks: _oldest_first(_from_csv(chunks, columns))
     if _is_joined(head):
         return _from_joined
     return _unprefixed(head)
@@ -76,36 +73,99 @@ def _refuse_yaml(chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield from chunks
 
 
+_XML = re.compile(rb"<[?!a-zA-Z]")
+
+
+def _refuse_xml(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    raise Refused("is XML or HTML, which is not read: export it as JSON, CSV or text")
+    yield from chunks
+
+
+LONGEST_REVERSED = 2**30
+"""Size up to which messages that come newest first are turned round [bytes]. Consoles export some 10,000 of them."""
+
+_ENDED = re.compile(rb"# Time: ([12]\d{3}-\d\d-\d\dT\S+)")
+
+
+def _oldest_first(messages: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield messages in the order of the log: search tools export the newest first, and a database is named once."""
+    held: list[bytes] = []
+    times: list[bytes] = []
+    for message in messages:
+        held.append(message)
+        found = _ENDED.match(message)
+        times += [found[1]] if found else []
+        if len(times) == 20 or len(held) == 2000:
+            break
+    if sum(b < a for a, b in zip(times, times[1:])) <= len(times) // 2:
+        yield from held
+        yield from messages
+        return
+    size = sum(map(len, held))
+    for message in messages:
+        held.append(message)
+        size += len(message)
+        if size > LONGEST_REVERSED:
+            raise Refused("is too large and sorted from newest to oldest: export it sorted by time")
+    yield from reversed(held)
+
+
 # JSON
 
 _JSON_START = re.compile(rb'[\[{][\[{\s]*(?:"|\])|"(?:\#|\\u0023) (?:Time|User@Host): [^"\n]*\\n\#')
 """The first bytes of an object, a list, or a string that holds an entry (`jq '.events[].message'`)."""
 
+_JSON_BEHIND = re.compile(rb'[^\n"{\[]{1,200}\{\s*"(?:[^"\\\n]|\\.)*+"\s*:')
+"""A line of JSON behind a time and a tag, as Fluentd writes it."""
+
+_ENTRY_STRING = re.compile(rb'"(?:\#|\\u0023) (?:Time: \d|User@Host: )')
+
 _STRING = rb'"(?P<%s>(?:[^"\\]|\\.)*+)"'
-_VALUE = re.compile(
-    rb'(?:"(?:@?message|Message|MESSAGE|log)"\s*:\s*|"field"\s*:\s*"@message"\s*,\s*"value"\s*:\s*)'
+
+_MESSAGE_KEYS = rb"@?message|Message|MESSAGE|log"
+
+_VALUE = (
+    rb'(?:"(?:KEYS)"\s*:\s*|"field"\s*:\s*"@message"\s*,\s*"value"\s*:\s*|\[\s*"\d{16,19}"\s*,\s*)'
     + _STRING % b"message"
     + rb'|"LogFileData"\s*:\s*'
     + _STRING % b"portion"
     + rb'|"(?:[dD]ata|rawData)"\s*:\s*'
     + _STRING % b"packed"
-    + rb'|(?<!\\)"(?P<bare>(?:\#|\\u0023) (?:Time: \d|User@Host: )(?:[^"\\]|\\.)*+)"',
-    re.DOTALL,
+    + rb'|(?<!\\)"(?P<bare>(?:\#|\\u0023) (?:Time: \d|User@Host: )(?:[^"\\]|\\.)*+)"'
 )
-"""A log's text in a JSON document, under the names that AWS, docker and journald give it; a packed record; or any other
-string that begins as an entry does.
+"""A log's text in a JSON document, under the names that AWS, docker and journald give it, or behind a time in Loki's
+pairs; a packed record; or any other string that begins as an entry does.
 
 Within a JSON string each quote has a backslash, so that no text of a statement matches.
 """
 
-_KEYS = re.compile(rb'"(?:@?message|Message|MESSAGE|log|LogFileData|[dD]ata|rawData|field"\s*:\s*"@message)"')
+_STARTS = rb'"(?:KEYS|LogFileData|[dD]ata|rawData|field"\s*:\s*"@message)"|\[\s*"\d{16,19}"'
+
+_HEADER_KEY = re.compile(
+    rb'"(\w(?:[^"\\]){0,60})"\s*:\s*"(?:\#|\\u0023) (?:Time: \d|User@Host: |Query_time: \d)'
+)
+"""The key of a header line: other tools have other names for their message, such as `line` or `_raw`."""
+
+Forms = tuple[re.Pattern[bytes], re.Pattern[bytes]]
+"""What matches the log's texts in a document, and what matches the start of one that goes on."""
+
+
+def _json_forms(head: bytes) -> Forms:
+    found = map(re.escape, sorted({key[1] for key in _HEADER_KEY.finditer(head)})[:10])
+    keys = b"|".join([_MESSAGE_KEYS, *(key for key in found if key not in {b"LogFileData", b"value"})])
+    return (
+        re.compile(_VALUE.replace(b"KEYS", keys), re.DOTALL),
+        re.compile(_STARTS.replace(b"KEYS", keys)),
+    )
+
+
 _PORTION = re.compile(rb'"LogFileData"\s*:\s*"')
 _INSIDE = re.compile(rb'(?:[^"\\]|\\.)*+', re.DOTALL)
 _CONTROL = b"CWL CONTROL MESSAGE"
 """Message by which CloudWatch Logs checks a subscription's destination."""
 
 
-def _from_json(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _from_json(chunks: Iterable[bytes], forms: Forms) -> Iterator[bytes]:
     """Yield the texts in JSON documents, one after the other or in lines, without holding a document."""
     pending, is_inside = b"", False
     start, chunks = peek(chunks, HEAD_BYTES)
@@ -118,11 +178,11 @@ def _from_json(chunks: Iterable[bytes]) -> Iterator[bytes]:
         if is_inside:
             continue
         at = 0
-        for found in _VALUE.finditer(pending):
+        for found in forms[0].finditer(pending):
             is_found = True
-            yield from _texts(found)
+            yield from _texts(found, forms)
             at = found.end()
-        pending = _unfinished(pending[at:])
+        pending = _unfinished(pending[at:], forms)
         if len(pending) > LONGEST_LINE // 4 and (opened := _PORTION.match(pending)):
             text, pending, is_inside = _until_quote(pending[opened.end() :])
             is_found = True
@@ -151,18 +211,20 @@ def _until_quote(text: bytes) -> tuple[bytes, bytes, bool]:
     return b"", text, True
 
 
-def _unfinished(text: bytes) -> bytes:
+def _unfinished(text: bytes, forms: Forms) -> bytes:
     """Return what of a text may be the start of a value that the next chunk ends: from its last key on."""
     start = max(0, len(text) - 64)
-    for key in _KEYS.finditer(text):
+    for key in forms[1].finditer(text):
         start = key.start()
     return text[start:]
 
 
-def _texts(found: re.Match[bytes]) -> Iterator[bytes]:
+def _texts(found: re.Match[bytes], forms: Forms) -> Iterator[bytes]:
     if found["message"] is not None or found["bare"] is not None:
         text = _unescaped(found["message"] if found["message"] is not None else found["bare"])
-        if not text.startswith(_CONTROL):
+        if _JSON_START.match(text) and text.startswith(b"{"):  # a message that is JSON itself
+            yield from _from_json([text], _json_forms(text))
+        elif not text.startswith(_CONTROL):
             yield event(text)
         return
     if found["portion"] is not None:
@@ -176,7 +238,7 @@ def _texts(found: re.Match[bytes]) -> Iterator[bytes]:
     except (ValueError, Damaged):
         return
     if inside.lstrip()[:1] in {b"{", b"["}:
-        yield from _from_json([inside])
+        yield from _from_json([inside], forms)
 
 
 def _unescaped(text: bytes) -> bytes:
@@ -197,7 +259,7 @@ _COLUMNS = ("@message", "message", "Message")
 def _csv_columns(head: bytes) -> tuple[int | None, str] | None:
     """Return the column of the messages and the delimiter, if the log is a CSV export; None for an unknown column."""
     first = head.split(b"\n", 1)[0].strip().decode("utf-8", "replace")
-    for delimiter in ",;\t":
+    for delimiter in ",;\t|":
         names = [name.strip().strip('"') for name in first.split(delimiter)]
         if len(names) > 1 or names[0] == "@message":
             for column in _COLUMNS:
@@ -209,7 +271,7 @@ def _csv_columns(head: bytes) -> tuple[int | None, str] | None:
     return None
 
 
-_QUOTED = re.compile(rb'(?:^|([,;\t]))"# (?:Time: \d|User@Host: )', re.MULTILINE)
+_QUOTED = re.compile(rb'(?:^|([,;\t|]))"# (?:Time: \d|User@Host: )', re.MULTILINE)
 """The start of a field that holds an entry, and the delimiter before it."""
 
 _ENTRY = ("# Time: ", "# User@Host: ")

@@ -58,20 +58,14 @@ def chunks(name: Source, start: int = 0, end: int | None = None) -> Iterator[byt
         with open(name, "rb") as log:
             if start or end is not None:
                 log.seek(start)
-                yield from _read(log, None if end is None else end - start)
+                yield from encodings.uniform(_read(log, None if end is None else end - start))
             else:
                 yield from _plain(_read(log, None))
-    except compression.Unsupported as problem:
-        command = problem.command.format(name="FILE" if name == "-" else name)
-        raise Error(
-            f"{name} is compressed as {problem.kind}, which is not read: run {command}."
-            if "tar" not in problem.kind
-            else f"{name} is a tar archive, which is not read: run {command}."
-        ) from None
+    except compression.Refused as problem:
+        advice = str(problem).replace("{name}", "FILE" if name == "-" else str(name))
+        raise Error(f"{name} {advice}.") from None
     except compression.Damaged as problem:
         raise Error(f"{name} is damaged ({problem}): unpack what can be rescued, and read that.") from None
-    except envelopes.Refused as problem:
-        raise Error(f"{name} {problem}.") from None
     except OSError as problem:
         raise Error(
             f"Cannot read {name}: {problem.strerror or problem}. Name a slow log, or - for stdin."

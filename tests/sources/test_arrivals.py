@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,18 @@ FORMS = {
     "messages one behind the other": "".join(TEXTS).encode(),
     "messages separated by blanks": "  ".join(TEXTS).encode(),
     "UTF-16 big endian without a mark": EVENTS.decode().encode("utf-16-be"),
+    "one JSON object per line": "".join(json.dumps({"labels": {}, "line": line, "timestamp": "1"}) + "\n" for line in EVENTS.decode().splitlines()).encode(),
+    "Loki, a line each": json.dumps({"data": {"result": [{"values": [["1795000000013000000", line] for line in EVENTS.decode().splitlines()]}]}}).encode(),
+    "Fluentd": "".join("2026-11-18T11:06:40+00:00\tmysql.slow\t" + json.dumps({"log_line": text}) + "\n" for text in TEXTS).encode(),
+    "JSON in JSON": json.dumps({"events": [{"message": json.dumps({"log": text})} for text in TEXTS]}).encode(),
+    "pipes": insights(TEXTS, delimiter="|"),
+    "Insights CSV, newest first": insights(TEXTS[::-1]),
+    "JSON lines, newest first": "".join(json.dumps({"_raw": line}) + "\n" for line in EVENTS.decode().splitlines()[::-1]).encode(),
+    "UTF-32": EVENTS.decode().encode("utf-32"),
+    "two marks": b"\xef\xbb\xbf\n\xef\xbb\xbf\xef\xbb\xbf" + EVENTS,
+    "lzma alone": lzma.compress(EVENTS, format=lzma.FORMAT_ALONE),
+    "zlib": zlib.compress(EVENTS),
+    "pzstd": b"\x50\x2a\x4d\x18\x04\0\0\0size" + zstd(EVENTS),
     "zip with hidden files": zip_of({".DS_Store": b"\0\1Bud1", "__MACOSX/._slow.log": b"\0", "slow.log": EVENTS}),
 }  # fmt: skip
 
@@ -197,6 +210,60 @@ def test_every_form_is_read_like_the_plain_log(form, size, expected, tmp_path, m
     account = Account()
     assert lines(read(path, account)) == expected
     assert account.is_whole, account
+
+
+ENDS = {
+    "messages joined by PowerShell": "".join(text + "\r\n" for text in TEXTS).encode(),
+    "CRLF written in text mode": EVENTS.replace(b"\n", b"\r\r\n"),
+    "blanks of a terminal": EVENTS.replace(b"\n", b"  \n"),
+    "zero bytes at the end": EVENTS + bytes(5000),
+    "zero bytes in the middle": PLAIN[0] + bytes(5000) + b"".join(PLAIN[1:]),
+    "marks of joined files": b"\xef\xbb\xbf".join(PLAIN),
+    "blank lines": EVENTS.replace(b";\n#", b";\n\n\f\n#"),
+}
+
+
+@pytest.mark.parametrize("ends", ENDS)
+def test_what_stands_between_entries_belongs_to_none(ends, expected, tmp_path, monkeypatch):
+    """Each entry ends at its semicolon, and the next one keeps its time."""
+    path = tmp_path / "log"
+    path.write_bytes(ENDS[ends])
+    account = Account()
+    assert lines(read(path, account)) == expected
+    assert account.is_whole, account
+
+
+def test_the_time_behind_a_cut_text_is_the_next_entrys(tmp_path):
+    """An event that was cut ends without a line end."""
+    path = tmp_path / "log"
+    path.write_bytes(PLAIN[0].removesuffix(b" = 1;\n") + b" = 'secret" + b"".join(PLAIN[1:]))
+    account = Account()
+    found = read(path, account)
+    assert [one["ended_at"][17:26] for one in found] == ["40.013324", "41.013324", "42.013324"]
+    assert (account.cut, found[0]["fingerprint"]) == (1, "select * from orders where id = ?")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (PLAIN[0] + EVENTS.decode().encode("utf-16-le"), "is UTF-8 first and UTF-16 at byte 303"),
+        (EVENTS.decode().encode("utf-16") + PLAIN[0], "is UTF-16 first and UTF-8 at byte"),
+        (PLAIN[0] + gzip.compress(EVENTS), "is plain first and gzipped at byte"),
+        (
+            zip_of({"[Content_Types].xml": b"<Types/>", "xl/sharedStrings.xml": EVENTS}),
+            "is an Office document",
+        ),
+        (b"<events><message>" + EVENTS + b"</message></events>", "is XML or HTML"),
+    ],
+)
+@pytest.mark.parametrize("size", [7, 2**20])
+def test_a_mixture_is_refused_with_its_place(content, says, size, tmp_path, monkeypatch):
+    """Half of it would be read, and the rest would be text of an entry."""
+    monkeypatch.setattr(log_files, "CHUNK", size)
+    path = tmp_path / "log"
+    path.write_bytes(content)
+    with pytest.raises(Error, match=says):
+        read(path)
 
 
 def test_a_form_has_no_parts(tmp_path):
@@ -221,7 +288,14 @@ def test_damaged_data_are_one_error(form, tmp_path):
 
 @pytest.mark.parametrize(
     ("head", "command"),
-    [(b"\x1f\x9d", "zcat"), (b"\x04\x22\x4d\x18", "lz4"), (b"7z\xbc\xaf\x27\x1c", "7z x")],
+    [
+        (b"\x1f\x9d", "zcat"),
+        (b"\x04\x22\x4d\x18", "lz4"),
+        (b"7z\xbc\xaf\x27\x1c", "7z x"),
+        (b"LZIP\1", "lzip"),
+        (b"\xff\x06\0\0sNaPpY", "snzip"),
+        (b"Rar!\x1a\x07\0", "unrar"),
+    ],
 )
 def test_a_compression_that_is_not_read_names_the_command(head, command, tmp_path):
     """The message names the next step."""

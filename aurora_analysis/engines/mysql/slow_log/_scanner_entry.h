@@ -305,7 +305,9 @@ static int zoned_us(Text time, int64_t *us)
         const byte *first = ++at;
         for (; at < end && is(*at, DIGIT); at++, unit /= 10)
             part += (*at - '0') * unit;
-        if (at == first || at - first > 6 || at == end)
+        if (at - first > 6)
+            return 0;
+        if (at == first || at == end)
             return 1;
     }
     if (*at == 'Z' && end - at == 1) {

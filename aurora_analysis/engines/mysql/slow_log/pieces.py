@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
@@ -94,7 +95,37 @@ def _lf(piece: bytes) -> bytes:
         return piece
     first = piece.find(b"\n", 1)
     is_crlf = piece[first - 1 : first] == b"\r" or b" started with:\r\n" in piece
-    return piece.replace(b"\r\n", b"\n").removesuffix(b"\r") if is_crlf else piece
+    return _CRLF.sub(b"\n", piece).removesuffix(b"\r") if is_crlf else piece
+
+
+_CRLF = re.compile(rb"\r+\n")
+"""A line end of Windows; a program that writes CRLF in text mode doubles its CR."""
+
+
+def _mended(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the pieces with plain ends: the semicolon, or a line end and the next entry's time.
+
+    Zero bytes come from a crash or a file that was truncated while the server wrote it, a mark and a CR from files and
+    messages that were joined on Windows, blanks from a terminal. A time directly behind a text shows that the text was
+    cut.
+    """
+    return (piece if before_time(piece)[0][-1:] == b";" else _with_plain_end(piece) for piece in pieces)
+
+
+def _with_plain_end(piece: bytes) -> bytes:
+    at = piece.rfind(b"# Time: ")
+    time = piece[at:] if at >= 0 and _TIME_LINE.match(piece, at) else b""
+    text = piece.removesuffix(time)
+    kept = text.rstrip(_JUNK)
+    text = kept if kept.endswith(b";") else text
+    if piece[: piece.find(b"\n")].endswith((b" ", b"\t")):
+        text = _BLANKS.sub(b"\n", text)
+    return text + b"\n" * (time != b"" and text[-1:] != b"\n") + time
+
+
+_JUNK = b" \t\r\n\v\f\0\xef\xbb\xbf"
+_BLANKS = re.compile(rb"[ \t]++\n")
+_TIME_LINE = re.compile(rb"# Time: \d[\d-]{5,9}[T ][^\n;]{5,24}\s*\Z")
 
 
 def _bounded(pending: bytes, account: Account) -> bytes:
@@ -131,7 +162,7 @@ def whole_entries(
 
     Pieces that are not known to be whole entries yet wait in `queue`.
     """
-    for piece in found:
+    for piece in _mended(found):
         text, time = before_time(piece)
         odd = text.count(b"'") & 1 or text.count(b'"') & 1
         if not queue and text[-1:] == b";" and not (odd and (_is_odd(text, b"'") or _is_odd(text, b'"'))):

@@ -19,7 +19,7 @@ from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 LARGEST = 2**63 - 1
 """The largest count that a table holds. Servers have logged 2**64 - 1 for an unknown count."""
 
-_ZONED = re.compile(rb"([12]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,6})?(Z|[+-]\d\d:\d\d)")
+_ZONED = re.compile(rb"([12]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
 
 
 def events(entries: Iterable[Entry], mode: SqlMode = DEFAULT_MODE) -> Iterator[Event]:
