@@ -6,7 +6,7 @@
 - `figures`    turns SVG into inline SVG by an allow-list
 - `tiles`      draws sparklines as small multiples
 - `tables`     gives tables titles, human units and dashes
-- `statements` writes the page that explains each statement's short id
+- `statements` writes the page of statements: SQL, users, instances, calls and time
 - `index`      writes the front page and findings.json
 - `markdown`   writes findings.md, to paste into a chat, an e-mail or a pull request
 - `pdf`        prints the pages through an installed browser

@@ -156,7 +156,7 @@ def report(
             if len(chosen) == 1 or _concerns(notebook, store, cluster)
         ]
         outcomes = _run_all(tasks, folder, execution)
-        statements.write(folder, store, readable, outcomes)
+        statements.write(folder, store, readable, outcomes, request.timezone)
         document = index.record(run, clusters, outcomes)
         index.write(folder, document)
     if printer:

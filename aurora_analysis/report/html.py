@@ -25,7 +25,7 @@ from nbconvert.filters import Highlight2HTML, ansi2html
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from aurora_analysis import statement_labels
-from aurora_analysis.analysis.verdict import MIME_TYPE, SPARKLINE, SYMBOLS, described
+from aurora_analysis.analysis.verdict import MIME_TYPE, SPARKLINE, SYMBOLS, described, duration, large
 from aurora_analysis.report import figures, tables, tiles
 from aurora_analysis.window import Window, zone
 
@@ -322,9 +322,15 @@ def _anchored(prose: Markup, contents: list[Heading]) -> Markup:
         if level == 1:
             return ""
         contents.append(Heading(level, f"section-{len(contents) + 1}", Markup(inner).striptags()))
-        return f'<h{level} id="{contents[-1].anchor}">{inner}</h{level}>'
+        return f'<h{level} id="{contents[-1].anchor}">{inner}{_anchor(contents[-1])}</h{level}>'
 
     return Markup(re.sub(r"<h([1-4])>(.*?)</h\1>", anchored, prose, flags=re.DOTALL))
+
+
+def _anchor(heading: Heading) -> Markup:
+    """Return a link to the heading itself, to copy its address."""
+    link = '<a class="anchor" href="#{}" aria-label="Link to {}">#</a>'
+    return Markup(link).format(heading.anchor, heading.text)
 
 
 COLOURED = "".join(
@@ -343,7 +349,8 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["linked"] = _with_links
     environment.filters["coded"] = _coded
-    environment.globals["described"] = described
+    environment.globals["described"], environment.globals["lasting"] = described, duration
+    environment.globals["counted"] = large
     environment.globals["short"], environment.globals["colour_of"] = (
         statement_labels.short_id,
         statement_labels.colour_index,

@@ -1,4 +1,4 @@
-"""Write a cluster's page of statements: the text behind each short id, and the pages that mention it."""
+"""Write a cluster's page of statements: their SQL, who ran them, where and for how long, and the pages that mention them."""
 
 from __future__ import annotations
 
@@ -9,32 +9,61 @@ from typing import Any
 
 import pandas as pd
 
-from aurora_analysis.analysis.verdict import described
+from aurora_analysis.analysis.verdict import duration, large
 from aurora_analysis.report import html
 from aurora_analysis.report.runner import Outcome, place
 from aurora_analysis.store import Store
+from aurora_analysis.window import Window, zone
 
 NAME = "statements"
 LINK = re.compile(rf'href="{NAME}\.html#([0-9a-f]{{16}})"')
 
+MOST = 40
+"""Number of statements that the page lists because they took the most time, logged or counted, besides those mentioned."""
+
+LOGGED = """
+select digest, "user", instance, count(*) as runs, coalesce(sum(query_time_s), 0) as total_s, coalesce(max(query_time_s), 0) as longest_s,
+    max(ended_at) as last
+from slow_queries
+where cluster = $cluster and day between $first and $until and ended_at >= $start and ended_at < $end
+group by all order by total_s desc
+"""
+
+COUNTED = """
+select digest, instance, sum(calls) as calls, coalesce(sum(calls * mean_latency_ms), 0) / 1000 as total_s
+from statement_metrics
+where cluster = $cluster and day between $first and $until and time >= $start and time < $end
+group by all having sum(calls) > 0 order by total_s desc
+"""
+
 
 def write(
-    folder: Path, store: Store, clusters: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]
+    folder: Path,
+    store: Store,
+    clusters: Sequence[Mapping[str, Any]],
+    outcomes: Sequence[Outcome],
+    timezone: str,
 ) -> None:
-    """Write one page per cluster with the statements that its other pages mention."""
+    """Write one page per cluster: the statements that its other pages mention, and those that took the most time."""
     for cluster in clusters:
         named = mentions(folder, [one for one in outcomes if one.cluster == cluster["cluster"]])
-        if named:
+        logged, counted = (_used(store, cluster, query) for query in (LOGGED, COUNTED))
+        listed = dict.fromkeys([*named, *_costliest(logged), *_costliest(counted)])
+        if listed:
             known = store.read("statements", cluster=cluster["cluster"])
-            page = folder / f"{place(cluster['cluster'], NAME)}.html"
-            page.write_text(
-                html.render(
-                    "statements.html.j2",
-                    cluster=cluster,
-                    rows=_rows(named, known, ran(outcomes, cluster["cluster"])),
-                ),
-                "utf-8",
+            rows = _rows({digest: named.get(digest, []) for digest in listed}, known)
+            for row in rows:
+                row |= {
+                    "logged": _logged(logged, row["digest"], timezone),
+                    "counted": _counted(counted, row["digest"]),
+                }
+            window = html.window_text({**cluster, "timezone": timezone})
+            page = html.render(
+                "statements.html.j2", cluster=cluster, rows=rows, window=window, timezone=timezone
             )
+            path = folder / f"{place(cluster['cluster'], NAME)}.html"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(page, "utf-8")
 
 
 def mentions(folder: Path, outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
@@ -48,30 +77,54 @@ def mentions(folder: Path, outcomes: Sequence[Outcome]) -> dict[str, list[Outcom
     return dict(sorted(found.items(), key=lambda item: -len(item[1])))
 
 
-def ran(outcomes: Sequence[Outcome], cluster: str) -> dict[str, list[str]]:
-    """Return by digest who ran it, where, how often and for how long, as the findings of a cluster state it."""
-    found: dict[str, list[str]] = {}
-    for outcome in outcomes:
-        for finding in outcome.findings if outcome.cluster == cluster else ():
-            statement = finding["statement"]
-            if statement.get("runs") and statement.get("last"):
-                line = f"{finding['subject'].split(' on ')[0]}: {described(statement)}"
-                lines = found.setdefault(statement["digest"], [])
-                lines += [line] * (line not in lines)
-    return found
+def _used(store: Store, cluster: Mapping[str, Any], query: str) -> pd.DataFrame:
+    """Return the use of each statement in the cluster's window, the costliest first."""
+    window = Window(cluster["start"], cluster["end"])
+    days = {"first": f"{window.start:%Y-%m-%d}", "until": f"{window.end:%Y-%m-%d}"}
+    return store.sql(query, cluster=cluster["cluster"], start=window.start, end=window.end, **days)
 
 
-def _rows(
-    named: Mapping[str, Sequence[Outcome]], known: pd.DataFrame, runs: Mapping[str, list[str]]
-) -> list[dict[str, Any]]:
+def _costliest(used: pd.DataFrame) -> list[str]:
+    return [*used.groupby("digest")["total_s"].sum().nlargest(MOST).index]
+
+
+def _logged(used: pd.DataFrame, digest: str, timezone: str) -> list[dict[str, Any]]:
+    """Return who ran a statement, where, how often and for how long, by the slow log."""
+    return [
+        row
+        | {
+            "total": duration(row["total_s"]),
+            "longest": duration(row["longest_s"]),
+            "last": f"{row['last'].tz_convert(zone(timezone)):%Y-%m-%d %H:%M}",
+        }
+        for row in _records(used, digest)
+    ]
+
+
+def _counted(used: pd.DataFrame, digest: str) -> list[dict[str, Any]]:
+    """Return how often a statement was called on each instance, and for how long, by its statistics."""
+    return [
+        row
+        | {
+            "called": large(round(row["calls"])),
+            "total": duration(row["total_s"]),
+            "mean_ms": 1000 * row["total_s"] / row["calls"],
+        }
+        for row in _records(used, digest)
+    ]
+
+
+def _records(used: pd.DataFrame, digest: str) -> list[dict[str, Any]]:
+    return [
+        {str(name): value for name, value in row.items()}
+        for row in used[used["digest"] == digest].to_dict("records")
+    ]
+
+
+def _rows(named: Mapping[str, Sequence[Outcome]], known: pd.DataFrame) -> list[dict[str, Any]]:
     mine = known[known["digest"].isin([*named])].drop_duplicates("digest").set_index("digest")
     statements = mine[["fingerprint", "kind", "first_seen", "last_seen"]].to_dict("index")
     return [
-        {
-            "digest": digest,
-            "pages": pages,
-            "statement": statements.get(digest),
-            "runs": runs.get(digest, []),
-        }
+        {"digest": digest, "pages": pages, "statement": statements.get(digest)}
         for digest, pages in named.items()
     ]

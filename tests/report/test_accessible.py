@@ -83,7 +83,7 @@ def archive(tmp_path_factory):
         Outcome("toy", "undo", "Does it grow?", 1.0, "cell [4] stopped"),
     ]
     (folder / "shop" / "load.html").write_text(html.page(_notebook(), VERDICTS))
-    statements.write(folder, Store(tmp_path_factory.mktemp("store")), clusters[:1], outcomes)
+    statements.write(folder, Store(tmp_path_factory.mktemp("store")), clusters[:1], outcomes, "UTC")
     index.write(folder, index.record(RUN, clusters, outcomes))
     history.write(root)
     return root

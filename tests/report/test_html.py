@@ -99,7 +99,7 @@ def test_a_page_shows_what_its_notebook_showed():
     for part in (
         "<title>Is it well? · shop</title>",
         '<a href="#section-1">When</a>',
-        '<h2 id="section-1">When</h2>',
+        '<h2 id="section-1">When<a class="anchor" href="#section-1"',
         "<em>grows</em>",
         '<input type="checkbox" id="show-code"> Show code',
         '<div class="code">',

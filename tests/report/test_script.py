@@ -120,18 +120,20 @@ def test_a_table_filters(page):
 def test_statements_are_searched_and_copied(chromium_browser, tmp_path):
     """The field finds words of the SQL; the button copies all of it."""
     rows = [
-        {"digest": f"{n:016x}", "pages": [], "statement": None, "runs": [], "text": text}
+        {"digest": f"{n:016x}", "pages": [], "statement": None, "logged": [], "counted": [], "text": text}
         for n, text in enumerate(("select 1 from orders", "delete from queue"))
     ]
     for row in rows:
         seen = pd.Timestamp("2026-11-09")
         row["statement"] = {"fingerprint": row["text"], "kind": "x", "first_seen": seen, "last_seen": seen}
     cluster = {"cluster": "shop", "simulated": "", "compressed": ""}
-    (tmp_path / "statements.html").write_text(html.render("statements.html.j2", cluster=cluster, rows=rows))
+    (tmp_path / "statements.html").write_text(
+        html.render("statements.html.j2", cluster=cluster, rows=rows, window="", timezone="UTC")
+    )
     context = chromium_browser.new_context(permissions=["clipboard-read", "clipboard-write"])
     opened = context.new_page()
     opened.goto((tmp_path / "statements.html").as_uri())
-    opened.get_by_role("searchbox").fill("queue delete")
+    opened.get_by_role("searchbox", name="Filter statements").fill("queue delete")
     assert [one.is_visible() for one in opened.locator("article").all()] == [False, True]
     opened.get_by_role("button", name="Copy SQL").click()
     opened.get_by_role("button", name="Copied").wait_for()

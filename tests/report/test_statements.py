@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 from markupsafe import Markup
 
-from aurora_analysis import statement_labels
-from aurora_analysis.analysis.verdict import Verdict
+from aurora_analysis import Window, statement_labels
 from aurora_analysis.report import html, statements
 from aurora_analysis.report.runner import Outcome
 
@@ -55,7 +56,7 @@ def test_the_page_of_statements_has_all_that_pages_mention(store, tmp_path):
     for name in ("db_load", "latency"):
         (tmp_path / f"shop/{name}.html").write_text(page if name == "db_load" else page.replace(other, ""))
     outcomes = [Outcome("shop", name, name, 1.0) for name in ("db_load", "latency")]
-    statements.write(tmp_path, store, [{"cluster": "shop", "simulated": "", "compressed": ""}], outcomes)
+    statements.write(tmp_path, store, [CLUSTER], outcomes, "UTC")
     shown_text = (tmp_path / "shop/statements.html").read_text()
     assert shown_text.index(f'id="{DIGEST}"') < shown_text.index(f'id="{other}"')
     assert "select &#39;&lt;b&gt;&#39;" in shown_text
@@ -63,21 +64,42 @@ def test_the_page_of_statements_has_all_that_pages_mention(store, tmp_path):
     assert shown_text.count('<a href="db_load.html">') == 2
 
 
-def test_a_statement_shows_who_ran_it_where_and_for_how_long():
-    """Each line once, from the findings of the same cluster; a finding with the text alone adds none."""
-    runs = {
-        "digest": "3b560e0ddbe6e8b9",
-        "text": "select 1",
-        "runs": 2,
-        "instance": "db-3",
-        "total_s": 5760.0,
-    }
-    runs |= {"longest_s": 2880.0, "last": "Monday", "thread": 7}
-    verdicts = [
-        Verdict("load", subject, "so", "act", "So.", statement=statement).to_dict()
-        for subject, statement in (("bi on db-3", runs), ("bi", runs), ("etl", {"digest": "a", "text": "b"}))
-    ]
-    outcomes = [Outcome(cluster, "a", "A?", 1.0, "", verdicts) for cluster in ("shop", "other")]
-    assert statements.ran(outcomes, "shop") == {
-        "3b560e0ddbe6e8b9": ["bi: 2 runs on db-3, 96 min in all, longest 48 min; last run Monday, thread 7"]
-    }
+DAY = Window("2026-11-09", "2026-11-10")
+CLUSTER = {"cluster": "shop", "simulated": "", "compressed": "", "start": "2026-11-09", "end": "2026-11-10"}
+
+
+def logged(user: str, instance: str, hours: list[int], seconds: float) -> pd.DataFrame:
+    ended = pd.to_datetime([f"2026-11-09T{hour:02}:00:00Z" for hour in hours]).as_unit("us")
+    took = {"query_time_s": seconds, "lock_time_s": 0.0, "ordinal": 0, "thread_id": 1}
+    rows = {"started_at": ended - pd.Timedelta(seconds=seconds), "ended_at": ended, "digest": DIGEST}
+    return pd.DataFrame(rows | took | {"user": user, "instance": instance})
+
+
+def test_a_statement_shows_who_ran_it_where_and_for_how_long(store, tmp_path):
+    """By user and instance from the slow log, and its calls by the statistics; statements that no page mentions as well."""
+    runs = [logged("etl", "db-2", [3, 5], 2880.0), logged("<b>", "db-3", [7], 90.0)]
+    store.write("slow_queries", pd.concat(runs), DAY, cluster="shop", source="test")
+    period = {"time": pd.to_datetime(["2026-11-09T01:00:00Z"]).as_unit("us"), "period_s": 3600.0}
+    calls = {"instance": "db-1", "digest": "c" * 16, "calls": 2e6, "mean_latency_ms": 1.5}
+    counted = pd.DataFrame(period | calls)
+    store.write("statement_metrics", counted, DAY, cluster="shop", source="test")
+    statements.write(tmp_path, store, [CLUSTER], [], "Europe/Berlin")
+    page = (tmp_path / "shop/statements.html").read_text()
+    etl, other = (
+        [re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<td[^>]*>.*?</td>", row)]
+        for row in re.findall(r"<tr><td>.*?</tr>", page)[:2]
+    )
+    assert etl == ["etl", "db-2", "2", "96 min", "48 min", "2026-11-09 06:00"]
+    assert other == ["&lt;b&gt;", "db-3", "1", "90 s", "90 s", "2026-11-09 08:00"]
+    assert '<td>db-1</td><td class="number">2 million</td><td class="number">50 min</td>' in page
+    assert page.count('<article class="statement"') == 2
+
+
+def test_runs_outside_the_window_do_not_count(store, tmp_path):
+    """The page is about its window, as every other page of the report."""
+    store.write("slow_queries", logged("etl", "db-2", [3, 5], 60.0), DAY, cluster="shop", source="test")
+    statements.write(tmp_path, store, [CLUSTER | {"start": "2026-11-09T04:00"}], [], "UTC")
+    assert (
+        '<td>etl</td><td>db-2</td><td class="number">1</td>'
+        in (tmp_path / "shop/statements.html").read_text()
+    )
