@@ -149,10 +149,14 @@ def trial(store_options: StoreOptions, chosen: LabTrialOptions) -> None:
 @options.seed(1)
 @options.STORE
 def simulate(seed: int, store_options: StoreOptions) -> None:
-    """Write two simulated weeks of the cluster `shop`: a writer, two readers, and effects of known size."""
+    """Write six simulated weeks of the cluster `shop`: a writer, two readers, and effects of known size.
+
+    The last two weeks are complete. The four before them are hourly means without logs, as history for comparisons.
+    """
     from aurora_analysis.lab import shop
     from aurora_analysis.store import Store
 
     store = Store(store_options.to_write())
+    shop.write_earlier(store, seed)
     shop.write(store, seed)
     click.echo(f"{shop.CLUSTER} (simulated, seed {seed}): {store.span(shop.CLUSTER)} in {store.location}")

@@ -16,11 +16,13 @@ from aurora_analysis import engines, histogram
 from aurora_analysis.lab.shop_statements import MIXES, RELEASED, USERS, host
 from aurora_analysis.lab.simulate import (
     COMMITS_PER_MINUTE,
+    EARLIER,
     FORTNIGHT,
     Array,
     Course,
     Plan,
     course,
+    ordinary,
     plan,
     share,
     wander,
@@ -37,6 +39,9 @@ NUMBERS_PER_COMMIT = 2
 """InnoDB draws a transaction's id and its commit number from one counter."""
 
 LONG_QUERY_TIME_S = 0.5
+ENDPOINTS = {"other": "dashboards", "analytics": "analytics"}
+"""Role → the custom endpoint that leads to its instance; no custom endpoint leads to the writer."""
+
 LOAD_PERIOD_MIN = 5
 
 
@@ -53,6 +58,7 @@ def tables(seed: int, window: Window = FORTNIGHT) -> dict[str, pd.DataFrame]:
         "histograms": _histograms(planned, played),
         "slow_queries": _slow_queries(planned, played),
         "statements": _statements(planned),
+        "examples": _examples(planned, played),
         "trials": _trials(planned),
     }
     return observed | {"coverage": _coverage(planned, observed)}
@@ -64,9 +70,37 @@ def write(store: Store, seed: int, window: Window = FORTNIGHT) -> None:
         store.write(name, frame, window, cluster=CLUSTER, source=SOURCE)
 
 
+def earlier_tables(seed: int, window: Window = EARLIER) -> dict[str, pd.DataFrame]:
+    """Simulate ordinary weeks as services keep them: hour by hour, without logs; `coverage` last."""
+    planned = ordinary(seed, window)
+    played = course(planned)
+    load = _db_load(planned, played).query("dimension == 'sql'")
+    observed = {
+        "instances": _instances(planned),
+        "metrics": _hourly(_metrics(planned, played), ["instance", "name", "statistic"], "value"),
+        "db_load": _hourly(load, ["instance", "dimension", "member"], "active_sessions"),
+        "statement_metrics": _statement_metrics(planned, played),
+    }
+    return observed | {"coverage": _coverage(planned, observed)}
+
+
+def _hourly(frame: pd.DataFrame, by: list[str], value: str) -> pd.DataFrame:
+    """Mean of each hour, rounded as the other figures are."""
+    hours = frame.assign(time=frame["time"].dt.floor("h"), period_s=3600.0)
+    means = hours.groupby(["time", "period_s", *by])[value].mean().reset_index()
+    return means.assign(**{value: significant(means[value].to_numpy())})
+
+
+def write_earlier(store: Store, seed: int, window: Window = EARLIER) -> None:
+    """Write the ordinary weeks before the fortnight, `coverage` last."""
+    for name, frame in earlier_tables(seed, window).items():
+        store.write(name, frame, window, cluster=CLUSTER, source=SOURCE)
+
+
 def _instances(plan: Plan) -> pd.DataFrame:
     """Rows of `instances` at the start, and again for those that swap roles at the failover."""
-    rows = [(0.0, role) for role in MIXES] + [(plan.failover, role) for role in ("writer", "other")]
+    swapped = [(plan.failover, role) for role in ("writer", "other") if np.isfinite(plan.failover)]
+    rows = [(0.0, role) for role in MIXES] + swapped
     minutes, roles = zip(*rows)
     return pd.DataFrame(
         {
@@ -81,6 +115,7 @@ def _instances(plan: Plan) -> pd.DataFrame:
             "min_examined_row_limit": 0,
             "log_slow_rate_limit": 1.0,
             "isolation_level": "REPEATABLE-READ",
+            "custom_endpoints": [ENDPOINTS.get(role) for role in roles],
         }
     )
 
@@ -403,7 +438,7 @@ def _tail_queries(
 
 
 def _statements(plan: Plan) -> pd.DataFrame:
-    texts = [text for _, text in USERS.values()] + [text for mix in MIXES.values() for _, text, _ in mix]
+    texts = _texts()
     parsed = [FINGERPRINT.statement(text) for text in [*texts, RELEASED[1]]]
     return pd.DataFrame(
         {
@@ -414,6 +449,20 @@ def _statements(plan: Plan) -> pd.DataFrame:
             "last_seen": plan.times(plan.minutes - 1.0),
         }
     )
+
+
+def _examples(plan: Plan, played: Course) -> pd.DataFrame:
+    """The first logged execution of each digest, with its literals."""
+    columns = ["ended_at", "instance", "digest", "query_time_s"]
+    firsts = _slow_queries(plan, played).sort_values("ended_at").drop_duplicates("digest")[columns]
+    texts = {FINGERPRINT.statement(text).digest: text for text in _texts()}
+    found = firsts.rename(columns={"ended_at": "time"}).reset_index(drop=True)
+    return found.assign(text=found["digest"].map(texts))
+
+
+def _texts() -> list[str]:
+    """Return the statements that reach the slow log, with literals."""
+    return [text for _, text in USERS.values()] + [text for mix in MIXES.values() for _, text, _ in mix]
 
 
 def _trials(plan: Plan) -> pd.DataFrame:
@@ -435,7 +484,6 @@ def _trials(plan: Plan) -> pd.DataFrame:
 
 def _coverage(plan: Plan, observed: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Rows of `coverage`; sampled tables lack the gap and the minute of the failover."""
-    gap = f"simulated; monitoring off from {plan.times(plan.gap[0]):%Y-%m-%d %H:%M} to {plan.times(plan.gap[1]):%H:%M}"
     whole = {
         name: plan.minutes / plan.observed(np.arange(plan.minutes)).sum() for name in ("metrics", "db_load")
     }
@@ -448,11 +496,19 @@ def _coverage(plan: Plan, observed: dict[str, pd.DataFrame]) -> pd.DataFrame:
             "received": len(frame),
             "lost": 0.0,
             "unit": "rows",
-            "note": gap if name in whole else "simulated",
+            "note": _note(plan) if name in whole else "simulated",
         }
         for name, frame in observed.items()
     ]
     return pd.DataFrame(rows)
+
+
+def _note(plan: Plan) -> str:
+    """Remark on the coverage of sampled tables."""
+    if not np.isfinite(plan.gap[0]):
+        return "simulated; hourly means"
+    start, end = plan.times(plan.gap)
+    return f"simulated; monitoring off from {start:%Y-%m-%d %H:%M} to {end:%H:%M}"
 
 
 def _transaction_number(committed: Array) -> Array:

@@ -19,7 +19,7 @@ solved so that `snowflake`'s runs slow the writer by EFFECT on average.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,8 @@ from aurora_analysis.window import Window
 Array = npt.NDArray[np.float64]
 
 FORTNIGHT = Window("2026-11-02", "2026-11-16")
+EARLIER = Window("2026-10-05", "2026-11-02")
+"""Four ordinary weeks before the fortnight: no release, no failover, no gap."""
 
 EFFECT = 0.12
 """Mean slow-down of the writer while a `snowflake` extract runs."""
@@ -58,17 +60,13 @@ class Plan:
     runs: pd.DataFrame
     failover: float
     gap: tuple[float, float]
+    release: float
+    """When the application starts its new statement."""
 
     @property
     def minutes(self) -> int:
         """Length of the window [min]."""
         return round(self.window.duration.total_seconds() / 60)
-
-    @property
-    def release(self) -> float:
-        """When the application starts its new statement: 10:00 of the day after half-time."""
-        days = self.window.duration.total_seconds() / 86_400
-        return float(1440 * (np.floor(0.5 * days) + 1) + 600)
 
     def rng(self, stream: int) -> np.random.Generator:
         """Random numbers of one stream; streams are independent."""
@@ -110,7 +108,13 @@ def plan(seed: int, window: Window = FORTNIGHT) -> Plan:
         ignore_index=True,
     )
     runs = runs.assign(thread_id=np.sort(rng.choice(900_000, len(runs), replace=False)) + 100_000)
-    return Plan(window, seed, batches, runs, failover, (gap_start, gap_start + 300))
+    release = float(1440 * (np.floor(0.5 * days) + 1) + 600)
+    return Plan(window, seed, batches, runs, failover, (gap_start, gap_start + 300), release)
+
+
+def ordinary(seed: int, window: Window = EARLIER) -> Plan:
+    """Draw weeks in which nothing but the usual workloads happens; not the draws of `plan` with this seed."""
+    return replace(plan(seed + 1, window), failover=np.inf, gap=(np.inf, np.inf), release=np.inf)
 
 
 def _batches(rng: np.random.Generator, days: float) -> Array:

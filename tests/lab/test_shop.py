@@ -128,6 +128,34 @@ def test_slow_queries_are_those_above_the_limit(tables):
 def test_the_command_writes_the_fortnight_in_few_megabytes(tmp_path: Path):
     """14 days at one minute; compacted, they are small enough to commit."""
     done = CliRunner().invoke(main, ["lab", "simulate", "--seed", "2", "--store", str(tmp_path)])
-    assert done.output.startswith("shop (simulated, seed 2): 2026-11-02 00:00 to 2026-11-16 00:00 UTC")
+    assert done.output.startswith("shop (simulated, seed 2): 2026-10-05 00:00 to 2026-11-16 00:00 UTC")
     Store(tmp_path).compact()
     assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 6e6
+
+
+def test_earlier_weeks_are_ordinary_and_hourly():
+    """History for comparisons: no failover, no release, no gap and no log."""
+    earlier = shop.earlier_tables(3, Window("2026-10-26", "2026-10-28"))
+    assert set(earlier) == {"instances", "metrics", "db_load", "statement_metrics", "coverage"}
+    assert len(earlier["instances"]) == 3
+    commits = earlier["metrics"].query("name == 'commit_latency'")
+    assert (len(commits), set(commits["instance"]), set(commits["period_s"])) == (48, {"shop-1"}, {3600.0})
+    released = shop.FINGERPRINT.statement(shop.RELEASED[1]).digest
+    assert released not in set(earlier["statement_metrics"]["digest"])
+    assert set(earlier["coverage"]["note"]) == {"simulated", "simulated; hourly means"}
+
+
+def test_custom_endpoints_lead_to_readers_only(tables):
+    """After the failover shop-1 is behind `dashboards`, and shop-2, the writer, is behind none."""
+    last = tables["instances"].groupby("instance")["custom_endpoints"].last()
+    assert tables["instances"]["custom_endpoints"].isna().equals(tables["instances"]["role"] == "writer")
+    assert (last["shop-1"], last["shop-3"]) == ("dashboards", "analytics")
+
+
+def test_examples_are_the_first_logged_execution_of_each_digest(tables):
+    """With literals; their digest is that of the statement."""
+    examples, logged = tables["examples"], tables["slow_queries"]
+    assert set(examples["digest"]) == set(logged["digest"])
+    assert [shop.FINGERPRINT.statement(text).digest for text in examples["text"]] == list(examples["digest"])
+    firsts = logged.groupby("digest")["ended_at"].min()
+    assert examples.set_index("digest")["time"].to_dict() == firsts.to_dict()
