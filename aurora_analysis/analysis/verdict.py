@@ -24,6 +24,23 @@ SEVERITIES: tuple[Severity, ...] = ("act", "watch", "unknown", "ok")
 SYMBOLS: dict[Severity, str] = {"act": "▲", "watch": "◆", "ok": "●", "unknown": "?"}
 
 
+EDGES: dict[Severity, str] = {
+    "act": "border-left: 5px solid #c8322b",
+    "watch": "border-left: 5px solid #c98a1b",
+    "ok": "border-left: 5px solid #2f8f57",
+    "unknown": "border-left: 5px dashed #8a949e",
+}
+"""Left edge of a verdict's card in a notebook, which has no style sheet of ours; the symbol says the same."""
+
+CARD = {
+    "card": "padding: 0.4em 1em; margin: 0.6em 0; max-width: 60em; overflow-wrap: anywhere",
+    "title": "margin: 0.2em 0; font-size: 1.1em",
+    "text": "margin: 0.3em 0",
+    "basis": "margin: 0.3em 0; font-size: 0.9em; opacity: 0.85",
+}
+"""Styles of the card's parts. Colours of text and ground are the notebook's, so that it is legible in dark mode."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """The conclusion about one subject, with the numbers behind it.
@@ -99,18 +116,21 @@ class Verdict:
         return {MIME_TYPE: self.to_dict(), "text/html": self._html(), "text/plain": str(self)}
 
     def _html(self) -> str:
-        parts = [
-            Markup('<div class="verdict verdict-{}"><p><strong>{} {} · {}</strong></p>').format(
-                self.severity, SYMBOLS[self.severity], self.severity, self.headline
-            ),
-            Markup("<p>{}</p>").format(self.sentence),
-        ]
+        """Return the card: headline, statement, what to do, and in smaller type what that is based on."""
+        title = Markup("<p style='{}'><strong>{} {} · {}</strong></p>").format(
+            CARD["title"], SYMBOLS[self.severity], self.severity, self.headline
+        )
+        parts = [title]
         if self.statement:
-            text, facts = self.statement["text"], described(self.statement)
-            parts.append(Markup("<p>Statement: <code>{}</code> ({})</p>").format(text, facts))
-        parts += [Markup("<p>Evidence: {}</p>").format(self.evidence)] * bool(self.evidence)
-        parts += [Markup("<p>What to do: {}</p>").format(self.action)] * bool(self.action)
-        return Markup("").join(parts) + Markup("</div>")
+            ran = Markup("<p style='{}'><code>{}</code> ({})</p>")
+            parts.append(ran.format(CARD["basis"], self.statement["text"], described(self.statement)))
+        action = Markup("<p style='{}'><strong>What to do:</strong> {}</p>")
+        parts += [action.format(CARD["text"], self.action)] * bool(self.action)
+        parts.append(Markup("<p style='{}'>{}</p>").format(CARD["basis"], self.sentence))
+        evidence = Markup("<p style='{}'><strong>Evidence:</strong> {}</p>")
+        parts += [evidence.format(CARD["basis"], self.evidence)] * bool(self.evidence)
+        card = Markup("<div class='verdict verdict-{}' style='{}; {}'>{}</div>")
+        return card.format(self.severity, CARD["card"], EDGES[self.severity], Markup("").join(parts))
 
 
 class Remarks:

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import json
+from html.parser import HTMLParser
 
 import pytest
 
-from aurora_analysis.analysis.verdict import MIME_TYPE, Remarks, Verdict, by_severity
+from aurora_analysis.analysis.verdict import (
+    EDGES,
+    MIME_TYPE,
+    SEVERITIES,
+    SYMBOLS,
+    Remarks,
+    Verdict,
+    by_severity,
+)
 
 
 def verdict(headline: str = "", severity: str = "act") -> Verdict:
@@ -20,6 +29,55 @@ def test_a_headline_is_what_text_and_html_show_first():
     shown = verdict("bi on db-2 blocked purge")
     assert str(shown).splitlines()[0] == "▲ act · bi on db-2 blocked purge"
     assert "▲ act · bi on db-2 blocked purge</strong>" in shown._repr_mimebundle_()["text/html"]
+
+
+CARD_TAGS = {"div", "p", "strong", "code"}
+
+
+class _Tags(HTMLParser):
+    """Tags and attributes of a page, and its text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: set[str] = set()
+        self.text = ""
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attributes}
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_a_notebook_shows_a_card_with_every_field_escaped():
+    """Names and SQL come from the data: no tag or attribute of theirs reaches the page."""
+    evil = "<img src=x onerror=alert(1)>' style='position:fixed"
+    statement = {
+        "digest": evil,
+        "text": evil,
+        "runs": 1,
+        "total_s": 60.0,
+        "longest_s": 60.0,
+        "instance": evil,
+    }
+    shown = Verdict("t", evil, evil, "act", evil, {}, evil, evil, evil, statement | {"last": evil})
+    page = _Tags()
+    page.feed(str(shown._repr_mimebundle_()["text/html"]))
+    assert set(page.tags) == CARD_TAGS
+    assert page.attributes == {"class", "style"}
+    assert page.text.count(evil) == 7
+    assert shown._repr_mimebundle_()["text/plain"].count(evil) == 7
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+def test_each_severity_has_a_card_of_its_own(severity):
+    """By its edge, its symbol and its name."""
+    html = verdict("h", severity)._repr_mimebundle_()["text/html"]
+    assert EDGES[severity] in html
+    assert f"{SYMBOLS[severity]} {severity} · h" in html
+    assert len(set(EDGES.values())) == len(SEVERITIES)
 
 
 def test_a_verdict_without_a_headline_gets_one_from_subject_and_level():
