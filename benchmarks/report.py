@@ -200,7 +200,7 @@ def kernels(store: Path) -> dict[str, float]:
 
 def _concerned(store: Path) -> list[Path]:
     """Return the notebooks that the report runs."""
-    return [path for path in suite.notebooks() if suite.concerns(path, Store(store), shop.CLUSTER, WEEK)]
+    return [path for path in suite.of_report() if suite.concerns(path, Store(store), shop.CLUSTER, WEEK)]
 
 
 def _measured(command: list[str]) -> dict[str, float]:

@@ -72,6 +72,14 @@ def test_it_opens_with_its_question(path):
     assert re.fullmatch(r"# .*\?", title), f"{title!r} must be a title that asks a question: '# …?'"
 
 
+def test_it_says_on_which_cluster_it_opens(path):
+    """The default shows the topic best; the reader must not take the sample for their own cluster."""
+    default = re.search(r'^cluster: str = "(\w+)"', code(path)[0].source, re.MULTILINE)
+    opening = " ".join(notebook(path).cells[0].source.split())
+    assert default
+    assert f"opens on the sample's cluster `{default[1]}`" in opening
+
+
 def test_every_parameter_is_typed_and_documented(path):
     """papermill turns the type and the comment into help, and the report checks them."""
     cell = code(path)[0]
@@ -96,6 +104,13 @@ def test_cells_are_thin(path):
         assert not [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, banned)], (
             cell.source
         )
+
+
+def test_a_recipe_takes_at_most_five_lines():
+    """A question in five lines of public API: what takes more belongs into the package."""
+    recipes = code(ROOT / "notebooks" / "explore.ipynb")[2:]
+    assert len(recipes) >= 7
+    assert [cell.source for cell in recipes if len(cell.source.splitlines()) > 5] == []
 
 
 def test_prose_stands_above_every_section(path):

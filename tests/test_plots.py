@@ -108,6 +108,7 @@ DRAWN = {
     "ecdf": (lambda: plots.ecdf(DISTRIBUTION, CUTS), "[%]"),
     "active_sessions": (lambda: plots.active_sessions(CLASSES, PROFILES)[0], "active sessions"),
     "ranks": (lambda: plots.ranks(MOVED), "rank by load"),
+    "timeline": (lambda: plots.timeline(LATENCY, RUNS), "commit latency\n[ms]"),
     "strip": (lambda: plots.strip(RUNS, HISTORY, HISTORY, LATENCY, HOUR)[3], "commit latency\n[ms]"),
 }
 
@@ -137,6 +138,7 @@ EMPTY = {
     "longest_holds": lambda: plots.longest_holds(HOLDS[:0])[0],
     "ranks": lambda: plots.ranks(MOVED[:0]),
     "event_aligned": lambda: plots.event_aligned(ALIGNED[:0])[0],
+    "timeline": lambda: plots.timeline(LATENCY[:0], RUNS),
     "strip": lambda: plots.strip(RUNS[:0], HISTORY[:0], HISTORY[:0], LATENCY[:0], HOUR)[0],
     "changes": lambda: plots.changes(CHANGES[:0]),
     "effects": lambda: plots.effects(EFFECTS[:0]),
@@ -174,6 +176,18 @@ def test_a_strip_shows_what_there_is():
     assert [len(ax.lines) for ax in panels[1:]] == [1, 1, 1]
     assert panels[0].figure.get_figheight() > 3
     assert len({ax.get_xlim() for ax in panels[1:]}) == 1
+
+
+def test_a_timeline_has_one_lane_per_workload():
+    """Lanes lie above the values and each has its workload's name; the shortest of many are counted, not drawn."""
+    ax = plots.timeline(HISTORY, RUNS)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["bi", "etl"]
+    assert ax.get_ylim()[1] * (1 - 2 * 0.06) > HISTORY.max()
+    many = pd.concat([RUNS.assign(workload=f"w{n}") for n in range(10)])
+    crowded = plots.timeline(HISTORY, many)
+    assert len(crowded.collections) == 8
+    assert crowded.get_title(loc="right") == "not drawn: 2 shorter workloads"
+    assert crowded.get_xlim() == plots.timeline(HISTORY).get_xlim()
 
 
 def test_a_gap_is_not_bridged():

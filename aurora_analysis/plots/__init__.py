@@ -10,6 +10,7 @@ from aurora_analysis.plots.connections import connection_attempts
 from aurora_analysis.plots.db_load import active_sessions, hours_of_week
 from aurora_analysis.plots.estimates import intervals
 from aurora_analysis.plots.experiment import blocks, by_chance
+from aurora_analysis.plots.explore import timeline
 from aurora_analysis.plots.latency import ecdf, log_histogram, shifts
 from aurora_analysis.plots.limits import longest_holds
 from aurora_analysis.plots.reader_impact import effects, event_aligned, exposures, growth, strip
@@ -37,6 +38,7 @@ __all__ = [
     "read_view_age",
     "shifts",
     "strip",
+    "timeline",
 ]
 
 

@@ -142,7 +142,7 @@ def report(
     zone(request.timezone)
     printer = pdf.browser() if request.pdf else ""
     store = _opened(request)
-    chosen = suite.notebooks(request.notebooks)
+    chosen = suite.of_report(request.notebooks)
     values = suite.checked(chosen, request.parameters)
     clusters = _clusters(request, store)
     run = _run(request, store, clusters, chosen, datetime.now(UTC)) | {"archived": archived}

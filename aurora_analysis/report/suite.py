@@ -62,6 +62,26 @@ def notebooks(names: Sequence[str] = ()) -> list[Path]:
     return chosen
 
 
+BENCH = "explore"
+"""The notebook of recipes, which reaches no verdict of its own: a report runs it only if it is named."""
+
+
+def of_report(names: Sequence[str] = ()) -> list[Path]:
+    """Find the notebooks of a report: the named ones, else the suite without its recipes.
+
+    Parameters
+    ----------
+    names
+        Names or paths; see `notebooks`.
+
+    Returns
+    -------
+    list of Path
+    """
+    chosen = notebooks(names)
+    return chosen if names else [path for path in chosen if path.stem != BENCH]
+
+
 FIRST = ("reader_impact", "undo_log", "latency", "db_load", "workload_change")
 """The order of a report: the question that the suite is for, then its evidence."""
 

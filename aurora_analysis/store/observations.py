@@ -6,12 +6,15 @@ Notebooks name the result `data`, and analyses take it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
+from aurora_analysis.errors import Error
 from aurora_analysis.store import baseline, metrics, roles
+from aurora_analysis.store.names import unknown
 from aurora_analysis.store.reading import Value
 from aurora_analysis.store.store import Store
 from aurora_analysis.tables import TABLES
@@ -22,6 +25,10 @@ ROLE_AT = {"slow_queries": "started_at"}
 
 An execution holds its read view where it started, also if it ended after a failover.
 """
+
+
+JOINED = ("role", "endpoint")
+"""Columns that `Observations.slow_queries` adds, and by which it can select."""
 
 
 class Observations:
@@ -207,6 +214,104 @@ class Observations:
         for rows in self.store.days(name, self.window, cluster=self.cluster, **query):
             yield self._with_role(rows, name)
 
+    def slow_queries(
+        self, *, at_least_s: float = 0.0, overlapping: bool = False, **where: Value
+    ) -> pd.DataFrame:
+        """Return the logged executions with the text of their statements, longest first.
+
+        Parameters
+        ----------
+        at_least_s : float, default 0
+            Leave out shorter executions [s].
+        overlapping : bool, default False
+            Take every execution that ran in the window, also one that ended after it.
+        **where
+            Keep executions with this value, or one of these, in a column: `user="etl"`, `role="reader"`,
+            `endpoint="analytics"`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns of the table slow_queries; `role`; `endpoint`, the custom endpoints that lead to the instance,
+            separated by a comma and a space (no log records which one a session used); `fingerprint`; and `example`,
+            one execution's text with literals, missing unless the settings say `examples = true`.
+
+        Raises
+        ------
+        Error
+            If there is no such column.
+
+        Examples
+        --------
+        >>> from aurora_analysis import Store, Window, observe
+        >>> data = observe(Store(), Window("2026-11-09", "2026-11-16"), "shop")
+        >>> data.slow_queries(user="snowflake", at_least_s=3600)["fingerprint"].nunique()
+        1
+        """
+        spec = TABLES["slow_queries"]
+        joined = {name: where[name] for name in where if name in JOINED}
+        stored = {name: where[name] for name in where if name not in JOINED}
+        for name in set(stored) - set(spec.column_names()):
+            known = [*spec.column_names(), *JOINED]
+            raise Error(f"slow_queries has {unknown('column', name, known, 'name one of these.')}")
+        least = {"query_time_s": at_least_s} if at_least_s > 0 else None
+        rows = self.table("slow_queries", where=stored or None, at_least=least, overlapping=overlapping)
+        endpoint = roles.setting(rows, self._instances, "custom_endpoints", time=ROLE_AT["slow_queries"])
+        rows = rows.assign(endpoint=endpoint)
+        for name, value in joined.items():
+            rows = rows[_has(rows[name], value)]
+        rows = rows.sort_values("query_time_s", ascending=False, kind="stable")
+        texts = self.fingerprints.merge(self._examples, on="digest", how="left")
+        return rows.merge(texts, on="digest", how="left")
+
+    def running_at(self, moment: datetime) -> pd.DataFrame:
+        """Return the logged executions that were running at a moment, longest first.
+
+        Parameters
+        ----------
+        moment : datetime
+            A moment of the window (UTC).
+
+        Returns
+        -------
+        pandas.DataFrame
+            As `slow_queries`. An execution that had not ended when the data were fetched is missing.
+        """
+        around = self.over(Window(moment, moment + timedelta(seconds=1)))
+        rows = around.slow_queries(overlapping=True)
+        return rows[(rows["started_at"] <= moment) & (rows["ended_at"] > moment)].reset_index(drop=True)
+
+    def digest(self, beginning: str) -> str:
+        """Return the digest of the cluster's statement that begins with these characters.
+
+        Parameters
+        ----------
+        beginning : str
+            A digest, or its first characters as figures and tables show them.
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        Error
+            If no statement, or more than one, has such a digest.
+        """
+        found = sorted({str(each) for each in self.fingerprints["digest"] if each.startswith(beginning)})
+        if len(found) != 1:
+            count = "no statement" if not found else f"{len(found)} statements"
+            raise Error(
+                f"Cluster {self.cluster} has {count} whose digest begins with {beginning!r}: "
+                "name one of the column `digest`."
+            )
+        return found[0]
+
+    @cached_property
+    def _examples(self) -> pd.DataFrame:
+        """One execution's text of each digest that has one: `digest`, `example`."""
+        return self.all_times("examples")[["digest", "text"]].rename(columns={"text": "example"})
+
     def all_times(self, name: str) -> pd.DataFrame:
         """Return a table's rows of this cluster at all times, also outside the window.
 
@@ -285,6 +390,12 @@ class Observations:
         if "instance" not in rows or "role" in rows or time not in rows:
             return rows
         return rows.assign(role=roles.of(rows, self._instances, time=time))
+
+
+def _has(values: pd.Series, wanted: Value) -> pd.Series:
+    """Flag values that list one of the wanted ones."""
+    names = {str(each) for each in (wanted if isinstance(wanted, list) else [wanted])}
+    return values.map(lambda text: not names.isdisjoint(text.split(", ")), na_action="ignore").eq(True)
 
 
 def observe(store: Store, window: Window, cluster: str) -> Observations:

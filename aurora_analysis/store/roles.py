@@ -1,4 +1,4 @@
-"""Find each instance's role over time: failover moves the writer, so roles are rows with a time."""
+"""Find each instance's role and settings over time: failover moves the writer, so both are rows with a time."""
 
 from __future__ import annotations
 
@@ -24,14 +24,35 @@ def of(rows: pd.DataFrame, instances: pd.DataFrame, *, time: str = "time") -> pd
     pandas.Series
         "writer", "reader", or missing; aligned with `rows`.
     """
+    return setting(rows, instances, "role", time=time)
+
+
+def setting(rows: pd.DataFrame, instances: pd.DataFrame, name: str, *, time: str = "time") -> pd.Series:
+    """Return a text setting of each row's instance at the row's time.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        With `instance` and a column of times (UTC).
+    instances : pandas.DataFrame
+        Rows of the table `instances`, ordered by time; a setting holds until the instance's next row.
+    name : str
+        A column of `instances`.
+    time : str, default "time"
+
+    Returns
+    -------
+    pandas.Series
+        Missing before the instance's first row; aligned with `rows`.
+    """
     if rows.empty or instances.empty:
-        return pd.Series(None, index=rows.index, name="role", dtype=str)
+        return pd.Series(None, index=rows.index, name=name, dtype=str)
     found = np.full(len(rows), np.nan, object)
     for instance, states in instances.groupby("instance"):
         own = (rows["instance"] == instance).to_numpy()
         last = states["time"].searchsorted(rows[time][own], side="right") - 1
-        found[own] = np.where(last >= 0, states["role"].to_numpy(object)[last], np.nan)
-    return pd.Series(found, index=rows.index, name="role", dtype=str)
+        found[own] = np.where(last >= 0, states[name].to_numpy(object)[last], np.nan)
+    return pd.Series(found, index=rows.index, name=name, dtype=str)
 
 
 def states_in(instances: pd.DataFrame, window: Window) -> pd.DataFrame:

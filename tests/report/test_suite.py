@@ -22,6 +22,14 @@ def test_no_name_is_the_whole_suite(small_suite):
     assert [path.stem for path in suite.notebooks()] == ["load", "locks"]
 
 
+def test_a_report_leaves_the_recipes_out_unless_they_are_named(small_suite, notebook):
+    """They judge nothing, so that a weekly page would gain nothing."""
+    notebook(suite.BENCH)
+    assert [path.stem for path in suite.of_report()] == ["load", "locks"]
+    assert [path.stem for path in suite.of_report(["explore", "load"])] == ["explore", "load"]
+    assert suite.BENCH in [path.stem for path in suite.notebooks()]
+
+
 def test_a_notebook_can_be_named_by_its_path(small_suite, notebook, tmp_path):
     """A path works like a name; repeated notebooks are chosen once."""
     own = notebook("own")

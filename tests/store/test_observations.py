@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -159,3 +160,63 @@ def test_a_window_without_data_has_the_right_columns(data):
     assert before.metric("commit_latency").empty
     assert before.metrics(["commit_latency"]).empty
     assert before.coverage.empty
+
+
+@pytest.fixture
+def behind_endpoints(store) -> Observations:
+    """The same cluster: db-2 is behind two custom endpoints as long as it is a reader."""
+    states = store.read("instances", cluster="shop").drop(columns=["cluster", "day", "source"])
+    reads = (states["instance"] == "db-2") & (states["role"] == "reader")
+    states = states.assign(custom_endpoints=np.where(reads, "reports, analytics", None))
+    example = pd.DataFrame({"time": times("09T12:30"), "digest": ["d1"], "text": ["SELECT 7"]})
+    store.write("instances", states, Window("2026-11-08", DAY.end), cluster="shop", source="test")
+    store.write("examples", example, DAY, cluster="shop", source="test")
+    return observe(store, DAY, "shop")
+
+
+def test_slow_queries_come_with_text_role_and_endpoint(behind_endpoints):
+    """Where the execution began, although its instance was promoted before it ended."""
+    (row,) = behind_endpoints.slow_queries().to_dict("records")
+    assert (row["fingerprint"], row["example"], row["role"]) == ("select ?", "SELECT 7", "reader")
+    assert row["endpoint"] == "reports, analytics"
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        ({"endpoint": "analytics"}, 1),
+        ({"endpoint": ["analytics", "nosuch"]}, 1),
+        ({"endpoint": "analy"}, 0),
+        ({"role": "writer"}, 0),
+        ({"digest": "d1", "role": "reader"}, 1),
+        ({"digest": "d2"}, 0),
+        ({"at_least_s": 3600.0}, 1),
+        ({"at_least_s": 3601.0}, 0),
+    ],
+)
+def test_slow_queries_are_selected_by_any_column(behind_endpoints, where, found):
+    """Columns of the table, and those that are joined."""
+    assert len(behind_endpoints.slow_queries(**where)) == found
+
+
+def test_an_unknown_column_is_refused_by_name(behind_endpoints):
+    """One line with what was probably meant."""
+    with pytest.raises(
+        Error, match=r"slow_queries has no column 'usr' \(it has: .*endpoint.*\): did you mean 'user'\?"
+    ):
+        behind_endpoints.slow_queries(usr="etl")
+
+
+@pytest.mark.parametrize(
+    ("moment", "count"), [("09T11:29", 0), ("09T11:30", 1), ("09T12:29", 1), ("09T12:30", 0)]
+)
+def test_what_ran_at_a_moment(behind_endpoints, moment, count):
+    """From its start, inclusive, to its end, exclusive."""
+    assert len(behind_endpoints.running_at(times(moment)[0])) == count
+
+
+def test_a_cluster_without_executions_has_the_same_columns(behind_endpoints):
+    """An empty window groups by endpoint like any other."""
+    empty = behind_endpoints.over(Window("2026-12-01", "2026-12-02")).slow_queries(role="reader")
+    assert empty.empty
+    assert {"role", "endpoint", "fingerprint", "example"} <= set(empty)
