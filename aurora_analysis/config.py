@@ -49,7 +49,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aurora_analysis.errors import Error
-from aurora_analysis.tables import METRICS
+from aurora_analysis.glossary import METRICS
 
 FILE = "aurora-analysis.toml"
 PREFIX = "AURORA_ANALYSIS_"

@@ -18,6 +18,7 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Route
 
+    from aurora_analysis.lab.postgresql import Pair
     from aurora_analysis.lab.server import Server
 
 # A shell that starts pytest in the background makes it, and every program that it starts, ignore Ctrl-C.
@@ -82,6 +83,22 @@ def real_server(mariadbd: str) -> Iterator[Server]:
 
     with server.running({"performance_schema": True}) as ours:
         yield live_server.prepare(ours)
+
+
+@pytest.fixture(scope="module")
+def postgresql_pair() -> Iterator[Pair]:
+    """A running PostgreSQL primary and its hot standby, with a queue."""
+    import postgresql_pair
+
+    from aurora_analysis.errors import NotEnabled
+    from aurora_analysis.lab import postgresql
+
+    try:
+        postgresql.programs()
+    except NotEnabled as missing:
+        (pytest.fail if os.environ.get("AURORA_ANALYSIS_REQUIRE_ALL") else pytest.skip)(str(missing))
+    with postgresql.running() as pair:
+        yield postgresql_pair.prepare(pair)
 
 
 @pytest.fixture(scope="session")

@@ -80,6 +80,15 @@ def _mysql_samples(session: int) -> list[Any]:
     return [InstanceSample(0.0, "db-1", "writer", "8.0.35", {}, status, [idle], [])]
 
 
+def _postgresql_samples(session: int) -> list[Any]:
+    from aurora_analysis.engines.live_evidence import Transaction
+    from aurora_analysis.engines.postgresql.live import InstanceSample
+
+    idle = Transaction(session, "etl", "10.0.0.7", "idle in transaction", 1_000.0, "", None, None)
+    held = idle._replace(needs=500, database="shop")
+    return [InstanceSample(0.0, "db-1", "writer", "15.18", {}, [held], 900, "shop", [], [], [], [])]
+
+
 @dataclass(frozen=True)
 class _Dialect:
     is_mariadb: bool
@@ -120,7 +129,11 @@ CASES = [
         tagged="/* connector=etl job='orders' */ SELECT 1",
         same_statement=("SELECT a FROM t WHERE b = 1", "select  \"a\"\nfrom T where b=E'x';", "SELECT a FROM t WHERE b = $1"),
         logged=lambda second, sql: b"",
-        counted=lambda calls, ms, since: ("app", "d1", "SELECT a FROM t WHERE b = $1", calls, ms, 10 * calls, calls, since),
-        modules=frozenset({"fingerprint"}),
+        counted=lambda calls, ms, since: ("app", "d1", "SELECT a FROM t WHERE b = $1", calls, ms, calls, 9 * calls, since),
+        connections=(_Connection(_Dialect(False)),),
+        blocked_by=_postgresql_samples,
+        modules=frozenset(
+            {"fingerprint", "live", "live_queries", "cleanup", "statement_statistics", "settings", "metrics", "waits"}
+        ),
     ),
 ]  # fmt: skip

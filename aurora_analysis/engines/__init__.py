@@ -21,19 +21,26 @@ from aurora_analysis.errors import Error
 if TYPE_CHECKING:
     import sqlalchemy
 
-PACKAGES = {"aurora-mysql": "mysql", "aurora": "mysql", "mysql": "mysql", "mariadb": "mysql"}
+PACKAGES = {
+    "aurora-mysql": "mysql",
+    "aurora": "mysql",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+}
 """Engine → package. RDS calls Aurora MySQL 1 (MySQL 5.6) `aurora`; the lab writes `mysql` and `mariadb`."""
 
-NOT_YET = dict.fromkeys(("aurora-postgresql", "postgresql", "postgres"), "postgresql")
-"""Engine → package of an engine of which SQL and logs are read, but no servers and clusters yet."""
+NOT_YET = {"aurora-postgresql": "postgresql"}
+"""Engine → package of an engine whose clusters are not fetched from AWS yet; its SQL, its logs and its servers are read."""
 
-OF_TEXT = frozenset({"fingerprint", "slow_log"})
-"""The modules that read text: they need no server, so that every engine has them."""
+LOGS = ("mysql",)
+"""Packages that read logs."""
 
 DEFAULT = "mysql"
 """The engine of input that names none, such as an empty log."""
 
-SUPPORTED = "Aurora MySQL, MySQL and MariaDB"
+SUPPORTED = "Aurora MySQL, MySQL, MariaDB and PostgreSQL"
 
 
 def of(name: str) -> ModuleType:
@@ -47,7 +54,7 @@ def of(name: str) -> ModuleType:
     Raises
     ------
     Error
-        If the engine is PostgreSQL, which is not supported yet, or unknown.
+        If the engine is Aurora PostgreSQL, whose clusters are not fetched yet, or unknown.
 
     Examples
     --------
@@ -55,14 +62,14 @@ def of(name: str) -> ModuleType:
     'aurora_analysis.engines.mysql'
     """
     if name in NOT_YET:
-        raise Error(f"{name} is not supported yet: aurora-analysis reads {SUPPORTED}.")
+        raise Error(f"{name} clusters are not fetched from AWS yet: aurora-analysis fetches {SUPPORTED}.")
     if name not in PACKAGES:
         raise Error(f"{name or 'An unnamed engine'} is not supported: aurora-analysis reads {SUPPORTED}.")
     return importlib.import_module(f"{__name__}.{PACKAGES[name]}")
 
 
 def module(engine: str, name: str) -> ModuleType:
-    """Import one module of an engine's package; a module of `OF_TEXT` also of an engine that is `NOT_YET` supported.
+    """Import one module of an engine's package, also of an engine whose clusters are `NOT_YET` fetched.
 
     Parameters
     ----------
@@ -81,11 +88,7 @@ def module(engine: str, name: str) -> ModuleType:
     >>> module("aurora-mysql", "metrics").__name__
     'aurora_analysis.engines.mysql.metrics'
     """
-    package = (
-        of(engine).__name__
-        if engine not in NOT_YET or name not in OF_TEXT
-        else f"{__name__}.{NOT_YET[engine]}"
-    )
+    package = f"{__name__}.{NOT_YET[engine]}" if engine in NOT_YET else of(engine).__name__
     return importlib.import_module(f"{package}.{name}")
 
 
@@ -95,7 +98,7 @@ def of_log(head: bytes) -> str:
     >>> of_log(b"# Time: 2026-11-23T10:00:00.000000Z\n")
     'mysql'
     """
-    names = dict.fromkeys(PACKAGES.values())
+    names = LOGS
     return next((name for name in names if module(name, "slow_log").is_slow_log(head)), DEFAULT)
 
 

@@ -22,7 +22,7 @@ class Transaction(NamedTuple):
     command: str
     started_at: float
     isolation_level: str
-    rows_modified: int
+    rows_modified: int | None
     query: str | None
     since: float | None = None
     """Start of the session's present state, a running statement or idling [s since 1970, whole seconds]."""
@@ -31,14 +31,19 @@ class Transaction(NamedTuple):
     """Whether the engine holds locks on rows or tables for it."""
     number: int = 0
     """Its own transaction number; 0 if it has none because it only reads."""
+    database: str | None = None
+    needs: int | None = None
+    """Oldest transaction number that it needs; None if it needs none, or the server does not show it."""
+    has_written: bool = False
 
     @property
     def view_since(self) -> float:
         """Earliest possible start of its read view [s since 1970].
 
-        At READ COMMITTED a view belongs to the running statement, so it cannot be older than that statement.
+        At READ COMMITTED a view belongs to the running statement, so it cannot be older than that statement, unless
+        the server shows the number that the session needs: a cursor keeps its view between statements.
         """
-        if self.isolation_level in SNAPSHOT_LEVELS:
+        if self.isolation_level in SNAPSHOT_LEVELS or self.needs is not None:
             return self.started_at
         return max(self.started_at, self.since or self.started_at)
 
@@ -63,6 +68,8 @@ class Holder(NamedTuple):
     """Others that need the same number: cleanup goes on only after all of them have ended."""
     rivals: tuple[Holder, ...] = ()
     """Other explanations, the likeliest first."""
+    since: float | None = None
+    """When a holder without a session began, if the server shows it [s since 1970]."""
 
 
 class CanaryStatements(NamedTuple):

@@ -11,7 +11,7 @@ class VendorMetric(NamedTuple):
     Attributes
     ----------
     name : str
-        The name in `tables.METRICS`, which states the unit.
+        The name in `glossary.METRICS`, which states the unit.
     factor : float
         Multiplies the vendor's value to give our unit.
     statistics : tuple of str

@@ -6,18 +6,14 @@ Aurora reader does.
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +25,7 @@ from pymysql.connections import Connection
 
 from aurora_analysis.engines.mysql import flavour
 from aurora_analysis.errors import Error, NotEnabled
+from aurora_analysis.lab import processes
 
 PROGRAMS = ("mariadbd", "mysqld")
 PLACES = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/usr/local/mysql/bin")
@@ -107,7 +104,7 @@ def running(
         If the server does not start; the message has the last line of its log.
     """
     with ExitStack() as undo:
-        undo.enter_context(_terminable())
+        undo.enter_context(processes.terminable())
         folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="aurora-lab-")))
         _initialise(program or find(), folder, {**os.environ, **(environment or {})})
         yield undo.enter_context(started(folder, options, environment=environment, program=program))
@@ -123,7 +120,7 @@ def started(
     program: str = "",
 ) -> Iterator[Server]:
     """Start a server in a folder that has data, as after a crash; it ends with the block."""
-    chosen = port or _free_port()
+    chosen = port or processes.free_port()
     variables = {**os.environ, **(environment or {})}
     process = _start(program or find(), folder, chosen, {**DEFAULTS, **(options or {})}, variables)
     try:
@@ -161,7 +158,9 @@ def _initialise(program: str, folder: Path, environment: Mapping[str, str]) -> N
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         if not done.returncode:
             return
-    raise Error(f"{command[0]} could not create a data folder in {folder}: {_last_line(done.stderr)}")
+    raise Error(
+        f"{command[0]} could not create a data folder in {folder}: {processes.last_line(done.stderr)}"
+    )
 
 
 def _start(
@@ -183,7 +182,7 @@ def _start(
         stderr=subprocess.DEVNULL,
         env=environment,
         start_new_session=True,  # Ctrl-C must not reach it: we stop it after reading its last rows
-        preexec_fn=_die_with_parent(),  # noqa: PLW1509  (one system call, loaded before the fork)
+        preexec_fn=processes.die_with_parent(signal.SIGKILL),  # noqa: PLW1509  (one system call, loaded before the fork)
     )
 
 
@@ -202,7 +201,7 @@ def _answer(process: subprocess.Popen[bytes], folder: Path) -> str:
                 return str(connection.get_server_info())
         time.sleep(0.05)
     log = folder / "error.log"
-    reason = _last_line(log.read_text(errors="replace")) if log.exists() else "it wrote no log"
+    reason = processes.last_line(log.read_text(errors="replace")) if log.exists() else "it wrote no log"
     raise Error(f"The lab's server did not start: {reason}")
 
 
@@ -221,29 +220,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM unwind the stack as Ctrl-C does, so that folders are removed too."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    """Return a function that lets the Linux kernel kill the child when we end, even by SIGKILL.
-
-    See prctl(2), PR_SET_PDEATHSIG.
-    """
-    if not sys.platform.startswith("linux"):
-        return None
-    return functools.partial(ctypes.CDLL(None).prctl, 1, signal.SIGKILL)
-
-
 def family(program: str) -> flavour.Flavour:
     """Return whether a server program is a MariaDB or a MySQL."""
     version = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
@@ -252,13 +228,3 @@ def family(program: str) -> flavour.Flavour:
 
 def _as_root() -> list[str]:
     return ["--user=root"] if os.geteuid() == 0 else []
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-def _last_line(text: str) -> str:
-    return next(reversed(text.strip().splitlines()), "it printed nothing")

@@ -20,7 +20,7 @@ Event = tuple[int, str | None, str, str]
 def to_tables(
     samples: Sequence[Sample], events: Sequence[Event], every_s: float, before: Sequence[Sample] = ()
 ) -> dict[str, pd.DataFrame]:
-    """Convert samples into rows of `instances`, `metrics`, `open_transactions`, `read_views` and `events`.
+    """Convert samples into rows of `instances`, `metrics`, `open_transactions`, `relations`, `read_views` and `events`.
 
     Parameters
     ----------
@@ -47,6 +47,7 @@ def to_tables(
             [*_metrics(samples), *_rates([*before, *samples])], columns=["time", "instance", "name", "value"]
         ).assign(period_s=float(every_s), statistic="average"),
         "open_transactions": pd.DataFrame(_open_transactions(by_instance), columns=OPEN_TRANSACTION),
+        "relations": pd.DataFrame(_relations(by_instance), columns=RELATION),
         "read_views": pd.DataFrame(_read_views(by_instance), columns=READ_VIEW).astype(
             {"oldest_read_view_trx_id": "Int64"}
         ),
@@ -113,6 +114,8 @@ OPEN_TRANSACTION = [
     "rows_modified",
     "has_read_view",
     "digest",
+    "database",
+    "oldest_xid",
 ]
 
 
@@ -143,7 +146,29 @@ def open_transaction(
         one.rows_modified,
         None if views is None else one.thread_id in views,
         engines.module(engine, "fingerprint").statement(one.query).digest if one.query else None,
+        one.database,
+        one.needs,
     )
+
+
+RELATION = [
+    "time",
+    "instance",
+    "database",
+    "relation",
+    "dead_rows",
+    "rows_changed",
+    "hot_share",
+    "vacuums",
+    "bytes",
+]
+
+
+def _relations(samples: Sequence[tuple[int, InstanceSample]]) -> Iterator[tuple[object, ...]]:
+    """The tables with the most dead rows of each instance, where the engine counts them."""
+    for tick, one in samples:
+        for row in engines.module(one.engine_name, "cleanup").relations(one):
+            yield tick, one.instance, *row
 
 
 READ_VIEW = ["time", "instance", "role", "oldest_read_view_trx_id", "replica_lag_ms"]

@@ -151,6 +151,8 @@ def _since(samples: Sequence[Sample], holder: Holder | None) -> float | None:
         return None
     if holder.transaction is not None:
         return holder.transaction.started_at
+    if holder.since is not None:
+        return holder.since
     held = [one.time for one in samples if one.holder and one.holder[:2] == holder[:2]]
     return min(held, default=None)
 
@@ -178,7 +180,7 @@ def line(now: PurgeStatus) -> str:
 
 def _backlog(now: PurgeStatus) -> str:
     if now.history_list_length is None:
-        return "unknown, no status from the writer (connection lost, or PROCESS is not granted)"
+        return "unknown, no status from the writer (connection lost, or a grant is missing: see doctor --sql)"
     return f"{now.history_list_length:,}" + ("" if now.slope is None else f" ({now.slope:+,.1f}/s)")
 
 
@@ -197,7 +199,7 @@ def _holder(now: PurgeStatus) -> Iterator[tuple[str, str]]:
         return
     sure = f"probably ({share(holder.confidence)}) " if how_sure is Certainty.PROBABLE else ""
     names = " and ".join(_name(one) for one in (holder, *holder.tied))
-    yield "held by", f"{sure}{names}{duration}{ADD_READER if holder.transaction is None else ''}"
+    yield "held by", f"{sure}{names}{duration}{ADD_READER if _is_unidentified(holder) else ''}"
     for one in (holder, *holder.tied):
         yield from _details(one, now.engine_name)
         if one.kill:
@@ -208,6 +210,10 @@ LISTED = 3
 """Explanations that are listed where none is likely enough."""
 
 ADD_READER = "; add --reader for it"
+
+
+def _is_unidentified(one: Holder) -> bool:
+    return one.transaction is None and not one.name
 
 
 def _name(one: Holder) -> str:
@@ -226,11 +232,15 @@ def _details(holder: Holder, engine: str) -> Iterator[tuple[str, str]]:
     client = f" with {one.client}" if one.client else ""
     digest = one.query and engines.module(engine, "fingerprint").statement(one.query).digest
     running = f"statement {digest}" if digest else "idle"
+    facts = [
+        running if one.thread_id else "no session",
+        one.isolation_level if one.thread_id else "",
+        "" if one.rows_modified is None else f"{one.rows_modified:,} rows modified",
+        f"database {one.database}" if one.database else "",
+    ]
     if one.thread_id:
         yield "user", f"{one.user} from {one.host}{client}"
-        yield "state", f"{holder.how}; {running}, {one.isolation_level}, {one.rows_modified:,} rows modified"
-    else:
-        yield "state", f"{holder.how}; no session, {one.rows_modified:,} rows modified"
+    yield "state", f"{holder.how}; {', '.join(filter(None, facts))}"
 
 
 def _clock(seconds: float) -> str:

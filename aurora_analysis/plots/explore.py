@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from aurora_analysis.glossary import METRICS
 from aurora_analysis.plots.style import (
     COLOURS,
     MUTED,
@@ -18,7 +19,6 @@ from aurora_analysis.plots.style import (
     time_axis,
     with_gaps,
 )
-from aurora_analysis.tables import METRICS
 
 LANE = 0.06
 """Height of a workload's lane [share of the axes]."""

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from aurora_analysis.errors import Error
+from aurora_analysis.glossary import METRICS
 from aurora_analysis.store.names import unknown
-from aurora_analysis.tables import METRICS
 
 
 def series(rows: pd.DataFrame, name: str) -> pd.Series:

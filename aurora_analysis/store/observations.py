@@ -333,7 +333,7 @@ class Observations:
         Parameters
         ----------
         name : str
-            A metric of `tables.METRICS`, which has its unit.
+            A metric of `glossary.METRICS`, which has its unit.
         instance : str, optional
             Default: the writer, whichever instance that was at the time.
         statistic : str, default "average"
@@ -363,7 +363,7 @@ class Observations:
         Parameters
         ----------
         names : iterable of str
-            Metrics of `tables.METRICS`.
+            Metrics of `glossary.METRICS`.
 
         Returns
         -------

@@ -169,7 +169,7 @@ class Store:
         Parameters
         ----------
         name : str
-            A metric of `tables.METRICS`, which has its unit.
+            A metric of `glossary.METRICS`, which has its unit.
         window : Window
         cluster : str
         instance : str, optional
@@ -201,7 +201,7 @@ class Store:
         Parameters
         ----------
         names : iterable of str
-            Metrics of `tables.METRICS`.
+            Metrics of `glossary.METRICS`.
         window : Window
         cluster : str
 

@@ -12,8 +12,9 @@ import pytest
 from deltalake import DeltaTable
 from holder_agreement import harmless_share, judged
 
+from aurora_analysis.glossary import METRICS
 from aurora_analysis.store import Store
-from aurora_analysis.tables import METRICS, TABLES
+from aurora_analysis.tables import TABLES
 
 pytestmark = pytest.mark.real
 

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from aurora_analysis import Store, Window
 from aurora_analysis.cli import main
+from aurora_analysis.glossary import METRICS
 from aurora_analysis.lab import shop, simulate
-from aurora_analysis.tables import METRICS
 
 DAYS = Window("2026-11-02", "2026-11-06")
 PLAN = simulate.plan(3, DAYS)

@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 
 from aurora_analysis.engines.mysql.innodb_status import InnodbStatus, Transaction
+from aurora_analysis.glossary import METRICS
 from aurora_analysis.histogram import bucket
 from aurora_analysis.lab import tables
 from aurora_analysis.lab.sampler import InnodbSample
 from aurora_analysis.lab.workload import RunTimes, Timing
-from aurora_analysis.tables import METRICS, TABLES
+from aurora_analysis.tables import TABLES
 from aurora_analysis.window import Window
 
 AT = int(datetime(2026, 11, 23, 11, tzinfo=UTC).timestamp())

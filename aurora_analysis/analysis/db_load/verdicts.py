@@ -12,7 +12,7 @@ import pandas as pd
 from aurora_analysis.analysis.db_load.capacity import ACUS_PER_VCPU, CLASS, SAMPLED, SYSTEM
 from aurora_analysis.analysis.db_load.load import NOT_LISTED, OTHER, shares
 from aurora_analysis.analysis.verdict import Severity, Verdict, by_severity
-from aurora_analysis.tables import METRICS
+from aurora_analysis.glossary import METRICS
 
 EVIDENCE: dict[str, tuple[str, ...]] = {
     "CPU": ("cpu_utilization", "query_throughput", "rows_read", "serverless_capacity", "acu_utilization"),

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pandas as pd
 
 from aurora_analysis.analysis.sparkline import Sparkline, sparklines
-from aurora_analysis.tables import METRICS
+from aurora_analysis.glossary import METRICS
 from aurora_analysis.window import Window
 
 KEY_METRICS = [

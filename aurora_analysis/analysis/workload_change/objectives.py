@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from aurora_analysis.analysis.verdict import Severity, Verdict
-from aurora_analysis.tables import METRICS
+from aurora_analysis.glossary import METRICS
 from aurora_analysis.window import Window
 
 COLUMNS = [

@@ -1,1 +1,1 @@
-"""PostgreSQL: Aurora PostgreSQL, RDS for PostgreSQL and the community's server. So far only its SQL and its logs are read."""
+"""PostgreSQL: Aurora PostgreSQL, Amazon RDS for PostgreSQL, and PostgreSQL 13 or later."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aurora_analysis import engines
-from aurora_analysis.tables import METRICS
+from aurora_analysis.glossary import METRICS
 
 
 def test_the_holder_is_the_session_with_the_oldest_view(engine):

@@ -1,8 +1,9 @@
-"""Metrics: each vendor's name leads to one of ours, whose unit `tables.METRICS` states."""
+"""Metrics: each vendor's name leads to one of ours, whose unit `glossary.METRICS` states."""
 
 from __future__ import annotations
 
-from aurora_analysis.tables import METRICS, TABLES
+from aurora_analysis.glossary import METRICS
+from aurora_analysis.tables import TABLES
 
 
 def test_every_metric_is_one_of_ours(engine):

@@ -13,10 +13,10 @@ from aurora_analysis import Window
 from aurora_analysis.engines.mysql.metrics import CLUSTER_METRICS, INSTANCE_METRICS
 from aurora_analysis.fetch.chunks import Chunk, Context, Have, Part
 from aurora_analysis.fetch.work import fetch_chunk
+from aurora_analysis.glossary import METRICS
 from aurora_analysis.sources.aws import cloudwatch
 from aurora_analysis.sources.aws.cloudwatch import MetricArguments, Query
 from aurora_analysis.sources.aws.rds import Instance, Topology
-from aurora_analysis.tables import METRICS
 
 NOW = datetime(2026, 11, 10, 2, tzinfo=UTC)
 HOUR = Window("2026-11-09T00:00", "2026-11-09T01:00")
@@ -36,7 +36,7 @@ def test_the_period_follows_the_age(days, period):
 
 
 def test_every_metric_is_in_the_glossary():
-    """Each vendor metric has a name that tables.py explains."""
+    """Each vendor metric has a name that glossary.py explains."""
     ours = {*INSTANCE_METRICS.values(), *CLUSTER_METRICS.values()}
     assert {metric.name for metric in ours} <= set(METRICS)
 

@@ -11,10 +11,10 @@ from fetching import DAY, KEPT, NOON, clients, endpoint
 
 from aurora_analysis import Window
 from aurora_analysis.fetch.chunks import Chunk, Context, Have
+from aurora_analysis.glossary import METRICS
 from aurora_analysis.sources.aws import enhanced_monitoring
 from aurora_analysis.sources.aws.enhanced_monitoring import DocumentArguments
 from aurora_analysis.sources.aws.rds import Instance, Topology
-from aurora_analysis.tables import METRICS
 
 HOUR = Window("2026-11-09T00:00", "2026-11-09T01:00")
 NOW = datetime(2026, 11, 10, tzinfo=UTC)
@@ -38,7 +38,7 @@ def read(*messages: str) -> tuple[dict[str, list[float]], int, int]:
 
 
 def test_every_metric_is_in_the_glossary():
-    """Each metric has a name that tables.py explains."""
+    """Each metric has a name that glossary.py explains."""
     assert set(enhanced_monitoring.METRICS) <= set(METRICS)
 
 

@@ -1,0 +1,49 @@
+"""SQL of a trial's sessions: a query that can be cancelled, and a canary on a table of its own."""
+
+from __future__ import annotations
+
+from sqlalchemy import exc
+
+from aurora_analysis.engines.live_evidence import CanaryStatements
+from aurora_analysis.engines.postgresql.live import STATEMENT_TIMEOUT, sqlstate
+
+READ_ONLY = "SET default_transaction_read_only = on"
+CONNECTION_ID = "SELECT pg_backend_pid()"
+
+LOCKS_OR_FILES = (
+    r"\b(for update|for no key update|for share|for key share|into|pg_advisory\w*lock\w*|lo_export|pg_read_\w*file|"
+    r"pg_ls_\w+|dblink\w*|nextval|setval|set_config|pg_terminate_backend|pg_cancel_backend|pg_reload_conf)\b"
+)
+"""Pattern of what a SELECT may have that locks rows, writes, or reaches beyond the query, in a fingerprint."""
+
+LOCK_ERRORS = {"55P03", "40P01", "40001"}
+"""SQLSTATE: a lock could not be had, a deadlock's victim, a serialisation failure."""
+
+
+def cancel(connection_id: int) -> str:
+    """Return the statement that cancels what a connection runs; the connection stays."""
+    return f"SELECT pg_cancel_backend({connection_id})"
+
+
+def is_lock_error(problem: exc.DBAPIError) -> bool:
+    """Return whether a statement failed because of another session's locks."""
+    return sqlstate(problem) in LOCK_ERRORS
+
+
+def is_timeout(problem: exc.DBAPIError) -> bool:
+    """Return whether the server cancelled the statement: on request, or because the time limit was reached."""
+    return sqlstate(problem) == STATEMENT_TIMEOUT
+
+
+def canary(database: str, table: str) -> CanaryStatements:
+    """Return the statements of a canary on a table of a schema."""
+    schema = database.replace('"', '""')
+    name = f'"{schema}".{table}'
+    return CanaryStatements(
+        create=(
+            f"CREATE TABLE IF NOT EXISTS {name} (id int PRIMARY KEY, beats bigint NOT NULL)",
+            f"INSERT INTO {name} VALUES (1, 0) ON CONFLICT DO NOTHING",
+        ),
+        beat=(f"SELECT beats FROM {name} WHERE id = 1", f"UPDATE {name} SET beats = beats + 1 WHERE id = 1"),
+        drop=f"DROP TABLE IF EXISTS {name}",
+    )

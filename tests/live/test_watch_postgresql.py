@@ -1,0 +1,140 @@
+"""Watch names what holds the xmin horizon on a real primary and hot standby; the printed statement ends it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+
+import pytest
+from click.testing import CliRunner
+from postgresql_pair import DATABASE, OTHER, written_to
+
+from aurora_analysis.cli import main
+from aurora_analysis.engines.postgresql.live import Probe
+from aurora_analysis.live.watch import Watch
+from aurora_analysis.store import Store
+
+pytestmark = pytest.mark.real
+
+WAIT_S = 20.0
+"""A reader reports its snapshot once per second; a busy machine takes longer."""
+
+SNAPSHOT = ("BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT count(*) FROM queue")
+HOLDERS = {
+    "idle snapshot on the reader": ("standby", DATABASE, SNAPSHOT),
+    "open cursor on the reader": (
+        "standby",
+        DATABASE,
+        ("BEGIN", "DECLARE c CURSOR FOR SELECT * FROM facts", "FETCH 100 FROM c"),
+    ),
+    "another database of the reader": (
+        "standby",
+        OTHER,
+        ("BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT 1"),
+    ),
+    "idle snapshot on the writer": ("primary", DATABASE, SNAPSHOT),
+    "writing transaction on the writer": ("primary", DATABASE, ("BEGIN", "INSERT INTO notes VALUES (1)")),
+}
+INNOCENTS = (
+    ("primary", OTHER, ("BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT 1")),
+    ("standby", DATABASE, ("BEGIN", "SELECT count(*) FROM queue")),
+    ("primary", DATABASE, ("BEGIN", "SELECT count(*) FROM queue")),
+)
+
+
+@pytest.fixture
+def sessions(postgresql_pair):
+    """Open sessions that run statements and then stay open."""
+    with ExitStack() as stack:
+
+        def opened(server: str, database: str, statements: tuple[str, ...]) -> int:
+            connection = getattr(postgresql_pair, server).connect(database, application_name="nightly")
+            stack.callback(connection.close)
+            for statement in statements:
+                connection.execute(statement)
+            return connection.info.backend_pid
+
+        yield opened
+
+
+@pytest.fixture
+def watch(postgresql_pair):
+    """A watch of both servers, without a store."""
+    pair = postgresql_pair
+    probes = [
+        Probe(pair.primary.engine(DATABASE), "shop-writer", "writer"),
+        Probe(pair.standby.engine(DATABASE), "shop-reader", "reader"),
+    ]
+    found = Watch(probes, None, cluster="shop", every_s=1)
+    yield found
+    found.close()
+
+
+def status(watch: Watch, wanted: str):
+    """Sample until purge has the wanted state for two samples, or the time is over."""
+    deadline, states = time.monotonic() + WAIT_S, []
+    tick = watch.samples[-1].time if watch.samples else int(time.time())
+    while time.monotonic() < deadline and states[-2:] != [wanted, wanted]:
+        tick += 1
+        watch.sample(tick)
+        states.append(watch.purge_status().state)
+        time.sleep(0.4)
+    return watch.purge_status()
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_the_holder_is_named_among_innocents(postgresql_pair, sessions, watch, holder):
+    """Its session and instance; after the printed statement, which the watch never runs, vacuum goes on."""
+    for innocent in INNOCENTS:
+        sessions(*innocent)
+    server, database, statements = HOLDERS[holder]
+    with written_to(postgresql_pair):
+        pid = sessions(server, database, statements)
+        now = status(watch, "blocked")
+        assert now.state == "blocked"
+        assert now.holder.transaction.thread_id == pid
+        assert now.holder.instance == {"standby": "shop-reader", "primary": "shop-writer"}[server]
+        assert now.holder.transaction.client == "nightly"
+        with getattr(postgresql_pair, server).connect(DATABASE) as other:
+            other.execute(now.holder.kill)
+        assert status(watch, "keeps up").state == "keeps up"
+
+
+def test_a_prepared_transaction_is_named(postgresql_pair, watch):
+    """It has no session; the printed statement ends it."""
+    with written_to(postgresql_pair), postgresql_pair.primary.connect(DATABASE) as one:
+        for text in ("BEGIN", "INSERT INTO notes VALUES (2)", "PREPARE TRANSACTION 'it''s'"):
+            one.execute(text)
+        now = status(watch, "blocked")
+        assert "it''s" in now.holder.name
+        one.execute(now.holder.kill)
+        assert status(watch, "keeps up").state == "keeps up"
+
+
+def test_the_command_shows_and_stores_the_holder(postgresql_pair, sessions, tmp_path):
+    """By two URLs; the store has the session's transaction id, the ages by kind, dead rows and buffers per call."""
+    pair, store = postgresql_pair, str(tmp_path / "store")
+    urls = [
+        url.set(drivername="postgresql").render_as_string(False)
+        for url in (pair.primary.url(DATABASE), pair.standby.url(DATABASE))
+    ]
+    servers = ["--writer", urls[0], "--reader", urls[1], "--cluster", "ledger", "--store", store]
+    with written_to(pair):
+        pid = sessions("standby", DATABASE, SNAPSHOT)
+        done = CliRunner().invoke(main, ["watch", *servers, "--every", "1s", "--for", "5s"])
+    assert done.exit_code == 0, done.output
+    last = done.output.splitlines()[-1]
+    assert "vacuum blocked" in last and f"held by session {pid} on ledger-reader-1, since" in last
+    assert f"to end it on ledger-reader-1: SELECT pg_terminate_backend({pid});" in last
+    found = Store(store)
+    held = found.read("open_transactions", cluster="ledger").query("thread_id == @pid")
+    assert set(held["instance"]) == {"ledger-reader-1"} and held["oldest_xid"].nunique() == 1
+    span = found.span("ledger")
+    ages = found.metric("xmin_age_readers", span, cluster="ledger")
+    assert (
+        ages.iloc[-1] > ages.iloc[0] and (found.metric("xmin_age_slots", span, cluster="ledger") == 0).all()
+    )
+    relations = found.read("relations", cluster="ledger").query("relation == 'public.queue'")
+    assert relations["dead_rows"].max() > 0 and set(relations["database"]) == {DATABASE}
+    counted = found.read("statement_metrics", cluster="ledger")
+    assert counted["buffers_per_call"].max() > 0
