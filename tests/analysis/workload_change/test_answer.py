@@ -19,15 +19,22 @@ def sample() -> workload_change.Answer:
     return workload_change.answer(observe(Store(), WEEK, "shop"), limits={"commit_latency": 1000.0})
 
 
-def test_the_sample_has_a_new_statement_and_too_few_weeks(sample):
-    """Two weeks cannot show what is usual, but a statement that appears needs no statistics."""
+def test_the_sample_has_a_new_statement_in_an_ordinary_week(sample):
+    """Five earlier weeks show what is usual; a statement that appears needs no statistics."""
     assert [(one.subject, one.level, one.headline) for one in sample.verdicts] == [
         ("objective: commit latency", "within budget", "The commit latency objective was met"),
         ("statements", "new statement", "A new statement takes a heavy share of the load"),
-        ("shop-2", "unknown", "Unknown whether the workload of shop-2 changed"),
-        ("shop-3", "unknown", "Unknown whether the workload of shop-3 changed"),
-        ("writer", "unknown", "Unknown whether the workload of the writer changed"),
+        ("shop-2", "ordinary", "The workload of shop-2 is within its usual weekly variation"),
+        ("shop-3", "ordinary", "The workload of shop-3 is within its usual weekly variation"),
+        ("writer", "ordinary", "The workload of the writer is within its usual weekly variation"),
     ]
+
+
+def test_too_few_weeks_cannot_show_what_is_usual():
+    """The sample's second week has one to compare with."""
+    found = workload_change.answer(observe(Store(), Window("2026-10-12", "2026-10-19"), "shop"))
+    levels = {one.subject: one.level for one in found.verdicts}
+    assert levels == {"statements": "unknown", "shop-2": "unknown", "shop-3": "unknown", "writer": "unknown"}
 
 
 def test_the_frames_support_the_verdicts(sample):
@@ -37,7 +44,7 @@ def test_the_frames_support_the_verdicts(sample):
     assert (sample.role_changes["digest"] == "").all()
     assert sample.statement_changes["digest"].nunique() == 10
     assert "failover" in set(sample.settings["what"])
-    assert sample.windows["value"].to_list() == [str(WEEK), str(WEEK.previous()), "1"]
+    assert sample.windows["value"].to_list() == [str(WEEK), str(WEEK.previous()), "5"]
     assert {one.role for one in sample.sparklines} == {"writer", "shop-1", "shop-2", "shop-3"}
 
 
