@@ -24,6 +24,14 @@ LEVELS: dict[str, Severity] = {
 }
 """Severity of each level; the level that matters most comes first."""
 
+NOUNS = {
+    "queue_latency": "queue statements",
+    "commit_latency": "commits",
+    "dml_latency": "INSERTs, UPDATEs and DELETEs",
+    "select_latency": "SELECTs",
+}
+"""What becomes slower, by metric."""
+
 SLOWER = ("slows", "slows a little")
 """Levels that blame the workload."""
 

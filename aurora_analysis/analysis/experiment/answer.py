@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from aurora_analysis.analysis.costliest import shortened, statement_text
-from aurora_analysis.analysis.experiment.blocks import on_idle_clone, randomised, statement_latency
+from aurora_analysis.analysis.effect_level import NOUNS, SLOWER
+from aurora_analysis.analysis.experiment.blocks import (
+    on_idle_clone,
+    outcomes_of_metric,
+    randomised,
+    statement_latency,
+)
 from aurora_analysis.analysis.experiment.estimate import effects
 from aurora_analysis.analysis.experiment.history import history_growth
-from aurora_analysis.analysis.experiment.verdicts import TRIAL_METRICS, verdicts
-from aurora_analysis.analysis.verdict import Verdict
+from aurora_analysis.analysis.experiment.verdicts import THROUGHPUTS, TRIAL_METRICS, verdicts
+from aurora_analysis.analysis.statistics import adjusted
+from aurora_analysis.analysis.verdict import Verdict, three_digits
 from aurora_analysis.store.observations import Observations
 
 
@@ -97,7 +105,7 @@ def answer(data: Observations, options: Options = Options()) -> Answer:  # froze
     texts = _texts(data, statements)
     judged = verdicts(found, growth, message, materiality_pct=options.materiality_pct)
     return Answer(
-        verdicts=[_with_victim(one, texts) for one in judged],
+        verdicts=[_worded(one, texts, latency, trials) for one in judged],
         planned=planned,
         trials=trials,
         history=history,
@@ -105,7 +113,7 @@ def answer(data: Observations, options: Options = Options()) -> Answer:  # froze
         latency=latency,
         statements=texts,
         planned_rate=planned_rate,
-        effects=found,
+        effects=found.assign(p_adjusted=adjusted(found["p"])),
     )
 
 
@@ -120,13 +128,27 @@ def _texts(data: Observations, latency: pd.DataFrame) -> pd.DataFrame:
     return data.fingerprints[named.isin(latency.columns)].reset_index(drop=True)
 
 
-def _with_victim(verdict: Verdict, texts: pd.DataFrame) -> Verdict:
-    """Name the writer's statement whose latency a verdict is about, in the headline and on the card."""
-    mine = texts["digest"][("statement " + texts["digest"].str[:8]) == verdict.numbers.get("metric")]
-    if mine.empty:
-        return verdict
-    digest = str(mine.iloc[0])
-    text = statement_text(digest, texts)
-    victim = f"the writer's `{shortened(text.replace('`', ''), 40)}`"
-    headline = verdict.headline.replace("slows the writer", f"slows {victim}", 1)
-    return replace(verdict, headline=headline, statement={"digest": digest, "text": text})
+def _worded(verdict: Verdict, texts: pd.DataFrame, latency: pd.DataFrame, trials: pd.DataFrame) -> Verdict:
+    """Name what became slower, by how many milliseconds; the card shows the writer's statement if it is one."""
+    metric = str(verdict.numbers.get("metric", ""))
+    mine = texts["digest"][("statement " + texts["digest"].str[:8]) == metric]
+    statement, noun = {}, f"the writer's {NOUNS.get(metric, metric.replace('_', ' '))}"
+    if len(mine):
+        text = statement_text(str(mine.iloc[0]), texts)
+        statement = {"digest": str(mine.iloc[0]), "text": text}
+        noun = f"the writer's `{shortened(text.replace('`', ''), 40)}`"
+    slower = _slowdown_ms(verdict, latency, trials)
+    if slower is None:
+        return replace(verdict, statement=statement)
+    size = f"{three_digits(slower, 2)} ms ({float(verdict.numbers['effect_pct'] or 0):.3g} %)"
+    return replace(verdict, headline=f"{verdict.subject} makes {noun} {size} slower", statement=statement)
+
+
+def _slowdown_ms(verdict: Verdict, latency: pd.DataFrame, trials: pd.DataFrame) -> float | None:
+    """Return the part of the mean latency of on-blocks that the effect accounts for [ms]; None without a slower latency."""
+    metric, effect = str(verdict.numbers.get("metric")), verdict.numbers.get("effect_pct")
+    if verdict.level not in SLOWER or metric in THROUGHPUTS or not isinstance(effect, int | float):
+        return None
+    on = trials[(trials["workload"] == verdict.subject) & trials["assigned"].astype(bool)]
+    mean = float(outcomes_of_metric(latency[metric], on)["value"].mean())
+    return mean * effect / (100 + effect) if np.isfinite(mean) else None

@@ -10,19 +10,11 @@ import pandas as pd
 
 from aurora_analysis.analysis.advice import Held, gain, shorter_views
 from aurora_analysis.analysis.costliest import costliest, owner
-from aurora_analysis.analysis.effect_level import SLOWER
+from aurora_analysis.analysis.effect_level import NOUNS, SLOWER
 from aurora_analysis.analysis.series import period_s
 from aurora_analysis.analysis.verdict import Figure, Verdict, duration, three_digits
 from aurora_analysis.analysis.workloads import IDLE, exposed_hours, exposure_share
 from aurora_analysis.window import Window
-
-NOUNS = {
-    "queue_latency": "queue statements",
-    "commit_latency": "commits",
-    "dml_latency": "INSERTs, UPDATEs and DELETEs",
-    "select_latency": "SELECTs",
-}
-"""What becomes slower, by metric."""
 
 OPEN = 0.5
 """A period of the metric counts as exposed if the workload was open for this share of it [0 to 1]."""

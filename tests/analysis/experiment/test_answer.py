@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from aurora_analysis import Store, Window, observe
@@ -28,10 +30,22 @@ def test_the_headline_names_culprit_and_victim(found):
     assert (verdict.level, verdict.severity) == ("slows", "act")
     digest = verdict.statement["digest"]
     assert verdict.numbers["metric"] == f"statement {digest[:8]}"
-    assert verdict.headline.startswith(f"extract slows the writer's `{verdict.statement['text'][:30]}")
-    assert verdict.headline.endswith(f"` by {found.effects['effect_pct'].max():.0f} %")
+    assert verdict.headline.startswith(f"extract makes the writer's `{verdict.statement['text'][:30]}")
+    slower_ms, effect_pct = re.search(r"` ([\d.]+) ms \((\d+) %\) slower$", verdict.headline).groups()
+    assert int(effect_pct) == round(found.effects["effect_pct"].max())
+    on = found.trials[found.trials["assigned"].astype(bool)]
+    values = experiment.outcomes(found.latency, on).query("metric == @verdict.numbers['metric']")["value"]
+    assert float(slower_ms) == pytest.approx(values.mean() * (1 - 1 / (1 + int(effect_pct) / 100)), rel=0.05)
     assert verdict.numbers["effect_pct"] == pytest.approx(found.effects["effect_pct"].max(), abs=0.05)
     assert found.growth["difference"].gt(0).all()
+
+
+def test_the_table_has_the_p_value_of_the_card(found):
+    """Adjusted for the number of tests, beside the raw one."""
+    (verdict,) = found.verdicts
+    row = found.effects.set_index("metric").loc[verdict.numbers["metric"]]
+    assert verdict.numbers["p_adjusted"] == pytest.approx(row["p_adjusted"], abs=5e-5)
+    assert row["p"] < row["p_adjusted"]
 
 
 def test_the_statements_are_those_that_are_compared(found):
