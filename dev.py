@@ -75,7 +75,7 @@ def demo(arguments: Sequence[str]) -> int:
 
 def demo_aws(arguments: Sequence[str]) -> int:
     """Run doctor, fetch and report against `shop`, which a local endpoint serves as AWS: no account is needed."""
-    serve = [str(PYTHON), "tests/aws_endpoint", "--store", "data/sample"]
+    serve = [str(PYTHON), "tests/aws_endpoint", "--store", "data/sample", "--extras"]
     with (
         tempfile.TemporaryDirectory() as store,
         subprocess.Popen(serve, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True) as endpoint,

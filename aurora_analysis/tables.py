@@ -118,11 +118,8 @@ TABLES: dict[str, Table] = {
                 "text",
                 "names of the custom endpoints that may lead to the instance; empty if none may, null if unknown",
             ),
-            Column(
-                "endpoints_as_writer",
-                "text",
-                "names of the custom endpoints that would lead to the instance if it were the writer",
-            ),
+            Column("endpoints_as_writer", "text", "the same if the instance were the writer"),
+            Column("endpoints_as_reader", "text", "the same if the instance were a reader"),
             Column("monitoring_interval_s", "real", "the interval of Enhanced Monitoring; 0 is off"),
             Column("insights_mode", "text", "the mode of Database Insights, standard or advanced"),
             Column("storage_type", "text", "aurora (Standard) or aurora-iopt1 (I/O-Optimized)"),

@@ -20,6 +20,7 @@ from deltalake import DeltaTable
 sys.path[0] = str(Path(__file__).parent.parent)
 
 from aws_endpoint import MISBEHAVIOURS, Cluster, Endpoint  # noqa: E402
+from aws_endpoint.extras import with_extras  # noqa: E402
 
 TABLES = ("instances", "events", "metrics", "db_load", "statement_metrics", "slow_queries", "statements")
 RETENTION_DAYS = 31
@@ -54,6 +55,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--now", type=datetime.fromisoformat, help="UTC; default: where the data end")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds per call")
     parser.add_argument("--rate", action="append", default=[], metavar="SERVICE=CALLS", help="calls a second")
+    parser.add_argument(
+        "--extras",
+        action="store_true",
+        help="add connections, endpoints, a serverless reader and backtracking",
+    )
     parser.add_argument("--misbehave", action="append", default=[], choices=sorted(MISBEHAVIOURS))
     return parser.parse_args()
 
@@ -65,9 +71,9 @@ def main() -> None:
     tables = frames(options.store, options.cluster)
     now = options.now.replace(tzinfo=UTC) if options.now else end_of(tables)
     rates = {service: float(calls) for service, calls in (one.split("=") for one in options.rate)}
-    endpoint = Endpoint(
-        Cluster(options.cluster, tables), now, options.misbehave, options.latency, rates, options.port
-    )
+    tables, how = with_extras(tables) if options.extras else (tables, {})
+    cluster = Cluster(options.cluster, tables, **how)
+    endpoint = Endpoint(cluster, now, options.misbehave, options.latency, rates, options.port)
     with endpoint as aws:
         lines = [aws.url, f"{now:%Y-%m-%dT%H:%M:%SZ}"]
         lines += [f"export {name}={shlex.quote(value)}" for name, value in aws.environment.items()] + [""]

@@ -226,6 +226,12 @@ class Cluster:
         known = rows[rows.instance == name].get("resource_id", pd.Series(dtype=str)).dropna()
         return str(known.iloc[-1]) if len(known) else f"db-{code(self.name + name)}"
 
+    def vcpus(self, name: str) -> int:
+        """Return the vCPUs that the instance had last; 2 if none are known."""
+        rows = self.frame("instances")
+        known = rows[rows.instance == name].get("vcpus", pd.Series(dtype=float)).dropna()
+        return int(known.iloc[-1]) if len(known) else 2
+
     @cached_property
     def by_resource(self) -> dict[str, str]:
         """Resource id → instance."""

@@ -7,6 +7,7 @@ import bisect
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from aws_endpoint import slow_log_text
@@ -91,15 +92,14 @@ def os_events(cluster: Cluster, instance: str, start_ms: int, end_ms: int) -> li
         return []
     found = cpu.between(start_ms / 1000, end_ms / 1000 + 1e-3)
     resource_id = cluster.resource_id(instance)
+    document = partial(os_document, instance, resource_id, cluster.vcpus(instance))
     return [
-        Event(
-            int(at) * 1000, json.dumps(os_document(instance, resource_id, int(at), float(value))), resource_id
-        )
+        Event(int(at) * 1000, json.dumps(document(int(at), float(value))), resource_id)
         for at, value in zip(found.start, found.value)
     ]
 
 
-def os_document(instance: str, resource_id: str, at: int, cpu: float) -> dict[str, Any]:
+def os_document(instance: str, resource_id: str, vcpus: int, at: int, cpu: float) -> dict[str, Any]:
     """One document, with both shapes of diskIO: Aurora's storage, and a local device."""
     return {
         "engine": "AURORA",
@@ -108,7 +108,7 @@ def os_document(instance: str, resource_id: str, at: int, cpu: float) -> dict[st
         "timestamp": f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}",
         "version": 1.0,
         "uptime": "10 days, 1:53:04",
-        "numVCPUs": 2,
+        "numVCPUs": vcpus,
         "cpuUtilization": {
             "guest": 0.0, "irq": 0.0, "system": round(cpu * 0.25, 4), "wait": 0.5, "idle": round(100 - cpu, 4),
             "user": round(cpu * 0.75, 4), "total": cpu, "steal": 0.0, "nice": 0.0,

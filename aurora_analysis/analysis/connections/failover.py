@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +22,42 @@ MOST_USERS = 2
 
 
 @dataclass(frozen=True)
-class _Reader:
-    """A reader as it is at the end of the window; endpoints are None if unknown."""
+class _Instance:
+    """An instance as it is at the end of the window, and its endpoints in each role; None if unknown."""
 
     candidate: Candidate
-    endpoints: tuple[str, ...] | None
     as_writer: tuple[str, ...] | None
+    as_reader: tuple[str, ...] | None
+
+    @property
+    def name(self) -> str:
+        """Name of the instance."""
+        return self.candidate.name
+
+
+@dataclass(frozen=True)
+class _Cluster:
+    """The writer, the readers whose tiers are known, and the load by user."""
+
+    writer: _Instance
+    readers: tuple[_Instance, ...]
+    users: pd.DataFrame
+
+    def next_writers(self) -> list[_Instance]:
+        """Return the readers one of which would become the writer."""
+        first = first_in_line([each.candidate for each in self.readers])
+        return [each for each in self.readers if each.name in first]
+
+    def left_empty(self, each: _Instance) -> list[str]:
+        """Return the endpoints that would lead to no instance if this reader were promoted and the writer came back."""
+        others = [one.as_reader or () for one in (self.writer, *self.readers) if one is not each]
+        served = {name for names in (each.as_writer or (), *others) for name in names}
+        return [name for name in each.as_reader or () if name not in served]
+
+    def suggested_tiers(self) -> dict[str, int]:
+        """Return tier 0 for readers whose promotion touches no endpoint, and the last for others; none without the first."""
+        safe = [each.name for each in self.readers if each.as_writer == () and not self.left_empty(each)]
+        return {each.name: 0 if each.name in safe else LAST_TIER for each in self.readers} if safe else {}
 
 
 def endpoint_history(instances: pd.DataFrame) -> pd.DataFrame:
@@ -41,9 +71,9 @@ def endpoint_history(instances: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `time` (UTC), `instance, role, promotion_tier, custom_endpoints, endpoints_as_writer`; one row per change.
+        `time` (UTC), `instance, role, promotion_tier, custom_endpoints`; one row per change.
     """
-    columns = ["instance", "role", "promotion_tier", "custom_endpoints", "endpoints_as_writer"]
+    columns = ["instance", "role", "promotion_tier", "custom_endpoints"]
     rows = instances.sort_values(["instance", "time"], kind="stable")[["time", *columns]]
     values = rows[columns].astype(object).where(rows[columns].notna(), None)
     return rows[(values != values.shift()).any(axis=1)].reset_index(drop=True)
@@ -68,25 +98,24 @@ def failover_verdicts(instances: pd.DataFrame, users: pd.DataFrame) -> list[Verd
     """
     latest = instances.sort_values("time", kind="stable").groupby("instance", as_index=False).tail(1)
     latest = latest[latest["engine"].astype(str).str.startswith("aurora")]
-    writers = latest[latest["role"] == "writer"]
-    readers = [_reader(row) for row in latest[latest["role"] == "reader"].to_dict("records")]
-    known = [each for each in readers if each.candidate.tier is not None]
+    writers, readers = (
+        [_instance(row) for row in latest[latest["role"] == role].to_dict("records")]
+        for role in ("writer", "reader")
+    )
     if len(writers) != 1 or not readers:
         return []
-    writer = str(writers["instance"].iloc[0])
+    known = tuple(each for each in readers if each.candidate.tier is not None)
+    cluster = _Cluster(writers[0], known, users)
     if not known:
-        return [_unknown(writer, "the promotion tiers of its readers were not recorded")]
-    first = first_in_line([each.candidate for each in known])
-    chosen = [each for each in known if each.candidate.name in first]
-    judged = [_judged(writer, each, chosen, known, users) for each in chosen]
-    serving = _names(writers["custom_endpoints"].iloc[0])
-    return [*([_on_writer(writer, serving, users)] if serving else []), *judged]
+        return [_unknown(cluster, "the promotion tiers of its readers were not recorded")]
+    judged = [_judged(cluster, each) for each in cluster.next_writers()]
+    return [*([_on_writer(cluster)] if cluster.writer.as_writer else []), *judged]
 
 
-def _reader(row: Mapping[Hashable, Any]) -> _Reader:
+def _instance(row: Mapping[Hashable, Any]) -> _Instance:
     tier, size = (None if pd.isna(row[name]) else float(row[name]) for name in ("promotion_tier", "vcpus"))
     candidate = Candidate(str(row["instance"]), tier, size)
-    return _Reader(candidate, _names(row["custom_endpoints"]), _names(row["endpoints_as_writer"]))
+    return _Instance(candidate, _names(row["endpoints_as_writer"]), _names(row["endpoints_as_reader"]))
 
 
 def _names(text: object) -> tuple[str, ...] | None:
@@ -95,37 +124,30 @@ def _names(text: object) -> tuple[str, ...] | None:
     return tuple(text.split(", ")) if text else ()
 
 
-def _judged(
-    writer: str, each: _Reader, chosen: Sequence[_Reader], readers: Sequence[_Reader], users: pd.DataFrame
-) -> Verdict:
-    name = each.candidate.name
-    or_another = (
-        ""
-        if len(chosen) == 1
-        else f" (or {', '.join(one.candidate.name for one in chosen if one is not each)})"
-    )
-    would = f"If {writer} failed now, {name}{or_another} would become the writer"
-    if each.endpoints is None or each.as_writer is None:
-        return _unknown(
-            writer,
-            f"{name} would become the writer, but whether custom endpoints lead to it was not recorded",
-        )
+def _judged(cluster: _Cluster, each: _Instance) -> Verdict:
+    name, others = each.name, [one.name for one in cluster.next_writers() if one is not each]
+    or_another = f" (or {', '.join(others)})" if others else ""
+    would = f"If {cluster.writer.name} failed now, {name}{or_another} would become the writer"
+    if each.as_writer is None or each.as_reader is None:
+        reason = f"{name} would become the writer, but whether custom endpoints lead to it was not recorded"
+        return _unknown(cluster, reason)
     if each.as_writer:
         served = ", ".join(each.as_writer)
         return _verdict(
             name,
             ("endpoint on the next writer", "watch"),
-            f"{would}, and the queries of custom endpoint {served} would run on it{_by(name, users)}. {_suggested(readers)}",
-            _tiers_action(readers, each),
+            f"{would}, and the queries of custom endpoint {served} would run on it{_by(name, cluster.users)}. "
+            f"{_suggested(cluster)}",
+            _tiers_action(cluster, each),
             f"If the writer failed now, {name}, which serves {served}, would become the writer",
         )
-    left = [one for one in each.endpoints if len(chosen) == 1 and not _is_served(one, each, readers)]
-    if left:
+    if left := cluster.left_empty(each):
         return _verdict(
             name,
             ("endpoint without an instance", "watch"),
-            f"{would}, and custom endpoint {', '.join(left)} would lead to no instance{_by(name, users)}. {_suggested(readers)}",
-            _tiers_action(readers, each),
+            f"{would}, and custom endpoint {', '.join(left)} would lead to no instance{_by(name, cluster.users)}. "
+            f"{_suggested(cluster)}",
+            _tiers_action(cluster, each),
             f"If the writer failed now, {', '.join(left)} would lead to no instance",
         )
     return _verdict(
@@ -153,33 +175,25 @@ def _verdict(
     )
 
 
-def _unknown(writer: str, reason: str) -> Verdict:
+def _unknown(cluster: _Cluster, reason: str) -> Verdict:
+    writer = cluster.writer.name
     sentence = f"If {writer} failed now, it is unknown which queries would land on the new writer: {reason}."
     action = "Fetch the cluster again (aurora-analysis fetch), with rds:DescribeDBClusterEndpoints permitted."
-    return _verdict(
-        writer,
-        ("unknown", "unknown"),
-        sentence,
-        action,
-        f"Unknown what a failover of {writer} would bring to the new writer",
-    )
+    headline = f"Unknown what a failover of {writer} would bring to the new writer"
+    return _verdict(writer, ("unknown", "unknown"), sentence, action, headline)
 
 
-def _on_writer(writer: str, endpoints: Sequence[str], users: pd.DataFrame) -> Verdict:
+def _on_writer(cluster: _Cluster) -> Verdict:
+    name, endpoints = cluster.writer.name, cluster.writer.as_writer or ()
     served = ", ".join(endpoints)
     return _verdict(
-        writer,
+        name,
         ("endpoint on the writer", "watch"),
-        f"Custom endpoint {served} leads to {writer}, the writer{_by(writer, users)}.",
-        "; ".join(READER_ONLY.format(name) for name in endpoints)
+        f"Custom endpoint {served} leads to {name}, the writer{_by(name, cluster.users)}.",
+        "; ".join(READER_ONLY.format(each) for each in endpoints)
         + " (unless it is meant to lead to the writer).",
-        f"Custom endpoint {served} leads to the writer, {writer}",
+        f"Custom endpoint {served} leads to the writer, {name}",
     )
-
-
-def _is_served(endpoint: str, leaving: _Reader, readers: Sequence[_Reader]) -> bool:
-    """Return whether an endpoint has another reader."""
-    return any(endpoint in (each.endpoints or ()) for each in readers if each is not leaving)
 
 
 def _by(instance: str, users: pd.DataFrame) -> str:
@@ -197,33 +211,19 @@ def _by(instance: str, users: pd.DataFrame) -> str:
     return f"; most load on {instance} is that of {named}"
 
 
-def _tiers(readers: Sequence[_Reader]) -> dict[str, int]:
-    """Suggest tiers: readers that no endpoint follows to the writer first, the others last; none if there is no such reader."""
-    safe = [each for each in readers if each.as_writer == () and _leaves_none(each, readers)]
-    if not safe:
-        return {}
-    return {each.candidate.name: 0 if each in safe else LAST_TIER for each in readers}
-
-
-def _leaves_none(each: _Reader, readers: Sequence[_Reader]) -> bool:
-    return all(_is_served(endpoint, each, readers) for endpoint in each.endpoints or ())
-
-
-def _suggested(readers: Sequence[_Reader]) -> str:
-    tiers = _tiers(readers)
+def _suggested(cluster: _Cluster) -> str:
+    tiers = cluster.suggested_tiers()
     if not tiers:
         return "No reader could take over without this."
     return f"Suggested promotion tiers: {', '.join(f'{name} {tier}' for name, tier in tiers.items())}."
 
 
-def _tiers_action(readers: Sequence[_Reader], each: _Reader) -> str:
-    present = {one.candidate.name: one.candidate.tier for one in readers}
-    changed = {name: tier for name, tier in _tiers(readers).items() if present[name] != tier}
+def _tiers_action(cluster: _Cluster, each: _Instance) -> str:
+    present = {one.name: one.candidate.tier for one in cluster.readers}
+    changed = {name: tier for name, tier in cluster.suggested_tiers().items() if present[name] != tier}
     if changed:
         return "; ".join(MODIFY.format(name, tier) for name, tier in changed.items())
     if each.as_writer:
-        return (
-            "; ".join(READER_ONLY.format(name) for name in each.as_writer)
-            + "; or add a reader outside of the endpoint."
-        )
+        commands = "; ".join(READER_ONLY.format(name) for name in each.as_writer)
+        return f"{commands}; or add a reader outside of the endpoint."
     return "Add a reader to the endpoint, or one outside of it with promotion tier 0."

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aurora_analysis.analysis.connections.causes import BEFORE
 from aurora_analysis.analysis.verdict import Figure, Severity, Verdict, by_severity, duration, three_digits
 from aurora_analysis.window import Window
 
@@ -276,19 +275,22 @@ def _numbers(facts: _Facts) -> dict[str, Figure]:
 
 
 def _storm(facts: _Facts, storms: pd.DataFrame) -> Verdict:
-    """Judge an instance by its largest storm: `act` if handshakes waited."""
-    first = storms.sort_values("extra", ascending=False, kind="stable").iloc[0].to_dict()
-    severity: Severity = "act" if (storms["slow"] > 0).any() else "watch"
-    count = "a storm" if len(storms) == 1 else f"{len(storms)} storms"
-    largest = "" if len(storms) == 1 else "the largest "
-    length = (first["end"] - first["start"]).total_seconds()
-    sentence = (
-        f"{facts.instance}: {count} of new connections, {largest}from {first['start']:%Y-%m-%d %H:%M} UTC for "
-        f"{duration(length)}: {_compared(first)}, and {first['extra']:,.0f} attempts beyond the ordinary ones. "
-        f"{_cause(first)} {_waited(storms)} {_observed(facts)}"
+    """Judge an instance by its worst storm: one in which handshakes waited (`act`), otherwise the largest."""
+    ranked = storms.assign(slow_first=storms["slow"] > 0).sort_values(
+        ["slow_first", "extra"], ascending=False
     )
-    numbers = {"storms": len(storms), "peak_per_s": round(first["peak_per_s"], 3)}
-    numbers |= {"ordinary_per_s": round(first["ordinary_per_s"], 3), "extra": round(first["extra"])}
+    worst = ranked.iloc[0].to_dict()
+    severity: Severity = "act" if worst["slow"] > 0 else "watch"
+    count = "a storm" if len(storms) == 1 else f"{len(storms)} storms"
+    which = "" if len(storms) == 1 else "the worst "
+    length = (worst["end"] - worst["start"]).total_seconds()
+    sentence = (
+        f"{facts.instance}: {count} of new connections, {which}from {worst['start']:%Y-%m-%d %H:%M} UTC for "
+        f"{duration(length)}: {_compared(worst)}, and {worst['extra']:,.0f} attempts beyond the ordinary ones. "
+        f"{_cause(worst)} {_waited(worst['slow'])} {_observed(facts)}"
+    )
+    numbers = {"storms": len(storms), "peak_per_s": round(worst["peak_per_s"], 3)}
+    numbers |= {"ordinary_per_s": round(worst["ordinary_per_s"], 3), "extra": round(worst["extra"])}
     return Verdict(
         TOPIC,
         facts.instance,
@@ -297,8 +299,8 @@ def _storm(facts: _Facts, storms: pd.DataFrame) -> Verdict:
         sentence,
         numbers | _numbers(facts),
         "the figure of attempts to connect, and the table of storms with their causes",
-        ACTIONS[first["cause"]],
-        f"A storm of new connections hit {facts.instance}: {_compared(first)}",
+        ACTIONS[worst["cause"]],
+        f"A storm of new connections hit {facts.instance}: {_compared(worst)}",
     )
 
 
@@ -314,8 +316,9 @@ def _cause(storm: Mapping[Hashable, Any]) -> str:
         else ""
     )
     if storm["cause"] in {"failover", "restart"}:
-        what = f"A {storm['cause']} at {storm['cause_at']:%H:%M} UTC probably caused it"
-        return f"{what}: it lies at most {duration(BEFORE.total_seconds())} before the storm or in it.{who}"
+        ahead = (storm["start"] - storm["cause_at"]).total_seconds()
+        when = f"{duration(ahead)} before it" if ahead > 0 else "in it"
+        return f"A {storm['cause']} at {storm['cause_at']:%H:%M} UTC, {when}, probably caused it.{who}"
     if storm["cause"] == "refused logins":
         return f"{100 * storm['refused_share']:.0f} % of its attempts were refused.{who}"
     if storm["cause"] == "schedule":
@@ -323,12 +326,14 @@ def _cause(storm: Mapping[Hashable, Any]) -> str:
     return f"No failover, restart, refused login or schedule explains it.{who}"
 
 
-def _waited(storms: pd.DataFrame) -> str:
-    if (slow := storms["slow"].sum(min_count=1)) > 0:
-        return f"{slow:,.0f} connections waited 2 s or longer for their handshake."
+def _waited(slow: float) -> str:
     if np.isnan(slow):
         return "Whether handshakes waited was not recorded."
-    return "No handshake waited 2 s or longer."
+    return (
+        f"{slow:,.0f} connections waited 2 s or longer for their handshake."
+        if slow
+        else "No handshake waited 2 s or longer."
+    )
 
 
 def idle_verdicts(idle: pd.DataFrame, thresholds: Thresholds = Thresholds()) -> list[Verdict]:

@@ -225,7 +225,7 @@ def _runs(runs: pd.DataFrame, found: Samples) -> _Runs:
     kept = np.flatnonzero((end - start >= SHORTEST_RUN) & (start < found.x[-1]) & (end > found.x[0]))
     kept = kept[np.lexsort((end[kept], start[kept]))]
     named = runs["digest"].iloc[kept] if "digest" in runs else pd.Series("", runs.index[kept])
-    digest, digests = pd.factorize(named)
+    digest, digests = pd.factorize(named.astype(object).fillna(""))  # an idle session's run has no statement
     return _Runs(runs.index[kept], digest, pd.Index(digests), start[kept], end[kept])
 
 

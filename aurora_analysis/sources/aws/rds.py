@@ -35,7 +35,8 @@ ENGINE = "aurora-mysql"
 class Instance:
     """An instance of the cluster as it is now; of a deleted one (`gone`), what the store knows.
 
-    `custom_endpoints` may lead to the instance now, and `endpoints_as_writer` would if it were the writer.
+    `custom_endpoints` may lead to the instance now, `endpoints_as_writer` would if it were the writer, and
+    `endpoints_as_reader` if it were a reader.
     `parameters` come from the instance's parameter group, then from the cluster's, then from the engine's defaults.
     """
 
@@ -51,6 +52,7 @@ class Instance:
     promotion_tier: int | None = None
     custom_endpoints: tuple[str, ...] = ()
     endpoints_as_writer: tuple[str, ...] = ()
+    endpoints_as_reader: tuple[str, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
     parameter_groups: tuple[str, ...] = ()
     gone: bool = False
@@ -265,6 +267,7 @@ def _instance(
         promotion_tier=member.get("PromotionTier", row.get("PromotionTier")),
         custom_endpoints=_custom_endpoints(row, endpoints, is_writer=is_writer),
         endpoints_as_writer=_custom_endpoints(row, endpoints, is_writer=True),
+        endpoints_as_reader=_custom_endpoints(row, endpoints, is_writer=False),
         parameter_groups=tuple(group["DBParameterGroupName"] for group in row.get("DBParameterGroups", [])),
     )
 

@@ -135,7 +135,7 @@ COLUMNS = [
     "instance", "resource_id", "role", "instance_class", "vcpus", "engine", "engine_version",
     "long_query_time_s", "min_examined_row_limit", "isolation_level", "pi_retention_days",
     "slow_query_log", "log_output", "read_committed_on_readers", "purge_threads", "promotion_tier",
-    "custom_endpoints", "endpoints_as_writer", "monitoring_interval_s", "insights_mode", "storage_type",
+    "custom_endpoints", "endpoints_as_writer", "endpoints_as_reader", "monitoring_interval_s", "insights_mode", "storage_type",
 ]  # fmt: skip
 REALS = dict.fromkeys(("vcpus", "long_query_time_s", "pi_retention_days", "monitoring_interval_s"), "float64")
 REALS |= dict.fromkeys(("min_examined_row_limit", "purge_threads", "promotion_tier"), "Int64")
@@ -184,6 +184,7 @@ def _attributes(each: Instance, topology: Topology) -> dict[str, object]:
         "promotion_tier": each.promotion_tier,
         "custom_endpoints": _named(each.custom_endpoints, each, topology),
         "endpoints_as_writer": _named(each.endpoints_as_writer, each, topology),
+        "endpoints_as_reader": _named(each.endpoints_as_reader, each, topology),
         "monitoring_interval_s": float(each.monitoring_interval_s),
         "insights_mode": topology.insights_mode or None,
         "storage_type": topology.storage_type or None,

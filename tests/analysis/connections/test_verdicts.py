@@ -59,6 +59,17 @@ def test_handshakes_that_waited_make_a_storm_urgent():
     assert "300 connections waited 2 s or longer" in verdict.sentence
 
 
+def test_the_storm_with_waiting_handshakes_is_the_worst():
+    """The larger storm harmed nobody: sentence and action are those of the other."""
+    rows = attempts(storm={"2026-11-12 10:00": 20.0, "2026-11-13 15:00": 90.0})
+    slow = np.where(rows["value"] == 20, 0.5, 0.0)
+    verdict = judged(rows, KNOWN | {"slow_connections": slow}, event("2026-11-13 14:59", "failover"))
+    assert (verdict.severity, verdict.numbers["storms"]) == ("act", 2)
+    assert "2 storms of new connections, the worst from 2026-11-12 10:00" in verdict.sentence
+    assert "300 connections waited" in verdict.sentence
+    assert "failover at" not in verdict.sentence
+
+
 def test_unknown_handshakes_are_stated():
     """Version 2 does not publish them."""
     known = {name: value for name, value in KNOWN.items() if name != "slow_connections"}
@@ -72,7 +83,7 @@ def event(time: str, category: str) -> pd.DataFrame:
 def test_a_failover_before_a_storm_is_its_cause():
     """The action speaks of reconnecting and of DNS; an event eleven minutes before is too early."""
     verdict = judged(attempts(storm=AT_TEN), events=event("2026-11-12 09:58", "failover"))
-    assert "A failover at 09:58 UTC probably caused it" in verdict.sentence
+    assert "A failover at 09:58 UTC, 2 min before it, probably caused it." in verdict.sentence
     assert "DNS" in verdict.action
     early = judged(attempts(storm=AT_TEN), events=event("2026-11-12 09:49", "failover"))
     assert "No failover" in early.sentence
@@ -86,7 +97,7 @@ def test_a_restart_is_seen_by_the_uptime():
     at = MINUTES.get_loc(pd.Timestamp("2026-11-12 09:59Z"))
     uptime[at:] -= uptime[at]
     verdict = judged(attempts(storm=AT_TEN), KNOWN | {"uptime": uptime})
-    assert "A restart at 09:59 UTC probably caused it" in verdict.sentence
+    assert "A restart at 09:59 UTC, 60 s before it, probably caused it." in verdict.sentence
 
 
 def test_refused_logins_explain_a_storm():

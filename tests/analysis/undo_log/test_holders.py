@@ -98,6 +98,12 @@ def test_of_two_that_began_together_the_usual_holder_is_named():
     assert set(held["run"].dropna()) == {0, 1, 2, 3}
 
 
+def test_a_run_without_a_statement_may_hold_the_view():
+    """Live samples and db load show sessions whose statement is unknown; the log names the other run's."""
+    runs = statements((20, 50), (35, 80)).assign(digest=pd.Categorical([None, "extract"]))
+    assert runs_at(holders.attribute_oldest_view(*by_hand((20, 50), (35, 80)), runs), 30, 75) == [0, 1]
+
+
 def test_a_gap_parts_the_holders_on_its_sides():
     """The view ended, and another began, inside the gap."""
     history, transactions = by_hand((20, 60), (90, 140), samples=160)
