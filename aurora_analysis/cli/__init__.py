@@ -19,6 +19,7 @@ from aurora_analysis.errors import Error
 
 COMMANDS = (
     "report",
+    "review",
     "notebooks",
     "fetch",
     "doctor",

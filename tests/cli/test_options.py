@@ -16,8 +16,9 @@ from aurora_analysis.cli import main, options
 
 PACKAGE = Path(options.__file__).parent
 SEVERAL_TEXTS = {
-    "--format": "digest's profile has three forms, and report's pages one more",
-    "--sql": "doctor takes servers (URL) to check, experiment the file with the query",
+    "--format": "digest's profile has three forms, report's pages one more, and a review is also Markdown",
+    "--output": "a report is a folder, a review a file",
+    "--sql": "doctor takes servers (URL) to check, experiment the file with the query, review one that has not run",
 }
 """Options with more than one help text, and why."""
 

@@ -5,6 +5,7 @@
 - `rates`, `growth`  how fast the list grows at each hour of the week, and how fast purge works it off
 - `longest_hold`  the longest hold at each hour of the week, and a `max_execution_time`
 - `replay`        what a planned series of holds does to the writer
+- `review`        what a planned query does as planned, at another hour, in chunks, at READ COMMITTED, on a clone
 - `verdicts`      the limit of the strictest and the most lenient hour
 - `answer`        all of this for one window of one cluster
 """
@@ -12,16 +13,20 @@
 from aurora_analysis.analysis.limits.answer import Answer, Options, answer, from_observed, from_recorded
 from aurora_analysis.analysis.limits.longest_hold import longest_holds, suggested_limits
 from aurora_analysis.analysis.limits.recorded import Observed, Recorded, recorded
+from aurora_analysis.analysis.limits.review import Request, Review, review
 
 __all__ = [
     "Answer",
     "Observed",
     "Options",
     "Recorded",
+    "Request",
+    "Review",
     "answer",
     "from_observed",
     "from_recorded",
     "longest_holds",
     "recorded",
+    "review",
     "suggested_limits",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -198,8 +198,13 @@ def from_recorded(found: Recorded, options: Options = Options()) -> Answer:  # f
     curves = [one for one in fitted if isinstance(one, Curve)]
     refusals = [one for one in fitted if isinstance(one, Refusal)]
     if not curves:
-        first = refusals[0] if refusals else Refusal("", "the window has no commit latency", "fetch it")
-        return refused(first.reason, options, first.settled_by)
+        first = (
+            refusals[0]
+            if refusals
+            else Refusal("", "the window has no commit latency", "fetch CommitLatency")
+        )
+        nothing_known = refused(first.reason, options, first.settled_by)
+        return replace(nothing_known, recorded=found, growth=grown)
     objectives = tuple(sorted({5.0, 10.0, options.objective_pct}))
     tables = {one.metric: longest_holds(grown, one, found.longest_hold_s, objectives) for one in curves}
     verdicts = [verdict(tables[one.metric], found, options.objective_pct, options.timezone) for one in curves]

@@ -3,7 +3,6 @@
 - `episodes`  when the history list grew, whether purge was blocked or outrun, and by which span
 - `implied_start`  when the oldest read view must have begun, by the history list alone
 - `chain`, `holders`  which session held the oldest read view at each sample, and how sure that is
-- `forecast`  how long the history list gets if a query holds its view for hours
 - `storage`   the shared volume and backtracking's change records, which are kept apart from undo
 - `verdicts`  one verdict per blocker
 - `answer`    all of this for one window of one cluster
@@ -20,7 +19,6 @@ from aurora_analysis.analysis.undo_log.episodes import (
     notable_growth,
     purge_state,
 )
-from aurora_analysis.analysis.undo_log.forecast import AssumedQuery, Reach, reach
 from aurora_analysis.analysis.undo_log.holders import Attribution, attribute_oldest_view, attribution
 from aurora_analysis.analysis.undo_log.implied_start import committed, read_view_start
 from aurora_analysis.analysis.undo_log.storage import backtrack_verdicts, storage
@@ -29,9 +27,7 @@ from aurora_analysis.analysis.undo_log.verdicts import Thresholds, verdicts
 __all__ = [
     "Answer",
     "Attribution",
-    "AssumedQuery",
     "Options",
-    "Reach",
     "Thresholds",
     "answer",
     "around_highest",
@@ -46,7 +42,6 @@ __all__ = [
     "growth_episodes",
     "notable_growth",
     "purge_state",
-    "reach",
     "read_view_start",
     "storage",
     "verdicts",

@@ -117,6 +117,20 @@ def test_without_a_hold_there_is_no_limit(observed):
     assert "no read view was held long enough" in verdict.sentence
 
 
+def test_each_recorded_hold_reaches_the_predicted_history_list(answer):
+    """Nine of ten peaks lie in their prediction intervals."""
+    grown = replace(answer.growth, purge=None)
+    inside = []
+    for row in answer.recorded.episodes.itertuples():
+        minutes = (row.peak_at - row.start).total_seconds() / 60
+        begin = 1440 * row.start.day_of_week + 60 * row.start.hour + row.start.minute
+        plan = replay.one_hold(begin, minutes)
+        found = replay.replayed(grown, answer.curve, plan, answer.recorded.base, 10.0).length
+        inside.append(found.low <= row.peak_length <= found.high)
+    assert len(inside) > 20
+    assert np.mean(inside) >= 0.9
+
+
 def steady(purge: float = 300.0) -> Growth:
     """100 commits a second at any time, of one entry each; purge removes 300 a second."""
     rate = rates.WeeklyRate("UTC", np.full(7 * rates.A_DAY, np.log(100.0)), np.zeros((14, rates.A_DAY)), 0.0)
