@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import warnings
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -284,3 +287,44 @@ def test_more_workloads_than_colours_still_have_one_each():
     names = [f"w{n}" for n in range(25)]
     assert set(plots.style.colours_of(names)) == set(names)
     assert len(set(plots.style.colours_of(names).values())) == 10
+
+
+@pytest.fixture
+def fonts(monkeypatch):
+    """matplotlib with its own font alone, as on a machine without fonts for other scripts."""
+    from aurora_analysis.plots import fonts
+
+    monkeypatch.setitem(mpl.rcParams, "font.family", ["DejaVu Sans"])
+    return fonts
+
+
+def test_a_name_without_a_font_gives_one_line(fonts):
+    """It names the characters and the package to install, once a figure; matplotlib's line per character is silent."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fonts.use_fallbacks()
+        figure = plots.growth(GROWN.assign(workload="日本の倉庫")).figure
+        figure.savefig(io.BytesIO(), format="png")
+    messages = [str(one.message) for one in caught]
+    assert len(messages) == 1
+    assert messages[0].startswith("No installed font has の") and "fonts-noto-cjk" in messages[0]
+
+
+def test_a_figure_of_a_report_leaves_fonts_to_the_browser(fonts):
+    """Its SVG has the name as text, and no warning."""
+    written = io.BytesIO()
+    with warnings.catch_warnings(), mpl.rc_context({"svg.fonttype": "none"}):
+        warnings.simplefilter("error")
+        fonts.use_fallbacks()
+        plots.growth(GROWN.assign(workload="日本の倉庫")).figure.savefig(written, format="svg")
+    assert "日本の倉庫" in written.getvalue().decode()
+
+
+def test_installed_fallbacks_are_used(fonts, monkeypatch):
+    """Only those that are installed, after matplotlib's own font; a family that the user chose stays."""
+    monkeypatch.setattr(fonts.fontManager, "get_font_names", lambda: ["DejaVu Sans", "Yu Gothic"])
+    fonts.use_fallbacks()
+    assert mpl.rcParams["font.family"] == ["DejaVu Sans"]
+    mpl.rcParams["font.family"] = ["sans-serif"]
+    fonts.use_fallbacks()
+    assert mpl.rcParams["font.family"] == ["sans-serif", "Yu Gothic"]

@@ -12,9 +12,11 @@ import matplotlib.dates
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import FillBetweenPolyCollection, PathCollection, PolyCollection
+from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter
 
 from aurora_analysis import hover
+from aurora_analysis.plots.fonts import warn_of_missing
 
 mdates: Any = matplotlib.dates
 """matplotlib.dates has no type hints."""
@@ -50,6 +52,8 @@ class Notes(Artist):
                 "notes", gid=hover.note("axes", **_axes(ax, getattr(renderer, "height", 0.0)))
             )
             renderer.close_group("notes")
+        if isinstance(ax, Axes) and isinstance(ax.figure, Figure) and ax is ax.figure.axes[0]:
+            warn_of_missing(ax.figure)
 
 
 def labelled(artist: Any, text: str) -> None:
