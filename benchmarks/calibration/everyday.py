@@ -21,6 +21,14 @@ COUNT = DAYS * DAY
 PERCENTS = (0, 5, 10, 25)
 """True effects over the exposed minutes [%]."""
 
+SKEWS = {
+    "skew_75s": pd.Timedelta("75s"),
+    "skew_30s": pd.Timedelta("30s"),
+    "skew_minus_75s": pd.Timedelta("-75s"),
+    "short_skew_75s": pd.Timedelta("75s"),
+}
+"""How far the reader's clock is ahead of the metrics, with runs of 8 and (short) of 4 minutes."""
+
 KINDS = ["late", "growing", "delayed", "tail", "closed_loop", "skew_75s"]
 """A few runs a day, whose effect comes about in another way."""
 
@@ -33,17 +41,16 @@ PIPELINES = ["pipeline_some", "pipeline_more"]
 CONFOUNDED = ["pipeline"]
 """A report follows every end of a writer's job and runs at no other time."""
 
-IDENTIFIABLE = [*KINDS, *TIMES, *PIPELINES]
-SCENARIOS = [*IDENTIFIABLE, *CONFOUNDED]
+OTHER_SKEWS = [name for name in SKEWS if name not in KINDS]
+
+SCENARIOS = [*KINDS, *TIMES, *PIPELINES, *CONFOUNDED, *OTHER_SKEWS]
+"""All scenarios; their order is part of their seeds."""
 
 ELASTICITY = 1.0
 """Fall of log throughput per unit of log latency of clients that wait for their answers; 1: they never pause."""
 
 AFTERMATH = 25
 """Time constant with which the effect of a writer's job fades after its end [min]."""
-
-SKEW = pd.Timedelta("75s")
-"""How far the reader's clock is ahead of the metrics in `skew_75s`."""
 
 
 def fortnight(scenario: str, seed: int, percent: int) -> Fortnight:
@@ -63,7 +70,7 @@ def fortnight(scenario: str, seed: int, percent: int) -> Fortnight:
     seen = replace(writer, log_load=log_load)
     data = simulator.observed(rng, seen, {"latency": log_latency}, logged, {}, history)
     jobs = pd.concat([data.writer_jobs, job.frame("load_job")]) if len(job.start) else data.writer_jobs
-    shift = SKEW if scenario == "skew_75s" else pd.Timedelta(0)
+    shift = SKEWS.get(scenario, pd.Timedelta(0))
     moved = data.exposures.assign(start=data.exposures["start"] + shift, end=data.exposures["end"] + shift)
     return replace(data, exposures=moved, writer_jobs=jobs, truth={"latency": percent})
 
@@ -75,8 +82,8 @@ def _runs(rng: np.random.Generator, scenario: str, job: Runs) -> Runs:
         "short_jobs": 4,
         "business_hours": 6,
         "long_query_time_10": 0.25,
-        "skew_75s": 8,
-    }
+        "short_skew_75s": 4,
+    } | {name: 8 for name in SKEWS if name.startswith("skew")}
     spread = {"late": 0.8, "growing": 0.8, "long_query_time_10": 1.0}.get(scenario, 0.5)
     length = median.get(scenario, 25) * np.exp(rng.normal(0, spread, len(start)))
     if scenario == "often_open":
@@ -99,10 +106,9 @@ def _starts(rng: np.random.Generator, scenario: str, job: Runs) -> Array:
         return np.asarray(after[rng.random(len(after)) < 0.5])
     if scenario == "pipeline_more":
         return np.concatenate([after[rng.random(len(after)) < 0.5], anytime[::2]])
-    each_day = {"frequent_short": 72, "short_jobs": 24, "long_query_time_10": 200, "skew_75s": 12}.get(
-        scenario, 4
-    )
-    return rng.uniform(0, COUNT - 60, each_day * DAYS)
+    each_day = {"frequent_short": 72, "short_jobs": 24, "long_query_time_10": 200, "short_skew_75s": 24}
+    usual = 12 if scenario in SKEWS else 4
+    return rng.uniform(0, COUNT - 60, each_day.get(scenario, usual) * DAYS)
 
 
 def _load_job(rng: np.random.Generator) -> Runs:

@@ -323,8 +323,8 @@ SENSITIVITY_COLUMNS = ["workload", "metric", "variant", "effect_pct", "ci_low_pc
 def sensitivity(design: Design, *, alpha: float = 0.05) -> pd.DataFrame:
     """Effects under other assumptions [%].
 
-    Answers: is the result sensitive to our assumptions? The variants: ignoring run length (without the dose); only
-    runs outside the writer's jobs; all runs of median length (slow storage can make a run long); and the pre-trend
+    Answers: is the result sensitive to our assumptions? The variants: ignoring run length (without the dose); as if
+    the log and the metrics had one clock; only runs outside the writer's jobs; all runs of median length (slow storage can make a run long); and the pre-trend
     before the start, where there can be no effect.
 
     Parameters
@@ -449,7 +449,7 @@ def _quantile_fits(
     shifts = [np.quantile(alone[exposed, m], q) - np.quantile(alone[free, m], q) for m, q in cells]
     influence = [_influence(alone[:, m] - shift * exposed, q) for (m, q), shift in zip(cells, shifts)]
     outcome = group.projection.residuals(np.column_stack(influence))
-    fit = group.model_of(i, group.columns.select(group.own_columns(i)), outcome).effect()
+    fit = group.model_of(i, group.own([i]), outcome).effect()
     return {
         (group.metrics[m], q): Fit(np.array([shift]), fit.error[[n]], fit.df)
         for n, ((m, q), shift) in enumerate(zip(cells, shifts))
@@ -467,8 +467,9 @@ def _aligned(group: EstimationGroup, i: int, model: WorkloadModel, alpha: float)
 
 def _raw_columns(group: EstimationGroup, i: int) -> Array:
     """A workload's own columns on the valid minutes, controls not removed."""
-    design = group.design
-    return regressors.columns(design.exposed[:, [i]], design.load, design.drain, group.valid)
+    design, exposed = group.design, group.design.exposed[:, [i]]
+    kept = regressors.columns(exposed, design.load, design.drain, group.valid)
+    return np.column_stack([kept, regressors.shifted(exposed)[group.valid]])
 
 
 def _workload_alone(group: EstimationGroup, i: int, model: WorkloadModel, raw: Array) -> Array:
@@ -478,9 +479,9 @@ def _workload_alone(group: EstimationGroup, i: int, model: WorkloadModel, raw: A
     """
     kept = model.kept()
     coefficients = model.products.coefficients(kept)[:, : len(group.metrics)]
-    own = kept[kept < regressors.COLUMNS]
-    chosen = np.concatenate([group.own_columns(i)[own], group.co_exposure_columns(i)])
-    residuals = group.columns.residuals.select(chosen).values
+    own = kept[kept < regressors.OWN_COLUMNS]
+    co_exposures = group.columns.residuals.select(group.co_exposure_columns(i))
+    residuals = group.own([i]).residuals.select(own).beside(co_exposures).values
     return np.asarray(group.y.values - residuals @ coefficients + raw[:, own] @ coefficients[: len(own)])
 
 

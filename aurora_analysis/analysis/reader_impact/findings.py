@@ -9,11 +9,11 @@ import numpy as np
 
 from aurora_analysis.analysis.reader_impact import distribution, refusals, regressors
 from aurora_analysis.analysis.reader_impact.design import Design, stack
+from aurora_analysis.analysis.reader_impact.exposure_columns import clock_columns, exposure_columns
 from aurora_analysis.analysis.reader_impact.groups import (
     CO_EXPOSURES,
     EstimationGroup,
     estimation_groups,
-    exposure_columns,
 )
 from aurora_analysis.analysis.reader_impact.model import Fit, WorkloadModel
 from aurora_analysis.analysis.series import Array
@@ -27,6 +27,7 @@ LEADING_MOST = 20
 """At most this many workloads that seem to slow the writer are controls in every model."""
 
 IGNORING_LENGTH = "ignoring run length"
+EQUAL_CLOCKS = "as if all clocks agreed"
 MEDIAN_LENGTH = "all runs of median length"
 OUTSIDE_JOBS = "outside the writer's jobs"
 BEFORE_START = "before the start"
@@ -138,18 +139,24 @@ def variants(group: EstimationGroup, i: int, model: WorkloadModel) -> dict[str, 
     in_job = _in_any_job(group.design.writer_jobs, exposed)
     median, remainder = regressors.of_median_length(exposed)
     shares = np.column_stack([median, remainder, exposed - in_job, in_job])
-    columns = exposure_columns(group.design, shares, range(shares.shape[1]), group.valid, group.projection)
+    each = range(shares.shape[1])
+    columns = exposure_columns(group.design, shares, each, group.valid, group.projection).beside(
+        clock_columns(shares, each, group.valid, group.projection), len(each)
+    )
     varied = group.model_of(i, columns, group.y)
-    of_median, beyond, outside, inside = (regressors.COLUMNS * n for n in range(shares.shape[1]))
+    of_median, beyond, outside, inside = (regressors.OWN_COLUMNS * n for n in each)
+    exposure = [regressors.EXPOSED, *regressors.CLOCK]
     fits = {
-        IGNORING_LENGTH: model.effect([regressors.EXPOSED, regressors.CARRYOVER]),
+        IGNORING_LENGTH: model.effect([*exposure, regressors.CARRYOVER]),
+        EQUAL_CLOCKS: model.effect(regressors.EFFECT),
         MEDIAN_LENGTH: varied.effect(
-            [of_median + n for n in regressors.EFFECT], alongside=[beyond + n for n in regressors.EFFECT]
+            [of_median + n for n in regressors.OWN_EFFECT],
+            alongside=[beyond + n for n in regressors.OWN_EFFECT],
         ),
     }
     if 0 < in_job.sum() < exposed.sum():
-        own = [outside + n for n in regressors.EFFECT]
-        fits[OUTSIDE_JOBS] = varied.effect(own, alongside=[inside])
+        own = [outside + n for n in regressors.OWN_EFFECT]
+        fits[OUTSIDE_JOBS] = varied.effect(own, alongside=[inside + n for n in exposure])
     return fits
 
 

@@ -10,6 +10,12 @@ import numpy.typing as npt
 
 from aurora_analysis.analysis.reader_impact import controls, distribution, model, projection, regressors
 from aurora_analysis.analysis.reader_impact.design import Design
+from aurora_analysis.analysis.reader_impact.exposure_columns import (
+    ExposureColumns,
+    chunks,
+    clock_columns,
+    exposure_columns,
+)
 from aurora_analysis.analysis.reader_impact.model import WorkloadModel
 from aurora_analysis.analysis.reader_impact.projection import (
     Floats,
@@ -36,72 +42,6 @@ RELATED = 0.15
 
 COLLINEAR = 0.80
 """Squared correlation of exposures above which two workloads are inseparable."""
-
-VARIES_LEAST = 1e-3
-"""A column of which the controls leave less than this share of its variance is left out."""
-
-CHUNK, CHUNK_MINUTES = 25, 40_320
-"""Workloads whose columns are built at once in a window of four weeks; fewer in a longer one, for they are wide."""
-
-
-@dataclass(frozen=True)
-class ExposureColumns:
-    """Regressors of several exposures side by side, `regressors.COLUMNS` each, with the controls removed.
-
-    Attributes
-    ----------
-    residuals : Residuals
-        The columns with the controls removed.
-    means : numpy.ndarray
-        Mean of each column over its workload's exposed minutes.
-    explained : numpy.ndarray
-        Share of each column's variance that the controls explain [0 to 1].
-    """
-
-    residuals: Residuals
-    means: Array
-    explained: Array
-
-    def varies(self) -> Mask:
-        """Mask of the columns with enough variance left for an estimate.
-
-        Returns
-        -------
-        numpy.ndarray, shape (columns,)
-            False for a column that the controls explain entirely.
-        """
-        return np.asarray(self.explained < 1 - VARIES_LEAST)
-
-    def effect_columns(self, first_columns: Sequence[int]) -> Integers:
-        """Columns that make up the effects of the workloads that begin at `first_columns`, and vary.
-
-        Parameters
-        ----------
-        first_columns : sequence of int
-            First column of each workload.
-
-        Returns
-        -------
-        numpy.ndarray
-            Indices of the columns.
-        """
-        chosen = np.array([first + n for first in first_columns for n in regressors.EFFECT], dtype=int)
-        return np.asarray(chosen[self.varies()[chosen]])
-
-    def select(self, chosen: Integers) -> ExposureColumns:
-        """Some of the columns.
-
-        Parameters
-        ----------
-        chosen : numpy.ndarray
-            Indices of the columns.
-
-        Returns
-        -------
-        ExposureColumns
-            The chosen columns, in that order.
-        """
-        return ExposureColumns(self.residuals.select(chosen), self.means[chosen], self.explained[chosen])
 
 
 @dataclass(frozen=True)
@@ -177,20 +117,23 @@ class EstimationGroup:
         """
         return np.asarray(self.design.exposed[:, i])
 
-    def own_columns(self, i: int) -> Integers:
-        """Indices of a workload's own columns.
+    def own(self, members: Sequence[int]) -> ExposureColumns:
+        """Columns of the workloads' own models, with those that allow for other clocks.
 
         Parameters
         ----------
-        i : int
-            The workload.
+        members : sequence of int
+            The workloads.
 
         Returns
         -------
-        numpy.ndarray, shape (COLUMNS,)
-            Indices into `columns`.
+        ExposureColumns
+            `regressors.OWN_COLUMNS` columns for each workload.
         """
-        return self.first_column[i] + np.arange(regressors.COLUMNS)
+        first = np.array([self.first_column[i] for i in members], dtype=int)
+        kept = (first[:, None] + np.arange(regressors.COLUMNS)).ravel()
+        clock = clock_columns(self.design.exposed, members, self.valid, self.projection)
+        return self.columns.select(kept).beside(clock, len(members))
 
     def co_exposure_columns(self, i: int) -> Integers:
         """Indices of the effect columns of a workload's co-exposures.
@@ -220,17 +163,18 @@ class EstimationGroup:
         tuple of int and WorkloadModel
             Each workload with its model.
         """
-        for chunk in _chunks(members, len(self.y.values)):
-            wanted = [np.concatenate([self.own_columns(i), self.co_exposure_columns(i)]) for i in chunk]
-            union = np.unique(np.concatenate(wanted))
+        for chunk in chunks(members, len(self.y.values)):
+            own = self.own(chunk)
+            others = [self.co_exposure_columns(i) for i in chunk]
+            union = np.unique(np.concatenate(others))
             products = model.day_products(
-                [self.columns.residuals.select(union)], self.outcomes, self.projection.edges
+                [own.residuals, self.columns.residuals.select(union)], self.outcomes, self.projection.edges
             )
-            for i, chosen in zip(chunk, wanted):
-                own = chosen[: regressors.COLUMNS]
-                mine = products.select(np.searchsorted(union, chosen))
-                means, varies = self.columns.means[own], self.columns.varies()[own]
-                yield i, WorkloadModel(mine, means, varies, len(self.metrics))
+            for n, i in enumerate(chunk):
+                mine = regressors.OWN_COLUMNS * n + np.arange(regressors.OWN_COLUMNS)
+                beside = len(own.means) + np.searchsorted(union, others[n])
+                selected = products.select(np.concatenate([mine, beside]))
+                yield i, WorkloadModel(selected, own.means[mine], own.varies()[mine], len(self.metrics))
 
     def model_of(self, i: int, columns: ExposureColumns, y: Residuals) -> WorkloadModel:
         """Model of a workload with other columns of its own, or another outcome.
@@ -279,56 +223,6 @@ def estimation_groups(design: Design) -> Iterator[EstimationGroup]:
                 yield _group(design, metrics, mine, neighbours, valid & ~unknown, float(hours))
 
 
-def exposure_columns(
-    design: Design, exposed: Array, needed: Sequence[int], valid: Mask, projection: Projection
-) -> ExposureColumns:
-    """Residualised regressors of some exposures, built in chunks because they are wide.
-
-    Parameters
-    ----------
-    design : Design
-        Gives load and drain.
-    exposed : numpy.ndarray, shape (minutes, exposures)
-        Share of each minute of each exposure [0 to 1].
-    needed : sequence of int
-        Which of the exposures.
-    valid : numpy.ndarray, shape (minutes,)
-        The minutes that are rows.
-    projection : Projection
-        Removes the controls.
-
-    Returns
-    -------
-    ExposureColumns
-        `regressors.COLUMNS` columns for each needed exposure.
-    """
-    count = regressors.COLUMNS * len(needed)
-    residuals = projection.allocate(count)
-    means, explained = np.empty(count), np.empty(count)
-    first = 0
-    for chosen in _chunks(needed, len(exposed)):
-        raw = regressors.columns(exposed[:, chosen], design.load, design.drain, valid)
-        here = slice(first, first := first + raw.shape[1])
-        part = projection.residuals(raw)
-        residuals.values[:, here], residuals.day_adjustment[:, :, here] = part.values, part.day_adjustment
-        means[here] = regressors.means_while_exposed(raw)
-        raw -= raw.sum(axis=0) / max(len(raw), 1)
-        explained[here] = 1 - _share(_squares(part.values), _squares(raw))
-    return ExposureColumns(residuals, means, explained)
-
-
-def _chunks(workloads: Sequence[int], minutes: int) -> Iterator[Sequence[int]]:
-    """Workloads in pieces whose columns fit into memory at once."""
-    size = max(1, min(CHUNK, CHUNK * CHUNK_MINUTES // max(minutes, 1)))
-    for first in range(0, len(workloads), size):
-        yield workloads[first : first + size]
-
-
-def _squares(columns: Floats) -> Array:
-    """Sum of squares of each column."""
-    return np.asarray(np.einsum("ij,ij->j", columns, columns))
-
-
 def _group(
     design: Design,
     metrics: list[str],
@@ -372,11 +266,6 @@ def _projection(design: Design, valid: Mask, drift_hours: float) -> Projection:
     load = design.load if design.load_held else None
     found = controls.control_groups(design.grid, load, design.writer_jobs, design.writer_terms, drift_hours)
     return projection.projection(found, valid, design.grid.blocks())
-
-
-def _share(part: Array, whole: Array) -> Array:
-    """Part over whole; 0 if the whole is 0."""
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
 def _coefficients(effects: Array, residuals: Floats) -> Array:

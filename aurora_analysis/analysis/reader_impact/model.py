@@ -275,7 +275,7 @@ class WorkloadModel:
     varies: Mask
     metrics: int
 
-    def effect(self, own: Sequence[int] = regressors.EFFECT, alongside: Sequence[int] = ()) -> Fit:
+    def effect(self, own: Sequence[int] = regressors.OWN_EFFECT, alongside: Sequence[int] = ()) -> Fit:
         """Fit the mean effect on log latency over exposed minutes.
 
         Parameters
@@ -292,7 +292,7 @@ class WorkloadModel:
         """
         return self.effect_on_all(own, alongside).of(slice(self.metrics))
 
-    def effect_on_all(self, own: Sequence[int] = regressors.EFFECT, alongside: Sequence[int] = ()) -> Fit:
+    def effect_on_all(self, own: Sequence[int] = regressors.OWN_EFFECT, alongside: Sequence[int] = ()) -> Fit:
         """Fit the mean effect on every outcome over exposed minutes.
 
         Parameters
@@ -322,10 +322,10 @@ class WorkloadModel:
         """
         if not self.varies[regressors.PRE_TREND]:
             return self._no_fit().of(slice(self.metrics))
-        kept = self.kept([*regressors.EFFECT, regressors.PRE_TREND])
+        kept = self.kept([*regressors.OWN_EFFECT, regressors.PRE_TREND])
         return self.products.fit(kept, (kept == regressors.PRE_TREND).astype(float)).of(slice(self.metrics))
 
-    def kept(self, own: Sequence[int] = regressors.EFFECT) -> Integers:
+    def kept(self, own: Sequence[int] = regressors.OWN_EFFECT) -> Integers:
         """Columns in a regression: the own columns that vary, and all columns of co-exposures.
 
         Parameters

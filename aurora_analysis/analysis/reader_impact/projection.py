@@ -59,6 +59,24 @@ class Residuals:
         """
         return Residuals(self.values.T[chosen].T, self.day_adjustment[:, :, chosen])
 
+    def beside(self, other: Residuals) -> Residuals:
+        """These columns, then those of `other`.
+
+        Parameters
+        ----------
+        other : Residuals
+            Columns with the same rows and controls.
+
+        Returns
+        -------
+        Residuals
+            The columns side by side.
+        """
+        return Residuals(
+            np.concatenate([self.values.T, other.values.T]).T,
+            np.concatenate([self.day_adjustment, other.day_adjustment], axis=2),
+        )
+
 
 @dataclass(frozen=True)
 class Projection:

@@ -2,10 +2,13 @@
 
 A run holds a read view. Undo that purge cannot clean up accumulates while the run lasts (the dose) and is worked
 off after it (the carry-over). The minutes before a start cannot show an effect; if they do, the cause is another
-one (the pre-trend, a placebo regressor in the sense of the event-study literature).
+one (the pre-trend, a placebo regressor in the sense of the event-study literature). The readers' log and the writer's
+metrics have different clocks: distributed leads and lags of a minute or two find an effect that is stamped differently.
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -27,13 +30,25 @@ PRE_TREND_MINUTES = (35, 5)
 so that most unexposed minutes are no pre-trend."""
 
 COLUMNS = 4
-"""Regressors per workload."""
+"""Regressors per workload that are kept for all workloads."""
 
 EXPOSED, DOSE, CARRYOVER, PRE_TREND = range(COLUMNS)
 """Order of a workload's columns. The first three make up its effect; the fourth is a placebo."""
 
 EFFECT = [EXPOSED, DOSE, CARRYOVER]
-"""The columns whose mean fitted value over exposed minutes is the effect."""
+"""The columns that make up the effect of a workload in the models of other workloads."""
+
+CLOCK = [EARLIER, LATER] = [COLUMNS, COLUMNS + 1]
+"""Two more columns in a workload's own model: its exposure, as if its minutes were stamped earlier or later."""
+
+OWN_COLUMNS = COLUMNS + len(CLOCK)
+
+OWN_EFFECT = [*EFFECT, *CLOCK]
+"""The columns of a workload's own model whose fitted value over exposed minutes is the effect."""
+
+CLOCK_MINUTES = 2
+"""How far the clocks of a reader's log and of the writer's metrics may differ [min]. CloudWatch stamps a minute by its
+start, RDS publishes with some delay, and hosts differ by seconds."""
 
 
 def exposed_share(runs: pd.DataFrame, grid: Grid) -> Array:
@@ -77,18 +92,32 @@ def carryover_minutes(exposed: Array) -> tuple[int, bool]:
         a short run soon after it. At most `_half_gap`, so that minutes remain for comparison. True if that is less
         than half of the runs' own length: an effect that lasts longer counts as none, unless the dose explains it.
     """
-    lengths, room = run_lengths(exposed), _half_gap(exposed)
-    if not len(lengths):
+    lengths, room = _lengths_and_room(exposed)
+    if not lengths:
         return CARRYOVER_MINUTES, False
-    length = min(np.ceil(np.quantile(lengths, 0.9)), CARRYOVER_MINUTES)
+    length = min(np.ceil(lengths), CARRYOVER_MINUTES)
     return int(min(max(length, CARRYOVER_LEAST), room)), bool(room < length / 2)
 
 
 def _half_gap(exposed: Array) -> int:
     """Half of the upper quartile of the gaps between runs [min], at least 1; very much with fewer than two runs."""
-    gaps = run_lengths(exposed == 0)
-    within = gaps[int(exposed[0] == 0) : len(gaps) - int(exposed[-1] == 0)]
-    return max(1, int(np.quantile(within, 0.75) / 2)) if len(within) else len(exposed)
+    return _lengths_and_room(exposed)[1]
+
+
+def _lengths_and_room(exposed: Array) -> tuple[float, int]:
+    """The 90th percentile of run lengths, 0 without a run, and half of the usual gap [min]."""
+    running = exposed > 0
+    return _of_bits(np.packbits(running).tobytes(), len(running))
+
+
+@lru_cache(maxsize=4096)
+def _of_bits(running: bytes, count: int) -> tuple[float, int]:
+    """`_lengths_and_room` of packed minutes; remembered, because every model of a workload needs it."""
+    exposed = np.unpackbits(np.frombuffer(running, dtype=np.uint8), count=count).astype(bool)
+    lengths, gaps = run_lengths(exposed), run_lengths(~exposed)
+    within = gaps[int(not exposed[0]) : len(gaps) - int(not exposed[-1])]
+    room = max(1, int(np.quantile(within, 0.75) / 2)) if len(within) else count
+    return float(np.quantile(lengths, 0.9)) if len(lengths) else 0.0, room
 
 
 def carryover(exposed: Array) -> Array:
@@ -188,6 +217,30 @@ def columns(exposed: Array, load: Array, drain: float, valid: Mask) -> Array:
     found[:, :, CARRYOVER] = after[valid]
     found[:, :, PRE_TREND] = _pre_trend(exposed, after)[valid]
     return found.reshape(len(found), COLUMNS * exposed.shape[1])
+
+
+def shifted(exposed: Array) -> Array:
+    """Exposure of the next and of the previous `CLOCK_MINUTES` minutes: the columns `CLOCK` of each workload, side by side.
+
+    Beside the exposure itself they are a distributed lag: the sum of the three coefficients is the effect of an exposed
+    minute, wherever within these minutes it shows.
+
+    Parameters
+    ----------
+    exposed : numpy.ndarray, shape (minutes, workloads)
+        Share of each minute in which each workload is running [0 to 1].
+
+    Returns
+    -------
+    numpy.ndarray, shape (minutes, 2 · workloads)
+        Means over these minutes [0 to 1].
+    """
+    count, reach = len(exposed), CLOCK_MINUTES
+    padded = np.pad(exposed, ((reach, reach), (0, 0)))
+    steps = range(1, reach + 1)
+    earlier = sum(padded[reach + step : reach + step + count] for step in steps) / reach
+    later = sum(padded[reach - step : reach - step + count] for step in steps) / reach
+    return np.stack([earlier, later], axis=2).reshape(count, len(CLOCK) * exposed.shape[1])
 
 
 def _dose(exposed: Array, load: Array, drain: float) -> Array:

@@ -145,6 +145,13 @@ def _own(share: np.ndarray, load: np.ndarray) -> list[np.ndarray]:
     return [share, dose, tail]
 
 
+def _other_clocks(share: np.ndarray) -> list[np.ndarray]:
+    """Mean exposure of the next two minutes, and of the previous two."""
+    count = len(share)
+    at = {t: share[t] if 0 <= t < count else 0.0 for t in range(-2, count + 2)}
+    return [np.array([(at[t + sign] + at[t + 2 * sign]) / 2 for t in range(count)]) for sign in (1, -1)]
+
+
 def _nuisance(
     inputs: dict, local: list[datetime], day: np.ndarray, known: np.ndarray, hours: int
 ) -> np.ndarray:
@@ -204,7 +211,7 @@ def _effect(inputs, local, day, open_, name, known, hours) -> tuple[float, float
     rest = _without(np.column_stack([nuisance, *effects]), y)
     limit = 4 * 1.4826 * np.median(np.abs(rest - np.median(rest)))
     y = y - rest + np.clip(rest, -limit, limit)
-    mine = [column[known] for column in near[name]]
+    mine = [column[known] for column in [*near[name], *_other_clocks(open_[name])]]
     footprint = {other: (own[0] > 0) | (own[2] > 0) for other, own in near.items()}
     beside = [
         column[known]
@@ -212,7 +219,8 @@ def _effect(inputs, local, day, open_, name, known, hours) -> tuple[float, float
         if other != name and (footprint[other] & footprint[name]).any()
         for column in own
     ]
-    weights = [column[mine[0] > 0].mean() for column in mine]
+    weights = [column[mine[0] > 0].mean() for column in mine[:3]]
+    weights += [weights[0]] * 2  # an effect does not depend on how its minutes are stamped
     rest_y = _without(nuisance, y)
     rest = _without(nuisance, np.column_stack([*mine, *beside]))
     weights += [0.0] * len(beside)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from impact_cases import design, minutes, scattered, slowed, writer
+from impact_cases import START, design, minutes, scattered, slowed, writer
 
 from aurora_analysis.analysis import reader_impact
+from aurora_analysis.analysis.reader_impact.findings import EQUAL_CLOCKS
 
 
 def closed_loop(percent: float, days: int = 10) -> reader_impact.Design:
@@ -75,3 +76,19 @@ def test_an_even_effect_is_that_on_the_typical_minute():
     row = reader_impact.effects(design(slowed(latency, mine, 10), load, mine)).iloc[0]
     assert row["average_effect_pct"] == pytest.approx(row["effect_pct"], abs=1.5)
     assert "tail" not in row["sentence"]
+
+
+@pytest.mark.parametrize("seconds", [-80, 0, 80])
+def test_clocks_that_differ_by_more_than_a_minute_do_not_shrink_the_effect(seconds):
+    """Runs of five minutes whose log is 80 s off: the estimate stays near 10 %; as if all clocks agreed, it is below 8."""
+    rng = np.random.default_rng(7)
+    latency, load = writer(10)
+    starts = (START + pd.to_timedelta(np.sort(rng.uniform(0, 24 * 10 - 1, 120)), unit="h")).floor("min")
+    mine = pd.DataFrame({"workload": "extract", "start": starts, "end": starts + pd.Timedelta("299s")})
+    seen = mine.assign(**{name: mine[name] + pd.Timedelta(seconds=seconds) for name in ("start", "end")})
+    made = design(slowed(latency, mine, 10), load, seen)
+    row = reader_impact.effects(made).iloc[0]
+    assert row["level"] == "slows"
+    assert row["effect_pct"] == pytest.approx(10, abs=1.2)
+    variants = reader_impact.sensitivity(made).set_index("variant")
+    assert (variants.loc[EQUAL_CLOCKS, "effect_pct"] < 8) == (seconds != 0)

@@ -73,7 +73,7 @@ def test_an_everyday_scenario_has_the_effect_that_it_declares(scenario):
     """The mean effect over the logged minutes is 10 %: of log latency, or in `tail` of latency."""
     without, with_ten = (everyday.fortnight(scenario, 7, percent) for percent in (0, 10))
     factor = with_ten.latency["latency"] / without.latency["latency"]
-    shift = everyday.SKEW if scenario == "skew_75s" else pd.Timedelta(0)
+    shift = everyday.SKEWS.get(scenario, pd.Timedelta(0))
     exposed = pd.Series(False, factor.index)
     for run in with_ten.exposures.itertuples():
         exposed[(run.start - shift).floor("min") : run.end - shift - pd.Timedelta("1ms")] = True

@@ -25,6 +25,15 @@ def test_dose_grows_with_writes_and_drains():
     )
 
 
+def test_a_minute_may_be_stamped_two_minutes_earlier_or_later():
+    """The mean exposure of the next and of the previous two minutes; nothing runs outside the window."""
+    open_ = np.array([[1, 0, 0, 1, 1, 0], [0, 0, 0, 0, 0, 0.5]]).T
+    earlier, later, of_other, _ = regressors.shifted(open_).T
+    assert earlier.tolist() == [0, 0.5, 1, 0.5, 0, 0]
+    assert later.tolist() == [0, 0.5, 0.5, 0, 0.5, 1]
+    assert of_other.tolist() == [0, 0, 0, 0.25, 0.25, 0]
+
+
 def test_carry_over_and_pre_trend_surround_a_run():
     """As long as the run after it, and from 35 to 5 minutes before it."""
     open_ = np.zeros((200, 1))
