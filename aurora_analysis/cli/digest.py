@@ -106,7 +106,7 @@ def _print_executions(files: Sequence[Source], chosen: DigestOptions, sql_mode: 
 def _print_profile(files: Sequence[Source], chosen: DigestOptions, sql_mode: SqlModeOptions) -> None:
     """Print the profile of all files together."""
     from aurora_analysis.printable import json_line
-    from aurora_analysis.sources import log_files, profile, profile_html, profile_page
+    from aurora_analysis.sources import log_files, profile
     from aurora_analysis.sources import selection as selections
 
     total = sum(log_files.size(name) or 0 for name in files)
@@ -123,9 +123,13 @@ def _print_profile(files: Sequence[Source], chosen: DigestOptions, sql_mode: Sql
         limit = chosen.limit or LIMITS.get(chosen.output_format)
         summary = profile.summary(found, order_by=chosen.order_by, limit=limit)
     if chosen.output_format == "text":
+        from aurora_analysis.sources import profile_page
+
         page = profile_page.text(summary, output.width(), colour=output.has_colour())
         click.echo(page)
     elif chosen.output_format == "html":
+        from aurora_analysis.sources import profile_html
+
         click.echo(profile_html.page(summary).encode())  # the page says that it is UTF-8
     else:
         output.echo_json(json_line(summary))

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from aurora_analysis import Window, config, window
+from aurora_analysis import Window, window
 from aurora_analysis.cli import output
 from aurora_analysis.errors import Error
-from aurora_analysis.store import location as locations
 
 if TYPE_CHECKING:
+    from aurora_analysis import config
     from aurora_analysis.engines.sql_mode import SqlMode
 
     TextType = click.ParamType[str]
@@ -98,6 +98,8 @@ class StoreOptions:
 
     def to_read(self) -> str:
         """Return the store to read; standard error says when it is the sample because nothing names a store."""
+        from aurora_analysis.store import location as locations
+
         found = locations.resolve(self.location, settings=self.settings)
         if found.is_default:
             click.echo(locations.SAMPLE_OPENED, err=True)
@@ -105,10 +107,14 @@ class StoreOptions:
 
     def to_write(self) -> str:
         """Return the store to write; never the sample."""
+        from aurora_analysis.store import location as locations
+
         return locations.writable(self.location, settings=self.settings).place
 
     def config(self) -> config.Config:
         """Return the settings."""
+        from aurora_analysis import config
+
         return config.load(self.settings)
 
 
@@ -188,8 +194,10 @@ def every_cluster(clusters: tuple[str, ...], settings: config.Config) -> tuple[s
     if clusters:
         raise Error("Pass either --cluster or --all, not both.")
     if not settings.clusters:
+        from aurora_analysis.config import FILE
+
         raise Error(
-            f"{settings.origin or config.FILE} names no cluster: write [clusters.NAME] for each, or use --cluster."
+            f"{settings.origin or FILE} names no cluster: write [clusters.NAME] for each, or use --cluster."
         )
     return tuple(settings.clusters)
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from aurora_analysis import engines
 from aurora_analysis.engines.log_events import Account
-from aurora_analysis.engines.log_tables import Batch, Columns, Layout
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 from aurora_analysis.errors import Error
-from aurora_analysis.sources import compression, encodings, envelopes
+from aurora_analysis.sources import compression, encodings
 from aurora_analysis.sources.inputs import S3Object, Source, label
-from aurora_analysis.tables import TABLES
-from aurora_analysis.window import Window
 
-CHUNK = 2**18
-"""Size of a chunk [bytes]: small enough for a processor's cache."""
+if TYPE_CHECKING:
+    from aurora_analysis.engines.log_tables import Batch, Columns
+
+CHUNK = 120 * 2**10
+"""Size of a chunk [bytes]: small enough for a processor's cache, and for memory that malloc does not give back."""
 
 BATCH = 20_000
 """Executions written into the store at once: the merge holds several copies of them."""
@@ -74,7 +74,26 @@ def chunks(name: Source, start: int = 0, end: int | None = None) -> Iterator[byt
 
 def _plain(found: Iterator[bytes]) -> Iterator[bytes]:
     """Return a slow log as the server wrote it: unpacked, in UTF-8, without an envelope."""
-    return envelopes.unwrapped(encodings.utf8(compression.decompressed(found)))
+    head, text = compression.peek(encodings.utf8(compression.decompressed(found)), WRAPPED_BYTES)
+    if is_bare(head):
+        return text
+    from aurora_analysis.sources import envelopes  # most logs have none
+
+    return envelopes.unwrapped(text)
+
+
+WRAPPED_BYTES = 2**18
+"""Size of a log's start that shows whether it has an envelope [bytes]."""
+
+
+def is_bare(head: bytes) -> bool:
+    """Return whether each header of a log's start begins its line, so that the log has no envelope for sure."""
+    counts = [
+        (head.count(header), head.count(b"\n" + header) + head.startswith(header))
+        for header in (b"# User@Host: ", b"# Time: ", b"# Query_time: ")
+    ]
+    is_document = head.startswith((b"@", b'"', b"{", b"["))
+    return not is_document and counts[0][0] > 0 and all(whole == at_start for whole, at_start in counts)
 
 
 def stdin() -> BinaryIO:
@@ -123,11 +142,16 @@ def size(name: Source) -> int | None:
         return None
     try:
         with open(name, "rb") as log:
-            head = log.read(envelopes.HEAD_BYTES)
+            head = log.read(WRAPPED_BYTES)
     except OSError:
         return None
-    if compression.is_compressed(head) or encodings.is_recoded(head) or envelopes.is_wrapped(head):
+    if compression.is_compressed(head) or encodings.is_recoded(head):
         return None
+    if not is_bare(head):
+        from aurora_analysis.sources import envelopes
+
+        if envelopes.is_wrapped(head):
+            return None
     return Path(name).stat().st_size
 
 
@@ -194,6 +218,8 @@ def ingest(
         span[:] = [min([*ended, *span[:1]]), max([*ended, *span[1:]])]
 
     if slow_log.library(mode) is None:
+        from aurora_analysis.engines.log_tables import Layout
+
         entries = slow_log.entries(text, account, mode)
         for tables in slow_log.batches(entries, account, Layout(instance, batch), mode=mode):
             write(tables)
@@ -210,6 +236,7 @@ SOURCE = "slow_log"
 
 def _merge(location: str, table: str, columns: Columns, cluster: str) -> None:
     from aurora_analysis.store import delta, merging
+    from aurora_analysis.tables import TABLES
 
     rows = delta.rows(TABLES[table], columns, cluster=cluster, source=SOURCE)
     merging.merge(location, TABLES[table], rows)
@@ -219,6 +246,8 @@ def _cover(
     location: str, name: str, account: Account, span: list[int], *, cluster: str, instance: str
 ) -> None:
     from aurora_analysis.store import delta
+    from aurora_analysis.tables import TABLES
+    from aurora_analysis.window import Window
 
     first, end = span[0], span[1] + 1
     row: Columns = {

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from aurora_analysis.engines import comment_tags
 from aurora_analysis.engines.canonical import VALUE
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 
@@ -91,6 +90,8 @@ def tags(sql: str, mode: SqlMode = DEFAULT_MODE) -> dict[str, str]:
     >>> tags("SELECT 1 /*application:Shop,controller:orders*/")
     {'application': 'Shop', 'controller': 'orders'}
     """
+    from aurora_analysis.engines import comment_tags  # `digest` starts without it
+
     return comment_tags.tags((token.lastgroup or "", token[0]) for token in lexer(mode).finditer(sql))
 
 

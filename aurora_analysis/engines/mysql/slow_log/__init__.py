@@ -16,14 +16,19 @@ Overview". Easy mistakes:
 - A statement may contain lines that look like headers. A header inside an open quote is text.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from aurora_analysis.engines.log_events import MARKER, Account, Entry, Event, record
-from aurora_analysis.engines.log_tables import Batch, Columns, Layout, LogTables
 from aurora_analysis.engines.mysql.slow_log.compiled import hard_entries, library
 from aurora_analysis.engines.mysql.slow_log.grammar import BOUNDARIES, HEAD, is_slow_log
-from aurora_analysis.engines.mysql.slow_log.reading import batches, read_slow_log, to_tables
-from aurora_analysis.engines.mysql.slow_log.recording import write_batches
 from aurora_analysis.engines.mysql.slow_log.scanner import State, entries
 from aurora_analysis.engines.mysql.slow_log.values import ended, events
+
+if TYPE_CHECKING:
+    from aurora_analysis.engines.log_tables import Batch, Columns, Layout, LogTables
+    from aurora_analysis.engines.mysql.slow_log.reading import batches, read_slow_log, to_tables
+    from aurora_analysis.engines.mysql.slow_log.recording import write_batches
 
 __all__ = [
     "BOUNDARIES",
@@ -49,3 +54,20 @@ __all__ = [
     "to_tables",
     "write_batches",
 ]
+
+_LAZY = {
+    **dict.fromkeys(("Batch", "Columns", "Layout", "LogTables"), "aurora_analysis.engines.log_tables"),
+    **dict.fromkeys(("batches", "read_slow_log", "to_tables"), f"{__name__}.reading"),
+    "write_batches": f"{__name__}.recording",
+}
+"""Names of the tables, imported on first use: `digest` starts without them."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -51,7 +51,9 @@ static inline int is(byte c, int what) { return CLASS[c] & what; }
 
 static inline int is_ascii_word(byte c) { return is(c, WORD) && c < 0x80 && c != '$'; }
 
-static inline int starts(const byte *at, const byte *end, const char *with, size_t size)
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE int starts(const byte *at, const byte *end, const char *with, size_t size)
 {
     return (size_t)(end - at) >= size && memcmp(at, with, size) == 0;
 }
@@ -80,6 +82,29 @@ static inline __m128i within(__m128i v, char first, char span)
 }
 static inline unsigned mask(__m128i v) { return (unsigned)_mm_movemask_epi8(v); }
 #endif
+
+/* Whether a text holds nothing that could open a quote or a comment when the whole entry is lexed. */
+static int is_plain(const byte *at, const byte *end)
+{
+    byte before = 0;
+#if defined(__SSE2__)
+    for (; end - at >= 16; at += 16) {
+        __m128i v = load(at), minus = equal(v, '-');
+        __m128i odd = _mm_or_si128(within(v, 0, 0x1f), _mm_or_si128(within(v, '"', 1), equal(v, '\'')));
+        odd = _mm_or_si128(odd, _mm_or_si128(equal(v, '`'), _mm_or_si128(equal(v, '/'), equal(v, '*'))));
+        unsigned minuses = mask(minus);
+        if (mask(odd) | (minuses & (minuses << 1 | (before == '-'))))
+            return 0;
+        before = at[15];
+    }
+#endif
+    for (; at < end; at++) {
+        if (is(*at, MARKS) || (*at == '-' && before == '-'))
+            return 0;
+        before = *at;
+    }
+    return 1;
+}
 
 /* The next "\n#", "\nT" or "[Y" from `at` on: the start of a header line, of a banner's last line, or of the marker.
  * One that begins before `end` may reach up to `limit`. */

@@ -22,7 +22,7 @@ typedef struct {
 } Entry;
 
 /* Digits → number; they may be at most `most`, and there must be one. */
-static int take_digits(const byte **at, const byte *end, int most, int64_t *value)
+INLINE int take_digits(const byte **at, const byte *end, int most, int64_t *value)
 {
     const byte *first = *at;
     *value = 0;
@@ -51,7 +51,7 @@ static int take_seconds(const byte **at, const byte *end, int64_t *us)
     return 1;
 }
 
-static int take(const byte **at, const byte *end, const char *text, size_t size)
+INLINE int take(const byte **at, const byte *end, const char *text, size_t size)
 {
     if (!starts(*at, end, text, size))
         return 0;
@@ -61,7 +61,7 @@ static int take(const byte **at, const byte *end, const char *text, size_t size)
 #define TAKE(at, end, text) take(at, end, text, sizeof(text) - 1)
 
 /* One or more blanks of a line. */
-static int take_spaces(const byte **at, const byte *end)
+INLINE int take_spaces(const byte **at, const byte *end)
 {
     const byte *first = *at;
     while (*at < end && (**at == ' ' || **at == '\t'))
@@ -69,20 +69,7 @@ static int take_spaces(const byte **at, const byte *end)
     return *at > first;
 }
 
-/* Whether a name holds nothing that could open a quote or a comment when the whole entry is lexed. */
-static int is_plain_name(Text name)
-{
-    byte before = 0;
-    if (name.size > LONGEST_NAME)
-        return 0;
-    for (size_t n = 0; n < name.size; n++) {
-        byte c = name.at[n];
-        if (is(c, MARKS) || (c == '-' && before == '-'))
-            return 0;
-        before = c;
-    }
-    return 1;
-}
+static int is_plain_name(Text name) { return name.size <= LONGEST_NAME && is_plain(name.at, name.at + name.size); }
 
 /* "user[login] @ host [address] Id: 1": the rest of the first line, which ends at `end`. */
 static int take_client(const byte *at, const byte *end, Entry *entry)

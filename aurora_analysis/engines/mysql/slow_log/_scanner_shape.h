@@ -206,7 +206,8 @@ static void take_rows(Shape *s, byte *row, int may_merge)
             s->row = row;
         if (at == NULL)
             return;
-        *s->o++ = (byte)mark;
+        /* One mark for all kinds, so that there are fewer shapes; a word right behind could join a number. */
+        *s->o++ = at < s->end && (*at == ',' || *at == ')' || is(*at, BLANK)) ? NUMBER : (byte)mark;
         s->at = at;
         if (take_more(s))
             kind = 2;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from aurora_analysis.engines.log_events import MARKER
 
@@ -38,15 +39,19 @@ _ANY_NAME = _FIELDS.replace(b"SCHEMA", rb"[^\n]*?(?:\n[^\#\n][^\n]*?)?")
 _SAME_USER = rb"([^\n]{,255}?)\[(\1)\]\ @\ *([^\n]{,255}?)\ *\[([^\n]{,255}?)\]"
 _ANY_USER = rb"([^\n]{,255}?)\[([^\n]{,255}?)\]\ @\ *([^\n]{,255}?)\ *\[([^\n]{,255}?)\]"
 _NO_USER = rb"()()()()\ *(?=\n)"
-_LENIENT = [re.compile(user + _ANY_NAME, re.VERBOSE) for user in (_NO_USER, _SAME_USER, _ANY_USER)]
-"""The same without a user, and for names with brackets in them, which are rare and slow to match."""
+
+
+@cache
+def _lenient() -> list[re.Pattern[bytes]]:
+    """Return the same for no user, and for names with brackets in them, which are rare and slow to match."""
+    return [re.compile(user + _ANY_NAME, re.VERBOSE) for user in (_NO_USER, _SAME_USER, _ANY_USER)]
 
 
 def header(piece: bytes) -> re.Match[bytes] | None:
     """Match the header lines of an entry, from its user on; None if they are not complete."""
     found = HEADER.match(piece)
     if found is None and b"\n# Query_time: " in piece[:4096]:
-        found = next((found for lenient in _LENIENT if (found := lenient.match(piece))), None)
+        found = next((found for lenient in _lenient() if (found := lenient.match(piece))), None)
         return None if found is None or MARKER in found[0] else found
     return found
 
