@@ -34,10 +34,17 @@ def frames(store: Path, cluster: str) -> dict[str, pd.DataFrame]:
         for name in TABLES
         if (store / name).exists()
     }
+    found |= {name: _finest(rows) for name, rows in found.items() if "period_s" in rows}
     if found.get("instances", pd.DataFrame()).empty:
         raise SystemExit(f"{store} has no instances of a cluster {cluster!r}: name another with --cluster.")
     kept = found["instances"].get("pi_retention_days", pd.Series(index=found["instances"].index, dtype=float))
     return found | {"instances": found["instances"].assign(pi_retention_days=kept.fillna(RETENTION_DAYS))}
+
+
+def _finest(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the shortest period of their metric: a service counts each of its figures at one period."""
+    names = rows["name"] if "name" in rows else pd.Series("", rows.index)
+    return rows[rows["period_s"] == rows.groupby(names)["period_s"].transform("min")]
 
 
 def end_of(tables: dict[str, pd.DataFrame]) -> datetime:
