@@ -45,8 +45,14 @@ FIRST_TRANSACTION = 8_100_000_000
 NUMBERS_PER_COMMIT = 2
 """InnoDB draws a transaction's id and its commit number from one counter."""
 
-ENDPOINTS = {"other": "dashboards", "analytics": "analytics"}
-"""Role → the custom endpoint that leads to its instance; no custom endpoint leads to the writer."""
+ENDPOINTS = {"writer": "dashboards", "other": "dashboards", "analytics": "analytics"}
+"""Role → the custom endpoint that leads to its instance while that is a reader."""
+
+FOLLOWS = {"writer": "", "other": "", "analytics": "analytics"}
+"""Role → the custom endpoint that leads to its instance while that is the writer: `analytics` is of type ANY."""
+
+TIERS = {"writer": 1, "other": 1, "analytics": 0}
+"""Role → promotion tier: a failover would bring `analytics` to the writer."""
 
 LOAD_PERIOD_MIN = 5
 
@@ -121,7 +127,10 @@ def _instances(plan: Plan) -> pd.DataFrame:
             "min_examined_row_limit": 0,
             "log_slow_rate_limit": 1.0,
             "isolation_level": "REPEATABLE-READ",
-            "custom_endpoints": [ENDPOINTS.get(role) for role in roles],
+            "promotion_tier": [TIERS[role] for role in roles],
+            "custom_endpoints": [(FOLLOWS if role == "writer" else ENDPOINTS)[role] for role in roles],
+            "endpoints_as_writer": [FOLLOWS[role] for role in roles],
+            "endpoints_as_reader": [ENDPOINTS[role] for role in roles],
         }
     )
 

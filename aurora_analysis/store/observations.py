@@ -257,7 +257,7 @@ class Observations:
         least = {"query_time_s": at_least_s} if at_least_s > 0 else None
         rows = self.table("slow_queries", where=stored or None, at_least=least, overlapping=overlapping)
         endpoint = roles.setting(rows, self._instances, "custom_endpoints", time=ROLE_AT["slow_queries"])
-        rows = rows.assign(endpoint=endpoint)
+        rows = rows.assign(endpoint=endpoint.where(endpoint != ""))
         for name, value in joined.items():
             rows = rows[_has(rows[name], value)]
         rows = rows.sort_values("query_time_s", ascending=False, kind="stable")
