@@ -12,14 +12,14 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
 
 
 @contextmanager
-def processes(jobs: int) -> Iterator[Executor]:
+def processes(jobs: int, orphaned: Callable[[], None] | None = None) -> Iterator[Executor]:
     """Run work in local processes, at most `jobs` at a time.
 
     If the block raises, also by SIGTERM or Ctrl-C, running workers are terminated and queued work is dropped. The
@@ -30,6 +30,8 @@ def processes(jobs: int) -> Iterator[Executor]:
     ----------
     jobs
         Number of processes.
+    orphaned
+        Called in each worker if this process was killed; picklable.
 
     Yields
     ------
@@ -41,7 +43,7 @@ def processes(jobs: int) -> Iterator[Executor]:
             jobs,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start_worker,
-            initargs=(scratch,),
+            initargs=(scratch, orphaned),
         )
         try:
             yield pool
@@ -83,13 +85,13 @@ def threads(workers: Mapping[str, int]) -> Iterator[dict[str, Pool]]:
             pool.executor.shutdown(cancel_futures=True)
 
 
-def _start_worker(scratch: str) -> None:
+def _start_worker(scratch: str, orphaned: Callable[[], None] | None) -> None:
     """Create the temporary files of this process and of the programs that it starts in a folder; end with the parent."""
     tempfile.tempdir = os.environ["TMPDIR"] = scratch
-    threading.Thread(target=_end_with_parent, args=(scratch,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(scratch, orphaned), daemon=True).start()
 
 
-def _end_with_parent(scratch: str) -> None:
+def _end_with_parent(scratch: str, orphaned: Callable[[], None] | None) -> None:
     """End this worker as soon as its parent has ended; a worker would otherwise wait for work forever.
 
     The parent holds the other end of a pipe, which the system closes however the parent ends.
@@ -97,5 +99,9 @@ def _end_with_parent(scratch: str) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
-        shutil.rmtree(scratch, ignore_errors=True)
-        os._exit(1)
+        try:
+            shutil.rmtree(scratch, ignore_errors=True)
+            if orphaned:
+                orphaned()
+        finally:
+            os._exit(1)

@@ -12,7 +12,8 @@
 - `pdf`        prints the pages through an installed browser
 - `repeat`     reads the run that an earlier findings.json records
 - `build`      builds the whole report in a folder that appears at once
-- `replacement` replaces a report's folder at once, and removes what killed reports left
+- `replacement` replaces a report's folder at once
+- `abandoned`  removes what killed reports left
 - `history`    writes the page over all reports of an archive
 - `record`     writes the findings into the store
 - `publish`    puts a report into a folder, a bucket or an archive

@@ -14,6 +14,7 @@ from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,7 +22,17 @@ from urllib.parse import quote
 from aurora_analysis import __version__, executors
 from aurora_analysis.bundled import PACKAGE, bundled
 from aurora_analysis.errors import Error
-from aurora_analysis.report import history, index, pdf, record, replacement, runner, statements, suite
+from aurora_analysis.report import (
+    abandoned,
+    history,
+    index,
+    pdf,
+    record,
+    replacement,
+    runner,
+    statements,
+    suite,
+)
 from aurora_analysis.store import Store, location
 from aurora_analysis.window import Window, zone
 
@@ -85,13 +96,13 @@ class Execution:
     done
         Called with each outcome as it is finished.
     executor
-        Opens the executor for a number of jobs.
+        Opens the executor for a number of jobs; without one, local processes.
     """
 
     jobs: int = 0
     timeout_s: float = 600.0
     done: Callable[[runner.Outcome], None] = lambda outcome: None
-    executor: Callable[[int], AbstractContextManager[Executor]] = executors.processes
+    executor: Callable[[int], AbstractContextManager[Executor]] | None = None
 
 
 def requested(options: Mapping[str, Any], run: Mapping[str, Any]) -> Request:
@@ -155,7 +166,9 @@ def report(
             for notebook in chosen
             if len(chosen) == 1 or _concerns(notebook, store, cluster)
         ]
-        outcomes = _run_all(tasks, folder, execution)
+        # If this process is killed, the workers remove its hidden folder as they end.
+        orphaned = partial(abandoned.remove, output.parent, output.name)
+        outcomes = _run_all(tasks, folder, execution, partial(executors.processes, orphaned=orphaned))
         statements.write(folder, store, readable, outcomes, request.timezone)
         document = index.record(run, clusters, outcomes)
         index.write(folder, document)
@@ -178,14 +191,19 @@ def _task(notebook: Path, manifest: Mapping[str, Any], request: Request, executi
     return runner.Task(notebook.stem, notebook.read_bytes(), manifest, execution.timeout_s, environment)
 
 
-def _run_all(tasks: Sequence[runner.Task], folder: Path, execution: Execution) -> list[runner.Outcome]:
+def _run_all(
+    tasks: Sequence[runner.Task],
+    folder: Path,
+    execution: Execution,
+    processes: Callable[[int], AbstractContextManager[Executor]],
+) -> list[runner.Outcome]:
     """Run the tasks, and write each page into the folder as it arrives."""
 
     def keep(page: runner.Page) -> None:
         _write(page, folder)
         execution.done(page.outcome)
 
-    with execution.executor(execution.jobs or os.cpu_count() or 1) as executor:
+    with (execution.executor or processes)(execution.jobs or os.cpu_count() or 1) as executor:
         return runner.run(tasks, executor, keep)
 
 
