@@ -15,7 +15,8 @@ milliseconds, as the clients timed them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import NamedTuple
 
@@ -89,29 +90,73 @@ def run(
         If there are fewer than 2 days, or a day is shorter than 4 s.
     """
     _check(days, day_length_s)
-    step_s = day_length_s / MINUTES
+    window = recorded_window(datetime.now(UTC), days)
+    planned = Compressed(window, draw(window, seed), day_length_s, seed, USERS)
+    return record_plan(store, planned, cluster=cluster, progress=progress)
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What a compressed recording does.
+
+    Attributes
+    ----------
+    window : Window
+        The days under which it is stored.
+    plan : DataFrame
+        Rows of `trials`: which workload runs when.
+    day_length_s : float
+        Real length of a day [s].
+    seed : int
+        Seed of the load.
+    users : mapping of str to str
+        Role → user.
+    """
+
+    window: Window
+    plan: pd.DataFrame
+    day_length_s: float
+    seed: int
+    users: Mapping[str, str]
+
+
+def record_plan(
+    store: Store,
+    one: Compressed,
+    *,
+    cluster: str = "lab",
+    progress: Callable[[str], None] = lambda line: None,
+) -> Window:
+    """Carry out a plan on a private server and record it in compressed time; Ctrl-C keeps what was recorded.
+
+    Returns
+    -------
+    Window
+        The recorded days.
+    """
+    step_s = one.day_length_s / MINUTES
     options = {**record.OPTIONS, "long_query_time": LONG_MIN * step_s}
     with server.running(options) as ours, sessions.running() as processes:
-        workload.prepare(ours, USERS)
+        workload.prepare(ours, one.users)
         record.log_slow_queries(ours)
         began = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=record.LEAD_S)
-        window = recorded_window(began, days)
-        clock = Clock(began.timestamp(), window.start.timestamp(), DAY_S / day_length_s)
+        clock = Clock(began.timestamp(), one.window.start.timestamp(), DAY_S / one.day_length_s)
         load = Load(
             server=ours,
-            users=USERS,
+            users=dict(one.users),
             start=clock.real_start,
-            planned_rate=planned_rate(window, seed),
-            seed=seed,
+            planned_rate=planned_rate(one.window, one.seed),
+            seed=one.seed,
             step_s=step_s,
             batch=BATCH,
             rows_per_second=ROWS_PER_SECOND,
             clock=clock,
         )
-        plan = draw(window, seed)
-        compressed = f"time compressed {clock.factor:g} times: a day is {day_length_s:g} s of a real server"
-        recording = record.Recording(store, cluster, window, load, plan, SOURCE, compressed)
-        return recording.run(processes, _days(window), progress)
+        compressed = (
+            f"time compressed {clock.factor:g} times: a day is {one.day_length_s:g} s of a real server"
+        )
+        recording = record.Recording(store, cluster, one.window, load, one.plan, SOURCE, compressed)
+        return recording.run(processes, _days(one.window), progress)
 
 
 def _check(days: int, day_length_s: float) -> None:

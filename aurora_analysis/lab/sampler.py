@@ -16,6 +16,7 @@ from aurora_analysis.engines.live_evidence import Transaction
 from aurora_analysis.engines.mysql import innodb_status
 from aurora_analysis.engines.mysql.innodb_status import InnodbStatus
 from aurora_analysis.engines.mysql.live import QUERIES
+from aurora_analysis.engines.mysql.live_rows import transaction
 from aurora_analysis.errors import Error
 from aurora_analysis.lab.server import Server
 
@@ -99,7 +100,7 @@ def _sample(
         if not with_transactions:
             return InnodbSample(moment, status, cpu_pct, None)
         cursor.execute(QUERIES["transactions"].text)
-        return InnodbSample(moment, status, cpu_pct, [Transaction(*row) for row in cursor.fetchall()])
+        return InnodbSample(moment, status, cpu_pct, [transaction(row, {}) for row in cursor.fetchall()])
 
 
 class _Cpu:
