@@ -51,6 +51,8 @@ class Table:
     identity : tuple of str
         The columns that distinguish two rows if sources overlap. A table with an identity is merged row by row; one
         without is replaced window by window.
+    nullable : tuple of str
+        The columns of the identity that may be null; two rows that are null there may be the same.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Table:
     columns: tuple[Column, ...]
     time: str = "time"
     identity: tuple[str, ...] = ()
+    nullable: tuple[str, ...] = ()
 
     def column_names(self) -> list[str]:
         """Return the names of all columns, partitions first."""
@@ -74,9 +77,14 @@ DIGEST = Column("digest", "text", "the hash of the statement's fingerprint")
 
 
 def _table(
-    name: str, row: str, *columns: Column, time: str = "time", identity: tuple[str, ...] = ()
+    name: str,
+    row: str,
+    *columns: Column,
+    time: str = "time",
+    identity: tuple[str, ...] = (),
+    nullable: tuple[str, ...] = (),
 ) -> Table:
-    return Table(name, row, (CLUSTER, DAY, SOURCE, *columns), time, identity)
+    return Table(name, row, (CLUSTER, DAY, SOURCE, *columns), time, identity, nullable)
 
 
 TABLES: dict[str, Table] = {
@@ -202,12 +210,15 @@ TABLES: dict[str, Table] = {
             ),
             Column("thread_id", "integer", "the connection's id"),
             Column("query_time_s", "real", "duration of the execution"),
-            Column("lock_time_s", "real", "the part of it spent waiting for locks"),
-            Column("rows_sent", "integer", "rows sent to the client"),
+            Column(
+                "lock_time_s", "real", "the part of it spent waiting for locks; null if the log does not say"
+            ),
+            Column("rows_sent", "integer", "rows sent to the client; null if the log does not say"),
             Column("rows_examined", "integer", "rows examined; null if the log does not say"),
             Column("ordinal", "integer", "the number among otherwise identical executions, from 0"),
             Column("tags", "text", "key=value pairs of the statement's comments, as JSON"),
             Column("extras", "text", "the log's further fields, as JSON"),
+            Column("application", "text", "the session's application_name; null if the log does not name it"),
             time="ended_at",
             identity=(
                 "cluster",
@@ -219,6 +230,35 @@ TABLES: dict[str, Table] = {
                 "digest",
                 "ordinal",
             ),
+            nullable=("lock_time_s",),
+        ),
+        _table(
+            "vacuums",
+            "one table's vacuum by autovacuum, as PostgreSQL logs it",
+            Column("time", "timestamp", "when the vacuum ended"),
+            INSTANCE,
+            Column("started_at", "timestamp", "when the vacuum began and took its cutoff"),
+            Column("database", "text", "the table's database"),
+            Column("table", "text", "the table, with its schema"),
+            Column("removed", "integer", "dead row versions that were removed [rows]"),
+            Column(
+                "dead_not_removable",
+                "integer",
+                "dead row versions that a snapshot may still need [rows]; null before PostgreSQL 9.4",
+            ),
+            Column(
+                "cutoff",
+                "integer",
+                "row versions that died before this transaction id could be removed: the xmin horizon at the start; the lower "
+                "32 bits, as the log writes it",
+            ),
+            Column(
+                "next_xid",
+                "integer",
+                "the next transaction id at the end: the cutoff plus its age, so that it may pass 2**32; null before PostgreSQL 15",
+            ),
+            Column("elapsed_s", "real", "duration of the vacuum"),
+            identity=("cluster", "instance", "time", "database", "table", "elapsed_s", "removed"),
         ),
         _table(
             "statements",

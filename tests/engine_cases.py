@@ -89,6 +89,12 @@ def _postgresql_samples(session: int) -> list[Any]:
     return [InstanceSample(0.0, "db-1", "writer", "15.18", {}, [held], 900, "shop", [], [], [], [])]
 
 
+def _postgresql_entry(second: int, sql: str) -> bytes:
+    end = EPOCH + timedelta(seconds=second)
+    text = sql.replace("\n", "\n\t")
+    return f"{end:%Y-%m-%d %H:%M:%S} UTC:10.0.0.1(4711):bi@app:[7]:LOG:  duration: 1500.000 ms  statement: {text}\n".encode()
+
+
 @dataclass(frozen=True)
 class _Dialect:
     is_mariadb: bool
@@ -128,12 +134,14 @@ CASES = [
         comments=("/* it's */ {}", "-- it's\n{}", "/* /* nested */ it's */ {}", "{} /* it's */", "{} -- it's"),
         tagged="/* connector=etl job='orders' */ SELECT 1",
         same_statement=("SELECT a FROM t WHERE b = 1", "select  \"a\"\nfrom T where b=E'x';", "SELECT a FROM t WHERE b = $1"),
-        logged=lambda second, sql: b"",
+        logged=_postgresql_entry,
+        gallery=sorted((TESTS / "postgresql_logs").glob("*.log")),
+        damaged=((b":[7]:LOG", b":[7:LOG"), (b"duration: 1500.000", b"duration: x"), (b"2026-11-23 10", b"2026-11-23T10")),
         counted=lambda calls, ms, since: ("app", "d1", "SELECT a FROM t WHERE b = $1", calls, ms, calls, 9 * calls, since),
         connections=(_Connection(_Dialect(False)),),
         blocked_by=_postgresql_samples,
         modules=frozenset(
-            {"fingerprint", "live", "live_queries", "cleanup", "statement_statistics", "settings", "metrics", "waits"}
+            {"fingerprint", "slow_log", "live", "live_queries", "cleanup", "statement_statistics", "settings", "metrics", "waits"}
         ),
     ),
 ]  # fmt: skip

@@ -88,7 +88,7 @@ def running(settings: Mapping[str, str]) -> Iterator[Server]:
 
 def _wait(folder: Path) -> None:
     for _ in range(300):
-        ready = subprocess.run([BIN / "pg_isready", "-q", "-h", folder], check=False)
+        ready = subprocess.run([BIN / "pg_isready", "-q", "-U", "postgres", "-h", folder], check=False)
         if ready.returncode == 0:
             return
         time.sleep(0.1)

@@ -15,6 +15,7 @@ from aurora_analysis.sources import inputs
 
 if TYPE_CHECKING:
     from aurora_analysis.cli.options import SqlModeOptions
+    from aurora_analysis.engines.sql_mode import SqlMode
     from aurora_analysis.sources.inputs import Source
 
 ORDERS = ("time", "calls", "mean", "p95", "max", "lock", "examined", "sent")
@@ -34,6 +35,7 @@ class DigestOptions:
     output_format: str
     with_sql: bool
     processes: int | None
+    log_timezone: str
 
 
 @click.command(short_help="Print a ranked profile of slow logs.", epilog=options.exit_codes())
@@ -72,39 +74,41 @@ class DigestOptions:
         type=click.IntRange(min=1),
         help="Number of reading processes [default: 1; up to 4 for 256 MB or more].",
     ),
+    options.LOG_TIMEZONE,
 )
 @options.SQL_MODE
 @options.QUIET
 def digest(files: tuple[str, ...], chosen: DigestOptions, sql_mode: SqlModeOptions) -> None:
     """Print a ranked profile of slow logs: plain, compressed or in an AWS envelope.
 
+    The text shows which engine wrote a log: MySQL's family or PostgreSQL (text with a log_line_prefix, CSV, JSON).
     FILE is a file, a quoted glob, s3://bucket/key, s3://bucket/prefix/ or an s3:// glob; - reads standard input.
     """
     sources = inputs.found(files, connections.s3_client)
     if chosen.output_format == "jsonl":
-        _print_executions(sources, chosen, sql_mode)
+        _print_executions(sources, chosen, sql_mode.mode(chosen.log_timezone))
     else:
-        _print_profile(sources, chosen, sql_mode)
+        _print_profile(sources, chosen, sql_mode.mode(chosen.log_timezone))
 
 
-def _print_executions(files: Sequence[Source], chosen: DigestOptions, sql_mode: SqlModeOptions) -> None:
+def _print_executions(files: Sequence[Source], chosen: DigestOptions, mode: SqlMode) -> None:
     """Print one JSON document per execution, and what was lost on standard error."""
     from aurora_analysis.engines.log_events import Account
-    from aurora_analysis.sources import log_files, profile
+    from aurora_analysis.sources import profile
     from aurora_analysis.sources import selection as selections
 
     account = Account()
     selection = selections.parse(chosen.since, chosen.until, chosen.user)
-    lines = profile.lines(files, account, selection=selection, mode=sql_mode.mode(), with_sql=chosen.with_sql)
+    lines = profile.lines(files, account, selection=selection, mode=mode, with_sql=chosen.with_sql)
     for line in itertools.islice(lines, chosen.limit):
         output.echo_json(line)
-    log_files.check(account, *files)
     if not account.is_whole or not account.bytes:
         output.echo(f"# {account}", err=True)
 
 
-def _print_profile(files: Sequence[Source], chosen: DigestOptions, sql_mode: SqlModeOptions) -> None:
+def _print_profile(files: Sequence[Source], chosen: DigestOptions, mode: SqlMode) -> None:
     """Print the profile of all files together."""
+    from aurora_analysis import engines
     from aurora_analysis.printable import json_line
     from aurora_analysis.sources import log_files, profile
     from aurora_analysis.sources import selection as selections
@@ -116,10 +120,10 @@ def _print_profile(files: Sequence[Source], chosen: DigestOptions, sql_mode: Sql
             overflow,
             processes=chosen.processes or profile.processes_for(total),
             selection=selections.parse(chosen.since, chosen.until, chosen.user),
-            mode=sql_mode.mode(),
+            mode=mode,
             progress=progress,
         )
-        log_files.check(found.account, *files)
+        log_files.check(found.engine or engines.DEFAULT, found.account, *files)
         limit = chosen.limit or LIMITS.get(chosen.output_format)
         summary = profile.summary(found, order_by=chosen.order_by, limit=limit)
     if chosen.output_format == "text":

@@ -331,11 +331,29 @@ class SqlModeOptions:
     no_backslash_escapes: bool
     ansi_quotes: bool
 
-    def mode(self) -> SqlMode:
-        """Return the mode for the lexer."""
+    def mode(self, log_timezone: str = "") -> SqlMode:
+        """Return the mode for the lexer, and the log's time zone."""
         from aurora_analysis.engines.sql_mode import SqlMode
 
-        return SqlMode(not self.no_backslash_escapes, self.ansi_quotes)
+        return SqlMode(not self.no_backslash_escapes, self.ansi_quotes, zone_name(log_timezone))
+
+
+def zone_name(text: str) -> str:
+    """Return the name of a time zone that exists.
+
+    Raises
+    ------
+    Error
+        If there is none of this name.
+    """
+    from zoneinfo import ZoneInfo
+
+    from aurora_analysis.errors import Error
+
+    try:
+        return str(ZoneInfo(text)) if text else ""
+    except (KeyError, ValueError, OSError):
+        raise Error(f"{text!r} is not a time zone: write a name such as Europe/Berlin.") from None
 
 
 SQL_MODE = together(
@@ -347,6 +365,11 @@ SQL_MODE = together(
         help="Read SQL as under the server's sql_mode NO_BACKSLASH_ESCAPES.",
     ),
     click.option("--ansi-quotes", is_flag=True, help="Read SQL as under the server's sql_mode ANSI_QUOTES."),
+)
+LOG_TIMEZONE = click.option(
+    "--log-timezone",
+    default="",
+    help="PostgreSQL's log_timezone, such as Europe/Berlin, if the log's times do not say UTC.",
 )
 FILES = click.argument("files", nargs=-1, required=True, metavar="FILE…")
 

@@ -34,9 +34,6 @@ PACKAGES = {
 NOT_YET = {"aurora-postgresql": "postgresql"}
 """Engine → package of an engine whose clusters are not fetched from AWS yet; its SQL, its logs and its servers are read."""
 
-LOGS = ("mysql",)
-"""Packages that read logs."""
-
 DEFAULT = "mysql"
 """The engine of input that names none, such as an empty log."""
 
@@ -92,14 +89,23 @@ def module(engine: str, name: str) -> ModuleType:
     return importlib.import_module(f"{package}.{name}")
 
 
-def of_log(head: bytes) -> str:
-    r"""Return the engine that wrote a log, by its first bytes; `DEFAULT` if no engine knows them.
+def of_log(head: bytes) -> str | None:
+    r"""Return the engine that wrote a log, by its first bytes; None if no engine knows them.
+
+    If several engines do, because a statement quotes another log, the first line decides.
 
     >>> of_log(b"# Time: 2026-11-23T10:00:00.000000Z\n")
     'mysql'
+    >>> of_log(b"2026-11-23 10:00:00 UTC::@:[7]:LOG:  database system is ready to accept connections\n")
+    'postgresql'
     """
-    names = LOGS
-    return next((name for name in names if module(name, "slow_log").is_slow_log(head)), DEFAULT)
+    names = dict.fromkeys([*PACKAGES.values(), *NOT_YET.values()])
+    first = head.lstrip().partition(b"\n")[0] + b"\n"
+    for text in (first, head):
+        for name in names:
+            if module(name, "slow_log").is_slow_log(text):
+                return name
+    return None
 
 
 def parsed_url(text: str) -> sqlalchemy.URL:

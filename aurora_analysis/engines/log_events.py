@@ -37,6 +37,8 @@ class Account:
         Entries, counted in `lost`, whose header lines no supported server writes, or with an impossible Query_time.
     unmarked : int
         Entries, counted in `cut`, that end early without the marker that RDS writes.
+    without_text : int
+        Durations that the server logged without a statement, as PostgreSQL does with log_duration.
     """
 
     bytes: int = 0
@@ -48,6 +50,7 @@ class Account:
     quoted: int = 0
     unknown: int = 0
     unmarked: int = 0
+    without_text: int = 0
 
     def __add__(self, other: Account) -> Account:
         return Account(*(getattr(self, f.name) + getattr(other, f.name) for f in dataclasses.fields(self)))
@@ -70,6 +73,7 @@ class Account:
     def __str__(self) -> str:
         parts = [f"{self.events:,} events of {self.bytes:,} bytes"]
         parts += [f"{count:,} {name}" for name, count in self._damages().items() if count]
+        parts += [f"{self.without_text:,} durations without a statement"] if self.without_text else []
         return ", ".join(parts)
 
     def _damages(self) -> dict[str, int]:
@@ -88,15 +92,16 @@ class Entry(NamedTuple):
     `time` is None if the entry has no `# Time` of its own. The server writes `use` only if the session has a database
     and it differs from the previous entry's. Without one, the session has either the log's latest database or none:
     unless the session itself named that database, `database_is_inferred`. Servers before 5.1 may omit Rows_examined.
+    PostgreSQL logs neither lock time nor rows; `more` is the application's name there.
     """
 
     time: bytes | None
     user: bytes
     host: bytes
     thread_id: bytes | None
-    query_time: bytes
-    lock_time: bytes
-    rows_sent: bytes
+    query_time: bytes | float
+    lock_time: bytes | None
+    rows_sent: bytes | None
     rows_examined: bytes | None
     more: bytes
     database: bytes | None
@@ -119,14 +124,41 @@ class Event(NamedTuple):
     database_is_inferred: bool
     thread_id: int
     query_time_s: float
-    lock_time_s: float
-    rows_sent: int
+    lock_time_s: float | None
+    rows_sent: int | None
     rows_examined: int | None
     extras: dict[str, Any]
     tags: dict[str, str]
     statement: Statement
     sql: bytes
     cut: bool
+    application: str | None = None
+
+
+class Vacuum(NamedTuple):
+    """A report of autovacuum. Times are in microseconds since 1970 (UTC); transaction ids are as the log writes them."""
+
+    time_us: int | None
+    started_at: int | None
+    database: str
+    table: str
+    removed: int
+    dead_not_removable: int | None
+    cutoff: int | None
+    next_xid: int | None
+    elapsed_s: float
+
+
+class ServerEvent(NamedTuple):
+    """Something that happened, which the server logged: a category of `events`, and a message without literals."""
+
+    time_us: int | None
+    category: str
+    message: str
+
+
+Logged = Entry | Vacuum | ServerEvent
+"""What a log holds."""
 
 
 FIGURES = Event._fields[2:12]
@@ -146,6 +178,7 @@ def record(event: Event, *, with_sql: bool = False) -> dict[str, Any]:
     values |= {name: getattr(event, name) for name in FIGURES}
     if not event.database_is_inferred:
         del values["database_is_inferred"]
+    values |= {"application": event.application} if event.application is not None else {}
     values |= {"digest": event.statement.digest, "fingerprint": event.statement.fingerprint}
     values |= {"tags": event.tags, "extras": event.extras} | ({"cut": True} if event.cut else {})
     return values | ({"sql": decoded(event.sql)} if with_sql else {})

@@ -1,4 +1,4 @@
-"""Logged executions as rows of the store's tables `slow_queries`, `statements` and `examples`.
+"""What a log holds as rows of the store's tables: executions, statements, examples, reports of vacuum and events.
 
 Literals go into no table, except for the text of one execution per digest in `examples`, on request. Columns are plain
 lists of values until they become frames, so that `ingest` needs no pandas.
@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from aurora_analysis.engines.log_events import FIGURES, Account, Event, decoded
+from aurora_analysis.engines.log_events import FIGURES, Account, Event, ServerEvent, Vacuum, decoded
 from aurora_analysis.engines.statement import Statement, kind
 
 if TYPE_CHECKING:
@@ -67,60 +66,108 @@ class Layout:
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch of a log as columns of three tables. Times are in microseconds since 1970 (UTC)."""
+    """A batch of a log as columns of its tables. Times are in microseconds since 1970 (UTC)."""
 
     slow_queries: Columns
     statements: Columns
     examples: Columns
+    vacuums: Columns = field(default_factory=dict)
+    events: Columns = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class LogTables:
-    """A batch of a log as frames of three tables; times are UTC. `examples` is empty unless requested."""
+    """A batch of a log as frames of its tables; times are UTC. `examples` is empty unless requested."""
 
     slow_queries: pd.DataFrame
     statements: pd.DataFrame
     examples: pd.DataFrame
+    vacuums: pd.DataFrame
+    events: pd.DataFrame
 
 
 def batches(
-    events: Iterable[Event], account: Account, join_key: Callable[[str], str], layout: Layout
+    found: Iterable[Event | Vacuum | ServerEvent],
+    account: Account,
+    join_key: Callable[[str], str],
+    layout: Layout,
 ) -> Iterator[Batch]:
-    """Yield the executions in batches; `account` is complete at the end.
+    """Yield what a log holds in batches; `account` is complete at the end.
 
     An execution without any time, and one cut by the end of the log, cannot be identified. It is left out and
     counted as lost.
 
     Parameters
     ----------
-    events : iterable of Event
-        The executions, in the log's order.
+    found : iterable of Event, Vacuum or ServerEvent
+        What the log holds, in its order.
     account : Account
-        The account of the log that the events come from.
+        The account of the log that it comes from.
     join_key : callable
         The engine's `fingerprint.join_key`.
     layout : Layout
         Batch size, instance, examples.
     """
-    ordinals = _Ordinals()
+    ordinals, aside = _Ordinals(), _Aside(layout)
     kept: dict[str, Event] = {}
-    stored = _storable(events, account)
+    stored = _storable(aside.without(found), account)
     stored = _remembered(stored, kept) if layout.examples else stored
-    while rows := [_row(event, ordinals.before(event)) for event in islice(stored, layout.batch)]:
-        columns: Columns = dict(zip(_COLUMNS, zip(*rows)))
+    while (rows := _rows(stored, ordinals, layout.batch)) or aside:
+        columns: Columns = dict(zip(_COLUMNS, zip(*rows))) if rows else dict.fromkeys(_COLUMNS, ())
         statements = columns.pop("statement")
         columns["digest"] = [statement.digest for statement in statements]
         yield Batch(
             slow_query_rows(columns, layout.instance),
             statement_rows(_spans(statements, columns["ended_at"]), join_key),
             _examples(kept, layout.instance),
+            *aside.taken(),
         )
         kept.clear()
 
 
 def to_frames(batch: Batch) -> LogTables:
     """Return a batch as frames."""
-    return LogTables(_frame(batch.slow_queries), _frame(batch.statements), _frame(batch.examples))
+    columns = (batch.slow_queries, batch.statements, batch.examples, batch.vacuums, batch.events)
+    return LogTables(*map(_frame, columns))
+
+
+class _Aside:
+    """Takes reports of vacuum and events out of a log, and holds them until a batch takes them."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._vacuums: list[Vacuum | ServerEvent] = []
+        self._events: list[Vacuum | ServerEvent] = []
+
+    def __len__(self) -> int:
+        return len(self._vacuums) + len(self._events)
+
+    def without(self, found: Iterable[Event | Vacuum | ServerEvent]) -> Iterator[Event | None]:
+        """Yield the executions; None where a batch is to take what is held."""
+        for one in found:
+            if isinstance(one, Event):
+                yield one
+                continue
+            if one.time_us is not None:
+                (self._vacuums if isinstance(one, Vacuum) else self._events).append(one)
+            if len(self) >= self._layout.batch:
+                yield None
+
+    def taken(self) -> tuple[Columns, Columns]:
+        """Return rows of `vacuums` and of `events`, which are held no longer."""
+        vacuums: Columns = dict(zip(_VACUUM_COLUMNS, zip(*self._vacuums))) or dict.fromkeys(
+            _VACUUM_COLUMNS, ()
+        )
+        events: Columns = dict(zip(_EVENT_COLUMNS, zip(*self._events))) or dict.fromkeys(_EVENT_COLUMNS, ())
+        self._vacuums, self._events = [], []
+        if self._layout.instance is not None:
+            for columns in (vacuums, events):
+                columns["instance"] = [self._layout.instance] * len(columns["time"])
+        return vacuums, events
+
+
+_VACUUM_COLUMNS = ("time", *Vacuum._fields[1:])
+_EVENT_COLUMNS = ("time", *ServerEvent._fields[1:])
 
 
 _TIMES = {"started_at", "ended_at", "first_seen", "last_seen", "time"}
@@ -138,16 +185,20 @@ def _frame(columns: Columns) -> pd.DataFrame:
     )
 
 
-def _remembered(events: Iterable[Event], kept: dict[str, Event]) -> Iterator[Event]:
+def _remembered(events: Iterable[Event | None], kept: dict[str, Event]) -> Iterator[Event | None]:
     """Pass the events on, and keep the first of each digest in `kept`."""
     for event in events:
-        kept.setdefault(event.statement.digest, event)
+        if event is not None:
+            kept.setdefault(event.statement.digest, event)
         yield event
 
 
-def _storable(events: Iterable[Event], account: Account) -> Iterator[Event]:
+def _storable(events: Iterable[Event | None], account: Account) -> Iterator[Event | None]:
     held = None
     for event in events:
+        if event is None:
+            yield None
+            continue
         if held is not None:
             yield held
         held = event if event.ended_us is not None else None
@@ -158,12 +209,25 @@ def _storable(events: Iterable[Event], account: Account) -> Iterator[Event]:
         yield held
 
 
-_COLUMNS = ("started_at", "ended_at", *FIGURES, "ordinal", "tags", "extras", "statement")
+def _rows(events: Iterator[Event | None], ordinals: _Ordinals, most: int) -> list[tuple[Any, ...]]:
+    """Return the rows of the next executions: at most this many, and fewer where there is a None."""
+    rows: list[tuple[Any, ...]] = []
+    for event in events:
+        if event is None:
+            break
+        rows.append(_row(event, ordinals.before(event)))
+        if len(rows) == most:
+            break
+    return rows
+
+
+_COLUMNS = ("started_at", "ended_at", *FIGURES, "application", "ordinal", "tags", "extras", "statement")
 """An event without its text, as the tables keep it."""
 
 
 def _row(event: Event, ordinal: int) -> tuple[Any, ...]:
-    return (*event[:12], ordinal, json_text(event.tags), json_text(event.extras), event.statement)
+    tags, extras = json_text(event.tags), json_text(event.extras)
+    return (*event[:12], event.application, ordinal, tags, extras, event.statement)
 
 
 def slow_query_rows(columns: Columns, instance: str | None) -> Columns:
@@ -192,7 +256,7 @@ def _spans(statements: Iterable[Statement], ended: Iterable[int]) -> Iterator[Sp
 
 def statement_rows(spans: Iterable[Span], join_key: Callable[[str], str]) -> Columns:
     """Return rows of `statements`: each statement's fingerprint, and its first and last time."""
-    statements, first, last = zip(*spans)
+    statements, first, last = zip(*spans) if (spans := list(spans)) else ((), (), ())
     texts = [statement.fingerprint for statement in statements]
     return {
         "digest": [statement.digest for statement in statements],

@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from aurora_analysis import engines
 from aurora_analysis.engines.log_events import MARKER
 from aurora_analysis.sources.compression import Damaged, Refused, decompressed, peek
 
@@ -50,6 +51,8 @@ def event(message: bytes) -> bytes:
 
 def _unwrapper(head: bytes) -> Unwrap | None:
     start = head.lstrip()
+    if start[:1] in b"{[" and engines.of_log(head):
+        return None  # PostgreSQL writes JSON itself
     if _JSON_START.match(start) or (_JSON_BEHIND.match(start) and _ENTRY_STRING.search(head)):
         forms = _json_forms(head)
         return lambda chunks: _oldest_first(_from_json(chunks, forms))
@@ -59,7 +62,7 @@ def _unwrapper(head: bytes) -> Unwrap | None:
         return lambda chunks: _oldest_first(_from_csv(chunks, columns))
     if _is_joined(head):
         return _from_joined
-    return _unprefixed(head)
+    return _unprefixed(head) or _without_columns(head)
 
 
 _YAML = re.compile(
@@ -398,6 +401,26 @@ def _unprefixed(head: bytes) -> Unwrap | None:
     remove = [_COLOUR, *remove] if coloured else remove
     remove += [_TABBED_END] if is_tabbed else []
     return lambda chunks: _without(_whole_lines(chunks), remove)
+
+
+_COLUMNS_BEFORE = (
+    rb"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)[ \t]",  # S3 exports, docker logs -t
+    rb"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)[ \t]+[A-Za-z][^\s:]*[ \t]",  # aws logs tail
+    rb"^[A-Za-z][\w.\-]*[ \t]*\| ",  # docker compose logs
+)
+"""What stands before every line of a log that has no header lines: a time, a time and a stream, a container."""
+
+
+def _without_columns(head: bytes) -> Unwrap | None:
+    """Return how to remove a known column before each line, if an engine recognises what is left and not the whole."""
+    if not head or engines.of_log(head):
+        return None
+    for column in _COLUMNS_BEFORE:
+        remove = re.compile(column, re.MULTILINE)
+        plain, count = remove.subn(b"", head)  # further lines of an entry begin with a tab, and may have none
+        if count > FEWEST * (head.count(b"\n") - head.count(b"\n\t")) and engines.of_log(plain):
+            return lambda chunks, remove=remove: _without(_whole_lines(chunks), [remove])  # type: ignore[misc]
+    return None
 
 
 def _without(texts: Iterable[bytes], remove: Sequence[re.Pattern[bytes]]) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -27,8 +28,8 @@ HEAD_BYTES = 2**16
 """Size of a log's start that determines its engine [bytes]."""
 
 
-def recognised(chunks: Iterable[bytes]) -> tuple[str, Iterator[bytes]]:
-    """Return the engine that wrote a log, and all its chunks again."""
+def recognised(chunks: Iterable[bytes]) -> tuple[str | None, Iterator[bytes]]:
+    """Return the engine that wrote a log, None if that cannot be seen; and all its chunks again."""
     head, chunks = compression.peek(chunks, HEAD_BYTES)
     return engines.of_log(head), chunks
 
@@ -103,27 +104,11 @@ def stdin() -> BinaryIO:
     return sys.stdin.buffer
 
 
-MOSTLY_CUT, FEWEST = 0.9, 3
-"""A log with at least `FEWEST` entries, of which this share ends early, is not as the server wrote it."""
-
-
-def check(account: Account, *names: Source) -> None:
-    """Raise an error if the files have text but no entry of a slow log, or hardly one that is whole."""
+def check(engine: str, account: Account, *names: Source) -> None:
+    """Raise an error if the files, which this engine wrote, have nothing that can be used."""
     files = ", ".join(map(str, names[:3])) + f" and {len(names) - 3} more" * (len(names) > 3)
-    if account.unknown and not account.events:
-        raise Error(
-            f"No entry of {files} can be read: the lines after '# User@Host: ' are not those that MySQL, Percona Server, "
-            "MariaDB and Aurora write, or their Query_time is impossible. Other servers, such as TiDB, are not supported."
-        )
-    if account.lost and not account.events:
-        raise Error(
-            f"No entry of a slow log in {files}: no line begins with '# User@Host: '. Is this a slow log?"
-        )
-    if account.events >= FEWEST and account.unmarked >= MOSTLY_CUT * account.events:
-        raise Error(
-            f"{account.unmarked:,} of {account.events:,} entries of {files} end within their statement: this is not a "
-            "slow log as the server wrote it. Get the log again, without what another tool added or removed."
-        )
+    if refusal := engines.module(engine, "slow_log").refusal(account, files):
+        raise Error(refusal)
 
 
 def _read(log: BinaryIO, size: int | None) -> Iterator[bytes]:
@@ -161,7 +146,9 @@ def ranges(name: str, count: int) -> list[tuple[int, int]]:
     if total is None or count < 2:
         return [(0, total)] if total is not None else []
     engine, _ = recognised(chunks(name, 0, HEAD_BYTES))
-    boundaries = engines.module(engine, "slow_log").BOUNDARIES
+    boundaries = engines.module(engine or engines.DEFAULT, "slow_log").BOUNDARIES
+    if not boundaries:
+        return [(0, total)]
     cuts = {0, total, *(_boundary(name, total * n // count, total, boundaries) for n in range(1, count))}
     return list(zip(sorted(cuts), sorted(cuts)[1:]))
 
@@ -207,61 +194,77 @@ def ingest(
     """
     account = Account()
     span: list[int] = []
-    engine, text = recognised(chunks(name))
+    found, text = recognised(chunks(name))
+    engine = found or engines.DEFAULT
     slow_log = engines.module(engine, "slow_log")
 
     def write(tables: Batch) -> None:
-        check(account, name)
-        _merge(location, "statements", tables.statements, cluster)
-        _merge(location, "slow_queries", tables.slow_queries, cluster)
-        ended = tables.slow_queries["ended_at"]
-        span[:] = [min([*ended, *span[:1]]), max([*ended, *span[1:]])]
+        check(engine, account, name)
+        for table, columns in _columns(tables).items():
+            _merge(location, table, columns, cluster)
+        ended = [*tables.slow_queries["ended_at"], *tables.vacuums.get("time", ()), *span]
+        span[:] = [min(ended), max(ended)] if ended else []
 
     if slow_log.library(mode) is None:
         from aurora_analysis.engines.log_tables import Layout
 
-        entries = slow_log.entries(text, account, mode)
-        for tables in slow_log.batches(entries, account, Layout(instance, batch), mode=mode):
+        logged = slow_log.logged(text, account, mode)
+        for tables in slow_log.batches(logged, account, Layout(instance, batch), mode=mode):
             write(tables)
     else:
         slow_log.write_batches(text, account, write, instance=instance, batch=batch, mode=mode)
-    check(account, name)
+    check(engine, account, name)
     if span:
-        _cover(location, label(name), account, span, cluster=cluster, instance=instance)
+        row = _coverage(account, span, instance, slow_log.COVERED)
+        _cover(location, label(name), row, cluster=cluster, instance=instance)
     return account
 
 
 SOURCE = "slow_log"
 
 
+def _columns(tables: Batch) -> dict[str, Columns]:
+    """Return the rows of each table that a batch has rows of."""
+    from aurora_analysis.tables import TABLES
+
+    columns = {name: getattr(tables, name) for name in ("statements", "slow_queries", "vacuums", "events")}
+    return {name: each for name, each in columns.items() if each.get(TABLES[name].time)}
+
+
 def _merge(location: str, table: str, columns: Columns, cluster: str) -> None:
     from aurora_analysis.store import delta, merging
     from aurora_analysis.tables import TABLES
 
-    rows = delta.rows(TABLES[table], columns, cluster=cluster, source=SOURCE)
-    merging.merge(location, TABLES[table], rows)
+    spec = TABLES[table]
+    if table == "events":  # those of logs may overlap, and are merged; those of AWS replace a window
+        spec = dataclasses.replace(
+            spec, identity=("cluster", "source", "instance", "time", "category", "message")
+        )
+    merging.merge(location, spec, delta.rows(spec, columns, cluster=cluster, source=SOURCE))
 
 
-def _cover(
-    location: str, name: str, account: Account, span: list[int], *, cluster: str, instance: str
-) -> None:
+def _coverage(account: Account, span: Sequence[int], instance: str, tables: Sequence[str]) -> Columns:
+    """Return what was read of a log, once for each table that it fills."""
+    first, end = span[0], span[1] + 1
+    row = {
+        "time": first,
+        "end": end,
+        "instance": instance,
+        "expected": float(account.bytes),
+        "received": float(account.bytes - account.lost_bytes),
+        "lost": float(account.lost_bytes),
+        "unit": "bytes",
+        "note": str(account),
+    }
+    return {name: [value] * len(tables) for name, value in row.items()} | {"table": tables}
+
+
+def _cover(location: str, name: str, columns: Columns, *, cluster: str, instance: str) -> None:
     from aurora_analysis.store import delta
     from aurora_analysis.tables import TABLES
     from aurora_analysis.window import Window
 
-    first, end = span[0], span[1] + 1
-    row: Columns = {
-        "time": [first],
-        "end": [end],
-        "instance": [instance],
-        "table": ["slow_queries"],
-        "expected": [float(account.bytes)],
-        "received": [float(account.bytes - account.lost_bytes)],
-        "lost": [float(account.lost_bytes)],
-        "unit": ["bytes"],
-        "note": [str(account)],
-    }
     source = f"{SOURCE} {name}"
-    window = Window(delta.moment(first), delta.moment(end))
-    rows = delta.rows(TABLES["coverage"], row, cluster=cluster, source=source)
+    window = Window(delta.moment(columns["time"][0]), delta.moment(columns["end"][0]))
+    rows = delta.rows(TABLES["coverage"], columns, cluster=cluster, source=source)
     delta.replace(location, TABLES["coverage"], rows, delta.Slice(window, cluster, source, instance))

@@ -25,6 +25,7 @@ from aurora_analysis import engines
 from aurora_analysis.engines.log_events import Account, Entry, record
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 from aurora_analysis.engines.statement import Statement
+from aurora_analysis.errors import Error
 from aurora_analysis.printable import json_line
 from aurora_analysis.sources import log_files, profile_rows, query_times
 from aurora_analysis.sources.inputs import Source
@@ -135,7 +136,10 @@ def read(
 ) -> None:
     """Add the executions of a log to the profile."""
     engine, chunks = log_files.recognised(chunks)
-    slow_log, statements = engines.module(engine, "slow_log"), _statements(engine, mode)
+    slow_log = engines.module(engine or engines.DEFAULT, "slow_log")
+    statements = _statements(engine or engines.DEFAULT, mode)
+    if engine is not None:
+        profile_rows.set_engine(profile, engine, slow_log.UNKNOWN)
     profile_rows.fold_all(profile)
     if slow_log.library(mode) is None:
         entries = slow_log.entries(_held(chunks, profile), profile.account, mode)
@@ -178,8 +182,8 @@ def _add(row: Row, entry: Entry) -> None:
     query_time_us = round(float(query_time) * 1e6)
     row.times.append(query_time_us)
     row.query_time_us += query_time_us
-    row.lock_time_us += round(float(lock_time) * 1e6)
-    row.rows_sent += int(rows_sent)
+    row.lock_time_us += round(float(lock_time or 0) * 1e6)
+    row.rows_sent += int(rows_sent or 0)
     row.rows_examined += int(rows_examined or 0)
 
 
@@ -298,13 +302,23 @@ def summary(profile: Profile, *, order_by: str = "time", limit: int | None = Non
         A key of `ORDERS`.
     limit : int, optional
         Maximum number of ranked statements; sums still cover all of them.
+
+    Raises
+    ------
+    Error
+        If the logs do not have the figure to sort by.
     """
+    if ORDERS[order_by] in profile.unknown:
+        usable = ", ".join(order for order, column in ORDERS.items() if column not in profile.unknown)
+        raise Error(f"A log of {profile.engine} has no {ORDERS[order_by]} to sort by: order by {usable}.")
     profile_rows.fold_all(profile)
     rows = [_summary(row, profile.file) for row in profile.rows.values()]
     total_us = sum(row.query_time_us for row in profile.rows.values())
+    unknown = dict.fromkeys(profile.unknown)
     rows.sort(key=lambda row: (-row[ORDERS[order_by]], row["digest"]))
     ranked = [
         {"rank": rank, **row, "share": row["response_time_s"] / (total_us / 1e6) if total_us else 0.0}
+        | unknown
         for rank, row in enumerate(rows[:limit], 1)
     ]
     return {
@@ -318,7 +332,8 @@ def summary(profile: Profile, *, order_by: str = "time", limit: int | None = Non
             "lock_time_s": sum(row.lock_time_us for row in profile.rows.values()) / 1e6,
             "rows_sent": sum(row["rows_sent"] for row in rows),
             "rows_examined": sum(row["rows_examined"] for row in rows),
-        },
+        }
+        | unknown,
         "profile": ranked,
         "coverage": asdict(profile.account),
     }
@@ -366,10 +381,19 @@ def lines(
     mode: SqlMode = DEFAULT_MODE,
     with_sql: bool = False,
 ) -> Iterator[str]:
-    """Yield one execution per line, as JSON; `account` is complete at the end."""
+    """Yield one execution per line, as JSON; `account` is complete at the end.
+
+    Raises
+    ------
+    Error
+        If the logs have nothing that can be used.
+    """
+    engine = None
     for name in names:
-        engine, chunks = log_files.recognised(log_files.chunks(name))
-        slow_log = engines.module(engine, "slow_log")
+        found, chunks = log_files.recognised(log_files.chunks(name))
+        engine = found or engine
+        slow_log = engines.module(found or engines.DEFAULT, "slow_log")
         entries = selected(slow_log.entries(chunks, account, mode), selection, slow_log.ended)
         for event in slow_log.events(entries, mode):
             yield json_line(record(event, with_sql=with_sql))
+    log_files.check(engine or engines.DEFAULT, account, *names)

@@ -15,7 +15,7 @@ from typing import Any
 
 from aurora_analysis.engines.log_events import Account
 from aurora_analysis.printable import printable
-from aurora_analysis.sources.profile_page import count, most, seconds
+from aurora_analysis.sources.profile_page import count, is_known, most, seconds, span
 from aurora_analysis.statement_labels import COLOURS, colour_index, short_id
 
 MOST_TEXT = 100
@@ -100,7 +100,7 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
     yield f"<title>{title}</title><style>{STYLE}</style></head><body><main>"
     yield f"<h1>{title}: {seconds(summary['sums']['query_time_s'])} in all</h1>"
     if summary["events"]:
-        yield f"<p>{_text(summary['first_ended_at'])} to {_text(summary['last_ended_at'])}</p>"
+        yield f"<p>{_text(span(summary))}</p>"
     yield f"<p>{_text(Account(**summary['coverage']))}</p>"
     if not summary["profile"]:
         yield "<p>The log holds no execution.</p></main></body></html>"
@@ -108,10 +108,11 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
     if summary["digests"] > len(summary["profile"]):
         yield f"<p>The first {len(summary['profile']):,} statements are listed; sums cover all of them.</p>"
     yield '<div class="scroll" tabindex="0" role="region" aria-label="Statements"><table><thead><tr>'
-    yield "".join(_heading(name) for name in HEADINGS)
+    names = [name for name in HEADINGS if is_known(summary, name)]
+    yield "".join(_heading(name) for name in names)
     yield "</tr></thead><tbody>"
     for row in summary["profile"]:
-        yield f"<tr>{''.join(_cell(name, row) for name in HEADINGS)}</tr>"
+        yield f"<tr>{''.join(_cell(name, row) for name in names)}</tr>"
     yield "</tbody></table></div>"
     for row in summary["profile"]:
         yield from _details(row)

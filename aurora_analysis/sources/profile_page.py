@@ -20,13 +20,17 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table: its heading, its width, the text of a row's value, and how wide a page must be for it."""
+    """A column of the table: its heading, its width, the text of a row's value, and how wide a page must be for it.
+
+    `figure` names a figure that some engines do not log; the column is left out then.
+    """
 
     heading: str
     width: int
     text: Callable[[Values], str]
     from_width: int = 0
     to_width: int = 10**9
+    figure: str = ""
 
     def cell(self, text: str) -> str:
         """Align a text: the digest to the left, numbers to the right."""
@@ -53,10 +57,10 @@ COLUMNS = (
     Column("p95", 7, _time("p95_s")),
     Column("p99", 7, _time("p99_s")),
     Column("Max", 7, _time("max_s")),
-    Column("Examined", 15, lambda row: f"{row['rows_examined']:,d}", WIDE),
-    Column("Sent", 11, lambda row: f"{row['rows_sent']:,d}", WIDE),
-    Column("Examined", 8, lambda row: count(row["rows_examined"]), MIDDLE, WIDE),
-    Column("Sent", 6, lambda row: count(row["rows_sent"]), MIDDLE, WIDE),
+    Column("Examined", 15, lambda row: f"{row['rows_examined']:,d}", WIDE, figure="rows_examined"),
+    Column("Sent", 11, lambda row: f"{row['rows_sent']:,d}", WIDE, figure="rows_sent"),
+    Column("Examined", 8, lambda row: count(row["rows_examined"]), MIDDLE, WIDE, "rows_examined"),
+    Column("Sent", 6, lambda row: count(row["rows_sent"]), MIDDLE, WIDE, "rows_sent"),
 )
 
 
@@ -82,7 +86,11 @@ def _lines(summary: Values, width: int) -> Iterator[str]:
         yield "# The log is empty: there was nothing to read."
         yield ""
         return
-    columns = [column for column in COLUMNS if column.from_width <= width < column.to_width]
+    columns = [
+        column
+        for column in COLUMNS
+        if column.from_width <= width < column.to_width and is_known(summary, column.figure)
+    ]
     yield ""
     yield "# " + _row(columns, [column.heading for column in columns])[2:]
     for row in summary["profile"]:
@@ -101,7 +109,7 @@ def _head(summary: Values) -> Iterator[str]:
         f"{seconds(summary['sums']['query_time_s'])} in all"
     )
     if summary["events"]:
-        yield f"{summary['first_ended_at']} to {summary['last_ended_at']}"
+        yield span(summary)
     yield str(Account(**summary["coverage"]))
 
 
@@ -111,8 +119,22 @@ def _row(columns: list[Column], texts: list[str]) -> str:
 
 def _details(row: Values, *, with_rows: bool) -> Iterator[str]:
     yield f"{row['rank']} {row['digest']}  users: {most(row['users'])}  hosts: {most(row['hosts'])}"
-    if with_rows:
+    if with_rows and row["rows_sent"] is not None:
         yield f"  rows examined: {row['rows_examined']:,}  sent: {row['rows_sent']:,}"
+
+
+def is_known(summary: Values, figure: str) -> bool:
+    """Return whether the logs have a figure."""
+    return summary["sums"].get(figure, 0) is not None
+
+
+def span(summary: Values) -> str:
+    """Return when the first and the last execution ended, or why that is unknown."""
+    if summary["first_ended_at"] is None or summary["last_ended_at"] is None:
+        return (
+            "when: unknown, because the log's times name no offset from UTC (PostgreSQL: pass --log-timezone)"
+        )
+    return f"{summary['first_ended_at']} to {summary['last_ended_at']}"
 
 
 def most(calls: dict[str, int], number: int = 3) -> str:

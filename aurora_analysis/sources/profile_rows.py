@@ -8,6 +8,7 @@ from typing import IO
 
 from aurora_analysis.engines.log_events import Account
 from aurora_analysis.engines.statement import Statement
+from aurora_analysis.errors import Error
 from aurora_analysis.sources import query_times
 
 MOST, MOST_TEXT = 20_000, 16 * 2**20
@@ -55,7 +56,8 @@ class Profile:
     in the rows, `users` and `hosts` the numbers of those counted separately. `is_part` lifts the limits on rows and
     names: what a part of a log holds is limited by its size, and the limits hold where the parts are added up.
     The times of a part are those of its first and last entry, even if the log is not in order.
-    `file` takes the query times beyond `HELD`; without one, all stay in memory.
+    `file` takes the query times beyond `HELD`; without one, all stay in memory. `engine` wrote the logs, and does not log
+    the figures `unknown`; it is None as long as no log is recognised.
     """
 
     rows: dict[str, Row] = field(default_factory=dict)
@@ -68,6 +70,8 @@ class Profile:
     hosts: int = 0
     is_part: bool = False
     file: IO[bytes] | None = None
+    engine: str | None = None
+    unknown: frozenset[str] = frozenset()
 
 
 def add(profile: Profile, other: Profile) -> None:
@@ -86,7 +90,25 @@ def add(profile: Profile, other: Profile) -> None:
             profile.hosts += _add_name(ours.hosts, host, calls, _limit(profile, ours, profile.hosts))
     widen(profile, other.first_us, other.last_us)
     profile.account += other.account
+    if other.engine is not None:
+        set_engine(profile, other.engine, other.unknown)
     spill_surplus(profile)
+
+
+def set_engine(profile: Profile, engine: str, unknown: frozenset[str]) -> None:
+    """Note which engine wrote a log, and which figures it does not log.
+
+    Raises
+    ------
+    Error
+        If another engine wrote another log of the profile.
+    """
+    if profile.engine not in {None, engine}:
+        raise Error(
+            f"Some of these logs are of {profile.engine}, others of {engine}: their statements have different fingerprints "
+            "and figures. Read each engine's logs by themselves."
+        )
+    profile.engine, profile.unknown = engine, unknown
 
 
 def widen(profile: Profile, first_us: int | None, last_us: int | None) -> None:

@@ -63,7 +63,7 @@ def merge(location: str, spec: Table, content: ArrowStreamExportable) -> int | N
 
 def _first_of_each(batch: arrow.RecordBatch, spec: Table) -> arrow.RecordBatch:
     """Return the rows without duplicates: the first row of each identity."""
-    missing = [name for name in spec.identity if batch[name].null_count]
+    missing = [name for name in spec.identity if name not in spec.nullable and batch[name].null_count]
     if missing:
         raise ValueError(f"rows of {spec.name} lack {', '.join(missing)}, which is part of their identity")
     places = _repeated_times(batch, spec) if spec.time in spec.identity else range(batch.num_rows)
@@ -117,7 +117,12 @@ def _added(table: DeltaTable, spec: Table, batch: arrow.RecordBatch) -> bool:
 
 def _merged(table: DeltaTable, spec: Table, batch: arrow.RecordBatch, times: Iterable[int]) -> bool:
     """Merge rows with the table's rows of these times, and return whether that changed anything."""
-    same = [f"old.{name} = new.{name}" for name in spec.identity]
+    same = [
+        f"(old.{name} IS NOT DISTINCT FROM new.{name})"
+        if name in spec.nullable
+        else f"old.{name} = new.{name}"
+        for name in spec.identity
+    ]
     merger = table.merge(
         batch, " AND ".join([*same, *_near(spec, times, "old.")]), source_alias="new", target_alias="old"
     )

@@ -13,7 +13,7 @@ from aurora_analysis import engines
 
 MODULES = {
     "fingerprint": {"statement", "fingerprint", "join_key", "matching_key", "split", "tags", "digest", "kind", "FingerprintCache"},
-    "slow_log": {"entries", "events", "ended", "batches", "read_slow_log", "to_tables", "is_slow_log", "library", "HEAD", "BOUNDARIES"},
+    "slow_log": {"entries", "events", "ended", "batches", "read_slow_log", "to_tables", "is_slow_log", "library", "HEAD", "BOUNDARIES", "UNKNOWN", "COVERED", "logged", "refusal"},
     "statement_statistics": {"StatementSampler", "add_digests", "statement_metrics", "latency_histograms", "statements"},
     "live": {"QUERIES", "TAG", "STATEMENT_TIMEOUT_S", "Probe", "InstanceSample", "time_limit", "grants", "table", "url", "connect_arguments", "with_tokens", "reason"},
     "slow_log_table": {"SlowLogTail"},

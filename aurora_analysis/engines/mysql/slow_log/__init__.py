@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from aurora_analysis.engines.log_events import MARKER, Account, Entry, Event, record
 from aurora_analysis.engines.mysql.slow_log.compiled import hard_entries, library
 from aurora_analysis.engines.mysql.slow_log.grammar import BOUNDARIES, HEAD, is_slow_log
+from aurora_analysis.engines.mysql.slow_log.refusals import refusal
 from aurora_analysis.engines.mysql.slow_log.scanner import State, entries
 from aurora_analysis.engines.mysql.slow_log.values import ended, events
 
@@ -30,10 +31,21 @@ if TYPE_CHECKING:
     from aurora_analysis.engines.mysql.slow_log.reading import batches, read_slow_log, to_tables
     from aurora_analysis.engines.mysql.slow_log.recording import write_batches
 
+logged = entries
+"""A slow log holds executions and nothing else."""
+
+UNKNOWN: frozenset[str] = frozenset()
+"""The figures of an execution that the log does not have."""
+
+COVERED = ("slow_queries",)
+"""The tables of which a log holds all rows of its time."""
+
 __all__ = [
     "BOUNDARIES",
     "HEAD",
     "MARKER",
+    "COVERED",
+    "UNKNOWN",
     "Account",
     "Batch",
     "Columns",
@@ -49,8 +61,10 @@ __all__ = [
     "hard_entries",
     "is_slow_log",
     "library",
+    "logged",
     "read_slow_log",
     "record",
+    "refusal",
     "to_tables",
     "write_batches",
 ]
