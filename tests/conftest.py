@@ -102,6 +102,18 @@ def postgresql_pair() -> Iterator[Pair]:
 
 
 @pytest.fixture(scope="session")
+def mysql_server(mysqld: str) -> Iterator[Server]:
+    """A running MySQL with the table `trial.stock`."""
+    import holder_scenarios
+
+    from aurora_analysis.lab import server
+
+    with server.running(holder_scenarios.OPTIONS["mysql"], program=mysqld) as ours:
+        holder_scenarios.prepare(ours)
+        yield ours
+
+
+@pytest.fixture(scope="session")
 def chromium() -> str:
     """Path of the browser program."""
     return real_component("chromium", "chromium", "chromium-browser")

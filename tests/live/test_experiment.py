@@ -159,7 +159,7 @@ def test_a_mute_server_is_reported_soon(tmp_path, monkeypatch):
         done = CliRunner().invoke(main, ["experiment", "--writer", address, "--reader", address, *given])
     assert done.exit_code == 2
     assert (
-        "Cannot create the canary's table in shop: Lost connection to MySQL server during query"
+        "The server that would run the query does not answer: Lost connection to MySQL server during query"
         in done.output
     )
 

@@ -31,14 +31,6 @@ def mariadb(mariadbd: str) -> Iterator[Server]:
         yield ours
 
 
-@pytest.fixture(scope="module")
-def mysql(mysqld: str) -> Iterator[Server]:
-    """A MySQL with the scenarios' table."""
-    with server.running(holder_scenarios.OPTIONS["mysql"], program=mysqld) as ours:
-        holder_scenarios.prepare(ours)
-        yield ours
-
-
 @pytest.mark.parametrize("name", ["a prepared XA transaction", "a writer before a snapshot"])
 def test_on_mariadb(mariadb: Server, name: str):
     """A transaction that has written or locked holds, also without a session; two that are tied are both named."""
@@ -54,7 +46,7 @@ def test_on_mariadb(mariadb: Server, name: str):
         "locks, a snapshot, then a view of the first",
     ],
 )
-def test_on_mysql(mysql: Server, name: str):
+def test_on_mysql(mysql_server: Server, name: str):
     """Sessions with locks hold no view; where the server does not show enough, nobody is named alone."""
-    found = holder_scenarios.play(mysql, BY_NAME[name])
+    found = holder_scenarios.play(mysql_server, BY_NAME[name])
     assert found.problem(BY_NAME[name], "mysql") == "", found

@@ -5,16 +5,30 @@ from __future__ import annotations
 from sqlalchemy import exc
 
 from aurora_analysis.engines.live_evidence import CanaryStatements
+from aurora_analysis.engines.mysql import query_guard
 from aurora_analysis.engines.mysql.live import STATEMENT_TIMEOUT_ERRORS, error_number
 
 READ_ONLY = "SET SESSION TRANSACTION READ ONLY"
 CONNECTION_ID = "SELECT CONNECTION_ID()"
 
-LOCKS_OR_FILES = r"\b(for update|for share|lock in share mode|into outfile|into dumpfile)\b"
-"""Pattern of what a SELECT may have that locks rows or writes a file, in a fingerprint."""
+MODES = "SELECT @@SESSION.sql_mode"
+"""Reads a session's modes."""
+
+ALL_MODES = ["", "NO_BACKSLASH_ESCAPES", "ANSI_QUOTES", "NO_BACKSLASH_ESCAPES,ANSI_QUOTES"]
+"""Modes that read literals differently, the default first."""
 
 LOCK_ERRORS = {1205, 1213}
 """A statement timed out waiting for a lock, or was a deadlock's victim."""
+
+
+def refusal(query: str, modes: str) -> str:
+    """Return why a trial does not run a query in a session with these modes; empty if it does."""
+    return query_guard.refusal(query, query_guard.mode(modes))
+
+
+def set_modes(modes: str) -> str:
+    """Return the statement that gives a session these modes."""
+    return f"SET SESSION sql_mode = '{modes}'"
 
 
 def cancel(connection_id: int) -> str:

@@ -109,6 +109,8 @@ class QueryRunner:
         Name of the reader.
     control_engine : sqlalchemy.Engine, optional
         Connects to the same server to cancel a run; its time-outs may be short.
+    modes : str, optional
+        Modes of the session, in which the query was judged to be reading only; None leaves the server's.
 
     Attributes
     ----------
@@ -124,9 +126,10 @@ class QueryRunner:
         query: str,
         instance: str,
         control_engine: sqlalchemy.Engine | None = None,
+        modes: str | None = None,
     ) -> None:
         self._query_engine, self._query, self.instance = query_engine, query, instance
-        self._control_engine = control_engine or query_engine
+        self._control_engine, self._modes = control_engine or query_engine, modes
         self._live, self._sql = (_module(query_engine, name) for name in ("live", "trial_sessions"))
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -158,12 +161,16 @@ class QueryRunner:
                 self._repeat(connection, until)
         except exc.DBAPIError as problem:
             self.problem = f"the query on {self.instance} failed: {self._live.reason(problem)}"
+        except exc.SQLAlchemyError as problem:
+            self.problem = f"the query on {self.instance} returned no rows: {type(problem).__name__}"
         self._connection_id = None
         self.span = began, datetime.now(UTC)
 
     def _repeat(self, connection: sqlalchemy.Connection, until: float) -> None:
         auto = connection.execution_options(isolation_level="AUTOCOMMIT")
         auto.exec_driver_sql(self._sql.READ_ONLY)
+        if self._modes is not None:
+            auto.exec_driver_sql(self._sql.set_modes(self._modes))
         self._connection_id = int(auto.exec_driver_sql(self._sql.CONNECTION_ID).scalar_one())
         while (left := until - time.monotonic()) > 0.05 and not self._stopping.is_set():
             auto.exec_driver_sql(f"SET SESSION {self._live.time_limit(auto, left)}")

@@ -28,6 +28,7 @@ from aurora_analysis.live.experiment.plan import (
     unfinished_trial,
     washout_s,
 )
+from aurora_analysis.live.experiment.query import read_only_query, session_modes
 from aurora_analysis.live.experiment.sessions import Canary, QueryRunner, WriterLoad
 from aurora_analysis.live.status import Sample
 from aurora_analysis.live.watch import CLOCK_STEP_S, Watch, stopped_by_signals, ticks
@@ -293,10 +294,12 @@ def _trial(
     observed = probes.of_cluster(control, cluster)
     watch = Watch(observed, store, cluster=cluster, every_s=1)
     stack.callback(watch.close)
+    modes = session_modes(query[-1])
+    text = read_only_query(options.query, query[-1].dialect.name, modes)
     canary = Canary(control[0], options.canary_database) if options.canary_database else None
     if canary:
         stack.callback(canary.remove)
-    runner = QueryRunner(query[-1], options.query, observed[-1].name, control[-1])
+    runner = QueryRunner(query[-1], text, observed[-1].name, control[-1], modes)
     stack.callback(runner.stop)
     load = (
         WriterLoad(query[0], options.writer_load, options.writer_load_rate) if options.writer_load else None

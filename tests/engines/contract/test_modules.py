@@ -17,7 +17,7 @@ MODULES = {
     "statement_statistics": {"StatementSampler", "add_digests", "statement_metrics", "latency_histograms", "statements"},
     "live": {"QUERIES", "TAG", "STATEMENT_TIMEOUT_S", "Probe", "InstanceSample", "time_limit", "grants", "table", "url", "connect_arguments", "with_tokens", "reason"},
     "slow_log_table": {"SlowLogTail"},
-    "trial_sessions": {"READ_ONLY", "CONNECTION_ID", "LOCKS_OR_FILES", "cancel", "is_lock_error", "is_timeout", "canary"},
+    "trial_sessions": {"READ_ONLY", "CONNECTION_ID", "MODES", "ALL_MODES", "refusal", "set_modes", "cancel", "is_lock_error", "is_timeout", "canary"},
     "settings": {"TITLE", "LOG_TYPE", "LOG_TITLE", "PARAMETERS", "DEFAULTS", "SLOW_LOG_CHECKS", "METRIC_CHECKS", "slow_log_obstacle", "instance_columns"},
     "metrics": {"INSTANCE_METRICS", "CLUSTER_METRICS", "COUNTERS", "STATEMENT_STATISTICS", "WRITER_METRIC", "READER_METRIC", "PUBLISHED_SINCE", "aurora_version"},
     "waits": {"WAIT_CLASSES"},
