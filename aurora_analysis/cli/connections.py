@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,8 @@ def engine(url: str, *, iam: bool = False, ca: str = "", region: str = "", query
 
     if iam and not ca:
         raise Error("An IAM token is sent only over TLS: name the RDS certificate bundle with --ca.")
+    if ca:
+        _check_bundle(ca)
     live = engines.module(engines.parsed_url(url).get_backend_name(), "live")
     arguments = live.connect_arguments(READ_TIMEOUT_S + query_s, ca)
     made = sqlalchemy.create_engine(
@@ -103,3 +106,13 @@ def engine(url: str, *, iam: bool = False, ca: str = "", region: str = "", query
 
         live.with_tokens(made, boto3.client("rds", region_name=region or None).generate_db_auth_token)
     return made
+
+
+def _check_bundle(ca: str) -> None:
+    """Raise an error if a file has no certificate that a server could be verified with."""
+    try:
+        ssl.create_default_context(cafile=ca)
+    except FileNotFoundError:
+        raise Error(f"--ca {ca}: no such file.") from None
+    except OSError as problem:  # also ssl.SSLError
+        raise Error(f"--ca {ca} is not a file of PEM certificates: {problem.strerror or problem}.") from None

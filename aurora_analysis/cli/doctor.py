@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from aurora_analysis.cli.options import AwsOptions
 
 
+@dataclass(frozen=True)
+class SqlOptions:
+    """Servers whose grants are checked, and the certificates that verify them."""
+
+    urls: tuple[str, ...]
+    ca: str
+
+
 @click.command(
     short_help="Check a cluster's access, permissions and settings.",
     epilog=options.exit_codes("there is a gap, or a grant is missing"),
@@ -25,12 +33,17 @@ if TYPE_CHECKING:
 @options.CONFIG
 @options.AWS
 @options.NOW
-@click.option(
-    "--sql",
-    "servers",
-    multiple=True,
-    metavar="URL",
-    help="Check the grants for live evidence on a server, as mysql://user@host:3306/; repeat for several.",
+@options.together(
+    "sql",
+    SqlOptions,
+    click.option(
+        "--sql",
+        "urls",
+        multiple=True,
+        metavar="URL",
+        help="Check the grants for live evidence on a server, as mysql://user@host:3306/; repeat for several.",
+    ),
+    options.CA,
 )
 @options.JSON
 def doctor(
@@ -38,15 +51,15 @@ def doctor(
     settings: str,
     aws: AwsOptions,
     pretended_now: str,
-    servers: tuple[str, ...],
+    sql: SqlOptions,
     as_json: bool,
 ) -> None:
     """Check a cluster's access, permissions and settings, and print the exact fix for each gap.
 
     Pass --cluster to check AWS, or --sql to check the grants of servers.
     """
-    if servers:
-        sys.exit(_print_grants(servers, as_json=as_json))
+    if sql.urls:
+        sys.exit(_print_grants(sql, as_json=as_json))
     if not cluster:
         raise Error("Pass --cluster NAME to check a cluster, or --sql URL to check the grants of a server.")
     from aurora_analysis.fetch import doctor as diagnosis
@@ -69,13 +82,16 @@ def _print(lines: list[str], found: Sequence[Any], *, as_json: bool) -> None:
         output.echo("\n".join(lines))
 
 
-def _print_grants(servers: tuple[str, ...], *, as_json: bool) -> bool:
+def _print_grants(sql: SqlOptions, *, as_json: bool) -> bool:
     """Print which probes each server grants, and the statements that grant the rest; return whether any is missing."""
     from aurora_analysis import engines
     from aurora_analysis.engines.live_evidence import ConnectionLost
     from aurora_analysis.live.probes import probe
 
-    probes = [probe(connections.engine(url), f"server {n}", "writer") for n, url in enumerate(servers, 1)]
+    probes = [
+        probe(connections.engine(url, ca=sql.ca), f"server {n}", "writer")
+        for n, url in enumerate(sql.urls, 1)
+    ]
     lines: list[str] = []
     grants: list[Any] = []
     try:

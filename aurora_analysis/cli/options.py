@@ -396,6 +396,12 @@ class ServerOptions:
         return replace(self, region=store_options.config().cluster(cluster, region=self.region).region)
 
 
+CA = click.option(
+    "--ca",
+    default="",
+    help="File with the RDS certificate bundle; connections then need TLS, and the server is verified.",
+)
+
 SERVERS = together(
     "servers",
     ServerOptions,
@@ -417,7 +423,7 @@ SERVERS = together(
         is_flag=True,
         help="Log in with a fresh IAM token for each connection; needs --ca.",
     ),
-    click.option("--ca", default="", help="File with the RDS certificate bundle; connections then use TLS."),
+    CA,
     REGION,
 )
 

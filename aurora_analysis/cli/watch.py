@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command(
     short_help="Show who is blocking purge right now, and record samples.",
-    epilog=options.exit_codes("the last samples could not be written"),
+    epilog=options.exit_codes("the last samples could not be written, or a server never answered"),
 )
 @options.SERVERS
 @options.cluster("live")
@@ -54,9 +54,10 @@ def watch(
     with stopped_by_signals() as stopping:
         watching = Watch(probes.of_cluster(connected, cluster), store, cluster=cluster, every_s=every)
         watching.run(duration_s, on_sample=display(), stopping=stopping)
-    if watching.problem:
-        output.echo(f"aurora-analysis: {watching.unwritten_message()}", err=True)
-        sys.exit(1)
+    problems = [watching.unwritten_message() if watching.problem else "", watching.unanswered_message()]
+    for problem in filter(None, problems):
+        output.echo(f"aurora-analysis: {problem}", err=True)
+    sys.exit(1 if any(problems) else 0)
 
 
 def display() -> Callable[[list[str], PurgeStatus], None]:

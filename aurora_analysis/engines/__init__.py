@@ -121,7 +121,7 @@ def parsed_url(text: str) -> sqlalchemy.URL:
 
     try:
         parsed = sqlalchemy.make_url(text)
-    except exc.ArgumentError:
+    except (exc.ArgumentError, ValueError):  # ValueError: a port that is no number
         raise Error("A server address is not a URL: write it as mysql://user@host:3306/.") from None
     of(parsed.get_backend_name())
     return parsed

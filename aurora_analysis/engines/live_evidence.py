@@ -141,5 +141,8 @@ class Probe(Protocol):
     def rows(self, name: str, **values: Any) -> Sequence[Any] | None:
         """Run one of the engine's queries; None if a grant or the table is missing."""
 
+    def abort(self) -> None:
+        """Break the connection from another thread, so that a statement that waits for the server ends."""
+
     def close(self) -> None:
         """Close the connection."""

@@ -12,7 +12,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -21,6 +20,7 @@ import pandas as pd
 from aurora_analysis.engines.live_evidence import ConnectionLost, InstanceSample, Probe
 from aurora_analysis.errors import Error
 from aurora_analysis.live import counting, samples
+from aurora_analysis.live.rounds import Rounds
 from aurora_analysis.live.samples import Event
 from aurora_analysis.live.status import PurgeStatus, Sample, purge_status
 from aurora_analysis.store import Store
@@ -35,9 +35,6 @@ KEPT_SAMPLES = 200
 
 KEPT_UNWRITTEN = 3600
 """Samples that wait while the store cannot be written; older ones are lost."""
-
-SLOW_FAILURE_S = 1.0
-"""After a failure that took longer, back off for ten times that long, so one dead instance does not delay the others."""
 
 CLOCK_STEP_S = 2.0
 """If the system clock gains or loses more between two samples, it was set."""
@@ -85,8 +82,8 @@ class Watch:
         self._unshown: list[Event] = []
         self._counters = counting.counters(probes)
         self._counts = counting.counts(store, cluster, probes[0].engine_name)
-        self._lost: set[str] = set()
-        self._backoff_until: dict[str, float] = {}
+        self._lost: dict[str, str] = {}
+        self._rounds = Rounds(probes)
         self._reported_skips: set[tuple[str, str]] = set()
         self._last: dict[str, InstanceSample] = {}
         self._received = 0
@@ -160,6 +157,14 @@ class Watch:
             "Free some space there, or choose another --store."
         )
 
+    def unanswered_message(self) -> str:
+        """Name the instances that never answered, and why; empty if each answered."""
+        silent = [probe.name for probe in self._probes if probe.name not in self._last]
+        reasons = [f"{name}: {self._lost[name]}" for name in silent if name in self._lost]
+        if not reasons:
+            return ""
+        return f"never answered: {'; '.join(reasons)}. Check the address, and whether its port is reachable."
+
     def purge_status(self) -> PurgeStatus:
         """Status of purge after the last sample."""
         return purge_status(self.samples)
@@ -184,8 +189,7 @@ class Watch:
 
     def _sample_instances(self, tick: int) -> list[InstanceSample]:
         """Sample all instances in parallel; those that do not answer are missing."""
-        with ThreadPoolExecutor(len(self._probes)) as pool:
-            answers = list(pool.map(self._sample_instance, self._probes))
+        answers = self._rounds.sample()
         for probe, answer in zip(self._probes, answers):
             if isinstance(answer, ConnectionLost):
                 self._record_lost(tick, probe, answer)
@@ -193,21 +197,10 @@ class Watch:
                 self._record_changes(tick, probe, answer)
         return [one for one in answers if one is not None and not isinstance(one, ConnectionLost)]
 
-    def _sample_instance(self, probe: Probe) -> InstanceSample | ConnectionLost | None:
-        began = self._monotonic()
-        if began < self._backoff_until.get(probe.name, 0.0):
-            return None
-        try:
-            return probe.sample()
-        except ConnectionLost as problem:
-            waited = self._monotonic() - began
-            self._backoff_until[probe.name] = began + 10 * waited if waited > SLOW_FAILURE_S else 0.0
-            return problem
-
     def _record_lost(self, tick: int, probe: Probe, problem: ConnectionLost) -> None:
         if probe.name not in self._lost:
             self._record(tick, self._name(probe), "connection lost", str(problem))
-        self._lost.add(probe.name)
+        self._lost[probe.name] = str(problem)
 
     def _name(self, probe: Probe) -> str:
         return self._last[probe.name].instance if probe.name in self._last else probe.name
@@ -216,7 +209,7 @@ class Watch:
         before = self._last.get(probe.name)
         self._last[probe.name] = now
         if probe.name in self._lost:
-            self._lost.discard(probe.name)
+            del self._lost[probe.name]
             self._record(tick, now.instance, "connection", "the instance answers again")
         self._record_skipped(tick, probe, now)
         if before is None:

@@ -7,13 +7,17 @@ probe that lacks a grant, or whose table this server does not have, is skipped a
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import sqlalchemy
+from pymysql import err
 from sqlalchemy import exc
 
 from aurora_analysis import engines
@@ -39,7 +43,10 @@ AURORA_ONLY = {"replicas"}
 ACCESS_DENIED_ERRORS = {1044, 1142, 1143, 1227, 1370}
 MISSING_OBJECT_ERRORS = {1049, 1109, 1146, 1193}
 STATEMENT_TIMEOUT_ERRORS = {1317, 1969, 3024}
-LOGIN_DENIED_ERRORS = {1045, 1130, 1698}
+UNKNOWN_DATABASE_ERROR = 1049
+CLEAR_TEXT_ERROR = 2059
+"""The driver's number for a login that it refuses to answer."""
+LOGIN_DENIED_ERRORS = {1045, 1130, 1698, 1044, UNKNOWN_DATABASE_ERROR, CLEAR_TEXT_ERROR}
 """Error numbers of MySQL and MariaDB."""
 
 GROWING_TABLES = {"slow_log", "statement_digests", "statement_histograms"}
@@ -139,6 +146,24 @@ class Probe:
         self._absent: set[str] = set()
         self._reports_role = False
         self._connection: sqlalchemy.Connection | None = None
+        self._driver: Any = None
+        self._connecting: int | None = None
+        sqlalchemy.event.listen(engine, "do_connect", self._remember)
+
+    def _remember(self, dialect: Any, record: Any, arguments: Any, parameters: dict[str, Any]) -> Any:
+        """Connect, and keep the driver's connection before its handshake, so that `abort` can break it."""
+        if self._connecting != threading.get_ident():
+            return None  # another user of the same engine
+        self._driver = dialect.connect(*arguments, defer_connect=True, **parameters)
+        self._driver.connect()
+        return self._driver
+
+    def abort(self) -> None:
+        """Break the connection from another thread, so that a statement that waits for the server ends."""
+        connected = getattr(self._driver, "_sock", None)
+        if connected is not None:
+            with suppress(OSError):
+                connected.shutdown(socket.SHUT_RDWR)
 
     def sample(self) -> InstanceSample:
         """Sample the instance.
@@ -269,7 +294,11 @@ class Probe:
         if self._connection is None:
             # It may be another server now, or have gained a grant or a table.
             self.skipped, self._absent = {}, set()
-            self._connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            self._connecting = threading.get_ident()
+            try:
+                self._connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            finally:
+                self._connecting = None
             for setting in _session_settings(self._connection):
                 self._connection.execute(sqlalchemy.text(f"{TAG} SET SESSION {setting}"))
         return self._connection
@@ -277,15 +306,15 @@ class Probe:
     def _handle(self, name: str, problem: exc.DBAPIError) -> None:
         """Skip the query, ignore a time-out, or raise, by the number of the error."""
         number = error_number(problem)
+        if self._connection is None and number in LOGIN_DENIED_ERRORS and not self.variables:
+            raise Error(
+                f"{self.name} rejects the login of {self.engine.url.username}: {reason(problem)}."
+            ) from None
         denied = number in ACCESS_DENIED_ERRORS
         if number in MISSING_OBJECT_ERRORS or (denied and name in AURORA_ONLY and not self._is_aurora()):
             self._absent.add(name)
         elif denied:
             self.skipped[name] = QUERIES[name].needs.format(user=self.engine.url.username)
-        elif number in LOGIN_DENIED_ERRORS and not self.variables:
-            raise Error(
-                f"{self.name} rejects the login of {self.engine.url.username}: {reason(problem)}."
-            ) from None
         elif number in STATEMENT_TIMEOUT_ERRORS and name in GROWING_TABLES:
             self.skipped[name] = f"less than {STATEMENT_TIMEOUT_S:g} s, and timed out"
         elif number not in STATEMENT_TIMEOUT_ERRORS:
@@ -377,6 +406,10 @@ def table(found: Sequence[Grant]) -> list[str]:
     ]
 
 
+URL_SETTINGS = {"unix_socket"}
+"""Settings that a server address may have after its question mark."""
+
+
 def url(text: str, environ: Mapping[str, str]) -> sqlalchemy.URL:
     """Parse a server address for PyMySQL.
 
@@ -390,18 +423,48 @@ def url(text: str, environ: Mapping[str, str]) -> sqlalchemy.URL:
     Raises
     ------
     Error
-        If the text is not a URL of MySQL or MariaDB. The message omits the text: it may contain a password.
+        If the text is not a URL of MySQL or MariaDB, or has an unknown setting. The message omits the text: it may contain a password.
     """
     parsed = engines.parsed_url(text)
+    if unknown := sorted(set(parsed.query) - URL_SETTINGS):
+        raise Error(
+            f"A server address has a setting that is not known: {printable(unknown[0])}. "
+            f"It may have {', '.join(sorted(URL_SETTINGS))}."
+        )
     return parsed.set(
         drivername="mysql+pymysql", password=parsed.password or environ.get("AURORA_ANALYSIS_PASSWORD")
     )
 
 
+class _NoClearText:
+    """Refuses to send the password in clear text."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def authenticate(self, _: Any) -> None:
+        """Refuse."""
+        raise err.OperationalError(
+            CLEAR_TEXT_ERROR,
+            "the server asks for the password in clear text, which is sent only over verified TLS: name the CA "
+            "bundle with --ca",
+        )
+
+
+CLEAR_TEXT_PLUGINS = ("mysql_clear_password", "dialog")
+"""Login methods with which a server gets the password itself."""
+
+
 def connect_arguments(read_timeout_s: float, ca: str) -> dict[str, Any]:
-    """Return PyMySQL's arguments: a server that is silent for so long counts as lost [s]; `ca` turns TLS on."""
-    tls = {"ssl": {"ca": ca, "check_hostname": True}} if ca else {}
-    return {"connect_timeout": 5, "read_timeout": read_timeout_s} | tls
+    """Return PyMySQL's arguments: a server that is silent for so long counts as lost [s].
+
+    The driver uses TLS wherever the server offers it. `ca` requires TLS and verifies the server; only then may the
+    password be sent in clear text.
+    """
+    found: dict[str, Any] = {"connect_timeout": 5, "read_timeout": read_timeout_s}
+    if ca:
+        return found | {"ssl": {"ca": ca, "check_hostname": True}}
+    return found | {"auth_plugin_map": dict.fromkeys(CLEAR_TEXT_PLUGINS, _NoClearText)}
 
 
 def with_tokens(engine: sqlalchemy.Engine, generate: Callable[..., str]) -> None:

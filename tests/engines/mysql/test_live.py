@@ -120,3 +120,32 @@ def test_doctor_lists_missing_grants(real_server):
     assert granted.exit_code == 0, granted.output
     assert "not on this server" in granted.output  # replica status is Aurora's
     assert "not granted" not in granted.output
+
+
+@pytest.mark.real
+def test_a_wrong_database_is_not_a_server_without_tables(real_server, tmp_path):
+    """One line that names it and exit code 2, for `watch` and `doctor --sql`."""
+    address = f"mysql://root@/nosuch?unix_socket={real_server.socket}"
+    for given in (
+        ["watch", "--writer", address, "--store", str(tmp_path), "--for", "1s"],
+        ["doctor", "--sql", address],
+    ):
+        done = CliRunner().invoke(main, given)
+        assert done.exit_code == 2, done.output
+        (line,) = done.stderr.splitlines()
+        assert "Unknown database 'nosuch'" in line
+
+
+@pytest.mark.real
+def test_two_sessions_of_watch_do_not_abort_each_other(real_server):
+    """`abort` breaks the probe's own connection only, although the canary shares its engine."""
+    engine = real_server.engine()
+    probe = live.Probe(engine, "db-1", "writer")
+    probe.sample()
+    with engine.connect() as other:
+        probe.abort()
+        assert other.exec_driver_sql("SELECT 1").scalar_one() == 1
+        with pytest.raises(live.ConnectionLost):
+            probe.sample()
+    assert probe.sample().innodb
+    probe.close()
