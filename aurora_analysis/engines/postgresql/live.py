@@ -7,8 +7,11 @@ hold the horizon itself. A probe that lacks a grant, or whose view this server d
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -170,6 +173,15 @@ class Probe:
         self._has_answered = False
         self._feedback: dict[str, Feedback] = {}
         self._connection: sqlalchemy.Connection | None = None
+
+    def abort(self) -> None:
+        """Break the connection from another thread, so that a statement that waits for the server ends."""
+        connected = self._connection
+        if connected is not None:
+            with suppress(exc.SQLAlchemyError, OSError, AttributeError):
+                descriptor = os.dup(connected.connection.driver_connection.fileno())  # type: ignore[union-attr]
+                with socket.socket(fileno=descriptor) as one:
+                    one.shutdown(socket.SHUT_RDWR)
 
     def sample(self) -> InstanceSample:
         """Sample the instance.

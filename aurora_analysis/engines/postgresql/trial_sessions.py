@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from sqlalchemy import exc
 
 from aurora_analysis.engines.live_evidence import CanaryStatements
+from aurora_analysis.engines.postgresql import fingerprint
 from aurora_analysis.engines.postgresql.live import STATEMENT_TIMEOUT, sqlstate
 
 READ_ONLY = "SET default_transaction_read_only = on"
@@ -16,8 +19,30 @@ LOCKS_OR_FILES = (
 )
 """Pattern of what a SELECT may have that locks rows, writes, or reaches beyond the query, in a fingerprint."""
 
+MODES = "SHOW standard_conforming_strings"
+"""Reads a session's mode that decides where a literal ends."""
+
+ALL_MODES = ["on"]
+"""The only mode in which a trial runs its query: a backslash is then a plain character."""
+
 LOCK_ERRORS = {"55P03", "40P01", "40001"}
 """SQLSTATE: a lock could not be had, a deadlock's victim, a serialisation failure."""
+
+
+def refusal(query: str, modes: str) -> str:
+    """Return why a trial does not run a query; empty if it does."""
+    found = fingerprint.statement(query).fingerprint
+    if fingerprint.kind(found) not in {"select", "with"}:
+        return "no SELECT at its start"
+    if ";" in found:
+        return "a semicolon: one statement is needed"
+    forbidden = re.search(LOCKS_OR_FILES, found, re.IGNORECASE)
+    return forbidden[0].upper() if forbidden else ""
+
+
+def set_modes(modes: str) -> str:
+    """Return the statement that gives a session the mode in which queries are judged."""
+    return "SET standard_conforming_strings = on"
 
 
 def cancel(connection_id: int) -> str:
