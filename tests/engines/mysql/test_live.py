@@ -87,7 +87,7 @@ def test_a_password_comes_from_the_url_or_the_environment():
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("db-1", "is not a URL"), ("postgresql://me@db/", "postgresql is not supported yet")],
+    [("db-1", "is not a URL"), ("oracle://me@db/", "oracle is not supported")],
 )
 def test_an_invalid_address_is_rejected_without_repeating_it(text, message):
     """The text may contain a password."""
