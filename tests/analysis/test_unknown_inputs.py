@@ -128,6 +128,7 @@ def judge_connections(damage: Damage, which: str) -> list[Verdict]:
 def judge_practices(damage: Damage, _: str) -> list[Verdict]:
     query = {"started_at": HOURS[:1], "ended_at": HOURS[:1] + pd.Timedelta("9min"), "instance": "db-1"}
     query |= {"user": "etl", "digest": "d", "query_time_s": 540.0, "rows_sent": 1e6, "rows_examined": 1e6}
+    query |= {"extras": None}
     costs = db_load.costs(pd.DataFrame(query), pd.Series(["reader"]), WEEK)
     classes = db_load.by_class(damage(weekly_load({"cpu": 5.0})))
     classes = db_load.with_vcpus(classes, INSTANCES, NO_METRICS)

@@ -4,10 +4,11 @@ Db load is counted in average active sessions: the number of sessions that run o
 number of vCPUs, some sessions wait for a processor or for each other. Wait events show what they wait for; they are
 grouped into the classes that a DBA acts on (Amazon Aurora user guide, "Tuning Aurora MySQL with wait events").
 
-The modules: `answer` gathers the verdicts and their frames, `load` aggregates the load, `ranks` ranks statements by it, `verdicts` names each instance's bottleneck, and `bad_practices` prices bulk
-extracts and long unoptimised queries.
+The modules: `answer` gathers the verdicts and their frames, `load` aggregates the load, `ranks` ranks statements by it, `verdicts` names each instance's bottleneck, `bad_practices` prices bulk
+extracts and long unoptimised queries, and `alternatives` lists other ways to get their rows.
 """
 
+from aurora_analysis.analysis.db_load.alternatives import alternatives
 from aurora_analysis.analysis.db_load.answer import Answer, answer
 from aurora_analysis.analysis.db_load.bad_practices import (
     RUNS,
@@ -45,6 +46,7 @@ __all__ = [
     "Answer",
     "PracticeRules",
     "Thresholds",
+    "alternatives",
     "answer",
     "at_a_glance",
     "by_class",

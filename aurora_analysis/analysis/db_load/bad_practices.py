@@ -9,14 +9,20 @@ import pandas as pd
 
 from aurora_analysis.analysis.advice import batches
 from aurora_analysis.analysis.costliest import owner, statement_text
-from aurora_analysis.analysis.verdict import Figure, Severity, Verdict, duration, large
+from aurora_analysis.analysis.verdict import Figure, Severity, Verdict, duration, large, three_digits
 from aurora_analysis.window import Window
 
 RUNS = ["started_at", "ended_at", "instance", "user", "digest", "query_time_s", "rows_sent", "rows_examined"]
+RUNS += ["extras"]
 """The columns of `slow_queries` that `costs` reads."""
+
+GIGABYTE = 1e9
 
 GROUP = ["instance", "role", "user", "digest"]
 """Costs are summed by these columns."""
+
+BYTES_SENT = r'"Bytes_sent": ?"?(\d+)'
+"""The field of the log's extras (log_slow_extra = ON) that counts the bytes sent to the client."""
 
 PRACTICE_ACTIONS = {
     "bulk extract": "Read the rows from a clone, a snapshot export or a dedicated replica, in batches by key.",
@@ -65,12 +71,16 @@ def costs(slow_queries: pd.DataFrame, roles: pd.Series, window: Window) -> pd.Da
     -------
     DataFrame
         `instance, role, user, digest, executions, open_s` (inside the window [s]), `longest_s, query_time_s` [s],
-        `rows_sent, rows_examined`.
+        `rows_sent, rows_examined`, `bytes_sent` (of the executions that log it) and `bytes_known`, the number of these.
     """
     start, end = pd.Timestamp(window.start), pd.Timestamp(window.end)
     until, since = slow_queries["ended_at"], slow_queries["started_at"]
     opened = until.where(until < end, end) - since.where(since > start, start)
-    runs = slow_queries.assign(role=roles.fillna(""), open_s=opened.dt.total_seconds().clip(lower=0))
+    runs = slow_queries.assign(
+        role=roles.fillna(""),
+        open_s=opened.dt.total_seconds().clip(lower=0),
+        bytes_sent=_bytes_sent(slow_queries),
+    )
     grouped = runs.groupby(GROUP, as_index=False, dropna=False).agg(
         executions=("open_s", "size"),
         open_s=("open_s", "sum"),
@@ -78,8 +88,16 @@ def costs(slow_queries: pd.DataFrame, roles: pd.Series, window: Window) -> pd.Da
         query_time_s=("query_time_s", "sum"),
         rows_sent=("rows_sent", "sum"),
         rows_examined=("rows_examined", "sum"),
+        bytes_sent=("bytes_sent", "sum"),
+        bytes_known=("bytes_sent", "count"),
     )
     return grouped.astype(dict.fromkeys(grouped.select_dtypes("category"), str))
+
+
+def _bytes_sent(slow_queries: pd.DataFrame) -> pd.Series:
+    """The bytes that each execution sent [bytes]; NaN where the log does not count them."""
+    logged = slow_queries["extras"].dropna().astype(str)
+    return logged.str.extract(BYTES_SENT, expand=False).astype(float).reindex(slow_queries.index)
 
 
 def practices(
@@ -105,13 +123,14 @@ def practices(
     -------
     DataFrame
         `practice, user, instance, role, digest, executions, open_hours` [h], `longest_min` [min], `rows_sent,
-        rows_examined` (means per execution), `active_sessions` and `load_pct`, their share of the instance's load [%; NaN
+        rows_examined` (means per execution), `bytes_sent` (mean; NaN if not logged [bytes]), `active_sessions` and `load_pct`, their share of the instance's load [%; NaN
         without db load]; most open hours first.
     """
     sums = costs.groupby(GROUP, as_index=False, dropna=False)
     grouped = sums.sum().assign(longest_s=sums["longest_s"].max()["longest_s"])
     means = ["rows_sent", "rows_examined", "query_time_s"]
     grouped[means] = grouped[means].div(grouped["executions"], axis=0)
+    grouped["bytes_sent"] = grouped["bytes_sent"] / grouped["bytes_known"].where(grouped["bytes_known"] > 0)
     grouped["practice"] = _practices(grouped, rules)
     sessions = grouped["open_s"] / window.duration.total_seconds()
     observed = profiles[profiles["coverage"] >= rules.coverage_needed].set_index("instance")["mean_sessions"]
@@ -123,7 +142,7 @@ def practices(
         load_pct=100 * sessions / load,
     )
     columns = ["practice", "user", "instance", "role", "digest", "executions", "open_hours", "longest_min"]
-    columns += ["rows_sent", "rows_examined", "active_sessions", "load_pct"]
+    columns += ["rows_sent", "rows_examined", "bytes_sent", "active_sessions", "load_pct"]
     ordered = found[found["practice"] != ""].sort_values("open_hours", ascending=False, ignore_index=True)
     return ordered[columns]
 
@@ -191,7 +210,7 @@ def _practice(
         severity,
         f"{user}: {executions} × {practice} on {', '.join(sorted(set(rows['instance'])))}, open for "
         f"{duration(3600 * hours)} in all and {duration(60 * rows['longest_min'].max())} at most; a run examines "
-        f"{each[0]:,.0f} rows and sends {each[1]:,.0f} on average{cost}. While a statement is open, its read view may block purge.",
+        f"{each[0]:,.0f} rows and sends {each[1]:,.0f} on average{cost}. {_sent(rows)} While a statement is open, its read view may block purge.",
         {"executions": executions, "open_hours": round(float(hours), 2)},
         "the table of practices; the notebook reader_impact shows whether it slowed the writer",
         "Nothing urgent: its share of the load is small." * (severity == "ok")
@@ -199,6 +218,15 @@ def _practice(
         f"{owner(user, statement)} ran {_times(executions)} as a {practice}, {duration(3600 * hours)} in all",
         statement,
     )
+
+
+def _sent(rows: pd.DataFrame) -> str:
+    """State what all runs sent: rows, and bytes where the log counts them."""
+    total = (rows["rows_sent"] * rows["executions"]).sum()
+    size = (rows["bytes_sent"] * rows["executions"]).sum(min_count=len(rows))
+    if np.isnan(size):
+        return f"They sent {large(total)} rows in all; the log does not count bytes (log_slow_extra)."
+    return f"They sent {large(total)} rows and {three_digits(size / GIGABYTE)} GB in all."
 
 
 def _action(practice: str, each: np.ndarray, run_s: float) -> str:

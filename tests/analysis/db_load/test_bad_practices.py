@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+
+import botocore.session
 import numpy as np
 import pandas as pd
 import pytest
+from botocore import xform_name
 from db_load_cases import HOUR, INSTANCES, NO_METRICS, load
 
 from aurora_analysis.analysis import db_load
+from aurora_analysis.window import Window
 
 
 def queries(**columns: object) -> pd.DataFrame:
@@ -21,6 +27,7 @@ def queries(**columns: object) -> pd.DataFrame:
         "query_time_s": 1800.0,
         "rows_sent": 5,
         "rows_examined": 4_000_000,
+        "extras": None,
     }
     return pd.DataFrame([row | columns])
 
@@ -78,3 +85,55 @@ def test_a_long_query_with_few_rows_sent_is_unoptimised_on_a_reader():
 def test_a_short_or_a_lean_query_is_no_bad_practice(harmless):
     """A bad practice is both long and wasteful."""
     assert found_practices(queries(**harmless)).empty
+
+
+NO_TEXTS = pd.DataFrame(columns=["digest", "fingerprint"])
+
+
+def test_the_sentence_states_rows_and_bytes_of_all_runs():
+    """Two runs of four million rows and 3 GB each; a log without log_slow_extra counts no bytes."""
+    extras = '{"Rows_affected":0,"Bytes_sent":3000000000}'
+    logged = pd.concat([queries(rows_sent=4_000_000, extras=extras)] * 2, ignore_index=True)
+    found = found_practices(logged)
+    assert found.loc[0, "bytes_sent"] == 3e9
+    [verdict] = db_load.practice_verdicts(found, NO_TEXTS)
+    assert "They sent 8 million rows and 6 GB in all." in verdict.sentence
+    [silent] = db_load.practice_verdicts(found_practices(queries(rows_sent=4_000_000)), NO_TEXTS)
+    assert "They sent 4 million rows in all; the log does not count bytes" in silent.sentence
+
+
+@pytest.mark.parametrize(
+    ("practice", "runs", "first"),
+    [
+        ("bulk extract", 7 * 24, "zero-ETL or change data capture"),
+        ("bulk extract", 7, "snapshot export to S3"),
+        ("long unoptimised query", 35, "clone"),
+    ],
+)
+def test_alternatives_fit_how_often_a_practice_runs(practice, runs, first):
+    """Every hour, once a day, and a report."""
+    found = pd.DataFrame({"user": ["etl"], "practice": [practice], "executions": [runs]})
+    listed = db_load.alternatives(found, Window("2026-11-09", "2026-11-16"), "shop")
+    assert listed["alternative"].iloc[0] == first
+    assert listed["steps"].str.startswith("1. ").all()
+    assert db_load.alternatives(found[:0], Window("2026-11-09", "2026-11-16"), "shop").empty
+
+
+COMMANDS = re.compile(r"aws (rds [^;,.]*[^;,. ])")
+
+
+def test_the_commands_of_alternatives_are_the_clis():
+    """Each operation and option of the AWS CLI exists in botocore's model, and none that is required lacks."""
+    model = botocore.session.get_session().get_service_model("rds")
+    operations = {
+        xform_name(name, "-"): model.operation_model(name).input_shape for name in model.operation_names
+    }
+    found = pd.DataFrame({"user": ["a", "b"], "practice": ["bulk extract"] * 2, "executions": [1, 999]})
+    steps = db_load.alternatives(found, Window("2026-11-09", "2026-11-16"), "shop")["steps"].drop_duplicates()
+    commands = [command for text in steps for command in COMMANDS.findall(text)]
+    assert len(commands) >= 6
+    for command in commands:
+        operation, *words = shlex.split(command)[1:]
+        options = {f"--{xform_name(name, '-')}": name for name in operations[operation].members}
+        given = {options[word.replace("--no-", "--")] for word in words if word.startswith("--")}
+        assert set(operations[operation].required_members) <= given, command
