@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from aurora_analysis.analysis.verdict import Severity
+from aurora_analysis.analysis.verdict import Severity, percent
 
 OUTCOMES = ["queue_latency", "commit_latency", "dml_latency", "select_latency"]
 """The writer's latencies that are judged if they have values; of equal verdicts the first one is reported."""
@@ -144,11 +144,10 @@ def effect_headline(subject: str, level: str, effect_pct: float = float("nan")) 
     str
         Such as ``snowflake slows the writer by 10 %``.
     """
-    digits = f"{abs(effect_pct):.2g}" if abs(effect_pct) < 10 else f"{abs(effect_pct):.0f}"
-    size = "" if np.isnan(effect_pct) else f" by {digits} %"
+    size = "" if np.isnan(effect_pct) else f" by {percent(effect_pct)} %"
     return {
         "slows": f"{subject} slows the writer{size}",
-        "slows a little": f"{subject} slows the writer a little{f', by {digits} %' if size else ''}",
+        "slows a little": f"{subject} slows the writer a little{f',{size}' if size else ''}",
         "speeds up": f"The writer is faster{size} while {subject} runs: look for another cause",
         "cannot tell": f"Cannot tell whether {subject} slows the writer",
         "inconclusive": f"Undecided whether {subject} slows the writer",

@@ -199,7 +199,7 @@ def _sentence(workload: str, metric: str, weeks: Sequence[WeekEffect], found: Tr
     )
     return (
         f"From {weeks[0].start:%Y-%m-%d} to {weeks[-1].end:%Y-%m-%d}, the writer's {metric.replace('_', ' ')} is "
-        f"{three_digits(abs(found.effect_pct))} % {higher} while {workload} runs (95 % interval {interval}, valid however "
+        f"{three_digits(abs(found.effect_pct))} % {higher} while {workload} runs (95 % confidence interval {interval}, valid however "
         f"often the reports are looked at).{running}"
     )
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from typing import Any, Literal
 
 from markupsafe import Markup
+
+from aurora_analysis.window import Window
 
 MIME_TYPE = "application/vnd.aurora-analysis.finding+json"
 SPARKLINE = "application/vnd.aurora-analysis.sparkline+json"
@@ -192,6 +195,51 @@ def three_digits(value: float, digits: int = 3) -> str:
     return f"{float(f'{value:.{digits}g}'):,.10g}"
 
 
+def percent(value: float) -> str:
+    """Format the size of a percentage with one decimal below 100, none above, and without its sign.
+
+    Parameters
+    ----------
+    value : float
+        Any finite number [%].
+
+    Returns
+    -------
+    str
+        The text, without the unit.
+
+    Examples
+    --------
+    >>> percent(9.991), percent(-25.46), percent(145.5)
+    ('10', '25.5', '146')
+    """
+    size = abs(value)
+    if 0 < size < 0.05:
+        return f"{size:.1g}"
+    return f"{float(f'{size:.1f}' if size < 99.95 else f'{size:.0f}'):,.10g}"
+
+
+def signed(value: float) -> str:
+    """Format a percentage with its sign: one decimal below 10, none above; never zero unless it is.
+
+    Parameters
+    ----------
+    value : float
+        Any finite number [%].
+
+    Returns
+    -------
+    str
+        The text, without the unit.
+
+    Examples
+    --------
+    >>> signed(31.6), signed(-4.82), signed(0.04)
+    ('+32', '-4.8', '+0.04')
+    """
+    return f"{value:+.0f}" if abs(value) >= 9.95 else f"{'-' if value < 0 else '+'}{percent(value)}"
+
+
 def large(value: float) -> str:
     """Format a count with three significant digits, in millions where it has any.
 
@@ -239,6 +287,23 @@ def duration(seconds: float) -> str:
     if hours < 48:
         return f"{minutes // 60} h" + f" {minutes % 60} min" * bool(minutes % 60)
     return f"{hours // 24} d" + f" {hours % 24} h" * bool(hours % 24)
+
+
+def dates(window: Window) -> str:
+    """First and last UTC day of a window, for sentences beside the number that they belong to.
+
+    Parameters
+    ----------
+    window : Window
+        The window.
+
+    Returns
+    -------
+    str
+        Such as ``2026-11-09 to 2026-11-15``.
+    """
+    first, last = window.start, window.end - timedelta(microseconds=1)
+    return f"{first:%Y-%m-%d}" if first.date() == last.date() else f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
 
 
 def described(statement: Mapping[str, Figure]) -> str:

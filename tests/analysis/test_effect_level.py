@@ -132,9 +132,9 @@ def test_each_level_has_an_action_and_a_headline_with_actor_and_object(level):
 
 
 def test_a_headline_states_the_size_of_a_clear_effect():
-    """Two significant digits, without a sign, because the verb gives the direction."""
-    assert effect_headline("snowflake", "slows", 10.3) == "snowflake slows the writer by 10 %"
-    assert "faster by 10 %" in effect_headline("snowflake", "speeds up", -10.3)
+    """Rounded as in the sentence, without a sign, because the verb gives the direction."""
+    assert effect_headline("snowflake", "slows", 25.46) == "snowflake slows the writer by 25.5 %"
+    assert "faster by 10.3 %" in effect_headline("snowflake", "speeds up", -10.3)
 
 
 def test_the_gravest_level_comes_first():

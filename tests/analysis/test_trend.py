@@ -83,7 +83,7 @@ def test_no_sentence_contradicts_its_interval(effect):
     assert low <= found.numbers["effect_pct"] <= high
     claims = {"slows": low > 0, "slows a little": low > 0, "speeds up": high < 0}
     assert claims.get(found.level, True)
-    assert re.search(r"95 % interval [+-][\d.]+ to [+-][\d.]+ %", found.sentence)
+    assert re.search(r"95 % confidence interval [+-][\d.]+ to [+-][\d.]+ %", found.sentence)
 
 
 def test_weekly_looks_at_no_effect_seldom_find_one():

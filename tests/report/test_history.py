@@ -56,7 +56,7 @@ def test_the_page_pools_what_single_weeks_leave_open():
     """Eight inconclusive reports of about +4 % are one line with severity and sentence; two reports are none."""
     page = history.page(fortnights(4.0, 5.0, 3.0, 4.5, 3.5, 4.0, 5.0, 3.0))
     assert "Over 8 windows, snowflake slows the writer a little, by 4.01 %." in page
-    assert "95 % interval +" in page
+    assert "95 % confidence interval +" in page
     assert "across weeks" not in history.page(fortnights(4.0, 5.0))
 
 

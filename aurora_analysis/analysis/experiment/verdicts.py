@@ -19,7 +19,7 @@ from aurora_analysis.analysis.effect_level import (
     weightiest,
 )
 from aurora_analysis.analysis.statistics import adjusted
-from aurora_analysis.analysis.verdict import Verdict, by_severity
+from aurora_analysis.analysis.verdict import Verdict, by_severity, percent
 
 THROUGHPUTS = ["dml_throughput"]
 """Metrics of which less is slower."""
@@ -128,10 +128,15 @@ def _sentence(row: Any) -> str:
     )
     times = f" ({1 + row.effect_pct / 100:.1f} times as high)" if row.effect_pct >= 100 else ""
     return (
-        f"While {row.workload} ran, {_outcome(row.metric)} changed by {row.effect_pct:+.1f} %{times} "
+        f"While {row.workload} ran, {_outcome(row.metric)} changed by {_signed(row.effect_pct)} %{times} "
         f"(randomised trial, {row.blocks_on} blocks on and {row.blocks_off} off; 95 % confidence interval{alone} "
         f"{row.ci_low_pct:+.1f} to {row.ci_high_pct:+.1f} %; p = {row.p_adjusted:.2g}{corrected})."
     )
+
+
+def _signed(effect_pct: float) -> str:
+    """An effect with its sign, rounded as in the headline."""
+    return f"{'-' if effect_pct < 0 else '+'}{percent(effect_pct)}"
 
 
 def _outcome(metric: str) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from aurora_analysis.analysis.latency.samples import ALL, COUNTED, JUDGED, LOGGED, RATE
 from aurora_analysis.analysis.latency.shifts import RESPONSE_FACTOR
-from aurora_analysis.analysis.verdict import Severity, Verdict, three_digits
+from aurora_analysis.analysis.verdict import Severity, Verdict, signed, three_digits
 from aurora_analysis.analysis.workload_change.weekly_variation import WEEKS_NEEDED
 
 
@@ -301,8 +301,8 @@ def _week_sentences(one: _Compared) -> list[str]:
     if not known:
         return [WEEKS_UNKNOWN]
     return [
-        f"{name} is {row['from_usual_pct']:+.0f} % from the mean of {row['earlier_weeks']:.0f} earlier weeks, and an "
-        f"ordinary week is {row['low_pct']:+.0f} to {row['high_pct']:+.0f} % from it (95 % prediction interval)."
+        f"{name} is {signed(row['from_usual_pct'])} % from the mean of {row['earlier_weeks']:.0f} earlier weeks, and an "
+        f"ordinary week is {signed(row['low_pct'])} to {signed(row['high_pct'])} % from it (95 % prediction interval)."
         for name, row in known.items()
     ]
 
@@ -327,10 +327,10 @@ def _disagreement(rate: Row | None, materiality_pct: float) -> str:
 
 
 def _change(percent: float, low: float, high: float) -> str:
-    """A change with its interval, such as "+8 % (95 % interval -4 to +35 %)"; the reason if there is no interval."""
+    """A change with its interval, such as "+8 % (95 % confidence interval -4 to +35 %)"; the reason if there is no interval."""
     if np.isnan(low):
-        return f"{percent:+.0f} % (too few blocks of time for an interval)"
-    return f"{percent:+.0f} % (95 % interval {low:+.0f} to {high:+.0f} %)"
+        return f"{signed(percent)} % (too few blocks of time for an interval)"
+    return f"{signed(percent)} % (95 % confidence interval {signed(low)} to {signed(high)} %)"
 
 
 def _level(one: _Compared, materiality_pct: float) -> str:

@@ -12,7 +12,7 @@ from aurora_analysis.analysis.advice import Held, gain, shorter_views
 from aurora_analysis.analysis.costliest import costliest, owner
 from aurora_analysis.analysis.effect_level import NOUNS, SLOWER
 from aurora_analysis.analysis.series import period_s
-from aurora_analysis.analysis.verdict import Figure, Verdict, duration, three_digits
+from aurora_analysis.analysis.verdict import Figure, Verdict, duration, percent, three_digits
 from aurora_analysis.analysis.workloads import IDLE, exposed_hours, exposure_share
 from aurora_analysis.window import Window
 
@@ -82,7 +82,7 @@ def _with_statement(verdict: Verdict, background: Background) -> Verdict:
     lasting, noun = how_long(hours, background.window), NOUNS.get(metric, metric.replace("_", " "))
     ends = [verdict.numbers.get(name) for name in ("ci_low_pct", "ci_high_pct")]
     low_ms, high_ms = (slowdown_ms(background.latency.get(metric), runs, end) for end in ends)
-    size = f"{three_digits(slower_ms, 2)} ms ({three_digits(float(effect), 2)} %)"
+    size = f"{three_digits(slower_ms, 2)} ms ({percent(float(effect))} %)"
     return replace(
         found,
         headline=f"{owner(verdict.subject, statement)} makes {noun} {size} slower for {lasting}",

@@ -10,6 +10,7 @@ from typing import Literal
 from aurora_analysis.analysis.effect_level import ACTIONS, SLOWER, Effect
 from aurora_analysis.analysis.reader_impact.model import Fit
 from aurora_analysis.analysis.reader_impact.refusals import settling_step
+from aurora_analysis.analysis.verdict import percent
 
 NAN = float("nan")
 
@@ -218,13 +219,14 @@ def _unanswered(row: EffectRow, level: str, metric: str) -> str:
 
 
 def _answer(row: EffectRow, level: str, metric: str, materiality_pct: float) -> str:
-    moved = f"{abs(row.effect_pct):.1f} % {'higher' if row.effect_pct > 0 else 'lower'}"
+    moved = f"{percent(row.effect_pct)} % {'higher' if row.effect_pct > 0 else 'lower'}"
     average = "average " * (row.basis == "average")
     measured = f"While {row.workload}'s queries run, the writer's {average}{metric} is {moved}"
     if level == "slows":
         return measured
     if level == "slows a little":
-        return f"{measured}, an estimate below the {materiality_pct:g} % that count as material"
+        just = "just " * (percent(row.effect_pct) == percent(materiality_pct))
+        return f"{measured}, an estimate {just}below the {materiality_pct:g} % that count as material"
     if level == "speeds up":
         return f"{measured}: something else probably coincides with them"
     if level == "no material effect":
@@ -254,7 +256,7 @@ def _of_throughput(row: EffectRow, metric: str) -> str:
     if isnan(row.throughput_pct) or row.basis == "average":
         return ""
     return (
-        f" Meanwhile write throughput is {abs(row.throughput_pct):.1f} % lower, as when clients wait for their answers, "
+        f" Meanwhile write throughput is {percent(row.throughput_pct)} % lower, as when clients wait for their answers, "
         f"so the effect includes that relief; at equal load {metric} would change by {row.at_equal_load_pct:+.1f} %."
     )
 

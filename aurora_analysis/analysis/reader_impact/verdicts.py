@@ -31,7 +31,7 @@ from aurora_analysis.analysis.experiment.verdicts import judged_effects
 from aurora_analysis.analysis.reader_impact.placebo import REJECTED_MOST
 from aurora_analysis.analysis.series import Array
 from aurora_analysis.analysis.statistics import block_df, jackknife_se
-from aurora_analysis.analysis.verdict import Remarks, Verdict, by_severity
+from aurora_analysis.analysis.verdict import Remarks, Verdict, by_severity, dates
 from aurora_analysis.analysis.workloads.exposure import Exposure
 from aurora_analysis.window import Window
 
@@ -376,23 +376,6 @@ def _covered(evidence: Evidence) -> str:
     """How much of the window has latency, with the window's dates."""
     known = f"{100 * evidence.coverage:.0f} %"
     return f"The writer's latency is known for {known} of the window ({dates(evidence.window)})"
-
-
-def dates(window: Window) -> str:
-    """First and last UTC day of a window, for sentences beside the number that they belong to.
-
-    Parameters
-    ----------
-    window : Window
-        The window.
-
-    Returns
-    -------
-    str
-        Such as ``2026-11-09 to 2026-11-15``.
-    """
-    first, last = window.start, window.end - timedelta(microseconds=1)
-    return f"{first:%Y-%m-%d}" if first.date() == last.date() else f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
 
 
 def _unknown_exposure(name: str, exposure: Exposure | None) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from aurora_analysis.analysis import db_load
 from aurora_analysis.analysis.costliest import with_first_named
 from aurora_analysis.analysis.sparkline import Sparkline
-from aurora_analysis.analysis.verdict import Verdict
+from aurora_analysis.analysis.verdict import Verdict, dates
 from aurora_analysis.analysis.workload_change import comparison, hours, objectives
 from aurora_analysis.analysis.workload_change.verdicts import verdicts
 from aurora_analysis.store.observations import Observations
@@ -103,7 +103,9 @@ def answer(
     )
     now, then, *earlier = (_load(data.over(span)) for span in (data.window, before, *weeks))
     moved = db_load.moves(now, then, earlier)
-    found = [with_first_named(one, data.fingerprints) for one in verdicts(changed, moved)]
+    found = [
+        with_first_named(one, data.fingerprints) for one in verdicts(changed, moved, against=dates(before))
+    ]
     return Answer(
         verdicts=(*objectives.verdicts(over), *found),
         windows=_windows(data.window, before, weeks),

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from aurora_analysis.analysis.db_load import MOVES
-from aurora_analysis.analysis.verdict import SEVERITIES, Severity, Verdict, by_severity, three_digits
+from aurora_analysis.analysis.verdict import SEVERITIES, Severity, Verdict, by_severity, signed, three_digits
 from aurora_analysis.analysis.workload_change.comparison import typical_group
 from aurora_analysis.analysis.workload_change.hours import UNITS
 from aurora_analysis.analysis.workload_change.weekly_variation import WEEKS_NEEDED
@@ -20,6 +20,7 @@ def verdicts(
     found: pd.DataFrame,
     moved: pd.DataFrame,
     *,
+    against: str = "the previous window",
     slower_pct: float = 20.0,
     heavy_pct: float = 10.0,
 ) -> list[Verdict]:
@@ -31,6 +32,8 @@ def verdicts(
         Result of `changes`.
     moved : DataFrame
         Result of `db_load.moves`.
+    against : str
+        The other window in words, such as its dates.
     slower_pct : float, default 20
         A latency that rose by at least this needs action [%]; a smaller change is to be watched.
     heavy_pct : float, default 10
@@ -44,8 +47,11 @@ def verdicts(
         `new statement`, which needs no statistics.
     """
     roles = found[(found["digest"] == "") & found["change_pct"].notna()].groupby("role")
-    by_role = [_role_verdict(str(role), rows.to_dict("records"), slower_pct) for role, rows in roles]
-    statements = _statements_verdict(found[found["digest"] != ""], moved, slower_pct, heavy_pct)
+    by_role = [_role_verdict(str(role), rows.to_dict("records"), against, slower_pct) for role, rows in roles]
+    of_statements = found[found["digest"] != ""]
+    statements = _statements_verdict(
+        of_statements, moved, against, slower_pct=slower_pct, heavy_pct=heavy_pct
+    )
     return by_severity([*by_role, statements])
 
 
@@ -63,6 +69,7 @@ ACTIONS = {
     "no material change": "Nothing to do.",
 }
 
+FASTER_ACTION = "Nothing urgent: note what made it faster."
 SMALL_ACTION = "Compare again next week: the move is unusual, but too small to count."
 NO_EARLIER_ACTION = "Fetch the same hours of earlier weeks: without them a change cannot be distinguished."
 FEW_DAYS_ACTION = "Compare a window with more days: these are too few for an interval."
@@ -108,21 +115,22 @@ CALM = ("ordinary", "no material change")
 NUMBERS = ["before", "now", "change_pct", "low_pct", "high_pct", "unusual_pct", "p_adjusted", "weeks"]
 
 
-def _role_verdict(role: str, rows: Sequence[Row], slower_pct: float) -> Verdict:
+def _role_verdict(role: str, rows: Sequence[Row], against: str, slower_pct: float) -> Verdict:
     """Verdict of the most notable metric; the levels of the others are counted."""
     worst, *others = sorted(rows, key=lambda row: (RANK[row["level"]], -abs(row["change_pct"])))
     counts = Counter(row["level"] for row in others)
     other_levels = ", ".join(f"{level} ({count})" for level, count in counts.items())
+    severity = _severity(worst, slower_pct)
     return Verdict(
         "workload_change",
         role,
         worst["level"],
-        _severity(worst, slower_pct),
-        f"{role}: {_change_sentence(worst)}"
+        severity,
+        f"{role}: {_change_sentence(worst, against)}"
         + f" Levels of its other key metrics: {other_levels}." * bool(others),
         {"metric": worst["measure"]} | {name: _number(worst[name]) for name in NUMBERS},
         "the table of changes",
-        _action(worst),
+        FASTER_ACTION if worst["level"] == "changed" and severity == "ok" else _action(worst),
         _role_headline(role, worst),
     )
 
@@ -131,7 +139,7 @@ def _role_headline(role: str, row: Row) -> str:
     role = "the writer" if role == "writer" else role
     measure = row["measure"].replace("_", " ")
     if row["level"] == "changed":
-        return f"The {measure} of {role} changed by {row['unusual_pct']:+.0f} % against usual weeks"
+        return f"The {measure} of {role} changed by {signed(row['unusual_pct'])} % against usual weeks"
     return {
         "ordinary": f"The workload of {role} is within its usual weekly variation",
         "no material change": f"The workload of {role} did not change materially",
@@ -140,12 +148,12 @@ def _role_headline(role: str, row: Row) -> str:
     }[row["level"]]
 
 
-def _change_sentence(row: Row) -> str:
+def _change_sentence(row: Row, against: str) -> str:
     """One subject's change as a sentence."""
     interval = "too few days for an interval" if np.isnan(row["low_pct"]) else _interval(row, "")
     return (
         f"{row['measure'].replace('_', ' ')} went from {three_digits(row['before'])} to {three_digits(row['now'])} "
-        f"{_unit(row['measure'])}, {row['change_pct']:+.0f} % ({interval}), over {row['hours_matched']} hours matched by "
+        f"{_unit(row['measure'])}, {signed(row['change_pct'])} % against {against} ({interval}), over {row['hours_matched']} hours matched by "
         f"{row['matched_by']}; {_against_weeks(row)}"
     )
 
@@ -155,9 +163,11 @@ def _unit(measure: str) -> str:
     return {"1/s": "per second", "calls/h": "calls per hour"}.get(UNITS[measure], UNITS[measure])
 
 
-def _interval(row: Row, move: str) -> str:
+def _interval(row: Row, move: str, of: str = "") -> str:
     """The 95 % confidence interval of a change or of a move, such as `unusual_` [%]."""
-    return f"95 % confidence interval {row[f'{move}low_pct']:+.0f} to {row[f'{move}high_pct']:+.0f} %"
+    return (
+        f"95 % confidence interval{of} {signed(row[f'{move}low_pct'])} to {signed(row[f'{move}high_pct'])} %"
+    )
 
 
 def _against_weeks(row: Row) -> str:
@@ -166,8 +176,11 @@ def _against_weeks(row: Row) -> str:
     if np.isnan(row["unusual_pct"]):
         return "no earlier week covers these hours."
     p = "< 0.001" if row["p_adjusted"] < 0.001 else f"{row['p_adjusted']:.2g}"
+    # The decision is corrected for the number of subjects, the interval is not.
+    surprising = row["unusual_low_pct"] > 0 or row["unusual_high_pct"] < 0
+    alone = " of this figure alone" if surprising and row["level"] != "changed" else ""
     against = (
-        f"that is {row['unusual_pct']:+.0f} % ({_interval(row, 'unusual_')}) against ordinary weeks, which vary by "
+        f"that is {signed(row['unusual_pct'])} % ({_interval(row, 'unusual_', alone)}) against ordinary weeks, which vary by "
         f"{row['spread_pct']:.0f} % (adjusted p {p}, {row['weeks']} weeks)"
     )
     if row["level"] == "changed":
@@ -188,7 +201,7 @@ def _severity(row: Row, slower_pct: float) -> Severity:
 
 
 def _statements_verdict(
-    rows: pd.DataFrame, moved: pd.DataFrame, slower_pct: float, heavy_pct: float
+    rows: pd.DataFrame, moved: pd.DataFrame, against: str, *, slower_pct: float, heavy_pct: float
 ) -> Verdict:
     changed, apart = rows[rows["level"] == "changed"], rows[rows["apart"]]
     heavy = moved[moved["move"].isin(["new", "back"]) & (moved["share_pct"] >= heavy_pct)]
@@ -200,7 +213,7 @@ def _statements_verdict(
     counts = {move: int((moved["move"] == move).sum()) for move in MOVES}
     digests = {"digests": rows, "changed": changed, "apart": apart}
     numbers = {name: part["digest"].nunique() for name, part in digests.items()} | counts
-    sentence = f"{_changed_sentence(rows, changed, apart)} {_moves_sentence(counts, moved, heavy)}"
+    sentence = f"{_changed_sentence(rows, changed, apart, against)} {_moves_sentence(counts, moved, heavy)}"
     evidence = "the tables of changes and of ranks"
     return Verdict(
         "workload_change",
@@ -226,13 +239,13 @@ def _statements_level(
     return min(rows.loc[rows["low_pct"].notna(), "level"], key=RANK.__getitem__, default="unknown")
 
 
-def _changed_sentence(rows: pd.DataFrame, changed: pd.DataFrame, apart: pd.DataFrame) -> str:
+def _changed_sentence(rows: pd.DataFrame, changed: pd.DataFrame, apart: pd.DataFrame, against: str) -> str:
     if rows.empty:
-        return "No statement has statistics in both windows."
+        return f"No statement has statistics both in the window and in {against}."
     compared, weeks = rows["digest"].nunique(), rows["weeks"].max()
     if weeks < WEEKS_NEEDED:
         return (
-            f"{_statements(compared)} {_were(compared)} compared; the week-to-week variation is unknown "
+            f"{_statements(compared)} {_were(compared)} compared with {against}; the week-to-week variation is unknown "
             f"(the store has {weeks:.0f} of the {WEEKS_NEEDED} weeks needed), so no statement can be called changed."
         )
     text = f"{changed['digest'].nunique()} of {_statements(compared)} changed beyond ordinary weeks"
@@ -252,7 +265,7 @@ def _named(rows: pd.DataFrame, move: str) -> str:
     """The three statements that moved most, with their intervals."""
     most = rows.sort_values(f"{move}_pct", key=np.abs, ascending=False).head(3).to_dict("records")
     named = [
-        f"{row['digest']} on {row['role']}: {row['measure']} {row[f'{move}_pct']:+.0f} %, {_interval(row, f'{move}_')}"
+        f"{row['digest']} on {row['role']}: {row['measure']} {signed(row[f'{move}_pct'])} %, {_interval(row, f'{move}_')}"
         for row in most
     ]
     return f" ({'; '.join(named)})" if named else ""
@@ -266,7 +279,7 @@ def _common_sentence(rows: pd.DataFrame, apart: pd.DataFrame) -> str:
     most = max(together, key=lambda row: abs(row["alike_pct"]))
     return (
         f" {_statements(apart['digest'].nunique())} changed against siblings{_named(apart, 'apart')}; the largest common "
-        f"move of siblings was {most['measure']} {most['alike_pct']:+.0f} % ({_interval(most, 'alike_')}) "
+        f"move of siblings was {most['measure']} {signed(most['alike_pct'])} % ({_interval(most, 'alike_')}) "
         f"on {most['role']}."
     )
 

@@ -20,7 +20,7 @@ def test_a_trials_verdict_states_effect_and_mechanism():
     """The sentence has the effect, the evidence the history list's growth."""
     (found,) = experiment.verdicts(SLOWS, GROWTH, LOADED)
     assert (found.level, found.severity, found.topic) == ("slows", "act", "experiment")
-    assert "+40.0 %" in found.sentence
+    assert "+40 %" in found.sentence
     assert "grew by 9,000 transactions/hour while it ran and grew by 100/hour otherwise" in found.evidence
 
 

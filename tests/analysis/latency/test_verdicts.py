@@ -39,7 +39,7 @@ def test_fifty_percent_more_latency_is_slower():
 def test_a_sentence_calls_its_interval_an_interval():
     """No bare brackets: a reader must know what the two numbers are."""
     _, sentence = judge(lognormal(scale=1.5), lognormal(seed=2))
-    assert re.search(r"\+\d+ % \(95 % interval \+\d+ to \+\d+ %\)", sentence)
+    assert re.search(r"\+\d+ % \(95 % confidence interval \+\d+ to \+\d+ %\)", sentence)
     assert "[" not in sentence
 
 

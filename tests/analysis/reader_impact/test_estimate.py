@@ -12,6 +12,7 @@ import pytest
 from impact_cases import START, design, minutes, runs, scattered, slowed, writer
 
 from aurora_analysis.analysis import reader_impact
+from aurora_analysis.analysis.verdict import percent
 from aurora_analysis.errors import Error
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -54,7 +55,7 @@ def test_the_sentence_states_a_planted_effect():
     assert row["level"] == "slows"
     assert row["ci_low_pct"] < 10 < row["ci_high_pct"]
     assert row["sentence"].startswith(
-        f"While extract's queries run, the writer's commit latency is {row['effect_pct']:.1f} % higher"
+        f"While extract's queries run, the writer's commit latency is {percent(row['effect_pct'])} % higher"
     )
     assert f"{row['runs']} runs on {row['days']} days" in row["sentence"]
 

@@ -307,7 +307,7 @@ def test_a_missing_table_is_unknown(tmp_path):
     [verdict] = workload_change.verdicts(found, db_load.moves(load(), load()))
     assert (verdict.level, verdict.severity) == ("unknown", "unknown")
     assert verdict.sentence == (
-        "No statement has statistics in both windows. The earlier window has no load by statement to rank against."
+        "No statement has statistics both in the window and in the previous window. The earlier window has no load by statement to rank against."
     )
     tables = nothing.instances(WEEK, cluster="lab"), nothing.read("events", cluster="lab")
     assert workload_change.settings(*tables).empty
@@ -334,7 +334,7 @@ def test_a_role_is_judged_by_its_worst_metric():
     )
     verdict = workload_change.verdicts(found, db_load.moves(load(), load()))[0]
     assert (verdict.subject, verdict.level, verdict.severity) == ("writer", "changed", "act")
-    assert "commit latency went from 1.98 to 2.62 ms, +32 %" in verdict.sentence
+    assert "commit latency went from 1.98 to 2.62 ms, +32 % against the previous window" in verdict.sentence
     assert "against ordinary weeks" in verdict.sentence
     assert verdict.numbers["metric"] == "commit_latency"
 
