@@ -280,29 +280,6 @@ def with_gaps(series: pd.Series) -> pd.Series:
     return series.mask(steps > 3 * steps.median())
 
 
-def thinned(values: pd.Series, *, most: int = 400) -> pd.Series:
-    """Keep the lowest and the highest value of each of many equal periods, which look the same at a page's width.
-
-    Parameters
-    ----------
-    values : Series
-        Values over time.
-    most : int, default 400
-        Number of periods; at most twice as many values stay.
-
-    Returns
-    -------
-    Series
-        The values that are kept, in their order; all known ones if there are few.
-    """
-    known = values.dropna()
-    if len(known) <= 2 * most:
-        return known
-    share = np.asarray((known.index - known.index[0]) / (known.index[-1] - known.index[0]))
-    periods = known.reset_index(drop=True).groupby(np.minimum((share * most).astype(int), most - 1))
-    return known.iloc[np.union1d(periods.idxmin(), periods.idxmax())]
-
-
 def count_axis(ax: Axes) -> None:
     """Format the y axis for counts: thousands separators and at most five ticks.
 

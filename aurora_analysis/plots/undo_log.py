@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.transforms import blended_transform_factory
 
+from aurora_analysis.plots.notes import labelled
 from aurora_analysis.plots.style import (
     COLOURS,
     LINE_STYLES,
@@ -21,7 +22,6 @@ from aurora_analysis.plots.style import (
     legend,
     mark_if_empty,
     new_axes,
-    thinned,
     time_axis,
     with_gaps,
 )
@@ -37,7 +37,7 @@ def history_list_length(
     history : Series
         History list length over time (UTC) [transactions].
     episodes : DataFrame, optional
-        With `start, end` (UTC); more than 40 episodes have no numbers.
+        With `start, end` (UTC) and, if known, `peak_length` [transactions].
     timezone : str, default "UTC"
         Time zone of the axis.
     ax : Axes, optional
@@ -58,13 +58,25 @@ def history_list_length(
     return mark_if_empty(ax, history)
 
 
+CLOSEST = 0.026
+"""Smallest distance of two episode numbers, as a share of the shown time; closer ones would overlap."""
+
+
 def _shade(ax: Axes, episodes: pd.DataFrame) -> None:
+    """Shade episodes; where numbers would overlap, the episode with the higher peak keeps its own."""
     place = blended_transform_factory(ax.transData, ax.transAxes)
-    spans = zip(dates(pd.DatetimeIndex(episodes["start"])), dates(pd.DatetimeIndex(episodes["end"])))
-    for n, (start, end) in enumerate(spans, start=1):
-        ax.axvspan(start, end, color=SHADE, zorder=0)
-        if len(episodes) <= 40:
-            ax.text(start, 1.0, f"{n}", transform=place, fontsize=8, color=MUTED, va="bottom")
+    spans = list(zip(dates(pd.DatetimeIndex(episodes["start"])), dates(pd.DatetimeIndex(episodes["end"]))))
+    peaks = episodes.get("peak_length", pd.Series(0.0, episodes.index)).to_numpy()
+    for n, ((start, end), peak) in enumerate(zip(spans, peaks), start=1):
+        text = f"episode {n}: peak of {peak:,.0f} transactions" if peak else f"{n}"
+        labelled(ax.axvspan(start, end, color=SHADE, zorder=0), text)
+    shown: list[float] = []
+    closest = CLOSEST * np.ptp(ax.get_xlim())
+    for n in np.argsort(-peaks, kind="stable"):
+        start = spans[n][0]
+        if all(abs(start - other) >= closest for other in shown):
+            shown.append(start)
+            ax.text(start, 1.0, f"{n + 1}", transform=place, fontsize=8, color=MUTED, va="bottom")
 
 
 def purge(
@@ -147,17 +159,17 @@ def read_view_age(
         oldest_view["state"] == "held", workload, oldest_view["state"].replace("none", "short views only")
     )
     colours = colours_of(holder)
+    known = with_gaps(age / seconds)
     for n, name in enumerate(sorted(set(holder))):
-        mine = thinned(age[holder == name] / seconds)
-        ax.plot(
-            dates(mine.index),
-            mine,
-            linestyle="",
-            marker=MARKERS[n % len(MARKERS)],
-            markersize=2.5,
-            color=colours[name],
-            label=name,
-        )
+        mine = known.where(holder == name)
+        is_alone = mine.notna() & mine.shift().isna() & mine.shift(-1).isna()
+        look: dict[str, Any] = {
+            "color": colours[name],
+            "marker": MARKERS[n % len(MARKERS)],
+            "markersize": 2.5,
+        }
+        ax.plot(dates(mine.index), mine, markevery=0.02, linewidth=1.2, label=name, **look)
+        ax.plot(dates(mine.index[is_alone]), mine[is_alone], linestyle="", **look)
     ax.set_ylim(bottom=0)
     ax.set_ylabel(f"age of the oldest\nread view [{unit}]")
     legend(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, markerscale=2)

@@ -112,7 +112,7 @@ def readable(fragment: str, timezone: str = "UTC", caption: str = "") -> str:
     timezone
         Time zone of the times, which are UTC in the fragment.
     caption
-        Text above the table, such as its window.
+        Text above the table, such as its window with the time zone.
     """
     reader = _Reader()
     reader.feed(fragment)
@@ -123,7 +123,7 @@ def readable(fragment: str, timezone: str = "UTC", caption: str = "") -> str:
     if not table.body:
         return ""
     if table.is_frame and all(cell.columns == 1 for row in table.head + table.body for cell in row):
-        table = _titled(_without_numbers(_flat(table)), timezone)
+        table = _titled(_without_numbers(_flat(table)), timezone, is_named=bool(caption))
     elif any(cell.columns > 1 or cell.rows > 1 for row in table.head + table.body for cell in row):
         return fragment
     return _written(table, caption if table.is_frame else "")
@@ -217,13 +217,14 @@ def _without_numbers(table: Table) -> Table:
     return table
 
 
-def _titled(table: Table, timezone: str) -> Table:
-    """Give each column its title, its units and its dashes."""
+def _titled(table: Table, timezone: str, *, is_named: bool) -> Table:
+    """Give each column its title, its units and its dashes; a caption has named the time zone."""
     if len(table.head) != 1 or {len(row) for row in table.body} != {len(table.head[0])}:
         return table
     columns = [(head.text, [row[n] for row in table.body]) for n, head in enumerate(table.head[0])]
     shown = [column(name, cells, timezone) for name, cells in _joined(columns)]
-    heads = [Cell("th", name) for name, _ in shown]
+    zones = f" [{timezone}]" if is_named else ""
+    heads = [Cell("th", name.removesuffix(zones)) for name, _ in shown]
     return Table(True, [heads], [list(row) for row in zip(*(cells for _, cells in shown))])
 
 

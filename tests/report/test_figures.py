@@ -219,11 +219,22 @@ def test_a_damaged_note_is_no_note(given):
     assert hover.read(given) is None
 
 
-def test_a_long_series_is_thinned_and_a_page_stays_small():
-    """Four weeks of minutes, as dots: few hundred are drawn, with the highest among them."""
-    minutes = pd.date_range("2026-11-01", periods=40_000, freq="min", tz="UTC")
-    values = pd.Series(range(40_000), index=minutes, dtype=float) % 977
-    kept = plots.style.thinned(values)
-    assert len(kept) <= 800
-    assert (kept.min(), kept.max()) == (0.0, 976.0)
-    assert kept.index.is_monotonic_increasing
+def test_a_week_of_minutes_stays_small():
+    """Ages of a read view that rise and fall, held by several workloads in turn, and a stack of wait classes."""
+    minutes = pd.date_range("2026-11-09", periods=10_080, freq="min", tz="UTC")
+    number = pd.Series(range(10_080), index=minutes)
+    states = {"state": "held", "run": pd.array(number // 90 % 3, dtype="Int64")}
+    views = pd.DataFrame(
+        states | {"since": minutes - pd.to_timedelta(number % 90, unit="min")}, index=minutes
+    )
+    load = {"time": minutes.repeat(5), "instance": "a", "wait_class": list("vwxyz") * 10_080}
+    classes = pd.DataFrame(load | {"active_sessions": [one % 7 / 7 for one in range(50_400)]})
+    profiles = pd.DataFrame({"instance": ["a"], "role": ["writer"], "vcpus": [4.0]})
+    drawn = [
+        plots.read_view_age(views, pd.DataFrame({"workload": ["a", "b", "c"]})),
+        plots.active_sessions(classes, profiles)[0],
+    ]
+    for ax in drawn:
+        written = io.StringIO()
+        ax.figure.savefig(written, format="svg", bbox_inches="tight")
+        assert len(figures.inline(written.getvalue(), "f")) < 200_000

@@ -27,6 +27,7 @@ def test_times_stand_in_the_readers_zone():
         ["2026-07-02 00:30", "1"],
         ["–", "2"],
     ]
+    assert shown(frame, "Europe/Berlin", "Monday Europe/Berlin")[0] == ["start", "n"]
     frame["start"] += pd.Timedelta(seconds=7)
     assert shown(frame)[1][0] == "2026-07-01 22:30:07"
 
