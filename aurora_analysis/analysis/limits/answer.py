@@ -17,7 +17,7 @@ from aurora_analysis.analysis.limits.longest_hold import (
     suggested_limits,
 )
 from aurora_analysis.analysis.limits.recorded import Observed, Recorded, recorded
-from aurora_analysis.analysis.limits.verdicts import TOPIC, cannot_tell, verdict
+from aurora_analysis.analysis.limits.verdicts import TOPIC, not_known, verdict
 from aurora_analysis.analysis.reader_impact.design import WRITER_METRICS
 from aurora_analysis.analysis.reader_impact.refusals import DAYS_NEEDED
 from aurora_analysis.analysis.sparkline import POINTS_NEEDED, Sparkline, rounded
@@ -123,7 +123,7 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
     Returns
     -------
     Answer
-        The limits with their intervals. A `cannot tell` verdict with its reason if they are not known.
+        The limits with their intervals. An `unknown` or `cannot tell` verdict with its reason if they are not known.
     """
     compared = data.at_least(options.lookback_days)
     commits = compared.metric("commit_throughput")
@@ -203,7 +203,7 @@ def from_recorded(found: Recorded, options: Options = Options()) -> Answer:  # f
             if refusals
             else Refusal("", "the window has no commit latency", "fetch CommitLatency")
         )
-        nothing_known = refused(first.reason, options, first.settled_by)
+        nothing_known = refused(first.reason, options, first.settled_by, level=first.level)
         return replace(nothing_known, recorded=found, growth=grown)
     objectives = tuple(sorted({5.0, 10.0, options.objective_pct}))
     tables = {one.metric: longest_holds(grown, one, found.longest_hold_s, objectives) for one in curves}
@@ -211,7 +211,10 @@ def from_recorded(found: Recorded, options: Options = Options()) -> Answer:  # f
     strictest = min(curves, key=lambda one: tables[one.metric]["low_minutes"].min())
     holds = tables[strictest.metric]
     return Answer(
-        verdicts=[*verdicts, *(cannot_tell(one.reason, one.settled_by, one.metric) for one in refusals)],
+        verdicts=[
+            *verdicts,
+            *(not_known(one.reason, one.settled_by, one.metric, level=one.level) for one in refusals),
+        ],
         holds=holds,
         suggested=suggested_limits(holds, options.objective_pct, found.longest_hold_s),
         options=options,
@@ -224,7 +227,7 @@ def from_recorded(found: Recorded, options: Options = Options()) -> Answer:  # f
 WAIT = "record at least two weeks with views held at different hours (fetch, or aurora-analysis watch)"
 
 
-def refused(reason: str, options: Options, settled_by: str = WAIT) -> Answer:
+def refused(reason: str, options: Options, settled_by: str = WAIT, *, level: str = "unknown") -> Answer:
     """Answer that there is no limit, and why.
 
     Parameters
@@ -235,15 +238,17 @@ def refused(reason: str, options: Options, settled_by: str = WAIT) -> Answer:
         The options.
     settled_by : str
         What would settle it.
+    level : str
+        `unknown` if there is too little data, `cannot tell` if they cannot identify the effect.
 
     Returns
     -------
     Answer
-        A single `cannot tell` verdict, and empty tables.
+        A single verdict of that level, and empty tables.
     """
     nothing = pd.DataFrame(columns=COLUMNS)
     return Answer(
-        verdicts=[cannot_tell(reason, settled_by)],
+        verdicts=[not_known(reason, settled_by, level=level)],
         holds=nothing,
         suggested=pd.DataFrame(columns=SUGGESTION_COLUMNS),
         options=options,

@@ -8,7 +8,7 @@ whose refusals also hold here: a hold that always coincides with something else 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -121,6 +121,7 @@ class Refusal:
     metric: str
     reason: str
     settled_by: str
+    level: str = "cannot tell"
 
 
 AT_ONCE_ALPHA = 0.01
@@ -152,7 +153,7 @@ def effect_curves(recorded: Recorded) -> list[Curve | Refusal]:
 def _of_group(recorded: Recorded, group: EstimationGroup) -> Iterator[Curve | Refusal]:
     lacking = refusals.not_assessed(group, 0)
     if lacking:
-        yield from (_refusal(metric, lacking) for metric in group.metrics)
+        yield from (replace(_refusal(metric, lacking), level="unknown") for metric in group.metrics)
         return
     confounded = refusals.not_identifiable(group, 0)
     [(_, fitted)] = group.models([0])

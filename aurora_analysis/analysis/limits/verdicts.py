@@ -97,7 +97,9 @@ def verdict(holds: pd.DataFrame, recorded: Recorded, objective_pct: float, timez
     )  # fmt: skip
 
 
-def cannot_tell(reason: str, settled_by: str, metric: str = "commit_latency") -> Verdict:
+def not_known(
+    reason: str, settled_by: str, metric: str = "commit_latency", *, level: str = "cannot tell"
+) -> Verdict:
     """State that the limit is not known, and why.
 
     Parameters
@@ -108,18 +110,20 @@ def cannot_tell(reason: str, settled_by: str, metric: str = "commit_latency") ->
         What would settle it.
     metric : str
         The latency.
+    level : str
+        `unknown` if there is too little data, `cannot tell` if they cannot identify the effect.
 
     Returns
     -------
     Verdict
-        Level `cannot tell`.
+        Of that level.
     """
     noun = NOUNS[metric]
     return Verdict(
-        TOPIC, SUBJECT, "cannot tell", "unknown",
+        TOPIC, SUBJECT, level, "unknown",
         f"The data cannot show how long a read view may be held before {noun} become slower: {reason}.",
         {"metric": metric}, EVIDENCE, f"{settled_by[:1].upper()}{settled_by[1:]}.",
-        f"Cannot tell how long a reader query may run before {noun} become slower",
+        f"{'Unknown' if level == 'unknown' else 'Cannot tell'} how long a reader query may run before {noun} become slower",
     )  # fmt: skip
 
 

@@ -96,7 +96,7 @@ def test_an_effect_that_does_not_grow_with_the_history_list_has_no_limit(fortnig
 def test_missing_data_is_never_ok(observed, change, reason):
     """Each refusal names what is missing and the next step."""
     [verdict] = limits.from_observed(replace(observed, **change)).verdicts
-    assert (verdict.level, verdict.severity) == ("cannot tell", "unknown")
+    assert (verdict.level, verdict.severity) == ("unknown", "unknown")
     assert reason in verdict.sentence
     assert verdict.action
 
