@@ -16,6 +16,7 @@ from aurora_analysis.analysis.reader_impact.design import (
     design,
     ordinary_days,
 )
+from aurora_analysis.analysis.reader_impact.distribution import SIDES, side_by_side
 from aurora_analysis.analysis.reader_impact.estimate import (
     ALIGNED_COLUMNS,
     COLUMNS,
@@ -45,6 +46,7 @@ __all__ = [
     "OUTCOMES",
     "QUANTILE_COLUMNS",
     "SENSITIVITY_COLUMNS",
+    "SIDES",
     "WRITER_METRICS",
     "Answer",
     "Design",
@@ -62,5 +64,6 @@ __all__ = [
     "quantile_effects",
     "refusal_remarks",
     "sensitivity",
+    "side_by_side",
     "verdicts",
 ]

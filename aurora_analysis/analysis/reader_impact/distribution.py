@@ -7,10 +7,12 @@ moves it, but the mean latency, and the bad minutes, of which users complain.
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from aurora_analysis.analysis.reader_impact.model import Fit
 from aurora_analysis.analysis.reader_impact.projection import Floats
 from aurora_analysis.analysis.series import Array
+from aurora_analysis.analysis.verdict import signed
 
 MOST = 10.0
 """A minute counts as at most this many times the predicted latency, so that no single stall is the mean."""
@@ -60,3 +62,42 @@ def relative_effect(fit: Fit, exposed: Array) -> Fit:
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.where((without > 0) & (exposed > 0), exposed / without, np.nan)
         return Fit(np.log(ratio), fit.error / np.where(ratio > 0, exposed, np.nan), fit.df)
+
+
+SIDES = {0.5: "typical minute [%]", 0.95: "p95 of minute means [%]"}
+"""Columns of `side_by_side` that are quantiles."""
+
+
+def side_by_side(estimates: pd.DataFrame, quantiles: pd.DataFrame) -> pd.DataFrame:
+    """Effect on the typical, the average and the slow minute, and the frequency of bad minutes.
+
+    Answers: do all minutes become slower, or a few of them very slow?
+
+    Parameters
+    ----------
+    estimates : pandas.DataFrame
+        Result of `effects`.
+    quantiles : pandas.DataFrame
+        Result of `quantile_effects` with the quantiles of `SIDES`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per workload and metric that was judged: effects with their 95 % confidence intervals [%], and how many
+        times as frequent bad minutes (the slowest tenth) are.
+    """
+    known = estimates[estimates["average_effect_pct"].notna()].set_index(["workload", "metric"])
+    rows = quantiles.assign(text=_texts(quantiles, "effect_pct", "ci_low_pct", "ci_high_pct"))
+    found = rows.pivot(index=["workload", "metric"], columns="quantile", values="text").rename(columns=SIDES)
+    average = _texts(known, "average_effect_pct", "average_low_pct", "average_high_pct")
+    table = found.reindex(index=known.index, columns=list(SIDES.values())).rename_axis(columns=None)
+    table.insert(1, "average minute [%]", average)
+    return table.assign(**{"bad minutes [times as frequent]": known["bad_minutes"].round(2)}).reset_index()
+
+
+def _texts(frame: pd.DataFrame, effect: str, low: str, high: str) -> pd.Series:
+    """Effect with its interval, such as ``+10 [+7.3, +13]``."""
+    texts = [
+        f"{signed(a)} [{signed(b)}, {signed(c)}]" for a, b, c in zip(frame[effect], frame[low], frame[high])
+    ]
+    return pd.Series(texts, index=frame.index, dtype=object)

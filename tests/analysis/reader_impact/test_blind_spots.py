@@ -9,6 +9,7 @@ from impact_cases import START, design, minutes, scattered, slowed, writer
 
 from aurora_analysis.analysis import reader_impact
 from aurora_analysis.analysis.reader_impact.findings import EQUAL_CLOCKS
+from aurora_analysis.analysis.verdict import signed
 
 
 def closed_loop(percent: float, days: int = 10) -> reader_impact.Design:
@@ -58,7 +59,14 @@ def test_an_effect_in_the_tail_is_that_on_the_average():
     mine = scattered(14, each=5)
     exposed = design(latency, load, mine).exposed[:, 0] > 0
     struck = exposed & (np.random.default_rng(4).random(len(exposed)) < 0.1)
-    row = reader_impact.effects(design(latency.mul(np.where(struck, 3, 1), axis=0), load, mine)).iloc[0]
+    made = design(latency.mul(np.where(struck, 3, 1), axis=0), load, mine)
+    estimates = reader_impact.effects(made)
+    row = estimates.iloc[0]
+    quantiles = reader_impact.quantile_effects(made, quantiles=tuple(reader_impact.SIDES))
+    (beside,) = reader_impact.side_by_side(estimates, quantiles).to_dict("records")
+    assert float(beside["typical minute [%]"].split()[0]) < 3
+    assert beside["average minute [%]"].startswith(signed(row["average_effect_pct"]))
+    assert float(beside["p95 of minute means [%]"].split()[0]) > 50
     assert row["level"] == "slows"
     assert row["average_low_pct"] < 100 * 2 * struck.sum() / exposed.sum() < row["average_high_pct"]
     assert row["effect_pct"] == row["average_effect_pct"]

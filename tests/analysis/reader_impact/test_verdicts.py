@@ -116,8 +116,8 @@ def test_a_changed_number_changes_the_sentence():
         verdicts(effect("etl", pct, 40, 60, 0.001), NO_ESTIMATE, GROWN, coverage=1)[0].sentence
         for pct in (50, 51)
     ]
-    assert "+50.0 %" in sentences[0]
-    assert "+51.0 %" in sentences[1]
+    assert "+50 %" in sentences[0]
+    assert "+51 %" in sentences[1]
 
 
 def test_the_mechanism_stands_beside_the_effect():
