@@ -99,7 +99,7 @@ class Entry(NamedTuple):
     user: bytes
     host: bytes
     thread_id: bytes | None
-    query_time: bytes | float
+    query_time: bytes
     lock_time: bytes | None
     rows_sent: bytes | None
     rows_examined: bytes | None

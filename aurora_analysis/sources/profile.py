@@ -161,11 +161,12 @@ def _count(
 ) -> Ends:
     """Count entries one by one, in Python."""
     rows = profile.rows
+    add = _add_duration if "rows_sent" in profile.unknown else _add
     entry = first = next(entries, None)
     for entry in chain([first] if first else [], entries):
         statement = statements(entry.sql)
         row = rows.get(statement.digest) or profile_rows.row_of(profile, statement)
-        _add(row, entry)
+        add(row, entry)
         client = (entry.user, entry.host)
         if client in row.clients:
             row.clients[client] += 1
@@ -185,6 +186,13 @@ def _add(row: Row, entry: Entry) -> None:
     row.lock_time_us += round(float(lock_time or 0) * 1e6)
     row.rows_sent += int(rows_sent or 0)
     row.rows_examined += int(rows_examined or 0)
+
+
+def _add_duration(row: Row, entry: Entry) -> None:
+    """Add an execution to the row of its statement, if the log has no figure but its duration."""
+    query_time_us = round(float(entry.query_time) * 1e6)
+    row.times.append(query_time_us)
+    row.query_time_us += query_time_us
 
 
 def _held(chunks: Iterable[bytes], profile: Profile) -> Iterator[bytes]:

@@ -39,7 +39,7 @@ class Clock:
         self.recent: bytes | None = None
         self._zone_s: int | None = None
 
-    def checked(self, timestamp: bytes, query_time: bytes | float) -> bytes | None:
+    def checked(self, timestamp: bytes, query_time: bytes) -> bytes | None:
         """Return the entry's `SET timestamp`, or the time of `# Time` if the session set it; None if unknown."""
         at = int(timestamp)
         local = _local(self.logged)

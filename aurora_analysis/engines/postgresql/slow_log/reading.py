@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from aurora_analysis.engines import log_tables
@@ -35,15 +35,12 @@ def logged(chunks: Iterable[bytes], account: Account, mode: SqlMode = DEFAULT_MO
     mode : SqlMode
         Only `log_timezone` has a meaning for PostgreSQL.
     """
-    found = _records(chunks, account)
-    if zone := mode.log_timezone:
-        found = (one._replace(time=in_utc(one.time or b"", zone)) for one in found)
-    return Sessions(account).read(found)
+    return Sessions(account).read(_records(chunks, account, mode))
 
 
 def entries(chunks: Iterable[bytes], account: Account, mode: SqlMode = DEFAULT_MODE) -> Iterator[Entry]:
     """Yield a log's executions; see `logged`."""
-    return (one for one in logged(chunks, account, mode) if type(one) is Entry)
+    return Sessions(account).executions(_records(chunks, account, mode))
 
 
 def is_slow_log(head: bytes) -> bool:
@@ -52,7 +49,14 @@ def is_slow_log(head: bytes) -> bool:
     return csv_log.is_csv(head) or json_log.is_json(head) or prefix.inferred(head) is not None
 
 
-def _records(chunks: Iterable[bytes], account: Account) -> Iterator[Entry | Record]:
+def _records(chunks: Iterable[bytes], account: Account, mode: SqlMode) -> Iterator[Sequence[Entry | Record]]:
+    found = _of_form(chunks, account)
+    if zone := mode.log_timezone:
+        found = ([one._replace(time=in_utc(one.time or b"", zone)) for one in several] for several in found)
+    return found
+
+
+def _of_form(chunks: Iterable[bytes], account: Account) -> Iterator[Sequence[Entry | Record]]:
     head, rest = b"", iter(chunks)
     for chunk in rest:
         is_first_line = b"\n" in chunk and b"\n" not in head
@@ -61,9 +65,9 @@ def _records(chunks: Iterable[bytes], account: Account) -> Iterator[Entry | Reco
             break
     chunks = chain([head], rest)
     if json_log.is_json(head):
-        return json_log.records(chunks, account)
+        return ([one] for one in json_log.records(chunks, account))
     if csv_log.is_csv(head):
-        return csv_log.records(chunks, account)
+        return ([one] for one in csv_log.records(chunks, account))
     return text_log.records(chunks, account, prefix.inferred(head) or prefix.FORMATS[0])
 
 

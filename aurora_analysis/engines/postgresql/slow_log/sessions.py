@@ -8,8 +8,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from aurora_analysis.engines.log_events import Account, Entry, Logged, ServerEvent, Vacuum
 from aurora_analysis.engines.postgresql.fingerprint import FingerprintCache
@@ -47,18 +48,29 @@ class Sessions:
         self._text = 0
         self._statements = FingerprintCache()
 
-    def read(self, found: Iterable[Entry | Record]) -> Iterator[Logged]:
+    def read(self, found: Iterable[Sequence[Entry | Record]]) -> Iterator[Logged]:
         """Yield what the records hold, in about the order of the log."""
+        return chain.from_iterable(self._several(found))
+
+    def executions(self, found: Iterable[Sequence[Entry | Record]]) -> Iterator[Entry]:
+        """Yield the executions that the records hold."""
+        runs = self._several(found)
+        return chain.from_iterable([one for one in run if isinstance(one, Entry)] for run in runs)
+
+    def _several(self, found: Iterable[Sequence[Entry | Record]]) -> Iterator[Iterable[Logged]]:
+        """Yield runs of what the records hold; a run of executions for which no process waits passes as it is."""
         waiting = self._waiting
-        for one in found:
-            if isinstance(one, Record):
-                yield from self._add(one)
-            elif waiting:
-                yield from self._executed(one, one.thread_id or b"")
-            else:
-                yield one
+        for several in found:
+            if not waiting and isinstance(several[0], Entry):
+                yield several  # type: ignore[misc]
+                continue
+            for one in several:
+                if isinstance(one, Record):
+                    yield self._add(one)
+                else:
+                    yield self._executed(one, one.thread_id or b"")
         for pid in list(waiting):
-            yield from self._given_up(pid)
+            yield self._given_up(pid)
 
     def _add(self, record: Record) -> Iterator[Logged]:
         if record.level in _FURTHER:
@@ -237,7 +249,7 @@ def _entry(record: Record, ms: bytes, sql: bytes) -> Entry:
         user=record.user,
         host=record.host,
         thread_id=record.pid,
-        query_time=float(ms + b"e-3"),
+        query_time=ms + b"e-3",
         lock_time=None,
         rows_sent=None,
         rows_examined=None,

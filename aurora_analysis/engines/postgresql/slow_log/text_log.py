@@ -7,7 +7,7 @@ like another record, and the form is read in blocks.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from aurora_analysis import engines
 from aurora_analysis.engines.log_events import MARKER, Account, Entry
@@ -28,12 +28,13 @@ def _pattern(format_: str, *, is_lenient: bool = False) -> bytes:
 
 
 _FIELDS = (*prefix.FIELDS, "ms", "sql", "level", "message")
+_PLAIN = tuple(name for name in _FIELDS if name not in {"session", "level", "message"})
 _NEXT = re.compile(rb"\n(?!\t)")
 _KNOWN = frozenset(word.encode() for word in (*prefix.SEVERITIES, *prefix.FURTHER))
 
 
-def records(chunks: Iterable[bytes], account: Account, format_: str) -> Iterator[Entry | Record]:
-    """Yield a log's records; an execution that needs nothing else comes as its entry.
+def records(chunks: Iterable[bytes], account: Account, format_: str) -> Iterator[Sequence[Entry | Record]]:
+    """Yield a log's records, one by one, and runs of executions that need nothing else, as their entries.
 
     Parameters
     ----------
@@ -109,49 +110,44 @@ class _Reader:
         strict = [re.compile(_pattern(each)) for each in self._formats]
         self._all = strict + [re.compile(_pattern(each, is_lenient=True)) for each in self._formats]
         self._order = [self._first.groupindex[name] for name in _FIELDS]
+        self._plain = [self._first.groupindex[name] for name in _PLAIN]
 
-    def block(self, text: bytes) -> Iterator[Entry | Record]:
-        """Yield the records of a text that begins at a record and ends at the end of one."""
-        account, order, at = self._account, self._order, 0
-        is_marked, events = MARKER in text, 0
-        size = len(text)
+    def block(self, text: bytes) -> Iterator[Sequence[Entry | Record]]:
+        """Yield the records of a text that begins at a record and ends at the end of one: runs of entries, or a record."""
+        run: list[Entry] = []
+        at, size, is_whole = 0, len(text), MARKER not in text
+        last = size if text.endswith(b"\n") else size - 1
+        plain, order = self._plain, self._order
         for found in self._first.finditer(text):
             start, end = found.span()
             if start != at:
-                yield from self._stray(text[at:start])
+                yield from self._taken(run)
+                run = []
+                yield from ((one,) for one in self._stray(text[at:start]))
             at = end
-            time, host, user, database, application, pid, session, ms, sql, level, message = found.group(
-                *order
-            )
-            if ms is None or is_marked or (end == size and text[-1:] != b"\n"):
-                yield from self._record(found, order)
+            time, host, user, database, application, pid, ms, sql = found.group(*plain)
+            if ms is None or not is_whole or end > last:
+                if not _is_idle(found["message"]):
+                    yield from self._taken(run)
+                    run = []
+                    yield from ((one,) for one in self._record(found, order))
                 continue
-            events += 1
-            if b"\n" in sql:
+            if _LF in sql:
                 sql = sql.replace(b"\n\t", b"\n")
-            yield _made(
-                Entry,
-                (
-                    time,
-                    user,
-                    host,
-                    pid,
-                    float(ms + _MS),
-                    None,
-                    None,
-                    None,
-                    application,
-                    database,
-                    None,
-                    False,
-                    sql,
-                    False,
-                    False,
-                ),
-            )
-        account.events += events
+            # fmt: off
+            run.append(_made(Entry, (
+                time, user, host, pid, ms + _MS, None, None, None, application, database, None, False, sql, False, False,
+            )))
+            # fmt: on
+        yield from self._taken(run)
         if at < size:
-            yield from self._stray(text[at:])
+            yield from ((one,) for one in self._stray(text[at:]))
+
+    def _taken(self, run: list[Entry]) -> Iterator[list[Entry]]:
+        """Count a run of entries and yield it, if there is one."""
+        self._account.events += len(run)
+        if run:
+            yield run
 
     def _record(self, found: re.Match[bytes], order: list[int]) -> Iterator[Record]:
         """Yield a record that is not a plain execution."""
@@ -194,6 +190,17 @@ class _Reader:
 
 _made = tuple.__new__
 """Makes an entry without a check of its length: there are millions."""
+
+
+def _is_idle(message: bytes | None) -> bool:
+    """Return whether a message says nothing that is used: a step before an execution, or its parameters."""
+    return message is not None and _IDLE.match(message) is not None
+
+
+_IDLE = re.compile(rb"(?:[0-9A-Z]{5}: )?(?:[pP]arameters: |duration: \d+\.\d+ ms {1,2}(?:parse|bind) )")
+
+_LF = ord("\n")
+"""Python finds a number in bytes faster than bytes of length one."""
 
 _MS = b"e-3"
 """Turns the text of milliseconds into one of seconds, which is exact."""
