@@ -99,7 +99,7 @@ TABLES: dict[str, Table] = {
             Column("role", "text", "writer or reader"),
             Column("instance_class", "text", "the instance class, such as db.r6g.2xlarge"),
             Column("vcpus", "real", "virtual CPUs"),
-            Column("engine", "text", "aurora-mysql, mysql or mariadb"),
+            Column("engine", "text", "aurora-mysql, mysql, mariadb, aurora-postgresql or postgresql"),
             Column("engine_version", "text", "the engine's version string"),
             Column("long_query_time_s", "real", "statements that run at least this long are logged"),
             Column(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -27,10 +26,7 @@ def prepare(pair: Pair) -> Pair:
     with pair.primary.connect(DATABASE) as connection:
         for statement in TABLES:
             connection.execute(statement)
-        (written,) = connection.execute("SELECT pg_current_wal_lsn()").fetchone()
-    with pair.standby.connect() as connection:
-        while connection.execute("SELECT pg_last_wal_replay_lsn() < %s", [written]).fetchone()[0]:
-            time.sleep(0.05)
+    pair.catch_up()
     return pair
 
 

@@ -26,6 +26,19 @@ READ_VIEWS = {
 }
 """What to do about a workload that slows the writer, by whether its read views let the history list grow (None: unknown)."""
 
+SNAPSHOTS = {
+    True: "Split its long statements, end each transaction and cursor soon after its last row, or move it to a clone or an "
+    "export.",
+    False: "Move it to a clone or an export, or to hours in which the writer has little to do: its snapshots did not hold the "
+    "xmin horizon, so shorter statements would not help.",
+    None: "First find out whether its snapshots hold the xmin horizon, which needs the horizon's age: only then shorter "
+    "statements and transactions help. A clone or an export helps in either case.",
+}
+"""The same on PostgreSQL, by whether its snapshots held the xmin horizon."""
+
+BLOCKS_CLEANUP = {"read view": READ_VIEWS, "snapshot": SNAPSHOTS}
+"""The actions by what blocks cleanup on an engine: see `engines.words`."""
+
 WRITES = ("insert", "update", "delete", "replace", "load")
 
 

@@ -15,13 +15,7 @@ if TYPE_CHECKING:
 @click.command(
     short_help="Print digest and fingerprint of SQL on standard input.", epilog=options.exit_codes()
 )
-@click.option(
-    "--engine",
-    type=click.Choice(["mysql", "postgresql"]),
-    default="mysql",
-    show_default=True,
-    help="The engine whose SQL it is.",
-)
+@options.engine()
 @options.SQL_MODE
 def fingerprint(engine: str, sql_mode: SqlModeOptions) -> None:
     """Print the digest, a tab and the fingerprint of each statement on standard input.

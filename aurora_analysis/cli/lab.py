@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,6 +31,8 @@ class RecordOptions:
 @dataclass(frozen=True)
 class LabTrialOptions:
     """The options of a trial in the lab."""
+
+    engine: str
 
     minutes: float
     run_s: float
@@ -115,6 +117,7 @@ def _recorded(store: Store, chosen: RecordOptions) -> Window:
 @options.together(
     "chosen",
     LabTrialOptions,
+    options.engine(),
     options.minutes(10, least=1),
     options.run_length("15s"),
     options.washout("10s"),
@@ -122,27 +125,46 @@ def _recorded(store: Store, chosen: RecordOptions) -> Window:
     options.cluster("trial"),
 )
 def trial(store_options: StoreOptions, chosen: LabTrialOptions) -> None:
-    """Start a private InnoDB server with a queue, and try a query on it that holds a read view open.
+    """Start private servers with a queue, and try a query on them that holds a read view or a snapshot open.
 
-    The trial is the one that `experiment` runs on your own servers.
+    With --engine mysql one InnoDB server stands in for writer and reader; with --engine postgresql the query runs on a
+    hot standby. The trial is the one that `experiment` runs on your own servers.
     """
+    from aurora_analysis.store import Store
+
+    store = Store(store_options.to_write())
+    (_try_on_postgresql if chosen.engine == "postgresql" else _try_on_mysql)(chosen, store)
+
+
+def _try_on_mysql(chosen: LabTrialOptions, store: Store) -> None:
     from aurora_analysis.lab import server
     from aurora_analysis.lab import trial as lab_trial
     from aurora_analysis.live.experiment import Servers
-    from aurora_analysis.store import Store
 
-    planned = lab_trial.options(
-        lab_trial.HOLDS_A_VIEW,
-        minutes=chosen.minutes,
-        run_s=chosen.run_s,
-        washout_s=chosen.washout_s,
-        seed=chosen.seed,
-        cluster=chosen.cluster,
-    )
-    store = Store(store_options.to_write())
+    planned = lab_trial.options(lab_trial.HOLDS_A_VIEW, **_times(chosen))
     with server.running({"performance_schema": True}) as started:
         lab_trial.prepare(started)
         run_trial(planned, Servers([started.engine()]), store)
+
+
+def _try_on_postgresql(chosen: LabTrialOptions, store: Store) -> None:
+    from aurora_analysis.lab import postgresql, postgresql_trial
+    from aurora_analysis.live.experiment import Servers
+
+    planned = postgresql_trial.options(postgresql_trial.HOLDS_A_SNAPSHOT, **_times(chosen))
+    with postgresql.running() as pair:
+        postgresql_trial.prepare(pair)
+        run_trial(planned, Servers([each.engine(postgresql_trial.DATABASE) for each in pair.servers]), store)
+
+
+def _times(chosen: LabTrialOptions) -> dict[str, Any]:
+    return {
+        "minutes": chosen.minutes,
+        "run_s": chosen.run_s,
+        "washout_s": chosen.washout_s,
+        "seed": chosen.seed,
+        "cluster": chosen.cluster,
+    }
 
 
 @lab.command(short_help="Write the simulated cluster `shop`.", epilog=options.exit_codes())

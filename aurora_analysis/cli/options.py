@@ -467,6 +467,17 @@ def washout(default: str | None = None) -> Decorator:
     )
 
 
+def engine() -> Decorator:
+    """Return --engine, for input and servers whose engine nothing else names."""
+    return click.option(
+        "--engine",
+        type=click.Choice(["mysql", "postgresql"]),
+        default="mysql",
+        show_default=True,
+        help="The engine of the SQL, or of the lab's servers.",
+    )
+
+
 def minutes(default: float, *, least: float) -> Decorator:
     """Return --minutes."""
     return click.option(

@@ -21,6 +21,8 @@ from aurora_analysis.errors import Error
 if TYPE_CHECKING:
     import sqlalchemy
 
+    from aurora_analysis.engines.vocabulary import Words
+
 PACKAGES = {
     "aurora-mysql": "mysql",
     "aurora": "mysql",
@@ -87,6 +89,16 @@ def module(engine: str, name: str) -> ModuleType:
     """
     package = f"{__name__}.{NOT_YET[engine]}" if engine in NOT_YET else of(engine).__name__
     return importlib.import_module(f"{package}.{name}")
+
+
+def words(engine: str) -> Words:
+    """Return an engine's words for cleanup.
+
+    >>> words("postgresql").cleanup
+    'vacuum'
+    """
+    found: Words = module(engine, "cleanup").WORDS
+    return found
 
 
 def of_log(head: bytes) -> str | None:

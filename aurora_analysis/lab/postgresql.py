@@ -98,6 +98,21 @@ class Pair:
     primary: Server
     standby: Server
 
+    @property
+    def servers(self) -> tuple[Server, Server]:
+        """The writer first, as a trial takes them."""
+        return self.primary, self.standby
+
+    def catch_up(self) -> None:
+        """Wait until the standby has replayed what the primary has written so far."""
+        with self.primary.connect() as connection:
+            written = connection.execute("SELECT pg_current_wal_lsn()").fetchall()[0]
+        with self.standby.connect() as connection:
+            while connection.execute("SELECT pg_last_wal_replay_lsn() < %s::pg_lsn", written).fetchall()[0][
+                0
+            ]:
+                time.sleep(0.05)
+
 
 @contextmanager
 def running(

@@ -41,7 +41,7 @@ def to_tables(
     by_instance = [(one.time, instance) for one in samples for instance in one.instances]
     tables = {
         "instances": pd.DataFrame(
-            _instances(by_instance), columns=["time", "instance", "role", "engine_version"]
+            _instances(by_instance), columns=["time", "instance", "role", "engine_version", "engine"]
         ),
         "metrics": pd.DataFrame(
             [*_metrics(samples), *_rates([*before, *samples])], columns=["time", "instance", "name", "value"]
@@ -75,7 +75,7 @@ def _instances(samples: Sequence[tuple[int, InstanceSample]]) -> Iterator[tuple[
     for tick, one in samples:
         if roles.get(one.instance) != one.role:
             roles[one.instance] = one.role
-            yield tick, one.instance, one.role, one.version
+            yield tick, one.instance, one.role, one.version, one.engine_name
 
 
 def _metrics(samples: Sequence[Sample]) -> Iterator[tuple[object, ...]]:

@@ -162,9 +162,9 @@ def table(now: PurgeStatus) -> list[str]:
 
     The statement is for a person to run; this program never runs it.
     """
-    cleanup = engines.module(now.engine_name, "cleanup")
-    state = (_clock(now.time), f"{cleanup.CLEANUP} {now.state}")
-    rows = [state, (cleanup.BACKLOG, _backlog(now)), *_holder(now)]
+    words = engines.words(now.engine_name)
+    state = (_clock(now.time), f"{words.cleanup} {now.state}")
+    rows = [state, (words.backlog, _backlog(now)), *_holder(now)]
     width = max(len(name) for name, _ in rows)
     return [f"{name:{width}}  {value}" for name, value in rows]
 
@@ -172,8 +172,8 @@ def table(now: PurgeStatus) -> list[str]:
 def line(now: PurgeStatus) -> str:
     """Format the status as one line."""
     holder = ", ".join(f"{name} {value}" for name, value in _holder(now))
-    cleanup = engines.module(now.engine_name, "cleanup")
-    return f"{_clock(now.time)}  {cleanup.BACKLOG} {_backlog(now)}  {cleanup.CLEANUP} {now.state}" + (
+    words = engines.words(now.engine_name)
+    return f"{_clock(now.time)}  {words.backlog} {_backlog(now)}  {words.cleanup} {now.state}" + (
         f"  {holder}" if holder else ""
     )
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from aurora_analysis import engines
+from aurora_analysis.engines.vocabulary import Words
 from aurora_analysis.errors import Error
 from aurora_analysis.store import baseline, metrics, roles
 from aurora_analysis.store.names import unknown
@@ -122,6 +124,18 @@ class Observations:
     def instances(self) -> pd.DataFrame:
         """Each instance as observed in the window, and as it was when the window began."""
         return roles.states_in(self._instances, self.window)
+
+    @cached_property
+    def engine(self) -> str:
+        """The engine of the cluster, as the newest row that names one has it; MySQL's family if none does."""
+        rows = self._instances.sort_values("time")
+        known = rows["engine"].dropna() if "engine" in rows else pd.Series(dtype=str)
+        return str(known.iloc[-1]) if len(known) else engines.DEFAULT
+
+    @property
+    def words(self) -> Words:
+        """The engine's words for cleanup and its backlog."""
+        return engines.words(self.engine)
 
     @cached_property
     def writers(self) -> pd.DataFrame:

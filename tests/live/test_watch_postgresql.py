@@ -11,6 +11,7 @@ from postgresql_pair import DATABASE, OTHER, written_to
 
 from aurora_analysis.cli import main
 from aurora_analysis.engines.postgresql.live import Probe
+from aurora_analysis.live.experiment.sessions import QueryRunner
 from aurora_analysis.live.watch import Watch
 from aurora_analysis.store import Store
 
@@ -138,3 +139,17 @@ def test_the_command_shows_and_stores_the_holder(postgresql_pair, sessions, tmp_
     assert relations["dead_rows"].max() > 0 and set(relations["database"]) == {DATABASE}
     counted = found.read("statement_metrics", cluster="ledger")
     assert counted["buffers_per_call"].max() > 0
+
+
+def test_a_trials_query_holds_the_horizon_until_it_is_stopped(postgresql_pair, watch):
+    """Its rows stream through a cursor on the standby, so its snapshot lasts; the server cancels it."""
+    runner = QueryRunner(
+        postgresql_pair.standby.engine(DATABASE), "SELECT id, pg_sleep(0.01) FROM facts", "shop-reader"
+    )
+    with written_to(postgresql_pair):
+        runner.start(60)
+        now = status(watch, "blocked")
+        assert (now.holder.instance, now.holder.transaction.database) == ("shop-reader", DATABASE)
+        runner.stop()
+        assert status(watch, "keeps up").state == "keeps up"
+    assert runner.problem == "" and runner.span is not None

@@ -52,7 +52,7 @@ class Answer:
     trials : DataFrame
         The blocks that were drawn at random, took place, and had load on the writer.
     history : Series
-        History list length (UTC) [transactions].
+        History list length (UTC) [transactions]; on PostgreSQL the age of the xmin horizon.
     growth : DataFrame
         Its growth in on-blocks and off-blocks; see `history_growth`.
     latency : DataFrame
@@ -63,6 +63,9 @@ class Answer:
         The load that was planned (UTC) [1/s]; empty if none was.
     effects : DataFrame
         The effect on each metric; see `effects`.
+    buffers : DataFrame
+        The effect on the pages that each statement finds in the buffer cache per call (PostgreSQL); see `effects`. They
+        are exact counts, which a busy machine does not blur, but they are no time.
     """
 
     verdicts: list[Verdict]
@@ -74,6 +77,7 @@ class Answer:
     statements: pd.DataFrame
     planned_rate: pd.Series
     effects: pd.DataFrame
+    buffers: pd.DataFrame
 
 
 def answer(data: Observations, options: Options = Options()) -> Answer:  # frozen
@@ -95,17 +99,18 @@ def answer(data: Observations, options: Options = Options()) -> Answer:  # froze
     drawn = randomised(planned)
     idle = on_idle_clone(drawn, data.all_times("events"))
     trials = drawn[idle.isna()]
-    history = data.metric("history_list_length")
+    history = data.metric(data.words.delay_metric)
     growth = history_growth(history, trials)
     statements = _statements(data, options.most_statements)
+    buffers = effects(_statements(data, options.most_statements, "buffers_per_call"), trials)
     latency = data.metrics(TRIAL_METRICS).join(statements, how="outer")
     planned_rate = data.metric("planned_rate")
     found = effects(latency, trials, covariate=planned_rate)
     message = idle.groupby(drawn["workload"]).last()
     texts = _texts(data, statements)
-    judged = verdicts(found, growth, message, materiality_pct=options.materiality_pct)
+    judged = verdicts(found, growth, message, words=data.words, materiality_pct=options.materiality_pct)
     return Answer(
-        verdicts=[_worded(one, texts, latency, trials) for one in judged],
+        verdicts=[_with_buffers(_worded(one, texts, latency, trials), buffers) for one in judged],
         planned=planned,
         trials=trials,
         history=history,
@@ -114,13 +119,31 @@ def answer(data: Observations, options: Options = Options()) -> Answer:  # froze
         statements=texts,
         planned_rate=planned_rate,
         effects=found.assign(p_adjusted=adjusted(found["p"])),
+        buffers=buffers,
     )
 
 
-def _statements(data: Observations, most: int) -> pd.DataFrame:
-    """Latency of the writer's statements that took the most time [ms], one column each."""
+def _statements(data: Observations, most: int, column: str = "mean_latency_ms") -> pd.DataFrame:
+    """Latency of the writer's statements that took the most time [ms], one column each, or another mean per call."""
     counted = data.table("statement_metrics")
-    return statement_latency(counted[counted["role"] == "writer"], data.fingerprints, most=most)
+    return statement_latency(
+        counted[counted["role"] == "writer"], data.fingerprints, most=most, column=column
+    )
+
+
+def _with_buffers(verdict: Verdict, buffers: pd.DataFrame) -> Verdict:
+    """Add the change of buffers per call to the evidence, of the statement that the verdict names or the clearest one."""
+    mine = buffers[(buffers["workload"] == verdict.subject) & buffers["p"].notna()]
+    if mine.empty:
+        return verdict
+    named = mine[mine["metric"] == verdict.numbers.get("metric")]
+    row = (named if len(named) else mine.sort_values("p", kind="stable")).iloc[0]
+    sentence = (
+        f"The pages that the writer's {row['metric']} finds in the buffer cache per call changed by "
+        f"{row['effect_pct']:+.1f} % (95 % confidence interval {row['ci_low_pct']:+.1f} to {row['ci_high_pct']:+.1f} %, "
+        f"p = {row['p']:.2g})."
+    )
+    return replace(verdict, evidence=f"{verdict.evidence} {sentence}".strip())
 
 
 def _texts(data: Observations, latency: pd.DataFrame) -> pd.DataFrame:

@@ -86,9 +86,13 @@ def took_place(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def statement_latency(
-    statement_metrics: pd.DataFrame, statements: pd.DataFrame, *, most: int = 3
+    statement_metrics: pd.DataFrame,
+    statements: pd.DataFrame,
+    *,
+    most: int = 3,
+    column: str = "mean_latency_ms",
 ) -> pd.DataFrame:
-    """Mean latency of the statements with the most total time, by second [ms].
+    """Mean latency of the statements with the most total time, by second [ms], or another of their means.
 
     Answers: which statements may be compared? Only those that ran in more than half of the counted periods.
 
@@ -100,6 +104,8 @@ def statement_latency(
         Texts of the statements: `digest`, `fingerprint`. A trial's own canary is left out.
     most : int
         Largest number of statements.
+    column : str
+        The mean per call to return.
 
     Returns
     -------
@@ -119,7 +125,7 @@ def statement_latency(
     passed = pd.to_timedelta(seconds.groupby(level=0).cumcount(), unit="s")
     return (
         seconds.assign(time=seconds["time"] + passed)
-        .pivot_table(index="time", columns="digest", values="mean_latency_ms")
+        .pivot_table(index="time", columns="digest", values=column)
         .rename(columns=lambda digest: f"statement {digest[:8]}")
         .rename_axis(columns=None)
     )

@@ -1,4 +1,4 @@
-"""Growth of the history list during a trial: does the workload hold up purge?"""
+"""Growth of the history list, or of the horizon's age, during a trial: does the workload hold up cleanup?"""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def history_growth(
     Parameters
     ----------
     history : pandas.Series
-        History list length over time (index UTC; CloudWatch: RollbackSegmentHistoryListLength) [transactions].
+        History list length over time (index UTC; CloudWatch: RollbackSegmentHistoryListLength) [transactions]; on
+        PostgreSQL the age of the xmin horizon [transactions].
     trials : pandas.DataFrame
         The blocks that were drawn (`randomised`).
     draws : int

@@ -1,4 +1,4 @@
-"""Verdicts of a randomised trial, with the growth of the history list as its mechanism."""
+"""Verdicts of a randomised trial, with the delay of cleanup as its mechanism."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aurora_analysis.analysis.advice import READ_VIEWS
+from aurora_analysis import engines
+from aurora_analysis.analysis.advice import BLOCKS_CLEANUP
 from aurora_analysis.analysis.effect_level import (
     ACTIONS,
     LEVELS,
@@ -20,6 +21,7 @@ from aurora_analysis.analysis.effect_level import (
 )
 from aurora_analysis.analysis.statistics import adjusted
 from aurora_analysis.analysis.verdict import Verdict, by_severity, percent
+from aurora_analysis.engines.vocabulary import Words
 
 THROUGHPUTS = ["dml_throughput"]
 """Metrics of which less is slower."""
@@ -43,6 +45,7 @@ def verdicts(
     growth: pd.DataFrame,
     idle: pd.Series,
     *,
+    words: Words | None = None,
     materiality_pct: float = 5.0,
     alpha: float = 0.05,
 ) -> list[Verdict]:
@@ -57,6 +60,8 @@ def verdicts(
     idle : pandas.Series
         By workload, the message about a clone without load; missing if the clone was loaded. History cannot grow
         on an idle clone, so its trial cannot answer.
+    words : Words
+        The engine's words for cleanup. Default: those of MySQL.
     materiality_pct : float
         Smallest effect that matters [%]; 5 is the project's default.
     alpha : float
@@ -69,7 +74,8 @@ def verdicts(
     """
     judged = judged_effects(effects, materiality_pct=materiality_pct, alpha=alpha)
     names = sorted({*growth["workload"], *effects["workload"]})
-    found = [_verdict(name, judged, growth) for name in names]
+    words = words or engines.words(engines.DEFAULT)
+    found = [_verdict(name, judged, growth, words) for name in names]
     found += [_idle(str(name), str(text)) for name, text in idle.dropna().items() if name not in names]
     return by_severity(found) or [_no_trial()]
 
@@ -153,7 +159,7 @@ def _too_few_blocks(row: Any) -> str:
     )
 
 
-def _verdict(name: str, judged: list[JudgedEffect], growth: pd.DataFrame) -> Verdict:
+def _verdict(name: str, judged: list[JudgedEffect], growth: pd.DataFrame, words: Words) -> Verdict:
     one = weightiest(effect for effect in judged if effect.workload == name)
     level = one.level if one else "unknown"
     return Verdict(
@@ -163,17 +169,18 @@ def _verdict(name: str, judged: list[JudgedEffect], growth: pd.DataFrame) -> Ver
         severity=LEVELS[level],
         sentence=one.sentence if one else _no_latency(name),
         numbers=one.numbers() if one else {},
-        evidence=_mechanism(name, growth),
-        action=_action(level, growth[growth["workload"] == name]),
+        evidence=_mechanism(name, growth, words),
+        action=_action(level, growth[growth["workload"] == name], words),
         headline=effect_headline(name, level, one.effect_pct if one else np.nan),
     )
 
 
-def _action(level: str, growth: pd.DataFrame) -> str:
-    """The first thing to do; about a slowdown it depends on what the trial shows about the history list."""
+def _action(level: str, growth: pd.DataFrame, words: Words) -> str:
+    """The first thing to do; about a slowdown it depends on what the trial shows about the delay of cleanup."""
     if level == "slows":
         known = growth[growth["difference"].notna()]
-        return READ_VIEWS[bool((known["ci_low"] > 0).any()) if len(known) else None]
+        grew = bool((known["ci_low"] > 0).any()) if len(known) else None
+        return BLOCKS_CLEANUP[words.view][grew]
     return TRIAL_ACTIONS.get(level, ACTIONS[level])
 
 
@@ -205,14 +212,14 @@ def _idle(name: str, message: str) -> Verdict:
     )
 
 
-def _mechanism(name: str, growth: pd.DataFrame) -> str:
-    """Growth of the history list while the workload ran, and otherwise."""
+def _mechanism(name: str, growth: pd.DataFrame, words: Words) -> str:
+    """Growth of the delay of cleanup while the workload ran, and otherwise."""
     mine = growth[(growth["workload"] == name) & growth["difference"].notna()]
     if mine.empty:
-        return "The growth of the history list is unknown."
+        return f"The growth of the {words.delay} is unknown."
     row = mine.iloc[0]
     return (
-        f"The history list {_moved(row['on_per_hour'])} transactions/hour while it ran and "
+        f"The {words.delay} {_moved(row['on_per_hour'])} transactions/hour while it ran and "
         f"{_moved(row['off_per_hour'])}/hour otherwise (95 % confidence interval of the difference "
         f"{row['ci_low']:,.0f} to {row['ci_high']:,.0f}, p = {row['p']:.2g})."
     )

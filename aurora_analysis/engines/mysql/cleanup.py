@@ -13,6 +13,7 @@ from aurora_analysis.engines.live_evidence import Holder, Transaction
 from aurora_analysis.engines.mysql import flavour
 from aurora_analysis.engines.mysql.innodb_status import InnodbStatus
 from aurora_analysis.engines.mysql.live import InstanceSample
+from aurora_analysis.engines.vocabulary import Words
 
 HOLDS_VIEW = "holds a read view"
 
@@ -217,8 +218,13 @@ def state(before: Sequence[InstanceSample], now: Sequence[InstanceSample]) -> st
 # What a sample has of purge
 
 
-CLEANUP, BACKLOG = "purge", "history list"
-"""The engine's words for cleanup, and for what waits for it."""
+WORDS = Words(
+    cleanup="purge",
+    backlog="history list",
+    delay="history list",
+    delay_metric="history_list_length",
+    view="read view",
+)
 
 METRICS = ("history_list_length", "trx_counter", "purge_finished", "open_read_views", "active_transactions")
 

@@ -8,6 +8,9 @@ from aurora_analysis.engines.live_evidence import CanaryStatements
 from aurora_analysis.engines.mysql import query_guard
 from aurora_analysis.engines.mysql.live import STATEMENT_TIMEOUT_ERRORS, error_number
 
+ISOLATION_LEVEL = "AUTOCOMMIT"
+"""Isolation level of the query's session."""
+
 READ_ONLY = "SET SESSION TRANSACTION READ ONLY"
 CONNECTION_ID = "SELECT CONNECTION_ID()"
 

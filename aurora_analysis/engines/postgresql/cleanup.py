@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from aurora_analysis.engines.live_evidence import Holder, Transaction
 from aurora_analysis.engines.postgresql.live import Feedback, InstanceSample, Relation
+from aurora_analysis.engines.vocabulary import Words
 
 FEEDBACK_S = 15.0
 """A reader's report that stands still for less [s] may be its last one: it reports every 10 s by default."""
@@ -174,8 +175,13 @@ def _is_overdue(one: Relation) -> bool:
 
 # What a sample has of vacuum
 
-CLEANUP, BACKLOG = "vacuum", "dead rows"
-"""The engine's words for cleanup, and for what waits for it."""
+WORDS = Words(
+    cleanup="vacuum",
+    backlog="dead rows",
+    delay="age of the xmin horizon",
+    delay_metric="xmin_horizon_age",
+    view="snapshot",
+)
 
 
 def backlog(sample: InstanceSample) -> int | None:

@@ -10,6 +10,9 @@ from aurora_analysis.engines.live_evidence import CanaryStatements
 from aurora_analysis.engines.postgresql import fingerprint
 from aurora_analysis.engines.postgresql.live import STATEMENT_TIMEOUT, sqlstate
 
+ISOLATION_LEVEL = "READ COMMITTED"
+"""Isolation level of the query's session: rows stream through a cursor, which needs a transaction."""
+
 READ_ONLY = "SET default_transaction_read_only = on"
 CONNECTION_ID = "SELECT pg_backend_pid()"
 

@@ -167,13 +167,14 @@ class QueryRunner:
         self.span = began, datetime.now(UTC)
 
     def _repeat(self, connection: sqlalchemy.Connection, until: float) -> None:
-        auto = connection.execution_options(isolation_level="AUTOCOMMIT")
+        auto = connection.execution_options(isolation_level=self._sql.ISOLATION_LEVEL)
         auto.exec_driver_sql(self._sql.READ_ONLY)
         if self._modes is not None:
             auto.exec_driver_sql(self._sql.set_modes(self._modes))
         self._connection_id = int(auto.exec_driver_sql(self._sql.CONNECTION_ID).scalar_one())
         while (left := until - time.monotonic()) > 0.05 and not self._stopping.is_set():
             auto.exec_driver_sql(f"SET SESSION {self._live.time_limit(auto, left)}")
+            auto.commit()
             self._run_once(auto)
 
     def _run_once(self, connection: sqlalchemy.Connection) -> None:
@@ -186,6 +187,7 @@ class QueryRunner:
         except exc.DBAPIError as problem:
             if not self._sql.is_timeout(problem):
                 raise
+        connection.rollback()
 
 
 class Canary:

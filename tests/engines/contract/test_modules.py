@@ -17,11 +17,11 @@ MODULES = {
     "statement_statistics": {"StatementSampler", "add_digests", "statement_metrics", "latency_histograms", "statements"},
     "live": {"QUERIES", "TAG", "STATEMENT_TIMEOUT_S", "Probe", "InstanceSample", "time_limit", "grants", "table", "url", "connect_arguments", "with_tokens", "reason"},
     "slow_log_table": {"SlowLogTail"},
-    "trial_sessions": {"READ_ONLY", "CONNECTION_ID", "MODES", "ALL_MODES", "refusal", "set_modes", "cancel", "is_lock_error", "is_timeout", "canary"},
+    "trial_sessions": {"ISOLATION_LEVEL", "READ_ONLY", "CONNECTION_ID", "MODES", "ALL_MODES", "refusal", "set_modes", "cancel", "is_lock_error", "is_timeout", "canary"},
     "settings": {"TITLE", "LOG_TYPE", "LOG_TITLE", "PARAMETERS", "DEFAULTS", "SLOW_LOG_CHECKS", "METRIC_CHECKS", "slow_log_obstacle", "instance_columns"},
     "metrics": {"INSTANCE_METRICS", "CLUSTER_METRICS", "COUNTERS", "STATEMENT_STATISTICS", "WRITER_METRIC", "READER_METRIC", "PUBLISHED_SINCE", "aurora_version"},
     "waits": {"WAIT_CLASSES"},
-    "cleanup": {"holder", "boundary", "state", "writer", "backlog", "progress", "metrics", "views", "oldest_views", "relations", "writing_blocks", "CLEANUP", "BACKLOG"},
+    "cleanup": {"holder", "boundary", "state", "writer", "backlog", "progress", "metrics", "views", "oldest_views", "relations", "writing_blocks", "WORDS"},
 }  # fmt: skip
 """Module → names that other parts of the package use."""
 
