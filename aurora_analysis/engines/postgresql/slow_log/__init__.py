@@ -7,7 +7,7 @@ store's tables) and `refusals`. What is the same for every engine is in `engines
 Easy mistakes:
 
 - The time of a duration is the end of the execution, and `%t` has whole seconds.
-- An abbreviation such as CET or IST is not an offset from UTC; only UTC, GMT and numbers are.
+- An abbreviation such as CET or CST is not an offset from UTC; only UTC, GMT and numbers are.
 - `parse`, `bind` and `execute` of one statement are three durations.
 - The cutoff of a vacuum is taken when it starts; its report is written when it ends.
 - `DETAIL: parameters` are literals: they are dropped.

@@ -114,10 +114,10 @@ def _until(after: str) -> str:
     """Return the pattern of a name before this part of a format: a user's name may be an address."""
     literal = re.sub(r"^%q", "", after)[:1]
     if literal == "@":
-        return r"[^\s:]*"
+        return r"(?:\[unknown\]|[^\s:]*)"
     if literal in {"", "%"}:
         return _NAME
-    return rf"[^\n={re.escape(literal)}]{{0,200}}"
+    return rf"(?:\[unknown\]|[^\n={re.escape(literal)}]{{0,200}})"
 
 
 @lru_cache(maxsize=64)

@@ -36,7 +36,12 @@ class _Session:
 
     @property
     def size(self) -> int:
-        return len(self.statement or b"") + (len(self.plan.sql) if self.plan else 0)
+        plan, message = self.plan, self.message
+        return (
+            len(self.statement or b"")
+            + (len(plan.sql) if plan else 0)
+            + (len(message.message) if message else 0)
+        )
 
 
 class Sessions:
@@ -101,7 +106,7 @@ class Sessions:
                 return
             if found := grammar.EXECUTED.match(message):
                 self._hold(record, pid).statement = message[found.end() :]
-                self._limit()
+                yield from self._limited(len(message))
                 return
             if grammar.IS_VACUUM.match(message):
                 yield from self._vacuum(record)
@@ -118,6 +123,7 @@ class Sessions:
         if grammar.EVENT.match(message):
             session = self._hold(record, pid)
             session.message, session.parts = record, {}
+            yield from self._limited(len(message))
 
     def _duration(self, record: Record, pid: bytes) -> Iterator[Logged]:
         found = grammar.DURATION.match(record.message)
@@ -160,7 +166,7 @@ class Sessions:
             self._account.events += 1
             yield session.plan
         session.plan = _entry(record, ms, text)
-        self._limit()
+        yield from self._limited(len(text))
 
     def _vacuum(self, record: Record) -> Iterator[Logged]:
         report, (time_us, _) = grammar.vacuum(record.message), moment(record.time)
@@ -190,12 +196,15 @@ class Sessions:
             session = self._waiting[pid] = _Session(_identity(record))
         return session
 
-    def _limit(self) -> None:
-        """Give up the statements that have waited longest, if there are too many."""
-        if len(self._waiting) > MOST or sum(each.size for each in self._waiting.values()) > MOST_TEXT:
+    def _limited(self, size: int) -> Iterator[Logged]:
+        """Give up the half that has waited longest if there is too much, after so many more bytes."""
+        self._text += size
+        if self._text > MOST_TEXT:
+            self._text = sum(each.size for each in self._waiting.values())
+        if len(self._waiting) > MOST or self._text > MOST_TEXT:
             for pid in list(self._waiting)[: len(self._waiting) // 2 + 1]:
-                self._waiting.pop(pid)
-                self._account.lost += 1
+                self._account.lost += self._waiting[pid].statement is not None
+                yield from self._given_up(pid)
 
     def _given_up(self, pid: bytes) -> Iterator[Logged]:
         """Yield what waits of a process of which nothing more will come."""

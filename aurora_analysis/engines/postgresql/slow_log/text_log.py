@@ -197,7 +197,9 @@ def _is_idle(message: bytes | None) -> bool:
     return message is not None and _IDLE.match(message) is not None
 
 
-_IDLE = re.compile(rb"(?:[0-9A-Z]{5}: )?(?:[pP]arameters: |duration: \d+\.\d+ ms {1,2}(?:parse|bind) )")
+_IDLE = re.compile(
+    rb"(?:[0-9A-Z]{5}: )?(?:parameters: |Parameters: |duration: \d+\.\d+ ms {1,2}(?:parse|bind) )"
+)
 
 _LF = ord("\n")
 """Python finds a number in bytes faster than bytes of length one."""
