@@ -61,7 +61,7 @@ LONG_MS = 10_000.0
 
 NAMES = {"metric", "measure", "of"}
 """Columns whose cells are names of metrics."""
-SHARES = {"share", "coverage"}
+SHARES = {"share", "coverage", "judged_share"}
 """Columns of fractions, which the page shows in per cent."""
 
 MISSING = {"", "NaN", "nan", "NaT", "None", "&lt;NA&gt;", "inf", "-inf"}

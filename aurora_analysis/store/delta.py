@@ -224,8 +224,31 @@ def opened(location: str, spec: Table, version: int | None = None) -> DeltaTable
     except FULL_OR_GONE as problem:
         at = "" if version is None else f" at version {version}"
         raise Error(f"Cannot open {spec.name}{at} in {location}: {cause(problem, location)}.") from None
+    _check_log(location, spec)
     _check_schema(table, spec, location)
     return table
+
+
+NO_ACTION = '{"commitInfo":{}}'
+"""An entry of a table's log that changes nothing."""
+
+
+def _check_log(location: str, spec: Table) -> None:
+    """Raise an error if an entry of a table's log is empty, as after a power cut: delta-rs takes it for no change.
+
+    On S3 an object is written whole or not at all.
+    """
+    folder = Path(location) / spec.name / "_delta_log"
+    if location.startswith("s3://") or not folder.is_dir():
+        return
+    with os.scandir(folder) as entries:
+        empty = sorted(one.path for one in entries if one.name.endswith(".json") and not one.stat().st_size)
+    if empty:
+        raise Error(
+            f"The log of {spec.name} has an empty entry, as after a power cut: {empty[0]}. What it recorded is lost. "
+            f"Write {NO_ACTION} into that file, and fetch or ingest the time around "
+            f"{datetime.fromtimestamp(Path(empty[0]).stat().st_mtime, UTC):%Y-%m-%d %H:%M} UTC again."
+        )
 
 
 def commit(location: str, spec: Table, change: Callable[[DeltaTable], bool]) -> int | None:

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from deltalake import DeltaTable
 
 from aurora_analysis import Store, Window
+from aurora_analysis.cli import main
 from aurora_analysis.errors import Error
+from aurora_analysis.store.delta import NO_ACTION
 
 DAY = Window("2026-11-09", "2026-11-10")
 SPAWN = multiprocessing.get_context("spawn")
@@ -377,3 +380,20 @@ def test_columns_alone_are_read_as_categories_in_the_same_order(store):
     assert [len(day) for day in days] == [3, 1]
     long = store.read("slow_queries", window, cluster="shop", at_least={"query_time_s": 10}, columns=columns)
     assert long["digest"].tolist() == ["d1"]
+
+
+def test_an_empty_entry_of_a_tables_log_is_named_with_its_repair(tmp_path):
+    """As after a power cut: nothing is read or written without what the entry recorded, and a command says so."""
+    store = Store(tmp_path)
+    write(store)
+    newest = sorted((tmp_path / "metrics" / "_delta_log").glob("*.json"))[-1]
+    empty = newest.with_name(f"{int(newest.stem) + 1:020d}.json")
+    empty.touch()
+    with pytest.raises(Error, match="The log of metrics has an empty entry, as after a power cut"):
+        store.read("metrics", cluster="shop")
+    with pytest.raises(Error, match="Write .* into that file, and fetch or ingest the time around"):
+        write(store, value=2.0)
+    done = CliRunner().invoke(main, ["store", "compact", "--store", str(tmp_path)])
+    assert done.exit_code == 2 and "has an empty entry" in done.stderr
+    empty.write_text(NO_ACTION)
+    assert len(store.read("metrics", cluster="shop")) == 24

@@ -43,8 +43,12 @@ GROWTH_COLUMNS = [
     "per_exposed_hour",
     "low_per_hour",
     "high_per_hour",
+    "judged_share",
 ]
 """Columns of `growth`."""
+
+FULLY_JUDGED = 0.95
+"""Share of the time that its statements were open in which the holder must be known before "never" is said."""
 
 DAYS_FOR_BLOCKS = 7
 """With at least this many days, jackknife blocks are days; shorter windows use `latency.BLOCKS` equal blocks."""
@@ -77,7 +81,8 @@ def growth(
         One row per workload with `GROWTH_COLUMNS`, most growth first. ``(unknown)`` are sessions in no log.
         `growth` is NaN if no view can be attributed, because `held` is empty.
         `share_pct` is the share of all growth while purge was blocked [%]; the interval of `per_exposed_hour`
-        [transactions/hour] is a jackknife over blocks of time.
+        [transactions/hour] is a jackknife over blocks of time. `judged_share` is the share of the time in which the
+        workload's statements were open for which `held` has samples [0 to 1].
     """
     whose = runs["workload"].reindex(held["run"].astype("float")).to_numpy(dtype=object)
     label = np.where(held["state"] == "held", whose, "(unknown)")[held["state"] != "none"]
@@ -88,6 +93,7 @@ def growth(
     grown = grew.groupby([since.astype(int).to_numpy(), label]).sum().unstack()
     grown = grown.reindex(range(count)).fillna(0.0)
     table = _growth_table(grown, _exposed(runs, window, count), confidence)
+    table["judged_share"] = table["workload"].map(_judged_share(held, runs))
     figures = ["growth", "share_pct", "per_exposed_hour", "low_per_hour", "high_per_hour"]
     return table.assign(**dict.fromkeys(figures, np.nan)) if held.empty else table
 
@@ -114,8 +120,23 @@ def _growth_table(grown: pd.DataFrame, hours: pd.DataFrame, confidence: float) -
         )
         .rename_axis("workload")
         .reset_index()
-        .sort_values("growth", ascending=False, kind="stable", ignore_index=True)[GROWTH_COLUMNS]
+        .sort_values("growth", ascending=False, kind="stable", ignore_index=True)
+        .reindex(columns=GROWTH_COLUMNS)
     )
+
+
+def _judged_share(held: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:
+    """Share of each workload's open time for which there are samples of the oldest view [0 to 1]."""
+    if len(held) < 2 or runs.empty:
+        return pd.Series(0.0, runs["workload"].unique())
+    first, last = (held.index.searchsorted(runs[name]) for name in ("start", "end"))
+    period_s = pd.Timedelta(held.index.to_series().diff().median()).total_seconds()
+    lasted_s = (runs["end"] - runs["start"]).dt.total_seconds()
+    by_workload = pd.DataFrame(
+        {"workload": runs["workload"], "sampled": (last - first) * period_s, "lasted": lasted_s}
+    )
+    total = by_workload.groupby("workload")[["sampled", "lasted"]].sum()
+    return (total["sampled"] / total["lasted"].clip(lower=period_s)).clip(upper=1.0)
 
 
 def _interval(grown: Array, hours: Array, confidence: float) -> tuple[float, float]:
@@ -400,6 +421,12 @@ def _mechanism(name: str, evidence: Evidence) -> str:
     if np.isnan(row["growth"]):
         missing = "the history list length or a count of the writer's transactions is missing"
         return f"Whether its read views blocked purge is unknown, because {missing} ({hours}; {when})."
+    if row["growth"] <= 0 and row["judged_share"] < FULLY_JUDGED:
+        missing = "the history list length or a count of the writer's transactions is missing"
+        return (
+            f"Whether its read views blocked purge is known for {100 * row['judged_share']:.0f} % of that time only, in "
+            f"which they were never the oldest; for the rest {missing} ({hours}; {when})."
+        )
     if row["growth"] <= 0:
         return f"Its read views were never the oldest while the history list grew ({hours}; {when})."
     return (

@@ -22,9 +22,6 @@ NO_LOG, NO_VIEW = "a session in no log", "no session"
 OFFSET, SLOPE = -0.4, 1.6
 """Calibration: log odds of being right = OFFSET + SLOPE × the model's log odds."""
 
-DECIDED, CERTAIN = 0.9, 0.95
-"""With less confidence no blocker is named; from here on it is named without "probably" [0 to 1]."""
-
 COLUMNS = ["span", "name", "probability"]
 
 

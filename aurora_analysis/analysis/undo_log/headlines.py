@@ -10,10 +10,10 @@ import pandas as pd
 
 from aurora_analysis.analysis.advice import Held, shorter_views
 from aurora_analysis.analysis.costliest import costliest, owner
-from aurora_analysis.analysis.undo_log import confidence
 from aurora_analysis.analysis.undo_log.episodes import growth_by_blocker
 from aurora_analysis.analysis.verdict import Verdict, duration, large
 from aurora_analysis.analysis.workloads import IDLE
+from aurora_analysis.engines.certainty import Certainty, certainty
 from aurora_analysis.window import Window
 
 
@@ -88,7 +88,7 @@ def _with_statement(
         f"history list reached {large(row['peak_length'])} transactions"
     )
     sure = float(verdict.numbers.get("confidence") or 1)
-    if sure < confidence.CERTAIN:
+    if certainty(sure) is not Certainty.CERTAIN:
         headline = f"Probably ({sure:.2f}) {headline}"
     action = verdict.action
     if statement and row["digest"] != IDLE and row["held_s"] > 0:

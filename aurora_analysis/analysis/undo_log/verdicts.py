@@ -13,6 +13,7 @@ from aurora_analysis.analysis.undo_log import confidence
 from aurora_analysis.analysis.undo_log.episodes import base, growth_by_blocker
 from aurora_analysis.analysis.verdict import Severity, Verdict, duration
 from aurora_analysis.analysis.workloads import IDLE
+from aurora_analysis.engines.certainty import Certainty, certainty
 from aurora_analysis.window import Window
 
 ACTIONS = {
@@ -176,10 +177,10 @@ def _sure(verdict: Verdict, row: Mapping[Hashable, Any], sureness: pd.DataFrame 
     found: dict[Hashable, Any] = sureness.loc[named].to_dict()
     sure, rival, rival_sure = (found[column] for column in ("confidence", "rival", "rival_confidence"))
     numbers = {**verdict.numbers, "confidence": round(sure, 2)}
-    if sure >= confidence.CERTAIN:
+    if certainty(sure) is Certainty.CERTAIN:
         sentence = f"{verdict.sentence} Confidence in the name: {_share(sure)}."
         return replace(verdict, sentence=sentence, numbers=numbers)
-    if sure >= confidence.DECIDED:
+    if certainty(sure) is Certainty.PROBABLE:
         headline = f"Probably {named} blocked purge ({_share(sure)})"
         sentence = f"Probably ({_share(sure)}) {verdict.sentence} The next explanation is {rival} ({_share(rival_sure)})."
         return replace(verdict, headline=headline, sentence=sentence, numbers=numbers)

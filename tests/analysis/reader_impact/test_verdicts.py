@@ -127,6 +127,23 @@ def test_the_mechanism_stands_beside_the_effect():
     assert "were never the oldest while the history list grew" in by_subject["bi"].evidence
 
 
+def test_never_is_not_said_where_commits_are_partly_missing():
+    """Of two hours in which `bi` was open, the oldest view is known for one."""
+    start = pd.Timestamp(FORTNIGHT.start)
+    times = pd.date_range(start, periods=60, freq="1min")
+    held = pd.DataFrame({"state": "none", "run": pd.array([pd.NA] * 60, dtype="Int64"), "growth": 0.0}, times)
+    runs = pd.DataFrame({"workload": ["bi"], "start": [start], "end": [start + pd.Timedelta("2h")]})
+    partly = reader_impact.growth(held, runs, FORTNIGHT)
+    assert partly["judged_share"].tolist() == [0.5]
+    (shown,) = verdicts(NO_TRIAL, NO_ESTIMATE, partly, coverage=1)
+    assert "is known for 50 % of that time only, in which they were never the oldest" in shown.evidence
+    wholly = reader_impact.growth(held, runs.assign(end=times[-1]), FORTNIGHT)
+    (shown,) = verdicts(NO_TRIAL, NO_ESTIMATE, wholly, coverage=1)
+    assert (
+        "were never the oldest while the history list grew" in shown.evidence and "only" not in shown.evidence
+    )
+
+
 def test_a_trial_takes_precedence_over_ordinary_days():
     """A randomised result needs no adjustment for confounders."""
     days = pd.DataFrame([dict.fromkeys(reader_impact.COLUMNS, np.nan)]).assign(
