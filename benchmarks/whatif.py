@@ -1,15 +1,15 @@
 """Compare predicted with measured what-if: the same extract as planned, in chunks, at READ COMMITTED, at another hour.
 
-The effect curve and the growth are learned from a recording of compressed days on a real MariaDB (`aurora-analysis lab
-record --days 8 --day-length 2m --store STORE`), as `aurora-analysis review` learns from a cluster. Then each alternative is
-*done*, once per seed, on a fresh server with the same load: a Tuesday with four extracts of 140 min. Predictions know the
-plan and the recording, not the Tuesday.
+The effect curve and the growth are learned from a recorded fortnight of a real MariaDB (`data/fortnight`: one day compressed
+into four minutes), as `aurora-analysis review` learns from a cluster. Then each alternative is *done*, once per seed, on a
+fresh server with the same load: a Tuesday with four extracts of 140 min. Predictions know the plan and the fortnight, not
+the Tuesday.
 
-    python3 benchmarks/whatif.py [STORE] --seeds 10    # writes WHATIF.md; exit 1 if a gate fails
+    python3 benchmarks/whatif.py --seeds 10    # 45 minutes; writes WHATIF.md; exit 1 if a gate fails
 
 Measured are the longest history list, and the mean latency of the queue's statements during the extract over that of the
-minutes outside all extracts, with the daily cycle of the planned load held constant. The second has an error of its own:
-the standard deviation of the same figure over spans without an extract. On a machine that other work shares it is large.
+minutes outside all extracts close by, with the daily cycle of the planned load held constant. The second has an error of
+its own, estimated from neighbouring hours without an extract. On a machine that other work shares it is large.
 
 READ COMMITTED is predicted as on an Aurora reader: no view is older than a minute. That bounds the history list from
 above, and only this bound is checked.
@@ -33,14 +33,19 @@ from aurora_analysis.lab import compressed
 
 HERE = Path(__file__).resolve().parent
 TUESDAY = Window("2026-11-24", "2026-11-25")
-DAY_LENGTH_S = 120.0
-LEARN_DAYS = 8
+FORTNIGHT = HERE.parent / "data" / "fortnight"
+DAY_LENGTH_S = 240.0
+"""As that of the fortnight."""
+
 RUN_MIN, CHUNK_MIN = 140.0, 20.0
 STARTS = {"another hour": 4.0, "as planned": 9.0, "chunks": 14.0, "READ COMMITTED": 19.0}
 """Alternative → start of the extract [h]."""
 
 AFTER_MIN = 60.0
 """Minutes after an extract that are no baseline."""
+
+AROUND = pd.Timedelta(hours=2)
+"""Free minutes this close to an extract are its baseline: the machine's other work changes through the day."""
 
 USERS = {"application": "app", "extract": "snowflake", "control": "bi"}
 COVERAGE_LEAST = 90.0
@@ -78,13 +83,13 @@ def learned(store: Store) -> limits.Answer:
     return limits.answer(observe(store, store.span("lab"), "lab"), config.groups(""))
 
 
-def done(seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Do the Tuesday on a fresh server: the writer's metrics by minute, and what ran when."""
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(folder)
+def done(seed: int, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Do the Tuesday on a fresh server, unless the folder has it: the writer's metrics by minute, and what ran when."""
+    store = Store(folder / str(seed))
+    if not (folder / str(seed) / "coverage").exists():  # written last
         compressed.record_plan(store, compressed.Compressed(TUESDAY, plan(), DAY_LENGTH_S, seed, USERS))
-        names = ["queue_latency", "history_list_length", "planned_rate"]
-        return store.metrics(names, TUESDAY, cluster="lab"), store.read("trials", TUESDAY, cluster="lab")
+    names = ["queue_latency", "history_list_length", "planned_rate"]
+    return store.metrics(names, TUESDAY, cluster="lab"), store.read("trials", TUESDAY, cluster="lab")
 
 
 def compared(answer: limits.Answer, metrics: pd.DataFrame, trials: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -100,9 +105,10 @@ def compared(answer: limits.Answer, metrics: pd.DataFrame, trials: pd.DataFrame,
         first, last = runs["started_at"].min(), runs["ended_at"].max()
         inside = (times >= first) & (times <= last)
         found = _predicted(answer, runs, str(name))
-        error = _error(relative[free], int(inside.sum()))
+        near = free & (times >= first - AROUND) & (times <= last + AROUND)
+        error = _error(relative, free, int(inside.sum()), int(near.sum()))
         low, high = found.mean_slowdown_pct.low, found.mean_slowdown_pct.high
-        measured = 100 * np.expm1(np.nanmean(relative[inside]))
+        measured = 100 * np.expm1(np.nanmean(relative[inside]) - np.nanmean(relative[near]))
         # The prediction's half-width and twice the measurement's own error, as independent.
         below = np.hypot(found.mean_slowdown_pct.value - low, 2 * error)
         above = np.hypot(high - found.mean_slowdown_pct.value, 2 * error)
@@ -153,13 +159,15 @@ def _relative(metrics: pd.DataFrame, free: np.ndarray) -> np.ndarray:
     return np.minimum(y, limit + 1) - columns @ coefficients
 
 
-def _error(relative: np.ndarray, length: int) -> float:
-    """Standard deviation of the mean over so many free minutes [%]."""
-    known = relative[np.isfinite(relative)]
-    means = [known[n : n + length].mean() for n in range(0, len(known) - length + 1, max(1, length // 4))]
-    return (
-        float(100 * np.std(means, ddof=1)) if len(means) > 2 else float(100 * known.std() / np.sqrt(length))
-    )
+def _error(relative: np.ndarray, free: np.ndarray, inside: int, near: int) -> float:
+    """Standard error of a mean over `inside` minutes less one over `near` minutes close by [%].
+
+    From the differences between neighbouring hours of free minutes, which contain what the machine's other work does.
+    """
+    hours = relative[free][: free.sum() // 60 * 60].reshape(-1, 60)
+    steps = np.diff(np.nanmean(hours, axis=1))
+    hourly = np.sqrt(np.nanmean(steps**2) / 2)
+    return float(100 * hourly * np.sqrt(60 / inside + 60 / max(near, 1)))
 
 
 def page(table: pd.DataFrame, command: str, answer: limits.Answer) -> tuple[str, bool]:
@@ -178,7 +186,8 @@ def page(table: pd.DataFrame, command: str, answer: limits.Answer) -> tuple[str,
         "# Does what-if predict what happens when it is done?",
         "",
         f"Made by `{command}`, on a real MariaDB: {table['seed'].nunique()} seeds, each with every alternative done once. "
-        f"Learned from {len(answer.recorded.episodes) if answer.recorded else 0} holds of {LEARN_DAYS} compressed days.",
+        f"Learned from {len(answer.recorded.episodes) if answer.recorded else 0} holds in a recorded fortnight, "
+        "whose server was another run on another day.",
         "",
         "| alternative | history list: predicted (mean of the intervals) | measured | inside | slower by [%]: predicted | "
         "measured (own error) | inside |",
@@ -198,32 +207,26 @@ def page(table: pd.DataFrame, command: str, answer: limits.Answer) -> tuple[str,
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("store", nargs="?", type=Path, help="Recording to learn from [default: record one].")
+    parser.add_argument("store", nargs="?", default=FORTNIGHT, type=Path, help="recording to learn from")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=800)
-    parser.add_argument("--keep", type=Path, help="File for the rows, which a stopped run resumes from.")
+    parser.add_argument(
+        "--keep", type=Path, help="folder for the recorded Tuesdays, from which a stopped run resumes"
+    )
     parser.add_argument("--results", type=Path, default=HERE / "WHATIF.md")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(options.store or folder)
-        if options.store is None:
-            compressed.run(store, days=LEARN_DAYS, day_length_s=DAY_LENGTH_S, seed=77)
-        answer = learned(store)
+    answer = learned(Store(options.store))
     print(*answer.verdicts, sep="\n", flush=True)
     if answer.curve is None:
         print("Nothing can be predicted from this recording, so nothing was done.", file=sys.stderr)
         return 1
-    rows = [pd.read_json(options.keep, lines=True)] if options.keep and options.keep.exists() else []
-    known = set(rows[0]["seed"]) if rows else set()
-    for seed in range(options.first_seed, options.first_seed + options.seeds):
-        if seed not in known:
-            rows.append(compared(answer, *done(seed), seed))
+    rows = []
+    with tempfile.TemporaryDirectory() as temporary:
+        for seed in range(options.first_seed, options.first_seed + options.seeds):
+            rows.append(compared(answer, *done(seed, options.keep or Path(temporary)), seed))
             print(rows[-1].round(1).to_string(), flush=True)
-            if options.keep:
-                pd.concat(rows).to_json(options.keep, lines=True, orient="records")
     table = pd.concat(rows, ignore_index=True)
-    given = f" {options.store.name}" if options.store else ""
-    command = f"python benchmarks/whatif.py{given} --seeds {options.seeds} --first-seed {options.first_seed}"
+    command = f"python benchmarks/whatif.py --seeds {options.seeds} --first-seed {options.first_seed}"
     text, passed = page(table, command, answer)
     print(text)
     options.results.write_text(text, encoding="utf-8")

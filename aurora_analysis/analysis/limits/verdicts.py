@@ -12,7 +12,7 @@ from aurora_analysis.analysis.verdict import Figure, Severity, Verdict, duration
 from aurora_analysis.window import zone
 
 TOPIC = "undo_log"
-SUBJECT = "reader queries"
+SUBJECTS = {"queue_latency": "reader queries and the queue", "commit_latency": "reader queries"}
 NOUNS = {"queue_latency": "the queue's statements", "commit_latency": "commits"}
 
 EVIDENCE = (
@@ -43,7 +43,8 @@ def verdict(holds: pd.DataFrame, recorded: Recorded, objective_pct: float, timez
     mine = holds[holds["slowdown_pct"] == objective_pct]
     strictest, lenient = mine.iloc[mine["minutes"].argmin()], mine.iloc[mine["minutes"].argmax()]
     earliest = float(mine["low_minutes"].min())
-    noun, slower = NOUNS[strictest["metric"]], f"{objective_pct:g} % slower"
+    subject, noun = (names[strictest["metric"]] for names in (SUBJECTS, NOUNS))
+    slower = f"{objective_pct:g} % slower"
     most = duration(60 * BEYOND * recorded.longest_hold_s / 60)
     learned = (
         f"Learned from {len(recorded.episodes)} recorded holds, the longest {duration(recorded.longest_hold_s)}; nothing "
@@ -61,7 +62,7 @@ def verdict(holds: pd.DataFrame, recorded: Recorded, objective_pct: float, timez
     }
     if np.isinf(earliest):
         return Verdict(
-            TOPIC, SUBJECT, "no limit found", "ok",
+            TOPIC, subject, "no limit found", "ok",
             f"At no hour of the week does a read view of up to {most} make {noun} {slower}: the whole 95 % prediction "
             f"interval lies beyond. {learned}",
             numbers, EVIDENCE, "Nothing to do.",
@@ -69,7 +70,7 @@ def verdict(holds: pd.DataFrame, recorded: Recorded, objective_pct: float, timez
         )  # fmt: skip
     if np.isinf(mine["high_minutes"]).all():
         return Verdict(
-            TOPIC, SUBJECT, "inconclusive", "unknown",
+            TOPIC, subject, "inconclusive", "unknown",
             f"A read view may make {noun} {slower} after {duration(60 * earliest)} at the earliest (lower end of the 95 % "
             f"prediction interval at {_at(mine.sort_values('low_minutes').iloc[0], timezone)}), or not within {most} at "
             f"all. {learned}",
@@ -82,12 +83,12 @@ def verdict(holds: pd.DataFrame, recorded: Recorded, objective_pct: float, timez
     shortest, known = suggested.min(), bool(suggested.notna().all())
     action = (
         f"Set max_execution_time to {60_000 * shortest:.0f} ms ({duration(60 * shortest)}) for sessions on the readers: the "
-        "limit of the strictest hour. The page has a limit for each hour."
+        "limit of the strictest hour. The page has a limit for each hour; aurora-analysis review predicts a planned query."
         if known
         else "Run reader queries on a clone or in batches: at some hours even one minute may be too long."
     )
     return Verdict(
-        TOPIC, SUBJECT, "limited", severity,
+        TOPIC, subject, "limited", severity,
         f"A read view on any reader makes {noun} {slower} after {_limit(strictest, most)} at {_at(strictest, timezone)}, the "
         f"strictest hour, and after {_limit(lenient, most)} at {_at(lenient, timezone)}, the most lenient. {learned} "
         f"{_outlasted(over)} The limit assumes that no older view is open.",
@@ -120,7 +121,7 @@ def not_known(
     """
     noun = NOUNS[metric]
     return Verdict(
-        TOPIC, SUBJECT, level, "unknown",
+        TOPIC, SUBJECTS[metric], level, "unknown",
         f"The data cannot show how long a read view may be held before {noun} become slower: {reason}.",
         {"metric": metric}, EVIDENCE, f"{settled_by[:1].upper()}{settled_by[1:]}.",
         f"{'Unknown' if level == 'unknown' else 'Cannot tell'} how long a reader query may run before {noun} become slower",
