@@ -8,6 +8,7 @@ The packages, and what flows between them:
 - `store`            Delta tables of those frames; `observe` reads one window of one cluster; `tables` documents columns
 - `analysis`         one topic each, pure: observations in, frames and verdicts out
 - `plots`            one function per figure: a computed frame in, Axes out
+- `parameters`       refuses a notebook's parameter of the wrong type
 - `report`           runs the notebooks and makes the pages
 - `lab`              a real InnoDB as a stand-in cluster, and a simulated one
 - `cli`              the commands
@@ -38,4 +39,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "analysis", "config", "plots", "store"]
+    return [*__all__, "analysis", "config", "parameters", "plots", "store"]

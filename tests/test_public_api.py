@@ -13,8 +13,18 @@ from aurora_analysis import plots
 
 
 def test_the_package_offers_its_api_and_its_rooms():
-    """Typing `from aurora_analysis import <TAB>` lists four names and the four packages that a notebook uses."""
-    public = ["Observations", "Store", "Window", "analysis", "config", "observe", "plots", "store"]
+    """Typing `from aurora_analysis import <TAB>` lists four names and the modules that a notebook uses."""
+    public = [
+        "Observations",
+        "Store",
+        "Window",
+        "analysis",
+        "config",
+        "observe",
+        "parameters",
+        "plots",
+        "store",
+    ]
     assert dir(aurora_analysis) == public
 
 

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "aurora_analysis"
 
 SHARED = {
-    "errors", "window", "tables", "glossary", "histogram", "engines", "config", "statement_labels", "bundled", "printable",
+    "errors", "window", "tables", "glossary", "histogram", "engines", "config", "statement_labels", "bundled", "parameters", "printable",
     "hover",
 }  # fmt: skip
 """Modules without a room of their own: words, units and settings that every room shares."""
