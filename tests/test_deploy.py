@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 def policy(name: str, partition: str = "aws") -> dict[str, Any]:
     """Return a policy with its placeholders filled, as the README's command does."""
     text = (ROOT / "deploy" / name).read_text()
-    filled = {"PARTITION": partition, "BUCKET": "reports", "USER": "analyst"}
+    filled = {"PARTITION": partition, "BUCKET": "reports", "USER": "analyst", "SECRET": "watcher-AbCdEf"}
     for placeholder, value in filled.items():
         text = text.replace(placeholder, value)
     return dict(json.loads(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 READ_TIMEOUT_S = 5.0
 """A server that is silent for longer counts as lost: our own statements time out after two seconds."""
+
+
+DATA_API_TIMEOUT_S = 45.0
+"""The Data API cancels a statement after this time."""
 
 
 def s3_client() -> Any:
@@ -67,6 +72,35 @@ def aws_clients(cluster: Cluster, rates: Mapping[str, Rate], threads: int) -> di
             "AWS_WEB_IDENTITY_TOKEN_FILE, and credential_process in ~/.aws/config."
         ) from None
     return {service: check_answers(limit_rate(client, rates[service])) for service, client in clients.items()}
+
+
+ARN = re.compile(r"arn:[\w-]+:rds:(?P<region>[\w-]+):\d+:cluster:.+")
+
+
+def data_api_client(cluster_arn: str, region: str) -> Any:
+    """Return boto3's client of the Data API, in the cluster's region.
+
+    Raises
+    ------
+    Error
+        If the text is not the ARN of a cluster.
+    """
+    import boto3
+    from botocore.config import Config
+
+    from aurora_analysis.sources.aws.answers import check_answers
+
+    found = ARN.fullmatch(cluster_arn)
+    if found is None:
+        raise Error(
+            f"--data-api {cluster_arn!r} is not a cluster's ARN (arn:aws:rds:REGION:ACCOUNT:cluster:NAME)."
+        )
+    limits = Config(
+        read_timeout=DATA_API_TIMEOUT_S,
+        retries={"mode": "standard", "max_attempts": 2},
+        user_agent_extra=f"aurora-analysis/{__version__}",
+    )
+    return check_answers(boto3.client("rds-data", region_name=region or found["region"], config=limits))
 
 
 def server_engines(servers: ServerOptions, *, query_s: float = 0.0) -> list[Engine]:

@@ -383,11 +383,13 @@ class ServerOptions:
     iam: bool
     ca: str
     region: str
+    data_api: str = ""
+    secret: str = ""
 
     @property
     def urls(self) -> list[str]:
-        """The writer's URL, then the readers'."""
-        return [self.writer, *self.readers]
+        """The writer's URL unless it is sampled through the Data API, then the readers'."""
+        return [*filter(None, (self.writer,)), *self.readers]
 
     def in_region(self, store_options: StoreOptions, cluster: str) -> ServerOptions:
         """Return the same servers with the region that signs IAM tokens: flag, environment, then settings file."""
@@ -402,15 +404,7 @@ CA = click.option(
     help="File with the RDS certificate bundle; connections then need TLS, and the server is verified.",
 )
 
-SERVERS = together(
-    "servers",
-    ServerOptions,
-    click.option(
-        "--writer",
-        required=True,
-        metavar="URL",
-        help="The writer, as mysql://user@host:3306/. The password is the URL's, else AURORA_ANALYSIS_PASSWORD.",
-    ),
+READERS = (
     click.option(
         "--reader",
         "readers",
@@ -419,13 +413,25 @@ SERVERS = together(
         help="A reader, as mysql://user@host:3306/; repeat for several.",
     ),
     click.option(
-        "--iam",
-        is_flag=True,
-        help="Log in with a fresh IAM token for each connection; needs --ca.",
+        "--iam", is_flag=True, help="Log in with a fresh IAM token for each connection; needs --ca."
     ),
     CA,
     REGION,
 )
+
+
+def writer(*, required: bool) -> Decorator:
+    """Return --writer."""
+    return click.option(
+        "--writer",
+        required=required,
+        default=None if required else "",
+        metavar="URL",
+        help="The writer, as mysql://user@host:3306/. The password is the URL's, else AURORA_ANALYSIS_PASSWORD.",
+    )
+
+
+SERVERS = together("servers", ServerOptions, writer(required=True), *READERS)
 
 
 # Recordings and trials

@@ -10,19 +10,39 @@ from typing import TYPE_CHECKING
 import click
 
 from aurora_analysis.cli import connections, options, output
+from aurora_analysis.cli.options import ServerOptions
 from aurora_analysis.errors import Error
 from aurora_analysis.printable import printable
 
 if TYPE_CHECKING:
-    from aurora_analysis.cli.options import ServerOptions, StoreOptions
+    from aurora_analysis.cli.options import StoreOptions
+    from aurora_analysis.engines.live_evidence import Probe
     from aurora_analysis.live.status import PurgeStatus
+
+
+SERVERS = options.together(
+    "servers",
+    ServerOptions,
+    options.writer(required=False),
+    click.option(
+        "--data-api",
+        default="",
+        metavar="CLUSTER_ARN",
+        help="Sample the writer through the RDS Data API instead of --writer. It reaches the writer only, answers with at most "
+        "1 MiB and within 45 s, and records no statement statistics.",
+    ),
+    click.option(
+        "--secret", default="", metavar="ARN", help="The user and password for --data-api, a secret."
+    ),
+    *options.READERS,
+)
 
 
 @click.command(
     short_help="Show who is blocking purge right now, and record samples.",
     epilog=options.exit_codes("the last samples could not be written, or a server never answered"),
 )
-@options.SERVERS
+@SERVERS
 @options.cluster("live")
 @options.STORE
 @click.option(
@@ -43,21 +63,36 @@ def watch(
     Ctrl-C ends the watch and keeps the samples. The command prints the statement that would end the blocking session,
     and never runs it. When output is not a terminal, each sample is printed as one line.
     """
-    from aurora_analysis.live import probes
     from aurora_analysis.live.watch import Watch, stopped_by_signals
     from aurora_analysis.store import Store
 
     if every < 1:
         raise Error("--every must be at least 1s: a server is sampled at most once per second.")
     store = Store(store_options.to_write())
-    connected = connections.server_engines(servers.in_region(store_options, cluster))
+    sampled = _probes(servers, store_options, cluster)
     with stopped_by_signals() as stopping:
-        watching = Watch(probes.of_cluster(connected, cluster), store, cluster=cluster, every_s=every)
+        watching = Watch(sampled, store, cluster=cluster, every_s=every)
         watching.run(duration_s, on_sample=display(), stopping=stopping)
     problems = [watching.unwritten_message() if watching.problem else "", watching.unanswered_message()]
     for problem in filter(None, problems):
         output.echo(f"aurora-analysis: {problem}", err=True)
     sys.exit(1 if any(problems) else 0)
+
+
+def _probes(servers: ServerOptions, store_options: StoreOptions, cluster: str) -> list[Probe]:
+    """Return the probes of the writer, directly or through the Data API, and of the readers."""
+    from aurora_analysis.live import data_api, probes
+
+    if bool(servers.writer) == bool(servers.data_api):
+        raise Error("Pass either --writer URL or --data-api CLUSTER_ARN.")
+    if bool(servers.secret) != bool(servers.data_api):
+        raise Error("--data-api CLUSTER_ARN and --secret SECRET_ARN need each other.")
+    connected = connections.server_engines(servers.in_region(store_options, cluster))
+    if not servers.data_api:
+        return probes.of_cluster(connected, cluster)
+    client = connections.data_api_client(servers.data_api, servers.region)
+    writer = data_api.probe(client, servers.data_api, servers.secret, cluster)
+    return [writer, *probes.readers_of(connected, cluster)]
 
 
 def display() -> Callable[[list[str], PurgeStatus], None]:

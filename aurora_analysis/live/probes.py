@@ -20,7 +20,10 @@ def probe(engine: sqlalchemy.Engine, name: str, role: str) -> Probe:
 
 def of_cluster(servers: Sequence[sqlalchemy.Engine], cluster: str) -> list[Probe]:
     """Return a probe for each server of a cluster: the writer first, then its readers."""
-    names = [f"{cluster}-writer", *(f"{cluster}-reader-{n}" for n in range(1, len(servers)))]
-    return [
-        probe(each, name, "reader" if n else "writer") for n, (each, name) in enumerate(zip(servers, names))
-    ]
+    writer, *readers = servers
+    return [probe(writer, f"{cluster}-writer", "writer"), *readers_of(readers, cluster)]
+
+
+def readers_of(servers: Sequence[sqlalchemy.Engine], cluster: str) -> list[Probe]:
+    """Return a probe for each reader of a cluster."""
+    return [probe(each, f"{cluster}-reader-{n}", "reader") for n, each in enumerate(servers, 1)]
