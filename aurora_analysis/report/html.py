@@ -285,8 +285,11 @@ def _link(digest: re.Match[str], folder: str) -> str:
     )
 
 
-def _with_links(text: str, folder: str = "") -> Markup:
-    """Escape a text and link its digests."""
+def _with_links(text: str, folder: str = "", statement: Mapping[str, Any] | None = None) -> Markup:
+    """Escape a text and link its digests, and the short id of the finding's own statement."""
+    digest = str((statement or {}).get("digest", ""))
+    if statement_labels.DIGEST.fullmatch(digest):
+        text = re.sub(rf"\b{statement_labels.short_id(digest)}\b", digest, text)
     return linked(escape(text), folder)
 
 

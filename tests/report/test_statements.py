@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pandas as pd
 from markupsafe import Markup
 
 from aurora_analysis import Window, statement_labels
+from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.report import html, statements
 from aurora_analysis.report.runner import Outcome
 
@@ -26,6 +28,16 @@ def test_a_digest_becomes_a_link_in_its_colour():
         in shown
     )
     assert f">{statement_labels.short_id(DIGEST)}</a>" in shown
+
+
+def test_the_short_id_of_a_findings_statement_is_a_link():
+    """Of its own statement only: any other eight digits stay text."""
+    verdict = Verdict("load", "etl", "slows", "act", f"Statement {DIGEST[:8]} and 11bfecc3 changed.")
+    finding = replace(verdict, statement={"digest": DIGEST, "text": "select 1"}).to_dict()
+    parts = "{% from 'parts.html.j2' import verdict %}{{ verdict(finding) }}"
+    shown = html._environment().from_string(parts).render(finding=finding)
+    assert shown.count(f'href="statements.html#{DIGEST}"') == 2
+    assert " and 11bfecc3 changed." in shown
 
 
 def test_a_figure_gives_it_the_same_colour():
