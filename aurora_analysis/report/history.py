@@ -143,8 +143,8 @@ def word(severities: Sequence[str]) -> str:
     return "worse" if change > 0 else "better" if change < 0 else "as before"
 
 
-LOOKBACK_DAYS, MATERIALITY_PCT = 14, 5.0
-"""Defaults of reader_impact, for records that do not name its parameters."""
+MATERIALITY_PCT = 5.0
+"""Default of reader_impact, for records that do not name its parameters."""
 
 
 def across_weeks(found: Mapping[str, Mapping[str, Any]], cluster: str) -> list[Verdict]:
@@ -224,7 +224,7 @@ def _effects(
             and cluster in windows
         ):
             parameters = run.get("parameters") or {}
-            days = int(parameters.get("lookback_days", LOOKBACK_DAYS))
+            days = int(parameters.get("lookback_days", html.LOOKBACK_DAYS))
             reported = Window(windows[cluster]["start"], windows[cluster]["end"])
             yield reported.at_least(days), parameters, finding
 

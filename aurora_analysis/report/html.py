@@ -165,6 +165,10 @@ def _defaults(notebook: nbformat.NotebookNode) -> dict[str, Any]:
         return {}
 
 
+LOOKBACK_DAYS = 14
+"""Days that are compared where a notebook declares no `lookback_days`; the analyses' own default."""
+
+
 def captions(parameters: Mapping[str, Any]) -> dict[str, str]:
     """Return the windows that a page's tables cover, by the tag of their cell.
 
@@ -172,8 +176,7 @@ def captions(parameters: Mapping[str, Any]) -> dict[str, str]:
     `against`, the window and the previous one or a baseline; with `weeks`, the window and earlier weeks.
     """
     window = Window(parameters["start"], parameters["end"])
-    days = parameters.get("lookback_days")
-    compared = window.at_least(int(days)) if days else window
+    compared = window.at_least(int(parameters.get("lookback_days", LOOKBACK_DAYS)))
     named = parameters.get("against")
     own, against = (_span(one, parameters["timezone"]) for one in (window, window.previous()))
     return {

@@ -8,6 +8,7 @@ import nbformat
 import pandas as pd
 import pytest
 
+from aurora_analysis.analysis import limits, reader_impact
 from aurora_analysis.bundled import bundled
 from aurora_analysis.report import html, tables
 
@@ -128,6 +129,9 @@ def test_a_table_names_its_window():
         "against": f"{week}, against {before}",
         "weeks": f"{week}, against earlier weeks",
     }
+    own = {name: value for name, value in parameters.items() if name != "lookback_days"}
+    assert html.captions(own)["compared"] == "2026-11-02 to 2026-11-16 UTC", "as Options of the analyses"
+    assert {limits.Options().lookback_days, reader_impact.Options().lookback_days} == {html.LOOKBACK_DAYS}
     assert html.captions(parameters | {"against": "calm"})["against"] == f"{week}, against calm"
     minutes = {"start": "2026-11-09T10:00", "end": "2026-11-09T11:00", "timezone": "Europe/Berlin"}
     assert html.captions(minutes)[""] == "2026-11-09 11:00 to 2026-11-09 12:00 Europe/Berlin"
