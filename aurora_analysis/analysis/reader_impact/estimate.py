@@ -41,6 +41,7 @@ from aurora_analysis.analysis.reader_impact.findings import (
 )
 from aurora_analysis.analysis.reader_impact.groups import EstimationGroup, estimation_groups
 from aurora_analysis.analysis.reader_impact.model import Fit, WorkloadModel
+from aurora_analysis.analysis.reader_impact.projection import Floats
 from aurora_analysis.analysis.reader_impact.refusals import identifiable
 from aurora_analysis.analysis.reader_impact.sentences import EffectRow
 from aurora_analysis.analysis.series import Array
@@ -444,7 +445,9 @@ def _quantile_fits(
     raw = _raw_columns(group, i)
     exposed = raw[:, regressors.EXPOSED] > 0
     free = (raw[:, regressors.EXPOSED] == 0) & (raw[:, regressors.CARRYOVER] == 0)
-    alone = _workload_alone(group, i, model, raw)
+    # Outliers are pulled in for means only: a quantile bears them, and they are what its tail shows.
+    logs = group.design.logs[group.metrics].to_numpy()[group.valid]
+    alone = _workload_alone(group, i, model, raw, group.projection.residuals(logs).values)
     cells = [(m, q) for m in range(len(group.metrics)) for q in quantiles]
     shifts = [np.quantile(alone[exposed, m], q) - np.quantile(alone[free, m], q) for m, q in cells]
     influence = [_influence(alone[:, m] - shift * exposed, q) for (m, q), shift in zip(cells, shifts)]
@@ -460,7 +463,7 @@ def _aligned(group: EstimationGroup, i: int, model: WorkloadModel, alpha: float)
     """Effect of the workload alone on each metric, around its starts and ends."""
     exposed, day = group.exposed(i), group.design.grid.day
     alone = np.full((len(exposed), len(group.metrics)), np.nan)
-    alone[group.valid] = _workload_alone(group, i, model, _raw_columns(group, i))
+    alone[group.valid] = _workload_alone(group, i, model, _raw_columns(group, i), group.y.values)
     for metric, logs in zip(group.metrics, alone.T):
         yield event_study.aligned(logs, exposed, day, alpha=alpha).assign(metric=metric)
 
@@ -472,8 +475,10 @@ def _raw_columns(group: EstimationGroup, i: int) -> Array:
     return np.column_stack([kept, regressors.shifted(exposed)[group.valid]])
 
 
-def _workload_alone(group: EstimationGroup, i: int, model: WorkloadModel, raw: Array) -> Array:
-    """Log latency if only the workload and noise had moved it.
+def _workload_alone(
+    group: EstimationGroup, i: int, model: WorkloadModel, raw: Array, unexplained: Floats
+) -> Array:
+    """Log latency if only the workload and noise had moved it; `unexplained` is log latency with the controls removed.
 
     The part of the effect that the controls absorb because they resemble the exposure is added back.
     """
@@ -482,7 +487,7 @@ def _workload_alone(group: EstimationGroup, i: int, model: WorkloadModel, raw: A
     own = kept[kept < regressors.OWN_COLUMNS]
     co_exposures = group.columns.residuals.select(group.co_exposure_columns(i))
     residuals = group.own([i]).residuals.select(own).beside(co_exposures).values
-    return np.asarray(group.y.values - residuals @ coefficients + raw[:, own] @ coefficients[: len(own)])
+    return np.asarray(unexplained - residuals @ coefficients + raw[:, own] @ coefficients[: len(own)])
 
 
 def _influence(y: Array, q: float) -> Array:
