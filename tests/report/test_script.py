@@ -82,6 +82,18 @@ def test_the_keyboard_reads_the_same(page):
     assert not reading.is_visible()
 
 
+def test_a_tap_reads_as_well(page, chromium_browser):
+    """On a phone the reading stays after the finger has left."""
+    context = chromium_browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
+    phone = context.new_page()
+    phone.goto(page.url)
+    phone.locator(".chart").nth(0).scroll_into_view_if_needed()
+    box = phone.locator(".chart").nth(0).bounding_box()
+    phone.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert "history list length" in phone.locator(".reading").nth(0).inner_text()
+    context.close()
+
+
 def test_a_mark_has_its_text(page):
     """The label is text, also where it looks like markup."""
     page.locator(".chart").nth(1).focus()

@@ -162,15 +162,16 @@ const figure = (chart) => {
     title.dataset.text = title.textContent;
     title.textContent = "";
   }
-  chart.addEventListener("pointermove", (event) => {
+  const point = (event) => {
     const box = svg.getBoundingClientRect();
     const [x, y] = [(event.clientX - box.left) / scale(), (event.clientY - box.top) / scale()];
     const titled = event.target.closest(".mark");
     if (titled) return mark(marks.indexOf(titled.querySelector("title")));
     const panel = panels.find((one) => one.x.at[0] <= x && x <= one.x.at[1] && Math.min(...one.y.at) <= y && y <= Math.max(...one.y.at));
     return panel ? read(panel, x) : hide();
-  });
-  chart.addEventListener("pointerleave", hide);
+  };
+  for (const name of ["pointermove", "pointerdown"]) chart.addEventListener(name, point);
+  chart.addEventListener("pointerleave", ({ pointerType }) => { if (pointerType === "mouse") hide(); }); // a finger leaves at once
   chart.addEventListener("blur", hide);
   chart.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
