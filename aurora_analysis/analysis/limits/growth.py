@@ -6,7 +6,7 @@ both between recorded holds makes an interval a prediction interval for one hold
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -77,11 +77,34 @@ class Growth:
         History entries per transaction.
     purge : Lognormal, optional
         Entries that purge removes per second when nothing holds it [1/s]; None if no hold was seen to drain.
+    hourly_peaks : numpy.ndarray, shape (hours,)
+        Longest history list of each recorded hour in which nothing held purge [transactions].
     """
 
     rate: WeeklyRate
     entries: Lognormal
     purge: Lognormal | None
+    hourly_peaks: Array = field(default_factory=lambda: np.zeros(1))
+
+    def peaks(self, rng: np.random.Generator, count: int, minutes: float) -> Array:
+        """Longest history list of spans in which nothing holds purge [transactions].
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Source of random numbers.
+        count : int
+            Number of draws.
+        minutes : float
+            Length of each span [min].
+
+        Returns
+        -------
+        numpy.ndarray, shape (count,)
+            The lengths; 0 if no such hour was recorded.
+        """
+        hours = max(1, int(np.ceil(minutes / 60)))
+        return np.asarray(rng.choice(self.hourly_peaks, (hours, count)).max(axis=0))
 
 
 def growth(recorded: Recorded, timezone: str) -> Growth | str:
@@ -105,7 +128,8 @@ def growth(recorded: Recorded, timezone: str) -> Growth | str:
     entries = _lognormal(per_transaction(recorded.oldest_view, recorded.commits))
     if entries is None:
         return f"fewer than {SPANS_NEEDED} spans show an identified view that blocked purge"
-    return Growth(rate, entries, _lognormal(_purge_speeds(recorded, entries.typical)))
+    purge = _lognormal(_purge_speeds(recorded, entries.typical))
+    return Growth(rate, entries, purge, _hourly_peaks(recorded.oldest_view))
 
 
 def per_transaction(oldest_view: pd.DataFrame, commit_throughput: pd.Series) -> Array:
@@ -147,6 +171,14 @@ def _purge_speeds(recorded: Recorded, entries: float) -> Array:
     drained = complete["drain_per_s"].to_numpy(dtype=float)
     known = (drained > 0) & (meanwhile > 0)
     return np.asarray((drained + entries * meanwhile)[known])
+
+
+def _hourly_peaks(oldest_view: pd.DataFrame) -> Array:
+    """Longest history list of each hour in which only short views were open at every sample."""
+    hour = pd.DatetimeIndex(oldest_view.index).floor("h")
+    quiet = (oldest_view["state"] == "none").groupby(hour).all()
+    peaks = oldest_view["length"].groupby(hour).max()[quiet].to_numpy(dtype=float)
+    return peaks if len(peaks) else np.zeros(1)
 
 
 def _lognormal(values: Array) -> Lognormal | None:

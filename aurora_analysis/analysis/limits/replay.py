@@ -162,7 +162,7 @@ def replayed(growth: Growth, curve: Curve, plan: Plan, base: float, objective_pc
     drained = np.where(gone.any(axis=0), at[gone.argmax(axis=0)] - plan.minutes, np.inf)
     unknown = np.full(DRAWS, np.nan)
     return Outcome(
-        length=interval(base + peak),
+        length=interval(np.maximum(base + peak, growth.peaks(rng, DRAWS, plan.minutes))),
         slowdown_pct=interval(slower[within].max(axis=0)),
         mean_slowdown_pct=interval(slower[within].mean(axis=0)),
         minutes_over=interval(step * (slower > objective_pct).sum(axis=0)),

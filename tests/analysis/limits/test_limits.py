@@ -157,6 +157,16 @@ def test_each_chunk_begins_with_a_view_of_its_own():
     assert found.minutes_over.value == 0
 
 
+def test_a_short_hold_is_not_predicted_below_what_is_usual():
+    """The list fluctuates without any hold; its longest in a usual hour is the least that is predicted."""
+    usual = replace(steady(), hourly_peaks=np.array([70_000.0]))
+    lengths = [
+        replay.replayed(usual, CURVE, replay.one_hold(0, minutes), 500, 10.0).length.value
+        for minutes in (5, 60)
+    ]
+    assert lengths == pytest.approx([70_000, 500 + 360_000], rel=1e-6)
+
+
 def test_purge_that_is_slower_than_the_writes_never_drains():
     """The drain is infinite, not zero."""
     found = replay.replayed(steady(purge=80.0), CURVE, replay.one_hold(0, 60), 500, 10.0)
