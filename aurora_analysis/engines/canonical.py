@@ -16,29 +16,63 @@ VALUES = "?+"
 """The token that replaces two or more literals."""
 
 
-def canonical(found: Iterable[str]) -> str:
-    """Return the fingerprint of a statement, given as an engine's tokens."""
-    return _spelled(_rows(_lists(_values(found))))
-
-
-_BEFORE_VALUE = re.compile(
-    "select|where|and|or|not|xor|between|like|when|then|else|limit|offset|by|having|on|in|is|set|values?"
-    "|return|distinct|all|case|interval|div|mod|regexp|rlike|if|elseif|while|until|using|default"
-    "|from|for|to|ilike|returning"
+BEFORE_VALUE = frozenset(
+    [
+        "select",
+        "where",
+        "and",
+        "or",
+        "not",
+        "xor",
+        "between",
+        "like",
+        "when",
+        "then",
+        "else",
+        "limit",
+        "offset",
+        "by",
+        "having",
+        "on",
+        "in",
+        "is",
+        "set",
+        "value",
+        "values",
+        "return",
+        "distinct",
+        "all",
+        "case",
+        "interval",
+        "div",
+        "mod",
+        "regexp",
+        "rlike",
+        "if",
+        "elseif",
+        "while",
+        "until",
+        "using",
+        "default",
+    ]
 )
 """Words before an expression: a sign after one of them belongs to the number."""
 
 
-def _values(tokens: Iterable[str]) -> Iterator[str]:
+def canonical(found: Iterable[str], before_value: frozenset[str] = BEFORE_VALUE) -> str:
+    """Return the fingerprint of a statement, given as an engine's tokens, and its words before an expression."""
+    return _spelled(_rows(_lists(_values(found, before_value))))
+
+
+def _values(tokens: Iterable[str], before_value: frozenset[str]) -> Iterator[str]:
     """Merge a sign into the number after it, and take NULL as a value, unless an operand precedes."""
     before, signs = "(", []
     for token in tokens:
-        if token in {"+", "-"} and not _is_operand(before):
+        if token in {"+", "-"} and not _is_operand(before, before_value):
             signs.append(token)
             continue
-        is_null = (
-            token == "null" and not signs and not _is_operand(before) and before not in {"is", "not", "set"}
-        )
+        is_null = token == "null" and not signs and before not in {"is", "not", "set"}
+        is_null = is_null and not _is_operand(before, before_value)
         if token != VALUE:
             yield from signs
         yield VALUE if is_null else token
@@ -46,8 +80,8 @@ def _values(tokens: Iterable[str]) -> Iterator[str]:
     yield from signs
 
 
-def _is_operand(token: str) -> bool:
-    return (token[-1].isalnum() or token[-1] in ')]?`"$_') and not _BEFORE_VALUE.fullmatch(token)
+def _is_operand(token: str, before_value: frozenset[str]) -> bool:
+    return (token[-1].isalnum() or token[-1] in ')]?`"$_') and token not in before_value
 
 
 def _lists(tokens: Iterable[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 A *shape* is what a few passes of `re` make of a text: literals and runs of literals removed, all else kept. Texts of
 one shape have one fingerprint; one fingerprint may have several shapes. Texts that the passes cannot handle safely
-(a stray quote, a quote between back-ticks) are lexed each time.
+(a stray quote, a quote or a number between back-ticks) are lexed each time.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ class FingerprintCache:
         bare = self._bare(sql)
         if b"'" in bare or (b'"' in bare and not self._mode.ansi_quotes):
             return None
+        if any(tick in bare and _NUMBER.search(b"".join(bare.split(tick)[1::2])) for tick in self._ticks):
+            return None  # a number in a quoted name is no literal
         return _LIST.sub(b"\x02", _NUMBER.sub(b"\x01", _ROWS.sub(b"(\x02)", bare)))
 
     def _bare(self, sql: bytes) -> bytes:

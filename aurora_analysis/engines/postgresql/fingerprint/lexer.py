@@ -8,7 +8,7 @@ from functools import cache
 from itertools import chain
 
 from aurora_analysis.engines import comment_tags
-from aurora_analysis.engines.canonical import VALUE, canonical
+from aurora_analysis.engines.canonical import BEFORE_VALUE, VALUE, canonical
 from aurora_analysis.engines.comment_tags import Token
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 from aurora_analysis.engines.statement import Statement, named
@@ -140,16 +140,19 @@ def fingerprint(sql: str, mode: SqlMode = DEFAULT_MODE) -> str:
     return statement(sql, mode).fingerprint
 
 
+_BEFORE_VALUE = BEFORE_VALUE | {"from", "for", "to", "ilike", "returning"}
+
+
 def statement(sql: str, mode: SqlMode = DEFAULT_MODE) -> Statement:
     """Return a statement's fingerprint and digest, and whether its quotes balance. PostgreSQL has no sql_mode."""
     sql = sql.strip().rstrip(";")
     try:
         if not _is_ambiguous(sql):
-            return named(canonical(tokens(sql)))
+            return named(canonical(tokens(sql), _BEFORE_VALUE))
     except OpenQuote:
         pass
     before = OPENS.split(sql, maxsplit=1)[0]
-    return named(canonical(chain(tokens(before), [VALUE])), whole=False)
+    return named(canonical(chain(tokens(before), [VALUE]), _BEFORE_VALUE), whole=False)
 
 
 def _is_ambiguous(sql: str) -> bool:
