@@ -3,6 +3,9 @@
 Speed is a ratio of CPU seconds of whole processes that alternate on one log (A B A B), because a shared machine changes
 every absolute number. The studies, all by default: speed, start, processes, memory, ingest, hostile, mutated. Each study runs
 in a separate process, because the system counts the peak memory of a parent process as that of its child.
+
+`--gallery FOLDER` reads a folder of logs instead, such as another parser's test cases. Beside `NAME.log` may stand
+`NAME.jsonl`: an execution a line, with the fields of `digest --format jsonl` that are known.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from pathlib import Path
 
 from aurora_analysis.engines import compiled
 from aurora_analysis.engines.mysql import slow_log
+from aurora_analysis.errors import Error
+from aurora_analysis.sources import profile
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -66,7 +71,10 @@ def main() -> int:
         "--folder", type=Path, help="Folder for the logs, which are kept [default: a temporary folder]."
     )
     parser.add_argument("--rounds", type=int, default=3, help="Runs of each program [default: 3].")
+    parser.add_argument("--gallery", type=Path, help="Compare this folder's logs with their .jsonl files.")
     chosen = parser.parse_args()
+    if chosen.gallery:
+        return gallery(chosen.gallery)
     folder = chosen.folder or Path(tempfile.mkdtemp(prefix="slow_log_bench."))
     folder.mkdir(exist_ok=True)
     try:
@@ -221,6 +229,36 @@ def mutated(_: Path, count: int = 100_000, seed: int = 1) -> None:
         damage += account.damage
     print(f"{count:,} mutated logs: no exception; {events:,} events read, {damage:,} reported as damaged or lost; "
           f"{time.process_time() - started:.0f} CPU s", flush=True)  # fmt: skip
+
+
+def gallery(folder: Path) -> int:
+    """Compare counts and fields of a folder's logs with what is expected; return 1 if any differs."""
+    right, compared, equal, fields = 0, 0, 0, 0
+    for path in sorted(each for each in folder.rglob("*") if each.is_file() and each.suffix != ".jsonl"):
+        account = slow_log.Account()
+        try:
+            found = [json.loads(line) for line in profile.lines([str(path)], account, with_sql=True)]
+        except Error as problem:
+            found = []
+            print(f"{path.name}: {problem}")
+        beside = path.with_suffix(".jsonl")
+        if not beside.exists():
+            print(f"{path.name}: {account}")
+            continue
+        expected = [json.loads(line) for line in beside.read_text().splitlines()]
+        compared += 1
+        right += len(found) == len(expected)
+        if len(found) != len(expected):
+            print(f"{path.name}: {len(found)} executions, {len(expected)} expected; {account}")
+        for n, (one, other) in enumerate(zip(found, expected), 1):
+            for name, value in other.items():
+                fields += 1
+                equal += one.get(name) == value
+                if one.get(name) != value:
+                    print(f"{path.name}, execution {n}, {name}: {one.get(name)!r}, expected {value!r}")
+    share = f", {equal:,} of {fields:,} fields equal ({equal / fields:.1%})" if fields else ""
+    print(f"{right} of {compared} logs have the expected number of executions{share}")
+    return int(right < compared or equal < fields)
 
 
 def made(folder: Path, kind: str, size: int = 64 * MB) -> tuple[Path, dict[str, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -194,30 +194,69 @@ def ingest(
     """
     account = Account()
     span: list[int] = []
-    found, text = recognised(chunks(name))
-    engine = found or engines.DEFAULT
-    slow_log = engines.module(engine, "slow_log")
 
     def write(tables: Batch) -> None:
-        check(engine, account, name)
         for table, columns in _columns(tables).items():
             _merge(location, table, columns, cluster)
         ended = [*tables.slow_queries["ended_at"], *tables.vacuums.get("time", ()), *span]
         span[:] = [min(ended), max(ended)] if ended else []
+
+    engine = read_batches(name, account, write, instance=instance, mode=mode, batch=batch)
+    if span:
+        row = _coverage(account, span, instance, engines.module(engine, "slow_log").COVERED)
+        _cover(location, label(name), row, cluster=cluster, instance=instance)
+    return account
+
+
+def read_batches(
+    name: Source,
+    account: Account,
+    write: Callable[[Batch], None],
+    *,
+    instance: str | None = None,
+    mode: SqlMode = DEFAULT_MODE,
+    batch: int = BATCH,
+) -> str:
+    """Read a log's executions in batches of the store's tables, and return the engine that wrote the log.
+
+    Parameters
+    ----------
+    name : str or S3Object
+        A file; `-` is standard input.
+    account : Account
+        Filled while the log is read, complete at the end.
+    write : callable
+        Takes a batch.
+    instance : str, optional
+        Value of the column `instance`; without one, the column is left out.
+    mode : SqlMode
+        The server's sql_mode.
+    batch : int
+        Executions of a batch.
+
+    Raises
+    ------
+    Error
+        If the log cannot be read, or is no slow log.
+    """
+    found, text = recognised(chunks(name))
+    engine = found or engines.DEFAULT
+    slow_log = engines.module(engine, "slow_log")
+
+    def checked(tables: Batch) -> None:
+        check(engine, account, name)
+        write(tables)
 
     if slow_log.library(mode) is None:
         from aurora_analysis.engines.log_tables import Layout
 
         logged = slow_log.logged(text, account, mode)
         for tables in slow_log.batches(logged, account, Layout(instance, batch), mode=mode):
-            write(tables)
+            checked(tables)
     else:
-        slow_log.write_batches(text, account, write, instance=instance, batch=batch, mode=mode)
+        slow_log.write_batches(text, account, checked, instance=instance, batch=batch, mode=mode)
     check(engine, account, name)
-    if span:
-        row = _coverage(account, span, instance, slow_log.COVERED)
-        _cover(location, label(name), row, cluster=cluster, instance=instance)
-    return account
+    return engine
 
 
 SOURCE = "slow_log"

@@ -33,6 +33,25 @@ def test_suggestions_are_toml_for_the_settings_file(tmp_path, monkeypatch):
     assert "The settings define the workload looker already" in again.output
 
 
+def test_log_files_give_the_suggestions_of_the_store(tmp_path, monkeypatch):
+    """Without a store; a window selects executions, and without files or a cluster there is nothing to read."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "slow.log").write_bytes(LOG)
+    log_files.ingest("slow.log", "store", cluster="shop", instance="shop-2")
+    suggest = ["workloads", "suggest"]
+    stored = CliRunner().invoke(main, [*suggest, "--store", "store", "--cluster", "shop"])
+    done = CliRunner().invoke(main, [*suggest, "slow.log"])
+    assert done.exit_code == 0
+    assert done.output == stored.output.replace("executions of shop", "executions of slow.log")
+    earlier = CliRunner().invoke(main, [*suggest, "--start", "2026-11-01", "--end", "2026-11-02", "slow.log"])
+    assert (earlier.exit_code, "no logged execution of this window in slow.log" in earlier.output) == (
+        2,
+        True,
+    )
+    neither = CliRunner().invoke(main, suggest)
+    assert (neither.exit_code, "Name the slow logs to read" in neither.output) == (2, True)
+
+
 def test_a_window_without_executions_is_refused(tmp_path):
     """One line that names the cluster and the next step."""
     (tmp_path / "slow.log").write_bytes(LOG)

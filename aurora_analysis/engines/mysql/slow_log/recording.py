@@ -173,6 +173,7 @@ def _columns(found: dict[str, Any], digests: list[str], tags_: list[str | None])
         "lock_time_s": reals["lock_s"],
         "rows_sent": numbers["rows_sent"],
         "rows_examined": examined if min(examined) >= 0 else [None if n < 0 else n for n in examined],
+        "application": [None] * len(examined),
         "ordinal": numbers["ordinal"],
         "tags": Coded(tags_, codes["tags"]),
         "extras": [text or None for text in extras],
