@@ -1,7 +1,7 @@
 """Measure speed, memory and exactness of reading slow logs: `python3 dev.py bench slow_log`.
 
 Speed is a ratio of CPU seconds of whole processes that alternate on one log (A B A B), because a shared machine changes
-every absolute number. The studies, all by default: speed, start, processes, memory, ingest, hostile, mutated. Each study runs
+every absolute number. The studies, all by default: speed, start, processes, memory, columns, ingest, hostile, mutated. Each study runs
 in a separate process, because the system counts the peak memory of a parent process as that of its child.
 
 `--gallery FOLDER` reads a folder of logs instead, such as another parser's test cases. Beside `NAME.log` may stand
@@ -61,6 +61,7 @@ def main() -> int:
         "start": start,
         "processes": processes,
         "memory": memory,
+        "columns": columns,
         "ingest": ingest,
         "hostile": hostile,
         "mutated": mutated,
@@ -80,7 +81,7 @@ def main() -> int:
     try:
         for name in chosen.studies or studies:
             print(f"## {name}", flush=True)
-            rounds = (chosen.rounds,) if studies[name] in (speed, start, processes) else ()
+            rounds = (chosen.rounds,) if studies[name] in (speed, start, processes, columns) else ()
             study = SPAWN.Process(target=studies[name], args=(folder, *rounds))
             study.start()
             study.join()
@@ -162,6 +163,23 @@ def memory(folder: Path) -> None:
             flush=True,
         )
         log.unlink()
+
+
+def columns(folder: Path, rounds: int = 3) -> None:
+    """Compare the CPU seconds of ingesting 64 MB with the compiled scanner and in pure Python."""
+    for kind in ("mix", "oltp"):
+        log, truth = made(folder, kind)
+        ours, pures = [], []
+        for n in range(rounds):
+            for runs, pure in ((ours, False), (pures, True)):
+                store = folder / f"store-{kind}-{n}-{pure}"
+                to = ("--cluster", "bench", "--instance", "bench-1", "--store", str(store))
+                runs.append(run(sys.executable, "-m", "aurora_analysis", "ingest", *to, str(log), pure=pure))
+                rows = int(run(sys.executable, "-c", ROWS, str(store / "slow_queries")).output)
+                assert rows == truth["events"], f"{rows} rows of {truth['events']} executions"
+                shutil.rmtree(store)
+        print(f"{kind}: ingest of 64 MB takes {cpu(ours):.2f} CPU s, {cpu(pures):.2f} in pure Python: "
+              f"{cpu(pures) / cpu(ours):.1f} times as fast; load {os.getloadavg()[0]:.1f}", flush=True)  # fmt: skip
 
 
 def ingest(folder: Path) -> None:
