@@ -50,7 +50,7 @@ COVERAGE_LEAST, REFUSED_LEAST, FALSE_MOST = 90.0, 90.0, 7.0
 NO_LIMIT = "no limit"
 """The scenario `uniform` without an effect, and with one that does not grow with the history list."""
 
-NO_LIMIT_SEEDS = 5
+NO_LIMIT_SEEDS = 3
 """So many times as many fortnights have no limit, because the share of false ones is small."""
 
 HOLDS_MOST = 15

@@ -130,7 +130,8 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
     days = pd.DatetimeIndex(commits.dropna().index).normalize().nunique()
     if days < DAYS_NEEDED:
         return refused(
-            f"{days} days have a commit rate, and {DAYS_NEEDED} are needed to tell hours and weekdays apart",
+            f"the window has commit rates of {days} day{'s' * (days != 1)}, and {DAYS_NEEDED} are needed to separate hours and "
+            "weekdays",
             options,
         )
     undo = undo_log.answer(compared, groups, undo_log.Options(options.shortest_run_s))

@@ -124,7 +124,7 @@ def growth(recorded: Recorded, timezone: str) -> Growth | str:
     """
     rate = weekly_rate(recorded.commits, timezone)
     if rate is None:
-        return "fewer than 4 days have a commit rate, so that hours and weekdays cannot be told apart"
+        return "fewer than 4 days have a commit rate, so that hours and weekdays cannot be separated"
     entries = _lognormal(per_transaction(recorded.oldest_view, recorded.commits))
     if entries is None:
         return f"fewer than {SPANS_NEEDED} spans show an identified view that blocked purge"
