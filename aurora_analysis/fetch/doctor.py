@@ -96,7 +96,7 @@ def probe(clients: Clients, found: Topology, now: datetime) -> Probes:
         frozenset(answers.get(("logs:DescribeLogStreams", "")) or ()),
         frozenset(row for what, name in answers if what == "RDSOSMetrics" for row in answers[what, name]),
         tuple(answers.get(("rds:DescribeDBRecommendations", ""), ())),
-        frozenset(answers.get(("backtrack", ""), ())),
+        frozenset(answers.get(("cloudwatch:GetMetricData", ""), ())),
         now,
     )
 
@@ -119,7 +119,7 @@ def _requests(clients: Clients, found: Topology, now: datetime) -> Iterator[Requ
         lambda: recommendations.request(clients["rds"], found, now - RECOMMENDED),
     )
     if found.backtrack and found.writer:
-        yield "backtrack", "", lambda: _backtrack_metrics(clients["cloudwatch"], found, now)
+        yield "cloudwatch:GetMetricData", "", lambda: _backtrack_metrics(clients["cloudwatch"], found, now)
     for each in found.instances:
         yield from _instance_requests(clients, found, each, hour)
 
