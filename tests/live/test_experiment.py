@@ -25,7 +25,6 @@ from live_server import written_to
 from machine import Meter
 from sqlalchemy import NullPool, create_engine
 
-from aurora_analysis import cli
 from aurora_analysis.analysis import experiment as analysis
 from aurora_analysis.cli import main
 from aurora_analysis.engines.mysql.innodb_status import InnodbStatus
@@ -44,6 +43,7 @@ from aurora_analysis.live.experiment import (
     TrialOptions,
     WriterLoad,
     limits,
+    sessions,
 )
 from aurora_analysis.live.status import Sample
 from aurora_analysis.live.watch import Watch
@@ -143,7 +143,7 @@ def test_an_unsafe_trial_is_rejected(arguments, message, tmp_path, monkeypatch):
 
 def test_a_mute_server_is_reported_soon(tmp_path, monkeypatch):
     """It accepts the connection and never answers; the command does not wait for the length of a run."""
-    monkeypatch.setattr(cli.connections, "READ_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("aurora_analysis.cli.connections.READ_TIMEOUT_S", 0.5)
     (tmp_path / "query.sql").write_text("SELECT 1")
     given = [
         "--lab",
@@ -336,6 +336,23 @@ def test_a_failing_query_does_not_start_a_trial(real_server):
 
 
 @pytest.mark.real
+def test_a_killed_trials_canary_is_dropped_and_a_running_ones_stays(real_server, monkeypatch):
+    """Its row no longer changes; one line says so."""
+    monkeypatch.setattr(sessions, "LEFT_AFTER_S", 0.3)
+    lines: list[str] = []
+    with real_server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE DATABASE running")
+        running = Canary(real_server.engine(), "running")
+        Canary(real_server.engine(), "trial").close()  # as SIGKILL leaves it
+        monkeypatch.setattr(sessions.time, "sleep", lambda _: running.latency_ms())
+        sessions.drop_left_canaries(real_server.engine(), lines.append)
+        cursor.execute("SELECT table_schema FROM information_schema.tables WHERE table_name LIKE '%canary'")
+        assert cursor.fetchall() == (("running",),)
+        running.remove()
+        cursor.execute("DROP DATABASE running")
+    assert lines == ["dropped the canary's table that a killed trial left in trial"]
+
+
 def test_a_canary_without_a_database_does_not_start_a_trial(real_server):
     """The database does not exist."""
     with pytest.raises(

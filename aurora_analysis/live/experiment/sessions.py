@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import cycle, islice
@@ -247,3 +248,41 @@ class Canary:
         if self._connection is None:
             self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         self._connection.exec_driver_sql(f"{self._live.TAG} {text}")
+
+
+LEFT_AFTER_S = 2.5
+"""A canary's row changes every second; one that did not change for so long belongs to no trial that runs."""
+
+
+def drop_left_canaries(engine: sqlalchemy.Engine, progress: Callable[[str], None]) -> None:
+    """Drop the canary's tables that a killed trial left on the writer, and report each.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        Connects to the writer.
+    progress : callable
+        Receives one line for each table: that it was dropped, or the statement that drops it.
+    """
+    live, sql = _module(engine, "live"), _module(engine, "trial_sessions")
+    listed = (
+        f"{live.TAG} SELECT table_schema FROM information_schema.tables WHERE table_name = '{Canary.TABLE}'"
+    )
+    with suppress(exc.DBAPIError), engine.connect() as connection:
+        auto = connection.execution_options(isolation_level="AUTOCOMMIT")
+        schemas = [str(schema) for schema in auto.exec_driver_sql(listed).scalars()]
+        tables = {schema: sql.canary(schema, Canary.TABLE) for schema in schemas}
+        before = {schema: _beats(auto, one) for schema, one in tables.items()}
+        time.sleep(LEFT_AFTER_S if tables else 0)
+        for schema, one in tables.items():
+            if _beats(auto, one) != before[schema]:
+                continue  # the trial that made it still runs
+            try:
+                auto.exec_driver_sql(f"{live.TAG} {one.drop}")
+                progress(f"dropped the canary's table that a killed trial left in {schema}")
+            except exc.DBAPIError as problem:
+                progress(f"a killed trial left a table, to be dropped by {one.drop}: {live.reason(problem)}")
+
+
+def _beats(connection: sqlalchemy.Connection, one: CanaryStatements) -> object:
+    return connection.exec_driver_sql(one.beat[0]).scalar()

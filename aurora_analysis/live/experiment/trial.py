@@ -29,7 +29,12 @@ from aurora_analysis.live.experiment.plan import (
     washout_s,
 )
 from aurora_analysis.live.experiment.query import read_only_query, session_modes
-from aurora_analysis.live.experiment.sessions import Canary, QueryRunner, WriterLoad
+from aurora_analysis.live.experiment.sessions import (
+    Canary,
+    QueryRunner,
+    WriterLoad,
+    drop_left_canaries,
+)
 from aurora_analysis.live.status import Sample
 from aurora_analysis.live.watch import CLOCK_STEP_S, Watch, stopped_by_signals, ticks
 from aurora_analysis.store import Store
@@ -240,6 +245,7 @@ def run_trial(
     """
     with ExitStack() as stack:
         stopping = stack.enter_context(stopped_by_signals())
+        drop_left_canaries(servers.control[0], progress)
         trial = _trial(options, servers, store, stopping, stack)
         rows, first = (None, 0) if only_plan else _continued(options, store, progress)
         quiet_s, pilot_s = (options.baseline_s, options.run_s) if rows is None else (options.pause_s, 0.0)
