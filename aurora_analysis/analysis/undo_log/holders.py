@@ -45,6 +45,11 @@ TRAILING_COST = 0.3
 """Cost of a purge that trails: it fits any earlier implied start."""
 IDLE_COST = 0.2
 """Cost of a trailing purge after a statement's end: nothing then shows that its transaction is still open."""
+ALIKE = 40.0
+"""Age of a view at which a slow purge halves the weight of an implied start that is too early [periods].
+
+The slow purge then still works off what an earlier view left, so the starts of all samples are too early alike.
+"""
 WEIGHT = 0.6
 """Weight of one sample's evidence: the errors of neighbouring samples are alike."""
 
@@ -280,6 +285,7 @@ class _Costs:
     blocked: Array
     trailing: Array
     keeping_up: Array
+    late: Array
 
     @classmethod
     def of(cls, found: Samples, part: slice) -> _Costs:
@@ -294,6 +300,7 @@ class _Costs:
             _limited(np.abs(share) / error),
             _limited(np.clip(TRAILING - share, 0, None) / error) + TRAILING_COST,
             _limited(age / tolerance) + _limited(np.clip(np.abs(share - 1) / error - 1, 0, None)),
+            1 - found.slowness * age / (ALIKE + age),
         )
 
     def general(self) -> Array:
@@ -305,8 +312,9 @@ class _Costs:
         """Cost of a view that began at `start`: purge stands still there, or, while the statement runs, trails it."""
         off = self.start[place] - start
         late = np.sign(off) * np.clip(np.abs(off) - RESOLUTION, 0, None) / self.tolerance[place]
-        blocked = _limited(np.abs(late)) + self.blocked[place]
-        trailing = _limited(np.clip(late, 0, None)) + self.trailing[place]
+        weight = np.where(off < 0, self.late[place], 1.0)
+        blocked = weight * _limited(np.abs(late)) + self.blocked[place]
+        trailing = weight * _limited(np.clip(late, 0, None)) + self.trailing[place]
         return np.minimum(blocked, trailing + IDLE_COST * (self.x[place] > end))
 
 

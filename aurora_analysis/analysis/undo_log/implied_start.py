@@ -30,6 +30,10 @@ ROUGH = 0.03
 """Part of a rise's relative error that noise does not cause."""
 BIN = 5
 """Rises this close together count as one [periods]."""
+NEAR = 120.0
+"""Rises within so many periods support each other."""
+NOISE = 1.5
+"""A rise's level may be off by so many of its errors."""
 NEIGHBOURHOOD = 1441
 """Rises around which a low one stands out [periods]."""
 LOW = 0.85
@@ -174,7 +178,20 @@ def _interpolated(found: Samples, rises: pd.DataFrame) -> Samples:
     sums = pd.DataFrame({"weight": weight, "level": weight * rises["level"], "at": weight * rises["middle"]})
     sums = sums.groupby(rises["middle"] // BIN).sum()
     level, at = (sums[name] / sums["weight"] for name in ("level", "at"))
-    return replace(found, per_transaction=np.exp(np.interp(found.x, at, level)))
+    error = rises["error"].groupby(rises["middle"] // BIN).min() + ROUGH
+    return replace(found, per_transaction=np.exp(np.interp(found.x, at, _steadied(level, at, error))))
+
+
+def _steadied(level: pd.Series, at: pd.Series, error: pd.Series) -> Array:
+    """Levels without what noise may explain: each moves towards its neighbours' mean by at most `NOISE` errors."""
+    levels, places, errors = (one.to_numpy(dtype=float) for one in (level, at, error))
+    weights = np.concatenate([[0.0], np.cumsum(1 / errors**2)])
+    sums = np.concatenate([[0.0], np.cumsum(levels / errors**2)])
+    first = np.searchsorted(places, places - NEAR)
+    last = np.searchsorted(places, places + NEAR, side="right")
+    mean = (sums[last] - sums[first]) / (weights[last] - weights[first])
+    off = levels - mean
+    return np.asarray(mean + np.sign(off) * np.clip(np.abs(off) - NOISE * errors, 0, None))
 
 
 def _under_a_statement(found: Samples, rises: pd.DataFrame, runs: pd.DataFrame) -> Mask:

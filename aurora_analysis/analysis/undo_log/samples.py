@@ -28,6 +28,10 @@ PRECISE = 0.25
 """Standard error of the purged share that is precise enough."""
 YOUNGEST = 1.0
 """Smallest age of a view that leaves a trace in the samples [periods]."""
+SLOW, FAST = 1.8, 2.6
+"""Entries that purge removes per entry written while it drains: up to the first it is slow, from the second on fast."""
+DRAINING, OLD, DRAINS_NEEDED = 1.1, 3.0, 10
+"""A sample drains from this purged share and age of the view [periods] on; fewer such samples show no speed."""
 MARGIN = 5
 """Samples beside an old view that are examined too."""
 
@@ -135,6 +139,14 @@ class Samples:
             share = np.where(wider, 1 - grown / np.maximum(written, 1e-9), share)
             error = np.where(wider, self.age_noise * np.sqrt(2 / half) / half, error)
         return share, error
+
+    @cached_property
+    def slowness(self) -> float:
+        """How plausible it is that purge trails, by the speed at which it drains a backlog [0 to 1]."""
+        share, error = self.purged_share
+        drains = share[(error < PRECISE) & (self.age > OLD) & (share > DRAINING)]
+        speed = float(np.quantile(drains, 0.75)) if len(drains) >= DRAINS_NEEDED else FAST
+        return float(np.clip((FAST - speed) / (FAST - SLOW), 0, 1))
 
     def busy(self) -> Iterator[tuple[int, int]]:
         """Find stretches with a view old enough to be noticed, with a margin; gaps separate stretches.
