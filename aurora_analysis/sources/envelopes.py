@@ -51,7 +51,7 @@ def event(message: bytes) -> bytes:
 
 def _unwrapper(head: bytes) -> Unwrap | None:
     start = head.lstrip()
-    if start[:1] in b"{[" and engines.of_log(head):
+    if start[:1] in b"{[" and engines.of_log(head) not in {None, engines.DEFAULT}:
         return None  # PostgreSQL writes JSON itself
     if _JSON_START.match(start) or (_JSON_BEHIND.match(start) and _ENTRY_STRING.search(head)):
         forms = _json_forms(head)

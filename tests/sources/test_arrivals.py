@@ -184,6 +184,7 @@ FORMS = {
     "messages one behind the other": "".join(TEXTS).encode(),
     "messages separated by blanks": "  ".join(TEXTS).encode(),
     "UTF-16 big endian without a mark": EVENTS.decode().encode("utf-16-be"),
+    "times in brackets": each_event("[2026-11-18 11:06:4{n},013] "),
     "one JSON object per line": "".join(json.dumps({"labels": {}, "line": line, "timestamp": "1"}) + "\n" for line in EVENTS.decode().splitlines()).encode(),
     "Loki, a line each": json.dumps({"data": {"result": [{"values": [["1795000000013000000", line] for line in EVENTS.decode().splitlines()]}]}}).encode(),
     "Fluentd": "".join("2026-11-18T11:06:40+00:00\tmysql.slow\t" + json.dumps({"log_line": text}) + "\n" for text in TEXTS).encode(),
