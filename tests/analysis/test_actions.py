@@ -70,8 +70,8 @@ TRIALS = {
 }
 
 
-def grown(by: float) -> pd.DataFrame:
-    values = ("etl", 0.5, by, 100.0 if by else 0.0, 2 * by, np.nan, np.nan)
+def grown(by: float, judged_share: float = 1.0) -> pd.DataFrame:
+    values = ("etl", 0.5, by, 100.0 if by else 0.0, 2 * by, np.nan, np.nan, judged_share)
     return pd.DataFrame([values], columns=reader_impact.GROWTH_COLUMNS)
 
 
@@ -106,6 +106,13 @@ def test_read_committed_is_advised_only_where_read_views_blocked_purge(growth, a
     found = impact("slows", grown(by=growth))
     assert evidence in found.evidence
     assert (READ_COMMITTED in found.action) == advised
+
+
+def test_views_that_are_partly_unknown_are_not_said_to_be_harmless():
+    """If a third of the time has samples, "never" and "would not help" are unknown."""
+    found = impact("slows", grown(by=0.0, judged_share=0.3))
+    assert "is known for 30 % of that time only" in found.evidence
+    assert found.action.startswith("First find out whether")
 
 
 @pytest.mark.parametrize(

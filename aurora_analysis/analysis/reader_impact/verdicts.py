@@ -378,8 +378,9 @@ def _action(name: str, one: JudgedEffect | None, evidence: Evidence) -> str:
         return NOT_ASSESSED_ACTION
     if one.level != "slows":
         return one.action or ACTIONS[one.level]
-    growth = float(evidence.growth.loc[evidence.growth["workload"] == name, "growth"].iloc[0])
-    return READ_VIEWS[None if np.isnan(growth) else growth > 0]
+    row = evidence.growth[evidence.growth["workload"] == name].iloc[0]
+    blocked, known = bool(row["growth"] > 0), bool(row["judged_share"] >= FULLY_JUDGED)
+    return READ_VIEWS[blocked if blocked or (known and row["growth"] <= 0) else None]
 
 
 NO_WORKLOAD_ACTION = "Fetch the readers' slow log or Performance Insights of the window, and lower long_query_time if the log is empty."
