@@ -332,6 +332,10 @@ def test_rows_inside_rows_are_bounded():
 
 TAGGED = {
     "SELECT 1 /*action='%2Fparam*d',controller='index,',framework='spring'*/;": {"action": "/param*d", "controller": "index,", "framework": "spring"},
+    "SELECT 1 /*%72oute='x',us%65r='bob'*/": {"route": "x"},
+    f"SELECT 1 /*route='{'x' * 400}',app='web'*/": {"route": "x" * 400, "app": "web"},
+    "SELECT 1 /*application:Shop,line:lib/x.rb:3:in `block (2 levels) in <main>'*/":
+        {"application": "Shop", "line": "lib/x.rb:3:in `block (2 levels) in <main>'"},
     "SELECT * FROM FOO /*action='%2Fparam*d',controller='index,'framework='spring',\ntraceparent='00-5bd6-c532-01',\ntracestate='congo%3Dt61%2Crojo%3D00f'*/":
         {"action": "/param*d", "controller": "index,", "framework": "spring", "traceparent": "00-5bd6-c532-01", "tracestate": "congo=t61,rojo=00f"},
     "SELECT 2 /*route='%2F(shop)%2Fcart~1',app='web'*/;": {"route": "/(shop)/cart~1", "app": "web"},
