@@ -154,6 +154,7 @@ def replayed(growth: Growth, curve: Curve, plan: Plan, base: float, objective_pc
     factor = growth.entries.draws(rng, DRAWS) * rate_factor(growth, rng, plan.start_min, plan.minutes)
     speed = growth.purge.draws(rng, DRAWS) if growth.purge else np.full(DRAWS, np.inf)
     excess = _excess(committed, at, plan, factor, speed)
+    at = at[: len(excess)]
     slopes = curve.draws(rng, DRAWS)
     slower = curve.slowdown_pct(excess, slopes)
     within = at <= plan.minutes
@@ -193,7 +194,7 @@ def rate_factor(growth: Growth, rng: np.random.Generator, start_min: float, minu
 
 
 def _excess(committed: Array, at: Array, plan: Plan, factor: Array, speed: Array) -> Array:
-    """History list above its base by step and draw: what was committed since the purge cursor."""
+    """History list above its base by step and draw, until all have drained: what was committed since the purge cursor."""
     limit = committed.copy()
     for start, end in plan.holds:
         held = (at > start) & (at <= end)  # the view bounds what purge does up to this step
@@ -205,6 +206,8 @@ def _excess(committed: Array, at: Array, plan: Plan, factor: Array, speed: Array
             np.maximum(cursor, np.minimum(allowed * factor, cursor + speed * seconds)) if seconds else cursor
         )
         found[n] = committed[n] * factor - cursor
+        if at[n] > plan.minutes and not found[n].any():
+            return found[: n + 1]
     return found
 
 
