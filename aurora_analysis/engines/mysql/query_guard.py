@@ -53,8 +53,9 @@ LIMIT_HINTS = re.compile(
 def mode(sql_mode: str) -> SqlMode:
     """Return the parts of a server's sql_mode that decide where a literal ends.
 
-    >>> mode("STRICT_TRANS_TABLES,ANSI_QUOTES")
-    SqlMode(backslash_escapes=True, ansi_quotes=True)
+    >>> found = mode("STRICT_TRANS_TABLES,ANSI_QUOTES")
+    >>> found.backslash_escapes, found.ansi_quotes
+    (True, True)
     """
     names = {name.strip().upper() for name in sql_mode.split(",")}
     return SqlMode(BACKSLASHES_OFF not in names, DOUBLE_QUOTES_NAME in names)
