@@ -36,7 +36,6 @@ WAIT_CLASSES: dict[str, tuple[str, ...]] = {
         "XactSLRU",
         "MultiXact",
         "ClogSLRU",
-        "CommitTs",
         "XidGen",
     ),
     "client not reading": ("ClientWrite",),
