@@ -31,12 +31,15 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def together(name: str, kind: type[Any], *options: Decorator) -> Decorator:
-    """Return a decorator that adds options and passes them to the command as one dataclass, `name`."""
+    """Return a decorator that adds options and passes them to the command as one dataclass, `name`.
+
+    A field without an option keeps its default.
+    """
 
     def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
         def collected(**values: Any) -> Any:
-            given = {each.name: values.pop(each.name) for each in fields(kind)}
+            given = {each.name: values.pop(each.name) for each in fields(kind) if each.name in values}
             return command(**{name: kind(**given)}, **values)
 
         with_options: Callable[..., Any] = collected

@@ -39,6 +39,9 @@ NOT_YET = {"aurora-postgresql": "postgresql"}
 DEFAULT = "mysql"
 """The engine of input that names none, such as an empty log."""
 
+FETCHED = "Aurora MySQL and RDS for MySQL"
+"""Clusters and instances that `fetch` and `doctor` read."""
+
 SUPPORTED = "Aurora MySQL, MySQL, MariaDB and PostgreSQL"
 
 
@@ -61,7 +64,7 @@ def of(name: str) -> ModuleType:
     'aurora_analysis.engines.mysql'
     """
     if name in NOT_YET:
-        raise Error(f"{name} clusters are not fetched from AWS yet: aurora-analysis fetches {SUPPORTED}.")
+        raise Error(f"{name} clusters are not fetched from AWS yet: aurora-analysis fetches {FETCHED}.")
     if name not in PACKAGES:
         raise Error(f"{name or 'An unnamed engine'} is not supported: aurora-analysis reads {SUPPORTED}.")
     return importlib.import_module(f"{__name__}.{PACKAGES[name]}")

@@ -14,12 +14,13 @@ from aurora_analysis.sources import log_files
 from aurora_analysis.store import location
 from aurora_analysis.store import store as store_module
 
-READING = {"report", "baseline list", "baseline show", "store coverage", "workloads suggest"}
+READING = {"report", "review", "baseline list", "baseline show", "store coverage", "workloads suggest"}
 """Commands that open the sample if nothing names a store; every other command refuses."""
 
 SERVER = ["--writer", "mysql://monitor@127.0.0.1:1/"]
 ARGUMENTS = {
     "report": [],
+    "review": ["--cluster", "shop", "--hold", "1h"],
     "fetch": ["--cluster", "shop", "--week", "2026-W46"],
     "ingest": ["--cluster", "shop", "--instance", "shop-1", "slow.log"],
     "lab record": [],

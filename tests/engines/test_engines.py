@@ -18,13 +18,17 @@ def test_every_name_of_the_mysql_family_is_one_engine(name):
     assert engines.of(name) is mysql
 
 
-@pytest.mark.parametrize("name", ["aurora-postgresql", "postgresql", "postgres"])
-def test_postgresql_is_refused_with_one_line(name):
-    """The line names the engine and what is supported."""
+def test_clusters_of_aurora_postgresql_are_refused_and_its_servers_are_not():
+    """The line names the engine and what is fetched; a server's URL and a log lead to the engine's modules."""
     with pytest.raises(Error) as raised:
-        engines.of(name)
-    expected = f"{name} is not supported yet: aurora-analysis reads Aurora MySQL, MySQL and MariaDB."
+        engines.of("aurora-postgresql")
+    expected = (
+        "aurora-postgresql clusters are not fetched from AWS yet: aurora-analysis fetches Aurora MySQL and "
+        "RDS for MySQL."
+    )
     assert str(raised.value) == expected
+    assert engines.of("postgresql") is engines.of("postgres")
+    assert engines.module("aurora-postgresql", "live") is engines.module("postgresql", "live")
 
 
 @pytest.mark.parametrize(("name", "shown"), [("oracle-ee", "oracle-ee"), ("", "An unnamed engine")])
@@ -34,7 +38,7 @@ def test_an_unknown_engine_is_refused_with_what_is_supported(name, shown):
         engines.of(name)
     assert (
         str(raised.value)
-        == f"{shown} is not supported: aurora-analysis reads Aurora MySQL, MySQL and MariaDB."
+        == f"{shown} is not supported: aurora-analysis reads Aurora MySQL, MySQL, MariaDB and PostgreSQL."
     )
 
 

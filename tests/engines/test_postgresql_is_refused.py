@@ -8,7 +8,7 @@ from fetching import KEPT, endpoint, environment
 
 from aurora_analysis.cli import main
 
-REFUSAL = "aurora-postgresql clusters are not fetched from AWS yet: aurora-analysis fetches Aurora MySQL, MySQL, MariaDB and PostgreSQL.\n"
+REFUSAL = "aurora-postgresql clusters are not fetched from AWS yet: aurora-analysis fetches Aurora MySQL and RDS for MySQL.\n"
 
 
 @pytest.mark.parametrize("command", [["doctor"], ["fetch", "--last-week"]], ids=" ".join)
