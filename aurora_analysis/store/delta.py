@@ -215,6 +215,7 @@ def opened(location: str, spec: Table, version: int | None = None) -> DeltaTable
     Error
         If it cannot be opened, or was written by a newer schema than this package reads.
     """
+    _check_log(location, spec)
     try:
         table = DeltaTable(
             table_uri(location, spec.name), version=version, storage_options=storage_options(location)
@@ -224,7 +225,6 @@ def opened(location: str, spec: Table, version: int | None = None) -> DeltaTable
     except FULL_OR_GONE as problem:
         at = "" if version is None else f" at version {version}"
         raise Error(f"Cannot open {spec.name}{at} in {location}: {cause(problem, location)}.") from None
-    _check_log(location, spec)
     _check_schema(table, spec, location)
     return table
 
@@ -233,22 +233,35 @@ NO_ACTION = '{"commitInfo":{}}'
 """An entry of a table's log that changes nothing."""
 
 
+WRITTEN_WITHIN_S = 5.0
+"""An empty entry of a table's log that is younger [s] is being written."""
+
+
 def _check_log(location: str, spec: Table) -> None:
     """Raise an error if an entry of a table's log is empty, as after a power cut: delta-rs takes it for no change.
 
+    Where an entry is not renamed into place (`uri`), another writer's entry is empty for a moment, which is waited for.
     On S3 an object is written whole or not at all.
     """
     folder = Path(location) / spec.name / "_delta_log"
     if location.startswith("s3://") or not folder.is_dir():
         return
+    while empty := _empty_entry(folder):
+        path, modified = empty
+        if time.time() - modified > WRITTEN_WITHIN_S:
+            raise Error(
+                f"The log of {spec.name} has an empty entry, as after a power cut: {path}. What it recorded is lost. "
+                f"Write {NO_ACTION} into that file, and fetch or ingest the time around "
+                f"{datetime.fromtimestamp(modified, UTC):%Y-%m-%d %H:%M} UTC again."
+            )
+        time.sleep(0.02)
+
+
+def _empty_entry(folder: Path) -> tuple[str, float] | None:
+    """Path and time of change [s since 1970] of the first empty entry of a log; None if there is none."""
     with os.scandir(folder) as entries:
-        empty = sorted(one.path for one in entries if one.name.endswith(".json") and not one.stat().st_size)
-    if empty:
-        raise Error(
-            f"The log of {spec.name} has an empty entry, as after a power cut: {empty[0]}. What it recorded is lost. "
-            f"Write {NO_ACTION} into that file, and fetch or ingest the time around "
-            f"{datetime.fromtimestamp(Path(empty[0]).stat().st_mtime, UTC):%Y-%m-%d %H:%M} UTC again."
-        )
+        found = [(one.path, one.stat()) for one in entries if one.name.endswith(".json")]
+    return min(((path, about.st_mtime) for path, about in found if not about.st_size), default=None)
 
 
 def commit(location: str, spec: Table, change: Callable[[DeltaTable], bool]) -> int | None:

@@ -87,6 +87,9 @@ def terms(states: pd.DataFrame, window: Window) -> pd.DataFrame:
     pandas.DataFrame
     """
     terms = states[states["role"] == "writer"].drop_duplicates(["time", "instance"])
+    terms = terms[
+        terms["instance"] != terms["instance"].shift()
+    ]  # other settings of a writer begin no new term
     start = terms["time"].where(terms["time"] > window.start, window.start)
     end = start.shift(-1).fillna(pd.Timestamp(window.end))
     return pd.DataFrame({"start": start, "end": end, "writer": terms["instance"]}).reset_index(drop=True)

@@ -357,8 +357,8 @@ def test_postgresql_is_refused_in_one_line(tmp_path):
         results = [fetch(aws, tmp_path), CliRunner(env=environment(aws)).invoke(cli.main, doctor)]
     assert [result.exit_code for result in results] == [2, 2]
     assert {result.output.strip() for result in results} == {
-        "aurora-analysis: shop: aurora-postgresql is not supported yet:"
-        " aurora-analysis reads Aurora MySQL, MySQL and MariaDB."
+        "aurora-analysis: shop: aurora-postgresql clusters are not fetched from AWS yet:"
+        " aurora-analysis fetches Aurora MySQL and RDS for MySQL."
     }
 
 

@@ -15,7 +15,8 @@ from aurora_analysis.report import html, tables
 
 def shown(frame: pd.DataFrame, timezone: str = "UTC", caption: str = "") -> list[list[str]]:
     """Return the texts of a frame's table, its header first."""
-    page = tables.readable(html.clean(frame.to_html()), timezone, caption)
+    with pd.option_context("display.float_format", None):  # notebooks of other tests set it
+        page = tables.readable(html.clean(frame.to_html()), timezone, caption)
     rows = re.findall(r"<tr>(.*?)</tr>", page)
     return [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row) for row in rows]
 

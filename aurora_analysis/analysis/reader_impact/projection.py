@@ -21,6 +21,9 @@ from aurora_analysis.analysis.series import Array, Integers, Mask
 RIDGE = 1e-12
 """Ridge that keeps the factorisation stable: seasons and drift overlap a little. Far below float resolution."""
 
+LARGER_RIDGE = 1e-6
+"""Ridge of windows in which rounding exceeds `DAY_RIDGE`; columns have unit length."""
+
 DAY_RIDGE = 1e-8
 """Ridge of leave-one-day-out fits: the left-out day's own level, and a wave of that day alone, have no data left."""
 
@@ -243,8 +246,16 @@ def projection(controls: Controls, valid: Mask, days: Integers) -> Projection:
         totals[:, :shared, :shared] = top
     identity = np.eye(totals.shape[1])
     regular = np.concatenate([totals + RIDGE * identity, totals[segment] - grams + DAY_RIDGE * identity])
-    factors = np.asarray(np.linalg.cholesky(regular))
+    factors = _factors(regular)
     return Projection(columns, groups, shared, edges, segment, grams, eliminated, factors)
+
+
+def _factors(regular: Array) -> Array:
+    """Cholesky factors; a day that holds almost all of a column leaves a matrix that rounding makes indefinite."""
+    try:
+        return np.asarray(np.linalg.cholesky(regular))
+    except np.linalg.LinAlgError:
+        return np.asarray(np.linalg.cholesky(regular + LARGER_RIDGE * np.eye(regular.shape[-1])))
 
 
 def residual_maker(columns: Array) -> Callable[[Array], Floats]:

@@ -217,7 +217,7 @@ def test_a_rule_selects_load_where_the_load_has_its_field():
 def shop() -> dict[str, pd.DataFrame]:
     """The simulated fortnight, as it was logged and as Performance Insights would list it."""
     store = Store(location.sample())
-    window = store.span("shop")
+    window = Window("2026-11-02", "2026-11-16")
     names = ["slow_queries", "db_load", "coverage", "instances"]
     tables = {name: store.read(name, window, cluster="shop") for name in names}
     role = {

@@ -97,7 +97,8 @@ def test_a_backtrack_window_is_read():
 def test_unsupported_engines_are_refused():
     """PostgreSQL is not supported yet; MySQL without Aurora is named."""
     with pytest.raises(
-        Error, match="shop: aurora-postgresql is not supported yet: aurora-analysis reads Aurora MySQL"
+        Error,
+        match="shop: aurora-postgresql clusters are not fetched from AWS yet: aurora-analysis fetches Aurora MySQL",
     ):
         clusters.check_engine({"DBClusterIdentifier": "shop", "Engine": "aurora-postgresql"})
     with pytest.raises(Error, match="shop runs mysql, whose instances share no undo log"):
