@@ -300,7 +300,7 @@ def _trial(
     observed = probes.of_cluster(control, cluster)
     watch = Watch(observed, store, cluster=cluster, every_s=1)
     stack.callback(watch.close)
-    modes = session_modes(query[-1])
+    modes = session_modes(control[-1])  # the same server, with short time-outs
     text = read_only_query(options.query, query[-1].dialect.name, modes)
     canary = Canary(control[0], options.canary_database) if options.canary_database else None
     if canary:
