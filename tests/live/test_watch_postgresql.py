@@ -71,6 +71,19 @@ def watch(postgresql_pair):
     found.close()
 
 
+def await_report(pair, pid: int) -> None:
+    """Wait until the standby reports the snapshot of one of its sessions to the primary."""
+    deadline = time.monotonic() + WAIT_S
+    reported = held = None
+    while time.monotonic() < deadline and (held is None or reported != held):
+        with pair.standby.connect() as standby, pair.primary.connect() as primary:
+            held = standby.execute(
+                "SELECT backend_xmin FROM pg_stat_activity WHERE pid = %s", [pid]
+            ).fetchone()
+            reported = primary.execute("SELECT backend_xmin FROM pg_stat_replication").fetchone()
+        time.sleep(0.1)
+
+
 def status(watch: Watch, wanted: str):
     """Sample until purge has the wanted state for two samples, or the time is over."""
     deadline, states = time.monotonic() + WAIT_S, []
@@ -122,6 +135,7 @@ def test_the_command_shows_and_stores_the_holder(postgresql_pair, sessions, tmp_
     servers = ["--writer", urls[0], "--reader", urls[1], "--cluster", "ledger", "--store", store]
     with written_to(pair):
         pid = sessions("standby", DATABASE, SNAPSHOT)
+        await_report(pair, pid)
         done = CliRunner().invoke(main, ["watch", *servers, "--every", "1s", "--for", "5s"])
     assert done.exit_code == 0, done.output
     last = done.output.splitlines()[-1]

@@ -152,7 +152,8 @@ def state(before: Sequence[InstanceSample], now: Sequence[InstanceSample]) -> st
         `blocked`: the horizon stood still while transactions went on, and something holds it.
         `outrun`: nothing holds it, and some table is overdue for vacuum: see `OVERDUE`.
         `keeps up`: neither. `idle`: nothing was written between the samples.
-        `unknown`: a sample of the writer is missing, the writer changed, or its sessions may not be read.
+        `unknown`: a sample of the writer is missing, the writer changed, or its sessions may not be read; or a
+        reader no longer answers.
     """
     first, second = writer(before), writer(now)
     if first is None or second is None or first.instance != second.instance:
@@ -162,11 +163,16 @@ def state(before: Sequence[InstanceSample], now: Sequence[InstanceSample]) -> st
     held = holder(now)
     if held is not None and boundary(before) == held.number:
         return "blocked"
-    if second.transactions is None or second.feedback is None:
+    if second.transactions is None or second.feedback is None or _readers(before) - _readers(now):
         return "unknown"
     if second.relations is None:
         return "unknown"
     return "outrun" if any(map(_is_overdue, second.relations)) else "keeps up"
+
+
+def _readers(samples: Sequence[InstanceSample]) -> set[str]:
+    """Readers whose sessions are known."""
+    return {one.instance for one in samples if one.role == "reader" and one.transactions is not None}
 
 
 def _is_overdue(one: Relation) -> bool:

@@ -134,6 +134,13 @@ def test_the_state_follows_from_two_samples(before, now, state):
     assert cleanup.state([first], [second]) == state
 
 
+def test_a_reader_that_no_longer_answers_is_not_healthy():
+    """It may hold the horizon: its report alone shows that only after a while."""
+    first = primary()._replace(next_xid=NEXT - 100)
+    assert cleanup.state([first, reader()], [primary(), reader()]) == "keeps up"
+    assert cleanup.state([first, reader()], [primary(feedback=[reports(9_000)])]) == "unknown"
+
+
 def test_ages_are_zero_if_nobody_holds_and_absent_if_unknown():
     """A missing grant is not a young horizon."""
     found = cleanup.metrics([primary(session(1, 9_000), slots=None, feedback=[reports(9_990)])])
