@@ -161,13 +161,19 @@ def state(before: Sequence[InstanceSample], now: Sequence[InstanceSample]) -> st
     if second.next_xid == first.next_xid:
         return "idle"
     held = holder(now)
-    if held is not None and boundary(before) == held.number:
+    if held is not None and _stood_still(held, before, first):
         return "blocked"
     if second.transactions is None or second.feedback is None or _readers(before) - _readers(now):
         return "unknown"
     if second.relations is None:
         return "unknown"
     return "outrun" if any(map(_is_overdue, second.relations)) else "keeps up"
+
+
+def _stood_still(held: Holder, before: Sequence[InstanceSample], first: InstanceSample) -> bool:
+    """Whether the horizon was the same before; a holder on an instance that had no sample yet is judged by its id."""
+    is_new = held.instance not in {one.instance for one in before}
+    return boundary(before) == held.number or (is_new and held.number < first.next_xid)
 
 
 def _readers(samples: Sequence[InstanceSample]) -> set[str]:

@@ -141,6 +141,13 @@ def test_a_reader_that_no_longer_answers_is_not_healthy():
     assert cleanup.state([first, reader()], [primary(feedback=[reports(9_000)])]) == "unknown"
 
 
+def test_a_holder_on_a_reader_that_answers_for_the_first_time_blocks():
+    """Its transaction id was handed out before the previous sample, so the horizon stood still since."""
+    first = primary(feedback=[reports(9_000)])._replace(next_xid=NEXT - 100)
+    now = [primary(feedback=[reports(9_000)]), reader(session(2, 9_000))]
+    assert cleanup.state([first], now) == "blocked"
+
+
 def test_ages_are_zero_if_nobody_holds_and_absent_if_unknown():
     """A missing grant is not a young horizon."""
     found = cleanup.metrics([primary(session(1, 9_000), slots=None, feedback=[reports(9_990)])])
