@@ -136,11 +136,12 @@ def test_the_command_shows_and_stores_the_holder(postgresql_pair, sessions, tmp_
     with written_to(pair):
         pid = sessions("standby", DATABASE, SNAPSHOT)
         await_report(pair, pid)
-        done = CliRunner().invoke(main, ["watch", *servers, "--every", "1s", "--for", "5s"])
+        done = CliRunner().invoke(main, ["watch", *servers, "--every", "1s", "--for", "8s"])
     assert done.exit_code == 0, done.output
-    last = done.output.splitlines()[-1]
-    assert "vacuum blocked" in last and f"held by session {pid} on ledger-reader-1, since" in last
-    assert f"to end it on ledger-reader-1: SELECT pg_terminate_backend({pid});" in last
+    named = [line for line in done.output.splitlines() if f"held by session {pid} on ledger-reader-1" in line]
+    assert named, done.output  # a busy machine may miss a sample of the reader
+    assert "vacuum blocked" in named[-1]
+    assert f"to end it on ledger-reader-1: SELECT pg_terminate_backend({pid});" in named[-1]
     found = Store(store)
     held = found.read("open_transactions", cluster="ledger").query("thread_id == @pid")
     assert set(held["instance"]) == {"ledger-reader-1"} and held["oldest_xid"].nunique() == 1
