@@ -85,18 +85,25 @@ def real_server(mariadbd: str) -> Iterator[Server]:
         yield live_server.prepare(ours)
 
 
-@pytest.fixture(scope="module")
-def postgresql_pair() -> Iterator[Pair]:
-    """A running PostgreSQL primary and its hot standby, with a queue."""
-    import postgresql_pair
-
+@pytest.fixture(scope="session")
+def postgresql_programs() -> Path:
+    """Folder of PostgreSQL's programs; without them tests are skipped, or fail if AURORA_ANALYSIS_REQUIRE_ALL is set."""
     from aurora_analysis.errors import NotEnabled
     from aurora_analysis.lab import postgresql
 
     try:
-        postgresql.programs()
+        return postgresql.programs()
     except NotEnabled as missing:
         (pytest.fail if os.environ.get("AURORA_ANALYSIS_REQUIRE_ALL") else pytest.skip)(str(missing))
+
+
+@pytest.fixture(scope="module")
+def postgresql_pair(postgresql_programs: Path) -> Iterator[Pair]:
+    """A running PostgreSQL primary and its hot standby, with a queue."""
+    import postgresql_pair
+
+    from aurora_analysis.lab import postgresql
+
     with postgresql.running() as pair:
         yield postgresql_pair.prepare(pair)
 

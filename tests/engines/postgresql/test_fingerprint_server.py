@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+import subprocess
 from collections import defaultdict
 
 import pytest
-from conftest import real_component
 
 from aurora_analysis.engines.postgresql.fingerprint import fingerprint, join_key, matching_key
+from aurora_analysis.lab import postgresql
 
 pytestmark = pytest.mark.real
 
@@ -70,9 +71,7 @@ def test_a_query_id_leads_to_one_fingerprint(server):
     r = random.Random(17)
     statements = [respelled(r, r.choice(TEMPLATES)(r)) for _ in range(300)]
     script = "".join(f"SELECT pg_stat_statements_reset();\n{sql}\n;\n{OBSERVED}" for sql in statements)
-    rows = [
-        line.split("\t", 1) for line in server.psql(script, "-o", "/dev/stdout").splitlines() if "\t" in line
-    ]
+    rows = [line.split("\t", 1) for line in psql(server, script).splitlines() if "\t" in line]
     assert len(rows) == len(statements)
     by_query_id, keys = defaultdict(set), set()
     for sql, (query_id, _) in zip(statements, rows):
@@ -89,13 +88,15 @@ OBSERVED = "SELECT queryid || E'\\t' || replace(query, E'\\n', '\\n') FROM pg_st
 
 
 @pytest.fixture(scope="module")
-def server():
+def server(postgresql_programs):
     """A server with pg_stat_statements."""
-    import postgresql_server
-
-    if not postgresql_server.BIN.exists():
-        real_component("postgresql-15", "postgres-15")
-    settings = {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track_utility": "off"}
-    with postgresql_server.running(settings) as running:
-        running.psql("CREATE EXTENSION pg_stat_statements; " + SCHEMA)
+    with postgresql.running_primary({"pg_stat_statements.track_utility": "off"}) as running:
+        psql(running, "CREATE EXTENSION pg_stat_statements; " + SCHEMA)
         yield running
+
+
+def psql(server: postgresql.Server, script: str) -> str:
+    """Run a script and return its output; each statement is sent by itself."""
+    where = ["-h", "127.0.0.1", "-p", str(server.port), "-U", postgresql.USER]
+    command = [postgresql.programs() / "psql", "-X", "-A", "-t", "-q", *where]
+    return subprocess.run(command, input=script, capture_output=True, text=True, check=True).stdout
