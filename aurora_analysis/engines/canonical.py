@@ -7,13 +7,25 @@ values, lists, rows; then it is spelled.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 VALUE = "?"
 """The token that replaces a literal."""
 
 VALUES = "?+"
 """The token that replaces two or more literals."""
+
+
+CUT_AT = 500
+"""Length at which Performance Insights cuts a statement's text [bytes] (API reference, GetResourceMetrics)."""
+
+
+def matching(key: str, keys: Collection[str], *, is_cut: bool) -> str | None:
+    """Return the join key that equals a server's, or the only one that continues it if its text was cut; else None."""
+    if key in keys and not is_cut:
+        return key
+    found = [other for other in keys if other.startswith(key)] if is_cut and key else []
+    return found[0] if len(found) == 1 else None
 
 
 BEFORE_VALUE = frozenset(

@@ -24,6 +24,7 @@ Performance Insights). A compiled scanner may replace the shapes of `cache`. The
 comments, are the same for every engine: `engines.canonical` and `engines.comment_tags`.
 """
 
+from aurora_analysis.engines.canonical import CUT_AT
 from aurora_analysis.engines.mysql.fingerprint.cache import FingerprintCache
 from aurora_analysis.engines.mysql.fingerprint.canonical import fingerprint, statement
 from aurora_analysis.engines.mysql.fingerprint.lexer import (
@@ -33,7 +34,6 @@ from aurora_analysis.engines.mysql.fingerprint.lexer import (
     tags,
 )
 from aurora_analysis.engines.mysql.fingerprint.server_digests import (
-    CUT_AT,
     DIFFERS,
     DIFFERS_MYSQL,
     join_key,

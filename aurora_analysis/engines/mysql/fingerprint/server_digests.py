@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from aurora_analysis.engines.canonical import VALUE
+from aurora_analysis.engines.canonical import CUT_AT, VALUE, matching
 from aurora_analysis.engines.mysql.fingerprint.canonical import statement
 
 DIFFERS = {
@@ -50,9 +50,6 @@ SYNONYMS = {
 }
 """Word → the spelling that a server uses in its digest text (tokens of MariaDB 10.11 and MySQL 9.7)."""
 
-CUT_AT = 500
-"""Length at which Performance Insights cuts a statement's text [bytes] (API reference, GetResourceMetrics)."""
-
 
 def join_key(text: str) -> str:
     """Return the text by which a fingerprint joins performance_schema and Performance Insights.
@@ -83,10 +80,7 @@ def matching_key(text: str, keys: Collection[str], *, cut_at: int = CUT_AT) -> s
     is_list = text.endswith("?, ...")
     cut = len(text.encode()) >= cut_at or (text.endswith("...") and not is_list)
     key = _key_of_digest_text(text, cut)
-    if key in keys and not cut:
-        return key
-    found = [other for other in keys if other.startswith(key)] if cut and key else []
-    return found[0] if len(found) == 1 else None
+    return matching(key, keys, is_cut=cut)
 
 
 def _key_of_digest_text(text: str, cut: bool) -> str:

@@ -22,10 +22,10 @@ Modules: `lexer` (tokens), `cache` (the fast path for logs) and `server_digests`
 Performance Insights). The policy for tokens is the same for every engine: `engines.canonical`.
 """
 
+from aurora_analysis.engines.canonical import CUT_AT
 from aurora_analysis.engines.postgresql.fingerprint.cache import FingerprintCache
 from aurora_analysis.engines.postgresql.fingerprint.lexer import fingerprint, split, statement, tags
 from aurora_analysis.engines.postgresql.fingerprint.server_digests import (
-    CUT_AT,
     DIFFERS,
     join_key,
     matching_key,

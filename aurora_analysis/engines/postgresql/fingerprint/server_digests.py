@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from aurora_analysis.engines.canonical import CUT_AT, matching
 from aurora_analysis.engines.postgresql.fingerprint.lexer import statement
 
 DIFFERS = {
@@ -15,9 +16,6 @@ DIFFERS = {
     "utility": "the server (before 16) distinguishes utility statements by every byte of their text",
 }
 """Kinds of pairs that the server's query id distinguishes and the fingerprint does not always, and how."""
-
-CUT_AT = 500
-"""Length at which Performance Insights cuts a statement's text [bytes] (API reference, GetResourceMetrics)."""
 
 
 def join_key(text: str) -> str:
@@ -48,10 +46,7 @@ def matching_key(text: str, keys: Collection[str], *, cut_at: int = CUT_AT) -> s
     """
     cut = len(text.encode()) >= cut_at
     key = _key_of_server_text(text, cut)
-    if key in keys and not cut:
-        return key
-    found = [other for other in keys if other.startswith(key)] if cut and key else []
-    return found[0] if len(found) == 1 else None
+    return matching(key, keys, is_cut=cut)
 
 
 def _key_of_server_text(text: str, cut: bool) -> str:
