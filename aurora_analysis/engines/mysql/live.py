@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,15 +20,18 @@ from pymysql import err
 from sqlalchemy import exc
 
 from aurora_analysis import engines
+from aurora_analysis.engines import live_queries
 from aurora_analysis.engines.live_evidence import ConnectionLost, Transaction
+from aurora_analysis.engines.live_queries import Grant, table
 from aurora_analysis.engines.mysql import flavour, innodb_status
 from aurora_analysis.engines.mysql.innodb_status import EMPTY_STATUS, InnodbStatus
 from aurora_analysis.engines.mysql.live_rows import Replica, replicas, transaction, xid
 from aurora_analysis.errors import Error
 from aurora_analysis.printable import printable
 
-TAG = "/* aurora-analysis */"
-"""Precedes every statement of ours, so that logs and process lists can exclude them."""
+__all__ = ["Grant", "table"]
+
+TAG = live_queries.TAG
 
 STATEMENT_TIMEOUT_S = 2.0
 """The server cancels a probe that takes longer: a probe must never be a load itself."""
@@ -53,27 +55,7 @@ GROWING_TABLES = {"slow_log", "statement_digests", "statement_histograms"}
 """Probes whose tables grow with time: one that timed out would do so again, so it is not repeated."""
 
 
-class Query(NamedTuple):
-    """One statement of `queries/`: the question it answers, the grant it needs, its text."""
-
-    name: str
-    answers: str
-    needs: str
-    text: str
-
-    def with_values(self, values: Mapping[str, Any]) -> sqlalchemy.TextClause:
-        """Return the tagged statement; values that are lists expand to `IN (...)`."""
-        lists = [name for name, value in values.items() if isinstance(value, list)]
-        text = sqlalchemy.text(f"{TAG} {self.text}")
-        return text.bindparams(*(sqlalchemy.bindparam(name, expanding=True) for name in lists))
-
-
-def _query(path: Path) -> Query:
-    answers, needs, text = path.read_text(encoding="utf-8").split("\n", 2)
-    return Query(path.stem, answers.removeprefix("-- "), needs.removeprefix("-- needs: "), text.strip())
-
-
-QUERIES = {path.stem: _query(path) for path in sorted((Path(__file__).parent / "queries").glob("*.sql"))}
+QUERIES = live_queries.load(Path(__file__).parent / "queries")
 
 
 class InstanceSample(NamedTuple):
@@ -372,38 +354,9 @@ EXAMPLE_VALUES: dict[str, dict[str, Any]] = {
 """Parameter values with which a query returns almost nothing: enough to check its grant."""
 
 
-@dataclass(frozen=True)
-class Grant:
-    """One probe on one instance: the question it answers, whether it is granted, and what is missing.
-
-    `state` is "ok", "not granted" or "not on this server".
-    """
-
-    instance: str
-    probe: str
-    answers: str
-    state: str
-    needs: str
-
-
 def grants(probe: Probe) -> list[Grant]:
     """Run every query once and report which ones lack a grant."""
-    found = []
-    for query in QUERIES.values():
-        rows = probe.rows(query.name, **EXAMPLE_VALUES.get(query.name, {}))
-        skipped = query.name in probe.skipped
-        state = "not granted" if skipped else "not on this server" if rows is None else "ok"
-        needs = probe.skipped.get(query.name, "")
-        found.append(Grant(probe.name, query.name, query.answers, state, needs))
-    return found
-
-
-def table(found: Sequence[Grant]) -> list[str]:
-    """Format one line per probe: its state, and the missing GRANT statement or the question it answers."""
-    width = max((len(one.probe) for one in found), default=0)
-    return [
-        f"{one.instance}  {one.probe:{width}}  {one.state:18}  {one.needs or one.answers}" for one in found
-    ]
+    return live_queries.grants(probe, QUERIES, EXAMPLE_VALUES)
 
 
 URL_SETTINGS = {"unix_socket"}

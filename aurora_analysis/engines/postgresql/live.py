@@ -43,8 +43,6 @@ STATEMENT_TIMEOUT = "57014"
 LOGIN_DENIED = {"28000", "28P01", "3D000"}
 """SQLSTATE codes: https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 
-MASTER_SESSION = "MASTER_SESSION_ID"
-
 QUERIES = live_queries.load(Path(__file__).parent / "queries")
 
 
@@ -349,12 +347,9 @@ class Probe:
     def _handle(self, name: str, problem: exc.DBAPIError) -> None:
         """Skip the query, ignore a time-out, or raise, by the error's SQLSTATE."""
         state = sqlstate(problem)
-        if state in MISSING_OBJECT:
-            is_ours = name in AURORA_ONLY
+        if state in MISSING_OBJECT and name in AURORA_ONLY:
             self._absent.add(name)
-            if not is_ours:
-                self.skipped[name] = self._needs(name)
-        elif state == ACCESS_DENIED:
+        elif state in MISSING_OBJECT or state == ACCESS_DENIED:
             self.skipped[name] = self._needs(name)
         elif (state in LOGIN_DENIED or _is_login(problem)) and not self._has_answered:
             raise Error(

@@ -83,6 +83,3 @@ COUNTERS = {
 The service's list of available metrics gives its own spelling, and which of them an engine version has. RDS for
 PostgreSQL names the readers' counter `oldest_hot_standby_feedback_xid_age`.
 """
-
-NO_HOLDER = 2_147_483_647
-"""Value of an xid age that means: nothing holds the horizon."""
