@@ -29,13 +29,17 @@ def truth(trials: pd.DataFrame, runs: pd.DataFrame, within_s: float = 10.0) -> p
     return found.drop(columns="start").rename(columns={"started_at": "start", "ended_at": "end"})
 
 
-def agreement(oldest_view: pd.DataFrame, views: pd.DataFrame, period_s: float) -> dict[str, float]:
+def agreement(
+    oldest_view: pd.DataFrame, views: pd.DataFrame, period_s: float, unresolved_s: float = 0.0
+) -> dict[str, float]:
     """Precision and recall of the attributed holders, and recall of `unknown`, weighted by history list growth.
 
     `oldest_view` is the result of `undo_log.attribute_oldest_view`, `views` that of `truth`. Only growth under a view at
-    least five samples old counts: a younger view cannot be identified.
+    least five samples old counts: a younger view cannot be identified. Growth in the last `unresolved_s` of a view is
+    left out as well: the log does not show more exactly when the view ended.
     """
-    whose, since = _oldest(oldest_view.index, views)
+    ends = views["end"] - pd.Timedelta(seconds=unresolved_s)
+    whose, since = _oldest(oldest_view.index, views.assign(end=ends))
     age = (oldest_view.index - since).total_seconds() / period_s
     smooth = oldest_view["length"].rolling(3, center=True, min_periods=1).median()
     growth = np.where(age >= 5, np.clip(np.gradient(smooth), 0, None), 0)
@@ -62,10 +66,11 @@ def _oldest(times: pd.DatetimeIndex, views: pd.DataFrame) -> tuple[np.ndarray, p
 SHORTEST_RUN_S = 5.0
 
 
-def judged(store: Store) -> dict[str, float]:
-    """Agreement of the attributed holders with the recorded truth."""
+def judged(store: Store, unresolved_s: float = 0.0) -> dict[str, float]:
+    """Agreement of the attributed holders with the recorded truth; see `agreement`."""
     held, runs = attributed(store)
-    return agreement(held, truth(store.read("trials", cluster="lab"), runs), period_s=1.0)
+    views = truth(store.read("trials", cluster="lab"), runs)
+    return agreement(held, views, period_s=1.0, unresolved_s=unresolved_s)
 
 
 def attributed(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -190,8 +190,12 @@ def test_histograms_count_what_the_statement_metrics_count(short_recording):
 
 
 def test_holders_are_named_whatever_their_users_are_called(short_recording):
-    """User names are no evidence: here the extracts run as `bi`, and the control as `snowflake`."""
-    found = judged(short_recording)
+    """User names are no evidence: here the extracts run as `bi`, and the control as `snowflake`.
+
+    The log gives the end of a statement to a second, and its transaction ends a little later: these are two of the
+    nine seconds of a run. The committed recording, with runs of 45 s, is judged to the end.
+    """
+    found = judged(short_recording, unresolved_s=2)
     assert found["precision"] >= 0.9
     assert found["recall"] >= 0.9
     assert harmless_share(short_recording) <= 0.02
