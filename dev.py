@@ -17,8 +17,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
@@ -230,20 +236,31 @@ def set_up() -> None:
     inputs = LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + sys.version.encode()
     wanted = hashlib.sha256(inputs + str(ROOT).encode()).hexdigest()
     scanner = hashlib.sha256(b"".join(map(Path.read_bytes, SCANNER)) + PURE.encode()).hexdigest()
-    made = STAMP.read_text().split() if STAMP.exists() else []
-    if made == [wanted, scanner]:
-        return
-    if made[:1] != [wanted]:
-        say("Setting up .venv from requirements.lock. This happens once and takes about a minute.")
-        if not any(make() for make in (with_uv, with_pip)):
-            raise SystemExit(
-                fail(
-                    "Could not set up .venv, see above. It needs a package index, and either pip with venv or uv."
+    with one_at_a_time():
+        made = STAMP.read_text().split() if STAMP.exists() else []
+        if made[:1] != [wanted]:
+            say("Setting up .venv from requirements.lock. This happens once and takes about a minute.")
+            if not any(make() for make in (with_uv, with_pip)):
+                raise SystemExit(
+                    fail(
+                        "Could not set up .venv, see above. It needs a package index, and either pip with venv or uv."
+                    )
                 )
-            )
-        run("-m", "compileall", "-q", str(ROOT / "aurora_analysis"))
-    run("hatch_build.py")
-    STAMP.write_text(f"{wanted} {scanner}")
+            run("-m", "compileall", "-q", str(ROOT / "aurora_analysis"))
+        if made != [wanted, scanner]:
+            run("hatch_build.py")
+            STAMP.write_text(f"{wanted} {scanner}")
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Wait while another of these scripts sets up this checkout: two at once would remove each other's files."""
+    if fcntl is None:
+        yield
+        return
+    with Path(__file__).open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def with_uv() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,3 +47,34 @@ def test_help_lists_every_chore():
         chore in shown
         for chore in ("demo", "test", "lint", "notebooks", "bench", "calibrate", "clean", "docs", "snapshot")
     )
+
+
+SET_UP = """
+import dev, pathlib, time
+
+def made():
+    with open("made", "a") as file:
+        file.write("begun ")
+        file.flush()
+        time.sleep(0.3)
+        dev.VENV.mkdir()
+        file.write("ended ")
+    return True
+
+dev.with_uv, dev.run = made, lambda *arguments: 0
+dev.set_up()
+"""
+"""Set up with an environment that takes a while to make, and that cannot be made twice."""
+
+
+def test_two_at_once_set_up_one_after_the_other(tmp_path):
+    """The second waits, and finds the environment made."""
+    for name in ("dev.py", "requirements.lock", "pyproject.toml", "hatch_build.py"):
+        shutil.copy(DEV.parent / name, tmp_path)
+    command = [sys.executable, "-c", SET_UP]
+    both = [subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) for _ in range(2)]
+    assert [(one.communicate()[1].count(b"Setting up"), one.returncode) for one in both] in (
+        [(1, 0), (0, 0)],
+        [(0, 0), (1, 0)],
+    )
+    assert (tmp_path / "made").read_text() == "begun ended "
