@@ -117,8 +117,8 @@ def test(arguments: Sequence[str]) -> int:
     if arguments:
         return run("-m", "pytest", *arguments)
     verified = ["-p", "nbval", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=120"]
-    # One worker per core: with more of them, recordings in real time lose samples. tests/conftest.py sorts the files.
-    workers = str(min(4, os.cpu_count() or 1))
+    # A third of the tests' time is waiting, for servers and browsers: one worker more than there are cores.
+    workers = str(min(4, (os.cpu_count() or 1) + 1))
     parallel = ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
     # Each core already has a test worker; threads of linear algebra would only wait for it.
     variables = {"OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": SAMPLE_IS_MEANT}

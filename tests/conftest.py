@@ -137,16 +137,16 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 SLOW = (
     "live/test_experiment.py",
     "lab/test_record.py",
+    "live/test_watch_postgresql.py",
     "test_wheel.py",
     "test_fortnight.py",
     "test_jupyterlab.py",
     "test_docs.py",
-    "live/test_watch_postgresql.py",
     "live/test_holders.py",
 )
 """Files that take longest: started last, one of them would keep a single worker busy at the end.
 
-The first two record in real time. They mostly wait, and side by side they disturb each other least.
+The first three observe servers in real time. They mostly wait, and side by side they disturb each other least.
 """
 
 
