@@ -49,6 +49,7 @@ def main() -> int:
         "notebooks": (notebooks, "run all or the named notebooks on the sample and save their outputs"),
         "snapshot": (snapshot, "regenerate tests/snapshots/findings.json from the sample"),
         "docs": (docs, "build the documentation site strictly and offline"),
+        "templates": (templates, "copy Python files of deploy/ into the CloudFormation templates"),
         "calibrate": (
             calibrate,
             "measure how often the verdict is wrong: gates B1 to B12 on simulated fortnights",
@@ -159,6 +160,11 @@ def docs(arguments: Sequence[str]) -> int:
         return fail("There is no mkdocs.yml in this checkout, so there is no site to build.")
     set_up()
     return run("-m", "mkdocs", "build", "--strict", *arguments)
+
+
+def templates(_: Sequence[str]) -> int:
+    """Copy the Lambda handlers of deploy/ into the CloudFormation templates that name them."""
+    return subprocess.call([sys.executable, "deploy/cloudformation/inline.py"], cwd=ROOT)
 
 
 def notebooks(arguments: Sequence[str]) -> int:

@@ -202,6 +202,34 @@ def test_a_clone_can_carry_a_custom_endpoint():
     assert template["Parameters"]["CustomEndpointIdentifier"]["Default"] == ""
 
 
+def test_the_clones_function_may_do_four_things_on_named_resources():
+    """Least privilege: each resource is one of the stack's own or one of its parameters, in any partition."""
+    (role,) = resources("clone.yaml", "AWS::IAM::Role")
+    statements = role["Policies"][0]["PolicyDocument"]["Statement"]
+    plain = [one[1] if isinstance(one, list) else one for one in statements]
+    assert {str(one["Action"]): one["Resource"] for one in plain} == {
+        "rds-data:ExecuteStatement": "Clone.DBClusterArn",
+        "secretsmanager:GetSecretValue": "SecretArn",
+        "['logs:CreateLogStream', 'logs:PutLogEvents']": "PostCloneLog.Arn",
+        "kms:Decrypt": "SecretKeyArn",
+    }
+
+
+def test_a_clone_can_be_serverless():
+    """Its capacity is set where, and only where, the class is db.serverless."""
+    clone = resources("clone.yaml", "AWS::RDS::DBCluster")[0]
+    capacity = {"MinCapacity": "MinCapacity", "MaxCapacity": "MaxCapacity"}
+    assert clone["ServerlessV2ScalingConfiguration"] == ["IsServerless", capacity, "AWS::NoValue"]
+    assert clone["EnableHttpEndpoint"] == ["RunsStatements", True, "AWS::NoValue"]
+
+
+def test_cloudformation_waits_for_the_clones_function_for_minutes():
+    """Without a timeout of its own, a custom resource that does not answer takes an hour."""
+    (resource,) = resources("clone.yaml", "AWS::CloudFormation::CustomResource")
+    (function,) = resources("clone.yaml", "AWS::Lambda::Function")
+    assert function["Timeout"] < resource["ServiceTimeout"] <= 1000
+
+
 def test_doctor_finds_no_gap_in_the_parameters_that_the_template_sets():
     """monitoring.yaml sets the parameters that doctor checks."""
     parameters = resources("monitoring.yaml", "AWS::RDS::DBParameterGroup")[0]["Parameters"]
