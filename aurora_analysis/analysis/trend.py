@@ -31,21 +31,26 @@ SPREAD_LEAST = 0.5
 
 @dataclass(frozen=True)
 class WeekEffect:
-    """The effect that one window's report gives.
+    """One window's estimate by itself: not adjusted for the other workloads that its report judged.
 
     Attributes
     ----------
     start, end : datetime
         The days that were compared (UTC).
-    effect_pct, low_pct, high_pct : float
-        The effect with its 95 % interval [%].
+    effect, error : float
+        Effect on log latency and its standard error [log].
+    df : float
+        Degrees of freedom of the error.
+    complete : bool
+        False if a part of the effect may have counted as none, so that a small estimate excludes nothing.
     """
 
     start: datetime
     end: datetime
-    effect_pct: float
-    low_pct: float
-    high_pct: float
+    effect: float
+    error: float
+    df: float
+    complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -156,13 +161,14 @@ def verdict(
     found = pooled(chosen, alpha=alpha)
     if found is None:
         return None
-    level, severity, words = _level(found, materiality_pct)
+    complete = all(week.complete for week in chosen)
+    level, severity, words = _level(found, materiality_pct, complete)
     return Verdict(
         "trend",
         workload,
         level,
         severity,
-        _sentence(workload, metric, chosen, found),
+        _sentence(workload, metric, chosen, found) + ("" if complete else UNSEEN.format(workload=workload)),
         {"windows": found.windows, **{name: round(getattr(found, name), 4) for name in PERCENTS}},
         f"{len(weeks)} reports, of which {found.windows} have no day in common",
         headline=f"Over {found.windows} windows, {words.format(workload=workload, effect=three_digits(found.effect_pct))}",
@@ -172,11 +178,14 @@ def verdict(
 PERCENTS = ("effect_pct", "low_pct", "high_pct", "spread_pct")
 
 
-def _level(found: Trend, materiality_pct: float) -> tuple[str, Severity, str]:
+UNSEEN = " In at least one window a part of the effect could not be measured, so the effect of {workload} may be larger."
+
+
+def _level(found: Trend, materiality_pct: float, complete: bool) -> tuple[str, Severity, str]:
     """Level, severity and headline: the first rule that holds."""
     if found.low_pct > 0 and found.effect_pct >= materiality_pct:
         return "slows", "act", "{workload} slows the writer by {effect} %"
-    if -materiality_pct < found.low_pct and found.high_pct < materiality_pct:
+    if complete and -materiality_pct < found.low_pct and found.high_pct < materiality_pct:
         return "no material effect", "ok", "{workload} has no material effect on the writer"
     if found.low_pct > 0:
         return "slows a little", "watch", "{workload} slows the writer a little, by {effect} %"
@@ -209,12 +218,12 @@ def _signed(value: float) -> str:
 
 
 def _logs(weeks: Sequence[WeekEffect]) -> tuple[Array, Array]:
-    """Log effects and their standard errors; the normal quantile errs on the wide side, because intervals use t."""
-    low, effect, high = (
-        np.log1p(np.array([getattr(week, name) for week in weeks]) / 100)
-        for name in ("low_pct", "effect_pct", "high_pct")
+    """Log effects and their standard errors, each wider by what its t interval has over a normal one."""
+    effect, error, df = (
+        np.array([getattr(week, name) for week in weeks]) for name in ("effect", "error", "df")
     )
-    return effect, np.maximum((high - low) / (2 * stats.norm.isf(0.025)), 1e-6)
+    wider = stats.t.isf(0.025, df) / stats.norm.isf(0.025)
+    return effect, np.maximum(error * wider, 1e-6)
 
 
 def _between(effects: Array, errors: Array) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -160,23 +161,42 @@ def across_weeks(found: Mapping[str, Mapping[str, Any]], cluster: str) -> list[V
     Returns
     -------
     list of Verdict
-        None for workloads with too few windows. A workload's metric is the one that most of its reports judge.
+        None for workloads with too few windows. A workload's metric is the one that most of its reports print, and so is
+        the choice of the typical or the average minute. Every report that has this estimate counts, whatever it prints,
+        because a choice by the result would bias the common effect.
     """
-    effects: dict[str, dict[str, dict[Window, WeekEffect]]] = {}
+    by_workload: dict[str, dict[Window, Mapping[str, Any]]] = {}
     materiality = MATERIALITY_PCT
     for document in sorted(found.values(), key=lambda one: one["run"]["id"]):
         for compared, parameters, finding in _effects(document, cluster):
-            numbers = finding["numbers"]
-            limits = (numbers["effect_pct"], numbers["ci_low_pct"], numbers["ci_high_pct"])
-            by_metric = effects.setdefault(finding["subject"], {}).setdefault(numbers["metric"], {})
-            by_metric[compared] = WeekEffect(compared.start, compared.end, *limits)
+            by_workload.setdefault(finding["subject"], {})[compared] = finding["numbers"]
             materiality = float(parameters.get("materiality_pct", MATERIALITY_PCT))
-    judged = [
-        trend.verdict(workload, metric, list(by_metric[metric].values()), materiality_pct=materiality)
-        for workload, by_metric in effects.items()
-        for metric in [max(sorted(by_metric), key=lambda name: len(by_metric[name]))]
-    ]
+    judged = [_over_weeks(workload, weeks, materiality) for workload, weeks in by_workload.items()]
     return by_severity([one for one in judged if one])
+
+
+def _over_weeks(
+    workload: str, weeks: Mapping[Window, Mapping[str, Any]], materiality_pct: float
+) -> Verdict | None:
+    """Judge one workload's estimates of the outcome that most of its reports print."""
+    printed = Counter((numbers["metric"], numbers["basis"]) for numbers in weeks.values())
+    metric, basis = max(sorted(printed), key=lambda one: printed[one])
+    average = basis == "average"
+    effect, error = (f"{metric}_{'average_' * average}log_{name}" for name in ("effect", "error"))
+    estimated = [
+        WeekEffect(
+            compared.start,
+            compared.end,
+            effect=numbers[effect],
+            error=numbers[error],
+            df=numbers[f"{metric}_df"],
+            complete=bool(numbers["complete"]),
+        )
+        for compared, numbers in weeks.items()
+        if numbers.get(error) is not None
+    ]
+    named = f"{'average ' * average}{metric}"
+    return trend.verdict(workload, named, estimated, materiality_pct=materiality_pct)
 
 
 def trends_of(root: Path, document: Mapping[str, Any]) -> tuple[Verdict, ...]:
@@ -216,7 +236,7 @@ def _effects(
     runs = {(one["cluster"], one["notebook"]): one for one in document["notebooks"]}
     for finding in document["findings"]:
         numbers, run = finding.get("numbers") or {}, runs.get((finding["cluster"], finding["notebook"]), {})
-        known = numbers.get("source") == "days" and numbers.get("ci_low_pct") is not None
+        known = numbers.get("source") == "days" and numbers.get("basis") is not None
         if (
             finding["cluster"] == cluster
             and finding["topic"] == "reader_impact"

@@ -1,7 +1,7 @@
 """Measure how often the pooled effect over weeks errs if somebody looks at it every week, and how soon it is found.
 
 Each series is 26 fortnights of one workload, with a common effect, weeks that differ by more or less than their errors,
-and intervals of Student's t with estimated errors, as the report prints them. The series is judged after every fortnight
+and estimated errors with few degrees of freedom, as the report records them. The series is judged after every fortnight
 from the third on. An error is a look at which the interval misses the common effect. An ordinary interval of the mean,
 looked at as often, must err far more often; otherwise the simulation would be too easy.
 
@@ -33,18 +33,20 @@ FIRST = datetime(2026, 1, 5, tzinfo=UTC)
 
 
 def series(rng: np.random.Generator, effect_pct: float, spread: float) -> list[WeekEffect]:
-    """Fortnights with a common effect, as their reports would print them."""
+    """Fortnights with a common effect, as their reports record them."""
     true = np.log1p(effect_pct / 100) + spread * ERROR * rng.standard_normal(LOOKS)
     logs = true + ERROR * rng.standard_normal(LOOKS)
-    reach = stats.t.isf(0.025, DF) * ERROR * np.sqrt(rng.chisquare(DF, LOOKS) / DF)
-    found = 100 * np.expm1(np.stack([logs, logs - reach, logs + reach]))
+    errors = ERROR * np.sqrt(rng.chisquare(DF, LOOKS) / DF)
     days = [FIRST + timedelta(days=14 * n) for n in range(LOOKS + 1)]
-    return [WeekEffect(start, end, *map(float, one)) for start, end, one in zip(days, days[1:], found.T)]
+    return [
+        WeekEffect(start, end, float(log), float(error), DF)
+        for start, end, log, error in zip(days, days[1:], logs, errors)
+    ]
 
 
 def looks(weeks: list[WeekEffect], effect_pct: float) -> np.ndarray:
     """For each look from the third on: missed by the sequence, found slower by it, missed by an ordinary interval."""
-    logs = np.log1p(np.array([week.effect_pct for week in weeks]) / 100)
+    logs = np.array([week.effect for week in weeks])
     rows = []
     for seen in range(trend.WEEKS_NEEDED, LOOKS + 1):
         one = trend.pooled(weeks[:seen])

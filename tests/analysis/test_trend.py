@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -12,14 +13,15 @@ from scipy import stats
 from aurora_analysis.analysis import trend
 from aurora_analysis.analysis.trend import WeekEffect
 
-FIRST = datetime(2026, 6, 1, tzinfo=UTC)
+FIRST, DF = datetime(2026, 6, 1, tzinfo=UTC), 9.0
 
 
 def fortnights(*effects_pct: float, half_width: float = 5.0) -> list[WeekEffect]:
-    """Windows of two weeks, one after the other."""
+    """Windows of two weeks, one after the other, each with a 95 % interval of about `half_width` to both sides."""
     days = [FIRST + timedelta(days=14 * n) for n in range(len(effects_pct) + 1)]
+    reach = half_width / stats.t.isf(0.025, DF) / 100
     return [
-        WeekEffect(start, end, effect, effect - half_width, effect + half_width)
+        WeekEffect(start, end, np.log1p(effect / 100), reach, DF)
         for start, end, effect in zip(days, days[1:], effects_pct)
     ]
 
@@ -33,7 +35,7 @@ def test_weeks_that_are_inconclusive_alone_show_an_effect_together():
     found = judge(4.0, 5.0, 3.0, 4.5, 3.5, 4.0, 5.0, 3.0)
     assert (found.level, found.severity) == ("slows a little", "watch")
     assert found.numbers["low_pct"] > 0
-    assert found.headline == "Over 8 windows, snowflake slows the writer a little, by 4.01 %"
+    assert found.headline == "Over 8 windows, snowflake slows the writer a little, by 4 %"
     assert "valid however often the reports are looked at" in found.sentence
 
 
@@ -56,6 +58,15 @@ def test_many_weeks_without_an_effect_are_ok():
     assert (found.level, found.severity) == ("no material effect", "ok")
 
 
+def test_weeks_in_which_a_part_was_not_measured_exclude_nothing():
+    """One window without the log of a reader: its small effect may be a diluted one, so nothing is `ok`."""
+    weeks = fortnights(*np.tile([1.0, -1.0], 8), half_width=4.0)
+    weeks[3] = replace(weeks[3], complete=False)
+    found = trend.verdict("snowflake", "commit_latency", weeks)
+    assert (found.level, found.severity) == ("inconclusive", "unknown")
+    assert "may be larger" in found.sentence
+
+
 def test_weeks_that_contradict_each_other_stay_open():
     """Between +20 % and -15 % there is no common effect to report, however narrow each interval is."""
     found = judge(20.0, -15.0, 18.0, -12.0, half_width=1.0)
@@ -66,7 +77,7 @@ def test_weeks_that_contradict_each_other_stay_open():
 def test_windows_with_common_days_count_once():
     """Weekly reports that compare two weeks share half of their days; a later report never changes the selection."""
     weekly = [
-        WeekEffect(FIRST + timedelta(days=7 * n), FIRST + timedelta(days=7 * n + 14), 4.0, -1.0, 9.0)
+        WeekEffect(FIRST + timedelta(days=7 * n), FIRST + timedelta(days=7 * n + 14), 0.04, 0.022, DF)
         for n in range(6)
     ]
     assert trend.apart(weekly) == weekly[::2]

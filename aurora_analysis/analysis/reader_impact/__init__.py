@@ -7,6 +7,14 @@ with a randomised trial and the mechanism. `answer` does all of this for one win
 
 from aurora_analysis.analysis.effect_level import OUTCOMES
 from aurora_analysis.analysis.reader_impact.answer import Answer, Options, answer
+from aurora_analysis.analysis.reader_impact.closer_views import (
+    ALIGNED_COLUMNS,
+    QUANTILE_COLUMNS,
+    SENSITIVITY_COLUMNS,
+    event_aligned,
+    quantile_effects,
+    sensitivity,
+)
 from aurora_analysis.analysis.reader_impact.design import (
     HISTORY,
     LOAD,
@@ -17,16 +25,7 @@ from aurora_analysis.analysis.reader_impact.design import (
     ordinary_days,
 )
 from aurora_analysis.analysis.reader_impact.distribution import SIDES, side_by_side
-from aurora_analysis.analysis.reader_impact.estimate import (
-    ALIGNED_COLUMNS,
-    COLUMNS,
-    QUANTILE_COLUMNS,
-    SENSITIVITY_COLUMNS,
-    effects,
-    event_aligned,
-    quantile_effects,
-    sensitivity,
-)
+from aurora_analysis.analysis.reader_impact.estimate import COLUMNS, POOLED, effects
 from aurora_analysis.analysis.reader_impact.verdicts import (
     GROWTH_COLUMNS,
     Evidence,
@@ -44,6 +43,7 @@ __all__ = [
     "HISTORY",
     "LOAD",
     "OUTCOMES",
+    "POOLED",
     "QUANTILE_COLUMNS",
     "SENSITIVITY_COLUMNS",
     "SIDES",

@@ -14,39 +14,32 @@ only moving the workload on random days can (`aurora-analysis experiment`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from aurora_analysis.analysis.effect_level import LEVELS, SLOWER, effect_level
 from aurora_analysis.analysis.reader_impact import (
     closed_loop,
-    event_study,
     hidden_cause,
     placebo,
     regressors,
     sentences,
 )
 from aurora_analysis.analysis.reader_impact.design import Design
-from aurora_analysis.analysis.reader_impact.findings import (
-    BEFORE_START,
-    Finding,
-    findings,
-    leading_effects,
-    variants,
-)
-from aurora_analysis.analysis.reader_impact.groups import EstimationGroup, estimation_groups
-from aurora_analysis.analysis.reader_impact.model import Fit, WorkloadModel
-from aurora_analysis.analysis.reader_impact.projection import Floats
-from aurora_analysis.analysis.reader_impact.refusals import identifiable
+from aurora_analysis.analysis.reader_impact.findings import Finding, findings, leading_effects
+from aurora_analysis.analysis.reader_impact.groups import estimation_groups
+from aurora_analysis.analysis.reader_impact.model import Fit
 from aurora_analysis.analysis.reader_impact.sentences import EffectRow
 from aurora_analysis.analysis.series import Array
 from aurora_analysis.analysis.statistics import adjusted, detectable, false_coverage_alpha
 from aurora_analysis.errors import Error
+
+POOLED = ["log_effect", "log_error", "average_log_effect", "average_log_error", "df"]
+"""Columns of `effects` that `trend` pools over weeks: no adjustment for the number of tests, no choice of basis."""
 
 COLUMNS = [
     "workload",
@@ -75,6 +68,9 @@ COLUMNS = [
     "sentence",
     "action",
     "hidden_cause",
+    "basis",
+    "incomplete",
+    *POOLED,
 ]
 """Columns of `effects`."""
 
@@ -95,6 +91,7 @@ NUMBERS = [
     "p",
     "p_adjusted",
     "smallest_detectable_pct",
+    *POOLED,
 ]
 
 
@@ -131,8 +128,10 @@ def effects(
         refused, runs, exposed minutes, days with runs, the effect on the arithmetic mean with its interval [%], how
         many times as frequent bad minutes are, the fall of throughput and the effect at equal load if clients seem to
         wait for their answers [%], how many tests the interval is adjusted for, the smallest effect that is found with 80 % power [%], the
-        share of placebos with p below alpha [%], the reason, the sentence and the action that follow from them, and how
-        strong a hidden cause would have to be. A refused row has no numbers, because they would be read.
+        share of placebos with p below alpha [%], the reason, the sentence and the action that follow from them, how
+        strong a hidden cause would have to be, which minute the effect is on (`typical` or `average`), why a part of
+        the effect may have counted as none, and both effects
+        with their standard errors [log] and degrees of freedom, unadjusted. A refused row has no numbers, because they would be read.
 
     Raises
     ------
@@ -300,6 +299,7 @@ def _judged(design: Design, row: EffectRow, materiality_pct: float) -> dict[str,
     return (
         vars(row)
         | limits
+        | _pooled(row)
         | {
             "level": level,
             "reason": sentences.reason(row, level),
@@ -310,190 +310,17 @@ def _judged(design: Design, row: EffectRow, materiality_pct: float) -> dict[str,
     )
 
 
+def _pooled(row: EffectRow) -> dict[str, float]:
+    """Effects on the typical and on the average minute with their standard errors [log], as one week of many."""
+    return {
+        f"{prefix}log_{name}": float(getattr(fit, name)[0]) if fit else np.nan
+        for prefix, fit in (("", row.fit), ("average_", row.average))
+        for name in ("effect", "error")
+    } | {"df": row.fit.df if row.fit else np.nan}
+
+
 def _hidden_cause(design: Design, row: EffectRow) -> str:
     """How strong a hidden event would have to be to explain the effect."""
     exposed = design.exposed[:, design.workloads.index(row.workload)]
     job = hidden_cause.strongest_job(design.writer_jobs, design.logs[row.metric].to_numpy(), exposed)
     return hidden_cause.sentence(row.interval[0], row.metric, job)
-
-
-SENSITIVITY_COLUMNS = ["workload", "metric", "variant", "effect_pct", "ci_low_pct", "ci_high_pct", "p"]
-"""Columns of `sensitivity`."""
-
-
-def sensitivity(design: Design, *, alpha: float = 0.05) -> pd.DataFrame:
-    """Effects under other assumptions [%].
-
-    Answers: is the result sensitive to our assumptions? The variants: ignoring run length (without the dose); as if
-    the log and the metrics had one clock; only runs outside the writer's jobs; all runs of median length (slow storage can make a run long); and the pre-trend
-    before the start, where there can be no effect.
-
-    Parameters
-    ----------
-    design : Design
-        The inputs on one grid of minutes.
-    alpha : float
-        The intervals cover 1 - alpha.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per workload, metric and variant with `SENSITIVITY_COLUMNS`; refused workloads have none.
-    """
-    rows = [
-        (design.workloads[i], metric, name, *fit.percent(m, alpha))
-        for group, i, model in _models(design)
-        for name, fit in (variants(group, i, model) | {BEFORE_START: model.pre_trend()}).items()
-        for m, metric in enumerate(group.metrics)
-    ]
-    return pd.DataFrame(rows, columns=SENSITIVITY_COLUMNS)
-
-
-QUANTILE_COLUMNS = ["workload", "metric", "quantile", "effect_pct", "ci_low_pct", "ci_high_pct", "p"]
-"""Columns of `quantile_effects`."""
-
-
-def quantile_effects(
-    design: Design, *, quantiles: Sequence[float] = (0.5, 0.95, 0.99), alpha: float = 0.05
-) -> pd.DataFrame:
-    """Shift of quantiles of the minute means while a workload runs, everything else held constant [%].
-
-    Answers: did the bad minutes get worse? CloudWatch reports the mean of each minute, so this is the p95 of minute
-    means, not of statements.
-
-    Parameters
-    ----------
-    design : Design
-        The inputs on one grid of minutes.
-    quantiles : sequence of float
-        Between 0 and 1.
-    alpha : float
-        The intervals cover 1 - alpha.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per workload, metric and quantile with `QUANTILE_COLUMNS`; refused workloads have none.
-
-    Raises
-    ------
-    Error
-        If a quantile is not between 0 and 1.
-
-    Notes
-    -----
-    The estimate is the difference between exposed and unexposed minutes. Its error comes from the recentred
-    influence function (Firpo, Fortin & Lemieux 2009, Unconditional quantile regressions, Econometrica 77) with the
-    day blocks of `effects`.
-    """
-    if not len(quantiles) or not all(0 < q < 1 for q in quantiles):
-        raise Error(f"quantiles are {list(quantiles)}: each must be between 0 and 1, such as 0.95.")
-    rows = [
-        (design.workloads[i], metric, q, *fit.percent(0, alpha))
-        for group, i, model in _models(design)
-        for (metric, q), fit in _quantile_fits(group, i, model, quantiles).items()
-    ]
-    return pd.DataFrame(rows, columns=QUANTILE_COLUMNS)
-
-
-ALIGNED_COLUMNS = ["workload", "metric", *event_study.COLUMNS]
-"""Columns of `event_aligned`."""
-
-
-def event_aligned(design: Design, *, alpha: float = 0.05) -> pd.DataFrame:
-    """Latency around each workload's starts and ends, everything else held constant [%].
-
-    Answers: does latency rise with the workload and fall after it?
-
-    Parameters
-    ----------
-    design : Design
-        The inputs on one grid of minutes.
-    alpha : float
-        The intervals cover 1 - alpha.
-
-    Returns
-    -------
-    pandas.DataFrame
-        `event_study.aligned` for each workload and metric, with `ALIGNED_COLUMNS`; refused workloads have no rows.
-    """
-    frames = [
-        frame.assign(workload=design.workloads[i])
-        for group, i, model in _models(design)
-        for frame in _aligned(group, i, model, alpha)
-    ]
-    found = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=ALIGNED_COLUMNS)
-    return found[ALIGNED_COLUMNS]
-
-
-def _models(design: Design) -> Iterator[tuple[EstimationGroup, int, WorkloadModel]]:
-    """Models of the workloads that are not refused, with the same controls as in `effects`."""
-    design = replace(design, leading_effects=leading_effects(design))
-    for group in estimation_groups(design):
-        for i, model in group.models(identifiable(group)):
-            yield group, i, model
-
-
-def _quantile_fits(
-    group: EstimationGroup, i: int, model: WorkloadModel, quantiles: Sequence[float]
-) -> dict[tuple[str, float], Fit]:
-    """Shifts of quantiles of log latency, with the error of their recentred influence function.
-
-    The influence is taken at the quantile that exposed and unexposed minutes share once the shift is removed: with
-    the shift in it, it would not be local.
-    """
-    raw = _raw_columns(group, i)
-    exposed = raw[:, regressors.EXPOSED] > 0
-    free = (raw[:, regressors.EXPOSED] == 0) & (raw[:, regressors.CARRYOVER] == 0)
-    # Outliers are pulled in for means only: a quantile bears them, and they are what its tail shows.
-    logs = group.design.logs[group.metrics].to_numpy()[group.valid]
-    alone = _workload_alone(group, i, model, raw, group.projection.residuals(logs).values)
-    cells = [(m, q) for m in range(len(group.metrics)) for q in quantiles]
-    shifts = [np.quantile(alone[exposed, m], q) - np.quantile(alone[free, m], q) for m, q in cells]
-    influence = [_influence(alone[:, m] - shift * exposed, q) for (m, q), shift in zip(cells, shifts)]
-    outcome = group.projection.residuals(np.column_stack(influence))
-    fit = group.model_of(i, group.own([i]), outcome).effect()
-    return {
-        (group.metrics[m], q): Fit(np.array([shift]), fit.error[[n]], fit.df)
-        for n, ((m, q), shift) in enumerate(zip(cells, shifts))
-    }
-
-
-def _aligned(group: EstimationGroup, i: int, model: WorkloadModel, alpha: float) -> Iterator[pd.DataFrame]:
-    """Effect of the workload alone on each metric, around its starts and ends."""
-    exposed, day = group.exposed(i), group.design.grid.day
-    alone = np.full((len(exposed), len(group.metrics)), np.nan)
-    alone[group.valid] = _workload_alone(group, i, model, _raw_columns(group, i), group.y.values)
-    for metric, logs in zip(group.metrics, alone.T):
-        yield event_study.aligned(logs, exposed, day, alpha=alpha).assign(metric=metric)
-
-
-def _raw_columns(group: EstimationGroup, i: int) -> Array:
-    """A workload's own columns on the valid minutes, controls not removed."""
-    design, exposed = group.design, group.design.exposed[:, [i]]
-    kept = regressors.columns(exposed, design.load, design.drain, group.valid)
-    return np.column_stack([kept, regressors.shifted(exposed)[group.valid]])
-
-
-def _workload_alone(
-    group: EstimationGroup, i: int, model: WorkloadModel, raw: Array, unexplained: Floats
-) -> Array:
-    """Log latency if only the workload and noise had moved it; `unexplained` is log latency with the controls removed.
-
-    The part of the effect that the controls absorb because they resemble the exposure is added back.
-    """
-    kept = model.kept()
-    coefficients = model.products.coefficients(kept)[:, : len(group.metrics)]
-    own = kept[kept < regressors.OWN_COLUMNS]
-    co_exposures = group.columns.residuals.select(group.co_exposure_columns(i))
-    residuals = group.own([i]).residuals.select(own).beside(co_exposures).values
-    return np.asarray(unexplained - residuals @ coefficients + raw[:, own] @ coefficients[: len(own)])
-
-
-def _influence(y: Array, q: float) -> Array:
-    """Recentred influence function of a quantile: quantile + (q - 1{y <= quantile}) / density there."""
-    at = np.quantile(y, q)
-    spread = min(y.std(), np.subtract(*np.quantile(y, [0.75, 0.25])) / 1.349)
-    width = max(0.9 * spread * len(y) ** -0.2, 1e-9)
-    density = stats.norm.pdf((y - at) / width).mean() / width
-    return np.asarray(at + (q - (y <= at)) / density)

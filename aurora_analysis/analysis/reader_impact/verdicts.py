@@ -28,6 +28,7 @@ from aurora_analysis.analysis.effect_level import (
     weightiest,
 )
 from aurora_analysis.analysis.experiment.verdicts import judged_effects
+from aurora_analysis.analysis.reader_impact.estimate import POOLED
 from aurora_analysis.analysis.reader_impact.placebo import REJECTED_MOST
 from aurora_analysis.analysis.series import Array
 from aurora_analysis.analysis.statistics import block_df, jackknife_se
@@ -344,7 +345,9 @@ def _verdict(name: str, judged: list[JudgedEffect], evidence: Evidence) -> Verdi
         level=level,
         severity=LEVELS[level],
         sentence=f"{one.sentence if one else _not_assessed(name)} {_covered(evidence)}.",
-        numbers=(one.numbers() if one else {}) | {"coverage": round(evidence.coverage, 4)},
+        numbers=(one.numbers() if one else {})
+        | (_estimates(one, evidence) if one and one.source == "days" else {})
+        | {"coverage": round(evidence.coverage, 4)},
         evidence=" ".join(
             part
             for part in (
@@ -357,6 +360,20 @@ def _verdict(name: str, judged: list[JudgedEffect], evidence: Evidence) -> Verdi
         action=_action(name, one, evidence),
         headline=effect_headline(name, level, one.effect_pct if one else np.nan),
     )
+
+
+def _estimates(one: JudgedEffect, evidence: Evidence) -> dict[str, float | str]:
+    """Each metric's estimate as one week of many, for `trend`: unadjusted, whatever the verdict prints."""
+    mine = evidence.days[evidence.days["workload"] == one.workload].set_index("metric")
+    figures = {
+        f"{metric}_{figure}": float(f"{row[figure]:.6g}")
+        for metric, row in mine[POOLED].iterrows()
+        for figure in POOLED
+        if np.isfinite(row[figure])
+    }
+    blind = evidence.exposure.unobserved() if evidence.exposure else []
+    complete = not blind and not mine.loc[one.metric, "incomplete"]
+    return {"basis": str(mine.loc[one.metric, "basis"]), "complete": int(complete), **figures}
 
 
 def _where_readers_are_known(one: JudgedEffect | None, exposure: Exposure | None) -> JudgedEffect | None:
