@@ -25,6 +25,15 @@ class TrialEvent(StrEnum):
     STOPPED = "trial broken off"
 
 
+class Needer(StrEnum):
+    """What needs an old transaction id: the values of `holder` in `read_views`."""
+
+    SESSION = "session"
+    REPORT = "report of a reader"
+    PREPARED = "prepared transaction"
+    SLOT = "replication slot"
+
+
 @dataclass(frozen=True)
 class Column:
     """A column: its name, type, and what one value means."""
@@ -334,6 +343,12 @@ TABLES: dict[str, Table] = {
             INSTANCE,
             Column("role", "text", "writer or reader"),
             Column(
+                "holder",
+                "text",
+                "what needs it: session, report of a reader (as the writer has it), prepared transaction or replication "
+                "slot; null in old stores",
+            ),
+            Column(
                 "oldest_read_view_trx_id", "integer", "the oldest transaction that the view may still need"
             ),
             Column("replica_lag_ms", "real", "how far the reader is behind the writer"),
@@ -372,7 +387,7 @@ TABLES: dict[str, Table] = {
             Column(
                 "holds_view",
                 "boolean",
-                "planted truth: whether a run holds a read view open; no analysis reads it",
+                "planted truth: whether a run holds back cleanup by a read view or snapshot; no analysis reads it",
             ),
         ),
         _table(

@@ -86,6 +86,12 @@ def _metrics(samples: Sequence[Sample]) -> Iterator[tuple[object, ...]]:
                 yield one.time, writer.instance, name, value
             if one.latency_ms is not None:
                 yield one.time, writer.instance, "canary_latency", one.latency_ms
+            for instance, role, *_, lag_ms in one.cleanup.oldest_views(writer):
+                if role == "reader" and lag_ms is not None:
+                    yield one.time, instance, "replica_lag", lag_ms
+        for each in one.instances:
+            for name, value in one.cleanup.instance_metrics(each).items():
+                yield one.time, each.instance, name, value
 
 
 def _rates(samples: Sequence[Sample]) -> Iterator[tuple[object, ...]]:
@@ -171,7 +177,7 @@ def _relations(samples: Sequence[tuple[int, InstanceSample]]) -> Iterator[tuple[
             yield tick, one.instance, *row
 
 
-READ_VIEW = ["time", "instance", "role", "oldest_read_view_trx_id", "replica_lag_ms"]
+READ_VIEW = ["time", "instance", "role", "holder", "oldest_read_view_trx_id", "replica_lag_ms"]
 
 
 def _read_views(samples: Sequence[tuple[int, InstanceSample]]) -> Iterator[tuple[object, ...]]:

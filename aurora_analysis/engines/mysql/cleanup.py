@@ -14,6 +14,7 @@ from aurora_analysis.engines.mysql import flavour
 from aurora_analysis.engines.mysql.innodb_status import InnodbStatus
 from aurora_analysis.engines.mysql.live import InstanceSample
 from aurora_analysis.engines.vocabulary import Words
+from aurora_analysis.tables import Needer
 
 HOLDS_VIEW = "holds a read view"
 
@@ -254,18 +255,24 @@ def views(sample: InstanceSample) -> Mapping[int, int] | None:
     return sample.innodb.views if sample.innodb else None
 
 
-def oldest_views(sample: InstanceSample) -> list[tuple[str, str, int | None, float | None]]:
-    """Return the oldest read view of each instance that a sample reports: instance, role, number, lag [ms].
+def instance_metrics(sample: InstanceSample) -> dict[str, float]:
+    """Return the values of one instance, writer or reader, by our metric's name."""
+    return {} if sample.transactions is None else {"active_transactions": float(len(sample.transactions))}
+
+
+def oldest_views(sample: InstanceSample) -> list[tuple[str, str, str, int | None, float | None]]:
+    """Return the oldest read view of each instance that a sample reports: instance, role, holder, number, lag [ms].
 
     The writer of an Aurora cluster reports those of its readers; otherwise a status has those of its own server.
     """
-    found: list[tuple[str, str, int | None, float | None]] = [
-        (one.instance, one.role, one.oldest_read_view_trx_id, one.replica_lag_ms) for one in sample.replicas
+    found: list[tuple[str, str, str, int | None, float | None]] = [
+        (one.instance, one.role, Needer.SESSION, one.oldest_read_view_trx_id, one.replica_lag_ms)
+        for one in sample.replicas
     ]
     reported = {instance for instance, *_ in found}
     if sample.innodb and sample.has_comparable_trx_ids and sample.instance not in reported:
         oldest = min(sample.innodb.views.values(), default=sample.innodb.trx_counter)
-        found.append((sample.instance, sample.role, oldest, None))
+        found.append((sample.instance, sample.role, Needer.SESSION, oldest, None))
     return found
 
 

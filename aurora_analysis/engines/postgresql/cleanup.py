@@ -21,11 +21,17 @@ from typing import TypeVar
 from aurora_analysis.engines.live_evidence import Holder, Transaction
 from aurora_analysis.engines.postgresql.live import Feedback, InstanceSample, Relation
 from aurora_analysis.engines.vocabulary import Words
+from aurora_analysis.tables import Needer
 
 FEEDBACK_S = 15.0
 """A reader's report that stands still for less [s] may be its last one: it reports every 10 s by default."""
 
 PHYSICAL = "physical"
+
+IDLE = "idle in transaction"
+"""Start of the state of a session that has an open transaction and runs nothing."""
+
+OLDEST_DATABASE = "oldest_database_age"
 
 OVERDUE = 3
 """Vacuum trails a table that has so many times the dead rows at which autovacuum is due …"""
@@ -217,9 +223,11 @@ def metrics(samples: Sequence[InstanceSample]) -> dict[str, float]:
         "xmin_horizon": float(held),
         "xmin_horizon_age": float(one.next_xid - held),
     }
+    if OLDEST_DATABASE in one.counters:
+        found[OLDEST_DATABASE] = float(one.counters[OLDEST_DATABASE])
     for name, numbers in _needed(one).items():
         if numbers is not None:
-            found[name] = float(one.next_xid - min(numbers, default=one.next_xid))
+            found[name] = float(one.next_xid - min([*numbers, one.next_xid]))
     dead = backlog(one)
     if dead is not None:
         found["dead_rows"] = float(dead)
@@ -252,14 +260,37 @@ def views(sample: InstanceSample) -> Mapping[int, int] | None:
     return {one.thread_id: one.needs for one in sample.transactions if one.needs is not None}
 
 
-def oldest_views(sample: InstanceSample) -> list[tuple[str, str, int, float | None]]:
-    """Return the oldest snapshot of each instance that a sample reports: instance, role, transaction id, lag [ms].
+def instance_metrics(sample: InstanceSample) -> dict[str, float]:
+    """Return the values of one instance, writer or reader, by our metric's name; empty if sessions may not be read."""
+    if sample.transactions is None:
+        return {}
+    now = sample.time + sample.clock_ahead_s
+    idle = [now - one.since for one in sample.transactions if one.since and one.command.startswith(IDLE)]
+    return {
+        "active_transactions": float(len(sample.transactions)),
+        "oldest_idle_transaction_age": max(0.0, *idle) if idle else 0.0,
+    }
 
-    The writer reports those of its readers beside its own.
+
+def oldest_views(sample: InstanceSample) -> list[tuple[str, str, str, int, float | None]]:
+    """Return the oldest transaction id that each kind of holder of a sample needs.
+
+    The writer reports those of its readers beside its own, and those of its prepared transactions and slots.
+
+    Returns
+    -------
+    list of tuple
+        Instance, role, holder, transaction id, lag [ms].
     """
-    own = min((views(sample) or {}).values(), default=sample.next_xid)
-    reported = [(one.instance, "reader", one.xmin, one.replica_lag_ms) for one in sample.feedback or ()]
-    return [(sample.instance, sample.role, own, None), *reported]
+    one, own = (sample.instance, sample.role), min((views(sample) or {}).values(), default=sample.next_xid)
+    found: list[tuple[str, str, str, int, float | None]] = [(*one, Needer.SESSION, own, None)]
+    for report in sample.feedback or ():
+        found.append((report.instance, "reader", Needer.REPORT, report.xmin, report.replica_lag_ms))
+    kept = {
+        Needer.PREPARED: [each.xid for each in sample.prepared or ()],
+        Needer.SLOT: [each.xmin for each in sample.slots or () if each.xmin is not None],
+    }
+    return found + [(*one, needer, min(ids), None) for needer, ids in kept.items() if ids]
 
 
 def relations(sample: InstanceSample) -> list[tuple[object, ...]]:

@@ -130,14 +130,17 @@ class InstanceSample(NamedTuple):
 def full_xid(xid: int, next_xid: int) -> int:
     """Return a 32-bit transaction id with its epoch, by the next transaction id of 64 bits.
 
-    PostgreSQL compares ids modulo 2^32: no id in use is further than 2^31 from the next one, and none is ahead of it.
+    PostgreSQL compares ids modulo 2^32: no id in use is further than 2^31 from the next one. An id may be a little ahead
+    of it, because the server hands out ids between two probes of a sample.
 
     >>> full_xid(4_294_967_290, 2**32 + 5) == 2**32 - 6
     True
     >>> full_xid(3, 2**32 + 5) == 2**32 + 3
     True
+    >>> full_xid(1, 2**32 - 1) == 2**32 + 1
+    True
     """
-    return next_xid - (next_xid - xid) % 2**32
+    return next_xid + (xid - next_xid + 2**31) % 2**32 - 2**31
 
 
 def _full(xid: Any, next_xid: int) -> int | None:

@@ -21,7 +21,7 @@ MODULES = {
     "settings": {"TITLE", "LOG_TYPE", "LOG_TITLE", "PARAMETERS", "DEFAULTS", "SLOW_LOG_CHECKS", "METRIC_CHECKS", "slow_log_obstacle", "instance_columns"},
     "metrics": {"INSTANCE_METRICS", "CLUSTER_METRICS", "COUNTERS", "STATEMENT_STATISTICS", "WRITER_METRIC", "READER_METRIC", "PUBLISHED_SINCE", "aurora_version"},
     "waits": {"WAIT_CLASSES"},
-    "cleanup": {"holder", "boundary", "state", "writer", "backlog", "progress", "metrics", "views", "oldest_views", "relations", "writing_blocks", "WORDS"},
+    "cleanup": {"holder", "boundary", "state", "writer", "backlog", "progress", "metrics", "views", "oldest_views", "instance_metrics", "relations", "writing_blocks", "WORDS"},
 }  # fmt: skip
 """Module → names that other parts of the package use."""
 

@@ -52,6 +52,41 @@ def named(*samples: InstanceSample) -> tuple[str, int | str, str | None] | None:
     )
 
 
+def test_an_id_that_was_handed_out_after_the_first_probe_is_ahead_and_holds_nothing():
+    """The probes of a sample follow each other: on a busy writer a session's id may be beyond the next one."""
+    assert full_xid((NEXT + 3) % 2**32, NEXT) == NEXT + 3
+    ahead = primary(session(1, NEXT + 3, has_written=True))
+    assert cleanup.holder([ahead]) is None
+    found = cleanup.metrics([ahead])
+    assert (found["xmin_age_writer"], found["xmin_horizon_age"]) == (0, 0)
+
+
+def test_every_kind_of_holder_has_its_own_oldest_id():
+    """Sessions, the report of a reader, prepared transactions and slots, as rows of `read_views`."""
+    one = primary(
+        session(1, 9_900),
+        feedback=[reports(9_000)],
+        prepared=[Prepared("p", 9_500, 90.0, "etl", "shop")],
+        slots=[Slot("s", "logical", False, 9_700, None), Slot("c", "logical", True, None, 9_100)],
+    )
+    assert [row[:4] for row in cleanup.oldest_views(one)] == [
+        ("w", "writer", "session", 9_900),
+        ("r", "reader", "report of a reader", 9_000),
+        ("w", "writer", "prepared transaction", 9_500),
+        ("w", "writer", "replication slot", 9_700),
+    ]
+
+
+def test_an_instance_reports_how_long_its_oldest_idle_session_has_idled():
+    """By the server's clock; a session that runs a statement does not idle."""
+    sessions = session(1, 9_000, since=70.0), session(2, None, since=40.0)._replace(command="active")
+    assert cleanup.instance_metrics(reader(*sessions)) == {
+        "active_transactions": 2.0,
+        "oldest_idle_transaction_age": 30.0,
+    }
+    assert cleanup.instance_metrics(reader()._replace(transactions=None)) == {}
+
+
 def test_a_readers_session_is_named_by_the_snapshot_that_the_reader_reports():
     """Not the oldest transaction of the reader, and not a younger snapshot."""
     sessions = session(1, None), session(2, 9_000), session(3, 9_500)
