@@ -25,7 +25,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from aurora_analysis.errors import Error
-from aurora_analysis.lab import record, server, sessions, workload
+from aurora_analysis.lab import record, server, session_processes, sessions, workload
 from aurora_analysis.lab.simulate import wander
 from aurora_analysis.lab.workload import Clock, Load
 from aurora_analysis.store import Store
@@ -136,7 +136,10 @@ def record_plan(
     """
     step_s = one.day_length_s / MINUTES
     options = {**record.OPTIONS, "long_query_time": LONG_MIN * step_s}
-    with server.running(options) as ours, sessions.running() as processes:
+    with (
+        server.running(options) as ours,
+        session_processes.running(sessions.write, sessions.read) as processes,
+    ):
         workload.prepare(ours, one.users)
         record.log_slow_queries(ours)
         began = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=record.LEAD_S)

@@ -19,10 +19,10 @@ import pandas as pd
 import sqlalchemy
 
 from aurora_analysis.engines.mysql import flavour, slow_log
-from aurora_analysis.lab import schedule, server, sessions, tables, workload
+from aurora_analysis.lab import schedule, server, session_processes, sessions, tables, workload
 from aurora_analysis.lab.sampler import InnodbSample, Sampler
 from aurora_analysis.lab.server import Server
-from aurora_analysis.lab.sessions import Sessions
+from aurora_analysis.lab.session_processes import Sessions
 from aurora_analysis.lab.workload import RATE, Load, RunTimes, Timing
 from aurora_analysis.store import Store
 from aurora_analysis.window import Window
@@ -33,6 +33,7 @@ OPTIONS: dict[str, object] = {
     "long_query_time": 0.002,  # the writer's tail and every long reader query, and a small log
     "log_output": "FILE",
 }
+BLOCK_S = 75.0
 LEAD_S = 4
 """From the plan to its first second: time to write the plan to the store."""
 
@@ -74,7 +75,7 @@ class RecordingOptions:
     duration_s: float
     seed: int
     cluster: str = "lab"
-    block_s: float = 75
+    block_s: float = BLOCK_S
     users: Mapping[str, str] = field(default_factory=lambda: schedule.USERS)
     server_options: Mapping[str, object] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -112,14 +113,20 @@ def record(
     settings = {**OPTIONS, **options.server_options}
     with (
         server.running(settings, environment=options.environment) as ours,
-        sessions.running() as processes,
+        session_processes.running(sessions.write, sessions.read) as processes,
     ):
         workload.prepare(ours, options.users)
         log_slow_queries(ours)
         start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=LEAD_S)
         window = Window(start, start + timedelta(seconds=int(options.duration_s)))
         rate = schedule.planned_rate(int(options.duration_s), seed=options.seed, mean=RATE)
-        load = Load(ours, options.users, start.timestamp(), rate, options.seed)
+        load = Load(
+            server=ours,
+            users=options.users,
+            start=start.timestamp(),
+            planned_rate=rate,
+            seed=options.seed,
+        )
         recording = Recording(store, options.cluster, window, load, options.plan(start))
         return recording.run(processes, _blocks(window, options.block_s), progress)
 
@@ -309,12 +316,12 @@ class Recording:
         read = partial(self.store.read, window=recorded, cluster=self.cluster)
         samples = read("metrics").query("name == 'history_list_length'")
         periods = recorded.duration.total_seconds() / self.period_s
-        rows = [_covered("metrics", periods, len(samples), 0, "samples")]
+        rows = [covered("metrics", periods, len(samples), 0, "samples")]
         for table in ("histograms", "statement_metrics", "open_transactions", "read_views", "trials"):
             count = len(read(table))
-            rows.append(_covered(table, count, count, 0, "rows"))
+            rows.append(covered(table, count, count, 0, "rows"))
         log = self.log
-        rows.append(_covered("slow_queries", log.bytes, log.bytes - log.lost_bytes, log.lost_bytes, "bytes"))
+        rows.append(covered("slow_queries", log.bytes, log.bytes - log.lost_bytes, log.lost_bytes, "bytes"))
         return pd.DataFrame(rows).assign(
             time=pd.Timestamp(recorded.start).as_unit("us"),
             end=pd.Timestamp(recorded.end).as_unit("us"),
@@ -344,7 +351,8 @@ def _settings(variables: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _covered(table: str, expected: float, received: float, lost: float, unit: str) -> dict[str, object]:
+def covered(table: str, expected: float, received: float, lost: float, unit: str) -> dict[str, object]:
+    """Return a row of `coverage` without its times."""
     return {
         "table": table,
         "expected": float(expected),

@@ -9,7 +9,7 @@ starts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -66,14 +66,13 @@ def draw(
     halves = np.repeat([True, False], count // 2)
     on = {role: rng.permutation(halves) for role in ("extract", "control")}
     rows = [
-        _row(Assignment("lab", block, users[role], bool(on[role][block]), 0.5, HOLDS_VIEW[role]), run)
+        row(Assignment("lab", block, users[role], bool(on[role][block]), 0.5, HOLDS_VIEW[role]), run)
         for block in range(count)
         for role, run in _runs(rng, first + timedelta(seconds=block * block_s), block_s).items()
     ]
     idle = _runs(rng, first + timedelta(seconds=count * block_s), block_s)["extract"]
-    rows.append(_row(Assignment("idle", 0, users["idle"], True, 1.0, HOLDS_VIEW["idle"]), idle))
-    unknown = pd.Series(pd.NaT, index=range(len(rows)), dtype="datetime64[us, UTC]")
-    return pd.DataFrame(rows).assign(started_at=unknown, ended_at=unknown)
+    rows.append(row(Assignment("idle", 0, users["idle"], True, 1.0, HOLDS_VIEW["idle"]), idle))
+    return unstarted(rows)
 
 
 def _check(block_s: float, count: int, duration_s: float) -> None:
@@ -111,9 +110,16 @@ class Assignment(NamedTuple):
     holds_view: bool
 
 
-def _row(one: Assignment, run: tuple[datetime, datetime]) -> dict[str, object]:
+def row(one: Assignment, run: tuple[datetime, datetime]) -> dict[str, object]:
+    """Return a row of `trials` without the times at which the run really started and ended."""
     start, end = (pd.Timestamp(moment).as_unit("us") for moment in run)
     return {"time": start, "end": end, **one._asdict()}
+
+
+def unstarted(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+    """Return the plan as a frame; no run has started yet."""
+    unknown = pd.Series(pd.NaT, index=range(len(rows)), dtype="datetime64[us, UTC]")
+    return pd.DataFrame(rows).assign(started_at=unknown, ended_at=unknown)
 
 
 def planned_rate(seconds: int, *, seed: int, mean: float) -> npt.NDArray[np.float64]:

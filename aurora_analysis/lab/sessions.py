@@ -1,30 +1,20 @@
-"""Run the lab's sessions: the writer's load in one process, the readers' runs in another.
-
-Two processes, so that neither waits for the other's interpreter lock.
-"""
+"""What the sessions of a recording of InnoDB do: the writer's load, and the readers' runs."""
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.queues import Queue
-from multiprocessing.synchronize import Barrier, Event
-from queue import Empty
-from threading import BrokenBarrierError
-from typing import Any, NamedTuple, TypeVar
+from multiprocessing.synchronize import Event
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-import pymysql
 from pymysql.connections import Connection
 from pymysql.cursors import SSCursor
 
-from aurora_analysis.errors import Error
+from aurora_analysis.lab import session_processes
+from aurora_analysis.lab.session_processes import moments, thread, wait
 from aurora_analysis.lab.workload import (
     CALENDAR,
     CUSTOMERS,
@@ -36,151 +26,16 @@ from aurora_analysis.lab.workload import (
     SHORT_QUERY_EVERY_S,
     Load,
     Run,
-    RunTimes,
     Statement,
     Timing,
-    planned_runs,
     statements,
 )
-
-Result = TypeVar("Result")
-
-READY_S = 60.0
-"""Time limit for a process to be ready, and for its next message."""
-
-CONNECT_S = 0.25
-"""A run's session connects this long before the run: on a busy machine that takes 0.1 s."""
-
-LATE_S = 1.0
-"""A statement that is late by more is skipped: the planned load has moved on."""
-
-
-class TimingBatch(NamedTuple):
-    """Executions of the writer's clients; all that ended before `until` [s since 1970] have been reported."""
-
-    until: float
-    timings: list[tuple[Any, ...]]
-
-
-class Failed(NamedTuple):
-    """A session that could not go on."""
-
-    message: str
-
-
-class Sessions:
-    """The two processes; `runs` has the runs that have ended so far."""
-
-    def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._results: Queue[Any] = context.Queue()
-        self._orders = [context.Queue() for _ in range(2)]
-        self._stopping, self._ready = context.Event(), context.Barrier(3)
-        self._processes = [
-            context.Process(
-                target=_process, args=(act, orders, self._ready, self._stopping, self._results), daemon=True
-            )
-            for act, orders in zip((_write, _read), self._orders)
-        ]
-        self._reported_to = 0.0
-        self.runs: list[RunTimes] = []
-
-    def start(self) -> None:
-        """Start the processes and wait until both are ready.
-
-        Raises
-        ------
-        Error
-            If that takes longer than 60 s.
-        """
-        for process in self._processes:
-            process.start()
-        try:
-            self._ready.wait(READY_S)
-        except BrokenBarrierError:
-            raise Error(
-                f"The lab's sessions did not start within {READY_S:g} s: try again on a less busy machine."
-            ) from None
-
-    def begin(self, load: Load, plan: pd.DataFrame) -> None:
-        """Hand out the load and the plan; each starts at its own time."""
-        for orders in self._orders:
-            orders.put((load, planned_runs(plan, load)))
-
-    def timings(self, until: float) -> list[Timing]:
-        """Return executions since the previous call, complete up to `until` [s since 1970].
-
-        Waits until they are reported, because a busy machine reports late. Also collects the runs that ended.
-
-        Raises
-        ------
-        Error
-            If a session failed, or nothing is reported for 60 s.
-        """
-        found: list[Timing] = []
-        while self._reported_to < until:
-            found += self._receive()
-        return found
-
-    def _receive(self) -> list[Timing]:
-        try:
-            one = self._results.get(timeout=READY_S)
-        except Empty:
-            raise Error(
-                f"The lab's sessions were silent for {READY_S:g} s: is the machine overloaded?"
-            ) from None
-        if isinstance(one, Failed):
-            raise Error(f"A session of the lab failed: {one.message}")
-        if isinstance(one, RunTimes):
-            self.runs.append(one)
-            return []
-        self._reported_to = one.until
-        return [Timing(*timing) for timing in one.timings]
-
-    def stop(self) -> None:
-        """Stop the processes, and kill them if they do not stop within 2 s."""
-        self._stopping.set()
-        for process in (one for one in self._processes if one.pid is not None):
-            process.join(2)
-            process.kill()
-            process.join()
-        for channel in (self._results, *self._orders):
-            channel.close()
-            channel.cancel_join_thread()
-
-
-@contextmanager
-def running() -> Iterator[Sessions]:
-    """Yield the processes once they are ready; they stop with the block."""
-    sessions = Sessions()
-    try:
-        sessions.start()
-        yield sessions
-    finally:
-        sessions.stop()
-
-
-def _process(
-    act: Callable[[Load, list[Run], Event, Queue[Any]], None],
-    orders: Queue[Any],
-    ready: Barrier,
-    stopping: Event,
-    results: Queue[Any],
-) -> None:
-    """Main function of a process: signal that it is ready, wait for the load and the plan, act."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
-    ready.wait(READY_S)
-    while not stopping.is_set():
-        with suppress(Empty):
-            load, planned = orders.get(timeout=0.1)
-            act(load, planned, stopping, results)
-            return
-
 
 # The writer's process
 
 
-def _write(load: Load, planned: list[Run], stopping: Event, results: Queue[Any]) -> None:
+def write(load: Load, planned: list[Run], stopping: Event, results: Queue[Any]) -> None:
+    """Run the writer's load, and report each execution."""
     rate, texts = load.planned_rate, statements(load.batch)
     timings: list[Timing] = []
     actors = [(_order, rate / 2), (_order, rate / 2), (_produce, rate), (_consume, rate)]
@@ -189,35 +44,23 @@ def _write(load: Load, planned: list[Run], stopping: Event, results: Queue[Any])
         rng = np.random.default_rng([load.seed, 2, number])
         with load.connect("application") as connection, connection.cursor() as cursor:
             stopwatch = _Stopwatch(cursor, texts, timings)
-            for _ in _moments(load.arrivals(due, rng), stopping):
+            for _ in moments(load.arrivals(due, rng), stopping):
                 actor(stopwatch, rng)
 
-    threads = [_thread(act, results, number, actor, due) for number, (actor, due) in enumerate(actors)]
-    while any(thread.is_alive() for thread in threads):
-        until = time.time()
-        time.sleep(0.25)
-        ended = timings[:]
-        del timings[: len(ended)]
-        results.put(TimingBatch(until, [tuple(timing) for timing in ended]))
-    results.put(TimingBatch(load.start + load.seconds, []))
+    threads = [thread(act, results, number, actor, due) for number, (actor, due) in enumerate(actors)]
+    session_processes.report(threads, timings, load, results)
 
 
-class _Stopwatch:
+class _Stopwatch(session_processes.Stopwatch):
     """Executes statements and records how long each took."""
 
     def __init__(self, cursor: Any, texts: Mapping[str, Statement], timings: list[Timing]) -> None:
-        self._cursor, self._texts, self._timings = cursor, texts, timings
+        super().__init__(timings)
+        self._cursor, self._texts = cursor, texts
 
     def __call__(self, name: str, *values: object) -> Sequence[Sequence[Any]]:
         statement = self._texts[name]
         return self.timed(name, statement.kind, lambda: self._fetched(statement.text, values))
-
-    def timed(self, name: str, kind: str, act: Callable[[], Result]) -> Result:
-        """Call `act` and record its duration as one execution of that name and kind."""
-        began = time.perf_counter()
-        done = act()
-        self._timings.append(Timing(time.time(), name, kind, 1000 * (time.perf_counter() - began)))
-        return done
 
     def begin(self) -> None:
         """Begin a transaction."""
@@ -268,7 +111,8 @@ def _consumed(watch: _Stopwatch) -> None:
 # The readers' process
 
 
-def _read(load: Load, planned: list[Run], stopping: Event, results: Queue[Any]) -> None:
+def read(load: Load, planned: list[Run], stopping: Event, results: Queue[Any]) -> None:
+    """Carry out the planned runs, and report when each really started and ended."""
     acts = {
         "extract": _extract,
         "control": _control,
@@ -279,29 +123,21 @@ def _read(load: Load, planned: list[Run], stopping: Event, results: Queue[Any]) 
     }
 
     def run(role: str) -> None:
-        for one in (run for run in planned if run.role == role):
-            if not _wait(one.start - CONNECT_S, stopping):
-                return
-            with load.connect(role) as connection:
-                if not _wait(one.start, stopping):
-                    return
-                began = time.time()
-                acts[role](load, connection, one, stopping)
-                results.put(RunTimes(one.row, began, time.time()))
+        act = functools.partial(acts[role], load)
+        mine = [run for run in planned if run.role == role]
+        session_processes.carry_out(mine, act, lambda: load.connect(role), stopping, results)
 
     def query_dashboard() -> None:
         rng = np.random.default_rng([load.seed, 3])
         due = load.start + np.arange(0, load.seconds, SHORT_QUERY_EVERY_S)
         with load.connect("dashboard") as connection, connection.cursor() as cursor:
-            for _ in _moments(due, stopping):
+            for _ in moments(due, stopping):
                 cursor.execute(SHORT_QUERY, (int(rng.integers(1, CUSTOMERS + 1)),))
 
-    threads = [_thread(run, results, role) for role in acts]
+    threads = [thread(run, results, role) for role in acts]
     if "dashboard" in load.users:
-        threads.append(_thread(query_dashboard, results))
-    for thread in threads:
-        while thread.is_alive() and not stopping.is_set():
-            thread.join(0.5)
+        threads.append(thread(query_dashboard, results))
+    session_processes.await_all(threads, stopping)
 
 
 def _extract(load: Load, connection: Connection[Any], run: Run, stopping: Event) -> None:
@@ -322,9 +158,9 @@ def _control(load: Load, connection: Connection[Any], run: Run, stopping: Event)
     with connection.cursor() as cursor:
         cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         connection.begin()
-        for moment in _moments(np.arange(run.start, run.end, SHORT_QUERY_EVERY_S), stopping):
+        for moment in moments(np.arange(run.start, run.end, SHORT_QUERY_EVERY_S), stopping):
             cursor.execute(SHORT_QUERY, (1 + int(moment) % CUSTOMERS,))
-        _wait(run.end, stopping)
+        wait(run.end, stopping)
         connection.commit()
 
 
@@ -333,7 +169,7 @@ def _hold(load: Load, connection: Connection[Any], run: Run, stopping: Event) ->
     with connection.cursor() as cursor:
         cursor.execute("SET SESSION long_query_time = 3600")
         cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
-    _wait(run.end, stopping)
+    wait(run.end, stopping)
     connection.rollback()
 
 
@@ -349,40 +185,7 @@ def _stream(load: Load, connection: Connection[Any], query: str, run: Run, stopp
     cursor = SSCursor(connection)
     cursor.execute(query, (rows,))
     for number in range(rows):
-        if number % 8 == 0 and not _wait(run.start + number / load.rows_per_second, stopping):
+        if number % 8 == 0 and not wait(run.start + number / load.rows_per_second, stopping):
             return
         cursor.fetchone()
     cursor.close()
-
-
-# Both processes
-
-
-def _moments(due: npt.NDArray[np.float64], stopping: Event) -> Iterator[float]:
-    """Yield each moment [s since 1970] when it arrives; those that are late by more than LATE_S are skipped."""
-    for moment in due:
-        if not _wait(moment, stopping):
-            return
-        if time.time() - moment < LATE_S:
-            yield float(moment)
-
-
-def _wait(until: float, stopping: Event) -> bool:
-    """Wait until a moment [s since 1970]; returns False if stopped before."""
-    while (left := until - time.time()) > 0 and not stopping.is_set():
-        time.sleep(min(left, 0.5))
-    return not stopping.is_set()
-
-
-def _thread(act: Callable[..., None], results: Queue[Any], *arguments: Any) -> threading.Thread:
-    """Start a thread that calls `act` and reports a failure."""
-
-    def run() -> None:
-        try:
-            act(*arguments)
-        except pymysql.Error as problem:
-            results.put(Failed(f"{act.__name__}: {problem}"))
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    return thread

@@ -12,6 +12,7 @@ from aurora_analysis import engines, histogram
 from aurora_analysis.lab.sampler import InnodbSample
 from aurora_analysis.lab.workload import STATEMENTS, RunTimes, Timing
 from aurora_analysis.live.samples import OPEN_TRANSACTION, open_transaction
+from aurora_analysis.tables import Needer
 from aurora_analysis.window import Window
 
 HISTOGRAM_PERIODS = 10
@@ -55,11 +56,28 @@ def metrics(
     values = [
         *((one.time, name, getattr(one.innodb, name)) for one in samples for name in SAMPLED),
         *((one.time, "cpu_utilization", one.cpu_pct) for one in samples if one.cpu_pct is not None),
-        *((start, "planned_rate", rate) for start, rate in planned_rate.items()),
     ]
     sampled = pd.DataFrame(values, columns=["start", "name", "value"]).assign(statistic="average")
+    clients = client_metrics(timings, planned_rate, period_s)
+    if sampled.empty:
+        return clients
+    times = _times(sampled["start"].astype("int64"))
+    sampled = sampled.assign(time=times, period_s=float(period_s)).drop(columns="start")
+    return pd.concat([_rounded(sampled), clients], ignore_index=True)
+
+
+def client_metrics(
+    timings: pd.DataFrame,
+    planned_rate: Mapping[int, float],
+    period_s: int = 1,
+    kinds: Sequence[str] = KINDS,
+) -> pd.DataFrame:
+    """Rows of `metrics`, one per period: client timings of these kinds, and the planned load; see `metrics`."""
+    planned = pd.DataFrame(planned_rate.items(), columns=["start", "value"]).assign(
+        name="planned_rate", statistic="average"
+    )
     timed = timings.assign(start=timings["ended_at"].astype("int64") // period_s * period_s)
-    parts = [sampled, *(_of_kind(timed, name, list(planned_rate), period_s) for name in KINDS)]
+    parts = [planned, *(_of_kind(timed, name, list(planned_rate), period_s) for name in kinds)]
     rows = pd.concat([part for part in parts if len(part)], ignore_index=True)
     times = _times(rows["start"].astype("int64"))
     return _rounded(rows.assign(time=times, period_s=float(period_s)).drop(columns="start"))
@@ -164,12 +182,12 @@ def read_views(
 ) -> pd.DataFrame:
     """Rows of `read_views`: the oldest transaction each instance's views may need, or the counter if none."""
     rows = [
-        (one.time, instance, role, _oldest(one, instance, instance_of))
+        (one.time, instance, role, Needer.SESSION, _oldest(one, instance, instance_of))
         for one in samples
         if one.transactions is not None
         for instance, role in roles.items()
     ]
-    frame = pd.DataFrame(rows, columns=["time", "instance", "role", "oldest_read_view_trx_id"])
+    frame = pd.DataFrame(rows, columns=["time", "instance", "role", "holder", "oldest_read_view_trx_id"])
     return frame.assign(time=_times(frame["time"].astype("int64")))
 
 

@@ -151,40 +151,31 @@ class Clock:
         return self.real_start + (recorded - self.recorded_start) / self.factor
 
 
-@dataclass(frozen=True)
-class Load:
-    """The load of a recording, as both processes need it.
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """When the statements of a recording are due, as both processes need it.
 
     Attributes
     ----------
-    server : Server
-        Where it runs.
     users : mapping
         Role → user.
     start : float
-        Real time at which it begins [s since 1970].
+        Real time at which the load begins [s since 1970].
     planned_rate : array
-        Planned orders per second, one value for each step of `step_s` real seconds.
+        Planned rate, one value for each step of `step_s` real seconds [1/s].
     seed : int
         Seed of arrivals and of the values in statements.
     step_s : float
         Length of a step [real s].
-    batch : int
-        Rows of the queue at a time.
-    rows_per_second : float
-        Pace of the slow consumers.
     clock : Clock
         Plans are in recorded time, everything else here is in real time.
     """
 
-    server: Server
     users: Mapping[str, str]
     start: float
     planned_rate: npt.NDArray[np.float64]
     seed: int
     step_s: float = 1.0
-    batch: int = BATCH
-    rows_per_second: float = ROWS_PER_SECOND
     clock: Clock = Clock()
 
     @property
@@ -195,6 +186,25 @@ class Load:
     def arrivals(self, rate: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.float64]:
         """Draw when statements are due [s since 1970], given their rate in each step [1/s]."""
         return self.start + self.step_s * schedule.arrivals(rate * self.step_s, rng)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load(Pace):
+    """The load of a recording of InnoDB.
+
+    Attributes
+    ----------
+    server : Server
+        Where it runs.
+    batch : int
+        Rows of the queue at a time.
+    rows_per_second : float
+        Pace of the slow consumers.
+    """
+
+    server: Server
+    batch: int = BATCH
+    rows_per_second: float = ROWS_PER_SECOND
 
     def connect(self, role: str) -> Connection[Any]:
         """Open a connection as the user of a role."""
@@ -213,7 +223,7 @@ def prepare(server: Server, users: Mapping[str, str]) -> None:
             cursor.execute(f"GRANT ALL ON {DATABASE}.* TO %s@'localhost'", (user,))
 
 
-def planned_runs(plan: pd.DataFrame, load: Load) -> list[Run]:
+def planned_runs(plan: pd.DataFrame, load: Pace) -> list[Run]:
     """Runs that are assigned, by role, in the order of the plan."""
     roles = {name: role for role, name in load.users.items()}
     found: list[Run] = []

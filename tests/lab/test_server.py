@@ -5,11 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import sqlalchemy
+from lab_processes import ends, is_running
 
 from aurora_analysis.errors import NotEnabled
 from aurora_analysis.lab import server
@@ -23,21 +23,6 @@ with server.running() as ours:
     print(ours.pid, ours.folder, flush=True)
     time.sleep(60)
 """
-
-
-def is_running(pid: int) -> bool:
-    """Whether the process lives; a zombie does not."""
-    try:
-        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def ends(pid: int, within_s: float = 10) -> bool:
-    deadline = time.monotonic() + within_s
-    while is_running(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not is_running(pid)
 
 
 def holder() -> tuple[subprocess.Popen[str], int, Path]:
