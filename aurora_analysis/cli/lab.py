@@ -1,8 +1,8 @@
-"""`lab`: a private InnoDB server that stands in for a cluster, and a simulated cluster."""
+"""`lab`: private servers that stand in for a cluster, and a simulated cluster."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RecordOptions:
-    """The options of a recording."""
+    """The options of a recording; None is the engine's default."""
 
+    engine: str
     minutes: float
     days: int | None
     day_length_s: float
     seed: int
-    cluster: str
-    block_s: float
+    cluster: str | None
+    block_s: float | None
 
 
 @dataclass(frozen=True)
@@ -41,16 +42,17 @@ class LabTrialOptions:
     cluster: str
 
 
-@click.group(short_help="Record a private InnoDB server, or simulate a cluster.")
+@click.group(short_help="Record private servers under load, or simulate a cluster.")
 def lab() -> None:
-    """Record a private InnoDB server that stands in for a cluster, or write a simulated cluster."""
+    """Record private servers that stand in for a cluster, or write a simulated cluster."""
 
 
-@lab.command("record", short_help="Record a private server under load.", epilog=options.exit_codes())
+@lab.command("record", short_help="Record private servers under load.", epilog=options.exit_codes())
 @options.STORE
 @options.together(
     "chosen",
     RecordOptions,
+    options.engine(),
     options.minutes(30, least=0.5),
     click.option(
         "--days",
@@ -66,25 +68,41 @@ def lab() -> None:
         help="How long a compressed day of --days really lasts.",
     ),
     options.seed(),
-    options.cluster("lab"),
+    options.cluster(),
     click.option(
         "--block-s",
         type=float,
-        default=75,
-        show_default=True,
-        help="Length of a block of the trial, in seconds.",
+        help="Length of a block of the trial, in seconds.  [default: 75; postgresql: 24]",
     ),
 )
 def record(store_options: StoreOptions, chosen: RecordOptions) -> None:
-    """Start a private InnoDB server, load it, switch sessions on and off at random, and record everything.
+    """Start private servers, load them, switch sessions on and off at random, and record everything.
 
-    With --days the command records compressed days. Ctrl-C ends the recording early and keeps what was recorded.
+    With --engine mysql one InnoDB server stands in for writer and reader, and the cluster is `lab` by default. With
+    --engine postgresql a primary and a hot standby are recorded, and the cluster is `ledger` by default. With --days the
+    command records compressed days. Ctrl-C ends the recording early and keeps what was recorded.
     """
     from aurora_analysis.store import Store
 
+    if chosen.engine == "postgresql" and chosen.days is not None:
+        raise click.UsageError("--days compresses recordings of --engine mysql only: use --minutes.")
+    chosen = replace(chosen, cluster=chosen.cluster or CLUSTERS[chosen.engine])
     store = Store(store_options.to_write())
-    recorded = _recorded(store, chosen)
+    recorded = (_recorded_postgresql if chosen.engine == "postgresql" else _recorded)(store, chosen)
     click.echo(f"recorded {recorded} as cluster {chosen.cluster} of {store.location}")
+
+
+CLUSTERS = {"mysql": "lab", "postgresql": "ledger"}
+"""Engine → default name of the recorded cluster."""
+
+
+def _recorded_postgresql(store: Store, chosen: RecordOptions) -> Window:
+    """Record a primary and its standby, with progress on standard error; return the recorded window."""
+    from aurora_analysis.lab import ledger_record, ledger_schedule
+
+    block_s = int(chosen.block_s or ledger_schedule.BLOCK_S)
+    wanted = ledger_record.LedgerOptions(60 * chosen.minutes, chosen.seed, chosen.cluster or "", block_s)
+    return ledger_record.record(store, wanted, progress=output.notes())
 
 
 def _recorded(store: Store, chosen: RecordOptions) -> Window:
@@ -92,10 +110,10 @@ def _recorded(store: Store, chosen: RecordOptions) -> Window:
     from aurora_analysis.lab import compressed
     from aurora_analysis.lab import record as recording
 
-    progress = output.notes()
+    progress, cluster = output.notes(), chosen.cluster or ""
     if chosen.days is None:
         wanted = recording.RecordingOptions(
-            60 * chosen.minutes, chosen.seed, cluster=chosen.cluster, block_s=chosen.block_s
+            60 * chosen.minutes, chosen.seed, cluster=cluster, block_s=chosen.block_s or recording.BLOCK_S
         )
         return recording.record(store, wanted, progress=progress)
     return compressed.run(
@@ -103,7 +121,7 @@ def _recorded(store: Store, chosen: RecordOptions) -> Window:
         days=chosen.days,
         day_length_s=chosen.day_length_s,
         seed=chosen.seed,
-        cluster=chosen.cluster,
+        cluster=cluster,
         progress=progress,
     )
 
