@@ -335,6 +335,12 @@ TABLES: dict[str, Table] = {
             Column("hot_share", "real", "share of the updates that needed no new index entry (HOT) [0 to 1]"),
             Column("vacuums", "integer", "finished vacuums since its statistics began"),
             Column("bytes", "integer", "size of the table without its indexes [bytes]"),
+            Column("vacuum_at", "integer", "dead rows at which autovacuum is due, by the server's settings"),
+            Column(
+                "vacuumed_s_ago",
+                "real",
+                "time since the last vacuum of the table, or since the server's start",
+            ),
         ),
         _table(
             "read_views",

@@ -167,6 +167,8 @@ RELATION = [
     "hot_share",
     "vacuums",
     "bytes",
+    "vacuum_at",
+    "vacuumed_s_ago",
 ]
 
 

@@ -5,10 +5,11 @@
 - `chain`, `holders`  which session held the oldest read view at each sample, and how sure that is
 - `storage`   the shared volume and backtracking's change records, which are kept apart from undo
 - `verdicts`  one verdict per blocker
+- `horizon`, `vacuum`, `vacuum_verdicts`  the same on PostgreSQL: who held the xmin horizon, exactly or by kind
 - `answer`    all of this for one window of one cluster
 """
 
-from aurora_analysis.analysis.undo_log.answer import Answer, Options, answer
+from aurora_analysis.analysis.undo_log.answer import Answer, Mechanism, Options, answer, mechanism
 from aurora_analysis.analysis.undo_log.episodes import (
     around_highest,
     at_a_glance,
@@ -22,11 +23,13 @@ from aurora_analysis.analysis.undo_log.episodes import (
 from aurora_analysis.analysis.undo_log.holders import Attribution, attribute_oldest_view, attribution
 from aurora_analysis.analysis.undo_log.implied_start import committed, read_view_start
 from aurora_analysis.analysis.undo_log.storage import backtrack_verdicts, storage
+from aurora_analysis.analysis.undo_log.vacuum import relations, vacuums
 from aurora_analysis.analysis.undo_log.verdicts import Thresholds, verdicts
 
 __all__ = [
     "Answer",
     "Attribution",
+    "Mechanism",
     "Options",
     "Thresholds",
     "answer",
@@ -40,9 +43,12 @@ __all__ = [
     "episode_blockers",
     "growth_by_blocker",
     "growth_episodes",
+    "mechanism",
     "notable_growth",
     "purge_state",
     "read_view_start",
+    "relations",
     "storage",
+    "vacuums",
     "verdicts",
 ]

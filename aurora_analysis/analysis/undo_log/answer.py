@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from aurora_analysis.analysis import workloads
-from aurora_analysis.analysis.undo_log import confidence
+from aurora_analysis.analysis.undo_log import confidence, vacuum, vacuum_verdicts
+from aurora_analysis.analysis.undo_log.candidates import COLUMNS as CANDIDATE_COLUMNS
 from aurora_analysis.analysis.undo_log.candidates import candidates, transaction_starts
 from aurora_analysis.analysis.undo_log.episodes import (
     base,
@@ -45,6 +46,8 @@ class Options:
 class Answer:
     """The verdicts on the undo history of one window, and the evidence for them.
 
+    On PostgreSQL the age of the xmin horizon plays the history list's part, and a snapshot that of a read view.
+
     Parameters
     ----------
     verdicts : list of Verdict
@@ -54,7 +57,8 @@ class Answer:
     episodes : DataFrame
         Spans in which it grew; see `growth_episodes`.
     boundary, finished : Series
-        Transaction number up to which purge is allowed, and up to which it has finished (UTC).
+        Transaction number up to which purge is allowed, and up to which it has finished (UTC); on PostgreSQL the xmin
+        horizon and the next transaction id.
     purge : DataFrame
         State of purge in each episode; see `purge_state`.
     runs : DataFrame
@@ -127,6 +131,10 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
     Answer
         The verdicts and their evidence. An `unknown` verdict if too little of the window was observed.
     """
+    return _ANSWERS[data.words.cleanup](data, groups, options)
+
+
+def _of_purge(data: Observations, groups: workloads.Groups, options: Options) -> Answer:
     history = _history(data)
     episodes = growth_episodes(history)
     boundary, finished = data.metric("purge_boundary"), data.metric("purge_finished")
@@ -157,6 +165,67 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
         spans=spans,
         sureness=sureness,
         candidates=matching,
+    )
+
+
+def _of_vacuum(data: Observations, groups: workloads.Groups, options: Options) -> Answer:
+    found = vacuum.vacuum(data, groups, options.shortest_run_s)
+    return Answer(
+        verdicts=vacuum_verdicts.verdicts(data.window, found, data.fingerprints, options.thresholds),
+        history=found.horizon.age,
+        episodes=found.episodes,
+        boundary=found.horizon.horizon,
+        finished=found.horizon.clock,
+        purge=found.states,
+        runs=found.runs,
+        attribution=found.attribution,
+        spans=found.spans,
+        sureness=found.sureness,
+        candidates=pd.DataFrame(columns=CANDIDATE_COLUMNS),
+    )
+
+
+_ANSWERS = {"purge": _of_purge, "vacuum": _of_vacuum}
+"""By the word of the cluster's engine for cleanup."""
+
+
+@dataclass(frozen=True)
+class Mechanism:
+    """What grows while cleanup is blocked, and who blocked it.
+
+    Parameters
+    ----------
+    delay : Series
+        History list length; on PostgreSQL the age of the xmin horizon (UTC) [transactions].
+    oldest_view : DataFrame
+        Which of the runs held the oldest read view or snapshot at each sample.
+    """
+
+    delay: pd.Series
+    oldest_view: pd.DataFrame
+
+
+def mechanism(data: Observations, runs: pd.DataFrame) -> Mechanism:
+    """Attribute the delay of cleanup to given runs.
+
+    Parameters
+    ----------
+    data : Observations
+        The window of one cluster (`observe`).
+    runs : DataFrame
+        `workload, instance, digest, thread_id, start, end` (UTC).
+
+    Returns
+    -------
+    Mechanism
+        The delay and its holders.
+    """
+    if data.words.cleanup == "vacuum":
+        found = vacuum.horizon(data)
+        return Mechanism(found.age, vacuum.attribution(data, found, runs).oldest_view)
+    history = data.metric("history_list_length")
+    return Mechanism(
+        history, attribution(history, committed(data.metric("commit_throughput")), runs).oldest_view
     )
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from aurora_analysis.engines.live_evidence import Holder, Transaction
-from aurora_analysis.engines.postgresql.live import Feedback, InstanceSample, Relation
+from aurora_analysis.engines.postgresql.live import Feedback, InstanceSample, Relation, Slot
 from aurora_analysis.engines.vocabulary import Words
 from aurora_analysis.tables import Needer
 
@@ -71,6 +71,17 @@ def holder(samples: Sequence[InstanceSample]) -> Holder | None:
     return first._replace(tied=tuple(tied))
 
 
+def holds(role: str, database: str | None, harmed: str | None) -> bool:
+    """Whether a snapshot keeps dead rows of a database of the writer: one on a reader does, of whatever database.
+
+    On the writer it keeps those of its own database only; a background process without a database keeps those of all.
+
+    >>> holds("reader", "other", "shop"), holds("writer", "other", "shop")
+    (True, False)
+    """
+    return role == "reader" or harmed is None or database in {harmed, None}
+
+
 def _began(one: Holder) -> float:
     began = one.transaction.started_at if one.transaction else one.since
     return math.inf if began is None else began
@@ -79,7 +90,7 @@ def _began(one: Holder) -> float:
 def _on_writer(one: InstanceSample) -> Iterator[Holder]:
     """Sessions and prepared transactions of the writer, which hold rows of their own database only."""
     for transaction in one.transactions or ():
-        if transaction.needs is not None and transaction.database in {one.database, None}:
+        if transaction.needs is not None and holds("writer", transaction.database, one.database):
             how = "has written" if transaction.has_written else "holds a snapshot"
             yield Holder(one.instance, transaction.needs, how, transaction, _terminate(transaction))
     for prepared in one.prepared or ():
@@ -119,11 +130,16 @@ def _is_sampled(report: Feedback, readers: Sequence[InstanceSample], one: Instan
 def _slots(one: InstanceSample) -> Iterator[Holder]:
     """Slots without a connected reader; the report of a connected one is followed to its session."""
     for slot in one.slots or ():
-        if slot.xmin is not None and not (slot.is_active and slot.kind == PHYSICAL):
+        if slot.xmin is not None and not _follows_reader(slot):
             state = "active" if slot.is_active else "inactive"
             end = f"SELECT pg_drop_replication_slot({_quoted(slot.name)});"
             name = f"the {state} {slot.kind} replication slot {_quoted(slot.name)}"
             yield Holder(one.instance, slot.xmin, "keeps row versions for its consumer", None, end, name=name)
+
+
+def _follows_reader(slot: Slot) -> bool:
+    """Whether the slot keeps what a connected reader reports."""
+    return slot.is_active and slot.kind == PHYSICAL
 
 
 def _terminate(one: Transaction) -> str:
@@ -167,13 +183,41 @@ def state(before: Sequence[InstanceSample], now: Sequence[InstanceSample]) -> st
     if second.next_xid == first.next_xid:
         return "idle"
     held = holder(now)
-    if held is not None and _stood_still(held, before, first):
+    is_blocked = held is not None and _stood_still(held, before, first)
+    unread = second.transactions is None or second.feedback is None or _readers(before) - _readers(now)
+    return state_of(is_blocked, None if unread else any_overdue(second.relations))
+
+
+def state_of(is_blocked: bool, is_overdue: bool | None) -> str:
+    """Judge vacuum, for `watch` and for a recorded window: `blocked`, `outrun`, `keeps up` or `unknown`.
+
+    `is_blocked`: something holds the horizon, which stands still. `is_overdue`: some table is overdue for vacuum; None
+    if tables or sessions are unknown.
+
+    >>> state_of(True, None), state_of(False, None), state_of(False, True)
+    ('blocked', 'unknown', 'outrun')
+    """
+    if is_blocked:
         return "blocked"
-    if second.transactions is None or second.feedback is None or _readers(before) - _readers(now):
+    if is_overdue is None:
         return "unknown"
-    if second.relations is None:
-        return "unknown"
-    return "outrun" if any(map(_is_overdue, second.relations)) else "keeps up"
+    return "outrun" if is_overdue else "keeps up"
+
+
+def any_overdue(relations: Sequence[Relation] | None) -> bool | None:
+    """Whether vacuum trails any of the tables; None if they may not be read."""
+    if relations is None:
+        return None
+    return any(is_overdue(one.dead_rows, one.vacuum_at, one.vacuumed_s_ago) for one in relations)
+
+
+def is_overdue(dead_rows: float, vacuum_at: float, vacuumed_s_ago: float) -> bool:
+    """Whether vacuum trails a table: see `OVERDUE`.
+
+    >>> is_overdue(151, 50, 999), is_overdue(151, 50, 9)
+    (True, False)
+    """
+    return dead_rows > OVERDUE * vacuum_at and vacuumed_s_ago > OVERDUE_S
 
 
 def _stood_still(held: Holder, before: Sequence[InstanceSample], first: InstanceSample) -> bool:
@@ -185,10 +229,6 @@ def _stood_still(held: Holder, before: Sequence[InstanceSample], first: Instance
 def _readers(samples: Sequence[InstanceSample]) -> set[str]:
     """Readers whose sessions are known."""
     return {one.instance for one in samples if one.role == "reader" and one.transactions is not None}
-
-
-def _is_overdue(one: Relation) -> bool:
-    return one.dead_rows > OVERDUE * one.vacuum_at and one.vacuumed_s_ago > OVERDUE_S
 
 
 # What a sample has of vacuum
@@ -242,7 +282,7 @@ def _needed(one: InstanceSample) -> dict[str, list[int] | None]:
             one.transactions, lambda each: each.needs if each.database == one.database else None
         ),
         "xmin_age_prepared": _known(one.prepared, lambda each: each.xid),
-        "xmin_age_slots": _known(one.slots, lambda each: each.xmin),
+        "xmin_age_slots": _known(one.slots, lambda each: None if _follows_reader(each) else each.xmin),
     }
 
 
@@ -294,7 +334,7 @@ def oldest_views(sample: InstanceSample) -> list[tuple[str, str, str, int, float
 
 
 def relations(sample: InstanceSample) -> list[tuple[object, ...]]:
-    """Return the tables with the most dead rows: database, name, dead rows, rows changed, HOT share, vacuums, bytes."""
+    """Return the tables with the most dead rows, as rows of the table `relations` from `database` on."""
     return [
         (
             sample.database,
@@ -304,6 +344,8 @@ def relations(sample: InstanceSample) -> list[tuple[object, ...]]:
             one.rows_updated_hot / one.rows_updated if one.rows_updated else None,
             one.vacuums,
             one.bytes,
+            one.vacuum_at,
+            one.vacuumed_s_ago,
         )
         for one in sample.relations or ()
     ]

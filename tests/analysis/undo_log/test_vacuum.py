@@ -1,0 +1,180 @@
+"""The page undo_log on PostgreSQL: who held the xmin horizon is named exactly, by kind, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+import pytest
+from postgresql_window import DIGEST, OTHER_READER, WRITER, Hold, counted, observed, watched
+
+from aurora_analysis import config
+from aurora_analysis.analysis import undo_log
+from aurora_analysis.analysis.verdict import Verdict
+
+TRAP = Hold(1, 58, WRITER, "reporting", 7, "other")
+"""An idle snapshot in another database of the writer: the oldest session of all, which holds nothing of `shop`."""
+
+IDLE_READER = Hold(10, 30)
+LOGGED_READER = Hold(10, 30, digest=DIGEST, logged=True)
+OTHER_DATABASE = Hold(10, 30, database="other")
+PREPARED = Hold(10, 40, WRITER, kind="prepared")
+SLOT = Hold(10, 59.9, WRITER, kind="slots")
+WRITES = Hold(10, 40, WRITER, "writes", 9)
+SEES_IT = Hold(20, 50, needs_since=10)
+"""A reader's snapshot that began while the writer's transaction was open, and so needs its id."""
+
+
+def verdicts(tables: Mapping[str, pd.DataFrame]) -> list[Verdict]:
+    return undo_log.answer(observed(tables), config.Groups()).verdicts
+
+
+@pytest.mark.parametrize(
+    ("holds", "named", "how"),
+    [
+        ([IDLE_READER], ["snowflake on ledger-2"], "equals the xmin horizon"),
+        ([OTHER_DATABASE], ["snowflake on ledger-2"], "equals the xmin horizon"),
+        ([PREPARED], ["a prepared transaction"], "for each kind of holder"),
+        ([SLOT], ["a replication slot"], "for each kind of holder"),
+        ([WRITES, SEES_IT], ["writes on ledger-1", "snowflake on ledger-2"], "equals the xmin horizon"),
+    ],
+    ids=["idle", "other database of a reader", "prepared", "slot", "writer, then reader"],
+)
+def test_live_samples_name_the_holder_and_never_the_trap(holds, named, how):
+    """The session whose transaction id equals the horizon is named, and the oldest session of another database is not."""
+    found = verdicts(watched([*holds, TRAP]))
+    assert [(one.level, one.severity, one.subject) for one in found] == [
+        ("blocked", "watch", name) for name in named
+    ]
+    assert all(how in one.evidence for one in found)
+    assert "reporting" not in " ".join(str(one) for one in found)
+    assert sum(float(one.numbers["growth_share"]) for one in found) == pytest.approx(1.0, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("holds", "named"),
+    [
+        ([IDLE_READER], ["a session of a reader"]),
+        ([LOGGED_READER], ["snowflake on ledger-2"]),
+        ([WRITES, SEES_IT], ["a session of the writer", "a session of a reader"]),
+        ([PREPARED], ["a prepared transaction"]),
+    ],
+    ids=["idle", "logged", "writer, then reader", "prepared"],
+)
+def test_performance_insights_alone_names_the_kind(holds, named):
+    """Without samples the kind is known, and a logged statement that began and ended with the snapshot.
+
+    Readers repeat the id
+    of the writer's open transaction, and are not blamed for it.
+    """
+    found = verdicts(counted([*holds, TRAP]))
+    assert [(one.level, one.subject) for one in found] == [("blocked", name) for name in named]
+    assert all(one.severity == "watch" for one in found)
+
+
+def test_two_logged_statements_that_fit_alike_are_both_spared():
+    """Two workloads began and ended together: the kind is stated, and no name."""
+    other = Hold(10, 30, OTHER_READER, "looker", 8, digest="e2" * 8, logged=True)
+    found = verdicts(counted([LOGGED_READER, other]))
+    assert [one.subject for one in found] == ["a session of a reader"]
+
+
+def test_a_run_that_ends_while_the_horizon_stands_is_not_the_holder():
+    """The horizon stood on after the logged statement had ended: another session holds it."""
+    short = Hold(10, 15, OTHER_READER, "looker", 8, digest="e2" * 8, logged=True)
+    assert [one.subject for one in verdicts(counted([IDLE_READER, short]))] == ["a session of a reader"]
+
+
+def test_vacuum_that_trails_is_outrun():
+    """Nothing holds the horizon, and a table stays overdue."""
+    found = verdicts(watched([TRAP], dead=50_000))
+    assert [(one.level, one.severity, one.headline) for one in found] == [
+        ("outrun", "watch", "Writes outran vacuum on public.queue in shop")
+    ]
+
+
+def test_vacuum_that_keeps_up_is_healthy():
+    """Every kind of holder and the tables are known, and nothing is wrong."""
+    assert [(one.level, one.severity) for one in verdicts(watched([TRAP]))] == [("healthy", "ok")]
+
+
+def without_metric(name: str) -> dict[str, pd.DataFrame]:
+    tables = watched()
+    return {**tables, "metrics": tables["metrics"][tables["metrics"]["name"] != name]}
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        counted(),
+        counted(without=["xmin_age_readers"]),
+        without_metric("xmin_age_readers"),
+        without_metric("xmin_age_slots"),
+        without_metric("xmin_horizon_age") | {"relations": pd.DataFrame()},
+        watched() | {"relations": pd.DataFrame()},
+        watched() | {"relations": watched()["relations"].assign(vacuum_at=pd.NA)},
+        {name: rows.iloc[: len(rows) // 2] for name, rows in watched().items()},
+        {"instances": watched()["instances"]},
+    ],
+    ids=[
+        "no tables",
+        "no readers",
+        "unread feedback",
+        "no slots",
+        "no age",
+        "no relations",
+        "old store",
+        "half",
+        "none",
+    ],
+)
+def test_what_is_unknown_is_never_ok(tables):
+    """A missing kind of holder, missing tables, half a window or nothing: the only verdict is unknown."""
+    assert {one.severity for one in verdicts(tables)} == {"unknown"}
+
+
+def reports(holds: list[Hold]) -> pd.DataFrame:
+    """Autovacuum's reports of one table, one a minute and 20 s long."""
+    rows = watched(holds, every_s=60)["metrics"].pivot(index="time", columns="name", values="value")
+    ended = rows.index + pd.Timedelta("20s")
+    dead = (rows["xmin_horizon_age"] * 1.5).astype(int).to_numpy()
+    return pd.DataFrame(
+        {
+            "time": ended,
+            "started_at": rows.index,
+            "instance": WRITER,
+            "database": "shop",
+            "table": "public.queue",
+            "removed": 0,
+            "dead_not_removable": dead,
+            "cutoff": rows["xmin_horizon"].to_numpy(),
+            "next_xid": rows["next_transaction_id"].to_numpy() + 20 * 200,
+            "elapsed_s": 20.0,
+        }
+    )
+
+
+def test_the_vacuum_log_alone_dates_the_holder():
+    """A cutoff that stands still is a holder, although no counter says which kind; the logged statement that fits is named."""
+    found = verdicts({**watched(), "metrics": pd.DataFrame(), "vacuums": reports([LOGGED_READER]),
+                      "slow_queries": watched([LOGGED_READER])["slow_queries"]})  # fmt: skip
+    assert [(one.level, one.subject) for one in found] == [
+        ("blocked", "snowflake on ledger-2"),
+        ("unknown", "holders"),
+    ]
+
+
+def test_the_tables_show_what_vacuum_left():
+    """One cutoff over many reports, and the most dead rows of the table."""
+    data = observed({**watched([IDLE_READER]), "vacuums": reports([IDLE_READER])})
+    row = undo_log.vacuums(data).iloc[0]
+    assert (row["table"], row["vacuums"], row["removed_nothing"], row["dead_not_removable"]) == (
+        "public.queue",
+        60,
+        20,
+        360_000,
+    )
+    assert row["cutoffs"] == 40
+    table = undo_log.relations(data).iloc[0]
+    assert (table["relation"], table["dead_rows"], table["vacuums"]) == ("public.queue", 360_500, 119)
+    assert table["at"] == pd.Timestamp("2026-11-23T10:30Z")
