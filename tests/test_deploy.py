@@ -153,7 +153,7 @@ def test_the_templates_are_clean():
     program = "import sys; from cfnlint.runner import main; sys.exit(main())"
     command = [sys.executable, "-c", program, "--include-checks", "I", "--template", *map(str, TEMPLATES)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert len(TEMPLATES) == 3
+    assert len(TEMPLATES) == 5
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
