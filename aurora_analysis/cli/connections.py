@@ -131,6 +131,8 @@ def engine(url: str, *, iam: bool = False, ca: str = "", region: str = "", query
     if ca:
         _check_bundle(ca)
     live = engines.module(engines.parsed_url(url).get_backend_name(), "live")
+    for name in live.DRIVER_VARIABLES:  # of another program: they must not lead us elsewhere
+        os.environ.pop(name, None)
     arguments = live.connect_arguments(READ_TIMEOUT_S + query_s, ca)
     made = sqlalchemy.create_engine(
         live.url(url, os.environ), connect_args=arguments, poolclass=sqlalchemy.NullPool

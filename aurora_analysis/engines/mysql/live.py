@@ -33,6 +33,9 @@ __all__ = ["Grant", "table"]
 
 TAG = live_queries.TAG
 
+DRIVER_VARIABLES: tuple[str, ...] = ()
+"""Environment variables that the driver reads: none."""
+
 STATEMENT_TIMEOUT_S = 2.0
 """The server cancels a probe that takes longer: a probe must never be a load itself."""
 

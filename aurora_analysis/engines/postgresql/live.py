@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,13 +18,20 @@ from typing import Any, NamedTuple
 import sqlalchemy
 from sqlalchemy import exc
 
-from aurora_analysis import engines
 from aurora_analysis.engines import live_queries
 from aurora_analysis.engines.live_evidence import ConnectionLost, Transaction
 from aurora_analysis.engines.live_queries import Grant, table
+from aurora_analysis.engines.postgresql.address import (
+    DRIVER_VARIABLES,
+    NO_TLS,
+    connect_arguments,
+    url,
+    with_tokens,
+)
 from aurora_analysis.errors import Error
+from aurora_analysis.printable import printable
 
-__all__ = ["Grant", "table"]
+__all__ = ["DRIVER_VARIABLES", "Grant", "connect_arguments", "table", "url", "with_tokens"]
 
 TAG = live_queries.TAG
 
@@ -296,8 +303,9 @@ class Probe:
         ]
 
     def _named(self, name: str) -> list[Mapping[str, Any]] | None:
+        """Rows of a query by column; names are printable, a statement's text is left as it is."""
         rows = self.rows(name)
-        return None if rows is None else [row._mapping for row in rows]
+        return None if rows is None else [_printable(row._mapping) for row in rows]
 
     def _needs(self, name: str) -> str:
         return QUERIES[name].needs.format(user=self.engine.url.username)
@@ -354,6 +362,11 @@ class Probe:
             self._absent.add(name)
         elif state in MISSING_OBJECT or state == ACCESS_DENIED:
             self.skipped[name] = self._needs(name)
+        elif not self._has_answered and any(part in str(problem.orig) for part in NO_TLS):
+            raise Error(
+                f"{self.name} offers no TLS, without which a password could be read on its way: turn TLS on, or add "
+                "?sslmode=disable to its address if that network is safe."
+            ) from None
         elif (state in LOGIN_DENIED or _is_login(problem)) and not self._has_answered:
             raise Error(
                 f"{self.name} rejects the login of {self.engine.url.username}: {reason(problem)}."
@@ -392,6 +405,13 @@ def _transaction(row: Mapping[str, Any], next_xid: int) -> Transaction:
     )
 
 
+def _printable(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: printable(value) if isinstance(value, str) and name != "query" else value
+        for name, value in row.items()
+    }
+
+
 def _number(value: Any) -> float | None:
     return None if value is None else float(value)
 
@@ -425,7 +445,7 @@ def _is_login(problem: exc.DBAPIError) -> bool:
 def reason(problem: exc.DBAPIError) -> str:
     """Return the server's or the driver's error message on one line, without a final period."""
     first = str(problem.orig).strip().partition("\n")[0]
-    return " ".join(first.removeprefix("connection failed: ").split()).rstrip(".")
+    return printable(" ".join(first.removeprefix("connection failed: ").split())).rstrip(".")
 
 
 EXAMPLE_VALUES: dict[str, dict[str, Any]] = {}
@@ -436,62 +456,3 @@ def grants(probe: Probe) -> list[Grant]:
     """Run every query once and report which ones lack a grant."""
     probe.sample()
     return live_queries.grants(probe, QUERIES, EXAMPLE_VALUES)
-
-
-def url(text: str, environ: Mapping[str, str]) -> sqlalchemy.URL:
-    """Parse a server address for psycopg.
-
-    Parameters
-    ----------
-    text : str
-        As in postgresql://user@host:5432/database.
-    environ : mapping
-        If the address has no password, AURORA_ANALYSIS_PASSWORD is used.
-
-    Raises
-    ------
-    Error
-        If the text is not a URL of PostgreSQL. The message omits the text: it may contain a password.
-    """
-    parsed = engines.parsed_url(text)
-    return parsed.set(
-        drivername="postgresql+psycopg",
-        password=parsed.password or environ.get("AURORA_ANALYSIS_PASSWORD"),
-        database=parsed.database or "postgres",
-    )
-
-
-def connect_arguments(read_timeout_s: float, ca: str) -> dict[str, Any]:
-    """Return psycopg's arguments: a server that is silent for so long counts as lost [s]; `ca` turns TLS on.
-
-    Every argument that a stray PG* variable or a service file could set is given.
-    """
-    tls = {"sslmode": "verify-full", "sslrootcert": ca} if ca else {"sslmode": "prefer"}
-    return {
-        "connect_timeout": 5,
-        "tcp_user_timeout": round(1000 * read_timeout_s),
-        "application_name": "aurora-analysis",
-        "options": "",
-        "target_session_attrs": "any",
-        **tls,
-    }
-
-
-def with_tokens(engine: sqlalchemy.Engine, generate: Callable[..., str]) -> None:
-    """Log in with a fresh IAM token on each new connection; a token is valid for 15 minutes.
-
-    Parameters
-    ----------
-    engine : sqlalchemy.Engine
-        Must connect over TLS: the token travels as a clear-text password.
-    generate : callable
-        boto3's `generate_db_auth_token`, which signs locally and makes no request.
-        https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/UsingWithRDS.IAMDBAuth.html
-    """
-
-    def sign(dialect: Any, record: Any, arguments: Any, parameters: dict[str, Any]) -> None:
-        parameters["password"] = generate(
-            DBHostname=parameters["host"], Port=parameters.get("port", 5432), DBUsername=parameters["user"]
-        )
-
-    sqlalchemy.event.listen(engine, "do_connect", sign)

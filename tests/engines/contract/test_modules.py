@@ -15,7 +15,7 @@ MODULES = {
     "fingerprint": {"statement", "fingerprint", "join_key", "matching_key", "split", "tags", "digest", "kind", "FingerprintCache"},
     "slow_log": {"entries", "events", "ended", "batches", "read_slow_log", "to_tables", "is_slow_log", "library", "HEAD", "BOUNDARIES", "UNKNOWN", "COVERED", "logged", "refusal"},
     "statement_statistics": {"StatementSampler", "add_digests", "statement_metrics", "latency_histograms", "statements"},
-    "live": {"QUERIES", "TAG", "STATEMENT_TIMEOUT_S", "Probe", "InstanceSample", "time_limit", "grants", "table", "url", "connect_arguments", "with_tokens", "reason"},
+    "live": {"QUERIES", "DRIVER_VARIABLES", "TAG", "STATEMENT_TIMEOUT_S", "Probe", "InstanceSample", "time_limit", "grants", "table", "url", "connect_arguments", "with_tokens", "reason"},
     "slow_log_table": {"SlowLogTail"},
     "trial_sessions": {"ISOLATION_LEVEL", "READ_ONLY", "CONNECTION_ID", "MODES", "ALL_MODES", "refusal", "set_modes", "cancel", "is_lock_error", "is_timeout", "canary"},
     "settings": {"TITLE", "LOG_TYPE", "LOG_TITLE", "PARAMETERS", "DEFAULTS", "SLOW_LOG_CHECKS", "METRIC_CHECKS", "slow_log_obstacle", "instance_columns"},
