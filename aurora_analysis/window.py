@@ -118,8 +118,28 @@ class Window:
     def __contains__(self, moment: datetime) -> bool:
         return self.start <= moment < self.end
 
+    def text(self, timezone: str = "UTC") -> str:
+        """Word the window on the reader's clock, with the zone's name.
+
+        Parameters
+        ----------
+        timezone : str, default "UTC"
+            Name of the time zone.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> week("2026-W46", "Europe/Berlin").text("Europe/Berlin")
+        '2026-11-09 00:00 to 2026-11-16 00:00 Europe/Berlin'
+        """
+        start, end = (moment.astimezone(zone(timezone)) for moment in (self.start, self.end))
+        return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} {timezone}"
+
     def __str__(self) -> str:
-        return f"{self.start:%Y-%m-%d %H:%M} to {self.end:%Y-%m-%d %H:%M} UTC"
+        return self.text()
 
     def __repr__(self) -> str:
         return f"Window({_iso(self.start)!r}, {_iso(self.end)!r})"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import pandas as pd
 
 from aurora_analysis import statement_labels
-from aurora_analysis.analysis.verdict import Figure, Verdict
+from aurora_analysis.analysis.verdict import Figure, Verdict, moment
 from aurora_analysis.analysis.workloads import IDLE, overlapping
+from aurora_analysis.store.observations import Observations
 from aurora_analysis.window import Window
 
 LONGEST_TEXT = 100
@@ -18,7 +20,9 @@ MOSTLY = 0.9
 """A statement stands for its workload if it has at least this share of the workload's time [0 to 1]."""
 
 
-def costliest(runs: pd.DataFrame, fingerprints: pd.DataFrame, window: Window) -> dict[str, Figure]:
+def costliest(
+    runs: pd.DataFrame, fingerprints: pd.DataFrame, window: Window, timezone: str = "UTC"
+) -> dict[str, Figure]:
     """Find the statement that was open longest in a window, as plain data for `Verdict.statement`.
 
     Parameters
@@ -29,13 +33,15 @@ def costliest(runs: pd.DataFrame, fingerprints: pd.DataFrame, window: Window) ->
         Texts of the statements: `digest, fingerprint`.
     window : Window
         Runs count for the time that they were open in it.
+    timezone : str, default "UTC"
+        Time zone of `last`.
 
     Returns
     -------
     dict
         `digest`; `text`, its first `LONGEST_TEXT` characters; `instance`, `runs`, `total_s` and `longest_s` [s]; `share` of
-        the workload's time [0 to 1]; start (`last`, UTC) and `thread` of the last run. Empty if no run names a
-        statement.
+        the workload's time [0 to 1]; start (`last`, with the time zone) and `thread` of the last run. Empty if no run
+        names a statement.
     """
     inside = overlapping(runs, window)
     inside = inside[inside["digest"].notna() & (inside["digest"] != "")]
@@ -57,9 +63,101 @@ def costliest(runs: pd.DataFrame, fingerprints: pd.DataFrame, window: Window) ->
         "total_s": round(float(by_digest.iloc[-1]), 1),
         "longest_s": round(float((own["end"] - own["start"]).dt.total_seconds().max()), 1),
         "share": round(float(by_digest.iloc[-1] / by_digest.sum()), 4) if by_digest.sum() else 1.0,
-        "last": f"{last['start']:%Y-%m-%d %H:%M} UTC",
+        "last": moment(last["start"], timezone),
         "thread": None if pd.isna(last["thread_id"]) else int(last["thread_id"]),
     }
+
+
+LOGGED = ["started_at", "ended_at", "instance", "digest", "thread_id"]
+"""The columns of `slow_queries` that `on_instances` reads."""
+
+COUNTED = ["instance", "digest", "calls", "mean_latency_ms"]
+"""The columns of `statement_metrics` that `on_instances` reads."""
+
+Place = tuple[str, str]
+"""An instance, and the digest of a statement that ran there."""
+
+
+def on_instances(
+    data: Observations, places: Iterable[Place], timezone: str = "UTC"
+) -> dict[Place, dict[str, Figure]]:
+    """Describe the runs of single statements on single instances, as plain data for `Verdict.statement`.
+
+    Parameters
+    ----------
+    data : Observations
+        The window of one cluster.
+    places : iterable of Place
+        Instances and digests.
+    timezone : str, default "UTC"
+        Time zone of `last`.
+
+    Returns
+    -------
+    dict
+        For each place the fields of `costliest`, from the slow log, and from the statement statistics `calls` and
+        `called_s`, the time of all of them [s]; only `digest`, `text` and `instance` if neither has the statement.
+    """
+    wanted = list(dict.fromkeys(places))
+    if not wanted:
+        return {}
+    only = {"digest": sorted({digest for _, digest in wanted})}
+    runs = data.table("slow_queries", columns=LOGGED, where=only, overlapping=True)
+    runs = runs.rename(columns={"started_at": "start", "ended_at": "end"})
+    calls = data.table("statement_metrics", columns=COUNTED, where=only)
+    return {
+        place: _named(place, data.fingerprints)
+        | costliest(_at(runs, place), data.fingerprints, data.window, timezone)
+        | _called(_at(calls, place))
+        for place in wanted
+    }
+
+
+def _at(rows: pd.DataFrame, place: Place) -> pd.DataFrame:
+    instance, digest = place
+    return rows[(rows["instance"] == instance) & (rows["digest"] == digest)]
+
+
+def _named(place: Place, fingerprints: pd.DataFrame) -> dict[str, Figure]:
+    instance, digest = place
+    return {"digest": digest, "text": statement_text(digest, fingerprints), "instance": instance}
+
+
+def _called(calls: pd.DataFrame) -> dict[str, Figure]:
+    """All calls of a statement, by its statistics; the slow log has the long ones only."""
+    count = float(calls["calls"].sum())
+    if not count > 0:
+        return {}
+    total_s = float((calls["calls"] * calls["mean_latency_ms"]).sum() / 1000)
+    return {"calls": round(count), "called_s": round(total_s, 1)}
+
+
+def with_worst(
+    verdict: Verdict, statements: Mapping[str, dict[str, Figure]], basis: str, lacking: str
+) -> Verdict:
+    """Add the worst statement of the instance that a verdict is about, or why none can be named.
+
+    Parameters
+    ----------
+    verdict : Verdict
+        A verdict whose subject is an instance.
+    statements : mapping of str to dict
+        The field `Verdict.statement` by instance.
+    basis : str
+        How the statement was chosen, as a clause after "The statement".
+    lacking : str
+        Why an instance without one has none, as a clause.
+
+    Returns
+    -------
+    Verdict
+        With the statement, and with its basis or its absence at the end of the evidence.
+    """
+    found = statements.get(verdict.subject, {})
+    note = f"The statement {basis}." if found else f"No statement can be named: {lacking}."
+    return replace(
+        verdict, statement=found, evidence=f"{verdict.evidence.rstrip('.')}. {note}".removeprefix(". ")
+    )
 
 
 def statement_text(digest: str, fingerprints: pd.DataFrame) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 from scipy import optimize, stats
@@ -36,7 +36,7 @@ class WeekEffect:
     Attributes
     ----------
     start, end : datetime
-        The days that were compared (UTC).
+        The days that were compared, on the reader's clock.
     effect, error : float
         Effect on log latency and its standard error [log].
     df : float
@@ -198,6 +198,10 @@ def _level(found: Trend, materiality_pct: float, complete: bool) -> tuple[str, S
     return "inconclusive", "unknown", "it is open whether {workload} slows the writer"
 
 
+SHORTLY = timedelta(microseconds=1)
+"""Before a window's exclusive end, so that its last day is named."""
+
+
 def _sentence(workload: str, metric: str, weeks: Sequence[WeekEffect], found: Trend) -> str:
     interval = f"{_signed(found.low_pct)} to {_signed(found.high_pct)} %"
     higher = "higher" if found.effect_pct >= 0 else "lower"
@@ -207,7 +211,7 @@ def _sentence(workload: str, metric: str, weeks: Sequence[WeekEffect], found: Tr
         else ""
     )
     return (
-        f"From {weeks[0].start:%Y-%m-%d} to {weeks[-1].end:%Y-%m-%d}, the writer's {metric.replace('_', ' ')} is "
+        f"From {weeks[0].start:%Y-%m-%d} to {weeks[-1].end - SHORTLY:%Y-%m-%d}, the writer's {metric.replace('_', ' ')} is "
         f"{three_digits(abs(found.effect_pct))} % {higher} while {workload} runs (95 % confidence interval {interval}, valid however "
         f"often the reports are looked at).{running}"
     )

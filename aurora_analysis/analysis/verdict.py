@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
+import pandas as pd
 from markupsafe import Markup
 
-from aurora_analysis.window import Window
+from aurora_analysis.window import Window, zone
 
 MIME_TYPE = "application/vnd.aurora-analysis.finding+json"
 SPARKLINE = "application/vnd.aurora-analysis.sparkline+json"
@@ -289,21 +290,68 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} d" + f" {hours % 24} h" * bool(hours % 24)
 
 
-def dates(window: Window) -> str:
-    """First and last UTC day of a window, for sentences beside the number that they belong to.
+def dates(window: Window, timezone: str = "UTC") -> str:
+    """First and last day of a window, for sentences beside the number that they belong to.
 
     Parameters
     ----------
     window : Window
         The window.
+    timezone : str, default "UTC"
+        Time zone of the days.
 
     Returns
     -------
     str
         Such as ``2026-11-09 to 2026-11-15``.
     """
-    first, last = window.start, window.end - timedelta(microseconds=1)
-    return f"{first:%Y-%m-%d}" if first.date() == last.date() else f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
+    ends = (window.start, window.end - timedelta(microseconds=1))
+    first, last = (f"{one.astimezone(zone(timezone)):%Y-%m-%d}" for one in ends)
+    return first if first == last else f"{first} to {last}"
+
+
+def local(rows: pd.DataFrame, timezone: str) -> pd.DataFrame:
+    """Convert the times of rows to the reader's clock, for sentences.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Any rows.
+    timezone : str
+        The reader's time zone.
+
+    Returns
+    -------
+    DataFrame
+        The rows, with all columns of times in that zone.
+    """
+    times = rows.select_dtypes("datetimetz").columns
+    return rows.assign(**{str(name): rows[name].dt.tz_convert(zone(timezone)) for name in times})
+
+
+def moment(time: pd.Timestamp, timezone: str = "", *, seconds: bool = False) -> str:
+    """Word a moment on the reader's clock, with the zone's name.
+
+    Parameters
+    ----------
+    time : pandas.Timestamp
+        The moment, with a time zone.
+    timezone : str, optional
+        The reader's time zone. Default: the moment's own.
+    seconds : bool, default False
+        Whether to add the seconds.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> moment(pd.Timestamp("2026-11-15T22:00Z"), "Europe/Berlin")
+    '2026-11-15 23:00 Europe/Berlin'
+    """
+    known = time.tz_convert(zone(timezone)) if timezone else time
+    return f"{known:%Y-%m-%d %H:%M:%S} {known.tz}" if seconds else f"{known:%Y-%m-%d %H:%M} {known.tz}"
 
 
 def described(statement: Mapping[str, Figure]) -> str:
@@ -317,15 +365,28 @@ def described(statement: Mapping[str, Figure]) -> str:
     Returns
     -------
     str
-        Such as ``21 runs on shop-2, 27 h in all, longest 2 h; last run 2026-11-15 22:00 UTC, thread 71``.
+        Such as ``21 runs on shop-2, 27 h in all, longest 2 h; last run 2026-11-15 22:00 UTC, thread 71``. If statistics
+        count more calls than the log has runs, they come first, and the runs are called logged.
     """
-    if not statement.get("runs"):
+    runs, calls = (float(statement.get(name) or 0) for name in ("runs", "calls"))
+    if not runs and not calls:
         return f"digest {statement['digest']}"
-    runs, total, longest = (float(statement[name] or 0) for name in ("runs", "total_s", "longest_s"))
+    if not runs:
+        return f"{_called(statement)}; no run reached the slow log, so its last run and thread are unknown"
+    total, longest = (float(statement[name] or 0) for name in ("total_s", "longest_s"))
     lasted = (
         f"for {duration(total)}" if runs == 1 else f"{duration(total)} in all, longest {duration(longest)}"
     )
-    where = f"{runs:,.0f} run{'s' * (runs != 1)} on {statement['instance']}, {lasted}"
-    last = f"; last run {statement['last']}" if statement.get("last") else ""
+    plural = "s" * (runs != 1)
+    last = f"last {'logged ' * (calls > runs)}run {statement['last']}" if statement.get("last") else ""
     thread = "" if statement.get("thread") is None else f", thread {statement['thread']}"
-    return where + last + thread
+    if calls > runs:
+        logged = f"the slow log has {runs:,.0f} run{plural} of it, {lasted}"
+        return "; ".join(filter(None, (_called(statement), logged, f"{last}{thread}")))
+    ran = f"{runs:,.0f} run{plural} on {statement['instance']}, {lasted}"
+    return "; ".join(filter(None, (ran, f"{last}{thread}")))
+
+
+def _called(statement: Mapping[str, Figure]) -> str:
+    calls, total = (float(statement[name] or 0) for name in ("calls", "called_s"))
+    return f"called {large(calls)} times on {statement['instance']}, {duration(total)} in all"

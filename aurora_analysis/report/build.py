@@ -242,7 +242,8 @@ def _clusters(request: Request, store: Store) -> list[dict[str, Any]]:
 
 def _cluster_or_error(request: Request, store: Store, cluster: str) -> dict[str, Any]:
     try:
-        return _cluster(store, cluster, _window(request, cluster, store.span(cluster)))
+        window = _window(request, cluster, store.span(cluster))
+        return _cluster(store, cluster, window, request.timezone)
     except Exception as problem:  # a broken table can fail in any way; the other clusters are still reported
         if not request.keep_going:
             raise
@@ -285,7 +286,7 @@ def _run(
     }
 
 
-def _cluster(store: Store, cluster: str, window: Window) -> dict[str, Any]:
+def _cluster(store: Store, cluster: str, window: Window, timezone: str) -> dict[str, Any]:
     rows, ever = store.coverage(window, cluster=cluster), store.read("coverage", cluster=cluster)
     start, end = _bounds(window)
     return {
@@ -293,7 +294,7 @@ def _cluster(store: Store, cluster: str, window: Window) -> dict[str, Any]:
         "start": start,
         "end": end,
         "error": "",
-        "no_data": index.no_data(ever, window, cluster),
+        "no_data": index.no_data(ever, window, cluster, timezone),
         "simulated": index.simulated(ever, store.read("instances", cluster=cluster)),
         "compressed": index.compressed(ever),
         "coverage": index.coverage(rows, window),

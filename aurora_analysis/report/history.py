@@ -166,17 +166,18 @@ def across_weeks(found: Mapping[str, Mapping[str, Any]], cluster: str) -> list[V
         because a choice by the result would bias the common effect.
     """
     by_workload: dict[str, dict[Window, Mapping[str, Any]]] = {}
-    materiality = MATERIALITY_PCT
+    materiality, timezone = MATERIALITY_PCT, "UTC"
     for document in sorted(found.values(), key=lambda one: one["run"]["id"]):
+        timezone = document["run"]["timezone"]
         for compared, parameters, finding in _effects(document, cluster):
             by_workload.setdefault(finding["subject"], {})[compared] = finding["numbers"]
             materiality = float(parameters.get("materiality_pct", MATERIALITY_PCT))
-    judged = [_over_weeks(workload, weeks, materiality) for workload, weeks in by_workload.items()]
+    judged = [_over_weeks(workload, weeks, materiality, timezone) for workload, weeks in by_workload.items()]
     return by_severity([one for one in judged if one])
 
 
 def _over_weeks(
-    workload: str, weeks: Mapping[Window, Mapping[str, Any]], materiality_pct: float
+    workload: str, weeks: Mapping[Window, Mapping[str, Any]], materiality_pct: float, timezone: str
 ) -> Verdict | None:
     """Judge one workload's estimates of the outcome that most of its reports print."""
     printed = Counter((numbers["metric"], numbers["basis"]) for numbers in weeks.values())
@@ -185,8 +186,8 @@ def _over_weeks(
     effect, error = (f"{metric}_{'average_' * average}log_{name}" for name in ("effect", "error"))
     estimated = [
         WeekEffect(
-            compared.start,
-            compared.end,
+            compared.start.astimezone(window.zone(timezone)),
+            compared.end.astimezone(window.zone(timezone)),
             effect=numbers[effect],
             error=numbers[error],
             df=numbers[f"{metric}_df"],

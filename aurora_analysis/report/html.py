@@ -57,7 +57,11 @@ def page(notebook: nbformat.NotebookNode, findings: Sequence[Mapping[str, Any]])
         manifest=manifest,
         window=window_text(manifest["parameters"]),
         findings=findings,
-        cells=[_cell(cell, contents, place._replace(number=n)) for n, cell in enumerate(notebook.cells, 1)],
+        cells=[
+            _cell(cell, contents, place._replace(number=n))
+            for n, cell in enumerate(notebook.cells, 1)
+            if ONLY_NOTEBOOK not in cell.metadata.get("tags", [])
+        ],
         contents=contents,
     )
 
@@ -75,12 +79,8 @@ def title(notebook: nbformat.NotebookNode) -> str:
 
 
 def window_text(parameters: Mapping[str, Any]) -> str:
-    """Format the window in the reader's time zone, followed by UTC if that differs."""
-    window, timezone = Window(parameters["start"], parameters["end"]), parameters["timezone"]
-    if timezone == "UTC":
-        return str(window)
-    start, end = (moment.astimezone(zone(timezone)) for moment in (window.start, window.end))
-    return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} {timezone} ({window})"
+    """Format the window in the reader's time zone; the page's foot has it in UTC."""
+    return Window(parameters["start"], parameters["end"]).text(parameters["timezone"])
 
 
 def clean(fragment: str) -> str:
@@ -219,6 +219,9 @@ def _cell(cell: nbformat.NotebookNode, contents: list[Heading], place: Place) ->
         "source": cell.source,
     }
 
+
+ONLY_NOTEBOOK = "notebook-only"
+"""Tag of cells that are about the notebook as it is delivered, and would mislead on a page about another cluster."""
 
 PARAMETER_TAGS = {"parameters", "injected-parameters"}
 """Tags of cells whose code is hidden, because the page lists the parameters at its end."""

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from aurora_analysis.analysis.verdict import SEVERITIES, Verdict
+from aurora_analysis.analysis.verdict import SEVERITIES, Verdict, moment
 from aurora_analysis.errors import Error
 from aurora_analysis.report import html, markdown, tiles
 from aurora_analysis.report.runner import Outcome, place
@@ -217,7 +217,7 @@ SETTINGS_TABLES = ("instances", "events", "statements")
 WEEK = timedelta(days=7)
 
 
-def no_data(ever: pd.DataFrame, window: Window, cluster: str) -> str:
+def no_data(ever: pd.DataFrame, window: Window, cluster: str, timezone: str = "UTC") -> str:
     """Return in one line that a cluster has no data for a window, and where its data are; empty if it has some.
 
     Parameters
@@ -228,24 +228,22 @@ def no_data(ever: pd.DataFrame, window: Window, cluster: str) -> str:
         The window of the report.
     cluster
         The cluster's name.
+    timezone
+        Time zone of the times.
     """
     rows = ever[(ever["received"] > 0) & ~ever["table"].isin(SETTINGS_TABLES)]
     if ((rows["time"] < window.end) & (rows["end"] > window.start)).any():
         return ""
     ends, starts = rows["end"][rows["end"] <= window.start], rows["time"][rows["time"] >= window.end]
-    parts = [f"end at {_minute(ends.max())}"] if len(ends) else []
+    parts = [f"end at {moment(ends.max(), timezone)}"] if len(ends) else []
     if len(starts):
-        parts.append(f"begin {'again ' if parts else ''}at {_minute(starts.min())}")
+        parts.append(f"begin {'again ' if parts else ''}at {moment(starts.min(), timezone)}")
     found = (
         f"the store's data of {cluster} {' and '.join(parts)}"
         if parts
         else f"the store has no data of {cluster}"
     )
     return f"No data for this {'week' if window.duration == WEEK else 'window'}: {found}"
-
-
-def _minute(moment: pd.Timestamp) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def coverage(rows: pd.DataFrame, window: Window) -> list[dict[str, Any]]:
@@ -376,8 +374,12 @@ def _shown_cluster(cluster: Mapping[str, Any], document: Mapping[str, Any]) -> d
     lines = [line for one in document["notebooks"] if one["cluster"] == name for line in one["sparklines"]]
     rows = [row | _shown_row(row) for row in cluster["coverage"]]
     text = html.window_text(window) if cluster["start"] else "window unknown"
+    changes = [
+        one | {"time": moment(pd.Timestamp(one["time"]), window["timezone"], seconds=True)}
+        for one in cluster["failovers"]
+    ]
     shown = {"roles": tiles.rows(lines), "folder": _folder(name), "no_data": cluster.get("no_data", "")}
-    return {**cluster, "window_text": text, "coverage": rows, **shown}
+    return {**cluster, "window_text": text, "coverage": rows, "failovers": changes, **shown}
 
 
 def _shown_row(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,21 @@ def test_time_outside_of_the_window_does_not_count():
     assert len(str(found["text"])) == 100 and "`a` from" in str(found["text"])
 
 
+def test_the_last_run_is_on_the_readers_clock():
+    """05:00 UTC is 10:30 in Kolkata."""
+    found = costliest(runs((LONG, "2026-11-09T05:00", "2026-11-09T05:30")), TEXTS, DAY, "Asia/Kolkata")
+    assert found["last"] == "2026-11-09 10:30 Asia/Kolkata"
+
+
+def test_calls_that_no_log_has_are_counted():
+    """The statistics know how often it ran, and no log its last run."""
+    called = {"digest": LONG, "text": "select 1", "instance": "db-2", "calls": 1200, "called_s": 7200.0}
+    assert described(called) == (
+        "called 1,200 times on db-2, 2 h in all; no run reached the slow log, so its last run and thread are unknown"
+    )
+    assert described({"digest": LONG, "text": "select 1", "instance": "db-2"}) == f"digest {LONG}"
+
+
 def test_without_a_statement_nothing_is_named():
     """Runs that db load shows have no digest, and other days are other windows."""
     assert costliest(runs(("", "2026-11-09T01:00", "2026-11-09T02:00")), TEXTS, DAY) == {}

@@ -328,7 +328,7 @@ def test_instances_show_the_settings_in_force(tmp_path):
     page = index.page(
         index.record(RUN, [cluster() | {"instances": [one, two], "failovers": [failover]}], []), tmp_path
     )
-    assert "shop-2 replaced shop-1 as the writer at 2026-11-09T10:51:20Z" in page
+    assert "shop-2 replaced shop-1 as the writer at 2026-11-09 10:51:20 UTC" in page
 
 
 def test_a_cluster_that_was_fetched_from_a_simulation_is_simulated():

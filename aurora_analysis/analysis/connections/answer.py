@@ -11,7 +11,7 @@ from aurora_analysis.analysis.connections.attempts import storms, with_ordinary
 from aurora_analysis.analysis.connections.causes import kills, with_causes, with_clients
 from aurora_analysis.analysis.connections.failover import endpoint_history, failover_verdicts
 from aurora_analysis.analysis.connections.verdicts import METRICS, idle_verdicts, kill_verdicts, verdicts
-from aurora_analysis.analysis.verdict import Verdict
+from aurora_analysis.analysis.verdict import Verdict, local
 from aurora_analysis.store.observations import Observations
 
 HISTORY_DAYS = 14
@@ -49,13 +49,15 @@ class Answer:
     endpoints: pd.DataFrame
 
 
-def answer(data: Observations) -> Answer:
+def answer(data: Observations, *, timezone: str = "UTC") -> Answer:
     """Find storms of new connections, their causes, and how each client uses connections.
 
     Parameters
     ----------
     data : Observations
         The window of one cluster.
+    timezone : str, default "UTC"
+        Time zone of the verdicts' times.
 
     Returns
     -------
@@ -66,12 +68,12 @@ def answer(data: Observations) -> Answer:
     found = with_causes(storms(attempts), metrics, data.table("events"))
     found = with_clients(found, _load(data, "host"))
     idle = clients.idle_transactions(data.table("open_transactions"))
-    judged = verdicts(attempts, found, metrics, data.window)
+    judged = verdicts(attempts, local(found, timezone), metrics, data.window)
     return Answer(
         verdicts=(
             *judged,
             *idle_verdicts(idle),
-            *kill_verdicts(kills(metrics)),
+            *kill_verdicts(local(kills(metrics), timezone)),
             *failover_verdicts(data.instances, _means(_load(data, "user"))),
         ),
         attempts=attempts,

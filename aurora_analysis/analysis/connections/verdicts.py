@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from aurora_analysis.analysis.verdict import Figure, Severity, Verdict, by_severity, duration, three_digits
+from aurora_analysis.analysis.verdict import (
+    Figure,
+    Severity,
+    Verdict,
+    by_severity,
+    duration,
+    moment,
+    three_digits,
+)
 from aurora_analysis.window import Window
 
 TOPIC = "connections"
@@ -285,7 +293,7 @@ def _storm(facts: _Facts, storms: pd.DataFrame) -> Verdict:
     which = "" if len(storms) == 1 else "the worst "
     length = (worst["end"] - worst["start"]).total_seconds()
     sentence = (
-        f"{facts.instance}: {count} of new connections, {which}from {worst['start']:%Y-%m-%d %H:%M} UTC for "
+        f"{facts.instance}: {count} of new connections, {which}from {moment(worst['start'])} for "
         f"{duration(length)}: {_compared(worst)}, and {worst['extra']:,.0f} attempts beyond the ordinary ones. "
         f"{_cause(worst)} {_waited(worst['slow'])} {_observed(facts)}"
     )
@@ -318,7 +326,7 @@ def _cause(storm: Mapping[Hashable, Any]) -> str:
     if storm["cause"] in {"failover", "restart"}:
         ahead = (storm["start"] - storm["cause_at"]).total_seconds()
         when = f"{duration(ahead)} before it" if ahead > 0 else "in it"
-        return f"A {storm['cause']} at {storm['cause_at']:%H:%M} UTC, {when}, probably caused it.{who}"
+        return f"A {storm['cause']} at {moment(storm['cause_at'])}, {when}, probably caused it.{who}"
     if storm["cause"] == "refused logins":
         return f"{100 * storm['refused_share']:.0f} % of its attempts were refused.{who}"
     if storm["cause"] == "schedule":
@@ -402,7 +410,7 @@ def _killed(instance: str, rows: pd.DataFrame) -> Verdict:
         instance,
         "queries killed",
         "watch",
-        f"Aurora ended at least {many} on {instance} so as not to run out of memory, last at {last:%Y-%m-%d %H:%M} UTC. A killed "
+        f"Aurora ended at least {many} on {instance} so as not to run out of memory, last at {moment(last)}. A killed "
         "query's read view ended then, and the slow log may lack it: its exposure ended early.",
         {"queries": count},
         "CloudWatch's AuroraMemoryNumKillQueryTotal",

@@ -10,6 +10,7 @@ from aurora_analysis.analysis.db_load import bad_practices, load, ranks
 from aurora_analysis.analysis.db_load.capacity import METRICS as CAPACITY_METRICS
 from aurora_analysis.analysis.db_load.capacity import with_vcpus
 from aurora_analysis.analysis.db_load.verdicts import EVIDENCE_METRICS, Thresholds, verdicts
+from aurora_analysis.analysis.db_load.worst import Known, statements, with_last_run, with_statements
 from aurora_analysis.analysis.sparkline import Sparkline
 from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.store.observations import Observations
@@ -64,7 +65,7 @@ def answer(
     act_pct : float, default 5
         The share from which it needs action [%].
     timezone : str, default "UTC"
-        Time zone of weekdays and hours.
+        Time zone of weekdays, hours and the verdicts' times.
 
     Returns
     -------
@@ -73,13 +74,19 @@ def answer(
     waits = data.table("db_load", columns=load.COLUMNS, where=load.WAITS)
     classes = with_vcpus(load.by_class(waits), data.instances, _capacity(data))
     profiles = load.profile(classes, data.instances, data.window)
-    practices = bad_practices.practices(_costs(data), profiles, data.window)
+    costs = _costs(data)
+    practices = bad_practices.practices(costs, profiles, data.window)
     evidence = data.table("metrics", where={"name": EVIDENCE_METRICS, "statistic": "average"})
     thresholds = Thresholds(watch_pct=watch_pct, act_pct=act_pct)
     bottlenecks = verdicts(classes, profiles, evidence, thresholds)
+    bad = bad_practices.practice_verdicts(practices, data.fingerprints)
+    known = Known(classes, costs, statements(data), watch_pct)
     roles = data.roles(classes)
     return Answer(
-        verdicts=(*bottlenecks, *bad_practices.practice_verdicts(practices, data.fingerprints)),
+        verdicts=(
+            *with_statements(bottlenecks, known, data, timezone),
+            *with_last_run(bad, data, timezone),
+        ),
         classes=classes,
         profiles=profiles,
         busy=load.hour_of_week(classes, roles, timezone=timezone),
@@ -108,5 +115,4 @@ def _statements(data: Observations) -> pd.DataFrame:
 
 
 def _load(data: Observations) -> pd.Series:
-    rows = data.table("db_load", columns=load.COLUMNS, where=load.STATEMENTS)
-    return load.statement_load(rows)
+    return load.statement_load(statements(data))

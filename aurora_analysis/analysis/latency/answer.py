@@ -10,6 +10,7 @@ from aurora_analysis.analysis.latency import distributions, log_cut, samples, sh
 from aurora_analysis.analysis.latency.comparison import compare
 from aurora_analysis.analysis.latency.samples import Sample
 from aurora_analysis.analysis.latency.verdicts import Thresholds, verdicts
+from aurora_analysis.analysis.latency.worst import with_statements
 from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.analysis.workload_change.hours import earlier
 from aurora_analysis.store.observations import Observations
@@ -64,7 +65,7 @@ class Answer:
     histograms: pd.DataFrame
 
 
-def answer(data: Observations, *, materiality_pct: float = 5.0) -> Answer:
+def answer(data: Observations, *, materiality_pct: float = 5.0, timezone: str = "UTC") -> Answer:
     """Compare the latency of logged statements with the previous window.
 
     Parameters
@@ -73,6 +74,8 @@ def answer(data: Observations, *, materiality_pct: float = 5.0) -> Answer:
         The window of one cluster.
     materiality_pct : float, default 5
         Smallest shift that matters [%].
+    timezone : str, default "UTC"
+        Time zone of the verdicts' times.
 
     Returns
     -------
@@ -83,13 +86,14 @@ def answer(data: Observations, *, materiality_pct: float = 5.0) -> Answer:
     executions = now.executions
     weeks = (_sample(data.over(week)) for week in earlier(window, data.span))
     compared = compare(now, before, cuts, weeks)
+    judged = verdicts(compared, Thresholds(materiality_pct=materiality_pct))
     top = executions[executions["digest"].isin(distributions.top(executions))]
     counted = data.table("histograms")
     throughput = log_cut.statements(data.table("metrics", where={"name": [*log_cut.STATEMENTS]}))
     by_statement = distributions.summary(distributions.quantiles(top, window, by=["digest"]))
     by_histogram = distributions.quantiles(counted, window, by=["instance", "digest"])
     return Answer(
-        verdicts=tuple(verdicts(compared, Thresholds(materiality_pct=materiality_pct))),
+        verdicts=tuple(with_statements(judged, now, before, data, timezone)),
         cuts=cuts,
         shifts=shifts.shift(executions, before.executions, window),
         judged=compared.shifts,

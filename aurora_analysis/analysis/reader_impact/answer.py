@@ -138,8 +138,9 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
     oldest_view = undo_log.attribute_oldest_view(history, undo_log.committed(commits), known)
     grown = growth(oldest_view, known, data.window)
     coverage = data.window.coverage(pd.DatetimeIndex(latency.dropna(how="all").index))
-    evidence = Evidence(tried, estimates, grown, coverage, data.window, exposed.readers)
-    background = Background(known, data.fingerprints, latency, history, grown, data.window)
+    timezone = options.timezone
+    evidence = Evidence(tried, estimates, grown, coverage, data.window, exposed.readers, timezone)
+    background = Background(known, data.fingerprints, latency, history, grown, data.window, timezone)
     return Answer(
         verdicts=with_statements(verdicts(evidence, materiality_pct=options.materiality_pct), background),
         compared=exposed.compared.window,

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pandas as pd
 
 from aurora_analysis.analysis.series import Array, Integers, Mask, minutes_since
-from aurora_analysis.errors import Error
+from aurora_analysis.analysis.verdict import dates
+from aurora_analysis.window import Window, zone
 
 DAY = 1440
 """Minutes per day."""
@@ -58,6 +58,8 @@ class Grid:
         Number of the day, counted from 0. Days begin at the local minute `cut`, so that a night's run stays in one.
     cut : int
         Local minute of the day at which days begin.
+    timezone : str
+        Time zone of the local clock.
     """
 
     times: pd.DatetimeIndex
@@ -65,6 +67,7 @@ class Grid:
     weekend: Mask
     day: Integers
     cut: int
+    timezone: str = "UTC"
 
     def minutes(self, moments: pd.Series) -> Array:
         """Minutes from the grid's start to each moment.
@@ -80,6 +83,16 @@ class Grid:
             Minutes, negative before the grid's start.
         """
         return np.asarray((moments - self.times[0]) / pd.Timedelta("1min"), dtype=float)
+
+    def dates(self) -> str:
+        """First and last local day of the minutes.
+
+        Returns
+        -------
+        str
+            Such as ``2026-11-02 to 2026-11-15``.
+        """
+        return dates(Window(self.times[0], self.times[-1] + pd.Timedelta("1min")), self.timezone)
 
     def blocks(self) -> Integers:
         """Jackknife block of each minute: its day; a first or last day below half a day joins its neighbour.
@@ -117,10 +130,7 @@ def grid(times: pd.DatetimeIndex, load: pd.Series, timezone: str) -> Grid:
     Error
         If the time zone does not exist.
     """
-    try:
-        local = times.tz_convert(ZoneInfo(timezone))
-    except (ZoneInfoNotFoundError, ValueError):
-        raise Error(f"There is no time zone {timezone!r}: use a name such as Europe/Berlin or UTC.") from None
+    local = times.tz_convert(zone(timezone))
     hourly = load.groupby(local.hour).mean().reindex(range(24)).to_numpy(dtype=float)
     cut = 60 * int(np.nanargmin(hourly))
     dates = (local.tz_localize(None) - pd.Timedelta(minutes=cut)).normalize()
@@ -130,6 +140,7 @@ def grid(times: pd.DatetimeIndex, load: pd.Series, timezone: str) -> Grid:
         weekend=np.asarray(local.day_of_week >= 5),
         day=np.asarray((dates - dates[0]).days, dtype=np.int64),
         cut=cut,
+        timezone=timezone,
     )
 
 

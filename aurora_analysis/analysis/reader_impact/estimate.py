@@ -181,7 +181,7 @@ def _rows(design: Design, finding: Finding, rejected: dict[str, float], alpha: f
             runs=len(regressors.run_lengths(exposed)),
             exposed_minutes=round(float(exposed.sum())),
             days=len(np.unique(design.grid.blocks()[exposed > 0])),
-            window=_window(design),
+            window=design.grid.dates(),
             placebo_reject_pct=rejected.get(metric, np.nan),
             not_assessed=finding.not_assessed,
             refused=_refused(finding, m, rejected.get(metric, 0.0), alpha),
@@ -199,12 +199,6 @@ def _incomplete(exposed: Array) -> str:
         f"its runs are so close together that the part of an effect that lasts more than {reach} minutes after a run "
         "is not measured"
     )
-
-
-def _window(design: Design) -> str:
-    """First and last day of the minutes that were compared."""
-    first, last = (f"{time:%Y-%m-%d}" for time in design.grid.times[[0, -1]])
-    return first if first == last else f"{first} to {last}"
 
 
 def _refused(finding: Finding, m: int, placebo_reject_pct: float, alpha: float) -> dict[str, str]:

@@ -40,6 +40,8 @@ class Background:
         Result of `growth`.
     window : Window
         The window of the verdicts.
+    timezone : str
+        Time zone of the verdicts' times.
     """
 
     runs: pd.DataFrame
@@ -48,6 +50,7 @@ class Background:
     history: pd.Series
     growth: pd.DataFrame
     window: Window
+    timezone: str = "UTC"
 
 
 def with_statements(verdicts: Sequence[Verdict], background: Background) -> list[Verdict]:
@@ -70,7 +73,7 @@ def with_statements(verdicts: Sequence[Verdict], background: Background) -> list
 
 def _with_statement(verdict: Verdict, background: Background) -> Verdict:
     runs = background.runs[background.runs["workload"] == verdict.subject]
-    statement = costliest(runs, background.fingerprints, background.window)
+    statement = costliest(runs, background.fingerprints, background.window, background.timezone)
     found = replace(verdict, statement=statement)
     if verdict.level not in SLOWER:
         return found

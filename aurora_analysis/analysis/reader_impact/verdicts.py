@@ -239,6 +239,8 @@ class Evidence:
         The window of trial, growth and coverage. Sentences about ordinary days name their own, longer one.
     exposure : Exposure, optional
         When a workload's exposure is unknown.
+    timezone : str
+        Time zone of the dates in sentences.
     """
 
     trial: pd.DataFrame
@@ -247,6 +249,7 @@ class Evidence:
     coverage: float
     window: Window
     exposure: Exposure | None = None
+    timezone: str = "UTC"
 
     def workloads(self) -> list[str]:
         """Names of the workloads; names in parentheses are not workloads of the readers.
@@ -414,7 +417,7 @@ def _not_assessed(name: str) -> str:
 def _covered(evidence: Evidence) -> str:
     """How much of the window has latency, with the window's dates."""
     known = f"{100 * evidence.coverage:.0f} %"
-    return f"The writer's latency is known for {known} of the window ({dates(evidence.window)})"
+    return f"The writer's latency is known for {known} of the window ({dates(evidence.window, evidence.timezone)})"
 
 
 def _unknown_exposure(name: str, exposure: Exposure | None) -> str:
@@ -434,7 +437,7 @@ def _unknown_exposure(name: str, exposure: Exposure | None) -> str:
 
 def _mechanism(name: str, evidence: Evidence) -> str:
     row = evidence.growth[evidence.growth["workload"] == name].iloc[0]
-    when = dates(evidence.window)
+    when = dates(evidence.window, evidence.timezone)
     hours = f"its statements were open for {row['exposed_hours']:.1f} hours"
     if np.isnan(row["growth"]):
         missing = "the history list length or a count of the writer's transactions is missing"

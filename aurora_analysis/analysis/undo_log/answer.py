@@ -22,7 +22,7 @@ from aurora_analysis.analysis.undo_log.headlines import Background, with_stateme
 from aurora_analysis.analysis.undo_log.holders import Attribution, attribution
 from aurora_analysis.analysis.undo_log.implied_start import committed
 from aurora_analysis.analysis.undo_log.verdicts import Thresholds, verdicts, with_candidates
-from aurora_analysis.analysis.verdict import Verdict
+from aurora_analysis.analysis.verdict import Verdict, local
 from aurora_analysis.store.observations import Observations
 
 
@@ -36,10 +36,13 @@ class Options:
         Leave out shorter statements, which hold no read view for long [s].
     thresholds : Thresholds
         Limits of severity, coverage and relevance.
+    timezone : str
+        Time zone of the verdicts' times.
     """
 
     shortest_run_s: float = 10.0
     thresholds: Thresholds = Thresholds()
+    timezone: str = "UTC"
 
 
 @dataclass(frozen=True)
@@ -149,10 +152,12 @@ def _of_purge(data: Observations, groups: workloads.Groups, options: Options) ->
         where={"name": "oldest_transaction_age", "statistic": "maximum"},
     )
     matching = candidates(spans, found.oldest_view, transaction_starts(ages))
-    judged = verdicts(data.window, history, episodes, spans, options.thresholds, sureness)
-    judged = [with_candidates(one, spans, matching) for one in judged]
+    worded = local(spans, options.timezone)
+    judged = verdicts(data.window, history, episodes, worded, options.thresholds, sureness)
+    judged = [with_candidates(one, worded, local(matching, options.timezone)) for one in judged]
     roles = data.roles(runs, time="start")
-    background = Background(spans, runs, roles, data.fingerprints, base(history.dropna()), data.window)
+    usual = base(history.dropna())
+    background = Background(spans, runs, roles, data.fingerprints, usual, data.window, options.timezone)
     return Answer(
         verdicts=with_statements(judged, background, options.thresholds.watch),
         history=history,

@@ -35,6 +35,8 @@ class Background:
         Usual history list length [transactions].
     window : Window
         The window of the verdicts.
+    timezone : str
+        Time zone of the verdicts' times.
     """
 
     spans: pd.DataFrame
@@ -43,6 +45,7 @@ class Background:
     fingerprints: pd.DataFrame
     base: float
     window: Window
+    timezone: str = "UTC"
 
 
 def with_statements(verdicts: Sequence[Verdict], background: Background, limit: float) -> list[Verdict]:
@@ -79,7 +82,7 @@ def _with_statement(
     runs = background.runs
     mine = runs[(runs["workload"] == row["workload"]) & (runs["instance"] == row["instance"])]
     same = mine[mine["digest"] == row["digest"]]
-    statement = costliest(same, background.fingerprints, background.window)
+    statement = costliest(same, background.fingerprints, background.window, background.timezone)
     seconds = (mine["end"] - mine["start"]).dt.total_seconds()
     if statement:
         statement["share"] = round(float(seconds[same.index].sum() / max(seconds.sum(), 1e-9)), 4)

@@ -11,7 +11,7 @@ import pandas as pd
 from aurora_analysis.analysis.series import period_s
 from aurora_analysis.analysis.undo_log import confidence
 from aurora_analysis.analysis.undo_log.episodes import base, growth_by_blocker
-from aurora_analysis.analysis.verdict import Severity, Verdict, duration
+from aurora_analysis.analysis.verdict import Severity, Verdict, duration, moment
 from aurora_analysis.analysis.workloads import IDLE
 from aurora_analysis.engines.certainty import Certainty, certainty
 from aurora_analysis.window import Window
@@ -85,7 +85,7 @@ def verdicts(
     episodes : DataFrame
         Result of `growth_episodes`.
     spans : DataFrame
-        Result of `blocking_spans`.
+        Result of `blocking_spans`; sentences have its times in their own time zone (`verdict.local`).
     thresholds : Thresholds, optional
         Limits of severity, coverage and relevance.
     sureness : DataFrame, optional
@@ -160,7 +160,7 @@ def with_candidates(verdict: Verdict, spans: pd.DataFrame, candidates: pd.DataFr
         return verdict
     grown = spans["growth"].reindex(candidates["span"]).to_numpy(dtype=float)
     most = candidates[candidates["span"] == candidates["span"].iloc[grown.argmax()]]
-    since = f"{most['since'].iloc[0]:%Y-%m-%d %H:%M} UTC"
+    since = moment(most["since"].iloc[0])
     where = " or ".join(most["instance"])
     sentence = (
         f"The oldest transaction of {where} (TransactionAgeMaximum) began when the view did, at about {since}: the "
@@ -224,7 +224,7 @@ def _sentence(row: Mapping[Hashable, Any]) -> str:
         f"the history list grew by {row['growth']:,.0f} transactions ({100 * row['share']:.0f} % of its growth in the window) "
         f"and reached {row['peak_length']:,.0f}"
     )
-    since = f"{row['since']:%Y-%m-%d %H:%M:%S} UTC"
+    since = moment(row["since"], seconds=True)
     if row["state"] == "outrun":
         return f"Purge was allowed to advance but could not keep up {lasted}: {grown}."
     if row["state"] == "unknown":

@@ -97,18 +97,18 @@ def answer(
     before, weeks = data.against(against).window, hours.earlier(data.window, data.span)
     compared = list(dict.fromkeys([data.window, before, *weeks]))
     by_role = _hours(data, compared)
-    over = _minutes_over(data, limits, budget_pct)
+    series = {name: data.metric(name) for name in limits}
+    over = objectives.minutes_over(series, limits, data.window, budget_pct=budget_pct, timezone=timezone)
     changed = comparison.changes(
         by_role, data.window, before, weeks, timezone=timezone, materiality_pct=materiality_pct
     )
     now, then, *earlier = (_load(data.over(span)) for span in (data.window, before, *weeks))
     moved = db_load.moves(now, then, earlier)
-    found = [
-        with_first_named(one, data.fingerprints) for one in verdicts(changed, moved, against=dates(before))
-    ]
+    judged = verdicts(changed, moved, against=dates(before, timezone))
+    found = [with_first_named(one, data.fingerprints) for one in judged]
     return Answer(
         verdicts=(*objectives.verdicts(over), *found),
-        windows=_windows(data.window, before, weeks),
+        windows=_windows(data.window, before, weeks, timezone),
         objectives=over,
         changes=changed,
         moves=moved,
@@ -117,14 +117,10 @@ def answer(
     )
 
 
-def _windows(window: Window, before: Window, weeks: Sequence[Window]) -> pd.DataFrame:
-    rows = {"window": window, "compared with": before, "earlier weeks": len(weeks)}
+def _windows(window: Window, before: Window, weeks: Sequence[Window], timezone: str) -> pd.DataFrame:
+    spans = {"window": window.text(timezone), "compared with": before.text(timezone)}
+    rows = spans | {"earlier weeks": len(weeks)}
     return pd.Series(rows).astype(str).to_frame("value")
-
-
-def _minutes_over(data: Observations, limits: Mapping[str, float], budget_pct: float) -> pd.DataFrame:
-    series = {name: data.metric(name) for name in limits}
-    return objectives.minutes_over(series, limits, data.window, budget_pct=budget_pct)
 
 
 def _hours(data: Observations, windows: Sequence[Window]) -> pd.DataFrame:

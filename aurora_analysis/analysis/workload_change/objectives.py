@@ -10,7 +10,7 @@ import pandas as pd
 
 from aurora_analysis.analysis.verdict import Severity, Verdict
 from aurora_analysis.glossary import METRICS
-from aurora_analysis.window import Window
+from aurora_analysis.window import Window, zone
 
 COLUMNS = [
     "metric",
@@ -26,7 +26,12 @@ COLUMNS = [
 
 
 def minutes_over(
-    series: Mapping[str, pd.Series], limits: Mapping[str, float], window: Window, *, budget_pct: float = 1.0
+    series: Mapping[str, pd.Series],
+    limits: Mapping[str, float],
+    window: Window,
+    *,
+    budget_pct: float = 1.0,
+    timezone: str = "UTC",
 ) -> pd.DataFrame:
     """Count the minutes in which each metric's minute mean was over its limit.
 
@@ -40,27 +45,31 @@ def minutes_over(
         The window.
     budget_pct : float, default 1
         Error budget: the share of the window's minutes that may be over the limit [%].
+    timezone : str, default "UTC"
+        Time zone of days.
 
     Returns
     -------
     DataFrame
         One row per metric: `metric`, `unit`, `limit`, `minutes_observed`, `minutes_over`, `budget_minutes`, `spent_pct`
-        (share of the budget [%]), `worst_day` (UTC date with the most minutes over), and `coverage` [0 to 1]. Minutes
+        (share of the budget [%]), `worst_day` (date with the most minutes over), and `coverage` [0 to 1]. Minutes
         that were not observed count neither as over nor as within.
     """
-    rows = [_over(name, limit, series[name], window, budget_pct) for name, limit in limits.items()]
+    rows = [_over(name, limit, series[name], window, budget_pct, timezone) for name, limit in limits.items()]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _over(
-    name: str, limit: float, values: pd.Series, window: Window, budget_pct: float
+    name: str, limit: float, values: pd.Series, window: Window, budget_pct: float, timezone: str
 ) -> tuple[str | float | None, ...]:
     values = values.dropna()
     minutes = values.groupby(pd.DatetimeIndex(values.index).floor("min")).mean()
     over = minutes[minutes > limit]
     budget = window.duration.total_seconds() / 60 * budget_pct / 100
-    days = over.groupby(pd.DatetimeIndex(over.index).strftime("%Y-%m-%d")).size()
-    worst = str(days.idxmax()) if len(days) else None
+    worst = None
+    if len(over):
+        local = pd.DatetimeIndex(over.index).tz_convert(zone(timezone))
+        worst = str(over.groupby(local.strftime("%Y-%m-%d")).size().idxmax())
     coverage = window.coverage(pd.DatetimeIndex(minutes.index), 60.0)
     unit, spent = METRICS[name][0], 100 * len(over) / budget
     return (name, unit, limit, len(minutes), len(over), budget, spent, worst, coverage)

@@ -10,7 +10,7 @@ import pytest
 from connection_cases import MINUTES, NO_EVENTS, NO_LOAD, WEEK, attempts, metrics
 
 from aurora_analysis.analysis import connections
-from aurora_analysis.analysis.verdict import Verdict
+from aurora_analysis.analysis.verdict import Verdict, local
 
 KNOWN = {"login_failures": 0.0, "aborted_clients": 0.0, "slow_connections": 0.0, "query_throughput": 500.0}
 AT_TEN = {"2026-11-12 10:00": 20.0}
@@ -28,6 +28,19 @@ def judged(
     storms = connections.with_causes(connections.storms(ordinary), values, events)
     [verdict] = connections.verdicts(ordinary, connections.with_clients(storms, load), values, WEEK)
     return verdict
+
+
+def test_times_are_on_the_readers_clock():
+    """A storm at 10:00 UTC began at 15:30 in Kolkata, and its cause two minutes before."""
+    rows = attempts(storm=AT_TEN)
+    values, ordinary = metrics(rows, **KNOWN), connections.with_ordinary(rows)
+    storms = connections.with_causes(
+        connections.storms(ordinary), values, event("2026-11-12 09:58", "failover")
+    )
+    found = local(connections.with_clients(storms, NO_LOAD), "Asia/Kolkata")
+    [verdict] = connections.verdicts(ordinary, found, values, WEEK)
+    assert "from 2026-11-12 15:30 Asia/Kolkata for 10 min" in verdict.sentence
+    assert "A failover at 2026-11-12 15:28 Asia/Kolkata" in verdict.sentence
 
 
 def test_a_quiet_week_is_ordinary():
@@ -83,7 +96,7 @@ def event(time: str, category: str) -> pd.DataFrame:
 def test_a_failover_before_a_storm_is_its_cause():
     """The action speaks of reconnecting and of DNS; an event eleven minutes before is too early."""
     verdict = judged(attempts(storm=AT_TEN), events=event("2026-11-12 09:58", "failover"))
-    assert "A failover at 09:58 UTC, 2 min before it, probably caused it." in verdict.sentence
+    assert "A failover at 2026-11-12 09:58 UTC, 2 min before it, probably caused it." in verdict.sentence
     assert "DNS" in verdict.action
     early = judged(attempts(storm=AT_TEN), events=event("2026-11-12 09:49", "failover"))
     assert "No failover" in early.sentence
@@ -97,7 +110,7 @@ def test_a_restart_is_seen_by_the_uptime():
     at = MINUTES.get_loc(pd.Timestamp("2026-11-12 09:59Z"))
     uptime[at:] -= uptime[at]
     verdict = judged(attempts(storm=AT_TEN), KNOWN | {"uptime": uptime})
-    assert "A restart at 09:59 UTC, 60 s before it, probably caused it." in verdict.sentence
+    assert "A restart at 2026-11-12 09:59 UTC, 60 s before it, probably caused it." in verdict.sentence
 
 
 def test_refused_logins_explain_a_storm():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import pytest
 
@@ -12,7 +14,7 @@ WINDOW = Window("2026-11-09T00:00", "2026-11-09T01:40")  # 100 minutes: one of t
 LIMITS = {"commit_latency": 5.0}
 
 
-def found(*over: int, minutes: int = 100, **settings: float) -> pd.DataFrame:
+def found(*over: int, minutes: int = 100, **settings: Any) -> pd.DataFrame:
     """Minutes of 5 ms (within: the limit is the most it should be), and of 6 ms in the given minutes."""
     times = pd.date_range(WINDOW.start, periods=minutes, freq="min")
     values = pd.Series([6.0 if minute in over else 5.0 for minute in range(minutes)], index=times)
@@ -58,6 +60,11 @@ def test_samples_within_a_minute_are_one_minute():
     values = pd.Series([9.0] * 6 + [1.0] * 6, index=times)
     row = objectives.minutes_over({"commit_latency": values}, LIMITS, WINDOW).iloc[0]
     assert (row["minutes_observed"], row["minutes_over"]) == (2, 1)
+
+
+def test_the_worst_day_is_a_day_of_the_reader():
+    """Midnight UTC is still Sunday in New York."""
+    assert found(3, timezone="America/New_York").iloc[0]["worst_day"] == "2026-11-08"
 
 
 def test_no_objective_gives_no_verdict():
