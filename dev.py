@@ -48,6 +48,7 @@ def main() -> int:
         "lint": (lint, "check style, types, docstrings and spelling: ruff, mypy, numpydoc, codespell"),
         "notebooks": (notebooks, "run all or the named notebooks on the sample and save their outputs"),
         "snapshot": (snapshot, "regenerate tests/snapshots/findings.json from the sample"),
+        "sample": (sample, "copy a cluster into data/sample: `sample ledger --store S`"),
         "docs": (docs, "build the documentation site strictly and offline"),
         "templates": (templates, "copy Python files of deploy/ into the CloudFormation templates"),
         "calibrate": (
@@ -152,6 +153,15 @@ def snapshot(_: Sequence[str]) -> int:
         report = str(Path(folder) / "report")
         code = run("-m", "aurora_analysis", "report", "--output", report)
         return code or run("tests/findings_snapshot.py", report)
+
+
+def sample(arguments: Sequence[str]) -> int:
+    """Copy a cluster of a recorded store into data/sample; `snapshot` and `notebooks` follow."""
+    match arguments:
+        case [cluster, "--store", store]:
+            set_up()
+            return run("tests/sample_cluster.py", cluster, store)
+    return fail("Name a cluster and its store: python3 dev.py sample ledger --store S")
 
 
 def docs(arguments: Sequence[str]) -> int:

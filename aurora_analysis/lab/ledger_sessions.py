@@ -64,12 +64,12 @@ def _committed(connection: Connection, watch: Stopwatch, statement: str, *values
 def read(load: LedgerLoad, planned: list[Run], stopping: Event, results: Queue[Any]) -> None:
     """Carry out the planned runs, and report when each really started and ended."""
     acts = {
-        "extract": _extract,
-        "cursor": _cursor,
-        "idle": _hold,
-        "elsewhere": _extract,
-        "control": _idle_without_snapshot,
-        "trap": _hold,
+        "extract": extract,
+        "cursor": cursor,
+        "idle": hold,
+        "elsewhere": extract,
+        "control": idle_without_snapshot,
+        "trap": hold,
     }
 
     def run(role: str) -> None:
@@ -88,13 +88,13 @@ def read(load: LedgerLoad, planned: list[Run], stopping: Event, results: Queue[A
     session_processes.await_all(threads, stopping)
 
 
-def _extract(connection: Connection, run: Run, stopping: Event) -> None:
+def extract(connection: Connection, run: Run, stopping: Event) -> None:
     """Run one long statement; its snapshot is held until its last row."""
     rows = max(1, round((run.end - run.start) / ledger.EXTRACT_ROW_S))
     connection.execute(ledger.EXTRACT, (rows,))
 
 
-def _cursor(connection: Connection, run: Run, stopping: Event) -> None:
+def cursor(connection: Connection, run: Run, stopping: Event) -> None:
     """Read a table through a cursor in short steps: its snapshot is held between them, and no step is slow."""
     with connection.transaction():
         connection.execute("DECLARE extract CURSOR FOR SELECT id, payload FROM facts")
@@ -103,13 +103,13 @@ def _cursor(connection: Connection, run: Run, stopping: Event) -> None:
         wait(run.end, stopping)
 
 
-def _hold(connection: Connection, run: Run, stopping: Event) -> None:
+def hold(connection: Connection, run: Run, stopping: Event) -> None:
     """Take a snapshot at REPEATABLE READ, and idle."""
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     _idle(connection, run, stopping)
 
 
-def _idle_without_snapshot(connection: Connection, run: Run, stopping: Event) -> None:
+def idle_without_snapshot(connection: Connection, run: Run, stopping: Event) -> None:
     """Read once in a READ COMMITTED transaction, and idle: the snapshot ends with the statement."""
     _idle(connection, run, stopping)
 

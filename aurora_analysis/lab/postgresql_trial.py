@@ -17,10 +17,16 @@ SCHEMA = "public"
 HOLDS_A_SNAPSHOT = "SELECT id, payload, pg_sleep(0.01) FROM facts"
 HOLDS_NOTHING = "SELECT pg_sleep(0.2)"
 
-LOAD = """INSERT INTO queue (payload) SELECT repeat('q', 150) FROM generate_series(1, 25);
-DELETE FROM queue WHERE id = ANY (ARRAY (SELECT id FROM queue ORDER BY id LIMIT 25 FOR UPDATE SKIP LOCKED));
+
+def load(batch: int) -> str:
+    """Return the writer's statements, with so many rows of the queue at a time."""
+    return f"""INSERT INTO queue (payload) SELECT repeat('q', 150) FROM generate_series(1, {batch});
+DELETE FROM queue WHERE id = ANY (ARRAY (SELECT id FROM queue ORDER BY id LIMIT {batch} FOR UPDATE SKIP LOCKED));
 UPDATE counters SET hits = hits + 1 WHERE id = 1 + floor(random() * 50)::int;
 """
+
+
+LOAD = load(25)
 RATE = 90.0
 
 TABLES = (
