@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from collections.abc import Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
 
 import botocore.session
@@ -256,11 +259,11 @@ def test_an_export_without_a_stream_is_unknown():
     assert checked(Probes())["slow log stream"].state == "unknown"
 
 
-def examined(*denied: str, **how: object) -> tuple[int, str]:
+def examined(*denied: str, flags: Sequence[str] = (), **how: object) -> tuple[int, str]:
     with endpoint(**how) as aws:  # type: ignore[arg-type]
         for action in denied:
             aws.deny(action)
-        command = ["doctor", "--cluster", "shop", "--now", aws.now.isoformat()]
+        command = ["doctor", "--cluster", "shop", "--now", aws.now.isoformat(), *flags]
         result = CliRunner(env=environment(aws)).invoke(main, command, catch_exceptions=False)
     return result.exit_code, result.output
 
@@ -314,3 +317,28 @@ def test_a_gap_and_a_refusal_are_exit_code_1():
         in output
     )
     assert "ListMetrics is not permitted" in output
+
+
+def test_json_has_every_check_with_its_fix():
+    """A program reads the same checks as a person: one list, the gap with its fix, and the same exit code."""
+    how = {"overrides": KEPT | {"shop-2": {"pi_retention_days": 0}}}
+    code, output = examined("cloudwatch:ListMetrics", flags=["--json"], **how)
+    found = json.loads(output)
+    assert code == 1
+    assert {frozenset(each) for each in found} == {frozenset(field.name for field in fields(doctor.Check))}
+    assert {each["state"] for each in found} <= {"ok", "gap", "refused", "unknown"}
+    assert {each["instance"] for each in found} >= set(KEPT)
+    by_place = {(each["instance"], each["what"]): each for each in found}
+    gap = by_place["shop-2", "performance insights"]
+    assert (gap["state"], gap["fix"][:8]) == ("gap", "console:")
+    refused = [each for each in found if each["state"] == "refused"]
+    assert refused and all("ListMetrics is not permitted" in each["found"] for each in refused)
+    assert by_place["shop-1", "performance insights"]["state"] == "ok"
+
+
+def test_an_error_is_no_json():
+    """The line goes to standard error, so that a program reads nothing instead of half a document."""
+    with endpoint() as aws:
+        result = CliRunner(env=environment(aws)).invoke(main, ["doctor", "--cluster", "shop-2", "--json"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "pass --cluster shop" in result.stderr
