@@ -50,8 +50,8 @@ COVERAGE_LEAST, REFUSED_LEAST, FALSE_MOST = 90.0, 90.0, 7.0
 NO_LIMIT = "no limit"
 """The scenario `uniform` without an effect, and with one that does not grow with the history list."""
 
-NO_LIMIT_SEEDS = 3
-"""So many times as many fortnights have no limit, because the share of false ones is small."""
+NO_LIMIT_SEEDS = 30
+"""So many times as many fortnights have no limit: a share of a few percent needs hundreds, and each takes a second."""
 
 HOLDS_MOST = 15
 """At most so many holds of a fortnight are predicted."""
@@ -247,8 +247,8 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=HERE / "LIMITS.md")
     options = parser.parse_args()
     todo = [
-        *study.cases([*IDENTIFIABLE, *ODD, *UNIDENTIFIABLE], options.first_seed, options.seeds),
         *study.cases([NO_LIMIT], options.first_seed, NO_LIMIT_SEEDS * options.seeds),
+        *study.cases([*IDENTIFIABLE, *ODD, *UNIDENTIFIABLE], options.first_seed, options.seeds),
         (SAMPLE, 2),
     ]
     path = options.keep / f"{options.first_seed}.jsonl"
