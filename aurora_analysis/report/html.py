@@ -25,8 +25,17 @@ from nbconvert.filters import Highlight2HTML, ansi2html
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from aurora_analysis import statement_labels
-from aurora_analysis.analysis.verdict import MIME_TYPE, SPARKLINE, SYMBOLS, described, duration, large
-from aurora_analysis.report import figures, tables, tiles
+from aurora_analysis.analysis.verdict import (
+    MIME_TYPE,
+    SEVERITIES,
+    SPARKLINE,
+    SYMBOLS,
+    described,
+    duration,
+    large,
+)
+from aurora_analysis.report import figures, sections, tables, tiles
+from aurora_analysis.report.sections import Heading
 from aurora_analysis.window import Window, zone
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -51,18 +60,19 @@ def page(notebook: nbformat.NotebookNode, findings: Sequence[Mapping[str, Any]])
     contents: list[Heading] = []
     parameters = _defaults(notebook) | manifest["parameters"]
     place = Place(parameters["timezone"], captions(parameters))
+    cells = [
+        _cell(cell, contents, place._replace(number=n))
+        for n, cell in enumerate(notebook.cells, 1)
+        if ONLY_NOTEBOOK not in cell.metadata.get("tags", [])
+    ]
     return render(
         "page.html.j2",
         title=title(notebook) or manifest["notebook"],
         manifest=manifest,
         window=window_text(manifest["parameters"]),
         findings=findings,
-        cells=[
-            _cell(cell, contents, place._replace(number=n))
-            for n, cell in enumerate(notebook.cells, 1)
-            if ONLY_NOTEBOOK not in cell.metadata.get("tags", [])
-        ],
-        contents=contents,
+        gist=sorted(enumerate(findings, 1), key=lambda one: SEVERITIES.index(one[1]["severity"])),
+        shown=sections.with_content(cells, contents, NOTHING),
     )
 
 
@@ -131,14 +141,6 @@ def _attribute(tag: str, name: str, value: str) -> str | None:
     return None if is_data else value
 
 
-class Heading(NamedTuple):
-    """A heading below the page's title: its level, its anchor and its text."""
-
-    level: int
-    anchor: str
-    text: str
-
-
 class Place(NamedTuple):
     """What a cell's outputs depend on: the page's time zone, the captions of tables by tag, and the cell's number."""
 
@@ -196,16 +198,15 @@ def _span(window: Window, timezone: str) -> str:
 def _cell(cell: nbformat.NotebookNode, contents: list[Heading], place: Place) -> dict[str, Any]:
     """Prepare a cell for the template, and add its headings to the contents."""
     if cell.cell_type == "markdown":
-        return {
-            "prose": _anchored(_prose(cell.source), contents),
-            "code": "",
-            "outputs": [],
-            "sparklines": [],
-        }
+        before = len(contents)
+        prose = _anchored(_prose(cell.source), contents)
+        return {"prose": prose, "code": "", "outputs": [], "sparklines": [], "headings": contents[before:]}
     tags = cell.metadata.get("tags", [])
     is_code = cell.cell_type == "code" and not PARAMETER_TAGS & set(tags)
     return {
         "prose": "",
+        "headings": [],
+        "anchor": next((tag for tag in ANCHORS if tag in tags), ""),
         "code": _highlighted(cell.source) if is_code and cell.source.strip() else "",
         "outputs": [
             _output(output, place._replace(tags=tags), n) for n, output in enumerate(cell.get("outputs", []))
@@ -219,6 +220,9 @@ def _cell(cell: nbformat.NotebookNode, contents: list[Heading], place: Place) ->
         "source": cell.source,
     }
 
+
+ANCHORS = ("longest-hold", "review")
+"""Tags of cells that the index links; each is the id of its place on the page."""
 
 ONLY_NOTEBOOK = "notebook-only"
 """Tag of cells that are about the notebook as it is delivered, and would mislead on a page about another cluster."""

@@ -111,8 +111,22 @@ def page(document: Mapping[str, Any], folder: Path) -> str:
         outcome=_outcome(document, bool(leading)),
         counts=[(severity, severities[severity]) for severity in SEVERITIES if severities[severity]],
         pages=[_shown_page(notebook, document["findings"], folder) for notebook in document["notebooks"]],
+        limits=[_limits(notebook) for notebook in document["notebooks"] if _has_limits(notebook, folder)],
         statements=[(name, quote(href)) for name, href in _statements(document) if (folder / href).exists()],
     )
+
+
+def _has_limits(notebook: Mapping[str, Any], folder: Path) -> bool:
+    """Whether a page has the longest reader query of each hour; the review of the cluster's own query stands below it."""
+    page = folder / notebook["page"]
+    return page.exists() and LONGEST_HOLD in page.read_text("utf-8")
+
+
+LONGEST_HOLD = 'id="longest-hold"'
+
+
+def _limits(notebook: Mapping[str, Any]) -> tuple[str, str]:
+    return notebook["cluster"], quote(notebook["page"])
 
 
 def _outcome(document: Mapping[str, Any], has_leading: bool) -> str:

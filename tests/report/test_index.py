@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from aurora_analysis import Window
+from aurora_analysis.analysis.sparkline import Sparkline
 from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.errors import Error
 from aurora_analysis.report import index
@@ -93,6 +95,23 @@ def test_the_page_links_each_finding(tmp_path):
     assert '<a href="shop/a.ipynb">' in page
     assert "shop/b.html" not in page, "a page that was not made is not linked"
     assert json.loads((tmp_path / "findings.json").read_text()) == recorded
+
+
+def test_the_longest_reader_query_and_its_review_are_linked(tmp_path):
+    """From the part at a glance, for each cluster whose page has limits; the command is that cluster's."""
+    found = [outcome("undo_log", "ok", cluster=name) for name in ("shop", "toy")]
+    line = Sparkline("undo_log", "writer", "longest reader query", "min", [1.0, 2.0], mean=1.5)
+    found = [replace(one, sparklines=[line.to_dict()]) for one in found]
+    for name, text in (("shop", '<section class="cell" id="longest-hold">'), ("toy", "Unknown.")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "undo_log.html").write_text(text)
+    page = index.page(index.record(RUN, [cluster(), cluster("toy")], found), tmp_path)
+    assert (
+        '<a href="shop/undo_log.html#longest-hold">' in page
+        and '<a href="shop/undo_log.html#review">' in page
+    )
+    assert "review --cluster shop --hold 40m" in page
+    assert "toy/undo_log.html#review" not in page
 
 
 def test_simulated_clusters_are_marked(tmp_path):

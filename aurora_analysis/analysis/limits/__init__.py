@@ -6,12 +6,14 @@
 - `longest_hold`  the longest hold at each hour of the week, and a `max_execution_time`
 - `replay`        what a planned series of holds does to the writer
 - `review`        what a planned query does as planned, at another hour, in chunks, at READ COMMITTED, on a clone
+- `own_query`     the same for the longest query that the window has
 - `verdicts`      the limit of the strictest and the most lenient hour
 - `answer`        all of this for one window of one cluster
 """
 
 from aurora_analysis.analysis.limits.answer import Answer, Options, answer, from_observed, from_recorded
 from aurora_analysis.analysis.limits.longest_hold import longest_holds, suggested_limits
+from aurora_analysis.analysis.limits.own_query import OwnReview, own_review
 from aurora_analysis.analysis.limits.recorded import Observed, Recorded, recorded
 from aurora_analysis.analysis.limits.review import Request, Review, review
 
@@ -19,6 +21,7 @@ __all__ = [
     "Answer",
     "Observed",
     "Options",
+    "OwnReview",
     "Recorded",
     "Request",
     "Review",
@@ -26,6 +29,7 @@ __all__ = [
     "from_observed",
     "from_recorded",
     "longest_holds",
+    "own_review",
     "recorded",
     "review",
     "suggested_limits",

@@ -93,8 +93,8 @@ def verdict(holds: pd.DataFrame, recorded: Recorded, objective_pct: float, timez
         f"strictest hour, and after {_limit(lenient, most)} at {_at(lenient, timezone)}, the most lenient. {learned} "
         f"{_outlasted(over)} The limit assumes that no older view is open.",
         numbers | {"longer_than_limit": over}, EVIDENCE, action,
-        f"A reader query may run for {_minutes(strictest['minutes'], most)} ({_at(strictest, timezone)}) before {noun} are "
-        f"{slower}",
+        f"Keep reader queries below {_minutes(strictest['minutes'], most)}: at the strictest hour ({_at(strictest, timezone)}) "
+        f"a longer one makes {noun} {slower}",
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,8 +18,10 @@ from calibration import simulator
 
 from aurora_analysis.analysis import limits
 from aurora_analysis.analysis.limits import rates, replay
+from aurora_analysis.analysis.limits.answer import refused
 from aurora_analysis.analysis.limits.effect_curve import Curve
 from aurora_analysis.analysis.limits.growth import Growth, Lognormal
+from aurora_analysis.analysis.workloads import IDLE
 from aurora_analysis.errors import Error
 
 PLANTED = "hll 10"
@@ -59,7 +62,7 @@ def test_the_verdict_names_the_strictest_hour_and_a_time_limit(answer):
     """The busiest hours allow the shortest holds; the time limit is the lower end, rounded down."""
     [verdict] = answer.verdicts
     assert (verdict.level, verdict.severity) == ("limited", "watch")
-    assert "before commits are 10 % slower" in verdict.headline
+    assert "a longer one makes commits 10 % slower" in verdict.headline
     assert "95 % prediction interval" in verdict.sentence
     assert "max_execution_time to" in verdict.action
     by_hour = answer.suggested[answer.suggested["days"] == "weekdays"].set_index("hour")
@@ -199,3 +202,48 @@ def test_a_moment_that_is_none_raises_one_clear_line(text):
     """The message has an example."""
     with pytest.raises(Error, match="is not a weekday with a time: write it as 'Mon 09:00'"):
         rates.minute_of_week(text)
+
+
+def observations() -> SimpleNamespace:
+    """A cluster whose reader is `db-2`."""
+    roles = {"db-1": "writer", "db-2": "reader"}
+    texts = pd.DataFrame({"digest": ["aaaaaaaaaaaaaaa1"], "fingerprint": ["select 1"]})
+    return SimpleNamespace(
+        cluster="prod", fingerprints=texts, roles=lambda rows, time: rows["instance"].map(roles)
+    )
+
+
+def own_runs(instance: str = "db-2") -> pd.DataFrame:
+    """Two runs on Tuesday at 09:10 and one of an hour on Wednesday, in Berlin; beside an idle transaction."""
+    starts = pd.to_datetime(
+        ["2026-11-10T08:10Z", "2026-11-17T08:10Z", "2026-11-18T11:00Z", "2026-11-18T00:00Z"]
+    )
+    lengths = pd.to_timedelta([20, 30, 60, 600], unit="min")
+    rows = pd.DataFrame(
+        {"start": starts, "end": starts + lengths, "digest": ["aaaaaaaaaaaaaaa1"] * 3 + [IDLE]}
+    )
+    return rows.assign(workload="etl", instance=instance)
+
+
+def test_the_own_longest_query_is_reviewed_at_its_usual_hour(answer):
+    """The longest run counts, the most frequent hour of the week too, and an idle transaction is no statement."""
+    local = replace(answer, options=limits.Options("Europe/Berlin"))
+    found = limits.own_review(local, own_runs(), observations())
+    who, headline, *_, command = found.remarks.lines
+    assert (
+        "took 60 min: etl on db-2, statement aaaaaaaaaaaaaaa1, select 1. It usually begins about Tuesday 09:10 Europe/Berlin"
+        in who
+    )
+    assert headline.startswith("A read view of 60 min from Tuesday 09:10 Europe/Berlin")
+    assert command.endswith('aurora-analysis review --cluster prod --hold 60m --at "Tue 09:10"')
+    expected = limits.review(local, limits.Request(60.0, 1440 + 550, 10.0))
+    assert found.table["verdict"].to_list()[0] == expected.level
+    assert [*found.table.index][0] == "as planned" and [*found.table.index][-1] == "a clone"
+
+
+def test_nothing_is_reviewed_without_a_query_on_a_reader(answer):
+    """On the writer alone, or where nothing is known, no row is made up."""
+    assert limits.own_review(answer, own_runs("db-1"), observations()).table.empty
+    assert limits.own_review(answer, own_runs().iloc[:0], observations()).table.empty
+    unknown = limits.own_review(refused("no hold was seen", answer.options), own_runs(), observations())
+    assert unknown.table.empty and "Nothing can be predicted: no hold was seen." in unknown.remarks.lines
