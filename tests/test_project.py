@@ -16,7 +16,12 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
-CONDA_NAMES = {"matplotlib-base": "matplotlib", "nbconvert-core": "nbconvert", "python-duckdb": "duckdb"}
+CONDA_NAMES = {
+    "prometheus_client": "prometheus-client",
+    "matplotlib-base": "matplotlib",
+    "nbconvert-core": "nbconvert",
+    "python-duckdb": "duckdb",
+}
 """conda-forge's name → PyPI's, where they differ."""
 
 

@@ -20,6 +20,7 @@ from test_deploy import resources
 
 from aurora_analysis import Store, config
 from aurora_analysis.cli import main
+from aurora_analysis.live import exported
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 TEXTS = [
@@ -56,6 +57,30 @@ def test_a_schedule_fetches_before_it_reports():
     unit = (DEPLOY / "systemd" / "aurora-analysis.service").read_text()
     started = re.findall(r"^ExecStart=(-?)/usr/bin/env aurora-analysis (\w+)", unit, re.MULTILINE)
     assert started == [("-", "fetch"), ("-", "store"), ("", "report")]
+
+
+def test_the_watch_unit_fits_the_command():
+    """Its command parses, and ends in time for the unit to start it again."""
+    unit = (DEPLOY / "systemd" / "aurora-analysis-watch@.service").read_text()
+    (line,) = re.findall(r"^ExecStart=/usr/bin/env aurora-analysis (.*)$", unit, re.MULTILINE)
+    name, *words = shlex.split(line)
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    given, *_ = command.make_parser(click.Context(command)).parse_args(words)
+    assert given["duration_s"] == "7d" and "Restart=always" in unit
+
+
+def test_the_rules_of_prometheus_name_exported_figures():
+    """Each metric and label of an expression is one that `watch` exports."""
+    groups = yaml.safe_load((DEPLOY / "prometheus" / "aurora-analysis.rules.yml").read_text())["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    named = {name for rule in rules for name in re.findall(rf"{exported.PREFIX}(\w+)", rule["expr"])}
+    assert named and named <= set(exported.OWN)
+    labels = {
+        label for rule in rules for label in re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"])
+    }
+    assert labels <= {"cluster", "instance"}
+    assert all({"alert", "expr", "labels", "annotations"} <= set(rule) for rule in rules)
 
 
 def test_systemd_understands_the_units():

@@ -103,6 +103,14 @@ def data_api_client(cluster_arn: str, region: str) -> Any:
     return check_answers(boto3.client("rds-data", region_name=region or found["region"], config=limits))
 
 
+def sns_client(region: str) -> Any:
+    """Return boto3's client of SNS."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client("sns", region_name=region, config=Config(read_timeout=20, connect_timeout=10))
+
+
 def server_engines(servers: ServerOptions, *, query_s: float = 0.0) -> list[Engine]:
     """Return an engine for each server, the writer's first; `query_s` is the longest that a query may run [s]."""
     return [

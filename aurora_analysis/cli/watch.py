@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aurora_analysis.cli import alerts as alert_options
 from aurora_analysis.cli import connections, options, output
 from aurora_analysis.cli.options import ServerOptions
 from aurora_analysis.errors import Error
 from aurora_analysis.printable import printable
 
 if TYPE_CHECKING:
+    from aurora_analysis.cli.alerts import AlertOptions
     from aurora_analysis.cli.options import StoreOptions
     from aurora_analysis.engines.live_evidence import Probe
     from aurora_analysis.live.status import PurgeStatus
@@ -40,7 +42,9 @@ SERVERS = options.together(
 
 @click.command(
     short_help="Show who is blocking purge right now, and record samples.",
-    epilog=options.exit_codes("the last samples could not be written, or a server never answered"),
+    epilog=options.exit_codes(
+        "the last samples could not be written, a server never answered, or an alert was not delivered"
+    ),
 )
 @SERVERS
 @options.cluster("live")
@@ -55,13 +59,19 @@ SERVERS = options.together(
 @click.option(
     "--for", "duration_s", type=options.Duration(), default="1h", show_default=True, help="How long to watch."
 )
+@alert_options.OPTIONS
 def watch(
-    servers: ServerOptions, cluster: str, store_options: StoreOptions, every: float, duration_s: float
+    servers: ServerOptions,
+    cluster: str,
+    store_options: StoreOptions,
+    every: float,
+    duration_s: float,
+    alerts: AlertOptions,
 ) -> None:
     """Show who is blocking purge right now, and record samples of every instance in the store.
 
     Ctrl-C ends the watch and keeps the samples. The command prints the statement that would end the blocking session,
-    and never runs it. When output is not a terminal, each sample is printed as one line.
+    and never runs it; with --notify it alerts. When output is not a terminal, each sample is printed as one line.
     """
     from aurora_analysis.live.watch import Watch, stopped_by_signals
     from aurora_analysis.store import Store
@@ -70,10 +80,17 @@ def watch(
         raise Error("--every must be at least 1s: a server is sampled at most once per second.")
     store = Store(store_options.to_write())
     sampled = _probes(servers, store_options, cluster)
-    with stopped_by_signals() as stopping:
-        watching = Watch(sampled, store, cluster=cluster, every_s=every)
-        watching.run(duration_s, on_sample=display(), stopping=stopping)
-    problems = [watching.unwritten_message() if watching.problem else "", watching.unanswered_message()]
+    watching = Watch(sampled, store, cluster=cluster, every_s=every)
+    with (
+        stopped_by_signals() as stopping,
+        alert_options.observing(alerts, store_options, watching, cluster, display()) as (
+            observe,
+            undelivered,
+        ),
+    ):
+        watching.run(duration_s, on_sample=observe, stopping=stopping)
+    unwritten = watching.unwritten_message() if watching.problem else ""
+    problems = [unwritten, watching.unanswered_message(), *undelivered]
     for problem in filter(None, problems):
         output.echo(f"aurora-analysis: {problem}", err=True)
     sys.exit(1 if any(problems) else 0)

@@ -8,10 +8,12 @@
 - `review`        what a planned query does as planned, at another hour, in chunks, at READ COMMITTED, on a clone
 - `own_query`     the same for the longest query that the window has
 - `verdicts`      the limit of the strictest and the most lenient hour
+- `at_hour`       the limit of one hour, for an alert
 - `answer`        all of this for one window of one cluster
 """
 
 from aurora_analysis.analysis.limits.answer import Answer, Options, answer, from_observed, from_recorded
+from aurora_analysis.analysis.limits.at_hour import HourLimit, at_hour, at_time
 from aurora_analysis.analysis.limits.longest_hold import longest_holds, suggested_limits
 from aurora_analysis.analysis.limits.own_query import OwnReview, own_review
 from aurora_analysis.analysis.limits.recorded import Observed, Recorded, recorded
@@ -19,6 +21,7 @@ from aurora_analysis.analysis.limits.review import Request, Review, review
 
 __all__ = [
     "Answer",
+    "HourLimit",
     "Observed",
     "Options",
     "OwnReview",
@@ -26,6 +29,8 @@ __all__ = [
     "Request",
     "Review",
     "answer",
+    "at_hour",
+    "at_time",
     "from_observed",
     "from_recorded",
     "longest_holds",

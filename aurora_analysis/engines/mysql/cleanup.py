@@ -190,6 +190,12 @@ def writer(samples: Sequence[InstanceSample]) -> InstanceSample | None:
     return next((one for one in samples if one.role == "writer" and one.innodb), None)
 
 
+def counter(samples: Sequence[InstanceSample]) -> int | None:
+    """Return the writer's next transaction number; None if its status is missing."""
+    found = writer(samples)
+    return found.innodb.trx_counter if found and found.innodb else None
+
+
 def state(before: Sequence[InstanceSample], now: Sequence[InstanceSample]) -> str:
     """Compare two consecutive samples of a cluster: is purge blocked?
 

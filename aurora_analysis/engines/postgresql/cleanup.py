@@ -165,6 +165,12 @@ def writer(samples: Sequence[InstanceSample]) -> InstanceSample | None:
     return next((one for one in samples if one.role == "writer"), None)
 
 
+def counter(samples: Sequence[InstanceSample]) -> int | None:
+    """Return the writer's next transaction id; None if the writer is missing."""
+    found = writer(samples)
+    return found.next_xid if found else None
+
+
 def state(before: Sequence[InstanceSample], now: Sequence[InstanceSample]) -> str:
     """Compare two consecutive samples of a cluster: is vacuum blocked?
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,6 +23,7 @@ from aurora_analysis.analysis.limits.answer import refused
 from aurora_analysis.analysis.limits.effect_curve import Curve
 from aurora_analysis.analysis.limits.growth import Growth, Lognormal
 from aurora_analysis.analysis.workloads import IDLE
+from aurora_analysis.cli import alerts
 from aurora_analysis.errors import Error
 
 PLANTED = "hll 10"
@@ -77,6 +79,27 @@ def test_nothing_is_stated_beyond_twice_the_longest_hold(answer):
     """Finite limits end there."""
     finite = answer.holds[["minutes", "low_minutes"]].replace(np.inf, np.nan)
     assert finite.max(axis=None) <= 2 * answer.recorded.longest_hold_s / 60
+
+
+def test_the_limit_of_an_alert_is_the_lower_end_of_its_hours_interval(answer):
+    """By the local hour in which the hold began, and at the latest where nothing is known any more."""
+    row = answer.holds.query("slowdown_pct == 10 and weekday == 2 and hour == 9").iloc[0]
+    found = limits.at_time(answer, datetime(2026, 11, 11, 9, 59, tzinfo=UTC))
+    assert (found.minutes, found.low_minutes, found.high_minutes) == (
+        row["minutes"],
+        row["low_minutes"],
+        row["high_minutes"],
+    )
+    assert 0 < found.alert_after_min == found.low_minutes <= found.minutes
+    endless = replace(
+        answer, holds=answer.holds.assign(minutes=np.inf, low_minutes=np.inf, high_minutes=np.inf)
+    )
+    assert limits.at_hour(endless, 2, 9).alert_after_min == found.most_minutes
+    assert found.most_minutes == 2 * answer.recorded.longest_hold_s / 60
+    message = alerts._limit(answer, datetime(2026, 11, 11, 9, tzinfo=UTC).timestamp())
+    assert message.alert_after_s == pytest.approx(60 * found.low_minutes)
+    assert message.slowdown.after_s == pytest.approx(60 * found.minutes)
+    assert alerts._limit(replace(answer, holds=answer.holds[:0]), 0.0).slowdown is None
 
 
 def test_an_effect_that_does_not_grow_with_the_history_list_has_no_limit(fortnight, observed):
