@@ -28,6 +28,7 @@ NEEDS = {
     "doctor": "an AWS account or a server; tests/fetch and tests/engines run it against both",
     "fetch": "an AWS account; tests/fetch runs it against an endpoint on loopback",
     "watch": "a running server; tests/live runs it against MariaDB",
+    "mcp": "a client; tests/mcp runs it with the official one",
     "experiment": "a running server; tests/live runs it against MariaDB",
     "lab": "a private server for twelve minutes; tests/lab runs it for seconds",
 }

@@ -32,6 +32,7 @@ COMMANDS = (
     "baseline",
     "store",
     "lab",
+    "mcp",
 )
 """Each is the command of this name in the module of this name, which is imported when the command is needed."""
 

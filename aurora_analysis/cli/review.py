@@ -117,15 +117,15 @@ def review(cluster: str, store_options: StoreOptions, span: WindowOptions, chose
     text = _text(chosen.sql)
     store = Store(store_options.to_read())
     window = _window(store, cluster, span)
-    statement = _statement(store, window, cluster, text) if text else None
-    hold_s = _hold(chosen, statement)
+    reviewed = statement(store, window, cluster, text) if text else None
+    hold_s = _hold(chosen, reviewed)
     answer = limits.answer(
         observe(store, window, cluster),
         store_options.config().groups,
         limits.Options(span.timezone or "UTC", objective_pct=chosen.objective_pct),
     )
     found = limits.review(answer, limits.Request(hold_s / 60, start, chosen.objective_pct))
-    document = review_page.document(found, cluster, window, statement)
+    document = review_page.document(found, cluster, window, reviewed)
     made = {"json": json_line, "html": review_page.html, "md": review_page.markdown}[chosen.form](document)
     if chosen.output is None:
         output.echo(made)
@@ -142,20 +142,20 @@ def _write(path: Path, page: str) -> None:
     output.echo(path)
 
 
-def _hold(chosen: ReviewOptions, statement: dict[str, Any] | None) -> float:
+def _hold(chosen: ReviewOptions, reviewed: dict[str, Any] | None) -> float:
     """How long the view is held [s]."""
     if chosen.hold_s and (chosen.duration_s or chosen.sql):
         raise Error("Give either --hold, or --sql with --duration.")
     if chosen.duration_s and not chosen.sql:
         raise Error("--duration is that of the statement in --sql; without a statement, give --hold.")
     hold = chosen.hold_s or chosen.duration_s
-    if hold is None and statement is None:
+    if hold is None and reviewed is None:
         raise Error("Give --hold, such as --hold 40m; or --sql with a file.")
-    if hold is None and statement is not None:
-        hold = statement["longest_s"]
+    if hold is None and reviewed is not None:
+        hold = reviewed["longest_s"]
         if not hold:
             raise Error(
-                f"The store has no logged run of this statement (digest {statement['digest']}), so its duration is not "
+                f"The store has no logged run of this statement (digest {reviewed['digest']}), so its duration is not "
                 "known: give --duration, such as --duration 40m."
             )
     assert hold is not None
@@ -198,7 +198,7 @@ def _window(store: Store, cluster: str, span: WindowOptions) -> Window:
     return Window(max(whole.start, whole.end - timedelta(days=LEARN_DAYS)), whole.end)
 
 
-def _statement(store: Store, window: Window, cluster: str, text: str) -> dict[str, Any]:
+def statement(store: Store, window: Window, cluster: str, text: str) -> dict[str, Any]:
     """Digest and text of the SELECT, and its logged runs in the window.
 
     Raises

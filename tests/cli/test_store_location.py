@@ -14,7 +14,7 @@ from aurora_analysis.sources import log_files
 from aurora_analysis.store import location
 from aurora_analysis.store import store as store_module
 
-READING = {"report", "review", "baseline list", "baseline show", "store coverage", "workloads suggest"}
+READING = {"report", "review", "mcp", "baseline list", "baseline show", "store coverage", "workloads suggest"}
 """Commands that open the sample if nothing names a store; every other command refuses."""
 
 SERVER = ["--writer", "mysql://monitor@127.0.0.1:1/"]
@@ -31,6 +31,7 @@ ARGUMENTS = {
     "baseline show": ["calm", "--cluster", "shop"],
     "baseline drop": ["calm", "--cluster", "shop"],
     "workloads suggest": ["--cluster", "shop"],
+    "mcp": ["--reports", "."],
     "watch": SERVER,
     "experiment": [*SERVER, "--lab", "--sql", "query.sql"],
     "store coverage": [],
