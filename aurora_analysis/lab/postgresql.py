@@ -137,9 +137,17 @@ def running(
     with ExitStack() as undo:
         folder = undo.enter_context(_new_folder())
         primary = undo.enter_context(_primary(folder / "primary", options or {}))
-        _copy(primary, folder / "standby")
-        settings = {"hot_standby": "on", **(options or {}), **(standby_options or {})}
-        yield Pair(primary, undo.enter_context(started(folder / "standby", settings)))
+        settings = {**(options or {}), **(standby_options or {})}
+        yield Pair(primary, undo.enter_context(standby_of(primary, "standby", settings)))
+
+
+@contextmanager
+def standby_of(primary: Server, name: str, options: Mapping[str, object]) -> Iterator[Server]:
+    """Start a hot standby of a primary, in a new folder beside the primary's; it ends with the block."""
+    folder = primary.folder.parent / name
+    _copy(primary, folder)
+    with started(folder, {"hot_standby": "on", **options}) as server:
+        yield server
 
 
 @contextmanager

@@ -36,6 +36,9 @@ KEPT_SAMPLES = 200
 KEPT_UNWRITTEN = 3600
 """Samples that wait while the store cannot be written; older ones are lost."""
 
+CONFLICTS = "recovery_conflicts"
+"""Counter of the queries and sessions that a PostgreSQL reader ended because they held up its replay."""
+
 CLOCK_STEP_S = 2.0
 """If the system clock gains or loses more between two samples, it was set."""
 
@@ -221,6 +224,10 @@ class Watch:
             self._record(tick, now.instance, "failover", f"now the {now.role}, previously the {previously}")
         elif now.counters.get("uptime", 0) < before.counters.get("uptime", 0):
             self._record(tick, now.instance, "restart", f"the server is up for {now.counters['uptime']} s")
+        cancelled = now.counters.get(CONFLICTS, 0) - before.counters.get(CONFLICTS, 0)
+        if cancelled > 0 and before.instance == now.instance:
+            message = f"the reader ended {cancelled} {'session' if cancelled == 1 else 'sessions'} that held up its replay"
+            self._record(tick, now.instance, "recovery conflict", message)
 
     def _record_skipped(self, tick: int, probe: Probe, now: InstanceSample) -> None:
         for name, needs in probe.skipped.items():

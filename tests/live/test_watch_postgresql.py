@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
+import pandas as pd
+import psycopg
 import pytest
 from click.testing import CliRunner
 from postgresql_pair import DATABASE, OTHER, written_to
 
 from aurora_analysis.cli import main
+from aurora_analysis.engines.log_tables import Layout
+from aurora_analysis.engines.postgresql import slow_log as postgresql_log
 from aurora_analysis.engines.postgresql.live import Probe
+from aurora_analysis.lab import postgresql
+from aurora_analysis.lab.postgresql import Server
 from aurora_analysis.live.experiment.sessions import QueryRunner
 from aurora_analysis.live.watch import Watch
 from aurora_analysis.store import Store
@@ -144,7 +151,7 @@ def test_the_command_shows_and_stores_the_holder(postgresql_pair, sessions, tmp_
     assert f"to end it on ledger-reader-1: SELECT pg_terminate_backend({pid});" in named[-1]
     found = Store(store)
     held = found.read("open_transactions", cluster="ledger").query("thread_id == @pid")
-    assert set(held["instance"]) == {"ledger-reader-1"} and held["oldest_xid"].nunique() == 1
+    assert set(held["instance"]) == {"ledger-reader-1"} and len(set(held["oldest_xid"])) == 1
     span = found.span("ledger")
     ages = found.metric("xmin_age_readers", span, cluster="ledger")
     assert (
@@ -168,3 +175,92 @@ def test_a_trials_query_holds_the_horizon_until_it_is_stopped(postgresql_pair, w
         runner.stop()
         assert status(watch, "keeps up").state == "keeps up"
     assert runner.problem == "" and runner.span is not None
+
+
+@contextmanager
+def setting(server: Server, name: str, value: str) -> Iterator[None]:
+    """Change a setting of a running server, and set it back."""
+
+    def change(to: str) -> None:
+        quoted = to.replace("'", "''")
+        connection.execute(f"ALTER SYSTEM SET {name} = '{quoted}'")
+        connection.execute("SELECT pg_reload_conf()")
+
+    with server.connect() as connection:
+        before = connection.execute(f"SHOW {name}").fetchone()[0]
+        change(value)
+        try:
+            yield
+        finally:
+            change(before)
+
+
+def test_a_slot_is_followed_to_its_readers_session_and_named_once_nobody_uses_it(
+    postgresql_pair, sessions, watch
+):
+    """With a slot, the primary has the snapshot of the reader there; a lost reader leaves it behind."""
+    pair = postgresql_pair
+    with pair.primary.connect(DATABASE) as primary, written_to(pair):
+        primary.execute("SELECT pg_create_logical_replication_slot('catalogues', 'test_decoding')")
+        primary.execute("SELECT pg_create_physical_replication_slot('reader')")
+        slot = "SELECT xmin::text FROM pg_replication_slots WHERE slot_name = 'reader'"
+        with setting(pair.standby, "primary_slot_name", "reader"):
+            deadline = time.monotonic() + WAIT_S
+            while primary.execute(slot).fetchone() == (None,) and time.monotonic() < deadline:
+                time.sleep(0.1)  # a snapshot that no report covers would only hold up the replay
+            pid = sessions("standby", DATABASE, SNAPSHOT)
+            now = status(watch, "blocked")
+            assert (now.holder.instance, now.holder.transaction.thread_id) == ("shop-reader", pid)
+            assert primary.execute(slot).fetchone() == (str(now.holder.number),)
+            with setting(pair.standby, "primary_conninfo", ""):
+                deadline = time.monotonic() + WAIT_S
+                while watch.purge_status().holder.transaction and time.monotonic() < deadline:
+                    now = status(watch, "blocked")
+            assert now.holder.name == "the inactive physical replication slot 'reader'"
+            primary.execute(now.holder.kill)
+            assert status(watch, "keeps up").state == "keeps up"
+        primary.execute("SELECT pg_drop_replication_slot('catalogues')")
+
+
+def test_a_reader_without_feedback_ends_the_session_instead(postgresql_pair):
+    """The horizon moves on, the session's exposure ends early, and both the watch and the log have the event."""
+    options = {"hot_standby_feedback": "off", "max_standby_streaming_delay": "1s", "cluster_name": "eager"}
+    pair = postgresql_pair
+    with postgresql.standby_of(pair.primary, "eager", options) as eager:
+        watch = Watch(
+            [Probe(each.engine(DATABASE), "shop", "writer") for each in (pair.primary, eager)],
+            None,
+            cluster="shop",
+            every_s=1,
+        )
+        with written_to(pair), eager.connect(DATABASE) as session, pair.primary.connect(DATABASE) as primary:
+            for text in SNAPSHOT:
+                session.execute(text)
+            events: list[str] = []
+            deadline, tick = time.monotonic() + WAIT_S, int(time.time())
+            while not any("recovery conflict" in one for one in events) and time.monotonic() < deadline:
+                primary.execute("VACUUM queue")
+                watch.sample(tick := tick + 1)
+                assert watch.purge_status().state != "blocked"
+                events += watch.new_events()
+                time.sleep(0.3)
+            assert any("eager: recovery conflict, the reader ended 1 session" in one for one in events)
+            with pytest.raises(psycopg.errors.SerializationFailure):  # the server has ended the session
+                session.execute("SELECT 1")
+        watch.close()
+        logged = postgresql_log.read_slow_log([eager.log.read_bytes()], Layout(instance="eager"))
+        found = pd.concat([tables.events for tables in logged])
+    ended = found[found["message"].str.contains("terminating connection due to conflict with recovery")]
+    assert set(ended["category"]) == {"recovery conflict"} and len(ended) == 1
+
+
+def test_a_promotion_is_a_failover_and_two_writers_are_unknown(postgresql_pair, watch):
+    """The last test of the pair: its standby becomes a writer beside the primary."""
+    pair = postgresql_pair
+    with written_to(pair):
+        status(watch, "keeps up")
+        with pair.standby.connect() as standby:
+            assert standby.execute("SELECT pg_promote()").fetchone() == (True,)
+        now = status(watch, "unknown")
+    assert now.state == "unknown" and now.holder is None
+    assert any("failover, now the writer, previously the reader" in one for one in watch.new_events())

@@ -161,8 +161,12 @@ def boundary(samples: Sequence[InstanceSample]) -> int | None:
 
 
 def writer(samples: Sequence[InstanceSample]) -> InstanceSample | None:
-    """The writer's sample; None if the writer did not answer."""
-    return next((one for one in samples if one.role == "writer"), None)
+    """The writer's sample; None if the writer did not answer, or if two servers say that they are the writer.
+
+    Two writers are two clusters: after a promotion the old primary goes on by itself.
+    """
+    found = [one for one in samples if one.role == "writer"]
+    return found[0] if len(found) == 1 else None
 
 
 def counter(samples: Sequence[InstanceSample]) -> int | None:

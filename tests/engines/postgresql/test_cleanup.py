@@ -61,6 +61,13 @@ def test_an_id_that_was_handed_out_after_the_first_probe_is_ahead_and_holds_noth
     assert (found["xmin_age_writer"], found["xmin_horizon_age"]) == (0, 0)
 
 
+def test_two_writers_are_no_cluster():
+    """After a promotion the old primary goes on: which of both the readers follow is unknown."""
+    both = [primary(session(1, 9_000)), primary()]
+    assert cleanup.writer(both) is None and cleanup.holder(both) is None
+    assert cleanup.state(both, both) == "unknown"
+
+
 def test_every_kind_of_holder_has_its_own_oldest_id():
     """Sessions, the report of a reader, prepared transactions and slots, as rows of `read_views`."""
     one = primary(
