@@ -140,9 +140,7 @@ def test_sentences_about_weeks_agree_with_their_intervals():
         effects = truth + error * rng.normal(size=rng.integers(3, 15))
         starts = pd.date_range("2026-01-05", periods=len(effects), freq="14D", tz="UTC")
         weeks = [
-            trend.WeekEffect(
-                start, start + pd.Timedelta("14D"), effect, effect - 2 * error, effect + 2 * error
-            )
+            trend.WeekEffect(start, start + pd.Timedelta("14D"), np.log1p(effect / 100), error / 100, 9.0)
             for start, effect in zip(starts, effects)
         ]
         found = trend.verdict("etl", "commit_latency", weeks, materiality_pct=MATERIALITY_PCT)

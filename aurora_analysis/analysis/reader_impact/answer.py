@@ -8,6 +8,7 @@ import pandas as pd
 
 from aurora_analysis.analysis import experiment, undo_log, workloads
 from aurora_analysis.analysis.effect_level import OUTCOMES
+from aurora_analysis.analysis.reader_impact import scaling
 from aurora_analysis.analysis.reader_impact.design import WRITER_METRICS, Design, ordinary_days
 from aurora_analysis.analysis.reader_impact.estimate import effects
 from aurora_analysis.analysis.reader_impact.headlines import Background, with_statements
@@ -139,7 +140,9 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
     grown = growth(oldest_view, known, data.window)
     coverage = data.window.coverage(pd.DatetimeIndex(latency.dropna(how="all").index))
     timezone = options.timezone
-    evidence = Evidence(tried, estimates, grown, coverage, data.window, exposed.readers, timezone)
+    evidence = Evidence(
+        tried, estimates, grown, coverage, data.window, exposed.readers, timezone, _scaling(data, timezone)
+    )
     background = Background(known, data.fingerprints, latency, history, grown, data.window, timezone)
     return Answer(
         verdicts=with_statements(verdicts(evidence, materiality_pct=options.materiality_pct), background),
@@ -156,6 +159,15 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
         oldest_view=oldest_view,
         growth=grown,
     )
+
+
+def _scaling(data: Observations, timezone: str) -> scaling.Scaling | None:
+    """Capacity of the writer if it was serverless in the window."""
+    capacity, utilisation = (data.metric(name) for name in (scaling.CAPACITY, scaling.UTILISATION))
+    writers = data.instances[data.instances["role"] == "writer"]
+    if capacity.empty and not (writers["instance_class"] == scaling.CLASS).any():
+        return None
+    return scaling.Scaling(capacity, utilisation, data.window, timezone)
 
 
 def _exposed(compared: Observations, groups: workloads.Groups, options: Options) -> _Exposed:

@@ -164,7 +164,7 @@ class Controls:
 
 
 def control_groups(
-    grid: Grid, load: Array | None, jobs: Mapping[str, Array], writer_terms: Array, drift_hours: float
+    grid: Grid, load: Array | None, companions: Mapping[str, Array], writer_terms: Array, drift_hours: float
 ) -> Controls:
     """Control columns of a window.
 
@@ -174,8 +174,8 @@ def control_groups(
         The minutes.
     load : numpy.ndarray, shape (minutes,), optional
         The writer's write throughput [1/s]; NaN where missing. None if load is not held constant.
-    jobs : mapping of str to numpy.ndarray, shape (minutes,)
-        Share of each minute in which each of the writer's own jobs was running [0 to 1].
+    companions : mapping of str to numpy.ndarray, shape (minutes,)
+        Result of `Design.companions`.
     writer_terms : numpy.ndarray, shape (minutes, writers - 1)
         One step column for each writer after the first.
     drift_hours : float
@@ -192,7 +192,7 @@ def control_groups(
     found["the minute of the hour"] = _harmonics(60, HOUR_HARMONICS)[grid.clock % 60]
     if load is not None:
         found["the writer's load"] = _load(load)
-    found |= {f"writer job {name}": _job(share) for name, share in jobs.items()}
+    found |= {name: _job(share) for name, share in companions.items()}
     if writer_terms.shape[1]:
         found["a failover"] = writer_terms
     segment = _segments(grid.day)

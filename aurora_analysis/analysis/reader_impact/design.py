@@ -6,7 +6,7 @@ follow from it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,9 @@ WRITER_METRICS = [*OUTCOMES, LOAD, HISTORY]
 """The writer's metrics that `ordinary_days` uses."""
 
 RUN_COLUMNS = ["workload", "start", "end"]
+
+NAMED = 3
+"""At most so many readers are named."""
 
 FAILOVER_MASK = (5, 15)
 """Minutes before and after a failover that are not used."""
@@ -52,6 +55,8 @@ class Inputs:
         One row for each time an instance became writer: `start` (UTC), `writer`.
     timezone : str
         Time zone of days and weekends.
+    blind_readers : pandas.DataFrame, optional
+        When readers existed whose statements no source shows: `reader`, `start`, `end` (UTC).
     """
 
     latency: pd.DataFrame
@@ -62,6 +67,7 @@ class Inputs:
     history_list_length: pd.Series | None = None
     writers: pd.DataFrame | None = None
     timezone: str = "UTC"
+    blind_readers: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,9 @@ class Design:
         Workloads that are controls in every other workload's model.
     load_held : bool
         Whether the writer's load is a control: an effect at equal load, or one that includes a change of load.
+    blind_readers : dict of str to numpy.ndarray
+        Share of each minute in which readers existed whose statements no source shows [0 to 1]; one entry at most, by
+        the name that a refusal prints.
     """
 
     grid: Grid
@@ -108,6 +117,17 @@ class Design:
     real: int
     leading_effects: tuple[int, ...] = ()
     load_held: bool = True
+    blind_readers: dict[str, Array] = field(default_factory=dict)
+
+    def companions(self) -> dict[str, Array]:
+        """What may accompany a workload, by the name that a refusal prints: the writer's jobs and blind readers.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray, shape (minutes,)
+            Share of each minute [0 to 1].
+        """
+        return {f"writer job {name}": job for name, job in self.writer_jobs.items()} | self.blind_readers
 
 
 def design(inputs: Inputs) -> Design:
@@ -148,6 +168,7 @@ def design(inputs: Inputs) -> Design:
         exposed=exposed,
         unknown=_unknown(grid, list(by_name), inputs.unknown) & (exposed == 0),
         real=len(by_name),
+        blind_readers=_blind_readers(grid, inputs.blind_readers),
     )
 
 
@@ -198,6 +219,7 @@ def ordinary_days(
             history_list_length=minutes.get(HISTORY),
             writers=writers,
             timezone=timezone,
+            blind_readers=exposure.blind,
         )
     )
 
@@ -339,6 +361,16 @@ def _writer_jobs(grid: Grid, runs: pd.DataFrame | None) -> dict[str, Array]:
         for name, mine in runs.groupby("workload", sort=True, observed=True)
     }
     return {name: share for name, share in found.items() if share.any()}
+
+
+def _blind_readers(grid: Grid, spans: pd.DataFrame | None) -> dict[str, Array]:
+    """Share of each minute in which at least one of these readers existed, by all of their names."""
+    if spans is None or spans.empty:
+        return {}
+    present = regressors.exposed_share(spans.rename(columns={"reader": "workload"}), grid)
+    names = sorted({*spans["reader"]})
+    listed = ", ".join(names[:NAMED]) + f" and {len(names) - NAMED} more" * (len(names) > NAMED)
+    return {f"the presence of reader{'s' * (len(names) > 1)} {listed}": present} if present.any() else {}
 
 
 def _drain(history_list_length: pd.Series | None, throughput: pd.Series) -> float:

@@ -264,7 +264,7 @@ def _group(
 def _projection(design: Design, valid: Mask, drift_hours: float) -> Projection:
     """Factorised controls of the valid minutes."""
     load = design.load if design.load_held else None
-    found = controls.control_groups(design.grid, load, design.writer_jobs, design.writer_terms, drift_hours)
+    found = controls.control_groups(design.grid, load, design.companions(), design.writer_terms, drift_hours)
     return projection.projection(found, valid, design.grid.blocks())
 
 

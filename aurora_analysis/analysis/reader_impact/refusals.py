@@ -59,7 +59,11 @@ job of whose ends fewer than `JOB_FREE_LEAST` are free of it: the job's after-ef
 
 MOVE = "by one or two hours on random days; six to ten moved days are enough"
 
+BEYOND_CHANCE = 1.25
+"""Runs accompany a reader's presence if their share inside it is so many times the share of all minutes."""
+
 SETTLES = {
+    "blind reader": "fetch the slow log or Performance Insights of that reader, or run a randomised trial",
     "job": f"move {{workload}} away from that job {MOVE}",
     "after job": f"move {{workload}} away from the end of that job {MOVE}",
     "always": "pause {workload} at random times",
@@ -159,6 +163,7 @@ def not_identifiable(group: EstimationGroup, i: int) -> dict[str, str]:
     of_the_controls = f"{controls_name} explains {100 * explained:.0f} % of the variance of its exposure"
     found = {
         "few": _too_few_runs(group.design.grid, exposed),
+        "blind reader": _beside_a_blind_reader(group.design.blind_readers, exposed),
         "job": of_the_job if job else "",
         "after job": _after_a_job(group.design.writer_jobs, exposed),
         **_without_comparison(group, i),
@@ -223,13 +228,30 @@ def _too_few_runs(grid: Grid, exposed: Array) -> str:
 def _surrounding_job(jobs: Mapping[str, Array], exposed: Array) -> tuple[str, float]:
     """A writer's job that seldom runs without the workload, and the share of the exposure inside it; empty if none."""
     for name, job in jobs.items():
-        inside = exposed[job > 0].sum() / exposed.sum()
-        job_run = np.cumsum(regressors.starts_of(job[:, None])[:, 0]) * (job > 0)
-        together = np.unique(job_run[(job_run > 0) & (exposed > 0)])
-        free = 1 - len(together) / job_run.max()
+        inside, free = _inside(job, exposed)
         if inside > IN_JOB_MOST and free < JOB_FREE_LEAST:
-            return f"writer job {name}", float(inside)
+            return f"writer job {name}", inside
     return "", 0.0
+
+
+def _inside(spans: Array, exposed: Array) -> tuple[float, float]:
+    """Share of the exposure inside some spans, and the share of the spans without any exposure."""
+    span = np.cumsum(regressors.starts_of(spans[:, None])[:, 0]) * (spans > 0)
+    together = np.unique(span[(span > 0) & (exposed > 0)])
+    return float(exposed[spans > 0].sum() / exposed.sum()), 1 - len(together) / span.max()
+
+
+def _beside_a_blind_reader(readers: Mapping[str, Array], exposed: Array) -> str:
+    """Reason if the runs accompany readers whose statements no source shows."""
+    for name, present in readers.items():
+        inside, free = _inside(present, exposed)
+        usual = float((present > 0).mean())
+        if inside > max(IN_JOB_MOST, BEYOND_CHANCE * usual) and free < JOB_FREE_LEAST:
+            return (
+                f"it is confounded with {name}: {100 * inside:.0f} % of its run time falls into the {100 * usual:.0f} % of "
+                "the time in which a reader existed whose statements no source shows"
+            )
+    return ""
 
 
 def _after_a_job(jobs: Mapping[str, Array], exposed: Array) -> str:

@@ -30,6 +30,7 @@ from aurora_analysis.analysis.effect_level import (
 from aurora_analysis.analysis.experiment.verdicts import judged_effects
 from aurora_analysis.analysis.reader_impact.estimate import POOLED
 from aurora_analysis.analysis.reader_impact.placebo import REJECTED_MOST
+from aurora_analysis.analysis.reader_impact.scaling import Scaling
 from aurora_analysis.analysis.series import Array
 from aurora_analysis.analysis.statistics import block_df, jackknife_se
 from aurora_analysis.analysis.verdict import Remarks, Verdict, by_severity, dates
@@ -241,6 +242,8 @@ class Evidence:
         When a workload's exposure is unknown.
     timezone : str
         Time zone of the dates in sentences.
+    scaling : Scaling, optional
+        Capacity of a writer that is serverless.
     """
 
     trial: pd.DataFrame
@@ -250,6 +253,7 @@ class Evidence:
     window: Window
     exposure: Exposure | None = None
     timezone: str = "UTC"
+    scaling: Scaling | None = None
 
     def workloads(self) -> list[str]:
         """Names of the workloads; names in parentheses are not workloads of the readers.
@@ -356,6 +360,9 @@ def _verdict(name: str, judged: list[JudgedEffect], evidence: Evidence) -> Verdi
             for part in (
                 _mechanism(name, evidence),
                 one.caveat if one and level in SLOWER else "",
+                evidence.scaling.remark(name, evidence.exposure.runs)
+                if evidence.scaling and evidence.exposure and one
+                else "",
                 _unknown_exposure(name, evidence.exposure),
             )
             if part
@@ -430,9 +437,17 @@ def _unknown_exposure(name: str, exposure: Exposure | None) -> str:
     parts = [
         f"Its exposure is unknown for {hours:,.1f} hours of the compared days, which are left out."
         * bool(hours),
-        f"No source shows what ran on {', '.join(blind)}." * bool(blind),
+        f"No source shows what ran on {', '.join(blind)}{_while_it_existed(exposure)}." * bool(blind),
     ]
     return " ".join(part for part in parts if part)
+
+
+def _while_it_existed(exposure: Exposure) -> str:
+    """How long readers without any source existed, if they came and went."""
+    hours = (exposure.blind["end"] - exposure.blind["start"]).dt.total_seconds().sum() / 3600
+    return f" (of which some existed for {hours:,.0f} hours only; their presence is held constant)" * bool(
+        hours
+    )
 
 
 def _mechanism(name: str, evidence: Evidence) -> str:

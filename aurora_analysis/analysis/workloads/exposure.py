@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from aurora_analysis.analysis.series import Array, Mask, seconds, stretches
+from aurora_analysis.analysis.workloads import presence
 from aurora_analysis.analysis.workloads import rules as workloads
 from aurora_analysis.analysis.workloads.rules import Rules
 from aurora_analysis.window import Window
@@ -114,6 +115,8 @@ class Tables:
         Rows of instances.
     window : Window
         The window.
+    published : DataFrame, optional
+        Rows of metrics, read with `presence.PUBLISHED`: which instances existed when.
     """
 
     slow_queries: pd.DataFrame
@@ -121,6 +124,9 @@ class Tables:
     coverage: pd.DataFrame
     instances: pd.DataFrame
     window: Window
+    published: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=["time", "period_s", "instance"])
+    )
 
     @classmethod
     def read(cls, data: Observed, *, shortest_s: float = 0.0) -> Tables:
@@ -144,7 +150,8 @@ class Tables:
             at_least={"query_time_s": shortest_s} if shortest_s > 0 else None,
             overlapping=True,
         )
-        return cls(slow_queries, data.table("db_load", **DB_LOAD), data.coverage, data.instances, data.window)
+        db_load, published = data.table("db_load", **DB_LOAD), data.table("metrics", **presence.PUBLISHED)
+        return cls(slow_queries, db_load, data.coverage, data.instances, data.window, published)
 
     def on_readers(self) -> Tables:
         """Leave out the writer's executions; load is kept whole, because `exposure` selects each reader's minutes.
@@ -182,11 +189,16 @@ class Exposure:
     sources : DataFrame
         One row per reader: `instance`, `reader_hours` (how long it was a reader in the window [h]), and the shares of
         these hours that are covered by its `log`, else by its `load`, else `unknown` [0 to 1].
+    blind : DataFrame, optional
+        `reader, start, end` (UTC): when a reader existed that no source covers, if it did not exist all the time.
     """
 
     runs: pd.DataFrame
     unknown: pd.DataFrame
     sources: pd.DataFrame
+    blind: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=list(presence.TYPES)).astype(presence.TYPES)
+    )
 
     def unobserved(self) -> list[str]:
         """List the readers that neither log nor load covers at any time.
@@ -242,10 +254,12 @@ def exposure(
     whole = _together([logged, *runs])
     unknown = [_unknown(name, sessions[name], minutes) for name in sorted({*whole["workload"]})]
     no_span = _spans(minutes[:0] == 0, minutes).assign(workload="")[SPAN_COLUMNS]
-    return Exposure(
-        whole,
-        _together([no_span, *unknown]),
-        pd.DataFrame([reader.source() for reader in readers if reader.reads.any()], columns=SOURCE_COLUMNS),
+    sources = pd.DataFrame(
+        [reader.source() for reader in readers if reader.reads.any()], columns=SOURCE_COLUMNS
+    )
+    found = Exposure(whole, _together([no_span, *unknown]), sources)
+    return replace(
+        found, blind=presence.changing(found.unobserved(), tables.published, tables.instances, minutes)
     )
 
 
