@@ -56,6 +56,8 @@ PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=\s]+")
 REFERENCE = re.compile(r"url\(\s*#([^\s)'\"]+)\s*\)")
 FONT = re.compile(rf"(?:({WORD})\s+)?(?:(\d{{3}}|bold)\s+)?({NUMBER}px)\s.*", re.DOTALL)
 """matplotlib's shorthand of a font: style, weight and size; the family is the page's."""
+PART = re.compile(r"matplotlib\.axis_(\d{1,4})|legend_\d{1,4}")
+"""matplotlib's ids of axes and legends, which do not move when the page zooms; odd numbers are horizontal axes."""
 PLACES = re.compile(r"-?\d+\.\d{3,}")
 SVG, XLINK = "http://www.w3.org/2000/svg ", "http://www.w3.org/1999/xlink href"
 
@@ -158,6 +160,9 @@ class _Writer:
     def _element(self, name: str, given: Mapping[str, str]) -> None:
         known = hover.read(given.get("id", "")) if name == "g" else None
         attributes = self._attributes(name, given)
+        part = PART.fullmatch(given.get("id", "")) if name == "g" else None
+        if part:
+            attributes["class"] = "legend" if part[1] is None else "axis-x" if int(part[1]) % 2 else "axis-y"
         if known and known["kind"] == "label":
             attributes["class"] = "mark"
         elif known:

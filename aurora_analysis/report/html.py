@@ -374,7 +374,7 @@ def _environment() -> jinja2.Environment:
     environment.globals["finding_type"] = MIME_TYPE
     environment.globals["figure_text"] = figure_text
     environment.globals["style"] = Markup((TEMPLATES / "style.css").read_text("utf-8") + COLOURED)
-    script = (TEMPLATES / "page.js").read_text("utf-8")
+    script = "".join((TEMPLATES / name).read_text("utf-8") for name in ("zoom.js", "page.js"))
     environment.globals["script"] = Markup(script)
     environment.globals["script_hash"] = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment

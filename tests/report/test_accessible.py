@@ -44,13 +44,15 @@ DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAW
 LONG = pd.DataFrame({"user": [f"u{n}" for n in range(9)], "held_s": range(9)}).to_html()
 """A table that sorts and filters."""
 AXIS = {"at": [20, 180], "is": [0, 9], "scale": "linear", "name": "load [s]", "zone": ""}
+WEEK = AXIS | {"is": [0, 7 * 86_400_000], "scale": "time", "name": "time [UTC]", "zone": "UTC"}
+"""A time axis that zooms."""
 NOTES = [
-    hover.note("axes", title="", x=AXIS, y=AXIS),
+    hover.note("axes", title="", x=WEEK, y=AXIS),
     hover.note("line", name="a"),
     hover.note("label", text="b"),
 ]
 MARKS = "".join(f"<g id={quoteattr(note)}><path d='M 20 20 L 180 80'/></g>" for note in NOTES)
-DRAWING = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 200 100">{MARKS}<text x="9" y="9">load</text></svg>'
+DRAWING = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 200 100">{MARKS}<g id="matplotlib.axis_1"><text x="9" y="95">09</text></g><text x="9" y="9">load</text></svg>'
 
 
 @pytest.fixture(scope="module")

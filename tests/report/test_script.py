@@ -15,6 +15,12 @@ from aurora_analysis.report import html
 MINUTES = pd.date_range("2026-11-09", periods=121, freq="min", tz="UTC")
 HISTORY = pd.Series(range(121), index=MINUTES, dtype=float)
 EFFECTS = pd.DataFrame({"effect_pct": [50.0], "ci_low_pct": [40.0], "ci_high_pct": [61.0]})
+WEEK = pd.date_range("2026-11-09", periods=7 * 1440 + 1, freq="min", tz="UTC")
+RISING = pd.Series(range(len(WEEK)), index=WEEK, dtype=float)
+"""A week whose value at each minute is the number of minutes before it."""
+EPISODES = pd.DataFrame(
+    {"start": WEEK[[1440]], "end": WEEK[[2880]], "peak_length": [2880.0], "peak_at": WEEK[[2880]]}
+)
 TABLE = pd.DataFrame({"user": [f"u{n}" for n in range(9)], "held_s": [90.0, 8000, 700, 1, 2, 3, 4, 5, None]})
 
 
@@ -37,6 +43,7 @@ def page(chromium_browser, tmp_path_factory):
     drawn = [
         svg(lambda: plots.history_list_length(HISTORY, timezone="Europe/Berlin")),
         svg(lambda: plots.intervals(EFFECTS, ["<b>etl</b>"], columns=columns)),
+        svg(lambda: plots.history_list_length(RISING, EPISODES, timezone="Europe/Berlin")),
     ]
     outputs = [{"image/svg+xml": one} for one in drawn] + [{"text/html": TABLE.to_html()}]
     made = nbformat.v4.new_notebook(metadata={"aurora_analysis": MANIFEST})
@@ -92,6 +99,66 @@ def test_a_tap_reads_as_well(page, chromium_browser):
     phone.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     assert "history list length" in phone.locator(".reading").nth(0).inner_text()
     context.close()
+
+
+def read_at(page, x: float) -> tuple[str, float]:
+    """The time and the value that the week's figure shows at a place of the screen."""
+    box = page.locator(".chart").nth(2).locator("svg").bounding_box()
+    page.mouse.move(x, box["y"] + box["height"] * 0.4)
+    time, value = page.locator(".reading").nth(2).inner_text().splitlines()
+    return time, float(value.removeprefix("history list length: ").split(" ")[0].replace(",", ""))
+
+
+def minutes(time: str) -> float:
+    """Minutes from the start of the week to a time that a figure shows."""
+    return (pd.Timestamp(time[4:20], tz="Europe/Berlin") - WEEK[0]).total_seconds() / 60
+
+
+def test_a_week_zooms_and_its_ticks_stay_right(page):
+    """Each tick stands at its own time, where the line has that time's value; the whole week comes back unchanged."""
+    chart = page.locator(".chart").nth(2)
+    chart.scroll_into_view_if_needed()
+    whole = chart.locator("svg").inner_html()
+    chart.focus()
+    for _ in range(3):
+        page.keyboard.press("+")
+    ticks = chart.locator(".ticks text")
+    assert 4 <= ticks.count() <= 9
+    for n in range(1, ticks.count() - 1):
+        box, label = ticks.nth(n).bounding_box(), ticks.nth(n).text_content()
+        time, value = read_at(page, box["x"] + box["width"] / 2)
+        assert abs(value - minutes(time)) <= 7, "a thousandth of the value axis is seven minutes"
+        tick = minutes(f"Mon 2026-11-09 {label}") if ":" in label else -60  # midnight in Berlin
+        assert abs((minutes(time) - tick + 720) % 1440 - 720) <= 4, (label, time)
+    chart.focus()
+    page.keyboard.press("0")
+    page.keyboard.press("Escape")
+    assert chart.locator("svg").inner_html() == whole
+
+
+def test_dragging_and_buttons_zoom(page):
+    """The dragged part fills the figure; the number of an episode moves with it; a button shows the whole week."""
+    chart, tools = page.locator(".chart").nth(2), page.locator(".zoom")
+    assert tools.count() == 1, "only a long time axis zooms"
+    number = chart.locator("svg > g > text, svg text").get_by_text("1", exact=True).first
+    before, box = number.bounding_box(), chart.locator("svg").bounding_box()
+    for n, share in enumerate((0.25, 0.45)):
+        page.mouse.move(box["x"] + box["width"] * share, box["y"] + box["height"] * 0.4)
+        (page.mouse.up if n else page.mouse.down)()
+    shown = tools.locator(".range").inner_text()
+    assert (
+        shown.startswith("Mon 2026-11-09")
+        and " to Wed 2026-11-11" in shown
+        and shown.endswith("Europe/Berlin")
+    )
+    after = number.bounding_box()
+    assert after["x"] != before["x"]
+    page.mouse.move(after["x"] + after["width"] / 2, box["y"] + box["height"] * 0.4)
+    assert page.locator(".reading").nth(2).inner_text().startswith("episode 1:"), "it stands over its episode"
+    assert tools.get_by_text("Whole window").is_enabled()
+    tools.get_by_text("Whole window").click()
+    assert chart.locator(".ticks text").count() == 0
+    assert tools.get_by_text("Whole window").is_disabled()
 
 
 def test_a_mark_has_its_text(page):

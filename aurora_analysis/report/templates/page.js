@@ -1,4 +1,4 @@
-// Hover values, tables that sort and filter, search over statements, and a button that copies SQL.
+// Hover values and zoom, tables that sort and filter, search over statements, and a button that copies SQL.
 // Everything here is an addition: without the script, the page says the same. Text only enters as text, never as HTML.
 "use strict";
 
@@ -100,7 +100,7 @@ const panelsOf = (svg) => {
   const panels = [];
   for (const group of svg.querySelectorAll("[data-note]")) {
     const found = JSON.parse(group.dataset.note);
-    if (found.kind === "axes") panels.push({ ...found, groups: [] });
+    if (found.kind === "axes") panels.push({ ...found, note: group, groups: [] });
     else panels.at(-1)?.groups.push(group);
   }
   return panels.filter((panel) => panel.groups.length);
@@ -135,8 +135,9 @@ const figure = (chart) => {
     const column = panels.filter((one) => String(one.x.at) === String(panel.x.at) && String(one.x.is) === String(panel.x.is));
     for (const one of column) one.series ??= one.groups.map(seriesOf);
     const inside = column.flatMap((one) => one.series.flatMap((series) => series.xs)).filter((x) => panel.x.at[0] - 0.1 <= x && x <= panel.x.at[1] + 0.1);
-    if (!inside.length) return hide();
-    const at = typeof wanted === "function" ? wanted(inside) : inside.reduce((best, x) => (Math.abs(x - wanted) < Math.abs(best - wanted) ? x : best));
+    const isOnLine = typeof wanted === "number" && column.some((one) => one.series.some((series) => series.runs && placesAt(series, wanted).length));
+    if (!inside.length && !isOnLine) return hide();
+    const at = typeof wanted === "function" ? wanted(inside) : !inside.length ? wanted : inside.reduce((best, x) => (Math.abs(x - wanted) < Math.abs(best - wanted) ? x : best));
     const isInSpan = column.some((one) => one.series.some((series) => series.spans?.some(([from, to]) => from <= wanted && wanted <= to)));
     const x = isInSpan && column.every((one) => one.series.every((series) => series.spans)) ? wanted : at;
     const name = column.map((one) => one.x.name).find(Boolean) || "";
@@ -173,7 +174,12 @@ const figure = (chart) => {
   for (const name of ["pointermove", "pointerdown"]) chart.addEventListener(name, point);
   chart.addEventListener("pointerleave", ({ pointerType }) => { if (pointerType === "mouse") hide(); }); // a finger leaves at once
   chart.addEventListener("blur", hide);
+  const zoomed = zoomable(chart, svg, panels, {
+    changed: () => { for (const one of panels) one.series = undefined; hide(); },
+    place: () => current?.x,
+  });
   chart.addEventListener("keydown", (event) => {
+    if (zoomed?.(event)) return undefined;
     const step = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
     if (event.key === "Escape") return hide();
     const row = { ArrowUp: -1, ArrowDown: 1 }[event.key];
