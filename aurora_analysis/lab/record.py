@@ -220,9 +220,11 @@ class Recording:
         samples = [one for one in self.samples if first <= one.time < last]
         timed = tables.timed(one for one in self.timings if first <= one.ended_at < last)
         metrics = tables.metrics(samples, timed, self._planned(block), self.period_s)
+        metrics = pd.concat([metrics, self._transaction_ages(samples, self.writer)], ignore_index=True)
         histograms = tables.histograms(timed, block, self.period_s)
         by_statement = tables.statement_metrics(timed, block, self.period_s)
         self._write("metrics", metrics, block, self.writer)
+        self._write("metrics", self._transaction_ages(samples, self.reader), block, self.reader)
         self._write("histograms", histograms, block, self.writer)
         self._write("statement_metrics", by_statement, block, self.writer)
         self._write("open_transactions", self._open_transactions(samples), block)
@@ -233,6 +235,14 @@ class Recording:
 
     def _open_transactions(self, samples: list[InnodbSample]) -> pd.DataFrame:
         return tables.open_transactions(samples, self._instance, leave_out={"root"})
+
+    def _transaction_ages(self, samples: list[InnodbSample], instance: str) -> pd.DataFrame:
+        """The age of an instance's oldest transaction, without the sampler's own."""
+
+        def is_mine(user: str) -> bool:
+            return user != "root" and self._instance(user) == instance
+
+        return tables.transaction_ages(samples, is_mine, self.period_s)
 
     def _planned(self, block: Window) -> dict[int, float]:
         """Planned load in each period of the block [1/s], by its start."""

@@ -177,6 +177,32 @@ def open_transactions(
     return frame.assign(**times, digest=frame["digest"].astype("str"))
 
 
+def transaction_ages(
+    samples: Iterable[InnodbSample], is_mine: Callable[[str], bool], period_s: int = 1
+) -> pd.DataFrame:
+    """Rows of `metrics`: age of one instance's oldest transaction [s], 0 without one, as CloudWatch publishes it.
+
+    Parameters
+    ----------
+    samples : iterable of InnodbSample
+        Samples of the server.
+    is_mine : callable
+        Whether a user's sessions are the instance's.
+    period_s : int
+        Length of a period [s].
+    """
+    rows = [
+        (one.time, one.time - min([one.time, *(t.started_at for t in one.transactions if is_mine(t.user))]))
+        for one in samples
+        if one.transactions is not None
+    ]
+    frame = pd.DataFrame(rows, columns=["time", "value"], dtype=float)
+    times = _times(frame["time"].astype("int64"))
+    return frame.assign(
+        time=times, name="oldest_transaction_age", statistic="maximum", period_s=float(period_s)
+    )
+
+
 def read_views(
     samples: Iterable[InnodbSample], roles: Mapping[str, str], instance_of: Callable[[str], str]
 ) -> pd.DataFrame:

@@ -93,7 +93,8 @@ def test_the_tables_hold_what_they_promise(short_recording):
     """Known metrics of one writer, nearly every second; two instances; coverage."""
     rows = short_recording.read("metrics", cluster="lab")
     assert set(rows["name"]) <= set(METRICS)
-    assert set(rows["instance"]) == {"lab-writer"}
+    assert set(rows["instance"]) == {"lab-writer", "lab-reader"}
+    assert set(rows.query("instance == 'lab-reader'")["name"]) == {"oldest_transaction_age"}
     assert len(metric(short_recording, "history_list_length")) > 0.8 * DURATION_S
     assert len(metric(short_recording, "planned_rate")) == DURATION_S
     assert len(metric(short_recording, "queue_latency", "p99")) > 0.8 * DURATION_S
@@ -169,6 +170,10 @@ def test_the_control_is_open_for_long_without_a_view(short_recording):
     control = rows[(rows["user"] == CONTROL) & (rows["isolation_level"] == "READ COMMITTED")]
     assert ((control["time"] - control["started_at"]).max()) > pd.Timedelta(seconds=BLOCK_S / 4)
     assert not control[control["command"] == "Sleep"]["has_read_view"].any()
+    ages = short_recording.read("metrics", cluster="lab").query("name == 'oldest_transaction_age'")
+    of_reader = ages[ages["instance"] == "lab-reader"].set_index("time")["value"]
+    assert of_reader.max() > BLOCK_S / 4
+    assert (of_reader >= 0).all()
 
 
 def test_the_reader_holds_the_view(short_recording, trials):

@@ -9,8 +9,12 @@ from aurora_analysis import Window
 from aurora_analysis.analysis import undo_log
 from aurora_analysis.analysis.undo_log import candidates
 from aurora_analysis.analysis.undo_log.verdicts import with_candidates
+from aurora_analysis.engines.mysql.innodb_status import InnodbStatus, Transaction
+from aurora_analysis.lab import tables
+from aurora_analysis.lab.sampler import InnodbSample
 
 START = pd.Timestamp("2026-11-09T10:00Z")
+EPOCH = int(START.timestamp())
 MINUTES = pd.date_range(START, periods=240, freq="min", unit="us")
 
 
@@ -93,3 +97,62 @@ def test_the_verdict_names_the_instance_and_no_session():
     assert (found.level, found.headline) == ("unknown", "An unidentified session may have blocked purge")
     assert "oldest transaction of reader-1 or reader-2 (TransactionAgeMaximum)" in found.sentence
     assert found.sentence.endswith("cannot decide between them.")
+
+
+def open_transaction(thread: int, user: str, begun: int, level: str) -> Transaction:
+    return Transaction(thread, user, "localhost", "Sleep", float(EPOCH + 60 * begun), level, 0, None)
+
+
+IMPOSTORS = (
+    open_transaction(1, "app", -300, "REPEATABLE READ"),  # a bare BEGIN has no view
+    open_transaction(2, "app", 20, "READ COMMITTED"),  # idle, and between its statements it has none
+)
+HOLDER = open_transaction(3, "night_job", 60, "REPEATABLE READ")
+
+
+def recorded(*transactions: tuple[Transaction, int]) -> pd.DataFrame:
+    """Ages that the lab records of its two instances; each transaction is open from its start to a minute."""
+    samples = [
+        InnodbSample(
+            EPOCH + 60 * n,
+            InnodbStatus(0, 0, 0, 0, 0, 0, {}, {}),
+            None,
+            [one for one, end in transactions if one.started_at <= EPOCH + 60 * n < EPOCH + 60 * end],
+        )
+        for n in range(240)
+    ]
+    frames = [
+        tables.transaction_ages(samples, lambda user, own=own: (user == "app") == own, 60).assign(
+            instance=name
+        )
+        for name, own in (("lab-writer", True), ("lab-reader", False))
+    ]
+    return pd.concat(frames)
+
+
+def printed(ages_: pd.DataFrame) -> str:
+    """The sentence of the verdict on the view from minute 60 to 120."""
+    spans, oldest_view = held(60, 120)
+    history = oldest_view["length"]
+    (only,) = undo_log.verdicts(
+        Window(MINUTES[0], MINUTES[-1]), history, undo_log.growth_episodes(history), spans
+    )
+    matching = candidates.candidates(spans, oldest_view, candidates.transaction_starts(ages_))
+    return with_candidates(only, spans, matching).sentence
+
+
+def test_the_lab_records_the_holder_beside_transactions_that_hold_nothing():
+    """An old bare BEGIN and an old idle READ COMMITTED transaction on the writer: the page names the reader."""
+    ages_ = recorded(*((one, 240) for one in IMPOSTORS), (HOLDER, 120))
+    assert ages_["value"].max() == 60.0 * (239 + 300)
+    sentence = printed(ages_)
+    assert "oldest transaction of lab-reader (TransactionAgeMaximum)" in sentence
+    assert "lab-writer" not in sentence
+
+
+def test_the_lab_names_nobody_where_an_older_transaction_hides_the_holder():
+    """The idle READ COMMITTED transaction is on the holder's instance, so the metric shows only that one."""
+    hidden = open_transaction(2, "dashboard", 20, "READ COMMITTED")
+    sentence = printed(recorded((IMPOSTORS[0], 240), (hidden, 240), (HOLDER, 120)))
+    assert "TransactionAgeMaximum" not in sentence
+    assert "lab-" not in sentence
