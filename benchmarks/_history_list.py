@@ -30,6 +30,7 @@ class Workload:
 
     `every` starts its runs at full multiples of so many minutes, within `jitter` minutes; otherwise runs start at random
     times. `logged` is False for sessions that no log shows; `outlives` is the share of runs whose view outlives the statement.
+    `by_draw` draws once for each fortnight whether all of its transactions hold a view or none does, with the chance `holds`.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Workload:
     outlives: float = 0.0
     every: float = 0.0
     jitter: float = 20 / 60
+    by_draw: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,9 +135,10 @@ def _runs(one: Workload, rng: np.random.Generator) -> pd.DataFrame:
     length = np.clip(rng.lognormal(np.log(one.median), one.spread, len(start)), one.shortest, one.longest)
     idle = np.where(rng.random(len(start)) < one.outlives, rng.uniform(5, 40, len(start)), 0)
     spans = {"start": start, "end": start + length, "view_end": start + length + idle}
-    return pd.DataFrame(
-        {"workload": one.name, **spans, "holds": rng.random(len(start)) < one.holds, "logged": one.logged}
-    )
+    drawn = rng.random(len(start))
+    holds = (drawn[:1] if one.by_draw else drawn) < one.holds
+    columns = {"holds": np.resize(holds, len(start)), "logged": one.logged}
+    return pd.DataFrame({"workload": one.name, **spans, **columns})
 
 
 def _wander(rng: np.random.Generator, count: int, minutes: float, deviation: float) -> Array:
@@ -199,6 +202,10 @@ SETTINGS = {
         Setting(
             "cron, one READ COMMITTED",
             (replace(CRON[0], holds=0.0), CRON[1], CRON[2], replace(A, name="etl", holds=0.0)),
+        ),
+        Setting(
+            "cron, READ COMMITTED by draw",
+            (CRON[0], *(replace(one, holds=0.5, by_draw=True) for one in CRON[1:])),
         ),
         Setting("day and night mix", (A, B, C), mix="day_night"),
         Setting("insert phases", (A, B, C), mix="insert_phases"),
