@@ -100,23 +100,21 @@ def _lists(tokens: Iterable[str]) -> list[str]:
     """Replace two or more values between commas by one `?+`, and so a lone value after IN or ARRAY."""
     kept: list[str] = []
     for token in tokens:
-        if token in {VALUE, "..."} and kept[-1:] == [","] and _is_value(kept[-2:-1]):
+        if token in {VALUE, "..."} and kept[-2:] in _GOES_ON:
             kept[-2:] = [VALUES]
         elif token == "..." and kept[-1:] == ["("]:
             kept.append(VALUES)
-        elif [*kept[-3:-1], token] in _LISTS and _is_value(kept[-1:]):
+        elif token in _LISTS and kept[-3:-1] == _LISTS[token] and kept[-1] in {VALUE, VALUES}:
             kept[-1:] = [VALUES, token]
         else:
             kept.append(token)
     return kept
 
 
-_LISTS = (["in", "(", ")"], ["array", "[", "]"])
-"""The brackets of a list, and the word before them."""
+_GOES_ON = ([VALUE, ","], [VALUES, ","])
 
-
-def _is_value(before: list[str]) -> bool:
-    return bool(before) and before[0] in {VALUE, VALUES}
+_LISTS = {")": ["in", "("], "]": ["array", "["]}
+"""The bracket that closes a list → the one that opens it, and the word before it."""
 
 
 DEEPEST = 50

@@ -60,14 +60,21 @@ class FingerprintCache:
     def _shape(self, sql: bytes) -> bytes | None:
         if b"\x01" in sql or b"\x02" in sql or sql.startswith(_ADMINISTRATOR):
             return None
-        if (b"$" in sql and _DOLLARS.search(sql)) or (b'"' in sql and _PREFIXED.search(sql)):
+        if (
+            (b"--" in sql and _EXPONENT.search(sql))
+            or (b"$" in sql and _DOLLARS.search(sql))
+            or (b'"' in sql and _PREFIXED.search(sql))
+        ):
             return None
         bare = self._bare(sql)
         if b"'" in bare or (b'"' in bare and not self._mode.ansi_quotes):
             return None
         if any(tick in bare and _NUMBER.search(b"".join(bare.split(tick)[1::2])) for tick in self._ticks):
             return None  # a number in a quoted name is no literal
-        return _LIST.sub(b"\x02", _NUMBER.sub(b"\x01", _ROWS.sub(b"(\x02)", bare)))
+        if any(bare.count(tick) & 1 for tick in self._ticks):
+            return None  # an open name ends the statement
+        shape = _LIST.sub(b"\x02", _NUMBER.sub(b"\x01", _ROWS.sub(b"(\x02)", bare)))
+        return None if _UNSURE.search(shape) else shape
 
     def _bare(self, sql: bytes) -> bytes:
         """Return the text without its strings and comments.
@@ -108,10 +115,13 @@ _MARKED = {b"\x01": b"0", b"\x02": b"''", b"\x03": b'""', b"\x04": b",0 ", b"\x0
 _MARK = re.compile(rb"[\x01-\x06]")
 
 _RISKY = re.compile(
-    rb"[\w$@.\x80-\xff]\x01|_\w+\s*\x01|[\x01\x02][\w$.\x80-\xff]|/\*|--(?=[\s\x00-\x1f]|\Z)|\#|[^;]\Z"
+    rb"[\w$@.\x80-\xff][\x01\x02]|_\w+\s*[\x01\x02]|[\x01\x02][\w$.\x80-\xff]|/\*|--(?=[\s\x00-\x1f]|\Z)|\#|[^;]\Z"
 )
 """What would be read differently if numbers between blanks replaced the marks: a mark that belongs to the word before or
 behind it, what looks like a comment only since another one is gone, a last semicolon that was part of a comment."""
+
+_UNSURE = re.compile(rb"[.+-](?:(?<=\.)|(?<=[0-9.][eE].))[\x01\x02]")
+"""A literal that the lexer may take together with the point or exponent before it."""
 
 
 def _shortened(sql: bytes, shape: bytes) -> bytes:
@@ -123,6 +133,8 @@ def _shortened(sql: bytes, shape: bytes) -> bytes:
 
 _ADMINISTRATOR = ADMINISTRATOR.encode()
 _DOLLARS = re.compile(rb"\$\w*\$")
+_EXPONENT = re.compile(rb"[0-9.][eE]--")
+"""What the lexer reads as a number and a minus, not as a word and a comment."""
 _PREFIXED = re.compile(rb"""[nNxXbB@]\"""")
 """Before an apostrophe it would belong to the literal."""
 
