@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -154,6 +153,8 @@ def engine(url: str, *, iam: bool = False, ca: str = "", region: str = "", query
 
 def _check_bundle(ca: str) -> None:
     """Raise an error if a file has no certificate that a server could be verified with."""
+    import ssl  # `digest` starts without it
+
     try:
         ssl.create_default_context(cafile=ca)
     except FileNotFoundError:

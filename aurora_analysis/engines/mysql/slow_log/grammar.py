@@ -15,8 +15,11 @@ BOUNDARIES = (b";\n# Time: ", b";\n# User@Host: ")
 
 
 def is_slow_log(head: bytes) -> bool:
-    """Return whether a log that starts with these bytes has an entry of the MySQL family."""
-    return re.search(rb"^# (?:Time|User@Host): ", head, re.MULTILINE) is not None
+    """Return whether a log that starts with these bytes has an entry, or the banner, of the MySQL family."""
+    return (
+        re.search(rb"^(?:# (?:Time|User@Host): |\S+, Version: [^\n]* started with:)", head, re.MULTILINE)
+        is not None
+    )
 
 
 SEPARATOR = b"\n# User@Host: "
