@@ -36,9 +36,52 @@ FRAGMENTS = [
 """What statements are put together from: every kind of token, and halves of some."""
 
 
+VALUES = [
+    "1",
+    "23",
+    "4567890",
+    "2.5",
+    "-3",
+    "NULL",
+    "'a'",
+    "'it''s'",
+    "'long enough for two blocks (of, the) list'",
+    "''",
+]
+"""Values of plain lists."""
+
+ODD_VALUES = [
+    "0x1F", "1e5", "1.5e-3", "5.", ".5", "1.2.3", "- 4", "--1", "+6", "null", "nulls", "NULL1", "'a\\'b'", "'c' 'd'", "'e'5",
+    "6'f'", '"g"', "N'h'", "7a", "a1", "now()", "(1, 2)", "(3)", "", " ", "8 ", "9\n", "'x", "é", "-NULL", ".", "1..2", "'\\','",
+    "-'l'", "- 'm'", "NULLNULL", "'k'NULL",
+]  # fmt: skip
+"""What may stand in their place."""
+
+
+def listed(r: random.Random) -> str:
+    """A list or rows of values, longer than the blocks in which the scanner reads them, with an odd part at times."""
+    odd = r.choice((0.0, 0.02, 0.2))
+
+    def values(most: int) -> str:
+        chosen = [r.choice(ODD_VALUES if r.random() < odd else VALUES) for _ in range(r.randint(1, most))]
+        return "".join(f"{value}{r.choice(commas)}" for value in chosen[:-1]) + chosen[-1]
+
+    commas = [",", ", "] if r.random() < 0.8 else [", ", " ,", ",  ", ",\n", " "]
+    if r.random() < 0.3:
+        return f"in ({values(60)})"
+    most, odd_ends = r.choice((1, 3, 12)), [") , (", "),(1", "),\n(", "), row(", ")(", "),", "),((", ")),(("]
+    text = r.choice(("values (", "values(", "in ((", "(", "values row("))
+    for _ in range(r.randint(1, 25)):
+        text += values(most) + (r.choice(odd_ends) if r.random() < odd / 4 else r.choice(("),(", "), (")))
+    return text + values(most) + r.choice((")", "))", ") on duplicate key update a = 1", ""))
+
+
 def statement(r: random.Random) -> bytes:
     """A statement of random fragments, sometimes with bytes that are not UTF-8; no line of it looks like a header."""
-    text = "".join(r.choices(FRAGMENTS, k=r.randint(1, 14))).replace("\n# ", "\n#")
+    fragments = r.choices(FRAGMENTS, k=r.randint(1, 14))
+    if r.random() < 0.2:
+        fragments[r.randrange(len(fragments))] = listed(r)
+    text = "".join(fragments).replace("\n# ", "\n#")
     found = r.choice(("", "select ")).encode() + text.encode()
     return found if r.random() < 0.9 else found.replace(b"\xc3", b"\xe2\x82")
 

@@ -43,6 +43,22 @@ def test_a_shape_has_the_fingerprint_of_its_statement(scanner):
     assert taken > 1000
 
 
+def test_searches_of_any_width_make_the_same_shapes(scanner):
+    """Lists and rows of values, plain and odd: one byte at a time, and as many as the processor takes."""
+    library, r = compiled.library(), random.Random(3)
+    statements = [b"select " + cases.listed(r).encode() for _ in range(3000)]
+    for mode in MODES:
+        try:
+            by_width = []
+            for width in (1, 16, 32):
+                library.width(width)
+                by_width.append(cases.shapes(statements, mode))
+        finally:
+            library.width(32)
+        assert by_width[0] == by_width[1] == by_width[2]
+        assert len(by_width[0]) > 1000
+
+
 @given(text=st.text(alphabet=st.sampled_from("aN1.e+-'\"`\\,()/*#@$\n é;"), max_size=40))
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_shape_has_the_fingerprint_of_any_text(scanner, text):
@@ -165,15 +181,25 @@ def test_bulk_inserts_of_any_length_are_one_shape(scanner):
         assert len(set(cases.shapes([one, many], DEFAULT_MODE).values())) == 1
 
 
-def test_a_cache_with_the_library_gives_the_fingerprints_of_the_texts(scanner):
-    """Statements that are cut, empty or commands of the protocol are among them."""
+def test_a_cache_gives_the_fingerprints_of_the_texts_with_and_without_the_library(scanner):
+    """Statements that are cut, empty or commands of the protocol are among them; what came before changes nothing."""
     r = random.Random(2)
     texts = [cases.statement(r) + r.choice((b"", b";")) for _ in range(2000)]
-    texts += [b"", b";", b"# administrator command: Quit;", b"SELECT 'cut"]
-    compiled_cache = FingerprintCache()
+    texts += [
+        b"",
+        b";",
+        b"# administrator command: Quit;",
+        b"SELECT 'cut",
+        b"a .'x', .5",
+        b"a .5, .'x'",
+        b"1e--",
+        b"1e+'x'",
+    ]
+    compiled_cache, pure_cache = FingerprintCache(), FingerprintCache()
+    pure_cache._library = None
     for sql in texts:
-        assert compiled_cache(sql) == statement(sql.decode("utf-8", "replace")), sql
-    assert compiled_cache._marked
+        assert compiled_cache(sql) == pure_cache(sql) == statement(sql.decode("utf-8", "replace")), sql
+    assert compiled_cache._marked and not pure_cache._marked
 
 
 def test_plain_entries_are_taken(scanner):

@@ -65,7 +65,7 @@ static int take_piece(const byte *at, const byte *limit, Piece *piece)
     const byte *time = NULL;
     *piece = (Piece){NULL, NULL, NULL, {NULL, 0}, 0};
     for (const byte *sign = at;; sign++) {
-        sign = next_sign(sign, limit, limit);
+        sign = next_sign(sign, limit);
         if (limit - sign < (ptrdiff_t)sizeof(SEPARATOR) - 1)
             return 0;
         if (*sign == '[') {
@@ -957,16 +957,25 @@ static PyObject *module_shape(PyObject *Py_UNUSED(module), PyObject *arguments)
     return made;
 }
 
+static PyObject *module_width(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    int most;
+    return PyArg_ParseTuple(arguments, "i", &most) ? PyLong_FromLong(choose_width(most)) : NULL;
+}
+
 static PyMethodDef module_methods[] = {
     {"shape", module_shape, METH_VARARGS,
      "shape(sql, backslash_escapes)\n--\n\nReturn a statement's shape; None if Python has to make it."},
     {"sort", module_sort, METH_VARARGS, "sort(numbers)\n--\n\nSort an array('q') of numbers of 0 and more, in place."},
+    {"width", module_width, METH_VARARGS,
+     "width(most)\n--\n\nSearch at most this many bytes at a time from now on; return how many the processor does."},
     {NULL, NULL, 0, NULL},
 };
 
 static int module_exec(PyObject *module)
 {
     make_classes();
+    choose_width(WIDEST);
     PyObject *type = PyType_FromModuleAndSpec(module, &scanner_spec, NULL);
     if (type == NULL)
         return -1;

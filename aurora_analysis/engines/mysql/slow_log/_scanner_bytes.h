@@ -11,7 +11,7 @@
 #include <string.h>
 
 #if defined(__SSE2__)
-#include <emmintrin.h>
+#include <immintrin.h>
 #endif
 
 typedef uint8_t byte;
@@ -104,27 +104,6 @@ static int is_plain(const byte *at, const byte *end)
         before = *at;
     }
     return 1;
-}
-
-/* The next "\n#", "\nT" or "[Y" from `at` on: the start of a header line, of a banner's last line, or of the marker.
- * One that begins before `end` may reach up to `limit`. */
-static const byte *next_sign(const byte *at, const byte *end, const byte *limit)
-{
-#if defined(__SSE2__)
-    for (; limit - at >= 17 && at < end; at += 16) {
-        __m128i here = load(at), next = load(at + 1);
-        __m128i line = _mm_and_si128(equal(here, '\n'), _mm_or_si128(equal(next, '#'), equal(next, 'T')));
-        unsigned found = mask(_mm_or_si128(line, _mm_and_si128(equal(here, '['), equal(next, 'Y'))));
-        if (found) {
-            at += __builtin_ctz(found);
-            return at < end ? at : end;
-        }
-    }
-#endif
-    for (; at < end && limit - at >= 2; at++)
-        if ((at[0] == '\n' && (at[1] == '#' || at[1] == 'T')) || (at[0] == '[' && at[1] == 'Y'))
-            return at;
-    return end;
 }
 
 /* Where digits end. */

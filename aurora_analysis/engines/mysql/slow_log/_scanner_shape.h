@@ -10,6 +10,7 @@
 #define AURORA_SCANNER_SHAPE_H
 
 #include "_scanner_bytes.h"
+#include "_scanner_wide.h"
 
 enum { NUMBER = 1, SINGLE = 2, DOUBLE = 3, MORE = 4, HEXADECIMAL = 5, COMMENT = 6 };
 /* The marks. MORE stands for all further values of a list. fingerprint/cache.py has the texts that they stand for. */
@@ -126,12 +127,21 @@ static const byte *item_end(const Shape *s, const byte *at, int *mark)
     return found;
 }
 
-/* Take the further values of a list, and return whether there are any. */
-static int take_more(Shape *s)
+enum { FEW = 4 };
+/* So many values are taken one by one at the start of a list, and where skipping did not succeed. */
+
+/* Take the further values of a list, and return whether there are any; `more`: some were taken already. */
+static int take_more(Shape *s, int more)
 {
-    int more = 0, mark;
-    for (;;) {
+    int mark;
+    Place place = IN_LIST;
+    for (int wait = more ? 0 : FEW;; wait--) {
         const byte *at = s->at;
+        if (wait <= 0) {
+            s->at = wide.skip_values(at, s->end, s->limit, s->escapes, &place);
+            wait = s->at > at ? 0 : FEW;
+            at = s->at;
+        }
         if (at < s->end && *at != ',')
             at = skip_blanks(at, s->end);
         if (at >= s->end || *at != ',')
@@ -193,26 +203,50 @@ static int take_next_row(Shape *s)
     return 1;
 }
 
-/* Take rows of nothing but values, from behind the first one's bracket: one of each kind is kept, the kinds being one
- * value and several. It ends behind them, or inside a row that holds something else. */
+enum { ONE = 1, SEVERAL = 2 };
+/* The kinds of rows of nothing but values: one value and several. */
+
+/* Take the first value of a row and what follows it in the list; return the row's kind, 0 if it has no such value. */
+static int take_values(Shape *s)
+{
+    int mark;
+    const byte *at = item_end(s, skip_blanks(s->at, s->end), &mark);
+    if (at == NULL)
+        return 0;
+    /* One mark for all kinds, so that there are fewer shapes; a word right behind could join a number. */
+    *s->o++ = at < s->end && (*at == ',' || *at == ')' || is(*at, BLANK)) ? NUMBER : (byte)mark;
+    s->at = at;
+    return take_more(s, 0) ? SEVERAL : ONE;
+}
+
+/* Skip rows of several values behind a row, and begin the next; return the kind of what is taken of it, 0 for none. */
+static int skip_rows(Shape *s)
+{
+    Place place = BEHIND_ROW;
+    s->at = wide.skip_values(s->at, s->end, s->limit, s->escapes, &place);
+    if (place == BEHIND_ROW)
+        return 0;
+    int more = place == BEHIND_LATER;
+    *s->o++ = ',';
+    *s->o++ = '(';
+    *s->o++ = NUMBER;
+    if (more)
+        *s->o++ = MORE;
+    s->depth++;
+    return take_more(s, more) ? SEVERAL : ONE;
+}
+
+/* Take rows of nothing but values, from behind the first one's bracket: one of each kind is kept. It ends behind them,
+ * or inside a row that holds something else. */
 static void take_rows(Shape *s, byte *row, int may_merge)
 {
-    int seen = 0, mark;
+    int seen = 0, kind = take_values(s);
     byte *before = row;
     for (;;) {
-        const byte *at = item_end(s, skip_blanks(s->at, s->end), &mark);
-        int kind = 1;
         if (s->row_depth == s->depth)
             s->row = row;
-        if (at == NULL)
-            return;
-        /* One mark for all kinds, so that there are fewer shapes; a word right behind could join a number. */
-        *s->o++ = at < s->end && (*at == ',' || *at == ')' || is(*at, BLANK)) ? NUMBER : (byte)mark;
-        s->at = at;
-        if (take_more(s))
-            kind = 2;
-        at = skip_blanks(s->at, s->end);
-        if (at >= s->end || *at != ')')
+        const byte *at = skip_blanks(s->at, s->end);
+        if (kind == 0 || at >= s->end || *at != ')')
             return;
         *s->o++ = ')';
         s->at = at + 1;
@@ -227,11 +261,15 @@ static void take_rows(Shape *s, byte *row, int may_merge)
         may_merge = 1;
         before = s->o;
         row = s->o + 1;
+        kind = seen & SEVERAL ? skip_rows(s) : 0;
+        if (kind)
+            continue;
         if (!take_next_row(s)) {
             if (s->row_depth == s->depth + 1)
                 s->row_depth = 0;
             return;
         }
+        kind = take_values(s);
     }
 }
 
@@ -318,7 +356,7 @@ static int take_number(Shape *s)
         s->o--;
     *s->o++ = (byte)mark;
     s->at = end;
-    take_more(s);
+    take_more(s, 0);
     return 1;
 }
 
@@ -339,7 +377,7 @@ static int take_string(Shape *s)
     *s->o++ = quote == '\'' ? SINGLE : DOUBLE;
     s->at = end;
     if (before != '@')
-        take_more(s);
+        take_more(s, 0);
     return 1;
 }
 
@@ -408,54 +446,22 @@ static int take_comment(Shape *s)
     return 1;
 }
 
-/* Copy bytes up to the next that needs a look. Up to 16 bytes are written behind the copy. */
+/* Copy bytes up to the next that needs a look. Up to 32 bytes are written behind the copy. */
 static void copy_plain(Shape *s)
 {
-    const byte *at = s->at, *end = s->end;
-    byte *o = s->o;
-    unsigned word = at > s->start && is(at[-1], WORD);
-#if defined(__SSE2__)
-    while (at < end && s->limit - at >= 17) {
-        __m128i v = load(at), next = load(at + 1);
-        __m128i digit = within(v, '0', 9);
-        __m128i letter = within(_mm_or_si128(v, _mm_set1_epi8(0x20)), 'a', 25);
-        __m128i dollar = equal(v, '$');
-        unsigned digits = mask(digit);
-        unsigned words = mask(_mm_or_si128(_mm_or_si128(letter, digit), _mm_or_si128(dollar, equal(v, '_')))) | mask(v);
-        /* 0x22 to 0x24: quotation mark, number sign, dollar; 0x27 to 0x29: apostrophe and brackets. */
-        __m128i stop = _mm_or_si128(within(v, '"', 2), within(v, '\'', 2));
-        stop = _mm_or_si128(stop, _mm_or_si128(equal(v, '@'), equal(v, '`')));
-        __m128i control = _mm_or_si128(within(v, 0, 0x1f), equal(v, 0x7f));
-        __m128i blank = _mm_or_si128(within(v, '\t', 1), equal(v, '\r'));
-        stop = _mm_or_si128(stop, _mm_andnot_si128(blank, control));
-        stop = _mm_or_si128(stop, _mm_and_si128(equal(v, '-'), equal(next, '-')));
-        stop = _mm_or_si128(stop, _mm_and_si128(equal(v, '/'), equal(next, '*')));
-        unsigned found = mask(stop) | (digits & ~(words << 1 | word));
-        _mm_storeu_si128((__m128i *)(void *)o, v);
-        if (found) {
-            int skipped = __builtin_ctz(found);
-            at += skipped;
-            o += skipped;
-            break;
-        }
-        at += 16;
-        o += 16;
-        word = words >> 15 & 1;
-    }
-    if (at >= end) { /* the last 16 bytes may have crossed the end */
-        o -= at - end;
+    unsigned word = s->at > s->start && is(s->at[-1], WORD);
+    const byte *end = s->end, *at = wide.copy_until_special(s->at, end, s->limit, word, s->o);
+    if (at > end)
         at = end;
-    }
-#endif
+    s->o += at - s->at;
     for (; at < end; at++) {
         word = at > s->start && is(at[-1], WORD);
         if (is(*at, STOP) || (is(*at, DIGIT) && !word) || (*at == '-' && end - at >= 2 && at[1] == '-')
             || (*at == '/' && end - at >= 2 && at[1] == '*'))
             break;
-        *o++ = *at;
+        *s->o++ = *at;
     }
     s->at = at;
-    s->o = o;
 }
 
 /* Take the byte at which `copy_plain` stopped, and all that belongs to it; return 0 if the entry is a hard one. */
