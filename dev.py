@@ -81,29 +81,33 @@ def demo(arguments: Sequence[str]) -> int:
     return code or run(*report, *arguments)
 
 
+SIMULATED = {
+    "shop": (["--store", "data/sample", "--extras"], ["--start", "2026-11-02", "--end", "2026-11-16"]),
+    "ledger": (["--ledger", "--now", "2026-11-16T01:00"], ["--start", "2026-11-13", "--end", "2026-11-16"]),
+}
+"""Cluster of the simulated AWS → the endpoint's options, and the window to fetch. `ledger` is PostgreSQL's."""
+
+
 def demo_aws(arguments: Sequence[str]) -> int:
-    """Run doctor, fetch and report against `shop`, which a local endpoint serves as AWS: no account is needed."""
-    serve = [str(PYTHON), "tests/aws_endpoint", "--store", "data/sample", "--extras"]
-    with (
-        tempfile.TemporaryDirectory() as store,
-        subprocess.Popen(serve, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True) as endpoint,
-    ):
+    """Run doctor, fetch and report against clusters that a local endpoint serves as AWS: no account is needed."""
+    with tempfile.TemporaryDirectory() as store:
+        codes = [fetch_simulated(name, store) for name in SIMULATED]
+        output = ["--output", str(ROOT / "reports" / "demo-aws"), "--store", store]
+        return max(*codes, run("-m", "aurora_analysis", "report", *output, *arguments))
+
+
+def fetch_simulated(cluster: str, store: str) -> int:
+    """Run doctor and fetch against one simulated cluster, and return the exit code of the fetch."""
+    options, window = SIMULATED[cluster]
+    serve = [str(PYTHON), "tests/aws_endpoint", *options]
+    with subprocess.Popen(serve, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True) as endpoint:
         try:
             now, variables = served(endpoint)
-            shop, at = ["--cluster", "shop"], ["--now", now]
-            window = ["--start", "2026-11-02", "--end", "2026-11-16"]
-            output = ["--output", str(ROOT / "reports" / "demo-aws")]
-            steps = [
-                ["doctor", *shop, *at],
-                ["fetch", *shop, *at, *window, "--store", store],
-                ["report", *shop, *output, "--store", store, *arguments],
-            ]
-            seen = environment() | variables
-            command = [str(PYTHON), "-m", "aurora_analysis"]
-            codes = [subprocess.call([*command, *step], cwd=ROOT, env=seen) for step in steps]
+            about = ["--cluster", cluster, "--now", now]
+            run("-m", "aurora_analysis", "doctor", *about, **variables)  # exits with 1 because it found a gap
+            return run("-m", "aurora_analysis", "fetch", *about, *window, "--store", store, **variables)
         finally:
             endpoint.terminate()
-    return max(codes[1:])  # doctor exits with 1 because it found a gap, which is no failure
 
 
 def served(endpoint: subprocess.Popen[str]) -> tuple[str, dict[str, str]]:

@@ -24,6 +24,8 @@ user = ["snowflake*", "sf_*"]
 host = "10.20.3.*"
 database = "shop"
 [[workloads.extracts]]
+application = "dbt"             # PostgreSQL's application_name
+[[workloads.extracts]]
 tags.app = "airflow"            # from a key=value comment in the SQL
 
 [jobs.nightly]                  # a job on the writer, by the same fields,
@@ -99,9 +101,9 @@ class Objectives:
     budget_pct: float = 1.0  # percentage of minutes that may exceed a limit: 1 % is 100 minutes a week
 
 
-FIELDS = ("user", "host", "digest", "database", "instance", "endpoint", "tags")
+FIELDS = ("user", "host", "digest", "database", "application", "instance", "endpoint", "tags")
 """Fields that a rule may match. `endpoint` is a custom endpoint that includes the execution's instance: no log records
-through which endpoint a session came."""
+through which endpoint a session came. `application` is PostgreSQL's application_name."""
 
 Rule = Mapping[str, tuple[str, ...]]
 """Field → globs. A rule matches if each field matches one of its globs; a tag's field is `tags.<key>`."""

@@ -165,7 +165,7 @@ TABLES: dict[str, Table] = {
             TIME,
             PERIOD,
             INSTANCE,
-            Column("dimension", "text", "sql, user, host, wait_event or database"),
+            Column("dimension", "text", "sql, user, host, wait_event, database or application"),
             Column(
                 "member",
                 "text",

@@ -724,9 +724,3 @@ def test_a_renamed_instance_keeps_its_resource_id(aws):
     aws.cluster = Cluster("shop", aws.cluster.frames | known, removed=frozenset({"a"}))
     assert len(points(aws, {"Metric": "db.load.avg"})[0]["DataPoints"]) == 24
     assert cpu(aws, {"DBInstanceIdentifier": "new-a"})["MetricDataResults"][0]["Values"] == []
-
-
-def test_a_postgres_cluster_says_so(aws):
-    """The fetch must refuse its engine."""
-    aws.cluster.overrides = {name: {"engine": "aurora-postgresql"} for name in ("a", "b")}
-    assert client(aws, "rds").describe_db_clusters()["DBClusters"][0]["Engine"] == "aurora-postgresql"

@@ -160,7 +160,7 @@ def test_workloads_are_rules_and_jobs_are_rules_or_hours(write):
         ),
         (
             "[workloads.etl]\nusr = 'x'",
-            r"\[workloads.etl\] has no setting 'usr'; valid settings are database, digest",
+            r"\[workloads.etl\] has no setting 'usr'; valid settings are application, database, digest",
         ),
         ("[workloads.etl]\nuser = 3", "workloads.etl.user is 3; a glob is expected"),
         ("[workloads.etl]\nuser = []", r"workloads.etl.user is \[\]; a glob is expected"),

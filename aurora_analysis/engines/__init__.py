@@ -25,24 +25,20 @@ if TYPE_CHECKING:
 
 PACKAGES = {
     "aurora-mysql": "mysql",
+    "aurora-postgresql": "postgresql",
     "aurora": "mysql",
     "mysql": "mysql",
     "mariadb": "mysql",
     "postgresql": "postgresql",
     "postgres": "postgresql",
 }
-"""Engine → package. RDS calls Aurora MySQL 1 (MySQL 5.6) `aurora`; the lab writes `mysql` and `mariadb`."""
-
-NOT_YET = {"aurora-postgresql": "postgresql"}
-"""Engine → package of an engine whose clusters are not fetched from AWS yet; its SQL, its logs and its servers are read."""
+"""Engine → package. RDS calls Aurora MySQL 1 (MySQL 5.6) `aurora`, and RDS for PostgreSQL `postgres`; the lab writes
+`mysql`, `mariadb` and `postgresql`."""
 
 DEFAULT = "mysql"
 """The engine of input that names none, such as an empty log."""
 
-FETCHED = "Aurora MySQL and RDS for MySQL"
-"""Clusters and instances that `fetch` and `doctor` read."""
-
-SUPPORTED = "Aurora MySQL, MySQL, MariaDB and PostgreSQL"
+SUPPORTED = "Aurora MySQL, Aurora PostgreSQL, MySQL, MariaDB and PostgreSQL"
 
 
 def of(name: str) -> ModuleType:
@@ -56,22 +52,20 @@ def of(name: str) -> ModuleType:
     Raises
     ------
     Error
-        If the engine is Aurora PostgreSQL, whose clusters are not fetched yet, or unknown.
+        If the engine is not supported.
 
     Examples
     --------
     >>> of("aurora-mysql").__name__
     'aurora_analysis.engines.mysql'
     """
-    if name in NOT_YET:
-        raise Error(f"{name} clusters are not fetched from AWS yet: aurora-analysis fetches {FETCHED}.")
     if name not in PACKAGES:
         raise Error(f"{name or 'An unnamed engine'} is not supported: aurora-analysis reads {SUPPORTED}.")
     return importlib.import_module(f"{__name__}.{PACKAGES[name]}")
 
 
 def module(engine: str, name: str) -> ModuleType:
-    """Import one module of an engine's package, also of an engine whose clusters are `NOT_YET` fetched.
+    """Import one module of an engine's package.
 
     Parameters
     ----------
@@ -90,8 +84,7 @@ def module(engine: str, name: str) -> ModuleType:
     >>> module("aurora-mysql", "metrics").__name__
     'aurora_analysis.engines.mysql.metrics'
     """
-    package = f"{__name__}.{NOT_YET[engine]}" if engine in NOT_YET else of(engine).__name__
-    return importlib.import_module(f"{package}.{name}")
+    return importlib.import_module(f"{of(engine).__name__}.{name}")
 
 
 def words(engine: str) -> Words:
@@ -114,7 +107,7 @@ def of_log(head: bytes) -> str | None:
     >>> of_log(b"2026-11-23 10:00:00 UTC::@:[7]:LOG:  database system is ready to accept connections\n")
     'postgresql'
     """
-    names = dict.fromkeys([*PACKAGES.values(), *NOT_YET.values()])
+    names = dict.fromkeys(PACKAGES.values())
     first = head.lstrip().partition(b"\n")[0] + b"\n"
     for text in (first, head):
         for name in names:

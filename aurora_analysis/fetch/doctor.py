@@ -28,8 +28,8 @@ from aurora_analysis.fetch.fixes import (
 from aurora_analysis.sources.aws import cloudwatch, clusters, enhanced_monitoring, log_export, recommendations
 from aurora_analysis.sources.aws.answers import pages
 from aurora_analysis.sources.aws.errors import explained
-from aurora_analysis.sources.aws.performance_insights_series import LOAD
-from aurora_analysis.sources.aws.rds import Instance, Topology, next_writers
+from aurora_analysis.sources.aws.performance_insights_series import LIMIT, LOAD
+from aurora_analysis.sources.aws.rds import Instance, Topology, next_writers, stream_instance
 from aurora_analysis.sources.aws.recommendations import Recommendation
 from aurora_analysis.window import Window
 
@@ -55,6 +55,8 @@ class Probes:
         Resource ids with a stream of Enhanced Monitoring.
     recommendations : tuple of Recommendation
         AWS's own recommendations for the cluster.
+    counters : mapping of str to frozenset of str
+        Performance Insights' database counters of the writer, in lower case.
     backtrack : frozenset of (str, float)
         CloudWatch's metrics of backtracking, with the largest value of the last day.
     now : datetime, optional
@@ -67,6 +69,7 @@ class Probes:
     exported: frozenset[str] = frozenset()
     os_streams: frozenset[str] = frozenset()
     recommendations: tuple[Recommendation, ...] = ()
+    counters: Mapping[str, frozenset[str]] = field(default_factory=dict)
     backtrack: frozenset[tuple[str, float]] = frozenset()
     now: datetime | None = None
 
@@ -93,9 +96,10 @@ def probe(clients: Clients, found: Topology, now: datetime) -> Probes:
         refused,
         frozenset(answers),
         {name: answers[what, name] for what, name in answers if what == "cloudwatch:ListMetrics"},
-        frozenset(answers.get(("logs:DescribeLogStreams", "")) or ()),
+        frozenset(map(stream_instance, answers.get(("logs:DescribeLogStreams", "")) or ())),
         frozenset(row for what, name in answers if what == "RDSOSMetrics" for row in answers[what, name]),
         tuple(answers.get(("rds:DescribeDBRecommendations", ""), ())),
+        {name: answers[what, name] for what, name in answers if what == "pi:ListAvailableResourceMetrics"},
         frozenset(answers.get(("cloudwatch:GetMetricData", ""), ())),
         now,
     )
@@ -135,6 +139,9 @@ def _instance_requests(
     )
     if each.pi_retention_days:
         yield "pi:GetResourceMetrics", each.name, lambda: _load(clients["pi"], each.resource_id, hour)
+        if each.is_writer and engines.module(found.engine, "metrics").HOLDERS:
+            counters = "pi:ListAvailableResourceMetrics"
+            yield counters, each.name, lambda: _counters(clients["pi"], each.resource_id)
     if each.monitoring_interval_s:
         yield "RDSOSMetrics", each.name, lambda: _os_stream(clients["logs"], each.resource_id)
     if log_export.is_exported(found):
@@ -167,7 +174,7 @@ def _one_metric(client: Any, found: Topology, instance: str, hour: Mapping[str, 
 def _backtrack_metrics(client: Any, found: Topology, now: datetime) -> list[tuple[str, float]]:
     """Return the largest value of the last day of each of the writer's metrics of backtracking that has data."""
     known = engines.module(found.engine, "metrics").INSTANCE_METRICS
-    names = [name for name in known if name.startswith("Backtrack")]
+    names = _backtrack_names(found.engine)
     listed = [cloudwatch.Query(name, known[name], found.writer, "Maximum", 3600) for name in names]
     planned = dict(enumerate(listed))
     frame = pd.concat(
@@ -178,6 +185,27 @@ def _backtrack_metrics(client: Any, found: Topology, now: datetime) -> list[tupl
     )
     most = frame.groupby(frame["name"].astype(str))["value"].max()
     return [(name, float(most[known[name].name])) for name in names if known[name].name in most]
+
+
+def _backtrack_names(engine: str) -> list[str]:
+    """Return the instance metrics of backtracking; none where the engine cannot backtrack."""
+    if not clusters.is_aurora(engine):
+        return []
+    known = engines.module(engine, "metrics").INSTANCE_METRICS
+    return [name for name in known if name.startswith("Backtrack")]
+
+
+def _counters(client: Any, resource_id: str) -> frozenset[str]:
+    """Return the database counters that Performance Insights has of an instance, in lower case."""
+    found = pages(
+        client.list_available_resource_metrics,
+        "NextToken",
+        ServiceType="RDS",
+        Identifier=resource_id,
+        MetricTypes=["db"],
+        MaxResults=LIMIT,
+    )
+    return frozenset(row["Metric"].lower() for page in found for row in page.get("Metrics", []))
 
 
 def _load(client: Any, resource_id: str, hour: Mapping[str, datetime]) -> Any:
@@ -229,7 +257,7 @@ def _cluster_checks(found: Topology, probes: Probes) -> Iterator[Check]:
     if found.storage_type:
         yield Check(found.cluster, "storage", "ok", STORAGE.get(found.storage_type, found.storage_type))
     yield _insights_mode(found)
-    if clusters.is_aurora(found.engine):
+    if _backtrack_names(found.engine):
         yield _backtrack(found, probes)
     yield from _failover(found)
     yield from _recommended(found, probes)
@@ -237,7 +265,10 @@ def _cluster_checks(found: Topology, probes: Probes) -> Iterator[Check]:
         yield Check(found.cluster, "slow log export", "ok", "to CloudWatch Logs")
     else:
         fix = export_fix(found).line("", found.cluster)
-        yield Check(found.cluster, "slow log export", "gap", "off: RDS keeps the files for 24 hours", fix)
+        settings = engines.module(found.engine, "settings")
+        hours = min((settings.files_kept(each.parameters) for each in found.instances), default=timedelta())
+        kept = f"off: RDS keeps the files for {hours.total_seconds() / 3600:g} hours"
+        yield Check(found.cluster, "slow log export", "gap", kept, fix)
     actions = sorted({what for what, _ in probes.answered} - {what for what, _ in probes.refused})
     yield Check(found.cluster, "permitted", "ok", ", ".join(actions))
     for note in found.notes:
@@ -259,6 +290,7 @@ def _instance_checks(each: Instance, found: Topology, probes: Probes) -> Iterato
     if clusters.is_aurora(found.engine):
         yield from (_parameter(each, found, check) for check in settings.METRIC_CHECKS)
         yield from _writer_metrics(each, found, probes)
+    yield from _holders(each, found, probes)
 
 
 def _insights_mode(found: Topology) -> Check:
@@ -339,7 +371,7 @@ def _parameter(each: Instance, found: Topology, check: ParameterCheck) -> Check:
         return Check(each.name, check.name, "unknown", why)
     if value is not None and check.is_good(value):
         return Check(each.name, check.name, "ok", value)
-    fix = parameter_fix(check.name, check.recommended).line(each.name, found.cluster)
+    fix = parameter_fix(check, value).line(each.name, found.cluster)
     return Check(each.name, check.name, "gap", f"{value or 'not set'}: {check.consequence}", fix)
 
 
@@ -364,6 +396,21 @@ def _writer_metrics(each: Instance, found: Topology, probes: Probes) -> Iterator
             version = metrics.aurora_version(each.engine_version)
             title = engines.module(found.engine, "settings").TITLE
             yield Check(each.name, name, *_why_absent(title, version, since))
+
+
+def _holders(each: Instance, found: Topology, probes: Probes) -> Iterator[Check]:
+    """Check the counters that say which kind of holder blocks cleanup: no list of versions that have them is public."""
+    holders = engines.module(found.engine, "metrics").HOLDERS
+    if each.name not in probes.counters or not holders:
+        return
+    offered = probes.counters[each.name]
+    absent = [kind for kind, names in holders.items() if not offered & set(names)]
+    if not absent:
+        yield Check(each.name, "holder counters", "ok", f"of {', '.join(holders)}")
+        return
+    why = f"{each.engine_version} has no counter of {', '.join(absent)}: what holds vacuum may go unseen"
+    fix = "upgrade to a later minor version, or run aurora-analysis watch, which reads the holders by SQL"
+    yield Check(each.name, "holder counters", "gap", why, fix)
 
 
 Version = tuple[int, int]

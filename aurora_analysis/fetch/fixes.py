@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from aurora_analysis import engines
+from aurora_analysis.engines.parameter_check import ParameterCheck
 from aurora_analysis.sources.aws import clusters
 from aurora_analysis.sources.aws.rds import Instance, Topology
 
@@ -21,7 +22,7 @@ class Fix(NamedTuple):
 
     def line(self, instance: str, cluster: str) -> str:
         """Return the fix for one instance as one line."""
-        cli = self.cli.format(instance=instance, cluster=cluster)
+        cli = self.cli.replace("{instance}", instance).replace("{cluster}", cluster)
         return f"console: {self.console}; CLI: aws {cli}; CloudFormation: {self.cloudformation}"
 
 
@@ -70,12 +71,20 @@ def _resource(found: Topology) -> _Resource:
     return _Resource("instance", modify, "AWS::RDS::DBInstance", "EnablePerformanceInsights")
 
 
-def parameter_fix(name: str, value: str) -> Fix:
-    """Return how to set a parameter of an instance's parameter group."""
+def parameter_fix(check: ParameterCheck, current: str | None) -> Fix:
+    """Return how to set a parameter of an instance's parameter group. A static one needs a reboot."""
+    name, value = check.name, check.value_to_set(current)
+    # The CLI's own syntax would split a list, and the shell a bracket.
+    quoted = value if value.isalnum() else f"'{value}'"
+    set_it = f"ParameterName={name},ParameterValue={quoted},ApplyMethod="
+    set_it += "pending-reboot" if check.is_static else "immediate"
+    reboot = " && aws rds reboot-db-instance --db-instance-identifier {instance}" if check.is_static else ""
     return Fix(
-        f"Parameter groups > the DB parameter group of the instance > {name} = {value}",
+        f"Parameter groups > the DB parameter group of the instance > {name} = {value}"
+        + (", then reboot the instance" if check.is_static else ""),
         "rds modify-db-parameter-group --db-parameter-group-name GROUP --parameters "
-        f"ParameterName={name},ParameterValue={value},ApplyMethod=immediate",
+        + (f'"{set_it}"' if quoted != value else set_it)
+        + reboot,
         f"AWS::RDS::DBParameterGroup Parameters: {{{name}: '{value}'}}",
     )
 

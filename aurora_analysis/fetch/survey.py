@@ -76,10 +76,11 @@ def survey(clients: Clients, known: pd.DataFrame, identifier: str, window: Windo
     failures: list[str] = []
     described = _attempt(failures, lambda: rds.describe(clients["rds"], identifier), None)
     found = described or _from_store(known, identifier, failures)
-    exported = _exported(clients, found, failures)
+    streams = _streams(clients, found, failures)
     events = _attempt(failures, lambda: rds.request_events(clients["rds"], found, _events_kept(now)), None)
-    gone = roles.former(found, known, events or [], exported)
-    found = replace(found, instances=(*found.instances, *gone), exported=exported)
+    found = replace(found, streams=streams)
+    gone = roles.former(found, known, events or [], found.exported)
+    found = replace(found, instances=(*found.instances, *gone))
     presence = _attempt(
         failures, lambda: cloudwatch.presence(clients["cloudwatch"], found, window, now), _NO_PRESENCE
     )
@@ -129,10 +130,10 @@ def _from_store(known: pd.DataFrame, identifier: str, failures: Sequence[str]) -
     return rds.remembered(known, identifier)
 
 
-def _exported(clients: Clients, found: Topology, failures: list[str]) -> tuple[str, ...]:
-    """List the instances with a stream of slow queries.
+def _streams(clients: Clients, found: Topology, failures: list[str]) -> tuple[str, ...]:
+    """List the streams of the cluster's exported log.
 
-    If that call is refused, list all instances of a cluster that exports its slow log.
+    If that call is refused, list all instances of a cluster that exports its log: most streams have their names.
     """
     names = [each.name for each in found.instances] if log_export.is_exported(found) else []
     logs, cluster, engine = clients["logs"], found.cluster, found.engine

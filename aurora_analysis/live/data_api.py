@@ -75,13 +75,12 @@ def _refusal(problem: ClientError, cluster_arn: str, refused: type[Exception]) -
         return Error(
             f"--secret cannot be used ({code}: {message}): name a secret with the user and password of this cluster."
         )
-    if code in errors.DENIED or code == "ForbiddenException" or errors.is_credentials(problem):
+    is_denied = code in errors.DENIED or code == "ForbiddenException"
+    if errors.is_credentials(problem) or (is_denied and errors.is_beyond_policy(problem)):
+        return Error(errors.explained(problem))
+    if is_denied:
         permitted = "allow rds-data:ExecuteStatement and secretsmanager:GetSecretValue, as deploy/iam-policy-live.json does"
-        return Error(
-            errors.explained(problem)
-            if errors.is_credentials(problem)
-            else f"ExecuteStatement is not permitted: {permitted}. AWS: {message}"
-        )
+        return Error(f"ExecuteStatement is not permitted: {permitted}. AWS: {message}")
     if found := DATABASE_ERROR.search(message):
         return refused(int(found[1]), message)
     if code == "BadRequestException" and "limit" in message:

@@ -1,5 +1,7 @@
 """Serve a store's cluster as AWS until interrupted: `python tests/aws_endpoint --store data/sample`.
 
+With --ledger it serves a made Aurora PostgreSQL cluster instead, for the three days before --now.
+
 The first line on standard output is the URL, the second the moment that is now there: the end of the data,
 unless --now says otherwise; then the variables by which boto3 finds it, and an empty line: it is ready.
 """
@@ -11,7 +13,7 @@ import shlex
 import signal
 import sys
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +21,7 @@ from deltalake import DeltaTable
 
 sys.path[0] = str(Path(__file__).parent.parent)
 
-from aws_endpoint import MISBEHAVIOURS, Cluster, Endpoint  # noqa: E402
+from aws_endpoint import MISBEHAVIOURS, Cluster, Endpoint, ledger  # noqa: E402
 from aws_endpoint.extras import with_extras  # noqa: E402
 
 TABLES = ("instances", "events", "metrics", "db_load", "statement_metrics", "slow_queries", "statements")
@@ -56,7 +58,9 @@ def end_of(tables: dict[str, pd.DataFrame]) -> datetime:
 def arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="aws_endpoint", description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--store", type=Path, required=True, help="folder of Delta tables")
+    served = parser.add_mutually_exclusive_group(required=True)
+    served.add_argument("--store", type=Path, help="folder of Delta tables")
+    served.add_argument("--ledger", action="store_true", help="a made Aurora PostgreSQL cluster; needs --now")
     parser.add_argument("--cluster", default="shop")
     parser.add_argument("--port", type=int, default=0, help="0: any that is free")
     parser.add_argument("--now", type=datetime.fromisoformat, help="UTC; default: where the data end")
@@ -71,15 +75,26 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def made(now: datetime) -> tuple[Cluster, datetime]:
+    """Return the made PostgreSQL cluster, whose data end at the last midnight."""
+    end = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return Cluster(ledger.NAME, ledger.tables(end - timedelta(days=3), end), exports=("postgresql",)), now
+
+
+def stored(options: argparse.Namespace) -> tuple[Cluster, datetime]:
+    """Return a cluster of a store, and the moment that is now there."""
+    tables = frames(options.store, options.cluster)
+    now = options.now.replace(tzinfo=UTC) if options.now else end_of(tables)
+    tables, how = with_extras(tables) if options.extras else (tables, {})
+    return Cluster(options.cluster, tables, **how), now
+
+
 def main() -> None:
     """Serve until interrupted."""
     options = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    tables = frames(options.store, options.cluster)
-    now = options.now.replace(tzinfo=UTC) if options.now else end_of(tables)
+    cluster, now = made(options.now.replace(tzinfo=UTC)) if options.ledger else stored(options)
     rates = {service: float(calls) for service, calls in (one.split("=") for one in options.rate)}
-    tables, how = with_extras(tables) if options.extras else (tables, {})
-    cluster = Cluster(options.cluster, tables, **how)
     endpoint = Endpoint(cluster, now, options.misbehave, options.latency, rates, options.port)
     with endpoint as aws:
         lines = [aws.url, f"{now:%Y-%m-%dT%H:%M:%SZ}"]

@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from aws_endpoint import postgresql
+
 METRICS = {
     "history_list_length": "RollbackSegmentHistoryListLength",
     "purge_boundary": "PurgeBoundary",
@@ -124,10 +126,18 @@ class Cluster:
     settings: dict[str, Any] = field(default_factory=dict)
     """Fields of the cluster's description to say differently, such as BacktrackWindow."""
     removed: frozenset[str] = frozenset()
+    absent_counters: frozenset[str] = frozenset()
+    """Performance Insights' counters that the engine's version lacks."""
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Instance → fields of `Instance` to say differently, such as pi_retention_days: 0 (switched off).
 
     An override of `parameters` replaces only the parameters that it names."""
+
+    @cached_property
+    def is_postgresql(self) -> bool:
+        """Whether the cluster runs Aurora PostgreSQL."""
+        rows = self.frame("instances")
+        return "engine" in rows and bool((rows.engine == postgresql.ENGINE).any())
 
     def frame(self, name: str) -> pd.DataFrame:
         """A frame of this cluster, empty where there is none."""
@@ -204,6 +214,8 @@ class Cluster:
         return first.timestamp() - (OLD_S if first == rows.time.min() else 0)
 
     def _parameters(self, row: dict[str, Any]) -> dict[str, str]:
+        if self.is_postgresql:
+            return postgresql.parameters(row)
         return {
             "slow_query_log": "1",
             "log_output": "FILE",
@@ -243,7 +255,8 @@ class Cluster:
         rows = self.frame("metrics")
         if rows.empty:
             return {}
-        rows = rows[rows.name.isin([*METRICS, *COUNTERS])]
+        known = {*METRICS, *COUNTERS, *(name for name, _ in postgresql.COUNTERS.values())}
+        rows = rows[rows.name.isin(known)]
         return {
             (str(name), None if pd.isna(instance) else str(instance)): series(group, "value")
             for (name, instance), group in rows.groupby(["name", "instance"], dropna=False, observed=True)
@@ -290,8 +303,16 @@ class Cluster:
 
     def counters(self, instance: str) -> dict[str, Series]:
         """Performance Insights' counters of an instance, without their statistic's suffix."""
-        found = {counter: self.series_of(name, instance) for name, counter in COUNTERS.items()}
-        return {counter: series for counter, series in found.items() if series is not None}
+        of_mysql = {counter: (name, 1.0) for name, counter in COUNTERS.items()}
+        found = {
+            counter: (self.series_of(name, instance), share)
+            for counter, (name, share) in (postgresql.COUNTERS if self.is_postgresql else of_mysql).items()
+        }
+        return {
+            counter: replace(series, value=series.value * share)
+            for counter, (series, share) in found.items()
+            if series is not None and counter not in self.absent_counters
+        }
 
     def load(self, instance: str, dimension: str) -> pd.DataFrame:
         """Active sessions of an instance: time [s] × member of a dimension; NaN where it has no row."""
@@ -337,14 +358,15 @@ class Cluster:
     @cached_property
     def statements(self) -> dict[str, Statement]:
         """Map each digest to the statement as Performance Insights has it."""
-        return {row["digest"]: statement(row) for row in self.frame("statements").to_dict("records")}
+        spelled = postgresql.tokenized if self.is_postgresql else digest_text
+        return {row["digest"]: statement(row, spelled) for row in self.frame("statements").to_dict("records")}
 
     def statement(self, digest: str) -> Statement:
         """Return the statement of a digest as Performance Insights has it."""
         return self.statements.get(digest) or statement({"digest": digest, "fingerprint": digest})
 
 
-DIMENSIONS = ("sql", "user", "host", "wait_event", "database")
+DIMENSIONS = ("sql", "user", "host", "wait_event", "database", "application")
 OTHER = "(other)"
 """The member that stands for all that were not listed: load, but of nobody."""
 
@@ -371,13 +393,13 @@ def with_literals(fingerprint: str, number: int) -> str:
     return fingerprint.replace("?+", f"{one}, {one}").replace("?", one)
 
 
-def statement(row: dict[str, Any]) -> Statement:
-    """A statement from a row of `statements`."""
+def statement(row: dict[str, Any], spelled: Callable[[str], str] | None = None) -> Statement:
+    """A statement from a row of `statements`; `spelled` returns its text as the server has it."""
     digest = str(row["digest"])
     text = str(_given(row, "fingerprint", digest))
     pi_id = _given(row, "pi_id", code(text, 40))
     db_id = _given(row, "server_digest", f"pi-{int(code(text, 8), 16)}")
-    return Statement(digest, pi_id, db_id, text, digest_text(text))
+    return Statement(digest, pi_id, db_id, text, (spelled or digest_text)(text))
 
 
 KEYWORDS = re.compile(

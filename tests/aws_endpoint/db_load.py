@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from aws_endpoint import postgresql
 from aws_endpoint.cluster import OTHER, Cluster, Series, code, period
 from aws_endpoint.wire import Refused
 
@@ -23,6 +24,7 @@ GROUPS = {
     "db.wait_event": "wait_event",
     "db.wait_event_type": "wait_event",
     "db": "database",
+    "db.application": "application",
 }
 """Dimension group → the dimension of `db_load` that it fills."""
 
@@ -97,7 +99,9 @@ def dimensions(cluster: Cluster, group: str, member: str) -> dict[str, str]:
         return {f"{group}.id": code(member), f"{group}.name": member}
     if group == "db":
         return {"db.name": member}
-    name, kind = _wait_event(member)
+    if group == "db.application":
+        return {"db.application.name": member}
+    name, kind = postgresql.wait_event(member) if cluster.is_postgresql else _wait_event(member)
     named = {"db.wait_event.name": name, "db.wait_event.type": kind}
     return named if group == "db.wait_event" else {"db.wait_event_type.name": kind}
 
@@ -225,7 +229,7 @@ def statement_series(about: About, query: dict[str, Any]) -> list[tuple[dict[str
         raise Refused("InvalidArgumentException", "Statement statistics need db.sql_tokenized")
     found = {
         tuple(named.items()): values
-        for digest, values in _statistics(about, _stem(query["Metric"])).items()
+        for digest, values in _statistics(about, _stem(about.cluster, query["Metric"])).items()
         if (named := dimensions(about.cluster, "db.sql_tokenized", digest))["db.sql_tokenized.id"] == wanted
         or wanted is None
     }
@@ -240,9 +244,14 @@ def _most_busy(about: About, statements: list[Member], limit: int) -> list[Membe
     return most_loaded({key: load.get(key, none) for key in statements}, limit)
 
 
-def _stem(metric: str) -> str:
+def statement_statistics(cluster: Cluster) -> dict[str, Callable[[pd.DataFrame, int], pd.Series]]:
+    """Return the statistics of the cluster's engine."""
+    return postgresql.STATEMENT_STATISTICS if cluster.is_postgresql else STATEMENT_STATISTICS
+
+
+def _stem(cluster: Cluster, metric: str) -> str:
     stem = metric.removeprefix("db.sql_tokenized.stats.").removesuffix(".avg")
-    if stem not in STATEMENT_STATISTICS:
+    if stem not in statement_statistics(cluster):
         raise Refused("InvalidArgumentException", f"The metric {metric} is not a known metric")
     return stem
 
@@ -253,6 +262,6 @@ def _statistics(about: About, stem: str) -> dict[str, pd.Series]:
     found = {}
     for digest, whole in about.cluster.statement_metrics(about.instance).items():
         rows = _inside(about, whole, native)
-        values = STATEMENT_STATISTICS[stem](rows, native).to_numpy(dtype=float)
+        values = statement_statistics(about.cluster)[stem](rows, native).to_numpy(dtype=float)
         found[digest] = bucketed(Series(rows.index.to_numpy(), values, native), about.period, "avg")
     return {digest: values for digest, values in found.items() if len(values)}

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from aws_endpoint import slow_log_text
+from aws_endpoint import postgresql, slow_log_text
 from aws_endpoint.cluster import Cluster, Series
 from aws_endpoint.wire import Refused
 
@@ -35,12 +35,16 @@ class Event:
 
 def slow_log_group(cluster: Cluster) -> str:
     """The group of the cluster's exported slow logs."""
-    return f"/aws/rds/cluster/{cluster.name}/slowquery"
+    return f"/aws/rds/cluster/{cluster.name}/{_log_type(cluster)}"
+
+
+def _log_type(cluster: Cluster) -> str:
+    return "postgresql" if cluster.is_postgresql else "slowquery"
 
 
 def groups(cluster: Cluster) -> list[str]:
     """List the log groups."""
-    exported = [slow_log_group(cluster)] if "slowquery" in cluster.exports else []
+    exported = [slow_log_group(cluster)] if _log_type(cluster) in cluster.exports else []
     return exported + ([OS_METRICS] if cluster.monitoring_interval_s else [])
 
 
@@ -50,7 +54,8 @@ def streams(cluster: Cluster, group: str) -> list[str]:
         raise Refused("ResourceNotFoundException", "The specified log group does not exist.")
     if group == OS_METRICS:
         return sorted(cluster.resource_id(name) for name in cluster.names if _cpu(cluster, name) is not None)
-    return [name for name in cluster.names if slow_log_text.entries(cluster, name)]
+    named = [name for name in cluster.names if slow_log_text.entries(cluster, name)]
+    return [postgresql.stream(name) for name in named] if cluster.is_postgresql else named
 
 
 def events(aws: Any, group: str, stream: str, start_ms: int, end_ms: int) -> list[Event]:
@@ -58,7 +63,7 @@ def events(aws: Any, group: str, stream: str, start_ms: int, end_ms: int) -> lis
     if group == OS_METRICS:
         start_ms = max(start_ms, int((aws.now_s - OS_KEPT_S) * 1000))
         return os_events(aws.cluster, aws.cluster.by_resource[stream], start_ms, min(end_ms, _now_ms(aws)))
-    entries = slow_log_text.entries(aws.cluster, stream)
+    entries = slow_log_text.entries(aws.cluster, stream.removesuffix(".0"))
     low = bisect.bisect_left(entries, start_ms, key=lambda one: one.at_ms)
     high = bisect.bisect_right(entries, min(end_ms, _now_ms(aws)), key=lambda one: one.at_ms)
     found = [Event(one.at_ms, one.text, stream) for one in entries[low:high]]
@@ -243,7 +248,7 @@ def _stream(aws: Any, group: str, name: str) -> dict[str, Any]:
         cpu = _cpu(aws.cluster, aws.cluster.by_resource[name])
         times = [int(cpu.start[0]) * 1000, int(cpu.start[-1]) * 1000] if cpu is not None else []
     else:
-        entries = slow_log_text.entries(aws.cluster, name)
+        entries = slow_log_text.entries(aws.cluster, name.removesuffix(".0"))
         times = [entries[0].at_ms, entries[-1].at_ms]
     return found | dict(zip(("firstEventTimestamp", "lastEventTimestamp"), times))
 

@@ -13,7 +13,6 @@ from aws_endpoint.cluster import code
 from aws_endpoint.db_load import (
     DEFAULT_LIMIT,
     GROUPS,
-    STATEMENT_STATISTICS,
     STATISTICS,
     About,
     Member,
@@ -26,6 +25,7 @@ from aws_endpoint.db_load import (
     most_loaded,
     sql_id,
     statement_series,
+    statement_statistics,
 )
 from aws_endpoint.wire import Refused
 
@@ -207,7 +207,7 @@ def list_available_resource_metrics(aws: Any, parameters: dict[str, Any]) -> dic
     kinds = parameters["MetricTypes"]
     names = [name for name in sorted(aws.cluster.counters(instance)) if name.split(".")[0] in kinds]
     if "db.sql_tokenized.stats" in kinds and aws.cluster.statement_metrics(instance):
-        names += [f"db.sql_tokenized.stats.{stem}" for stem in STATEMENT_STATISTICS]
+        names += [f"db.sql_tokenized.stats.{stem}" for stem in statement_statistics(aws.cluster)]
     listed = [{"Metric": name, "Description": name, "Unit": "Count"} for name in names]
     return _answer(aws, parameters, listed, "Metrics")
 
@@ -220,6 +220,7 @@ def list_available_resource_dimensions(aws: Any, parameters: dict[str, Any]) -> 
         {"Group": group, "Dimensions": [{"Identifier": n} for n in dimensions(aws.cluster, group, "any")]}
         for group in GROUPS
         if not (hidden and group.startswith("db.sql"))
+        and (aws.cluster.is_postgresql or group != "db.application")
     ]
     listed = [{"Metric": metric, "Groups": groups} for metric in parameters["Metrics"]]
     return _answer(aws, parameters, listed, "MetricDimensions")

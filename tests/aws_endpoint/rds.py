@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from aws_endpoint import slow_log_text
+from aws_endpoint import postgresql, slow_log_text
 from aws_endpoint.cluster import Cluster, Instance, milliseconds
 from aws_endpoint.slow_log_text import CURRENT, HOUR_S, LogFile
 from aws_endpoint.wire import Refused
@@ -158,7 +158,8 @@ def describe_db_parameters(aws: Any, parameters: dict[str, Any]) -> dict[str, An
     found = next((one for one in aws.cluster.instances(aws.now) if one.name == group), None)
     if found is None:
         raise Refused("DBParameterGroupNotFound", f"DBParameterGroup not found: {group}", 404)
-    return _parameters(parameters, {n: v for n, v in found.parameters.items() if n in INSTANCE_PARAMETERS})
+    own = _of_instances(aws.cluster)
+    return _parameters(parameters, {n: v for n, v in found.parameters.items() if n in own})
 
 
 def describe_db_cluster_parameters(aws: Any, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -167,7 +168,12 @@ def describe_db_cluster_parameters(aws: Any, parameters: dict[str, Any]) -> dict
     if group != f"{aws.cluster.name}-cluster":
         raise Refused("DBParameterGroupNotFound", f"DBClusterParameterGroup not found: {group}", 404)
     values = aws.cluster.instances(aws.now)[0].parameters
-    return _parameters(parameters, {n: v for n, v in values.items() if n not in INSTANCE_PARAMETERS})
+    own = _of_instances(aws.cluster)
+    return _parameters(parameters, {n: v for n, v in values.items() if n not in own})
+
+
+def _of_instances(cluster: Cluster) -> tuple[str, ...]:
+    return postgresql.INSTANCE_PARAMETERS if cluster.is_postgresql else INSTANCE_PARAMETERS
 
 
 def _parameters(parameters: dict[str, Any], values: dict[str, str]) -> dict[str, Any]:

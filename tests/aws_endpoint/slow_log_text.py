@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from aws_endpoint import postgresql
 from aws_endpoint.cluster import Cluster, with_literals
 
 BANNER = (
@@ -41,6 +42,9 @@ def entries(cluster: Cluster, instance: str) -> list[Entry]:
 
 
 def _entries(cluster: Cluster, instance: str) -> Iterator[Entry]:
+    if cluster.is_postgresql:
+        yield from _of_postgresql(cluster, instance)
+        return
     rows = cluster.frame("slow_queries")
     rows = rows[rows.instance == instance] if len(rows) else rows
     rows = rows.sort_values("ended_at", kind="stable") if len(rows) else rows
@@ -53,6 +57,18 @@ def _entries(cluster: Cluster, instance: str) -> Iterator[Entry]:
         use = row.get("database") if row.get("database") != database else None
         database = row.get("database") or database
         yield Entry(ended.value // 1000, entry(row, text, use if _said(use) else None, number))
+
+
+def _of_postgresql(cluster: Cluster, instance: str) -> Iterator[Entry]:
+    """Executions and reports of vacuum, in order of time."""
+    found = [frame[frame.instance == instance] for frame in map(cluster.frame, ("slow_queries", "vacuums"))]
+    slow, vacuums = found
+    logged = [
+        (row["ended_at"], postgresql.execution(row, cluster.statement(row["digest"]).example))
+        for row in slow.to_dict("records")
+    ]
+    for at, text in sorted([*logged, *postgresql.others(vacuums)]):
+        yield Entry(at.value // 1000, text)
 
 
 def entry(row: dict[str, Any], fingerprint: str, use: str | None, number: int) -> str:
@@ -124,11 +140,14 @@ def log_file(cluster: Cluster, instance: str, hour: int, now_s: float) -> LogFil
     found = log[low:high]
     if not found:
         return None
-    content = BANNER + "".join(f"{one.text}\n" for one in found)
-    return LogFile(_file_name(hour, now_s), found[-1].at_ms, content.encode())
+    banner = postgresql.BANNER if cluster.is_postgresql else BANNER
+    content = banner + "".join(f"{one.text}\n" for one in found)
+    return LogFile(_file_name(cluster, hour, now_s), found[-1].at_ms, content.encode())
 
 
-def _file_name(hour: int, now_s: float) -> str:
+def _file_name(cluster: Cluster, hour: int, now_s: float) -> str:
+    if cluster.is_postgresql:
+        return postgresql.file_name(hour, HOUR_S)
     if hour == int(now_s // HOUR_S):
         return CURRENT
     return f"{CURRENT}.{datetime.fromtimestamp((hour + 1) * HOUR_S, UTC):%Y-%m-%d.%H}"

@@ -18,16 +18,9 @@ def test_every_name_of_the_mysql_family_is_one_engine(name):
     assert engines.of(name) is mysql
 
 
-def test_clusters_of_aurora_postgresql_are_refused_and_its_servers_are_not():
-    """The line names the engine and what is fetched; a server's URL and a log lead to the engine's modules."""
-    with pytest.raises(Error) as raised:
-        engines.of("aurora-postgresql")
-    expected = (
-        "aurora-postgresql clusters are not fetched from AWS yet: aurora-analysis fetches Aurora MySQL and "
-        "RDS for MySQL."
-    )
-    assert str(raised.value) == expected
-    assert engines.of("postgresql") is engines.of("postgres")
+def test_every_name_of_postgresql_is_one_engine():
+    """Aurora, RDS, SQLAlchemy and the lab each have their own names."""
+    assert engines.of("aurora-postgresql") is engines.of("postgresql") is engines.of("postgres")
     assert engines.module("aurora-postgresql", "live") is engines.module("postgresql", "live")
 
 
@@ -38,7 +31,8 @@ def test_an_unknown_engine_is_refused_with_what_is_supported(name, shown):
         engines.of(name)
     assert (
         str(raised.value)
-        == f"{shown} is not supported: aurora-analysis reads Aurora MySQL, MySQL, MariaDB and PostgreSQL."
+        == f"{shown} is not supported: aurora-analysis reads Aurora MySQL, Aurora PostgreSQL, MySQL, MariaDB and "
+        "PostgreSQL."
     )
 
 

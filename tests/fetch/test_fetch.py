@@ -350,18 +350,6 @@ def test_a_dry_run_writes_nothing(tmp_path):
     assert not (tmp_path / "store").exists()
 
 
-def test_postgresql_is_refused_in_one_line(tmp_path):
-    """Fetch and doctor end with exit code 2."""
-    with endpoint(overrides={name: {"engine": "aurora-postgresql"} for name in KEPT}) as aws:
-        doctor = ["doctor", "--cluster", "shop", "--now", aws.now.isoformat()]
-        results = [fetch(aws, tmp_path), CliRunner(env=environment(aws)).invoke(cli.main, doctor)]
-    assert [result.exit_code for result in results] == [2, 2]
-    assert {result.output.strip() for result in results} == {
-        "aurora-analysis: shop: aurora-postgresql clusters are not fetched from AWS yet:"
-        " aurora-analysis fetches Aurora MySQL and RDS for MySQL."
-    }
-
-
 def test_a_fetch_never_writes_into_the_sample(tmp_path, monkeypatch):
     """Without the name of a store, fetch refuses to run."""
     monkeypatch.chdir(tmp_path)

@@ -132,6 +132,18 @@ def test_the_writers_transactions_are_sampled_and_stored(service, tmp_path):
         ),
         ((400, "InvalidSecretException", "bad"), "name a secret with the user and password"),
         ((403, "ExpiredTokenException", "old"), "renew them"),
+        (
+            (403, "InvalidSignatureException", "Signature expired: 20261109T000000Z"),
+            "set this machine's clock",
+        ),
+        (
+            (403, "AccessDeniedException", "an explicit deny in a service control policy"),
+            "a service control policy",
+        ),
+        (
+            (403, "AccessDeniedException", "not authorized to perform: kms:Decrypt on key"),
+            "allow kms:Decrypt",
+        ),
         ((400, "BadRequestException", "strange"), "check --data-api and --secret"),
     ],
 )

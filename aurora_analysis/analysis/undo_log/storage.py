@@ -14,7 +14,7 @@ from aurora_analysis.analysis.verdict import Severity, Verdict, large, three_dig
 from aurora_analysis.store.observations import Observations
 
 USD_PER_MILLION_HOURS = 0.012
-"""Price of a million change records kept for an hour [USD], in us-east-1; the price list of your region is authoritative."""
+"""Price of a million change records kept for an hour [USD], in us-east-1. An assumption, noted without a price list at hand."""
 
 GIB, MILLION = 2.0**30, 1e6
 
@@ -136,7 +136,7 @@ def _cost(stored: float, created: float, price: float) -> str:
     if np.isnan(stored):
         return f"{made}; how many are kept was not recorded."
     kept = f"{large(stored * MILLION)} were kept on average, about {three_digits(24 * stored * price)} USD a day at {price:g} USD"
-    return f"{made + ', and ' if made else ''}{kept} per million and hour."
+    return f"{made + ', and ' if made else ''}{kept} per million and hour (an assumption: check your region's price list)."
 
 
 def _number(value: float) -> float | None:

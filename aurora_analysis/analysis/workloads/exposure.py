@@ -25,7 +25,13 @@ from aurora_analysis.window import Window
 
 Rule = Mapping[str, Sequence[str]]
 
-DIMENSIONS = {"user": "user", "host": "host", "database": "database", "digest": "sql"}
+DIMENSIONS = {
+    "user": "user",
+    "host": "host",
+    "database": "database",
+    "digest": "sql",
+    "application": "application",
+}
 """Rule field → db load dimension. A rule may use one of these, because db load has one dimension per row, and
 `instance` in addition."""
 

@@ -28,6 +28,7 @@ COLUMNS = [
     "host",
     "database",
     "database_is_inferred",
+    "application",
     "tags",
     "thread_id",
 ]
@@ -44,7 +45,7 @@ the session or the statement (`IDENTIFYING`) matches only where the log names th
 database alone attributes nothing.
 """
 
-IDENTIFYING = ("user", "host", "digest", "tags")
+IDENTIFYING = ("user", "host", "digest", "application", "tags")
 """Fields that identify a session or a statement by itself."""
 
 

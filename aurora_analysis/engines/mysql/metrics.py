@@ -91,6 +91,9 @@ def aurora_version(text: str) -> tuple[int, int] | None:
 
 # Performance Insights
 
+LOAD_DIMENSIONS = ("sql", "user", "host", "wait_event", "database")
+"""Dimensions of load that the service has for this engine, by our names."""
+
 STATEMENT_STATISTICS = {
     "count_star_per_sec": StatementStatistic("calls", 60.0),
     "sum_timer_wait_per_call": StatementStatistic("mean_latency_ms"),
@@ -113,3 +116,15 @@ COUNTERS = {
 
 Requests use the service's own spelling, which its list of available metrics gives.
 """
+
+MORE_COUNTERS: dict[str, str] = {}
+"""Counters that add to a metric of `COUNTERS`: none."""
+
+ADD_UP: frozenset[str] = frozenset()
+"""Metrics that are the sum of their counters; of any other, the largest counts."""
+
+NO_HOLDER: float | None = None
+"""The value by which an age states that there is nothing: MySQL's counters have none."""
+
+HOLDERS: dict[str, tuple[str, ...]] = {}
+"""Kind of holder of cleanup → the counters of its age, in lower case: MySQL's counters tell no kinds apart."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from aurora_analysis.engines.parameter_check import ParameterCheck
 
@@ -11,6 +12,9 @@ TITLE = "Aurora MySQL"
 
 LOG_TYPE, LOG_TITLE = "slowquery", "Slow query log"
 """RDS's name of the log that has slow statements, which its files' names contain; and its name in the console."""
+
+ON_REPLICAS = "a replica has an undo log of its own, so a query on a replica cannot block purge here. Sessions on this instance can."
+"""What it means for the question that an RDS instance is not Aurora's."""
 
 PARAMETERS = {
     "slow_query_log", "long_query_time", "log_output", "min_examined_row_limit", "log_slow_extra",
@@ -69,6 +73,16 @@ METRIC_CHECKS = (
     ),
 )
 """Checks of the parameters that CloudWatch metrics depend on."""
+
+
+def files_kept(parameters: Mapping[str, str]) -> timedelta:
+    """Time that RDS keeps slow-log files, if local storage has room; no parameter changes it."""
+    return timedelta(hours=24)
+
+
+def is_log_file(name: str) -> bool:
+    """Return whether a file that RDS lists under `LOG_TYPE` is read: all of MySQL are."""
+    return True
 
 
 def slow_log_obstacle(parameters: Mapping[str, str]) -> tuple[str, str] | None:

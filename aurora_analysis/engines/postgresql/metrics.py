@@ -60,6 +60,9 @@ def aurora_version(text: str) -> tuple[int, int] | None:
 
 # Performance Insights
 
+LOAD_DIMENSIONS = ("sql", "user", "host", "wait_event", "database", "application")
+"""Dimensions of load that the service has for this engine, by our names."""
+
 STATEMENT_STATISTICS = {
     "calls_per_sec": StatementStatistic("calls", 60.0),
     "avg_latency_per_call": StatementStatistic("mean_latency_ms"),
@@ -77,9 +80,38 @@ COUNTERS = {
     "db.transactions.active_transactions": "active_transactions",
     "db.transactions.blocked_transactions": "blocked_transactions",
     "db.state.idle_in_transaction_max_time": "oldest_idle_transaction_age",
+    "db.sql.tup_updated": "rows_changed",
+    "os.general.numvcpus": "sampled_vcpus",
 }
 """Performance Insights counter in lower case → our metric.
 
-The service's list of available metrics gives its own spelling, and which of them an engine version has. RDS for
-PostgreSQL names the readers' counter `oldest_hot_standby_feedback_xid_age`.
+The service's list of available metrics gives its own spelling, and which of them an engine version has.
 """
+
+MORE_COUNTERS = {
+    "db.transactions.oldest_hot_standby_feedback_xid_age": "xmin_age_readers",
+    "db.transactions.oldest_active_logical_replication_slot_xid_age": "xmin_age_slots",
+    "db.sql.tup_deleted": "rows_changed",
+    "db.sql.tup_inserted": "rows_changed",
+}
+"""Counters that add to a metric of `COUNTERS`. The first is RDS for PostgreSQL's name of Aurora's readers' counter."""
+
+ADD_UP = frozenset({"rows_changed"})
+"""Metrics that are the sum of their counters; of any other, the largest counts."""
+
+NO_HOLDER = 2.0**31 - 1
+"""The value by which an age states that nothing holds the horizon. A transaction id cannot become so old."""
+
+HOLDERS = {
+    "readers": (
+        "db.transactions.oldest_reader_feedback_xid_age",
+        "db.transactions.oldest_hot_standby_feedback_xid_age",
+    ),
+    "sessions of the writer": ("db.transactions.oldest_running_transaction_xid_age",),
+    "prepared transactions": ("db.transactions.oldest_prepared_transaction_xid_age",),
+    "replication slots": (
+        "db.transactions.oldest_inactive_logical_replication_slot_xid_age",
+        "db.transactions.oldest_active_logical_replication_slot_xid_age",
+    ),
+}
+"""Kind of holder of cleanup → the counters of its age, in lower case, of which one must be on offer."""

@@ -14,8 +14,11 @@ from aurora_analysis import engines
 from aurora_analysis.errors import Error
 from aurora_analysis.sources.aws import errors
 
-AURORA = ("aurora", "aurora-mysql")
-"""RDS's names of the engine whose instances share one volume, and so one undo log."""
+AURORA = ("aurora", "aurora-mysql", "aurora-postgresql")
+"""RDS's names of the engines whose instances share one volume, and so their old row versions."""
+
+ENGINE = "aurora-mysql"
+"""Engine of a cluster whose description or rows name none."""
 
 NOT_FOUND = {
     "DBClusterNotFoundFault",
@@ -75,7 +78,7 @@ def check_engine(cluster: Mapping[str, Any]) -> None:
         raise Error(f"{name}: {problem}") from None
     if not is_aurora(engine) and not cluster.get("IsAlone"):
         raise Error(
-            f"{name} runs {engine}, whose instances share no undo log: name an Aurora MySQL cluster, or one instance."
+            f"{name} runs {engine}, whose instances share no volume: name an Aurora cluster, or one instance."
         )
 
 
@@ -152,12 +155,11 @@ def _of_host(rds: Any, host: str) -> str:
 
 def remarks(cluster: Mapping[str, Any]) -> tuple[str, ...]:
     """Explain what the kind of a cluster means for the question, where it is not an ordinary Aurora cluster."""
-    name = cluster["DBClusterIdentifier"]
+    name, engine = cluster["DBClusterIdentifier"], str(cluster.get("Engine", ENGINE))
     if cluster.get("IsAlone"):
-        return (
-            f"{name} is RDS for {cluster['Engine']}, not Aurora: a replica has an undo log of its own, so a query on a "
-            "replica cannot block purge here. Sessions on this instance can.",
-        )
+        what = f"{name} is RDS for {engine}, not Aurora"
+        return (f"{what}: {engines.module(engine, 'settings').ON_REPLICAS}",)
+    words = engines.words(engine)
     source = str(cluster.get("ReplicationSourceIdentifier") or "")
     writes = any(member.get("IsClusterWriter") for member in cluster.get("DBClusterMembers", []))
     if writes or not (source or cluster.get("GlobalClusterIdentifier")):
@@ -170,5 +172,6 @@ def remarks(cluster: Mapping[str, Any]) -> tuple[str, ...]:
     )
     return (
         f"{name} is a secondary cluster of a global database, and its writer is {where}. The readers of {name} can "
-        "block the writer's purge too, but only the writer's cluster shows the effect: fetch that cluster as well.",
+        f"block the writer's {words.cleanup} too, but only the writer's cluster shows the effect: fetch that cluster as "
+        "well.",
     )

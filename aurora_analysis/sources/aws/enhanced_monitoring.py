@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
@@ -110,15 +110,15 @@ def fetch(chunk: Chunk, context: Context) -> list[Part]:
     """Fetch an instance's documents as means of a minute."""
     arguments = chunk.arguments
     assert isinstance(arguments, DocumentArguments)
-    found = events(context.clients["logs"], GROUP, arguments.resource_id, chunk.window)
+    found = events(context.clients["logs"], GROUP, [arguments.resource_id], chunk.window)
     frame, read, broken = parse((event["message"] for event in found), chunk.window)
     note = "" if read else f"{GROUP} has no document of it; it keeps {KEPT_DAYS} days by default"
     expected = arguments.expected if arguments.interval_s else float(read + broken)
     return [Part("metrics", frame, expected, read, broken, "documents", note, chunk.instance)]
 
 
-def events(logs: Any, group: str, stream: str, window: Window) -> Iterator[Mapping[str, Any]]:
-    """Yield the events of one log stream in a window, in order of time within a page; a repeated page counts once.
+def events(logs: Any, group: str, streams: Sequence[str], window: Window) -> Iterator[Mapping[str, Any]]:
+    """Yield the events of log streams in a window, in order of time within a page; a repeated page counts once.
 
     A page may be empty and still lead to another. Both ends of a request are inclusive.
     """
@@ -126,7 +126,7 @@ def events(logs: Any, group: str, stream: str, window: Window) -> Iterator[Mappi
         logs.filter_log_events,
         "nextToken",
         logGroupName=group,
-        logStreamNames=[stream],
+        logStreamNames=list(streams),
         startTime=_milliseconds(window.start),
         endTime=_milliseconds(window.end) - 1,
     )

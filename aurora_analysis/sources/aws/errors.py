@@ -170,7 +170,7 @@ def _client_error(problem: ClientError) -> str:
         return f"The credentials are not valid ({name}): renew them{region}, then rerun the command."
     if action in LOGIN:
         return f"boto3 cannot get credentials: {action} failed ({name}: {message}): check the role and its trust policy."
-    if re.search("kms:|KMS", f"{name} {message}"):
+    if _needs_key(name, message):
         return (
             f"{action} needs a KMS key that is not usable ({name}: {message}): allow kms:Decrypt and "
             "kms:GenerateDataKey on the key, in your policy and in the key's (deploy/README.md, IAM permissions)."
@@ -192,6 +192,17 @@ def _client_error(problem: ClientError) -> str:
             "group after exporting what you need; RDS then creates it again as Standard."
         )
     return f"{action} failed ({name}: {message}): rerun the command; if it fails again, act on the reason."
+
+
+def is_beyond_policy(problem: ClientError) -> bool:
+    """Return whether AWS names a reason for a denial that the caller's own policy cannot change."""
+    message = str(problem.response["Error"].get("Message", ""))
+    is_denied = any(each in message for each in BOUNDARIES) or "explicit deny" in message
+    return is_denied or _needs_key(code(problem), message)
+
+
+def _needs_key(name: str, message: str) -> bool:
+    return bool(re.search("kms:|KMS", f"{name} {message}"))
 
 
 def _is_skewed(name: str, message: str) -> bool:

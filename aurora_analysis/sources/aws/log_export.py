@@ -1,7 +1,7 @@
 """Slow logs of a cluster's instances: from CloudWatch Logs if they are exported, otherwise from RDS's log files.
 
-RDS keeps log files for a day, one an hour, and returns them in portions with known faults, which this module repairs:
-portions overlap, lines are cut, binary bytes are refused, and the current file is rotated while it is read.
+RDS keeps log files for a day or a few, one an hour, and returns them in portions with known faults, which this module
+repairs: portions overlap, lines are cut, binary bytes are refused, and the current file is rotated while it is read.
 https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DownloadDBLogFilePortion.html
 """
 
@@ -11,17 +11,20 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import IO, Any, NamedTuple
 
+import pandas as pd
 from botocore.exceptions import ClientError
 
 from aurora_analysis import engines
 from aurora_analysis.engines.log_events import MARKER, Account
 from aurora_analysis.engines.log_tables import Layout
+from aurora_analysis.engines.sql_mode import SqlMode
 from aurora_analysis.fetch.chunks import (
     LOG_SETTLING_TIME,
     Chunk,
@@ -37,15 +40,10 @@ from aurora_analysis.sources.aws import clusters, errors
 from aurora_analysis.sources.aws.answers import pages
 from aurora_analysis.sources.aws.enhanced_monitoring import events
 from aurora_analysis.sources.aws.frames import inside
-from aurora_analysis.sources.aws.rds import Instance, Topology
+from aurora_analysis.sources.aws.rds import Instance, Topology, stream_instance
 from aurora_analysis.window import Window
 
 SOURCE = "slow log"
-
-TABLES = ("slow_queries",)
-
-FILES_KEPT = timedelta(hours=24)
-"""Time that RDS keeps slow-log files, if local storage has room."""
 
 LINES = 10_000
 """Maximum number of lines of a portion. A portion with cut lines is read again with fewer."""
@@ -59,6 +57,9 @@ SEAM_LEAST = 32
 IN_MEMORY_BYTES = 2**24
 """A log file larger than this [bytes] is kept on disk while it is read."""
 
+YEAR = b"20"
+"""Start of an entry on RDS, where the engine's own log has no fixed start: RDS's prefixes begin with the time."""
+
 BINARY = "contains binary data"
 """Part of the message by which RDS refuses a portion that is not text."""
 
@@ -69,6 +70,8 @@ class ExportedLog:
 
     cluster: str
     engine: str
+    streams: tuple[str, ...]
+    log_timezone: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class LogFiles:
     """The slow-log files of one instance that RDS still keeps."""
 
     engine: str
+    log_timezone: str = ""
 
 
 def log_type(engine: str) -> str:
@@ -89,13 +93,13 @@ def is_exported(topology: Topology) -> bool:
 
 
 def group(cluster: str, engine: str) -> str:
-    """Return the log group of a cluster's exported slow logs. Each stream is an instance."""
+    """Return the log group of a cluster's exported slow logs. Each stream is of one instance."""
     kind = "cluster" if clusters.is_aurora(engine) else "instance"
     return f"/aws/rds/{kind}/{cluster}/{log_type(engine)}"
 
 
 def streams(logs: Any, cluster: str, engine: str) -> list[str] | None:
-    """List the instances whose slow logs are in CloudWatch Logs; None if the group does not exist."""
+    """List the streams of the slow logs in CloudWatch Logs; None if the group does not exist."""
     try:
         found = pages(logs.describe_log_streams, "nextToken", logGroupName=group(cluster, engine))
         return sorted({row["logStreamName"] for page in found for row in page["logStreams"]})
@@ -119,18 +123,25 @@ def chunks(topology: Topology, have: Have, window: Window, now: datetime) -> lis
 
 
 def _chunks(instance: Instance, topology: Topology, window: Window, now: datetime) -> list[Chunk]:
-    if instance.name in topology.exported:
-        where = ExportedLog(topology.cluster, topology.engine)
-        return [_chunk(instance.name, day, "logs", where, calls=1) for day in by_day([window])]
+    zone = instance.parameters.get("log_timezone", "")
+    own = tuple(name for name in topology.streams if stream_instance(name) == instance.name)
+    planned = partial(_chunk, instance.name, topology.engine)
+    if own:
+        where = ExportedLog(topology.cluster, topology.engine, own, zone)
+        return [planned(day, "logs", where, calls=1) for day in by_day([window])]
     if reason := _unavailable(instance, topology.engine):
-        return [_chunk(instance.name, window, "logs", Unavailable(f"{reason}."))]
-    since = now - FILES_KEPT
-    planned = []
+        return [planned(window, "logs", Unavailable(f"{reason}."))]
+    kept = engines.module(topology.engine, "settings").files_kept(instance.parameters)
+    since = now - kept
+    chunks_of = []
     if window.start < since:
-        planned.append(_no_longer_kept(instance.name, Window(window.start, min(since, window.end))))
+        gone = _no_longer_kept(instance.name, kept, topology.engine)
+        chunks_of.append(planned(Window(window.start, min(since, window.end)), "logs", gone))
     if window.end > since:
-        planned.append(_files(instance.name, Window(max(window.start, since), window.end), topology.engine))
-    return planned
+        rest = Window(max(window.start, since), window.end)
+        calls = 2 + 2 * len(range(math.ceil(rest.duration / timedelta(hours=1))))
+        chunks_of.append(planned(rest, "rds", LogFiles(topology.engine, zone), calls=calls))
+    return chunks_of
 
 
 def _unavailable(instance: Instance, engine: str) -> str:
@@ -142,7 +153,9 @@ def _unavailable(instance: Instance, engine: str) -> str:
     return ""
 
 
-def _chunk(instance: str, window: Window, service: str, arguments: object, calls: int = 0) -> Chunk:
+def _chunk(
+    instance: str, engine: str, window: Window, service: str, arguments: object, *, calls: int = 0
+) -> Chunk:
     return Chunk(
         SOURCE,
         service,
@@ -150,20 +163,15 @@ def _chunk(instance: str, window: Window, service: str, arguments: object, calls
         window,
         arguments,
         calls,
-        tables=TABLES,
+        tables=engines.module(engine, "slow_log").COVERED,
         settling_time=LOG_SETTLING_TIME,
     )
 
 
-def _no_longer_kept(instance: str, window: Window) -> Chunk:
-    note = "CloudWatch Logs has none of it, and RDS keeps slow-log files for 24 hours"
-    part = Part("slow_queries", None, math.nan, 0, unit="bytes", note=note, instance=instance)
-    return _chunk(instance, window, "logs", NoLongerKept((part,)))
-
-
-def _files(instance: str, window: Window, engine: str) -> Chunk:
-    calls = 2 + 2 * len(range(math.ceil(window.duration / timedelta(hours=1))))
-    return _chunk(instance, window, "rds", LogFiles(engine), calls)
+def _no_longer_kept(instance: str, kept: timedelta, engine: str) -> NoLongerKept:
+    note = f"CloudWatch Logs has none of it, and RDS keeps slow-log files for {kept.total_seconds() / 3600:g} hours"
+    part = partial(Part, received=0, expected=math.nan, unit="bytes", note=note, instance=instance)
+    return NoLongerKept(tuple(part(table) for table in engines.module(engine, "slow_log").COVERED))
 
 
 # Fetch
@@ -173,11 +181,11 @@ def fetch(chunk: Chunk, context: Context) -> Iterator[Part]:
     """Fetch an instance's slow log: from CloudWatch Logs, or from its files."""
     assert chunk.instance is not None
     match chunk.arguments:
-        case ExportedLog(cluster, engine):
-            log = Log(chunk.instance, chunk.window, engine, context.examples)
-            return fetch_exported(context.clients["logs"], cluster, log)
-        case LogFiles(engine):
-            log = Log(chunk.instance, chunk.window, engine, context.examples)
+        case ExportedLog(cluster, engine, streams, zone):
+            log = Log(chunk.instance, chunk.window, engine, context.examples, zone)
+            return fetch_exported(context.clients["logs"], group(cluster, engine), streams, log)
+        case LogFiles(engine, zone):
+            log = Log(chunk.instance, chunk.window, engine, context.examples, zone)
             return fetch_files(context.clients["rds"], log)
         case other:
             raise TypeError(f"{SOURCE} has no chunk of {other!r}")
@@ -185,50 +193,66 @@ def fetch(chunk: Chunk, context: Context) -> Iterator[Part]:
 
 @dataclass(frozen=True)
 class Log:
-    """Instance, window and engine of a slow log to read, and whether to keep a text of each statement."""
+    """Instance, window and engine of a slow log to read, whether to keep a text of each statement, and its time zone."""
 
     instance: str
     window: Window
     engine: str
     examples: bool = False
+    timezone: str = ""
 
 
 # From CloudWatch Logs
 
 
-def fetch_exported(logs: Any, cluster: str, log: Log) -> Iterator[Part]:
+def fetch_exported(logs: Any, log_group: str, streams: Sequence[str], log: Log) -> Iterator[Part]:
     """Read a window of an instance's exported slow log. An event is an entry, or a banner of the server.
 
     Reading begins at the start of the hour, where the file was rotated: the default database is state of the log,
     and an entry names it only if it changes.
     """
-    account = Account()
+    account, aside = Account(), list[pd.DataFrame]()
     hour = log.window.start.replace(minute=0, second=0, microsecond=0)
-    found = events(logs, group(cluster, log.engine), log.instance, Window(hour, log.window.end))
-    yield from _parts((_line(one["message"]) for one in found), account, log)
-    yield _counted(account, log.instance, 0, f"from CloudWatch Logs: {account}")
+    found = events(logs, log_group, streams, Window(hour, log.window.end))
+    yield from _parts((_line(one["message"]) for one in found), account, log, aside)
+    yield from _events(aside)
+    yield from _counted(account, log, 0, f"from CloudWatch Logs: {account}")
 
 
 def _line(message: str) -> bytes:
     return envelopes.event(message.encode("utf-8", "surrogatepass"))
 
 
-def _parts(text: Iterable[bytes], account: Account, log: Log) -> Iterator[Part]:
-    """Yield the executions that ended in the window, and their statements, batch by batch."""
+def _parts(text: Iterable[bytes], account: Account, log: Log, aside: list[pd.DataFrame]) -> Iterator[Part]:
+    """Yield the executions that ended in the window, and what else the log holds of it, batch by batch.
+
+    Events go to `aside`: the table `events` has no identity, so that a window of it is written in one piece.
+    """
     slow_log = engines.module(log.engine, "slow_log")
-    for batch in slow_log.read_slow_log(text, Layout(log.instance, examples=log.examples), account=account):
+    layout, mode = Layout(log.instance, examples=log.examples), SqlMode(log_timezone=log.timezone)
+    for batch in slow_log.read_slow_log(text, layout, account=account, mode=mode):
         ended = inside(batch.slow_queries, log.window, "ended_at")
         statements = batch.statements[batch.statements["digest"].isin(ended["digest"])]
         yield Part("statements", statements, unit="")
         yield Part("slow_queries", ended, unit="")
+        if len(batch.vacuums):
+            yield Part("vacuums", inside(batch.vacuums, log.window), unit="")
+        if len(batch.events):
+            aside.append(inside(batch.events, log.window))
         if log.examples:
             yield Part("examples", batch.examples[batch.examples["digest"].isin(ended["digest"])], unit="")
 
 
-def _counted(account: Account, instance: str, withheld: int, note: str) -> Part:
-    """Return the coverage of the log [bytes]; `withheld` bytes were listed by RDS and not returned."""
+def _events(aside: Sequence[pd.DataFrame]) -> Iterator[Part]:
+    if aside:
+        yield Part("events", pd.concat(aside, ignore_index=True).drop_duplicates(), unit="")
+
+
+def _counted(account: Account, log: Log, withheld: int, note: str) -> Iterator[Part]:
+    """Yield the coverage of the log [bytes]; `withheld` bytes were listed by RDS and not returned."""
     whole, lost = account.bytes + withheld, account.lost_bytes + withheld
-    return Part("slow_queries", None, whole, whole - lost, lost, "bytes", note, instance)
+    for table in engines.module(log.engine, "slow_log").COVERED:
+        yield Part(table, None, whole, whole - lost, lost, "bytes", note, log.instance)
 
 
 # From RDS's files
@@ -243,8 +267,8 @@ class LogFile(NamedTuple):
 
     @property
     def is_current(self) -> bool:
-        """Whether the server still writes to the file: the name of a rotated file ends in its hour."""
-        return not re.search(r"\.\d{4}-\d\d-\d\d\.\d\d$|\.\d+$", self.name)
+        """Whether the server renames the file when it rotates the log: the name of any other ends in its hour."""
+        return not re.search(r"\.\d{4}-\d\d-\d\d([.-]\d{2,4})?$|\.\d+$", self.name)
 
 
 class Download:
@@ -290,16 +314,17 @@ def fetch_files(rds: Any, log: Log) -> Iterator[Part]:
     Bytes that RDS lists and does not return are counted as lost: lines that portions skip, and everything after
     binary bytes.
     """
-    account, withheld = Account(), 0
+    account, withheld, aside = Account(), 0, list[pd.DataFrame]()
     for file, content in _contents(rds, log):
         with closing(content):
             one = Account()
-            yield from _parts(content.portions(file.size), one, log)
+            yield from _parts(content.portions(file.size), one, log, aside)
         account, withheld = account + one, withheld + max(0, file.size - one.bytes)
     note = f"from RDS's files, because CloudWatch Logs has none: {account}"
     if withheld:
         note += f", {withheld:,} bytes not returned"
-    yield _counted(account, log.instance, withheld, note)
+    yield from _events(aside)
+    yield from _counted(account, log, withheld, note)
 
 
 def _contents(rds: Any, log: Log) -> Iterator[tuple[LogFile, Download]]:
@@ -339,13 +364,14 @@ def files(rds: Any, log: Log) -> list[LogFile]:
         )
         for page in found
         for row in page["DescribeDBLogFiles"]
+        if engines.module(log.engine, "settings").is_log_file(row["LogFileName"])
     }
     return sorted(listed, key=lambda file: (file.written, file.name))
 
 
 def _content(rds: Any, log: Log, file: LogFile) -> Download:
     """Download a file's content, as far as RDS returns it."""
-    content = Download(engines.module(log.engine, "slow_log").HEAD)
+    content = Download(engines.module(log.engine, "slow_log").HEAD or YEAR)
     try:
         for portion in portions(rds, log.instance, file.name):
             content.add(portion)

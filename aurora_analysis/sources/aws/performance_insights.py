@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
+from aurora_analysis import engines
 from aurora_analysis.engines.digests import Digests
 from aurora_analysis.fetch.chunks import (
     Chunk,
@@ -61,8 +62,8 @@ QUERIES_PER_CALL = 15
 TEXT_BYTES = 500
 """The service cuts statements at this length [bytes]; longer texts are requested in full."""
 
-CALLS_PER_SPAN = 14
-"""Maximum, if every dimension is full: 6 pages of load, 2 of followed digests, 5 of statistics, 1 of counters."""
+CALLS_PER_SPAN = 9
+"""Maximum beside a page of load by each dimension: 1 page more of load, 2 of followed digests, 5 of statistics, 1 of counters."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,8 @@ def _no_longer_kept(instance: Instance, window: Window) -> Chunk:
 
 
 def _chunk(instance: Instance, engine: str, window: Window) -> Chunk:
-    calls = 1 + len(split(window, SPAN)) * CALLS_PER_SPAN
+    dimensions = engines.module(engine, "metrics").LOAD_DIMENSIONS
+    calls = 1 + len(split(window, SPAN)) * (CALLS_PER_SPAN + len(dimensions))
     tables = ("db_load", "statement_metrics", "metrics")
     arguments = LoadArguments(instance.resource_id, engine)
     return Chunk(SOURCE, "pi", instance.name, window, arguments, calls, tables=tables, cost=float(calls))
@@ -329,26 +331,29 @@ def offered(resource: Resource, engine: str) -> Offer:
     listing = resource.pi.list_available_resource_metrics
     listed = pages(listing, TOKEN, **parameters, MetricTypes=kinds)
     metrics = tuple(dict.fromkeys(row["Metric"] for page in listed for row in page.get("Metrics", [])))
-    dimensions, notes = _dimensions(resource.pi, parameters)
+    dimensions, notes = _dimensions(resource.pi, parameters, engine)
     return Offer(metrics, dimensions, notes, engine)
 
 
-def _dimensions(pi: Any, parameters: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _dimensions(
+    pi: Any, parameters: Mapping[str, Any], engine: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the dimensions that the caller's policy allows, and notes; all if the service refuses the question."""
+    known = engines.module(engine, "metrics").LOAD_DIMENSIONS
     actions = ["GetResourceMetrics", "DescribeDimensionKeys"]
     more = {"Metrics": ["db.load"], "AuthorizedActions": actions}
     try:
         listed = list(pages(pi.list_available_resource_dimensions, TOKEN, **parameters, **more))
     except ClientError:
-        return tuple(DIMENSIONS), ()
+        return known, ()
     groups = {
         group["Group"]
         for page in listed
         for metric in page.get("MetricDimensions", [])
         for group in metric.get("Groups", [])
     }
-    visible = tuple(each for each, (group, _) in DIMENSIONS.items() if group in groups)
-    hidden = sorted(set(DIMENSIONS) - set(visible))
+    visible = tuple(each for each in known if DIMENSIONS[each][0] in groups)
+    hidden = sorted(set(known) - set(visible))
     return visible, (f"not permitted or not offered: db load by {', '.join(hidden)}",) if hidden else ()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,8 +36,12 @@ DIMENSIONS = {
     "host": ("db.host", "db.host.name"),
     "wait_event": ("db.wait_event", "db.wait_event.name"),
     "database": ("db", "db.name"),
+    "application": ("db.application", "db.application.name"),
 }
-"""Our dimension → the service's group, and the dimension in the group that names a member."""
+"""Our dimension → the service's group, and the dimension in the group that names a member.
+
+Which of them the service has for an engine is in the engine's `metrics.LOAD_DIMENSIONS`.
+"""
 
 SQL_GROUP, SQL_ID = DIMENSIONS["sql"]
 SQL_TEXT = f"{SQL_GROUP}.statement"
@@ -68,7 +73,7 @@ class Offer:
     """Metrics that the service offers for an instance, and dimensions that the caller may request."""
 
     metrics: tuple[str, ...] = ()
-    dimensions: tuple[str, ...] = tuple(DIMENSIONS)
+    dimensions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     engine: str = "aurora-mysql"
 
@@ -80,13 +85,25 @@ class Offer:
 
     def counters(self) -> dict[str, str]:
         """Map the service's name of each counter on offer to our name."""
-        known = engines.module(self.engine, "metrics").COUNTERS
-        return {name: known[name.lower()] for name in self.metrics if name.lower() in known}
+        metrics = engines.module(self.engine, "metrics")
+        known = metrics.COUNTERS | metrics.MORE_COUNTERS
+        found = {name: known[name.lower()] for name in self.metrics if name.lower() in known}
+        return {name: ours for name, ours in found.items() if self._is_whole(ours)}
+
+    def _is_whole(self, metric: str) -> bool:
+        """Return whether every counter of a metric that adds them up is on offer: a part of a sum is not the sum."""
+        metrics = engines.module(self.engine, "metrics")
+        needed = {name for name, ours in _counters(metrics) if ours == metric}
+        return metric not in metrics.ADD_UP or needed <= {name.lower() for name in self.metrics}
 
     def absent_counters(self) -> list[str]:
         """List our names of the counters that the service does not offer."""
         known = engines.module(self.engine, "metrics").COUNTERS
         return sorted(set(known.values()) - set(self.counters().values()))
+
+
+def _counters(metrics: ModuleType) -> list[tuple[str, str]]:
+    return [*metrics.COUNTERS.items(), *metrics.MORE_COUNTERS.items()]
 
 
 def parse(page: Mapping[str, Any]) -> list[Series]:
@@ -145,13 +162,24 @@ def seconds(moments: Sequence[float | datetime]) -> list[float]:
 
 
 def member_name(dimension: str, member: Mapping[str, str], digests: Digests) -> str:
-    """Return our name of a member: a digest, or the service's name without the prefix `wait/`, as its manual has it."""
+    """Return our name of a member: a digest, or the service's name, a wait event's as the engine's manual has it."""
     word = member[DIMENSIONS[dimension][1]]
     if dimension == "sql":
         return digests.digest(word)
     if dimension == "wait_event":
-        return "cpu" if word == "CPU" else word.removeprefix("wait/")
+        return wait_event(word, member.get("db.wait_event.type", ""))
     return word or UNKNOWN
+
+
+def wait_event(name: str, kind: str) -> str:
+    """Return a wait event as the engine's manual names it: MySQL's without `wait/`, PostgreSQL's with its type.
+
+    >>> wait_event("wait/io/aurora_redo_log_flush", "io"), wait_event("ClientRead", "Client"), wait_event("CPU", "CPU")
+    ('io/aurora_redo_log_flush', 'Client:ClientRead', 'cpu')
+    """
+    if name.upper() == "CPU":
+        return "cpu"
+    return name.removeprefix("wait/") if not kind or set(":/") & set(name) else f"{kind}:{name}"
 
 
 def total_load(answer: Sequence[Series]) -> Series | None:
@@ -231,19 +259,46 @@ def statement_metrics(found: Sequence[Series], offer: Offer, digests: Digests) -
 
 
 def _by_digest(wide: pd.DataFrame) -> pd.DataFrame:
-    """Merge statements of one digest: totals add up, and the latency is weighted by calls."""
+    """Merge statements of one digest: totals add up, and means of a call are weighted by calls."""
     if not wide.duplicated(["time", "digest"]).any():
         return wide
-    weighted = wide.assign(mean_latency_ms=wide["mean_latency_ms"] * wide["calls"])
+    means = [name for name in MEANS if name in wide]
+    weighted = wide.assign(**{name: wide[name] * wide["calls"] for name in means})
     summed = weighted.groupby(["time", "digest"], observed=True).sum(min_count=1).reset_index()
-    return summed.assign(mean_latency_ms=summed["mean_latency_ms"] / summed["calls"])
+    return summed.assign(**{name: summed[name] / summed["calls"] for name in means})
+
+
+MEANS = ("mean_latency_ms", "buffers_per_call")
+"""Columns of `statement_metrics` that are means of a call."""
 
 
 def metrics(found: Sequence[Series], offer: Offer) -> pd.DataFrame:
     """Convert series of counters to rows of table `metrics`."""
-    names = offer.counters()
-    named = [((names[series.metric.removesuffix(".avg")],), series) for series in found]
+    names, vendor = offer.counters(), engines.module(offer.engine, "metrics")
+    by_name: dict[str, list[Series]] = {}
+    for series in found:
+        by_name.setdefault(names[series.metric.removesuffix(".avg")], []).append(series)
+    named = [
+        ((name,), _combined(several, name in vendor.ADD_UP, vendor.NO_HOLDER))
+        for name, several in by_name.items()
+    ]
     return _long(named, ("name",), "value").assign(period_s=float(PERIOD_S), statistic="average")
+
+
+def _combined(several: Sequence[Series], adds_up: bool, nothing: float | None) -> Series:
+    """Combine the counters of one metric: their sum where all have a value, or the largest. `nothing` is no value.
+
+    A counter has a series for each span.
+    """
+    moments = np.unique(_joined([one.seconds for one in several]))
+    row = {name: n for n, name in enumerate(dict.fromkeys(one.metric for one in several))}
+    table = np.full((len(row), len(moments)), np.nan)
+    for one in several:
+        table[row[one.metric], np.searchsorted(moments, one.seconds)] = one.numbers
+    if nothing is not None:
+        table[table >= nothing] = np.nan
+    combined = table.sum(axis=0) if adds_up else np.fmax.reduce(table, axis=0)
+    return several[0]._replace(seconds=moments, numbers=combined)
 
 
 def statements(load: pd.DataFrame, digests: Digests, engine: str) -> pd.DataFrame:

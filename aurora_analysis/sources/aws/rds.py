@@ -27,9 +27,6 @@ SOURCE = "rds"
 EVENTS_KEPT = timedelta(days=14)
 """Time that RDS keeps events."""
 
-ENGINE = "aurora-mysql"
-"""Engine of a cluster that only the store describes and whose rows name none."""
-
 
 @dataclass(frozen=True)
 class Instance:
@@ -85,8 +82,8 @@ class Topology:
         What could not be read, one line each.
     engine : str
         RDS's name of the engine.
-    exported : tuple of str
-        Names of the instances whose slow logs are in CloudWatch Logs.
+    streams : tuple of str
+        Names of the streams of the cluster's exported log; each is of one instance (`stream_instance`).
     remarks : tuple of str
         What the kind of cluster means for the question, one line each.
     insights_mode : str
@@ -105,8 +102,8 @@ class Topology:
     parameter_group: str
     instances: tuple[Instance, ...]
     notes: tuple[str, ...] = ()
-    engine: str = ENGINE
-    exported: tuple[str, ...] = ()
+    engine: str = clusters.ENGINE
+    streams: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     insights_mode: str = ""
     storage_type: str = ""
@@ -118,10 +115,24 @@ class Topology:
         """Name of the present writer."""
         return next((each.name for each in self.instances if each.is_writer), None)
 
+    @property
+    def exported(self) -> tuple[str, ...]:
+        """Names of the instances whose logs are in CloudWatch Logs."""
+        return tuple(sorted({stream_instance(name) for name in self.streams}))
+
     def by_resource(self) -> list[Instance]:
         """Return the instances without former names of renamed ones, for services that identify by resource id."""
         current = {each.resource_id for each in self.instances if not each.gone}
         return [each for each in self.instances if not each.gone or each.resource_id not in current]
+
+
+def stream_instance(stream: str) -> str:
+    """Return the instance of a stream of exported logs. RDS numbers the streams of PostgreSQL.
+
+    >>> stream_instance("ledger-2.0"), stream_instance("shop-1")
+    ('ledger-2', 'shop-1')
+    """
+    return re.sub(r"\.\d+$", "", stream)
 
 
 def describe(rds: Any, identifier: str) -> Topology:
@@ -158,7 +169,7 @@ def remembered(known: pd.DataFrame, identifier: str) -> Topology:
         for row in latest.to_dict("records")
     )
     stored = latest["engine"].dropna() if "engine" in latest else pd.Series(dtype=str)
-    engine = str(stored.iloc[-1]) if len(stored) else ENGINE
+    engine = str(stored.iloc[-1]) if len(stored) else clusters.ENGINE
     note = "instances as last recorded in the store"
     return Topology(identifier, "", (), "", found, (note,), engine, has_endpoints=False)
 
@@ -201,7 +212,7 @@ def _parameters(rds: Any, found: Topology) -> tuple[dict[str, dict[str, str]], l
         )
         notes += refused
     # A group that may not be read may set the parameter, so a default would be a guess.
-    # RDS for MySQL has other defaults than Aurora, such as log_output = TABLE.
+    # RDS without Aurora has other defaults, such as log_output = TABLE for MySQL.
     defaults = {} if notes or not clusters.is_aurora(found.engine) else engine.DEFAULTS
     return parameters | {"": defaults | _values(rows, engine.PARAMETERS)}, sorted(set(notes))
 
@@ -236,7 +247,7 @@ def parse(
             _instance(row, members.get(row["DBInstanceIdentifier"], {}), endpoints)
             for row in sorted(instances, key=lambda row: row["DBInstanceIdentifier"])
         ),
-        engine=cluster.get("Engine", ENGINE),
+        engine=cluster.get("Engine", clusters.ENGINE),
         remarks=clusters.remarks(cluster),
         backtrack=_backtrack(cluster),
         insights_mode=cluster.get("DatabaseInsightsMode") or "",

@@ -262,7 +262,7 @@ def former(
     events : sequence of mapping
         RDS's events, whose texts name instances.
     streams : iterable of str
-        Names of the streams of the cluster's exported slow log: one for each instance.
+        Names of the instances that have a stream of the cluster's exported log.
     """
     current = {each.name for each in topology.instances}
     stored = {each.name: each for each in remembered(known, topology.cluster).instances}

@@ -114,6 +114,14 @@ def test_without_a_log_the_load_decides():
     assert found.unknown.empty
 
 
+def test_an_applications_load_is_the_exposure_of_a_rule_by_application():
+    """PostgreSQL's sessions name their application, and Performance Insights lists its load."""
+    rows = load((10, "application", "dbt", 1.0), (10, "user", "app", 1.0), (40, "application", "psql", 1.0))
+    tables = exposure.Tables(queries(), rows, NO_COVERAGE, instances("db-2"), HOUR)
+    found = exposure.exposure(tables, {"models": [{"application": ["dbt"]}]})
+    assert minutes(found.runs, "models") == [(10, 11)]
+
+
 def test_an_unlisted_workload_is_unknown_beside_other_unlisted_load():
     """Two sessions are unlisted: etl may have been one of them."""
     users = {"etl": {10: 1.0, 11: 0.9, 30: 0.1}}

@@ -87,12 +87,15 @@ def test_skipped_lines_are_counted():
     assert last.expected == pytest.approx(whole, rel=0.02)
 
 
+GROUP = "/aws/rds/cluster/shop/slowquery"
+
+
 @pytest.mark.parametrize("misbehaviour", [(), ("banner_events",), ("empty_pages",)])
 def test_exported_logs_are_read_event_by_event(misbehaviour):
     """An event is an entry or a banner; a page may be empty and still lead to another."""
     with endpoint(*misbehaviour, now=NOW) as aws:
         parts = list(
-            log_export.fetch_exported(clients(aws)["logs"], "shop", Log(NAME, HOURS, "aurora-mysql"))
+            log_export.fetch_exported(clients(aws)["logs"], GROUP, [NAME], Log(NAME, HOURS, "aurora-mysql"))
         )
     assert same(parts)
     assert parts[-1].note.startswith("from CloudWatch Logs: ")
@@ -126,6 +129,8 @@ def test_an_overlap_is_the_longest_repetition():
         ("slowquery/mysql-slowquery.log", True),
         ("slowquery/mysql-slowquery.log.2026-11-09.05", False),
         ("slowquery/mysql-slowquery.log.17", False),
+        ("error/postgresql.log.2026-11-09-0500", False),
+        ("error/postgresql.log.2026-11-09", False),
     ],
 )
 def test_the_name_of_a_rotated_file_ends_in_its_hour(name, current):
@@ -133,9 +138,9 @@ def test_the_name_of_a_rotated_file_ends_in_its_hour(name, current):
     assert LogFile(name, NOW, 1).is_current is current
 
 
-def planned(instance: Instance, window: Window, exported: tuple[str, ...] = ()) -> list[Chunk]:
+def planned(instance: Instance, window: Window, streams: tuple[str, ...] = ()) -> list[Chunk]:
     have = Have(pd.DataFrame(columns=["time", "end", "source", "instance", "received"]))
-    return log_export.chunks(Topology("shop", "", (), "", (instance,), exported=exported), have, window, NOW)
+    return log_export.chunks(Topology("shop", "", (), "", (instance,), streams=streams), have, window, NOW)
 
 
 def test_exported_logs_are_preferred_to_files():

@@ -159,7 +159,14 @@ def test_an_exported_slow_log_is_read(clients, today):
     """Events of one stream are one log; a missing group is no error."""
     messages = [ENTRY.format(minute=minute) for minute in range(5)]
     put_events(clients["logs"], log_export.group("shop", "aurora-mysql"), "shop-1", messages)
-    parts = list(log_export.fetch_exported(clients["logs"], "shop", Log("shop-1", MINUTES, "aurora-mysql")))
+    parts = list(
+        log_export.fetch_exported(
+            clients["logs"],
+            "/aws/rds/cluster/shop/slowquery",
+            ["shop-1"],
+            Log("shop-1", MINUTES, "aurora-mysql"),
+        )
+    )
     rows = next(part.frame for part in parts if part.table == "slow_queries" and part.frame is not None)
     assert rows["ended_at"].dt.minute.tolist() == [0, 1, 2, 3, 4]
     assert rows["digest"].nunique() == 1

@@ -95,14 +95,15 @@ def test_a_backtrack_window_is_read():
 
 
 def test_unsupported_engines_are_refused():
-    """PostgreSQL is not supported yet; MySQL without Aurora is named."""
+    """Other engines are not supported; a cluster without Aurora has a volume for each instance."""
     with pytest.raises(
-        Error,
-        match="shop: aurora-postgresql clusters are not fetched from AWS yet: aurora-analysis fetches Aurora MySQL",
+        Error, match="shop: neptune is not supported: aurora-analysis reads Aurora MySQL, Aurora Post"
     ):
-        clusters.check_engine({"DBClusterIdentifier": "shop", "Engine": "aurora-postgresql"})
-    with pytest.raises(Error, match="shop runs mysql, whose instances share no undo log"):
-        clusters.check_engine({"DBClusterIdentifier": "shop", "Engine": "mysql"})
+        clusters.check_engine({"DBClusterIdentifier": "shop", "Engine": "neptune"})
+    for engine in ("mysql", "postgres"):
+        with pytest.raises(Error, match=f"shop runs {engine}, whose instances share no volume"):
+            clusters.check_engine({"DBClusterIdentifier": "shop", "Engine": engine})
+    clusters.check_engine({"DBClusterIdentifier": "shop", "Engine": "aurora-postgresql"})
 
 
 @pytest.mark.parametrize(
