@@ -83,7 +83,7 @@ def demo(arguments: Sequence[str]) -> int:
 
 SIMULATED = {
     "shop": (["--store", "data/sample", "--extras"], ["--start", "2026-11-02", "--end", "2026-11-16"]),
-    "ledger": (["--ledger", "--now", "2026-11-16T01:00"], ["--start", "2026-11-13", "--end", "2026-11-16"]),
+    "ledger": (["--ledger", "--now", "2026-11-16T00:00"], ["--start", "2026-11-13", "--end", "2026-11-16"]),
 }
 """Cluster of the simulated AWS → the endpoint's options, and the window to fetch. `ledger` is PostgreSQL's."""
 
