@@ -72,6 +72,12 @@ class Commands(click.Group):
                 f"aurora-analysis: The disk of {where} is full: make room, then rerun the command.", err=True
             )
             sys.exit(1)
+        except MemoryError:
+            output.echo(
+                "aurora-analysis: There is not enough memory: close other programs, or raise the limit (ulimit -v).",
+                err=True,
+            )
+            sys.exit(1)
         except Exception as problem:
             # Importing botocore for its classes would slow every command down.
             if not type(problem).__module__.startswith("botocore."):

@@ -13,6 +13,7 @@ from pathlib import Path
 from aurora_analysis import config
 from aurora_analysis.bundled import bundled
 from aurora_analysis.errors import Error
+from aurora_analysis.store import address_space
 
 VARIABLE = "AURORA_ANALYSIS_STORE"
 SAMPLE = "the bundled sample"
@@ -120,6 +121,7 @@ def writable(flag: str | os.PathLike[str] = "", *, settings: str | os.PathLike[s
 
 
 def _named(flag: str | os.PathLike[str], settings: str | os.PathLike[str]) -> Location | None:
+    address_space.check()
     if str(flag):
         return Location(str(flag), "--store")
     if os.environ.get(VARIABLE):
