@@ -194,9 +194,12 @@ class _Queue:
             return True
         try:
             self.target.send(message)
-        except DeliveryError as problem:
+        except Exception as problem:  # of any kind: the thread must go on, and the text may have the secret
+            reason = (
+                problem if isinstance(problem, DeliveryError) else f"it failed with {type(problem).__name__}"
+            )
             if not self._failing:
-                self._note(f"{problem}; messages wait, and are sent again")
+                self._note(f"{reason}; messages wait, and are sent again")
             self._failing = True
             return False
         if self._failing:

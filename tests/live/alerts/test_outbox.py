@@ -102,6 +102,23 @@ def test_a_slow_target_delays_nobody_and_gets_each_message_once(tmp_path, sink):
     assert ids(sink) == ["0000", "0001", "0002"]
 
 
+def test_a_failure_of_any_kind_keeps_the_message_and_the_secret(tmp_path, capfd):
+    """Also one that nobody has thought of: the thread goes on."""
+    failing = [True]
+
+    def send(message: messages.Message) -> None:
+        if failing:
+            raise RuntimeError(f"https://x/{SECRET}")
+
+    box = Outbox(tmp_path, [targets.Target("webhook at x", "0", send)])
+    box.put(message(1))
+    lines: list[str] = []
+    until(lambda: bool(lines.extend(box.problems()) or lines))
+    assert lines == ["webhook at x: it failed with RuntimeError; messages wait, and are sent again"]
+    failing.clear()
+    assert box.close(5) == "" and SECRET not in "".join(capfd.readouterr())
+
+
 def test_a_redirect_is_not_followed(tmp_path, sink):
     """Another host would learn the message, and perhaps the secret."""
     sink.answer, sink.location = 302, sink.url + "/elsewhere"
