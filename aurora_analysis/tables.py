@@ -77,7 +77,7 @@ class Table:
 
 
 CLUSTER = Column("cluster", "text", "the DB cluster's identifier")
-DAY = Column("day", "text", "the UTC day of the row's time, as YYYY-MM-DD")
+WEEK = Column("week", "text", "the ISO week of the row's time (UTC), as YYYY-Www")
 SOURCE = Column("source", "text", "the service, file or server that the row came from")
 TIME = Column("time", "timestamp", "the start of the period")
 PERIOD = Column("period_s", "real", "the length of the period")
@@ -93,7 +93,7 @@ def _table(
     identity: tuple[str, ...] = (),
     nullable: tuple[str, ...] = (),
 ) -> Table:
-    return Table(name, row, (CLUSTER, DAY, SOURCE, *columns), time, identity, nullable)
+    return Table(name, row, (CLUSTER, WEEK, SOURCE, *columns), time, identity, nullable)
 
 
 TABLES: dict[str, Table] = {

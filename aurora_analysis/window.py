@@ -74,6 +74,10 @@ class Window:
         count = (last - self.start.date()).days + 1
         return [self.start.date() + timedelta(days=n) for n in range(count)]
 
+    def weeks(self) -> list[str]:
+        """Return the ISO weeks that the window touches, such as 2026-W46, in order."""
+        return list(dict.fromkeys(f"{day:%G-W%V}" for day in self.days()))
+
     def by_day(self) -> list[Window]:
         """Return the part of the window on each of its UTC days."""
         midnights = [datetime.combine(day, time(), UTC) for day in self.days()[1:]]

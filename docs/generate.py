@@ -59,7 +59,7 @@ def _command(command: click.Command, name: str, depth: int) -> Iterator[str]:
 def table_pages() -> str:
     """Return every table of the store, with its columns, as Markdown."""
     intro = (
-        "All times are UTC. Every table also has `cluster`, `day` (the UTC day of its time column) and `source`. "
+        "All times are UTC. Every table also has `cluster`, `week` (the ISO week of its time column, UTC) and `source`. "
         "Missing values are null: a gap stays a gap."
     )
     return _page("Tables", [intro, *(part for table in tables.TABLES.values() for part in _table(table))])
@@ -70,7 +70,7 @@ def _table(table: tables.Table) -> Iterator[str]:
     yield f"One row is {table.row}. Windows select rows by `{table.time}`."
     if table.identity:
         yield f"Rows are merged by {', '.join(f'`{name}`' for name in table.identity)}."
-    common = {"cluster", "day", "source"}
+    common = {"cluster", "week", "source"}
     rows = [
         f"| `{column.name}` | {column.type} | {_cell(column.meaning)} |"
         for column in table.columns

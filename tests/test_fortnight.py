@@ -22,7 +22,7 @@ BROUGHT = ("cloudwatch", "performance-insights", "slow-log")
 def shop() -> dict[str, pd.DataFrame]:
     """Cluster `shop` of the sample, table by table."""
     sample = Store(location.sample())
-    return {table: sample.read(table, FORTNIGHT, cluster="shop") for table in sample.versions()}
+    return {table: sample.read(table, FORTNIGHT, cluster="shop") for table in sample.versions()["shop"]}
 
 
 @pytest.fixture(scope="module")

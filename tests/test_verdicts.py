@@ -66,7 +66,7 @@ def test_without_samples_the_labs_idle_session_is_unknown(copied):
     source = live["source"].iloc[0]
     store.write(
         "open_transactions",
-        live[:0].drop(columns=["cluster", "day", "source"]),
+        live[:0].drop(columns=["cluster", "week", "source"]),
         window,
         cluster="lab",
         source=source,
@@ -150,7 +150,7 @@ def test_one_changed_number_changes_the_sentence(copied):
     minute = Window(longest.to_pydatetime(), (longest + pd.Timedelta("1min")).to_pydatetime())
     there = store.read("metrics", minute, cluster="shop")
     changed = there["value"].mask(there["name"] == "history_list_length", 10 * there["value"])
-    rows = there.assign(value=changed).drop(columns=["cluster", "day", "source"])
+    rows = there.assign(value=changed).drop(columns=["cluster", "week", "source"])
     store.write("metrics", rows, minute, cluster="shop", source=there["source"].iloc[0])
     before = {one.subject: one for one in verdicts("undo_log", **SHOP)}
     after = {one.subject: one for one in verdicts("undo_log", store=str(copied), **SHOP)}

@@ -74,7 +74,9 @@ def test_the_wheel_holds_suite_sample_and_templates(wheel):
     names = packed.namelist()
     for stem in SUITE:
         assert f"aurora_analysis/notebooks/{stem}.ipynb" in names
-    assert any(name.startswith("aurora_analysis/data/sample/coverage/_delta_log/") for name in names)
+    assert any(
+        name.startswith("aurora_analysis/data/sample/coverage/cluster=shop/_delta_log/") for name in names
+    )
     assert "aurora_analysis/report/templates/page.html.j2" in names
     entry = next(name for name in names if name.endswith("entry_points.txt"))
     assert "aurora-analysis = aurora_analysis.cli:main" in packed.read(entry).decode()

@@ -15,8 +15,8 @@ from aurora_analysis.errors import Error
 if TYPE_CHECKING:
     from aurora_analysis.cli.options import AwsOptions, StoreOptions, WindowOptions
     from aurora_analysis.config import Cluster, Config
+    from aurora_analysis.fetch.commits import Outcome
     from aurora_analysis.fetch.plan import Plan
-    from aurora_analysis.fetch.run import Outcome
     from aurora_analysis.window import Window
 
 

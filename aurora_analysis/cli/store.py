@@ -99,6 +99,35 @@ def compact(store_options: StoreOptions) -> None:
     _existing(store_options.to_write()).compact()
 
 
+@store.command(
+    short_help="Bring an earlier version's store into today's layout.", epilog=options.exit_codes()
+)
+@options.STORE
+@click.option(
+    "--to",
+    default="",
+    help="Folder or s3:// prefix of the new store; the old one is left as it is. S3 needs this [default: replace the "
+    "folder, and keep the old one beside it].",
+)
+def migrate(store_options: StoreOptions, to: str) -> None:
+    """Bring a store that an earlier version wrote into today's layout: a Delta table for each cluster.
+
+    End `fetch` and `watch` first. A migration that was killed has changed nothing: run it again.
+    """
+    from aurora_analysis.store import migration
+
+    location = store_options.to_write()
+    moved = migration.migrate(location, to)
+    for table, rows in moved.items():
+        output.echo(f"{table}: {rows} rows")
+    if not moved:
+        output.echo(f"{location} already has today's layout.")
+    elif not to:
+        output.echo(
+            f"The earlier store is now {location.rstrip('/')}.before-migration: delete it if all is well."
+        )
+
+
 @store.command(short_help="Delete observations older than --keep-days.", epilog=options.exit_codes())
 @options.STORE
 @click.option(

@@ -1,53 +1,23 @@
-"""Run of a fetch: workers fetch the planned chunks, within each service's rate; this process commits them one by one."""
+"""Run of a fetch: workers fetch the planned chunks, within each service's rate; this process commits them in groups."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, replace
-from datetime import datetime
 
 import pandas as pd
 
 from aurora_analysis.engines.digests import Digests
 from aurora_analysis.executors import Pool
 from aurora_analysis.fetch import survey
-from aurora_analysis.fetch.chunks import Chunk, Clients, Part, coverage_rows
+from aurora_analysis.fetch.chunks import Chunk, Clients
+from aurora_analysis.fetch.commits import Group, Outcome, Target
 from aurora_analysis.fetch.plan import Plan
-from aurora_analysis.fetch.work import Access, Fetched, Packed, failed, is_full_disk, work
+from aurora_analysis.fetch.work import Access, Fetched, failed, is_full_disk, work
 from aurora_analysis.sources.aws import performance_insights
 from aurora_analysis.store import Store
-from aurora_analysis.tables import TABLES
 from aurora_analysis.window import Window
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A finished chunk: the parts that its coverage records, and one line if it failed."""
-
-    chunk: Chunk
-    parts: tuple[Part, ...] = ()
-    failure: str = ""
-
-
-@dataclass(frozen=True)
-class Target:
-    """The store to which the chunks of a run are committed.
-
-    Attributes
-    ----------
-    store : Store
-        The store to write into.
-    cluster : str
-        The cluster's name in the store.
-    now : datetime
-        The present: data younger than a chunk's settling time are not marked complete.
-    """
-
-    store: Store
-    cluster: str
-    now: datetime
 
 
 def fetch(
@@ -97,36 +67,38 @@ def run(
     pools: Mapping[str, Pool],
     progress: Callable[[Outcome], object] = lambda outcome: None,
 ) -> list[Outcome]:
-    """Fetch every chunk on its service's pool, and commit it with its coverage as soon as it is fetched.
+    """Fetch every chunk on its service's pool, and commit it with its coverage, in groups (`commits`).
 
     A chunk that fails leaves a coverage row with the reason. Chunks that would fail in the same way are not requested.
     A pool gets the next chunk when the caller takes the last one, so at most one chunk per worker waits in memory.
     """
     numbered = list(enumerate(chunks))
-    queues = {service: deque(each for each in numbered if each[1].service == service) for service in pools}
-    in_flight: dict[Future[Fetched], tuple[int, Chunk]] = {}
+    queues = {service: deque(one for _, one in numbered if one.service == service) for service in pools}
+    in_flight: dict[Future[Fetched], Chunk] = {}
     refusals: dict[object, str] = {}
     outcomes: dict[int, Outcome] = {}
+    group, numbers = Group(target), {id(chunk): number for number, chunk in numbered}
 
-    def finish(number: int, chunk: Chunk, fetched: Fetched) -> None:
-        outcomes[number] = _committed(chunk, fetched, target)
-        progress(outcomes[number])
+    def finish(done: Iterable[Outcome]) -> None:
+        for outcome in done:
+            outcomes[numbers[id(outcome.chunk)]] = outcome
+            progress(outcome)
 
     def submit_next(service: str) -> None:
         while queues[service]:
-            number, chunk = queues[service].popleft()
+            chunk = queues[service].popleft()
             known = refusals.get("all") or refusals.get((chunk.source, chunk.instance))
             if not known:
-                in_flight[pools[service].executor.submit(work, chunk, access)] = number, chunk
+                in_flight[pools[service].executor.submit(work, chunk, access)] = chunk
                 return
-            finish(number, chunk, Fetched(failure=known))
+            finish(group.add(chunk, Fetched(failure=known)))
 
     for service, pool in pools.items():
         for _ in range(pool.workers):
             submit_next(service)
     while in_flight:
         for done in wait(in_flight, return_when=FIRST_COMPLETED).done:
-            number, chunk = in_flight.pop(done)
+            chunk = in_flight.pop(done)
             problem = done.exception()
             if is_full_disk(problem):
                 done.result()  # raises: no other chunk could be written either
@@ -135,57 +107,9 @@ def run(
                 whom = "all" if fetched.refusal == "all" else (chunk.source, chunk.instance)
                 refusals[whom] = fetched.failure
             submit_next(chunk.service)
-            finish(number, chunk, fetched)
+            finish(group.add(chunk, fetched))
+    finish(group.commit())
     return [outcomes[number] for number, _ in numbered]
-
-
-def _committed(chunk: Chunk, fetched: Fetched, target: Target) -> Outcome:
-    """Commit the parts of a chunk, and then its coverage, which marks it as done."""
-    outcome = Outcome(chunk, (), fetched.failure)
-    if not fetched.failure:
-        try:
-            outcome = Outcome(chunk, tuple(_commit(part, chunk, target) for part in fetched.parts))
-        except Exception as problem:  # what one chunk cannot write must not stop the others
-            if is_full_disk(problem):
-                raise
-            outcome = Outcome(chunk, (), failed(problem).failure)
-    if outcome.failure:
-        outcome = replace(outcome, parts=_without_rows(chunk, outcome.failure))
-    _write_coverage(outcome, target)
-    return outcome
-
-
-def _without_rows(chunk: Chunk, line: str) -> tuple[Part, ...]:
-    return tuple(Part(table, received=None, note=line, instance=chunk.instance) for table in chunk.tables)
-
-
-def _commit(found: Part | Packed, chunk: Chunk, target: Target) -> Part:
-    """Write the rows of a part, and return the part without them: a run must not hold what it has written."""
-    part = found.unpacked() if isinstance(found, Packed) else found
-    if part.frame is None:
-        return part
-    store, cluster = target.store, target.cluster
-    if TABLES[part.table].identity:
-        store.merge(part.table, part.frame, cluster=cluster, source=chunk.source)
-    else:
-        instance = part.instance or chunk.instance
-        store.write(
-            part.table, part.frame, chunk.window, cluster=cluster, source=chunk.source, instance=instance
-        )
-    return replace(part, frame=None)
-
-
-def _write_coverage(outcome: Outcome, target: Target) -> None:
-    """Write a chunk's coverage, which marks the chunk as done."""
-    chunk = outcome.chunk
-    target.store.write(
-        "coverage",
-        coverage_rows(outcome.parts, chunk.window, target.now - chunk.settling_time),
-        chunk.window,
-        cluster=target.cluster,
-        source=chunk.source,
-        instance=chunk.instance,
-    )
 
 
 # Digests
@@ -202,7 +126,7 @@ def join_statements(store: Store, window: Window, *, cluster: str) -> None:
         rows = store.read(table, window, cluster=cluster, where=where, missing_ok=True)
         if rows[column].isin(list(same)).any():
             renamed = rows.assign(**{column: rows[column].replace(same)}).drop(
-                columns=["cluster", "day", "source"]
+                columns=["cluster", "week", "source"]
             )
             store.write(table, renamed, window, cluster=cluster, source=performance_insights.SOURCE)
 

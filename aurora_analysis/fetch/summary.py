@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from aurora_analysis.config import Prices
 from aurora_analysis.fetch.chunks import Chunk
+from aurora_analysis.fetch.commits import Outcome
 from aurora_analysis.fetch.plan import Plan
 from aurora_analysis.fetch.rates import Rate
-from aurora_analysis.fetch.run import Outcome
 
 
 def forecast(plan: Plan, rates: Mapping[str, Rate], prices: Prices) -> list[str]:

@@ -11,13 +11,15 @@ import secrets
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from deltalake.exceptions import DeltaError
 
 from aurora_analysis import __version__, executors
 from aurora_analysis.bundled import PACKAGE, bundled
@@ -34,7 +36,11 @@ from aurora_analysis.report import (
     suite,
 )
 from aurora_analysis.store import Store, location
+from aurora_analysis.store.store import Versions
 from aurora_analysis.window import Window, zone
+
+WHILE_REPORTING = timedelta(days=1)
+"""Time for which the versions that a report reads stay readable, so that it can finish."""
 
 DAYS = 7
 """Length of the default window: the newest days that the store holds for a cluster."""
@@ -61,7 +67,7 @@ class Request:
     parameters
         Notebook parameters as text.
     versions
-        Table versions to read; None reads the newest.
+        Versions to read, by cluster and table; None reads the newest.
     keep_going
         If True, the report flags a cluster that cannot be read and goes on with the others.
     settings
@@ -77,7 +83,7 @@ class Request:
     notebooks: Sequence[str] = ()
     timezone: str = "UTC"
     parameters: Mapping[str, str] = field(default_factory=dict)
-    versions: Mapping[str, int] | None = None
+    versions: Versions | None = None
     keep_going: bool = False
     settings: str = ""
     pdf: bool = False
@@ -184,7 +190,7 @@ def _concerns(notebook: Path, store: Store, cluster: Mapping[str, Any]) -> bool:
 def _task(notebook: Path, manifest: Mapping[str, Any], request: Request, execution: Execution) -> runner.Task:
     environment = {
         "AURORA_ANALYSIS_STORE": manifest["parameters"]["store"],
-        "AURORA_ANALYSIS_VERSIONS": json.dumps(manifest["versions"]),
+        "AURORA_ANALYSIS_VERSIONS": json.dumps({manifest["cluster"]: manifest["versions"]}),
     }
     if request.settings:
         environment["AURORA_ANALYSIS_CONFIG"] = str(Path(request.settings).resolve())
@@ -228,7 +234,13 @@ def _opened(request: Request) -> Store:
     """Open the store at fixed versions, so that writes during the report do not change what it reads."""
     newest = Store(request.store)
     place = newest.location if "://" in newest.location else str(Path(newest.location).resolve())
-    versions = newest.versions() if request.versions is None else request.versions
+    known = set(request.clusters) <= set(newest.clusters())
+    versions = request.versions
+    if versions is None:
+        versions = newest.versions(request.clusters if known and request.clusters else None)
+    if not location.is_sample(place):
+        with suppress(Error, DeltaError, OSError):  # a store that may only be read is read all the same
+            newest.keep(WHILE_REPORTING, versions)
     return Store(place, versions=versions)
 
 
@@ -272,7 +284,10 @@ def _run(
         "id": f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
         "store": store.location,
         "sample": location.is_sample(store.location),
-        "versions": {name: n for name, n in store.versions().items() if name not in record.TABLES},
+        "versions": {
+            cluster: {name: n for name, n in tables.items() if name not in record.TABLES}
+            for cluster, tables in store.versions().items()
+        },
         "windows": {
             cluster["cluster"]: [cluster["start"], cluster["end"]]
             for cluster in clusters
@@ -313,7 +328,7 @@ def _manifest(
         "end": cluster["end"],
         "timezone": run["timezone"],
     }
-    kept = ("versions", "package_version", "git_sha")
+    kept = ("package_version", "git_sha")
     return {
         "schema": index.SCHEMA,
         "run_id": run["id"],
@@ -323,6 +338,7 @@ def _manifest(
         "simulated": cluster["simulated"],
         "compressed": cluster["compressed"],
         "parameters": standard | dict(values),
+        "versions": run["versions"].get(cluster["cluster"], {}),
         **{name: run[name] for name in kept},
     }
 

@@ -16,10 +16,14 @@ from deltalake.exceptions import DeltaError
 from aurora_analysis.analysis.verdict import SEVERITIES
 from aurora_analysis.errors import Error
 from aurora_analysis.store import Store, location
+from aurora_analysis.store.opening import KEPT_WEEKS
 from aurora_analysis.window import Window
 
 TABLES = ("runs", "findings")
 """Tables that a report writes and never reads; its record names no versions for them."""
+
+KEPT = timedelta(weeks=KEPT_WEEKS)
+"""Time for which the versions that a recorded report read stay readable."""
 
 TEXTS = (
     "notebook",
@@ -56,6 +60,7 @@ def write(store: Store, document: Mapping[str, Any]) -> None:
         If the store cannot be written; the report itself exists by then.
     """
     try:
+        store.keep(KEPT, document["run"]["versions"])
         for notebook in document["notebooks"]:
             _write(store, document, notebook)
     except (DeltaError, OSError) as problem:
@@ -83,7 +88,7 @@ def _run(run: Mapping[str, Any], notebook: Mapping[str, Any], severities: list[s
         "run": run["id"],
         "severity": min(severities, key=SEVERITIES.index, default=None),
         "parameters": json.dumps(notebook["parameters"], ensure_ascii=False),
-        "versions": json.dumps(run["versions"]),
+        "versions": json.dumps(run["versions"].get(notebook["cluster"], {})),
         **{name: run[name] for name in ("package_version", "git_sha")},
         **{name: notebook[name] for name in ("notebook", "status", "error", "seconds")},
     }

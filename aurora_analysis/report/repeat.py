@@ -88,6 +88,9 @@ FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "notebooks": ("a list of names", _is_texts),
     "timezone": ("a text", _is_text),
     "parameters": ("a text for each name", _maps_to(_is_text)),
-    "versions": ("a version number for each table", _maps_to(_is_version)),
+    "versions": (
+        "a version number for each table of each cluster, as since stores have a table for each cluster",
+        _maps_to(_maps_to(_is_version)),
+    ),
 }
 """Fields of a recorded run: what each holds, in words and as a check."""

@@ -25,14 +25,14 @@ LOGGED = """
 select digest, "user", instance, count(*) as runs, coalesce(sum(query_time_s), 0) as total_s, coalesce(max(query_time_s), 0) as longest_s,
     max(ended_at) as last
 from slow_queries
-where cluster = $cluster and day between $first and $until and ended_at >= $start and ended_at < $end
+where cluster = $cluster and ended_at >= $start and ended_at < $end
 group by all order by total_s desc
 """
 
 COUNTED = """
 select digest, instance, sum(calls) as calls, coalesce(sum(calls * mean_latency_ms), 0) / 1000 as total_s
 from statement_metrics
-where cluster = $cluster and day between $first and $until and time >= $start and time < $end
+where cluster = $cluster and time >= $start and time < $end
 group by all having sum(calls) > 0 order by total_s desc
 """
 
@@ -80,8 +80,7 @@ def mentions(folder: Path, outcomes: Sequence[Outcome]) -> dict[str, list[Outcom
 def _used(store: Store, cluster: Mapping[str, Any], query: str) -> pd.DataFrame:
     """Return the use of each statement in the cluster's window, the costliest first."""
     window = Window(cluster["start"], cluster["end"])
-    days = {"first": f"{window.start:%Y-%m-%d}", "until": f"{window.end:%Y-%m-%d}"}
-    return store.sql(query, cluster=cluster["cluster"], start=window.start, end=window.end, **days)
+    return store.sql(query, cluster=cluster["cluster"], start=window.start, end=window.end)
 
 
 def _costliest(used: pd.DataFrame) -> list[str]:

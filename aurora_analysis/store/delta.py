@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import random
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,24 +20,21 @@ from typing import Any
 
 import arro3.core as arrow
 from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError
 
 from aurora_analysis.engines.log_tables import Coded
 from aurora_analysis.errors import Error
+from aurora_analysis.store import layout, tidy
 from aurora_analysis.store.causes import cause
+from aurora_analysis.store.layout import Place
 from aurora_analysis.store.names import check_not_empty
+from aurora_analysis.store.opening import FULL_OR_GONE, check_layout, opened
 from aurora_analysis.store.uri import storage_options, table_uri
 from aurora_analysis.tables import SCHEMA_VERSION, Table, Type
 from aurora_analysis.window import Window
 
-KEEP_DAYS = 400
-"""Time that Delta keeps old versions [days], in which a report can be rerun on the versions that it read."""
-
 ATTEMPTS = 30
 """Most tries of one commit; a try fails if another writer commits first."""
-
-FULL_OR_GONE = (OSError, DeltaError)
-"""The errors of a full disk, depending on which library notices it."""
 
 LEAST_ROOM_BYTES = 2**23
 """A commit needs this much room on the disk [bytes]: a day of one source takes a few MiB."""
@@ -105,8 +101,8 @@ def rows(spec: Table, columns: Columns, *, cluster: str, source: str) -> arrow.T
     for name in set(columns.get("instance", ())):
         check_not_empty(cluster, name)
     count = len(columns[spec.time])
-    days = [utc_day(us) for us in columns[spec.time]]
-    whole = {"cluster": [cluster] * count, "day": days, "source": [source] * count, **columns}
+    weeks = [week(us) for us in columns[spec.time]]
+    whole = {"cluster": [cluster] * count, "week": weeks, "source": [source] * count, **columns}
     arrays = [_array(whole.get(column.name, [None] * count), column.type) for column in spec.columns]
     return arrow.Table.from_arrays(arrays, schema=_schema(spec))
 
@@ -175,8 +171,8 @@ def moment(us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=us)
 
 
-def utc_day(us: int) -> str:
-    """Return the UTC day of a time, as the partition `day` has it.
+def week(us: int) -> str:
+    """Return the ISO week of a time (UTC), as the partition `week` has it.
 
     Parameters
     ----------
@@ -186,92 +182,27 @@ def utc_day(us: int) -> str:
     Returns
     -------
     str
+
+    >>> week(0)
+    '1970-W01'
     """
-    return _day_since_1970(us // 86_400_000_000)
+    return _week_of_day(us // 86_400_000_000)
 
 
 @lru_cache(maxsize=4096)
-def _day_since_1970(number: int) -> str:
-    return (_EPOCH + timedelta(days=number)).date().isoformat()
+def _week_of_day(number: int) -> str:
+    return f"{_EPOCH + timedelta(days=number):%G-W%V}"
 
 
-def opened(location: str, spec: Table, version: int | None = None) -> DeltaTable | None:
-    """Open a table at a version (default: the newest).
-
-    Parameters
-    ----------
-    location : str
-        The store's folder or s3:// prefix.
-    spec : Table
-    version : int, optional
-
-    Returns
-    -------
-    DeltaTable or None
-        None if the table was never created.
-
-    Raises
-    ------
-    Error
-        If it cannot be opened, or was written by a newer schema than this package reads.
-    """
-    _check_log(location, spec)
-    try:
-        table = DeltaTable(
-            table_uri(location, spec.name), version=version, storage_options=storage_options(location)
-        )
-    except TableNotFoundError:
-        return None
-    except FULL_OR_GONE as problem:
-        at = "" if version is None else f" at version {version}"
-        raise Error(f"Cannot open {spec.name}{at} in {location}: {cause(problem, location)}.") from None
-    _check_schema(table, spec, location)
-    return table
-
-
-NO_ACTION = '{"commitInfo":{}}'
-"""An entry of a table's log that changes nothing."""
-
-
-WRITTEN_WITHIN_S = 5.0
-"""An empty entry of a table's log that is younger [s] is being written."""
-
-
-def _check_log(location: str, spec: Table) -> None:
-    """Raise an error if an entry of a table's log is empty, as after a power cut: delta-rs takes it for no change.
-
-    Where an entry is not renamed into place (`uri`), another writer's entry is empty for a moment, which is waited for.
-    On S3 an object is written whole or not at all.
-    """
-    folder = Path(location) / spec.name / "_delta_log"
-    if location.startswith("s3://") or not folder.is_dir():
-        return
-    while empty := _empty_entry(folder):
-        path, modified = empty
-        if time.time() - modified > WRITTEN_WITHIN_S:
-            raise Error(
-                f"The log of {spec.name} has an empty entry, as after a power cut: {path}. What it recorded is lost. "
-                f"Write {NO_ACTION} into that file, and fetch or ingest the time around "
-                f"{datetime.fromtimestamp(modified, UTC):%Y-%m-%d %H:%M} UTC again."
-            )
-        time.sleep(0.02)
-
-
-def _empty_entry(folder: Path) -> tuple[str, float] | None:
-    """Path and time of change [s since 1970] of the first empty entry of a log; None if there is none."""
-    with os.scandir(folder) as entries:
-        found = [(one.path, one.stat()) for one in entries if one.name.endswith(".json")]
-    return min(((path, about.st_mtime) for path, about in found if not about.st_size), default=None)
-
-
-def commit(location: str, spec: Table, change: Callable[[DeltaTable], bool]) -> int | None:
-    """Change a table and return its new version; create the table first if it does not exist.
+def commit(location: str, spec: Table, cluster: str, change: Callable[[DeltaTable], bool]) -> int | None:
+    """Change a cluster's table and return its new version; create the table first if it does not exist.
 
     Parameters
     ----------
     location : str
         The store's folder or s3:// prefix.
     spec : Table
+    cluster : str
     change : callable
         Takes the table, and returns whether it committed anything. If another writer commits first, it is
         called again with the table as it is then.
@@ -289,20 +220,34 @@ def commit(location: str, spec: Table, change: Callable[[DeltaTable], bool]) -> 
         If the disk is full (ENOSPC).
     """
     _check_room(location)
+    place, before = Place(location, spec.name, cluster), -1
     for attempt in range(ATTEMPTS):
         try:
-            table = opened(location, spec) or _create(location, spec)
+            table = opened(location, spec, cluster) or _create(location, spec, cluster)
             _add_columns(table, spec)
-            return table.version() if change(table) else None
-        except CommitFailedError:
-            time.sleep(random.uniform(0, 0.02 * 2 ** min(attempt, 6)))
+            before = table.version()
+            if not change(table):
+                return None
+            version = int(table.version())
+            tidy.after_commit(place, table, before)
+            return version
         except FULL_OR_GONE as problem:
             if os.strerror(errno.ENOSPC) in str(problem):
                 raise _full(location) from None
-            raise Error(f"Cannot write {spec.name} into {location}: {cause(problem, location)}.") from None
+            if not (isinstance(problem, CommitFailedError) or _is_behind(place, before)):
+                raise Error(
+                    f"Cannot write {spec.name} into {location}: {cause(problem, location)}."
+                ) from None
+            time.sleep(random.uniform(0, 0.02 * 2 ** min(attempt, 6)))
     raise Error(
         f"Could not write {spec.name} in {location}: other writers committed first {ATTEMPTS} times. Try again."
     )
+
+
+def _is_behind(place: Place, version: int) -> bool:
+    """Whether others have committed so often that the log no longer reaches back to a version."""
+    commits = {layout.version(entry) for entry in layout.log_entries(place) if entry.endswith(".json")}
+    return version + 1 < max(commits, default=0) and version + 1 not in commits
 
 
 def _check_room(location: str) -> None:
@@ -327,19 +272,17 @@ def _add_columns(table: DeltaTable, spec: Table) -> None:
         table.alter.add_columns(missing)
 
 
-def _create(location: str, spec: Table) -> DeltaTable:
+def _create(location: str, spec: Table, cluster: str) -> DeltaTable:
+    check_layout(location, "coverage")  # the table that every writer writes
     _make_folder(location)
     return DeltaTable.create(
-        table_uri(location, spec.name),
+        table_uri(location, Place(location, spec.name, cluster).folder),
         _schema(spec),
         mode="ignore",
-        partition_by=["cluster", "day"],
+        partition_by=["week"],
         name=spec.name,
         description=f"schema {SCHEMA_VERSION}: one row is {spec.row}",
-        configuration={
-            "delta.logRetentionDuration": f"interval {KEEP_DAYS} days",
-            "delta.deletedFileRetentionDuration": f"interval {KEEP_DAYS} days",
-        },
+        configuration=tidy.CONFIGURATION,
         storage_options=storage_options(location),
     )
 
@@ -379,11 +322,11 @@ def replace(location: str, spec: Table, content: arrow.Table, replaced: Slice) -
         write_deltalake(table, content, mode="overwrite", predicate=where)
         return True
 
-    return commit(location, spec, put)
+    return commit(location, spec, replaced.cluster, put)
 
 
 def predicate(spec: Table, rows: Slice) -> str:
-    """Return the SQL predicate of a slice's rows; it names the days, so that other files are not opened.
+    """Return the SQL predicate of a slice's rows; it names the weeks, so that other files are not opened.
 
     Parameters
     ----------
@@ -396,8 +339,8 @@ def predicate(spec: Table, rows: Slice) -> str:
     str
         SQL of the WHERE clause, for delta-rs.
     """
-    days = ", ".join(quoted(day.isoformat()) for day in rows.window.days())
-    parts = [f"cluster = {quoted(rows.cluster)}", f"day IN ({days})", f"source = {quoted(rows.source)}"]
+    weeks = ", ".join(map(quoted, rows.window.weeks()))
+    parts = [f"week IN ({weeks})", f"source = {quoted(rows.source)}"]
     if rows.instance is not None:
         parts.append(f"instance = {quoted(rows.instance)}")
     start, end = rows.window.start.isoformat(), rows.window.end.isoformat()
@@ -416,16 +359,6 @@ def quoted(text: str) -> str:
     str
     """
     return "'" + text.replace("'", "''") + "'"
-
-
-def _check_schema(delta: DeltaTable, spec: Table, location: str) -> None:
-    found = re.match(r"schema (\d+)", delta.metadata().description or "")
-    version = int(found[1]) if found else 0
-    if version > SCHEMA_VERSION:
-        raise Error(
-            f"The table {spec.name} in {location} was written by a newer aurora-analysis (schema {version}, "
-            f"this one reads up to {SCHEMA_VERSION}): upgrade aurora-analysis."
-        )
 
 
 def _make_folder(location: str) -> None:

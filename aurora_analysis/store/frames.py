@@ -55,7 +55,7 @@ def empty(spec: Table, columns: Sequence[str] | None = None) -> pd.DataFrame:
 def to_arrow(
     frame: pd.DataFrame, spec: Table, *, cluster: str, source: str, instance: str | None = None
 ) -> pa.Table:
-    """Return a frame as Arrow rows of a table, with `cluster`, `source` and `day` filled in.
+    """Return a frame as Arrow rows of a table, with `cluster`, `source` and `week` filled in.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def to_arrow(
     if extra:
         raise ValueError(f"table {spec.name} has no column {', '.join(sorted(extra))}")
     check_not_empty(cluster, instance)
-    full = frame.assign(cluster=cluster, source=source, day=_day(frame[spec.time]))
+    full = frame.assign(cluster=cluster, source=source, week=_week(frame[spec.time]))
     if instance is not None:
         full = full.assign(instance=instance)
     rows = pa.Table.from_arrays([_array(full, column) for column in spec.columns], schema=schema(spec))
@@ -92,10 +92,11 @@ def to_arrow(
     return rows
 
 
-def _day(times: pd.Series) -> pd.Categorical:
-    """Return the UTC day of each time; there are few days, and formatting one takes longer than finding it."""
+def _week(times: pd.Series) -> pd.Categorical:
+    """Return the ISO week of each time; there are few days, and formatting one takes longer than finding it."""
     codes, days = pd.factorize(times.dt.floor("D"))
-    return pd.Categorical.from_codes(codes, days.strftime("%Y-%m-%d"))
+    of_day, weeks = pd.factorize(days.strftime("%G-W%V"))
+    return pd.Categorical.from_codes(np.append(of_day, -1)[codes], weeks)
 
 
 def _array(frame: pd.DataFrame, column: Column) -> pa.Array:
@@ -186,7 +187,7 @@ def _order(spec: Table) -> list[str]:
     others = [
         column.name
         for column in spec.columns
-        if column.type in {"integer", "text"} and column.name not in {"cluster", "day"}
+        if column.type in {"integer", "text"} and column.name not in {"cluster", "week"}
     ]
     return [spec.time, *others]
 

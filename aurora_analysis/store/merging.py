@@ -10,14 +10,14 @@ import arro3.core as arrow
 from arro3.core.types import ArrowStreamExportable
 from deltalake import DeltaTable, write_deltalake
 
-from aurora_analysis.store.delta import ALONE, commit, moment, plain_values, quoted, tuples, utc_day
+from aurora_analysis.store.delta import ALONE, commit, moment, plain_values, quoted, tuples, week
 from aurora_analysis.tables import Table
 
 
 def merge(location: str, spec: Table, content: ArrowStreamExportable) -> int | None:
     """Add rows whose identity is new, and update rows of a known identity (`_UPDATES`).
 
-    If the identity includes the time, only files of the rows' days and times are read, and rows outside the times that
+    If the identity includes the time, only files of the rows' weeks and times are read, and rows outside the times that
     the table has there are appended: a merge costs four times as much. If it does not (statements), new rows are appended, and a merge touches only the files of known rows: delta-rs holds everything that a merge
     might touch in memory, and there may be a million statements.
 
@@ -58,7 +58,7 @@ def merge(location: str, spec: Table, content: ArrowStreamExportable) -> int | N
         updated = may_update and _merged(table, spec, _taken(batch, known), known.values())
         return bool(fresh) or updated
 
-    return commit(location, spec, add)
+    return commit(location, spec, plain_values(batch, "cluster")[0], add)
 
 
 def _first_of_each(batch: arrow.RecordBatch, spec: Table) -> arrow.RecordBatch:
@@ -89,10 +89,9 @@ def _taken(batch: arrow.RecordBatch, places: Iterable[int]) -> arrow.RecordBatch
 def _known(table: DeltaTable, spec: Table, batch: arrow.RecordBatch) -> dict[int, int]:
     """Return the rows that the table already has: position in the batch → the time in the table [µs]."""
     wanted = {identity: place for place, identity in enumerate(tuples(batch, spec.identity))}
-    mine = f"cluster = {quoted(plain_values(batch, 'cluster')[0])}"
     return {
         wanted[identity]: us
-        for there in table.scan(columns=[*spec.identity, spec.time], predicate=mine)
+        for there in table.scan(columns=[*spec.identity, spec.time])
         for identity, us in zip(tuples(there, spec.identity), plain_values(there, spec.time))
         if identity in wanted
     }
@@ -101,8 +100,7 @@ def _known(table: DeltaTable, spec: Table, batch: arrow.RecordBatch) -> dict[int
 def _added(table: DeltaTable, spec: Table, batch: arrow.RecordBatch) -> bool:
     """Add rows whose identity includes the time, and return whether that changed anything."""
     times = plain_values(batch, spec.time)
-    mine = f"cluster = {quoted(plain_values(batch, 'cluster')[0])}"
-    where = " AND ".join([mine, *_near(spec, times)])
+    where = " AND ".join(_near(spec, times))
     parts = [plain_values(there, spec.time) for there in table.scan(columns=[spec.time], predicate=where)]
     first = min(map(min, filter(None, parts)), default=1)
     last = max(map(max, filter(None, parts)), default=0)
@@ -135,15 +133,15 @@ def _merged(table: DeltaTable, spec: Table, batch: arrow.RecordBatch, times: Ite
 def _near(spec: Table, times: Iterable[int], of: str = "") -> list[str]:
     """Return predicates that the rows of these times share, so that delta-rs skips other files; `of` precedes columns."""
     times = set(times)
-    days = ", ".join(map(quoted, sorted({utc_day(us) for us in times})))
+    weeks = ", ".join(map(quoted, sorted({week(us) for us in times})))
     first, last = (moment(us).isoformat() for us in (min(times), max(times)))
-    return [f"{of}day IN ({days})", f"{of}{spec.time} >= '{first}' AND {of}{spec.time} <= '{last}'"]
+    return [f"{of}week IN ({weeks})", f"{of}{spec.time} >= '{first}' AND {of}{spec.time} <= '{last}'"]
 
 
 _WIDER = {
     "first_seen": "CASE WHEN new.first_seen < old.first_seen THEN new.first_seen ELSE old.first_seen END",
     "last_seen": "CASE WHEN new.last_seen > old.last_seen THEN new.last_seen ELSE old.last_seen END",
-    "day": "CASE WHEN new.first_seen < old.first_seen THEN new.day ELSE old.day END",
+    "week": "CASE WHEN new.first_seen < old.first_seen THEN new.week ELSE old.week END",
     "pi_id": "COALESCE(old.pi_id, new.pi_id)",
     "server_digest": "COALESCE(old.server_digest, new.server_digest)",
     "join_key": "COALESCE(old.join_key, new.join_key)",

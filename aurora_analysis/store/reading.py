@@ -49,7 +49,7 @@ def rows(
     pyarrow.Table
     """
     pruned = None if query.overlapping else query.window
-    found = _files(delta, query.cluster, pruned, categories)
+    found = _files(delta, pruned, categories)
     # Reading ahead one fragment takes less memory, and no more time.
     names = None if columns is None else [name for name in columns if name in found.schema.names]
     there = found.to_table(filter=_filter(spec, query), columns=names, fragment_readahead=1)
@@ -80,31 +80,15 @@ def holds(delta: DeltaTable, spec: Table, content: pa.Table, replaced: Slice) ->
     bool
     """
     query = Query(replaced.cluster, replaced.window, replaced.instance, where={"source": replaced.source})
-    wanted, files = _filter(spec, query), _files(delta, replaced.cluster, replaced.window)
+    wanted, files = _filter(spec, query), _files(delta, replaced.window)
     if files.count_rows(filter=wanted) != content.num_rows:
         return False
     found = files.to_table(filter=wanted).select(content.column_names).cast(content.schema)
     return equal(found, content)
 
 
-def clusters(delta: DeltaTable) -> set[str]:
-    """Return the names of the clusters that have rows in a table.
-
-    A null partition is left out: earlier releases accepted an empty cluster name, which Delta stores as null.
-
-    Parameters
-    ----------
-    delta : DeltaTable
-
-    Returns
-    -------
-    set of str
-    """
-    return {str(one["cluster"]) for one in delta.partitions() if one["cluster"]}
-
-
 def _filter(spec: Table, query: Query) -> ds.Expression:
-    wanted = ds.field("cluster") == query.cluster
+    wanted = ds.scalar(True)
     if query.instance is not None:
         wanted &= ds.field("instance") == query.instance
     if query.window is not None:
@@ -121,16 +105,11 @@ def _inside(spec: Table, window: Window, overlapping: bool) -> ds.Expression:
     start, end = (pa.scalar(moment, ARROW_TYPES["timestamp"]) for moment in (window.start, window.end))
     if overlapping:
         return (ds.field(spec.time) >= start) & (ds.field("started_at") < end)
-    days = pa.array([day.isoformat() for day in window.days()])
-    return (ds.field(spec.time) >= start) & ds.field("day").isin(days) & (ds.field(spec.time) < end)
+    return (ds.field(spec.time) >= start) & (ds.field(spec.time) < end)
 
 
-def _files(
-    delta: DeltaTable, cluster: str, window: Window | None, categories: Iterable[str] = ()
-) -> ds.Dataset:
-    """Return the files that may hold rows of a cluster and window, so that the others are not opened."""
-    partitions: list[tuple[str, str, str | list[str]]] = [("cluster", "=", cluster)]
-    if window is not None:
-        partitions.append(("day", "in", [day.isoformat() for day in window.days()]))
+def _files(delta: DeltaTable, window: Window | None, categories: Iterable[str] = ()) -> ds.Dataset:
+    """Return the files that may hold rows of a window, so that the others are not opened."""
+    weeks = None if window is None else [("week", "in", window.weeks())]
     options = ds.ParquetReadOptions(dictionary_columns=set(categories))
-    return delta.to_pyarrow_dataset(file_pruning_predicate=partitions, parquet_read_options=options)
+    return delta.to_pyarrow_dataset(file_pruning_predicate=weeks, parquet_read_options=options)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow.dataset as ds
 
 from aurora_analysis.errors import Error
 from aurora_analysis.store import frames
@@ -85,8 +86,9 @@ def _named(text: str) -> Iterable[Table]:
 
 def _rows(store: Store, spec: Table) -> Any:
     """Return a table as DuckDB scans it: only the needed files and columns; without rows if it was never written."""
-    delta, schema = store.open(spec), frames.schema(spec)
-    return schema.empty_table() if delta is None else delta.to_pyarrow_dataset().replace_schema(schema)
+    schema = frames.schema(spec)
+    found = [delta.to_pyarrow_dataset().replace_schema(schema) for delta in store.open_all(spec).values()]
+    return ds.dataset(found) if found else schema.empty_table()
 
 
 def _cause(problem: Exception) -> str:

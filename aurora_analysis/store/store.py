@@ -11,19 +11,44 @@ import json
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
 from aurora_analysis.errors import Error
 from aurora_analysis.store import delta as delta_tables
-from aurora_analysis.store import frames, merging, metrics, reading, roles, sql, upkeep
+from aurora_analysis.store import frames, layout, merging, metrics, opening, reading, roles, sql, tidy, upkeep
 from aurora_analysis.store import location as locations
 from aurora_analysis.store.names import unknown
 from aurora_analysis.tables import TABLES, Table
 from aurora_analysis.window import Window
+
+Versions = Mapping[str, Mapping[str, int]]
+"""A version for each table of each cluster: cluster → table → version."""
+
+
+@dataclass(frozen=True)
+class Write:
+    """Rows that replace a slice of a table: those of a source and window, or of one instance in it.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Columns of the table; missing columns become null. No rows: the window is emptied.
+    window : Window
+    source : str
+    instance : str, optional
+        Replace this instance's rows only.
+    """
+
+    frame: pd.DataFrame
+    window: Window
+    source: str
+    instance: str | None = None
 
 
 class Store:
@@ -34,8 +59,8 @@ class Store:
     location : str or path, optional
         A folder or an s3:// prefix. Default: the one that `store.location.resolve` finds:
         AURORA_ANALYSIS_STORE, `store` in the settings file, or the bundled sample.
-    versions : mapping of str to int, or its JSON, optional
-        Read these versions of the tables; a table that is not named does not exist. Default:
+    versions : mapping of str to mapping of str to int, or its JSON, optional
+        Read these versions, by cluster and table; what is not named does not exist. Default:
         AURORA_ANALYSIS_VERSIONS, by which all notebooks of a report read the same store, else the newest.
 
     Raises
@@ -50,9 +75,7 @@ class Store:
     >>> history = store.metric("history_list_length", Window("2026-11-09", "2026-11-16"), cluster="shop")
     """
 
-    def __init__(
-        self, location: str | os.PathLike[str] = "", *, versions: Mapping[str, int] | str = ""
-    ) -> None:
+    def __init__(self, location: str | os.PathLike[str] = "", *, versions: Versions | str = "") -> None:
         found = locations.resolve(location)
         if found.is_default:
             warnings.warn(locations.SAMPLE_OPENED, stacklevel=2)
@@ -127,7 +150,7 @@ class Store:
 
     def _rows(self, spec: Table, query: reading.Query, columns: list[str]) -> pd.DataFrame:
         named = list(dict.fromkeys([spec.time, *columns])) if columns else None
-        delta = self.open(spec)
+        delta = self.open(spec, query.cluster)
         if delta is None:
             return frames.empty(spec, named)
         texts = [column.name for column in spec.columns if column.name in columns and column.type == "text"]
@@ -308,8 +331,8 @@ class Store:
         -------
         list of str
         """
-        delta = self.open(TABLES["coverage"])
-        return [] if delta is None else sorted(reading.clusters(delta))
+        found = self.open_all(TABLES["coverage"])
+        return sorted(cluster for cluster, delta in found.items() if delta.file_uris())
 
     def span(self, cluster: str) -> Window:
         """Return the time from the first to the last moment that coverage has for a cluster.
@@ -350,23 +373,68 @@ class Store:
         rows = self.read("coverage", cluster=cluster, missing_ok=missing_ok)
         return rows[(rows["time"] < window.end) & (rows["end"] > window.start)].reset_index(drop=True)
 
-    def versions(self) -> dict[str, int]:
-        """Return the version of every table that exists, by table.
+    def versions(self, clusters: Iterable[str] | None = None) -> dict[str, dict[str, int]]:
+        """Return the version of every table that exists.
+
+        Parameters
+        ----------
+        clusters : iterable of str, optional
+            Default: all clusters.
 
         Returns
         -------
-        dict of str to int
+        dict of str to dict of str to int
+            Cluster → table → version.
         """
-        opened = {name: self.open(spec) for name, spec in TABLES.items()}
-        return {name: delta.version() for name, delta in opened.items() if delta is not None}
+        if self._pinned is not None:
+            wanted = self._pinned if clusters is None else clusters
+            return {name: dict(self._pinned[name]) for name in wanted if name in self._pinned}
+        wanted = self._clusters_of(TABLES) if clusters is None else clusters
+        found = {name: self._versions(name) for name in wanted}
+        if not any(found.values()):
+            opening.check_layout(self.location, "coverage")
+        return {name: tables for name, tables in found.items() if tables}
 
-    def at(self, versions: Mapping[str, int]) -> Store:
+    def _versions(self, cluster: str) -> dict[str, int]:
+        newest = {name: layout.newest_version(layout.Place(self.location, name, cluster)) for name in TABLES}
+        return {name: version for name, version in newest.items() if version is not None}
+
+    def _clusters_of(self, tables: Iterable[str]) -> list[str]:
+        """Return the clusters that have at least one of some tables."""
+        if self._pinned is not None:
+            return [name for name, pinned in self._pinned.items() if set(tables) & set(pinned)]
+        return sorted({name for table in tables for name in layout.clusters(self.location, table)})
+
+    def keep(self, duration: timedelta, versions: Versions | None = None) -> None:
+        """Keep versions of tables readable for a time, whatever is compacted meanwhile.
+
+        Parameters
+        ----------
+        duration : timedelta
+            From now.
+        versions : mapping of str to mapping of str to int, optional
+            By cluster and table. Default: `versions()`.
+
+        Raises
+        ------
+        Error
+            If the store no longer has one of these versions.
+        OSError
+            If the store cannot be written.
+        """
+        for cluster, tables in (self.versions() if versions is None else versions).items():
+            for name, version in tables.items():
+                delta = opening.opened(self.location, _table(name), cluster, version)
+                if delta is not None:
+                    tidy.keep(layout.Place(self.location, name, cluster), delta, duration)
+
+    def at(self, versions: Versions) -> Store:
         """Return the same store at these versions; a table that is not named does not exist there.
 
         Parameters
         ----------
-        versions : mapping of str to int
-            Version by table.
+        versions : mapping of str to mapping of str to int
+            By cluster and table.
 
         Returns
         -------
@@ -374,8 +442,25 @@ class Store:
         """
         return Store(self.location, versions=versions)
 
-    def open(self, spec: Table) -> DeltaTable | None:
-        """Open a table at the store's version of it; None if it does not exist.
+    def open(self, spec: Table, cluster: str) -> DeltaTable | None:
+        """Open a cluster's table at the store's version of it; None if it does not exist.
+
+        Parameters
+        ----------
+        spec : Table
+        cluster : str
+
+        Returns
+        -------
+        DeltaTable or None
+        """
+        if self._pinned is None:
+            return opening.opened(self.location, spec, cluster)
+        version = self._pinned.get(cluster, {}).get(spec.name)
+        return None if version is None else opening.opened(self.location, spec, cluster, version)
+
+    def open_all(self, spec: Table) -> dict[str, DeltaTable]:
+        """Open a table of every cluster that has it.
 
         Parameters
         ----------
@@ -383,19 +468,17 @@ class Store:
 
         Returns
         -------
-        DeltaTable or None
+        dict of str to DeltaTable
+            By cluster.
         """
-        if self._pinned is not None and spec.name not in self._pinned:
-            return None
-        version = None if self._pinned is None else self._pinned[spec.name]
-        return delta_tables.opened(self.location, spec, version)
+        opened = {cluster: self.open(spec, cluster) for cluster in self._clusters_of([spec.name])}
+        return {cluster: delta for cluster, delta in opened.items() if delta is not None}
 
     def _check_cluster(self, cluster: str) -> None:
         """Raise if the store has clusters, in any table, but not this one."""
         if cluster in self._known:
             return
-        opened = [self.open(spec) for spec in TABLES.values()]
-        self._known = set().union(*(reading.clusters(delta) for delta in opened if delta is not None))
+        self._known = set(self._clusters_of(TABLES))
         if self._known and cluster not in self._known:
             raise Error(self._unknown_cluster(cluster, self._known))
 
@@ -467,20 +550,49 @@ class Store:
         ValueError
             If the table has no such column, or a row lies outside the window.
         """
-        spec = _table(table)
-        content = frames.to_arrow(frame, spec, cluster=cluster, source=source, instance=instance)
-        frames.check_inside(content, spec, window)
+        return self.write_all(table, [Write(frame, window, source, instance)], cluster=cluster)
+
+    def write_all(self, table: str, writes: Sequence[Write], *, cluster: str) -> int | None:
+        """Replace the rows of several slices of a cluster's table, in one commit; see `write`.
+
+        Parameters
+        ----------
+        table : str
+        writes : sequence of Write
+            Slices that do not overlap.
+        cluster : str
+
+        Returns
+        -------
+        int or None
+            The table's new version; None, without a commit, if the store already has exactly these rows.
+
+        Raises
+        ------
+        Error
+            If the name of the cluster or of an instance is empty, or the store cannot be written.
+        ValueError
+            If the table has no such column, or a row lies outside its window.
+        """
+        spec, contents = _table(table), []
+        for one in writes:
+            content = frames.to_arrow(
+                one.frame, spec, cluster=cluster, source=one.source, instance=one.instance
+            )
+            frames.check_inside(content, spec, one.window)
+            contents.append((content, delta_tables.Slice(one.window, cluster, one.source, one.instance)))
         self._check_writable()
-        replaced = delta_tables.Slice(window, cluster, source, instance)
-        where = delta_tables.predicate(spec, replaced)
 
         def replace(delta: DeltaTable) -> bool:
-            if reading.holds(delta, spec, content, replaced):
+            new = [each for each in contents if not reading.holds(delta, spec, *each)]
+            if not new:
                 return False
-            write_deltalake(delta, content, mode="overwrite", predicate=where)
+            where = " OR ".join(f"({delta_tables.predicate(spec, replaced)})" for _, replaced in new)
+            rows = pa.concat_tables([content for content, _ in new])
+            write_deltalake(delta, rows, mode="overwrite", predicate=where)
             return True
 
-        return delta_tables.commit(self.location, spec, replace)
+        return delta_tables.commit(self.location, spec, cluster, replace)
 
     def merge(self, table: str, frame: pd.DataFrame, *, cluster: str, source: str) -> int | None:
         """Add the rows whose identity is new, for tables whose sources overlap (slow_queries, statements).
@@ -526,7 +638,7 @@ class Store:
     # Upkeep
 
     def compact(self) -> None:
-        """Rewrite every table into few files, and delete versions that no recorded report has read.
+        """Rewrite every table into few files, and delete versions that no recent recorded report has read.
 
         A report that was not recorded in the store cannot be rerun afterwards.
         """
@@ -535,7 +647,7 @@ class Store:
     def prune(self, before: date) -> dict[str, int]:
         """Delete the observations of days before a day (UTC).
 
-        Kept are the windows of baselines, the versions that recorded reports of later windows read, and the small
+        Kept are the windows of baselines, the versions that recorded reports of the last 8 weeks read, and the small
         tables: roles, events, statements, runs and findings. So is the coverage of a fetch that reaches past the day.
 
         Parameters
@@ -556,13 +668,16 @@ def _table(name: str) -> Table:
     return TABLES[name]
 
 
-def _pins(versions: Mapping[str, int] | str) -> dict[str, int] | None:
+def _pins(versions: Versions | str) -> dict[str, dict[str, int]] | None:
     if not versions and isinstance(versions, str):
         return None
     try:
         named = json.loads(versions) if isinstance(versions, str) else versions
-        return {_table(name).name: int(version) for name, version in named.items()}
+        return {
+            cluster: {_table(name).name: int(version) for name, version in tables.items()}
+            for cluster, tables in named.items()
+        }
     except (ValueError, TypeError, AttributeError):
         raise Error(
-            f'{versions!r} is not a set of table versions: give JSON such as {{"metrics": 12}}.'
+            f'{versions!r} is not a set of table versions: give JSON such as {{"shop": {{"metrics": 12}}}}.'
         ) from None

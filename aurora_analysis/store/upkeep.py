@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import TYPE_CHECKING
 
 from deltalake import DeltaTable
 
-from aurora_analysis.store.delta import quoted
+from aurora_analysis.store import tidy
+from aurora_analysis.store.delta import commit
+from aurora_analysis.store.layout import Place
 from aurora_analysis.tables import TABLES, Table
-from aurora_analysis.window import Window
 
 if TYPE_CHECKING:
     from aurora_analysis.store.store import Store
@@ -36,11 +38,9 @@ def compact(store: Store) -> None:
     ----------
     store : Store
     """
-    for spec in TABLES.values():
-        delta = store.open(spec)
-        if delta is not None:
-            delta.optimize.compact()
-            _vacuum(store, delta, spec)
+    for place, delta in _tables(store, TABLES):
+        tidy.compact(place, delta, grace_hours=0)
+        tidy.shorten_log(place)
 
 
 def prune(store: Store, before: date) -> dict[str, int]:
@@ -57,46 +57,39 @@ def prune(store: Store, before: date) -> dict[str, int]:
     dict of str to int
         Rows deleted, by table.
     """
-    deleted = {}
-    for name in PRUNED:
-        delta = store.open(TABLES[name])
-        if delta is not None:
-            done = delta.delete(_older(store, name, before))
-            deleted[name] = int(done["num_deleted_rows"])
-            _vacuum(store, delta, TABLES[name], before)
-    return deleted
+    deleted: Counter[str] = Counter()
+    for place, delta in _tables(store, PRUNED):
+        older = _older(store, TABLES[place.table], place.cluster, before)
+        deleted[place.table] += _deleted(place, older)
+        delta.update_incremental()
+        tidy.delete_superfluous(place, delta, grace_hours=0)
+    return dict(deleted)
 
 
-def _older(store: Store, table: str, before: date) -> str:
-    """Return the SQL predicate of a table's rows before a day that no baseline keeps."""
-    older = [f"day < '{before}'"]
-    if table == "coverage":
+def _deleted(place: Place, where: str) -> int:
+    """Delete rows of a table in one commit, and return their number."""
+    counts: list[int] = []
+
+    def delete(delta: DeltaTable) -> bool:
+        counts.append(int(delta.delete(where)["num_deleted_rows"]))
+        return counts[-1] > 0
+
+    commit(place.location, TABLES[place.table], place.cluster, delete)
+    return counts[-1]
+
+
+def _tables(store: Store, names: Iterable[str]) -> Iterator[tuple[Place, DeltaTable]]:
+    for name in names:
+        for cluster, delta in store.open_all(TABLES[name]).items():
+            yield Place(store.location, name, cluster), delta
+
+
+def _older(store: Store, spec: Table, cluster: str, before: date) -> str:
+    """Return the SQL predicate of a cluster's rows before a day that no baseline keeps."""
+    older = [f"{spec.time} < '{before}T00:00:00Z'"]
+    if spec.name == "coverage":
         older.append(f"\"end\" <= '{before}T00:00:00Z'")
-    for cluster in store.clusters():
-        kept = store.read("baselines", cluster=cluster)
-        windows = [Window(start, end) for start, end in zip(kept["time"], kept["end"])]
-        days = {f"'{day}'" for window in windows for day in window.days()}
-        if days:
-            older.append(f"NOT (cluster = {quoted(cluster)} AND day IN ({', '.join(sorted(days))}))")
+    kept = store.read("baselines", cluster=cluster)
+    for start, end in zip(kept["time"].dt.floor("D"), kept["end"].dt.ceil("D")):
+        older.append(f"NOT ({spec.time} >= '{start.isoformat()}' AND {spec.time} < '{end.isoformat()}')")
     return " AND ".join(older)
-
-
-def _vacuum(store: Store, delta: DeltaTable, spec: Table, before: date = date.min) -> None:
-    """Delete the files that neither the newest version nor a version that a recorded report read needs."""
-    named = {version for version in _recorded(store, spec, before) if version <= delta.version()}
-    delta.vacuum(
-        retention_hours=0,
-        enforce_retention_duration=False,
-        dry_run=False,
-        keep_versions=sorted(named) or None,
-    )
-
-
-def _recorded(store: Store, spec: Table, before: date) -> set[int]:
-    """Return the versions of a table that reports read whose window ends after a day."""
-    delta = store.open(TABLES["runs"])
-    if delta is None:
-        return set()
-    runs = delta.to_pyarrow_dataset().to_table(columns=["end", "versions"]).to_pylist()
-    read = [json.loads(run["versions"]) for run in runs if run["end"].date() > before]
-    return {versions[spec.name] for versions in read if spec.name in versions}

@@ -17,21 +17,21 @@ panics at the other characters. No way of quoting helps, because it resolves and
 """
 
 
-def table_uri(location: str, table: str) -> str:
-    """Return the address of a store's table.
+def table_uri(location: str, folder: str) -> str:
+    """Return the address of a table in a store.
 
     Parameters
     ----------
     location : str
         A folder or an s3:// prefix.
-    table : str
-        The table's name.
+    folder : str
+        The table's folder inside the store.
 
     Returns
     -------
     str
     """
-    return f"fs://local/{table}" if _is_awkward(location) else f"{location.rstrip('/')}/{table}"
+    return f"fs://local/{folder}" if _is_awkward(location) else f"{location.rstrip('/')}/{folder}"
 
 
 def storage_options(location: str) -> dict[str, str] | None:

@@ -32,9 +32,9 @@ RETENTION_DAYS = 31
 def frames(store: Path, cluster: str) -> dict[str, pd.DataFrame]:
     """Read the tables of a store that the endpoint serves, with nothing but Delta."""
     found = {
-        name: DeltaTable(store / name).to_pandas(filters=[("cluster", "=", cluster)])
+        name: DeltaTable(store / name / f"cluster={cluster}").to_pandas()
         for name in TABLES
-        if (store / name).exists()
+        if (store / name / f"cluster={cluster}").exists()
     }
     found |= {name: _finest(rows) for name, rows in found.items() if "period_s" in rows}
     if found.get("instances", pd.DataFrame()).empty:

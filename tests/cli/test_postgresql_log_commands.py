@@ -117,10 +117,10 @@ def test_an_old_store_takes_the_new_columns_and_opens_unchanged(tmp_path):
     arguments = ("--store", location, "--cluster", "ledger", "--instance")
     assert typed("ingest", *arguments, "shop-1", str(MYSQL)).exit_code == 0
     before = len(Store(location).read("slow_queries", cluster="ledger"))
-    table = DeltaTable(f"{location}/slow_queries")
+    table = DeltaTable(f"{location}/slow_queries/cluster=ledger")
     frame = table.to_pandas().drop(columns="application")
     _rewritten(location, frame)
-    assert "application" not in DeltaTable(f"{location}/slow_queries").schema().to_json()
+    assert "application" not in DeltaTable(f"{location}/slow_queries/cluster=ledger").schema().to_json()
     assert len(Store(location).read("slow_queries", cluster="ledger")) == before
     assert typed("ingest", *arguments, "ledger-1", str(RDS)).exit_code == 0
     assert len(Store(location).read("slow_queries", cluster="ledger")) == before + 16
@@ -132,8 +132,8 @@ def _rewritten(location: str, frame) -> None:
 
     from deltalake import write_deltalake
 
-    shutil.rmtree(f"{location}/slow_queries")
-    write_deltalake(f"{location}/slow_queries", frame, partition_by=["cluster", "day", "source"])
+    shutil.rmtree(f"{location}/slow_queries/cluster=ledger")
+    write_deltalake(f"{location}/slow_queries/cluster=ledger", frame, partition_by=["week"])
 
 
 @pytest.mark.parametrize(

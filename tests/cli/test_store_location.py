@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from aurora_analysis.cli import main
 from aurora_analysis.sources import log_files
-from aurora_analysis.store import location
+from aurora_analysis.store import location, migration
 from aurora_analysis.store import store as store_module
 
 READING = {"report", "review", "mcp", "baseline list", "baseline show", "store coverage", "workloads suggest"}
@@ -36,6 +36,7 @@ ARGUMENTS = {
     "experiment": [*SERVER, "--lab", "--sql", "query.sql"],
     "store coverage": [],
     "store compact": [],
+    "store migrate": [],
     "store prune": [],
 }
 """Command → the arguments that it needs to reach its store. A new command with --store must be added here."""
@@ -71,6 +72,7 @@ def run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(store_module.Store, "__init__", opened)
     monkeypatch.setattr(log_files, "ingest", lambda name, store, **_: opened(None, store))
+    monkeypatch.setattr(migration, "migrate", lambda store, to: opened(None, store))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "query.sql").write_text("SELECT 1")
 

@@ -18,9 +18,10 @@ from aurora_analysis.config import Cluster, Rates
 from aurora_analysis.executors import Pool, threads
 from aurora_analysis.fetch import chunks
 from aurora_analysis.fetch.chunks import Have, Part
+from aurora_analysis.fetch.commits import Outcome, Target
 from aurora_analysis.fetch.plan import FetchOptions, plan
 from aurora_analysis.fetch.rates import by_service
-from aurora_analysis.fetch.run import Outcome, Target, fetch, run
+from aurora_analysis.fetch.run import fetch, run
 from aurora_analysis.fetch.work import Access
 
 DAY = Window("2026-11-09", "2026-11-10")
@@ -115,8 +116,12 @@ def test_processes_fetch_what_threads_fetch(tmp_path):
         there = fetched_by(dict.fromkeys(SERVICES, Pool(executor, 2)), aws.url, by_processes, now)
     assert [each.failure for each in there] == [each.failure for each in here] == [""] * len(here)
     assert [each.chunk for each in there] == [each.chunk for each in here]
-    tables = by_threads.versions()
-    assert set(tables) == set(by_processes.versions()) >= {"metrics", "db_load", "slow_queries", "coverage"}
+    tables = by_threads.versions()["shop"]
+    assert (
+        set(tables)
+        == set(by_processes.versions()["shop"])
+        >= {"metrics", "db_load", "slow_queries", "coverage"}
+    )
     for table in tables:
         first, second = (
             store.read(table, cluster="shop").astype(str) for store in (by_threads, by_processes)

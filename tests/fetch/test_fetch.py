@@ -19,8 +19,9 @@ from fetching import DAY, KEPT, NOON, NOW, SECRET, assert_same, coverage, day, e
 
 from aurora_analysis import Store, Window, cli, config
 from aurora_analysis.engines.mysql.metrics import CLUSTER_METRICS, INSTANCE_METRICS
+from aurora_analysis.fetch.commits import Outcome
 from aurora_analysis.fetch.plan import FetchOptions, Plan, unavailable
-from aurora_analysis.fetch.run import Outcome, join_statements
+from aurora_analysis.fetch.run import join_statements
 from aurora_analysis.sources.aws import log_export, performance_insights
 
 HALF = Window("2026-11-09T11:30", "2026-11-09T12:30")
@@ -362,7 +363,7 @@ def test_a_fetch_never_writes_into_the_sample(tmp_path, monkeypatch):
 
 
 def killed(aws: Endpoint, location: Path, after: int) -> None:
-    """Run a fetch in another process, and kill it after this many chunks have coverage."""
+    """Run a fetch in another process, and kill it after this many groups of chunks have coverage."""
     span = ["--start", "2026-11-09", "--end", "2026-11-10", "--now", aws.now.isoformat()]
     command = [
         sys.executable,
@@ -376,7 +377,10 @@ def killed(aws: Endpoint, location: Path, after: int) -> None:
     ]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen([*command, *span], env=os.environ | environment(aws), **quiet) as run:  # type: ignore[call-overload]
-        while run.poll() is None and len(list(location.glob("coverage/_delta_log/*.json"))) < after + 2:
+        while (
+            run.poll() is None
+            and len(list(location.glob("coverage/cluster=shop/_delta_log/*.json"))) < after + 2
+        ):
             time.sleep(0.02)
         run.send_signal(signal.SIGKILL)
     assert run.returncode == -signal.SIGKILL
@@ -385,7 +389,7 @@ def killed(aws: Endpoint, location: Path, after: int) -> None:
 def test_a_killed_fetch_resumes_where_it_was(tmp_path):
     """After SIGKILL, covered chunks are complete and not requested again; the rest is fetched."""
     with endpoint(latency_s=0.1) as aws:
-        killed(aws, tmp_path, after=4)
+        killed(aws, tmp_path, after=1)
     store = Store(tmp_path)
     before = set(coverage(store)[["source", "instance"]].itertuples(index=False, name=None)) - {("rds", None)}
     assert len(before) >= 3
@@ -443,7 +447,7 @@ def planted() -> dict[str, pd.DataFrame]:
 
 def stored_text(store: Store) -> str:
     """Return all that the store holds, as text."""
-    return "\n".join(store.read(name, cluster="shop").to_csv() for name in store.versions())
+    return "\n".join(store.read(name, cluster="shop").to_csv() for name in store.versions()["shop"])
 
 
 def test_literals_are_kept_only_if_the_settings_ask(tmp_path, monkeypatch):
@@ -455,7 +459,7 @@ def test_literals_are_kept_only_if_the_settings_ask(tmp_path, monkeypatch):
         fetch(aws, tmp_path / "with", *logs, window=HALF)
     without, kept = Store(tmp_path / "without"), Store(tmp_path / "with")
     assert LITERAL not in stored_text(without)
-    assert "examples" not in without.versions()
+    assert "examples" not in without.versions()["shop"]
     examples = kept.read("examples", cluster="shop")
     assert examples["text"].str.contains(f"password = '{LITERAL}'").all()
     assert set(examples["digest"]) == set(kept.read("slow_queries", cluster="shop")["digest"])

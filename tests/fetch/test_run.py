@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from aurora_analysis import Store, Window, executors
 from aurora_analysis.fetch import plan, run
 from aurora_analysis.fetch.chunks import Chunk, Part, by_day
-from aurora_analysis.fetch.run import Outcome, Target
+from aurora_analysis.fetch.commits import Outcome, Target
 from aurora_analysis.fetch.work import Access
 
 DAY = Window("2026-11-09", "2026-11-10")

@@ -72,10 +72,10 @@ def test_ctrl_c_keeps_what_was_recorded(begun, tmp_path):
 
 def test_the_plan_was_written_before_the_first_block(short_recording, trials):
     """The first version with rows was committed before the first run, and has no run times."""
-    history = DeltaTable(f"{short_recording.location}/trials").history()
+    history = DeltaTable(f"{short_recording.location}/trials/cluster=lab").history()
     written = next(commit for commit in reversed(history) if commit["operation"] == "WRITE")
     assert pd.Timestamp(written["timestamp"], unit="ms", tz="UTC") < trials["time"].min()
-    plan = short_recording.at({"trials": written["version"]}).read("trials", cluster="lab")
+    plan = short_recording.at({"lab": {"trials": written["version"]}}).read("trials", cluster="lab")
     assert plan["started_at"].isna().all()
     columns = ["time", "end", "trial", "block", "workload", "assigned", "on_share", "holds_view"]
     pd.testing.assert_frame_equal(plan[columns], trials[columns])

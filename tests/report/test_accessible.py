@@ -21,7 +21,7 @@ RUN = {
     "archived": True,
     "id": "1",
     "store": "/store",
-    "versions": {"metrics": 1},
+    "versions": {"shop": {"metrics": 1}},
     "timezone": "UTC",
     "parameters": {},
     "package_version": "0.1.0",

@@ -167,10 +167,10 @@ def _report(folder: Path) -> None:
 def test_versions_leave_out_what_reports_write(store, notebook):
     """Recording a report changes no version that the next report names."""
     record.write(store, _record(store))
-    assert "runs" in store.versions()
+    assert "runs" in store.versions()["shop"]
     opened = build._opened(build.Request(store.location))
     run = build._run(build.Request(store.location), opened, [], [], pd.Timestamp("2026-11-09"))
-    assert set(run["versions"]) == {"metrics", "coverage"}
+    assert {name for tables in run["versions"].values() for name in tables} == {"metrics", "coverage"}
 
 
 def _record(store: Store) -> dict:
@@ -186,17 +186,17 @@ def _record(store: Store) -> dict:
 def test_a_recorded_report_survives_compaction(store, refill):
     """Compaction keeps the versions that a recorded report read, and deletes versions that no report names."""
     record.write(store, _record(store))
-    read = store.versions()["metrics"]
+    read = store.versions()["toy"]["metrics"]
     for value in (1.0, 2.0):
         refill(store, value)
     store.compact()
-    assert set(store.at({"metrics": read}).read("metrics", cluster="toy")["value"]) == {20.0}
+    assert set(store.at({"toy": {"metrics": read}}).read("metrics", cluster="toy")["value"]) == {20.0}
     with pytest.raises(OSError, match="parquet"):
-        store.at({"metrics": read + 1}).read("metrics", cluster="toy")
+        store.at({"toy": {"metrics": read + 1}}).read("metrics", cluster="toy")
 
 
 def test_prune_spares_baselines_and_what_reports_read(store, refill):
-    """Old days and their coverage are deleted; baselines and versions that a later report read are kept."""
+    """Old days and their coverage are deleted; baselines and versions that a recorded report read are kept."""
     from aurora_analysis.store import baseline
 
     baseline.save(store, "calm", Window("2026-11-09", "2026-11-10"), cluster="shop")
@@ -205,19 +205,16 @@ def test_prune_spares_baselines_and_what_reports_read(store, refill):
     read = store.versions()
     assert store.prune(pd.Timestamp("2026-11-10").date()) == {"metrics": 24, "coverage": 1}
     assert (len(store.read("metrics", cluster="shop")), store.clusters()) == (24, ["shop"])
-    with pytest.raises(OSError, match="parquet"):
-        store.at(read).read("metrics", cluster="toy")
-
-
-def test_prune_keeps_the_versions_of_later_reports(store):
-    """A report whose window ends after the pruned day can be rerun on its versions."""
-    saved = _record(store)
-    saved["run"]["windows"] = {"shop": ["2026-11-09", "2026-11-11"]}
-    record.write(store, saved)
-    read = store.versions()
-    store.prune(pd.Timestamp("2026-11-10").date())
     assert len(store.at(read).read("metrics", cluster="toy")) == 24
     assert store.read("metrics", cluster="toy").empty
+
+
+def test_prune_deletes_what_no_report_recorded(store):
+    """A version that only an unrecorded report read is gone with its files."""
+    read = store.versions()
+    store.prune(pd.Timestamp("2026-11-10").date())
+    with pytest.raises(OSError, match="parquet"):
+        store.at(read).read("metrics", cluster="toy")
 
 
 def test_an_older_store_gets_the_headlines(store):
@@ -231,18 +228,18 @@ def test_an_older_store_gets_the_headlines(store):
         patch.setitem(TABLES, "findings", older)
         patch.setattr(record, "TEXTS", tuple(name for name in record.TEXTS if name != "headline"))
         record.write(store, saved)
-    version = store.versions()["findings"]
+    version = store.versions()["shop"]["findings"]
     (row,) = store.read("findings", cluster="shop").to_dict("records")
     assert (pd.isna(row["headline"]), row["sentence"]) == (True, "So.")
     assert list(row) == spec.column_names()
-    assert store.versions()["findings"] == version, "reading changes nothing"
+    assert store.versions()["shop"]["findings"] == version, "reading changes nothing"
     record.write(store, saved)
     assert list(store.read("findings", cluster="shop", columns=["headline"])["headline"]) == ["x is so"]
-    earlier = store.at({"findings": version}).read("findings", cluster="shop", columns=["headline"])
+    earlier = store.at({"shop": {"findings": version}}).read("findings", cluster="shop", columns=["headline"])
     assert earlier["headline"].isna().all()
-    newest = store.versions()["findings"]
+    newest = store.versions()["shop"]["findings"]
     record.write(store, saved)
-    assert store.versions()["findings"] == newest, "equal content makes no commit"
+    assert store.versions()["shop"]["findings"] == newest, "equal content makes no commit"
 
 
 def test_findings_are_not_recorded_in_the_sample():

@@ -20,7 +20,7 @@ RUN = {
     "archived": False,
     "id": "20261109T000000Z-abcdef",
     "store": "/store",
-    "versions": {"metrics": 3},
+    "versions": {"shop": {"metrics": 3}},
     "windows": {"shop": ["2026-11-09T00:00:00Z", "2026-11-10T00:00:00Z"]},
     "notebooks": ["load"],
     "timezone": "UTC",

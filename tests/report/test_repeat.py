@@ -18,7 +18,7 @@ RUN = {
     "notebooks": ["latency"],
     "timezone": "UTC",
     "parameters": {},
-    "versions": {"metrics": 3},
+    "versions": {"shop": {"metrics": 3}},
 }
 
 
@@ -68,16 +68,23 @@ def test_a_crafted_file_runs_no_notebook(written, notebook, tmp_path):
         ({"timezone": None}, "run.timezone in .* is not a text"),
         ({"timezone": "Mars/Olympus"}, "no time zone"),
         ({"parameters": {"limit": 3}}, "run.parameters in .* is not a text for each name"),
-        ({"versions": {"metrics": "3"}}, "run.versions in .* is not a version number for each table"),
-        ({"versions": {"metrics": -1}}, "run.versions in .* is not a version number for each table"),
-        ({"versions": {"nosuch": 1}}, "nosuch"),
-        ({"versions": {"metrics": 10**30}}, "run.versions in .* is not a version number"),
-        ({"versions": {"coverage": 10**6}}, "coverage"),
+        ({"versions": {"metrics": 3}}, "run.versions in .* is not a version number for each table of each"),
+        (
+            {"versions": {"shop": {"metrics": "3"}}},
+            "run.versions in .* is not a version number for each table",
+        ),
+        (
+            {"versions": {"shop": {"metrics": -1}}},
+            "run.versions in .* is not a version number for each table",
+        ),
+        ({"versions": {"shop": {"nosuch": 1}}}, "nosuch"),
+        ({"versions": {"shop": {"metrics": 10**30}}}, "run.versions in .* is not a version number"),
+        ({"versions": {"shop": {"coverage": 10**6}}}, "coverage"),
     ],
 )
 def test_a_malformed_run_costs_one_line(written, tmp_path, change, says):
     """Exit code 2 and no traceback, whatever kind of value a field has."""
-    file = written(RUN | {"versions": {"coverage": 0, "metrics": 0}} | change)
+    file = written(RUN | {"versions": {"shop": {"coverage": 0, "metrics": 0}}} | change)
     assert_refused(file, tmp_path, says)
 
 

@@ -165,7 +165,7 @@ def test_a_window_without_data_has_the_right_columns(data):
 @pytest.fixture
 def behind_endpoints(store) -> Observations:
     """The same cluster: db-2 is behind two custom endpoints as long as it is a reader."""
-    states = store.read("instances", cluster="shop").drop(columns=["cluster", "day", "source"])
+    states = store.read("instances", cluster="shop").drop(columns=["cluster", "week", "source"])
     reads = (states["instance"] == "db-2") & (states["role"] == "reader")
     states = states.assign(custom_endpoints=np.where(reads, "reports, analytics", None))
     example = pd.DataFrame({"time": times("09T12:30"), "digest": ["d1"], "text": ["SELECT 7"]})

@@ -18,7 +18,7 @@ from deltalake import DeltaTable
 from aurora_analysis import Store, Window
 from aurora_analysis.cli import main
 from aurora_analysis.errors import Error
-from aurora_analysis.store.delta import NO_ACTION
+from aurora_analysis.store.opening import NO_ACTION
 
 DAY = Window("2026-11-09", "2026-11-10")
 SPAWN = multiprocessing.get_context("spawn")
@@ -58,7 +58,7 @@ def test_a_written_frame_is_read_back(store):
     rows = store.read("metrics", DAY, cluster="shop")
     assert len(rows) == 24
     assert str(rows["time"].dtype) == "datetime64[us, UTC]"
-    assert set(rows["day"]) == {"2026-11-09"}
+    assert set(rows["week"]) == {"2026-W46"}
 
 
 def test_only_the_rows_wanted_are_read(store):
@@ -101,7 +101,7 @@ def test_the_same_content_makes_no_commit(store):
     assert write(store) == 1
     shuffled = history().sample(frac=1, random_state=3)
     assert store.write("metrics", shuffled, DAY, cluster="shop", source="test", instance="db-1") is None
-    assert store.versions() == {"metrics": 1}
+    assert store.versions() == {"shop": {"metrics": 1}}
 
 
 def test_rows_outside_the_window_are_refused(store):
@@ -158,7 +158,7 @@ def test_a_statement_seen_again_was_seen_for_longer(store):
         )
         store.merge("statements", frame, cluster="shop", source="slow log")
     known = store.read("statements", cluster="shop")
-    assert known[["first_seen", "last_seen", "day"]].to_numpy().tolist() == [[seen[1], seen[2], "2026-11-08"]]
+    assert known[["first_seen", "last_seen", "week"]].to_numpy().tolist() == [[seen[1], seen[2], "2026-W45"]]
 
 
 def statements(*digests: str, seen: str = "2026-11-09T12:00Z") -> pd.DataFrame:
@@ -174,12 +174,12 @@ def test_a_new_statement_leaves_the_others_files_alone(store):
     for digest, hour in (("d1", "10"), ("d2", "11"), ("d3", "12")):
         seen = f"2026-11-09T{hour}:00Z"
         store.merge("statements", statements(digest, seen=seen), cluster="shop", source="slow log")
-    before = set(DeltaTable(f"{store.location}/statements").file_uris())
+    before = set(DeltaTable(f"{store.location}/statements/cluster=shop").file_uris())
     store.merge(
         "statements", statements("d2", "d4", seen="2026-11-09T13:00Z"), cluster="shop", source="slow log"
     )
     assert len(before) == 3
-    assert len(before - set(DeltaTable(f"{store.location}/statements").file_uris())) == 1
+    assert len(before - set(DeltaTable(f"{store.location}/statements/cluster=shop").file_uris())) == 1
     known = store.read("statements", cluster="shop").set_index("digest")
     assert known["first_seen"].dt.hour.to_dict() == {"d1": 10, "d2": 11, "d3": 12, "d4": 13}
     assert known["last_seen"].dt.hour.to_dict() == {"d1": 10, "d2": 13, "d3": 12, "d4": 13}
@@ -245,14 +245,14 @@ def test_a_report_pins_its_notebooks_by_the_environment(store, monkeypatch):
 def test_a_version_that_is_gone_says_so(store):
     """A pinned version that was pruned is one clear line."""
     write(store)
-    with pytest.raises(Error, match="metrics at version 40"):
-        store.at({"metrics": 40}).read("metrics", DAY, cluster="shop")
+    with pytest.raises(Error, match="no longer has metrics of shop at version 40"):
+        store.at({"shop": {"metrics": 40}}).read("metrics", DAY, cluster="shop")
 
 
 def test_a_newer_schema_is_refused(store, tmp_path):
     """A store of a newer release is not misread."""
     write(store)
-    table = DeltaTable(tmp_path / "store" / "metrics")
+    table = DeltaTable(tmp_path / "store" / "metrics" / "cluster=shop")
     table.alter.set_table_description("schema 99: one row is a surprise")
     with pytest.raises(Error, match=r"newer aurora-analysis \(schema 99.*upgrade"):
         store.read("metrics", DAY, cluster="shop")
@@ -265,7 +265,7 @@ def test_compacting_keeps_the_content(store):
     before = store.read("metrics", DAY, cluster="shop")
     store.compact()
     pd.testing.assert_frame_equal(before, store.read("metrics", DAY, cluster="shop"))
-    assert len(list(Path(store.location).glob("metrics/cluster=shop/*/*.parquet"))) == 1
+    assert len(list(Path(store.location).glob("metrics/cluster=shop/week=*/*.parquet"))) == 1
 
 
 def test_an_unknown_cluster_names_the_known_ones(store):
@@ -339,8 +339,8 @@ def test_a_killed_writer_leaves_no_half_window(tmp_path):
     for _ in range(4):
         writer = SPAWN.Process(target=rewrite_days, args=(str(tmp_path),))
         writer.start()
-        before = store.versions()["metrics"]
-        while store.versions()["metrics"] == before:
+        before = store.versions()["shop"]["metrics"]
+        while store.versions()["shop"]["metrics"] == before:
             time.sleep(0.02)
         time.sleep(rng.uniform(0, 0.4))
         os.kill(writer.pid, signal.SIGKILL)
@@ -386,7 +386,7 @@ def test_an_empty_entry_of_a_tables_log_is_named_with_its_repair(tmp_path):
     """As after a power cut: nothing is read or written without what the entry recorded, and a command says so."""
     store = Store(tmp_path)
     write(store)
-    newest = sorted((tmp_path / "metrics" / "_delta_log").glob("*.json"))[-1]
+    newest = sorted((tmp_path / "metrics" / "cluster=shop" / "_delta_log").glob("*.json"))[-1]
     empty = newest.with_name(f"{int(newest.stem) + 1:020d}.json")
     empty.touch()
     os.utime(empty, (0, 0))  # a younger one is being written, and is waited for

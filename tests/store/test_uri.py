@@ -44,7 +44,7 @@ def test_a_store_in_an_awkward_folder_is_written_and_read(tmp_path, name):
     assert store.write("metrics", frame, window, cluster="shop", source="test") is not None
     assert store.read("metrics", DAY, cluster="shop")["value"].tolist() == [2.0]
     assert [path.name for path in tmp_path.iterdir()] == [name]
-    assert list((tmp_path / name / "store" / "metrics").glob("cluster=shop/*/*.parquet"))
+    assert list((tmp_path / name / "store" / "metrics").glob("cluster=shop/week=*/*.parquet"))
 
 
 @pytest.mark.parametrize("name", AWKWARD)
@@ -61,9 +61,9 @@ def test_an_awkward_folder_takes_logs_and_upkeep(tmp_path, name):
     store.compact()
     assert store.read("metrics", DAY, cluster="shop")["value"].tolist() == [float(n) for n in range(12)]
     assert store.read("statements", cluster="shop")["digest"].tolist() == ["d1"]
-    assert len(list(Path(location).glob("metrics/cluster=shop/*/*.parquet"))) == 1
+    assert len(list(Path(location).glob("metrics/cluster=shop/week=*/*.parquet"))) == 1
     with pytest.raises(Error, match="metrics at version"):
-        store.at({"metrics": then["metrics"] + 99}).read("metrics", DAY, cluster="shop")
+        store.at({"shop": {"metrics": then["shop"]["metrics"] + 99}}).read("metrics", DAY, cluster="shop")
 
 
 def test_a_relative_path_is_resolved(tmp_path, monkeypatch):

@@ -65,7 +65,7 @@ def settings(instances: pd.DataFrame, events: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         `time` (UTC), `instance`, `what` (setting or category of the event), `before`, `after`.
     """
-    compared = set(instances.columns) - {"cluster", "day", "source", "time", "instance"}
+    compared = set(instances.columns) - {"cluster", "week", "source", "time", "instance"}
     rows = []
     for instance, states in instances.sort_values("time", kind="stable").groupby("instance"):
         for what in [name for name in instances.columns if name in compared]:

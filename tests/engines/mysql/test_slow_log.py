@@ -143,7 +143,7 @@ def test_tables_have_the_tables_columns_and_types():
     """The store's columns: UTC to the microsecond, whole counts, null if the log has no value."""
     (tables,) = slow_log.read_slow_log([mariadb()], Layout("lab-reader"))
     rows = tables.slow_queries
-    assert set(rows) == set(TABLES["slow_queries"].column_names()) - {"cluster", "day", "source"}
+    assert set(rows) == set(TABLES["slow_queries"].column_names()) - {"cluster", "week", "source"}
     assert str(rows["started_at"].dtype) == str(rows["ended_at"].dtype) == "datetime64[us, UTC]"
     (row,) = rows.to_dict("records")
     assert (str(row["started_at"]), str(row["ended_at"])) == (

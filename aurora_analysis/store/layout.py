@@ -1,0 +1,233 @@
+"""Where a store keeps its tables: one Delta table for each cluster, at `TABLE/cluster=NAME`, in a file for each week.
+
+A cluster's table has a log of its own, so that no commit and no read waits for, or looks at, another cluster's. The
+functions here list and remove entries in a folder or below an s3:// prefix; delta-rs reads and writes the tables.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
+
+from aurora_analysis.store.uri import storage_options
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+LOG = "_delta_log"
+PREFIX = "cluster="
+ENTRY = re.compile(r"(\d{20})\.(json|checkpoint\.parquet)")
+"""A commit or a checkpoint of a table's log, which begins with its version."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A cluster's table in a store.
+
+    Parameters
+    ----------
+    location : str
+        The store's folder or s3:// prefix.
+    table, cluster : str
+        Names of the table and the cluster.
+    """
+
+    location: str
+    table: str
+    cluster: str
+
+    @property
+    def folder(self) -> str:
+        """The table's folder inside the store.
+
+        >>> Place("store", "metrics", "shop-eu").folder
+        'metrics/cluster=shop-eu'
+        >>> Place("store", "metrics", "Shop/ö").folder
+        'metrics/cluster=~53hop~2f~c3~b6'
+        """
+        # delta-rs decodes percent sequences once too often, and some disks do not distinguish upper from lower case.
+        plain = quote(self.cluster, safe="").replace("~", "%7E")
+        return f"{self.table}/{PREFIX}{re.sub('%(..)|([A-Z])', _escaped, plain)}"
+
+    @property
+    def log(self) -> str:
+        """The folder of the table's log inside the store."""
+        return f"{self.folder}/{LOG}"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"~{(found[1] or f'{ord(found[2]):x}').lower()}"
+
+
+def clusters(location: str, table: str) -> list[str]:
+    """Return the clusters that have a table, sorted.
+
+    Parameters
+    ----------
+    location : str
+        The store's folder or s3:// prefix.
+    table : str
+
+    Returns
+    -------
+    list of str
+    """
+    named = [name for name in names(location, table) if name.startswith(PREFIX)]
+    return sorted(unquote(name.removeprefix(PREFIX).replace("~", "%")) for name in named)
+
+
+def is_earlier(location: str, table: str) -> bool:
+    """Return whether a table has the earlier layout: all clusters in one Delta table.
+
+    Parameters
+    ----------
+    location : str
+        The store's folder or s3:// prefix.
+    table : str
+
+    Returns
+    -------
+    bool
+    """
+    return bool(names(location, f"{table}/{LOG}"))
+
+
+def newest_version(place: Place) -> int | None:
+    """Return the newest version of a cluster's table; None if it has no table.
+
+    Parameters
+    ----------
+    place : Place
+
+    Returns
+    -------
+    int or None
+    """
+    return max(map(version, log_entries(place)), default=None)
+
+
+def log_entries(place: Place) -> list[str]:
+    """Return the names of the commits and checkpoints in a table's log, sorted.
+
+    Parameters
+    ----------
+    place : Place
+
+    Returns
+    -------
+    list of str
+    """
+    return sorted(filter(ENTRY.fullmatch, names(place.location, place.log)))
+
+
+def checkpoints(place: Place) -> set[int]:
+    """Return the versions of a table that have a checkpoint.
+
+    Parameters
+    ----------
+    place : Place
+
+    Returns
+    -------
+    set of int
+    """
+    return {version(entry) for entry in log_entries(place) if entry.endswith(".parquet")}
+
+
+def version(entry: str) -> int:
+    """Return the version of a log's entry.
+
+    Parameters
+    ----------
+    entry : str
+
+    Returns
+    -------
+    int
+    """
+    return int(entry[:20])
+
+
+# Folders
+
+
+def names(location: str, inside: str) -> list[str]:
+    """Return the names of what a folder of the store has; empty if there is no such folder.
+
+    Parameters
+    ----------
+    location : str
+        The store's folder or s3:// prefix.
+    inside : str
+        The folder's path in the store.
+
+    Returns
+    -------
+    list of str
+    """
+    if not location.startswith("s3://"):
+        try:
+            return os.listdir(Path(location) / inside)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+    from pyarrow.fs import FileSelector
+
+    found = _bucket(location).get_file_info(FileSelector(inside, allow_not_found=True))
+    return [one.base_name for one in found]
+
+
+def remove(location: str, inside: str, entries: Iterable[str]) -> None:
+    """Remove files of a folder of the store; one that another process removed first is no error.
+
+    Parameters
+    ----------
+    location : str
+        The store's folder or s3:// prefix.
+    inside : str
+        The folder's path in the store.
+    entries : iterable of str
+        The names of the files.
+    """
+    for entry in entries:
+        try:
+            if location.startswith("s3://"):
+                _bucket(location).delete_file(f"{inside}/{entry}")
+            else:
+                (Path(location) / inside / entry).unlink()
+        except FileNotFoundError:
+            continue
+
+
+def mark(location: str, inside: str, name: str) -> None:
+    """Put an empty file into a folder of the store.
+
+    Parameters
+    ----------
+    location : str
+        The store's folder or s3:// prefix.
+    inside : str
+        The folder's path in the store, made if it does not exist.
+    name : str
+        The name of the file.
+    """
+    if location.startswith("s3://"):
+        with _bucket(location).open_output_stream(f"{inside}/{name}") as file:
+            file.write(b"")
+        return
+    place = Path(location) / inside
+    place.mkdir(exist_ok=True)
+    (place / name).touch()
+
+
+@lru_cache(maxsize=8)
+def _bucket(location: str) -> FileSystem:
+    from deltalake.fs import DeltaStorageHandler
+    from pyarrow.fs import PyFileSystem
+
+    return PyFileSystem(DeltaStorageHandler(location.rstrip("/"), storage_options(location)))
