@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from aurora_analysis.cli.options import ServerOptions
-    from aurora_analysis.config import Cluster
+    from aurora_analysis.config import Cluster, Config
+    from aurora_analysis.fetch.account import Account
     from aurora_analysis.fetch.rates import Rate
 
 READ_TIMEOUT_S = 5.0
@@ -71,6 +72,41 @@ def aws_clients(cluster: Cluster, rates: Mapping[str, Rate], threads: int) -> di
             "AWS_WEB_IDENTITY_TOKEN_FILE, and credential_process in ~/.aws/config."
         ) from None
     return {service: check_answers(limit_rate(client, rates[service])) for service, client in clients.items()}
+
+
+class Accounts:
+    """The clients of each account and region, made once for all of its clusters.
+
+    Parameters
+    ----------
+    settings : Config
+        Rates and threads.
+    shared : bool
+        Whether clusters of one account and region share the answers of describing calls. They share the rates in any case:
+        AWS counts calls by account and region.
+    """
+
+    def __init__(self, settings: Config, *, shared: bool) -> None:
+        self._settings, self._shared = settings, shared
+        self._made: dict[tuple[str, str], Account] = {}
+
+    def of(self, cluster: Cluster) -> Account:
+        """Return the clients and rates of a cluster's account and region.
+
+        Raises
+        ------
+        Error
+            If boto3 finds no region or no such profile.
+        """
+        from aurora_analysis.fetch import account, rates
+
+        key = (cluster.profile, cluster.region)
+        if key not in self._made:
+            limits = rates.by_service(self._settings.rates)
+            clients = aws_clients(cluster, limits, self._settings.fetch.threads)
+            found = account.Account(clients, limits)
+            self._made[key] = account.shared(clients, limits) if self._shared else found
+        return self._made[key]
 
 
 ARN = re.compile(r"arn:[\w-]+:rds:(?P<region>[\w-]+):\d+:cluster:.+")

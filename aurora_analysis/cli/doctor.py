@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from aurora_analysis import config
-from aurora_analysis.cli import connections, options, output
+from aurora_analysis.cli import connections, fleet, options, output
 from aurora_analysis.errors import Error
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from aurora_analysis.cli.options import AwsOptions
+    from aurora_analysis.fetch.fixes import Check
+
+
+@dataclass(frozen=True)
+class Which:
+    """The clusters to check."""
+
+    cluster: str | None
+    all_clusters: bool
 
 
 @dataclass(frozen=True)
@@ -29,7 +41,7 @@ class SqlOptions:
     short_help="Check a cluster's access, permissions and settings.",
     epilog=options.exit_codes("there is a gap, or a grant is missing"),
 )
-@options.cluster()
+@options.together("which", Which, options.cluster(), options.ALL)
 @options.CONFIG
 @options.AWS
 @options.NOW
@@ -47,7 +59,7 @@ class SqlOptions:
 )
 @options.JSON
 def doctor(
-    cluster: str | None,
+    which: Which,
     settings: str,
     aws: AwsOptions,
     pretended_now: str,
@@ -56,22 +68,59 @@ def doctor(
 ) -> None:
     """Check a cluster's access, permissions and settings, and print the exact fix for each gap.
 
-    Pass --cluster to check AWS, or --sql to check the grants of servers.
+    Pass --cluster or --all to check AWS, or --sql to check the grants of servers.
     """
     if sql.urls:
         sys.exit(_print_grants(sql, as_json=as_json))
-    if not cluster:
-        raise Error("Pass --cluster NAME to check a cluster, or --sql URL to check the grants of a server.")
-    from aurora_analysis.fetch import doctor as diagnosis
-    from aurora_analysis.fetch import rates, survey
+    if not which.cluster and not which.all_clusters:
+        raise Error(
+            "Pass --cluster NAME or --all to check clusters, or --sql URL to check the grants of a server."
+        )
+    read, now = config.load(settings), options.moment(pretended_now)
+    accounts = connections.Accounts(read, shared=which.all_clusters)
 
-    read = config.load(settings)
-    where = read.cluster(cluster, region=aws.region, profile=aws.profile)
-    clients = connections.aws_clients(where, rates.by_service(read.rates), read.fetch.threads)
-    found = survey.describe(clients, where.identifier)
-    checks = diagnosis.checks(found, diagnosis.probe(clients, found, options.moment(pretended_now)))
-    _print(diagnosis.table(checks), checks, as_json=as_json)
-    sys.exit(any(check.state in {"gap", "refused"} for check in checks))
+    def checks(name: str) -> list[Check]:
+        return _checks(read.cluster(name, region=aws.region, profile=aws.profile), accounts, now)
+
+    if which.all_clusters:
+        given = (which.cluster,) if which.cluster else ()
+        names = fleet.every_cluster(given, read)
+        found = {name: fleet.attempted(name, partial(checks, name)) for name in names}
+        sys.exit(_print_all(found, as_json=as_json))
+    one = checks(which.cluster or "")
+    _print(_table(one), one, as_json=as_json)
+    sys.exit(_has_gap(one))
+
+
+def _checks(cluster: config.Cluster, accounts: connections.Accounts, now: datetime) -> list[Check]:
+    from aurora_analysis.fetch import doctor as diagnosis
+    from aurora_analysis.fetch import survey
+
+    clients = accounts.of(cluster).clients
+    found = survey.describe(clients, cluster.identifier)
+    return diagnosis.checks(found, diagnosis.probe(clients, found, now))
+
+
+def _table(checks: list[Check]) -> list[str]:
+    from aurora_analysis.fetch import doctor as diagnosis
+
+    return diagnosis.table(checks)
+
+
+def _has_gap(checks: list[Check]) -> bool:
+    return any(check.state in {"gap", "refused"} for check in checks)
+
+
+def _print_all(found: Mapping[str, list[Check] | None], *, as_json: bool) -> bool:
+    """Print the checks of every cluster that could be checked; return whether one has a gap or could not be checked."""
+    checked = {name: checks for name, checks in found.items() if checks is not None}
+    if as_json:
+        output.echo_rows(
+            [{"cluster": name, **asdict(check)} for name, checks in checked.items() for check in checks]
+        )
+    for name, checks in () if as_json else checked.items():
+        output.echo("\n".join([f"{name}:", *_table(checks), ""]))
+    return len(checked) < len(found) or any(map(_has_gap, checked.values()))
 
 
 def _print(lines: list[str], found: Sequence[Any], *, as_json: bool) -> None:

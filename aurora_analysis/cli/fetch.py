@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from aurora_analysis.cli import connections, options, output
+from aurora_analysis.cli import connections, fleet, options, output
 from aurora_analysis.errors import Error
 
 if TYPE_CHECKING:
@@ -69,10 +69,12 @@ def fetch(store_options: StoreOptions, span: WindowOptions, aws: AwsOptions, cho
     if not chosen.all_clusters and not chosen.cluster:
         raise Error("Pass --cluster NAME, or --all for every cluster of the settings file.")
     given = (chosen.cluster,) if chosen.cluster else ()
-    names = options.every_cluster(given, settings) if chosen.all_clusters else given
+    names = fleet.every_cluster(given, settings) if chosen.all_clusters else given
     request = _Request(store_options, settings, span.required(options.moment(chosen.pretended_now)), chosen)
     release_freed_memory()
-    done = [_fetch(settings.cluster(name, region=aws.region, profile=aws.profile), request) for name in names]
+    clusters = [settings.cluster(name, region=aws.region, profile=aws.profile) for name in names]
+    accounts = connections.Accounts(settings, shared=chosen.all_clusters)
+    done = [_fetch(cluster, accounts, request) for cluster in clusters]
     sys.exit(not all(done))
 
 
@@ -85,18 +87,14 @@ class _Request(NamedTuple):
     chosen: FetchArguments
 
 
-def _fetch(cluster: Cluster, request: _Request) -> bool:
+def _fetch(cluster: Cluster, accounts: connections.Accounts, request: _Request) -> bool:
     """Fetch one cluster; with --all, a cluster that cannot be fetched is one line and does not stop the others."""
-    try:
-        return _fetch_one(cluster, request)
-    except Error as problem:
-        if not request.chosen.all_clusters:
-            raise
-        output.echo(f"{cluster.name}: {problem}", err=True)
-        return False
+    if not request.chosen.all_clusters:
+        return _fetch_one(cluster, accounts, request)
+    return bool(fleet.attempted(cluster.name, lambda: _fetch_one(cluster, accounts, request)))
 
 
-def _fetch_one(cluster: Cluster, request: _Request) -> bool:
+def _fetch_one(cluster: Cluster, accounts: connections.Accounts, request: _Request) -> bool:
     """Fetch one cluster, and return whether nothing failed."""
     from aurora_analysis import executors
     from aurora_analysis.fetch import plan, rates, run, summary
@@ -108,8 +106,8 @@ def _fetch_one(cluster: Cluster, request: _Request) -> bool:
         cluster, request.window, now, sources, chosen.instances, settings.fetch.examples
     )
     store = Store(request.store.to_write())
-    limits = rates.by_service(settings.rates)
-    clients = connections.aws_clients(cluster, limits, settings.fetch.threads)
+    account = accounts.of(cluster)
+    clients, limits = account.clients, account.rates
     planned = plan.plan(clients, store, wanted)
     for line in summary.forecast(planned, limits, settings.prices):
         (output.echo if chosen.dry_run else output.notes())(line)

@@ -186,25 +186,6 @@ def cluster(default: str | None = None, *, required: bool = False) -> Decorator:
     return click.option("--cluster", type=Name(), required=required, help=CLUSTER_HELP, **given)
 
 
-def every_cluster(clusters: tuple[str, ...], settings: config.Config) -> tuple[str, ...]:
-    """Return the names of all clusters of the settings file, for --all.
-
-    Raises
-    ------
-    Error
-        If --cluster is given too, or the settings file names no cluster.
-    """
-    if clusters:
-        raise Error("Pass either --cluster or --all, not both.")
-    if not settings.clusters:
-        from aurora_analysis.config import FILE
-
-        raise Error(
-            f"{settings.origin or FILE} names no cluster: write [clusters.NAME] for each, or use --cluster."
-        )
-    return tuple(settings.clusters)
-
-
 CLUSTERS = click.option(
     "--cluster",
     "clusters",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aurora_analysis.cli import connections, options, output
+from aurora_analysis.cli import connections, fleet, options, output
 from aurora_analysis.errors import Error
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _request(store_options: StoreOptions, span: WindowOptions, chosen: ReportOpt
 
     settings = store_options.config()
     given = {
-        "clusters": options.every_cluster(chosen.clusters, settings)
+        "clusters": fleet.every_cluster(chosen.clusters, settings)
         if chosen.all_clusters
         else chosen.clusters,
         "window": span.window(),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from aurora_analysis.cli import options, output
+from aurora_analysis.cli import fleet, options, output
 from aurora_analysis.errors import Error
 
 if TYPE_CHECKING:
@@ -18,8 +22,17 @@ if TYPE_CHECKING:
 
     from aurora_analysis.cli.options import StoreOptions
     from aurora_analysis.store import Store
+    from aurora_analysis.window import Window
 
 COLUMNS = ["source", "instance", "table", "time", "end", "expected", "received", "lost", "unit", "note"]
+
+
+@dataclass(frozen=True)
+class Which:
+    """The clusters of a command."""
+
+    clusters: tuple[str, ...]
+    all_clusters: bool
 
 
 @click.group(short_help="Show, compact and prune a store.")
@@ -29,18 +42,40 @@ def store() -> None:
 
 @store.command(short_help="List what was fetched, recorded or ingested.", epilog=options.exit_codes())
 @options.STORE
+@options.together("which", Which, options.CLUSTERS, options.ALL)
 @options.JSON
-def coverage(store_options: StoreOptions, as_json: bool) -> None:
+def coverage(store_options: StoreOptions, which: Which, as_json: bool) -> None:
     """List what was fetched, recorded or ingested for each cluster, and what was lost."""
     opened = _existing(store_options.to_read())
-    spans = {cluster: opened.span(cluster) for cluster in opened.clusters()}
-    rows = {name: received(opened.coverage(span, cluster=name)) for name, span in spans.items()}
+    names = _clusters(opened, which, store_options)
+    is_named = which.all_clusters or bool(which.clusters)
+    found = {
+        name: fleet.attempted(name, partial(_received, opened, name, is_named=is_named)) for name in names
+    }
+    rows = {name: each for name, each in found.items() if each}
     if as_json:
-        output.echo_rows([{"cluster": name, **row} for name, found in rows.items() for row in found])
-        return
-    for name, found in rows.items():
-        output.echo(f"{name}: {spans[name]}")
-        output.echo("\n".join(coverage_lines(found, output.width())))
+        output.echo_rows([{"cluster": name, **row} for name, (_, listed) in rows.items() for row in listed])
+    for name, (span, listed) in () if as_json else rows.items():
+        output.echo(f"{name}: {span}")
+        output.echo("\n".join(coverage_lines(listed, output.width())))
+    sys.exit(None in found.values())
+
+
+def _received(
+    opened: Store, cluster: str, *, is_named: bool
+) -> tuple[Window, list[dict[str, Any]]] | tuple[()]:
+    """Return the span and the coverage of a cluster; nothing if all was deleted and nobody named the cluster."""
+    if not is_named and opened.read("coverage", cluster=cluster, missing_ok=True).empty:
+        return ()
+    span = opened.span(cluster)
+    return span, received(opened.coverage(span, cluster=cluster))
+
+
+def _clusters(opened: Store, which: Which, store_options: StoreOptions) -> Iterable[str]:
+    """Return the clusters that are named, those of the settings file with --all, else those of the store."""
+    if which.all_clusters:
+        return fleet.every_cluster(which.clusters, store_options.config())
+    return which.clusters or opened.versions()
 
 
 def received(coverage: pd.DataFrame) -> list[dict[str, Any]]:
@@ -94,9 +129,18 @@ def _count(row: dict[str, Any]) -> str:
 
 @store.command(short_help="Rewrite the tables into few files.", epilog=options.exit_codes())
 @options.STORE
-def compact(store_options: StoreOptions) -> None:
+@options.together("which", Which, options.CLUSTERS, options.ALL)
+def compact(store_options: StoreOptions, which: Which) -> None:
     """Rewrite the tables into few files, and delete the versions that no recent recorded report names."""
-    _existing(store_options.to_write()).compact()
+    opened = _existing(store_options.to_write())
+
+    def done(name: str) -> bool:
+        opened.compact([name])
+        return True
+
+    names = _clusters(opened, which, store_options)
+    failed = [name for name in names if not fleet.attempted(name, partial(done, name))]
+    sys.exit(bool(failed))
 
 
 @store.command(
@@ -137,14 +181,22 @@ def migrate(store_options: StoreOptions, to: str) -> None:
     show_default=True,
     help="Age in days above which observations are deleted.",
 )
-def prune(store_options: StoreOptions, keep_days: int) -> None:
+@options.together("which", Which, options.CLUSTERS, options.ALL)
+def prune(store_options: StoreOptions, keep_days: int, which: Which) -> None:
     """Delete observations older than --keep-days.
 
     The windows of named baselines are kept, and so are the versions that recent recorded reports read.
     """
     before = (datetime.now(UTC) - timedelta(days=keep_days)).date()
-    for table, rows in _existing(store_options.to_write()).prune(before).items():
-        output.echo(f"{table}: {rows} rows from before {before}")
+    opened = _existing(store_options.to_write())
+    done = [
+        fleet.attempted(name, partial(opened.prune, before, [name]))
+        for name in _clusters(opened, which, store_options)
+    ]
+    deleted = sum((Counter(each) for each in done if each), Counter[str]())
+    for table in {table: None for each in done if each for table in each}:
+        output.echo(f"{table}: {deleted[table]} rows from before {before}")
+    sys.exit(any(each is None for each in done))
 
 
 def _existing(location: str) -> Store:

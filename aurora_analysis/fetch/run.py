@@ -16,7 +16,7 @@ from aurora_analysis.fetch.commits import Group, Outcome, Target
 from aurora_analysis.fetch.plan import Plan
 from aurora_analysis.fetch.work import Access, Fetched, failed, is_full_disk, work
 from aurora_analysis.sources.aws import performance_insights
-from aurora_analysis.store import Store
+from aurora_analysis.store import Store, upkeep
 from aurora_analysis.window import Window
 
 
@@ -57,6 +57,7 @@ def fetch(
     access = Access(connect, digests, options.examples)
     outcomes = run(plan.chunks, access, Target(store, cluster, options.now), pools, progress)
     join_statements(store, window, cluster=cluster)
+    upkeep.tidy_up(store, cluster)
     return outcomes
 
 

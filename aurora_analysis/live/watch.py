@@ -23,7 +23,7 @@ from aurora_analysis.live import counting, samples
 from aurora_analysis.live.rounds import Rounds
 from aurora_analysis.live.samples import Event
 from aurora_analysis.live.status import PurgeStatus, Sample, purge_status
-from aurora_analysis.store import Store
+from aurora_analysis.store import Store, upkeep
 from aurora_analysis.window import Window
 
 SOURCE = "live"
@@ -125,6 +125,8 @@ class Watch:
         if self._unwritten:
             self.count(self._span[1])
         self.write()
+        if self._store is not None and not self.problem:
+            upkeep.tidy_up(self._store, self._cluster)
         for probe in self._probes:
             probe.close()
 

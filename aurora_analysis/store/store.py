@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -637,14 +638,20 @@ class Store:
 
     # Upkeep
 
-    def compact(self) -> None:
+    def compact(self, clusters: Iterable[str] | None = None) -> None:
         """Rewrite every table into few files, and delete versions that no recent recorded report has read.
 
         A report that was not recorded in the store cannot be rerun afterwards.
-        """
-        upkeep.compact(self)
 
-    def prune(self, before: date) -> dict[str, int]:
+        Parameters
+        ----------
+        clusters : iterable of str, optional
+            Default: all clusters.
+        """
+        for cluster in self._clusters_of(TABLES) if clusters is None else clusters:
+            upkeep.compact(self, cluster)
+
+    def prune(self, before: date, clusters: Iterable[str] | None = None) -> dict[str, int]:
         """Delete the observations of days before a day (UTC).
 
         Kept are the windows of baselines, the versions that recorded reports of the last 8 weeks read, and the small
@@ -653,13 +660,18 @@ class Store:
         Parameters
         ----------
         before : datetime.date
+        clusters : iterable of str, optional
+            Default: all clusters.
 
         Returns
         -------
         dict of str to int
             Deleted rows by table.
         """
-        return upkeep.prune(self, before)
+        deleted: Counter[str] = Counter()
+        for cluster in self._clusters_of(TABLES) if clusters is None else clusters:
+            deleted.update(upkeep.prune(self, before, cluster))
+        return dict(deleted)
 
 
 def _table(name: str) -> Table:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import date
 from typing import TYPE_CHECKING
 
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 from aurora_analysis.store import tidy
 from aurora_analysis.store.delta import commit
@@ -16,6 +17,9 @@ from aurora_analysis.tables import TABLES, Table
 
 if TYPE_CHECKING:
     from aurora_analysis.store.store import Store
+
+SCATTERED = 4
+"""A table is due to be merged if it has so many files more than weeks."""
 
 PRUNED = (
     "metrics",
@@ -31,39 +35,56 @@ PRUNED = (
 """The tables that grow with time, and `coverage`, which counts their rows."""
 
 
-def compact(store: Store) -> None:
-    """Rewrite every table into few files; see `Store.compact`.
+def compact(store: Store, cluster: str) -> None:
+    """Rewrite a cluster's tables into few files; see `Store.compact`.
 
     Parameters
     ----------
     store : Store
+    cluster : str
     """
-    for place, delta in _tables(store, TABLES):
+    for place, delta in _tables(store, TABLES, cluster):
         tidy.compact(place, delta, grace_hours=0)
         tidy.shorten_log(place)
 
 
-def prune(store: Store, before: date) -> dict[str, int]:
-    """Delete the observations of earlier days; see `Store.prune`.
+def tidy_up(store: Store, cluster: str) -> None:
+    """Merge the small files of a cluster's tables where there are many; a failure is left to the next time.
+
+    Parameters
+    ----------
+    store : Store
+    cluster : str
+    """
+    for place, delta in _tables(store, TABLES, cluster):
+        if len(delta.file_uris()) >= SCATTERED + len(delta.partitions()):
+            with suppress(DeltaError, OSError):
+                tidy.compact(place, delta)
+                tidy.shorten_log(place)
+
+
+def prune(store: Store, before: date, cluster: str) -> dict[str, int]:
+    """Delete a cluster's observations of earlier days; see `Store.prune`.
 
     Parameters
     ----------
     store : Store
     before : datetime.date
         The first day to keep (UTC).
+    cluster : str
 
     Returns
     -------
     dict of str to int
         Rows deleted, by table.
     """
-    deleted: Counter[str] = Counter()
-    for place, delta in _tables(store, PRUNED):
+    deleted = {}
+    for place, delta in _tables(store, PRUNED, cluster):
         older = _older(store, TABLES[place.table], place.cluster, before)
-        deleted[place.table] += _deleted(place, older)
+        deleted[place.table] = _deleted(place, older)
         delta.update_incremental()
         tidy.delete_superfluous(place, delta, grace_hours=0)
-    return dict(deleted)
+    return deleted
 
 
 def _deleted(place: Place, where: str) -> int:
@@ -78,9 +99,10 @@ def _deleted(place: Place, where: str) -> int:
     return counts[-1]
 
 
-def _tables(store: Store, names: Iterable[str]) -> Iterator[tuple[Place, DeltaTable]]:
+def _tables(store: Store, names: Iterable[str], cluster: str) -> Iterator[tuple[Place, DeltaTable]]:
     for name in names:
-        for cluster, delta in store.open_all(TABLES[name]).items():
+        delta = store.open(TABLES[name], cluster)
+        if delta is not None:
             yield Place(store.location, name, cluster), delta
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from deltalake import DeltaTable, write_deltalake
@@ -129,7 +130,7 @@ def test_any_name_of_a_cluster_has_a_folder_of_its_own(tmp_path, name):
 
 @pytest.fixture
 def earlier(tmp_path) -> Path:
-    """A store with all clusters in one table, by day, as earlier versions wrote it; and a file of the user's."""
+    """A store with all clusters in one table, by day, as earlier versions wrote it; a row of theirs has no cluster."""
     place = tmp_path / "store"
     for cluster, days in (("shop", 20), ("Lab", 2)):
         for name in ("metrics", "coverage"):
@@ -139,6 +140,8 @@ def earlier(tmp_path) -> Path:
             rows = frames.to_arrow(frame, spec, cluster=cluster, source="test").to_pandas()
             rows = rows.drop(columns="week").assign(day=times.strftime("%Y-%m-%d"))
             write_deltalake(f"{place}/{name}", rows, mode="append", partition_by=["cluster", "day"])
+    nameless = pa.table({"cluster": pa.nulls(1, pa.string()), "day": ["2026-11-01"], "time": [times[0]]})
+    write_deltalake(f"{place}/metrics", nameless, mode="append", schema_mode="merge")
     (place / "README.md").write_text("ours")
     return place
 
@@ -173,7 +176,7 @@ def test_migrating_keeps_every_row_and_the_old_store(earlier):
     assert len(rows) == 20 and set(rows["week"]) == {"2026-W44", "2026-W45", "2026-W46", "2026-W47"}
     assert (earlier / "README.md").read_text() == "ours"
     kept = earlier.with_name("store.before-migration")
-    assert len(DeltaTable(kept / "metrics").to_pandas()) == 22
+    assert len(DeltaTable(kept / "metrics").to_pandas()) == 23
     again = typed("store", "migrate", "--store", earlier)
     assert (again.exit_code, "already has today's layout" in again.stdout) == (0, True)
 
@@ -213,7 +216,7 @@ def test_a_writer_during_the_migration_is_not_lost(earlier, monkeypatch):
     monkeypatch.setattr(migration, "_copied", written_meanwhile)
     with pytest.raises(Error, match="A writer changed .* during the migration. End fetch and watch"):
         migration.migrate(str(earlier))
-    assert len(DeltaTable(earlier / "metrics").to_pandas()) == 23
+    assert len(DeltaTable(earlier / "metrics").to_pandas()) == 24
 
 
 def test_a_new_place_leaves_the_old_store_as_it_is(earlier, tmp_path, monkeypatch):

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pyarrow as pa
 import pytest
-from deltalake import write_deltalake
 
 from aurora_analysis import Store, Window, observe
 from aurora_analysis.errors import Error
-from aurora_analysis.store import delta, frames
+from aurora_analysis.store import delta
 from aurora_analysis.tables import TABLES
 
 DAY = Window("2026-11-09", "2026-11-10")
@@ -70,13 +69,8 @@ def test_an_empty_instance_is_refused_at_every_write(tmp_path):
     assert len(store.read("metrics", DAY, cluster="shop")) == 1
 
 
-def test_rows_of_an_empty_cluster_are_ignored(store):
-    """Earlier releases wrote them: Delta keeps the empty name as a null partition."""
-    for name, frame in {"coverage": COVERED, "metrics": HISTORY}.items():
-        spec = TABLES[name]
-        rows = frames.to_arrow(frame, spec, cluster="x", source="test")
-        rows = rows.set_column(0, "cluster", pa.array([""] * len(rows)))
-        write_deltalake(f"{store.location}/{name}", rows, mode="append")
+def test_a_cluster_whose_rows_were_all_deleted_is_no_longer_listed(store):
+    """Its folders are still there."""
     assert store.clusters() == ["lab", "shop"]
     assert len(store.coverage(DAY, cluster="shop")) == 1
     assert store.span("lab") == DAY

@@ -62,7 +62,7 @@ def test_an_awkward_folder_takes_logs_and_upkeep(tmp_path, name):
     assert store.read("metrics", DAY, cluster="shop")["value"].tolist() == [float(n) for n in range(12)]
     assert store.read("statements", cluster="shop")["digest"].tolist() == ["d1"]
     assert len(list(Path(location).glob("metrics/cluster=shop/week=*/*.parquet"))) == 1
-    with pytest.raises(Error, match="metrics at version"):
+    with pytest.raises(Error, match="metrics of shop at version"):
         store.at({"shop": {"metrics": then["shop"]["metrics"] + 99}}).read("metrics", DAY, cluster="shop")
 
 
