@@ -28,6 +28,7 @@ from aurora_analysis.analysis.effect_level import (
     weightiest,
 )
 from aurora_analysis.analysis.experiment.verdicts import judged_effects
+from aurora_analysis.analysis.reader_impact import agreement
 from aurora_analysis.analysis.reader_impact.estimate import POOLED
 from aurora_analysis.analysis.reader_impact.placebo import REJECTED_MOST
 from aurora_analysis.analysis.reader_impact.scaling import Scaling
@@ -359,6 +360,7 @@ def _verdict(name: str, judged: list[JudgedEffect], evidence: Evidence) -> Verdi
             part
             for part in (
                 _mechanism(name, evidence),
+                agreement.sentence(level, one.source, _blocked(name, evidence)) if one else "",
                 one.caveat if one and level in SLOWER else "",
                 evidence.scaling.remark(name, evidence.exposure.runs)
                 if evidence.scaling and evidence.exposure and one
@@ -405,9 +407,14 @@ def _action(name: str, one: JudgedEffect | None, evidence: Evidence) -> str:
         return NOT_ASSESSED_ACTION
     if one.level != "slows":
         return one.action or ACTIONS[one.level]
+    return READ_VIEWS[_blocked(name, evidence)]
+
+
+def _blocked(name: str, evidence: Evidence) -> bool | None:
+    """Whether the workload's read views were the oldest while the history list grew; None if that is not known."""
     row = evidence.growth[evidence.growth["workload"] == name].iloc[0]
     blocked, known = bool(row["growth"] > 0), bool(row["judged_share"] >= FULLY_JUDGED)
-    return READ_VIEWS[blocked if blocked or (known and row["growth"] <= 0) else None]
+    return blocked if blocked or (known and row["growth"] <= 0) else None
 
 
 NO_WORKLOAD_ACTION = "Fetch the readers' slow log or Performance Insights of the window, and lower long_query_time if the log is empty."

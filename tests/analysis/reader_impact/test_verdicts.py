@@ -127,6 +127,37 @@ def test_the_mechanism_stands_beside_the_effect():
     assert "were never the oldest while the history list grew" in by_subject["bi"].evidence
 
 
+@pytest.mark.parametrize(
+    ("found", "level", "of_blocker", "of_other"),
+    [
+        (lambda name: effect(name, 50, 40, 60, 0.001), "slows", "", "in another way than by blocking purge"),
+        (lambda name: effect(name, 1, -2, 4, 0.4), "no material effect", "a longer hold may still slow", ""),
+        (lambda name: effect(name, 8, -3, 20, 0.2), "inconclusive", "does not show that it slowed", ""),
+        (lambda name: effect(name, -20, -30, -10, 0.01), "speeds up", "one more sign of another cause", ""),
+    ],
+)
+def test_effect_and_mechanism_are_reconciled_where_they_disagree(found, level, of_blocker, of_other):
+    """`etl` held the oldest view and `bi` never did; one sentence says what that means, and the level stays."""
+    for name, expected in (("etl", of_blocker), ("bi", of_other)):
+        (shown,) = [
+            one for one in verdicts(found(name), NO_ESTIMATE, GROWN, coverage=1) if one.subject == name
+        ]
+        assert shown.level == level
+        assert expected in shown.evidence
+        words = ("another way", "longer hold", "does not show", "one more sign")
+        assert sum(word in shown.evidence for word in words) == bool(expected)
+
+
+def test_an_effect_on_ordinary_days_without_a_view_may_have_another_cause():
+    """A trial excludes other causes; ordinary days do not."""
+    days = pd.DataFrame([estimated("bi", "commit_latency", "slows", effect_pct=12.0)])
+    days = days.assign(ci_low_pct=8.0, ci_high_pct=16.0, p_adjusted=0.001)
+    (shown,) = [one for one in verdicts(NO_TRIAL, days, GROWN, coverage=1) if one.subject == "bi"]
+    assert (shown.level, shown.severity) == ("slows", "act")
+    assert "or from a cause that accompanies it" in shown.evidence
+    assert "would not help" in shown.action
+
+
 def test_never_is_not_said_where_commits_are_partly_missing():
     """Of two hours in which `bi` was open, the oldest view is known for one."""
     start = pd.Timestamp(FORTNIGHT.start)

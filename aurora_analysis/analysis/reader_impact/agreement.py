@@ -1,0 +1,49 @@
+"""State what follows where the effect on latency and the evidence of who blocked purge point different ways.
+
+A read view is how a long query on a reader reaches the writer. An effect without one, or one without an effect, is no
+contradiction, but the reader of both sentences must not have to find out why.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from aurora_analysis.analysis.effect_level import SLOWER
+
+
+def sentence(level: str, source: Literal["trial", "days"], blocked: bool | None) -> str:
+    """Reconcile an effect with the evidence whether the workload's read views blocked purge.
+
+    Parameters
+    ----------
+    level : str
+        A key of `effect_level.LEVELS`.
+    source : {"trial", "days"}
+        A randomised trial, or ordinary days.
+    blocked : bool or None
+        Whether one of its read views was the oldest while the history list grew; None if that is unknown.
+
+    Returns
+    -------
+    str
+        One sentence; empty where the two agree, or where nothing is known of one of them.
+
+    Examples
+    --------
+    >>> sentence("no material effect", "days", blocked=True)
+    'Purge was blocked without a material slowdown: a longer hold may still slow the writer.'
+    """
+    if level in SLOWER and blocked is False:
+        ways = "through what it shares with the writer, such as storage or locks"
+        if source == "trial":
+            return f"So it slows the writer in another way than by blocking purge: {ways}."
+        return f"So the slowdown does not come from blocked purge: it comes {ways}, or from a cause that accompanies it."
+    if not blocked:
+        return ""
+    return {
+        "no material effect": "Purge was blocked without a material slowdown: a longer hold may still slow the writer.",
+        "speeds up": "A blocked purge makes no writer faster, which is one more sign of another cause.",
+        "inconclusive": "That it blocked purge does not show that it slowed the writer.",
+        "cannot tell": "That it blocked purge does not show that it slowed the writer.",
+        "unknown": "That it blocked purge does not show that it slowed the writer.",
+    }.get(level, "")
