@@ -209,26 +209,48 @@ def results(found: pd.DataFrame) -> tuple[list[gates.Gate], pd.DataFrame]:
     table = 100 * predicted.pivot_table("covered", ["scenario", "metric"], "what", aggfunc="mean")
     fortnights = found.drop_duplicates(["scenario", "seed", "metric", "level"])
     refused = 100 * (fortnights["level"] == "cannot tell").groupby(fortnights["scenario"]).mean()
-    null = fortnights[fortnights["metric"] == "null"]
-    direct = fortnights[fortnights["metric"] == "direct 10"]
     by_scenario = 100 * usual.groupby("scenario")["covered"].mean()
     found_gates = [
-        gates.at_least("L1", "coverage over all predictions", pd.Series({"all": 100 * usual["covered"].mean()}), 90),
+        gates.at_least(
+            "L1", "coverage over all predictions", pd.Series({"all": 100 * usual["covered"].mean()}), 90
+        ),
         gates.at_least("L2", "coverage in each scenario", by_scenario, COVERAGE_LEAST),
-        gates.at_least("L3", "unidentifiable and refused", refused.reindex(UNIDENTIFIABLE).dropna(), REFUSED_LEAST),
-        gates.at_most(
-            "L4", "a limit is stated without an effect",
-            pd.Series({NO_LIMIT: 100 * (null["level"] == "limited").mean()}), FALSE_MOST,
+        gates.at_least(
+            "L3", "unidentifiable and refused", refused.reindex(UNIDENTIFIABLE).dropna(), REFUSED_LEAST
         ),
-        gates.at_most(
-            "L5", "a limit is stated although the effect does not grow with the history list",
-            pd.Series({NO_LIMIT: 100 * (direct["level"] == "limited").mean()}), 50,
-        ),
-    ]  # fmt: skip
+        *gates_without_limit(fortnights),
+    ]
     levels = (
         fortnights.pivot_table("seed", ["scenario", "metric"], "level", aggfunc="count").fillna(0).astype(int)
     )
     return found_gates, table.round(1).join(levels, how="outer")
+
+
+def gates_without_limit(fortnights: pd.DataFrame) -> list[gates.Gate]:
+    """How often a limit is stated without an effect, and with one that does not grow with the history list."""
+    named = {
+        "null": ("L4", "a limit is stated without an effect", FALSE_MOST),
+        "direct 10": ("L5", "a limit is stated although the effect does not grow with the history list", 50),
+    }
+    shares = {
+        metric: 100 * (fortnights.loc[fortnights["metric"] == metric, "level"] == "limited").mean()
+        for metric in named
+    }
+    return [
+        gates.at_most(name, what, pd.Series({NO_LIMIT: shares[metric]}), most)
+        for metric, (name, what, most) in named.items()
+    ]
+
+
+def _without_limit(options: argparse.Namespace, todo: list[study.Case]) -> int:
+    """Print the two gates on fortnights without a limit, and leave the page of results as it is."""
+    path = options.keep / f"{options.first_seed}.jsonl"
+    found = study.run(cases, todo, path, processes=options.processes, log=sys.stderr)
+    passed = gates_without_limit(found)
+    print(found.groupby(["metric", "level"]).size().to_string())
+    for one in passed:
+        print(f"{one.name} {one.required}: {one.measured}, {'passed' if one.passed else 'FAILED'}")
+    return 0 if all(one.passed for one in passed) else 1
 
 
 def _markdown(table: pd.DataFrame) -> Iterator[str]:
@@ -245,12 +267,15 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--keep", type=Path, default=HERE / ".limits")
     parser.add_argument("--results", type=Path, default=HERE / "LIMITS.md")
+    parser.add_argument(
+        "--only-without-limit", action="store_true", help="gates L4 and L5 alone, which take minutes"
+    )
     options = parser.parse_args()
-    todo = [
-        *study.cases([NO_LIMIT], options.first_seed, NO_LIMIT_SEEDS * options.seeds),
-        *study.cases([*IDENTIFIABLE, *ODD, *UNIDENTIFIABLE], options.first_seed, options.seeds),
-        (SAMPLE, 2),
-    ]
+    todo = study.cases([NO_LIMIT], options.first_seed, NO_LIMIT_SEEDS * options.seeds)
+    if options.only_without_limit:
+        return _without_limit(options, todo)
+    todo += study.cases([*IDENTIFIABLE, *ODD, *UNIDENTIFIABLE], options.first_seed, options.seeds)
+    todo += [(SAMPLE, 2)]
     path = options.keep / f"{options.first_seed}.jsonl"
     found = study.run(cases, todo, path, processes=options.processes, log=sys.stderr)
     passed, table = results(found)
