@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from aurora_analysis import Store
 from aurora_analysis.store.observations import Observations
 from aurora_analysis.tables import TABLES
 from aurora_analysis.window import Window
@@ -22,7 +23,8 @@ RATE = 200.0
 FIRST_ID = 2**32 - 100_000
 """The clock passes 2**32 within the hour."""
 DEAD_PER_ID = 1.5
-DIGEST = "d1" * 8
+DIGEST, QUEUE = "d1" * 8, "a9" * 8
+"""The reader's extract, and the writer's queue consumer."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ def _logged(holds: Sequence[Hold]) -> pd.DataFrame:
         if one.logged
     ]
     columns = ["started_at", "ended_at", "instance", "digest", "user", "thread_id", "query_time_s"]
-    frame = pd.DataFrame(found, columns=columns)
+    frame = pd.DataFrame(found, columns=columns).assign(ordinal=0, time_precision_s=1.0, database="shop")
     return frame.astype({"started_at": "datetime64[us, UTC]", "ended_at": "datetime64[us, UTC]"})
 
 
@@ -198,8 +200,10 @@ class InMemory:
             rows = rows[rows[column].isin(value if isinstance(value, list) else [value])]
         for column, least in (query.get("at_least") or {}).items():
             rows = rows[rows[column] >= least]
-        times = [column.name for column in spec.columns if column.type == "timestamp"]
-        rows = rows.astype(dict.fromkeys(times, "datetime64[us, UTC]"))
+        types = {"timestamp": "datetime64[us, UTC]", "text": "str", "real": float}
+        rows = rows.astype(
+            {column.name: types[column.type] for column in spec.columns if column.type in types}
+        )
         wanted = [*dict.fromkeys([spec.time, *query.get("columns", ())])]
         return (rows[wanted] if query.get("columns") else rows).reset_index(drop=True)
 
@@ -213,3 +217,99 @@ class InMemory:
 def observed(tables: Mapping[str, pd.DataFrame]) -> Observations:
     """The hour's observations of the cluster `ledger`."""
     return Observations(InMemory(tables), HOUR, "ledger")  # type: ignore[arg-type]
+
+
+def write(store: Store, tables: Mapping[str, pd.DataFrame]) -> None:
+    """Write the hour into a store, with its coverage."""
+    for name, rows in tables.items():
+        if TABLES[name].identity:
+            store.merge(name, rows, cluster="ledger", source="test")
+        elif len(rows):
+            store.write(name, rows, HOUR, cluster="ledger", source="test")
+    covered = {
+        "time": [START.as_unit("us")],
+        "end": [pd.Timestamp(HOUR.end).as_unit("us")],
+        "table": "metrics",
+    }
+    counts = {
+        "instance": None,
+        "expected": 120.0,
+        "received": 120.0,
+        "lost": 0.0,
+        "unit": "points",
+        "note": "",
+    }
+    store.write("coverage", pd.DataFrame(covered | counts), HOUR, cluster="ledger", source="test")
+
+
+def busy(holds: Sequence[Hold]) -> dict[str, pd.DataFrame]:
+    """The hour as `watch`, the logs and Performance Insights record it together: every table that a page reads."""
+    minutes = pd.DataFrame({"time": at(np.arange(60)), "period_s": 60.0})
+    times = minutes["time"]
+    statements = pd.DataFrame(
+        {
+            "digest": [DIGEST, QUEUE],
+            "fingerprint": ["select * from facts", "delete from queue where id = any ( ? )"],
+            "join_key": ["select * from facts", "delete from queue where id = any (?)"],
+            "kind": ["select", "delete"],
+            "first_seen": times[0],
+            "last_seen": times[59],
+        }
+    )
+    calls = minutes.assign(instance=WRITER, digest=QUEUE, calls=3000.0, mean_latency_ms=0.2, rows_sent=3e4)
+    ages = np.array([max(_ages(holds, minute).values()) for minute in range(60)])
+    sessions = minutes.assign(instance=READER, dimension="user", member="snowflake", active_sessions=0.9)
+    waits = minutes.assign(
+        instance=WRITER, dimension="wait_event", member="LWLock:buffer_content", active_sessions=3.0
+    )
+    events = pd.DataFrame(
+        {
+            "time": [at(30.0)],
+            "instance": READER,
+            "category": "recovery conflict",
+            "message": "canceling statement due to conflict with recovery, User query might have needed to see row versions that "
+            f"must be removed, process 41, user snowflake, database shop, statement {DIGEST}",
+        }
+    )
+    watch = watched(holds)
+    cloudwatch = pd.concat(
+        [
+            minutes.assign(instance=name, name=metric, statistic="average", value=value)
+            for name, metric, value in (
+                (WRITER, "commit_latency", 2.0),
+                (WRITER, "commit_throughput", RATE),
+                (WRITER, "dml_throughput", RATE),
+                (WRITER, "vcpus", 4.0),
+                (READER, "replica_lag", 20.0),
+            )
+        ]
+    )
+    return {
+        **watch,
+        "instances": watch["instances"].assign(long_query_time_s=0.5, vcpus=4.0),
+        "metrics": pd.concat([watch["metrics"], cloudwatch], ignore_index=True),
+        "statement_metrics": calls.assign(buffers_per_call=120 + 0.03 * ages),
+        "db_load": pd.concat([sessions, waits], ignore_index=True),
+        "statements": statements,
+        "events": events,
+        "vacuums": reports(holds),
+    }
+
+
+def reports(holds: Sequence[Hold]) -> pd.DataFrame:
+    """Autovacuum's reports of one table, one a minute and 20 s long."""
+    rows = watched(holds, every_s=60)["metrics"].pivot(index="time", columns="name", values="value")
+    return pd.DataFrame(
+        {
+            "time": rows.index + pd.Timedelta("20s"),
+            "started_at": rows.index,
+            "instance": WRITER,
+            "database": "shop",
+            "table": "public.queue",
+            "removed": 0,
+            "dead_not_removable": (rows["xmin_horizon_age"] * DEAD_PER_ID).astype(int).to_numpy(),
+            "cutoff": rows["xmin_horizon"].to_numpy(),
+            "next_xid": rows["next_transaction_id"].to_numpy() + 20 * RATE,
+            "elapsed_s": 20.0,
+        }
+    )

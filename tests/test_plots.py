@@ -202,7 +202,7 @@ def test_a_gap_is_not_bridged():
 def test_a_line_marks_long_query_time():
     """With its value."""
     ax = plots.ecdf(DISTRIBUTION, CUTS)
-    assert "long_query_time = 5 ms" in [text.get_text() for text in ax.texts]
+    assert "logged from 5 ms" in [text.get_text() for text in ax.texts]
 
 
 def test_time_is_shown_in_the_readers_zone():

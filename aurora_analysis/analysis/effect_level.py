@@ -32,6 +32,33 @@ NOUNS = {
 }
 """What becomes slower, by metric."""
 
+STATEMENT_LATENCY = "latency_of_"
+"""Beginning of the metric of one statement's latency; the digest's first characters follow."""
+
+
+def noun(metric: str) -> str:
+    """Name what becomes slower.
+
+    Parameters
+    ----------
+    metric : str
+        A metric of `OUTCOMES`, or one statement's latency.
+
+    Returns
+    -------
+    str
+        Such as "commits" or "statement 3b560e0d".
+
+    Examples
+    --------
+    >>> noun("commit_latency"), noun("latency_of_3b560e0d")
+    ('commits', 'statement 3b560e0d')
+    """
+    if metric.startswith(STATEMENT_LATENCY):
+        return f"statement {metric.removeprefix(STATEMENT_LATENCY)}"
+    return NOUNS.get(metric, metric.replace("_", " "))
+
+
 SLOWER = ("slows", "slows a little")
 """Levels that blame the workload."""
 

@@ -1,4 +1,4 @@
-"""An engine's words for cleanup, for what waits for it, and for what blocks it."""
+"""An engine's words for cleanup, for what waits for it, for what blocks it, and for its log's limit."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ class Words(NamedTuple):
         Our metric of it, which counts transactions.
     view : str
         What a session holds that blocks cleanup.
+    log_limit : str
+        The setting from which duration on the log has a statement.
+    time_limit : str
+        The setting that ends a statement after a time [ms].
     """
 
     cleanup: str
@@ -27,3 +31,5 @@ class Words(NamedTuple):
     delay: str
     delay_metric: str
     view: str
+    log_limit: str
+    time_limit: str

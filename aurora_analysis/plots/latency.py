@@ -21,7 +21,7 @@ def log_histogram(
     by: str = "instance",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the share of executions by latency [ms] on a log axis; dashed lines mark long_query_time.
+    """Draw the share of executions by latency [ms] on a log axis; dashed lines mark the log's limit.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def ecdf(
     by: str = "instance",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the cumulative share of executions by latency [ms]; dashed lines mark long_query_time.
+    """Draw the cumulative share of executions by latency [ms]; dashed lines mark the log's limit.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def _latency_axis(ax: Axes, cuts: pd.DataFrame | None) -> Axes:
         ax.text(
             limit,
             1.01,
-            f"long_query_time = {limit:g} ms",
+            f"logged from {limit:g} ms",
             transform=place,
             ha="center",
             va="bottom",

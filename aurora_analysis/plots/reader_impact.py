@@ -19,6 +19,7 @@ from aurora_analysis.plots.style import (
     MUTED,
     SHADE,
     calm,
+    cleanup_label,
     colours_of,
     count_axis,
     dates,
@@ -65,13 +66,15 @@ def exposures(runs: pd.DataFrame, window: Window, *, timezone: str = "UTC", ax: 
     return mark_if_empty(ax, runs)
 
 
-def growth(grown: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw the growth of the history list while each workload's read view was the oldest [transactions].
+def growth(grown: pd.DataFrame, *, of: str = "history list", ax: Axes | None = None) -> Axes:
+    """Draw the growth of what waits for cleanup while each workload's snapshot was the oldest [transactions].
 
     Parameters
     ----------
     grown : DataFrame
         Result of `reader_impact.growth`: `workload, growth` [transactions].
+    of : str, default "history list"
+        The engine's word for what grows while cleanup is blocked.
     ax : Axes, optional
 
     Returns
@@ -90,7 +93,9 @@ def growth(grown: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.grid(axis="y", visible=False)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
-    ax.set_xlabel("history list growth while its view was the oldest [transactions]")
+    ax.set_xlabel(
+        f"growth of the {of} while its {'view' if of == 'history list' else 'snapshot'} was the oldest [transactions]"
+    )
     return mark_if_empty(ax, grown)
 
 
@@ -193,16 +198,16 @@ def strip(
     *,
     timezone: str = "UTC",
 ) -> list[Axes]:
-    """Draw runs, history list, purge boundary and latency below each other, over one time axis.
+    """Draw runs, what waits for cleanup, its boundary and latency below each other, over one time axis.
 
     Parameters
     ----------
     runs : DataFrame
         `workload, start, end` (UTC).
     history : Series
-        History list length over time [transactions].
+        History list length, or age of the xmin horizon, over time [transactions]; its name is the label.
     boundary : Series
-        Purge boundary over time [transaction number], drawn from its first value on.
+        Purge boundary, or xmin horizon, over time [transaction number], drawn from its first value on.
     latency : Series
         Latency over time [ms]; its name is the label.
     window : Window
@@ -232,8 +237,8 @@ def strip(
         (slowed, latency, COLOURS[2]),
     ]
     labels = [
-        "history list\n[transactions]",
-        "purge boundary\n[since start]",
+        f"{cleanup_label(history, 'history list')}\n[transactions]",
+        f"{cleanup_label(boundary, 'purge boundary')}\n[since start]",
         f"{latency.name}\n[ms]".replace("_", " "),
     ]
     for (ax, series, colour), label in zip(lines, labels):

@@ -324,3 +324,29 @@ def time_axis(ax: Axes, timezone: str) -> None:
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator, tz=timezone))
     ax.set_xlabel(f"time [{timezone}]")
+
+
+CLEANUP_LABELS = {
+    "xmin_horizon_age": "age of the\nxmin horizon",
+    "xmin_horizon": "xmin horizon",
+    "next_transaction_id": "next transaction id",
+}
+"""Labels of PostgreSQL's series about cleanup, by our metric's name."""
+
+
+def cleanup_label(series: pd.Series, default: str) -> str:
+    """Label a series about cleanup by its name.
+
+    Parameters
+    ----------
+    series : Series
+        With our metric's name.
+    default : str
+        The label on InnoDB.
+
+    Returns
+    -------
+    str
+        The label, without a unit.
+    """
+    return CLEANUP_LABELS.get(str(series.name), default)

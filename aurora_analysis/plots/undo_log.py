@@ -1,4 +1,4 @@
-"""Figures of undo history: the history list, purge, and the age of the oldest read view."""
+"""Figures of cleanup: what waits for it, how far it may go, and the age of the oldest read view or snapshot."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from aurora_analysis.plots.style import (
     MARKERS,
     MUTED,
     SHADE,
+    cleanup_label,
     colours_of,
     count_axis,
     dates,
@@ -30,12 +31,12 @@ from aurora_analysis.plots.style import (
 def history_list_length(
     history: pd.Series, episodes: pd.DataFrame | None = None, *, timezone: str = "UTC", ax: Axes | None = None
 ) -> Axes:
-    """Draw the history list length over time [transactions], with growth episodes shaded and numbered.
+    """Draw what waits for cleanup over time [transactions], with growth episodes shaded and numbered.
 
     Parameters
     ----------
     history : Series
-        History list length over time (UTC) [transactions].
+        History list length, or age of the xmin horizon, over time (UTC) [transactions]; its name is the label.
     episodes : DataFrame, optional
         With `start, end` (UTC) and, if known, `peak_length` [transactions].
     timezone : str, default "UTC"
@@ -52,7 +53,7 @@ def history_list_length(
     if episodes is not None:
         _shade(ax, episodes)
     ax.set_ylim(bottom=0)
-    ax.set_ylabel("history list length\n[transactions]")
+    ax.set_ylabel(f"{cleanup_label(history, 'history list length')}\n[transactions]")
     count_axis(ax)
     time_axis(ax, timezone)
     return mark_if_empty(ax, history)
@@ -87,14 +88,14 @@ def purge(
     timezone: str = "UTC",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the purge boundary and the purged transactions, around the episode with the highest peak.
+    """Draw how far cleanup may go and how far it could, around the episode with the highest peak.
 
     Parameters
     ----------
     boundary : Series
-        Transaction number up to which purge is allowed, over time (UTC).
+        Transaction number up to which purge is allowed, or the xmin horizon, over time (UTC).
     finished : Series
-        Transaction number up to which purge has finished, over time (UTC).
+        Transaction number up to which purge has finished, or the next transaction id, over time (UTC).
     episodes : DataFrame
         `start, end` (UTC) and `peak_length`; without rows, the whole series are drawn.
     timezone : str, default "UTC"
@@ -109,7 +110,10 @@ def purge(
     ax = ax or new_axes()
     shown = _around_the_highest(boundary, episodes), _around_the_highest(finished, episodes)
     start = min((series.iloc[0] for series in shown if len(series)), default=0)
-    for n, (series, label) in enumerate(zip(shown, ("purge allowed up to", "purged up to"))):
+    labels = [
+        cleanup_label(*pair) for pair in zip((boundary, finished), ("purge allowed up to", "purged up to"))
+    ]
+    for n, (series, label) in enumerate(zip(shown, labels)):
         line: dict[str, Any] = {"color": COLOURS[n], "linestyle": LINE_STYLES[n], "label": label}
         ax.plot(dates(series.index), with_gaps(series) - start, linewidth=1.4, **line)
     ax.set_ylabel("transaction number\nsince the start")
@@ -129,9 +133,14 @@ def _around_the_highest(series: pd.Series, episodes: pd.DataFrame) -> pd.Series:
 
 
 def read_view_age(
-    oldest_view: pd.DataFrame, runs: pd.DataFrame, *, timezone: str = "UTC", ax: Axes | None = None
+    oldest_view: pd.DataFrame,
+    runs: pd.DataFrame,
+    *,
+    view: str = "read view",
+    timezone: str = "UTC",
+    ax: Axes | None = None,
 ) -> Axes:
-    """Draw the age of the oldest read view over time [s or min], by the workload that held it.
+    """Draw the age of the oldest open snapshot over time [s or min], by the workload that held it.
 
     Parameters
     ----------
@@ -140,6 +149,8 @@ def read_view_age(
         `state`.
     runs : DataFrame
         With `workload`.
+    view : str, default "read view"
+        The engine's word for what a session holds: "read view" or "snapshot".
     timezone : str, default "UTC"
         Time zone of the axis.
     ax : Axes, optional
@@ -156,7 +167,9 @@ def read_view_age(
         runs["workload"].reindex(oldest_view["run"].astype("Float64").astype("float")).to_numpy(dtype=object)
     )
     holder = np.where(
-        oldest_view["state"] == "held", workload, oldest_view["state"].replace("none", "short views only")
+        oldest_view["state"] == "held",
+        workload,
+        oldest_view["state"].replace("none", f"short {view.split()[-1]}s only"),
     )
     colours = colours_of(holder)
     known = with_gaps(age / seconds)
@@ -171,7 +184,7 @@ def read_view_age(
         ax.plot(dates(mine.index), mine, markevery=0.02, linewidth=1.2, label=name, **look)
         ax.plot(dates(mine.index[is_alone]), mine[is_alone], linestyle="", **look)
     ax.set_ylim(bottom=0)
-    ax.set_ylabel(f"age of the oldest\nread view [{unit}]")
+    ax.set_ylabel(f"age of the oldest\n{view} [{unit}]")
     legend(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, markerscale=2)
     time_axis(ax, timezone)
     return mark_if_empty(ax, oldest_view)

@@ -36,6 +36,7 @@ from aurora_analysis.report import (
     suite,
 )
 from aurora_analysis.store import Store, location
+from aurora_analysis.store.observations import observe
 from aurora_analysis.store.store import Versions
 from aurora_analysis.window import Window, zone
 
@@ -167,7 +168,12 @@ def report(
     readable = [cluster for cluster in clusters if not cluster["error"]]
     with replacement.built(output, archived=archived) as folder:
         tasks = [
-            _task(notebook, _manifest(run, cluster, notebook, values[notebook]), request, execution)
+            _task(
+                suite.of_engine(notebook.read_bytes(), _cleanup(store, cluster)),
+                _manifest(run, cluster, notebook, values[notebook]),
+                request,
+                execution,
+            )
             for cluster in readable
             for notebook in chosen
             if len(chosen) == 1 or _concerns(notebook, store, cluster)
@@ -187,14 +193,19 @@ def _concerns(notebook: Path, store: Store, cluster: Mapping[str, Any]) -> bool:
     return suite.concerns(notebook, store, cluster["cluster"], Window(cluster["start"], cluster["end"]))
 
 
-def _task(notebook: Path, manifest: Mapping[str, Any], request: Request, execution: Execution) -> runner.Task:
+def _cleanup(store: Store, cluster: Mapping[str, Any]) -> str:
+    """The cluster's word for cleanup."""
+    return observe(store, Window(cluster["start"], cluster["end"]), cluster["cluster"]).words.cleanup
+
+
+def _task(source: bytes, manifest: Mapping[str, Any], request: Request, execution: Execution) -> runner.Task:
     environment = {
         "AURORA_ANALYSIS_STORE": manifest["parameters"]["store"],
         "AURORA_ANALYSIS_VERSIONS": json.dumps({manifest["cluster"]: manifest["versions"]}),
     }
     if request.settings:
         environment["AURORA_ANALYSIS_CONFIG"] = str(Path(request.settings).resolve())
-    return runner.Task(notebook.stem, notebook.read_bytes(), manifest, execution.timeout_s, environment)
+    return runner.Task(manifest["notebook"], source, manifest, execution.timeout_s, environment)
 
 
 def _run_all(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import papermill
 
 from aurora_analysis.bundled import bundled
@@ -80,6 +81,34 @@ def of_report(names: Sequence[str] = ()) -> list[Path]:
     """
     chosen = notebooks(names)
     return chosen if names else [path for path in chosen if path.stem != BENCH]
+
+
+CLEANUPS = ("purge", "vacuum")
+"""Tags of cells that concern one engine only: the engine's word for cleanup."""
+
+
+def of_engine(source: bytes, cleanup: str) -> bytes:
+    """Drop the cells of a notebook that concern another engine.
+
+    Parameters
+    ----------
+    source
+        The notebook's file.
+    cleanup
+        The cluster's word for cleanup, one of `CLEANUPS`: cells tagged with another one are dropped.
+
+    Returns
+    -------
+    bytes
+        The notebook's file; the same bytes if no cell is tagged so.
+    """
+    notebook = nbformat.reads(source.decode("utf-8"), as_version=4)
+    others = set(CLEANUPS) - {cleanup}
+    kept = [cell for cell in notebook.cells if not others & set(cell.metadata.get("tags", ()))]
+    if len(kept) == len(notebook.cells):
+        return source
+    notebook.cells = kept
+    return str(nbformat.writes(notebook)).encode()
 
 
 FIRST = ("reader_impact", "undo_log", "latency", "db_load", "workload_change")

@@ -72,7 +72,7 @@ def answer(data: Observations, *, timezone: str = "UTC") -> Answer:
     return Answer(
         verdicts=(
             *judged,
-            *idle_verdicts(idle),
+            *idle_verdicts(idle, data.words),
             *kill_verdicts(local(kills(metrics), timezone)),
             *failover_verdicts(data.instances, _means(_load(data, "user"))),
         ),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from aurora_analysis import engines
 from aurora_analysis.analysis.verdict import (
     Figure,
     Severity,
@@ -18,6 +19,7 @@ from aurora_analysis.analysis.verdict import (
     moment,
     three_digits,
 )
+from aurora_analysis.engines.vocabulary import Words
 from aurora_analysis.window import Window
 
 TOPIC = "connections"
@@ -344,13 +346,17 @@ def _waited(slow: float) -> str:
     )
 
 
-def idle_verdicts(idle: pd.DataFrame, thresholds: Thresholds = Thresholds()) -> list[Verdict]:
+def idle_verdicts(
+    idle: pd.DataFrame, words: Words | None = None, thresholds: Thresholds = Thresholds()
+) -> list[Verdict]:
     """Judge each user's idle transactions in live samples.
 
     Parameters
     ----------
     idle : DataFrame
         The result of `idle_transactions`.
+    words : Words, optional
+        The engine's words for cleanup. Default: those of MySQL.
     thresholds : Thresholds
         How long a transaction may be idle.
 
@@ -360,16 +366,17 @@ def idle_verdicts(idle: pd.DataFrame, thresholds: Thresholds = Thresholds()) -> 
         One `watch` per user with a transaction that was open and idle for `idle_s` or longer, the longest first.
     """
     long = idle[idle["idle_s"] >= thresholds.idle_s]
-    return [_idle(str(user), rows) for user, rows in long.groupby("user", sort=False)]
+    words = words or engines.words(engines.DEFAULT)
+    return [_idle(str(user), rows, words) for user, rows in long.groupby("user", sort=False)]
 
 
-def _idle(user: str, rows: pd.DataFrame) -> Verdict:
+def _idle(user: str, rows: pd.DataFrame, words: Words) -> Verdict:
     longest = rows.iloc[0]
     holds = bool(rows["has_read_view"].fillna(False).astype(bool).any())
     view = (
-        "At least one held a read view, which blocks purge: see undo_log."
+        f"At least one held a {words.view}, which blocks {words.cleanup}: see undo_log."
         if holds
-        else "None was seen with a read view."
+        else f"None was seen with a {words.view}."
     )
     many = "One idle transaction" if len(rows) == 1 else f"{len(rows)} idle transactions"
     return Verdict(

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from aurora_analysis import engines
+from aurora_analysis.engines.vocabulary import Words
 from aurora_analysis.window import Window
 
 DAY_S = 86400.0
@@ -28,11 +30,11 @@ class Alternative(NamedTuple):
 
 CLONE = Alternative(
     "clone",
-    "A clone shares the volume's pages until they change and has an undo log of its own: its read views keep nothing on the writer.",
+    "A clone shares the volume's pages until they change and cleans up by itself: its {view}s keep nothing on the writer.",
     "1. aws rds restore-db-cluster-to-point-in-time --source-db-cluster-identifier {cluster} --db-cluster-identifier "
     "{cluster}-clone --restore-type copy-on-write --use-latest-restorable-time; "
     "2. aws rds create-db-instance --db-cluster-identifier {cluster}-clone --db-instance-identifier {cluster}-clone-1 "
-    "--engine aurora-mysql --db-instance-class db.r6g.large; "
+    "--engine {engine} --db-instance-class db.r6g.large; "
     "3. read from the clone's endpoint; "
     "4. aws rds delete-db-instance --db-instance-identifier {cluster}-clone-1, then "
     "aws rds delete-db-cluster --db-cluster-identifier {cluster}-clone --skip-final-snapshot.",
@@ -50,22 +52,41 @@ EXPORT = Alternative(
 
 ZERO_ETL = Alternative(
     "zero-ETL or change data capture",
-    "Only changes leave the cluster, from the binlog, which costs the writer some write throughput; Redshift is zero-ETL's target.",
-    "1. in the cluster's parameter group: binlog_format=ROW, aurora_enhanced_binlog=1, binlog_backup=0, binlog_row_image=FULL, "
-    "binlog_row_metadata=FULL, then restart the writer; "
+    "Only changes leave the cluster, from the {log}, which costs the writer some write throughput; Redshift is zero-ETL's target.{slot}",
+    "1. in the cluster's parameter group: {parameters}, then restart the writer; "
     "2. aws rds create-integration --integration-name {cluster} --source-arn CLUSTER_ARN --target-arn NAMESPACE_ARN; "
-    "3. create a database from the integration in Redshift; for another target read the binlog with its connector.",
+    "3. create a database from the integration in Redshift; for another target read the {log} with its connector.",
 )
 
 BATCHES = Alternative(
     "batches by key",
-    "Each batch has a read view of its own, which ends after minutes: purge goes on between batches.",
+    "Each batch has a {view} of its own, which ends after minutes: {cleanup} goes on between batches.",
     "1. SELECT ... WHERE id > LAST_ID ORDER BY id LIMIT ROWS, on a reader, with autocommit on; "
     "2. keep the last id and repeat; 3. for changed rows, add an index on the time of change.",
 )
 
 
-def alternatives(practices: pd.DataFrame, window: Window, cluster: str) -> pd.DataFrame:
+OF_CLEANUP: dict[str, dict[str, str]] = {
+    "purge": {
+        "engine": "aurora-mysql",
+        "log": "binlog",
+        "slot": "",
+        "parameters": "binlog_format=ROW, aurora_enhanced_binlog=1, binlog_backup=0, binlog_row_image=FULL, "
+        "binlog_row_metadata=FULL",
+    },
+    "vacuum": {
+        "engine": "aurora-postgresql",
+        "log": "write-ahead log",
+        "slot": " A replication slot whose consumer stops keeps dead rows of the catalogues and the log itself.",
+        "parameters": "rds.logical_replication=1",
+    },
+}
+"""The engine's own words in the alternatives, by its word for cleanup."""
+
+
+def alternatives(
+    practices: pd.DataFrame, window: Window, cluster: str, words: Words | None = None
+) -> pd.DataFrame:
     """List the alternatives to each user's bad practices, the most fitting first.
 
     An extract that runs often needs changes instead of copies; a rare one, or a long report, is better off with a copy.
@@ -78,6 +99,8 @@ def alternatives(practices: pd.DataFrame, window: Window, cluster: str) -> pd.Da
         The window that they cover.
     cluster : str
         The DB cluster's identifier, for the commands.
+    words : Words, optional
+        The engine's words for cleanup. Default: those of MySQL.
 
     Returns
     -------
@@ -86,8 +109,10 @@ def alternatives(practices: pd.DataFrame, window: Window, cluster: str) -> pd.Da
     """
     days = window.duration.total_seconds() / DAY_S
     runs = practices.groupby(["user", "practice"], sort=False, as_index=False)["executions"].sum()
+    words = words or engines.words(engines.DEFAULT)
+    values = {**words._asdict(), **OF_CLEANUP[words.cleanup], "cluster": cluster}
     rows = [
-        [user, practice, one.name, one.because, one.steps.format(cluster=cluster)]
+        [user, practice, one.name, one.because.format(**values), one.steps.format(**values)]
         for user, practice, count in zip(runs["user"], runs["practice"], runs["executions"])
         for one in _fitting(practice, count / days)
     ]

@@ -79,7 +79,7 @@ def answer(
     evidence = data.table("metrics", where={"name": EVIDENCE_METRICS, "statistic": "average"})
     thresholds = Thresholds(watch_pct=watch_pct, act_pct=act_pct)
     bottlenecks = verdicts(classes, profiles, evidence, thresholds)
-    bad = bad_practices.practice_verdicts(practices, data.fingerprints)
+    bad = bad_practices.practice_verdicts(practices, data.fingerprints, words=data.words)
     known = Known(classes, costs, statements(data), watch_pct)
     roles = data.roles(classes)
     return Answer(

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from aurora_analysis import engines
 from aurora_analysis.analysis.advice import batches
 from aurora_analysis.analysis.costliest import owner, statement_text
 from aurora_analysis.analysis.verdict import Figure, Severity, Verdict, duration, large, three_digits
+from aurora_analysis.engines.vocabulary import Words
 from aurora_analysis.window import Window
 
 RUNS = ["started_at", "ended_at", "instance", "user", "digest", "query_time_s", "rows_sent", "rows_examined"]
@@ -163,6 +165,7 @@ def practice_verdicts(
     found: pd.DataFrame,
     fingerprints: pd.DataFrame,
     *,
+    words: Words | None = None,
     watch_pct: float = 10.0,  # a tenth of an instance's load is worth a look
     most: int = 5,
 ) -> list[Verdict]:
@@ -174,6 +177,8 @@ def practice_verdicts(
         The result of `practices`.
     fingerprints : DataFrame
         Texts of the statements: `digest, fingerprint`.
+    words : Words, optional
+        The engine's words for cleanup. Default: those of MySQL.
     watch_pct : float
         From this share of an instance's load on the severity is `watch` [%].
     most : int
@@ -185,14 +190,21 @@ def practice_verdicts(
         The costliest first; `unknown` if the load of an instance is unknown and no other share reaches `watch_pct`.
     """
     groups = found.groupby(["user", "practice"], sort=False)
+    words = words or engines.words(engines.DEFAULT)
     return [
-        _practice(str(user), str(name), rows, fingerprints, watch_pct=watch_pct)
+        _practice(str(user), str(name), rows, fingerprints, words, watch_pct=watch_pct)
         for (user, name), rows in groups
     ][:most]
 
 
 def _practice(
-    user: str, practice: str, rows: pd.DataFrame, fingerprints: pd.DataFrame, *, watch_pct: float
+    user: str,
+    practice: str,
+    rows: pd.DataFrame,
+    fingerprints: pd.DataFrame,
+    words: Words,
+    *,
+    watch_pct: float,
 ) -> Verdict:
     executions, hours = int(rows["executions"].sum()), rows["open_hours"].sum()
     statement = _statement(rows, fingerprints)
@@ -210,7 +222,7 @@ def _practice(
         severity,
         f"{user}: {executions} × {practice} on {', '.join(sorted(set(rows['instance'])))}, open for "
         f"{duration(3600 * hours)} in all and {duration(60 * rows['longest_min'].max())} at most; a run examines "
-        f"{each[0]:,.0f} rows and sends {each[1]:,.0f} on average{cost}. {_sent(rows)} While a statement is open, its read view may block purge.",
+        f"{each[0]:,.0f} rows and sends {each[1]:,.0f} on average{cost}. {_sent(rows)} While a statement is open, its {words.view} may block {words.cleanup}.",
         {"executions": executions, "open_hours": round(float(hours), 2)},
         "the table of practices; the notebook reader_impact shows whether it slowed the writer",
         "Nothing urgent: its share of the load is small." * (severity == "ok")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -85,7 +85,7 @@ def answer(data: Observations, *, materiality_pct: float = 5.0, timezone: str = 
     now, before = _sample(data), _sample(data.previous())
     executions = now.executions
     weeks = (_sample(data.over(week)) for week in earlier(window, data.span))
-    compared = compare(now, before, cuts, weeks)
+    compared = replace(compare(now, before, cuts, weeks), log_limit=data.words.log_limit)
     judged = verdicts(compared, Thresholds(materiality_pct=materiality_pct))
     top = executions[executions["digest"].isin(distributions.top(executions))]
     counted = data.table("histograms")

@@ -44,7 +44,7 @@ ACTIONS = {
     "faster": "Nothing to do; note what changed.",
     "ordinary": "Nothing to do.",
     "no material shift": "Nothing to do.",
-    "inconclusive": "Compare longer windows, compare single digests, or lower long_query_time.",
+    "inconclusive": "Compare longer windows, compare single digests, or lower {log_limit}.",
 }
 """Level → first action."""
 
@@ -74,6 +74,8 @@ class Comparison:
         The result of `response`.
     weeks : DataFrame
         The result of `against_weeks`.
+    log_limit : str
+        The setting from which duration on the log has a statement.
     """
 
     executions: pd.DataFrame
@@ -82,6 +84,7 @@ class Comparison:
     rates: pd.DataFrame
     responses: pd.Series
     weeks: pd.DataFrame
+    log_limit: str = "long_query_time"
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class _Compared:
     rate: Row | None
     response: float
     weeks: Mapping[str, Row]
+    log_limit: str
 
     @property
     def of(self) -> str:
@@ -177,6 +181,7 @@ def verdicts(comparison: Comparison, thresholds: Thresholds = Thresholds()) -> l
                 rates.get(instance),
                 float(comparison.responses.get(instance, np.nan)),
                 _weeks(comparison.weeks, instance, judged.get(instance)),
+                comparison.log_limit,
             ),
             thresholds,
         )
@@ -200,7 +205,7 @@ def _no_executions() -> Verdict:
         "unknown",
         "unknown",
         "No execution reached the slow log or a histogram in this window, so latency is unknown.",
-        action="Check the coverage table, and that slow_query_log is on.",
+        action="Check the coverage table, and that the slow log is on.",
         headline="Latency is unknown: no executions",
     )
 
@@ -212,7 +217,7 @@ def _verdict(one: _Compared, thresholds: Thresholds) -> Verdict:
     }
     if one.of != COUNTED and one.total < thresholds.executions_needed:
         reason = f"{one.logged} are too few to estimate a shift"
-        return _unknown(one.instance, reason, "Lower long_query_time, or compare a longer window.", numbers)
+        return _unknown(one.instance, reason, f"Lower {one.log_limit}, or compare a longer window.", numbers)
     if one.quantile is None:
         reason = f"{one.logged}, but none in the previous window to compare with"
         action = (
@@ -228,7 +233,7 @@ def _verdict(one: _Compared, thresholds: Thresholds) -> Verdict:
         _sentence(one, level, thresholds.materiality_pct),
         numbers | _numbers(one),
         "the figure of the shift",
-        ACTIONS[level],
+        ACTIONS[level].format(log_limit=one.log_limit),
         HEADLINES[level].format(instance=one.instance),
     )
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from aurora_analysis import engines
 from aurora_analysis.analysis import undo_log, workloads
+from aurora_analysis.analysis.limits import dose
 from aurora_analysis.analysis.limits.effect_curve import Curve, Refusal, effect_curves
 from aurora_analysis.analysis.limits.growth import Growth, growth
 from aurora_analysis.analysis.limits.longest_hold import (
@@ -22,6 +24,7 @@ from aurora_analysis.analysis.reader_impact.design import WRITER_METRICS
 from aurora_analysis.analysis.reader_impact.refusals import DAYS_NEEDED
 from aurora_analysis.analysis.sparkline import POINTS_NEEDED, Sparkline, rounded
 from aurora_analysis.analysis.verdict import Verdict
+from aurora_analysis.engines.vocabulary import Words
 from aurora_analysis.store.observations import Observations
 
 METRICS = ("queue_latency", "commit_latency")
@@ -72,6 +75,8 @@ class Answer:
         Latency over the history list, of the latency of `holds`; None if not identified.
     reason, settled_by : str
         Why there is no limit, and what would settle it; empty if there is one.
+    words : Words
+        The engine's words for cleanup.
     """
 
     verdicts: list[Verdict]
@@ -83,6 +88,7 @@ class Answer:
     curve: Curve | None = None
     reason: str = ""
     settled_by: str = ""
+    words: Words = engines.words(engines.DEFAULT)
 
     def at_a_glance(self) -> list[Sparkline]:
         """Draw the longest hold through the week as a sparkline, with its prediction interval as a band.
@@ -126,6 +132,8 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
         The limits with their intervals. An `unknown` or `cannot tell` verdict with its reason if they are not known.
     """
     compared = data.at_least(options.lookback_days)
+    if data.words.cleanup == "vacuum":
+        return _of_dose(compared, groups, options)
     commits = compared.metric("commit_throughput")
     days = pd.DatetimeIndex(commits.dropna().index).normalize().nunique()
     if days < DAYS_NEEDED:
@@ -153,6 +161,18 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
             options.timezone,
         ),
         options,
+    )
+
+
+def _of_dose(data: Observations, groups: workloads.Groups, options: Options) -> Answer:
+    """The limits on PostgreSQL, from the dose identity."""
+    undo = undo_log.answer(data, groups, undo_log.Options(options.shortest_run_s))
+    found = dose.dose(data, undo, options.timezone)
+    if isinstance(found, str):
+        return refused(found, options, dose.SETTLED_BY, words=data.words)
+    limits = _limited(found.recorded, found.growth, (found.curves, []), options, data.words)
+    return replace(
+        limits, suggested=limits.suggested.rename(columns={"max_execution_time": data.words.time_limit})
     )
 
 
@@ -206,9 +226,21 @@ def from_recorded(found: Recorded, options: Options = Options()) -> Answer:  # f
         )
         nothing_known = refused(first.reason, options, first.settled_by, level=first.level)
         return replace(nothing_known, recorded=found, growth=grown)
+    return _limited(found, grown, (curves, refusals), options, engines.words(engines.DEFAULT))
+
+
+def _limited(
+    found: Recorded,
+    grown: Growth,
+    fitted: tuple[list[Curve], list[Refusal]],
+    options: Options,
+    words: Words,
+) -> Answer:
+    """The limits by the curves, and the refusals beside them."""
+    curves, refusals = fitted
     objectives = tuple(sorted({5.0, 10.0, options.objective_pct}))
     tables = {one.metric: longest_holds(grown, one, found.longest_hold_s, objectives) for one in curves}
-    verdicts = [verdict(tables[one.metric], found, options.objective_pct, options.timezone) for one in curves]
+    verdicts = [verdict(tables[one.metric], found, options, words) for one in curves]
     strictest = min(curves, key=lambda one: tables[one.metric]["low_minutes"].min())
     holds = tables[strictest.metric]
     return Answer(
@@ -222,13 +254,21 @@ def from_recorded(found: Recorded, options: Options = Options()) -> Answer:  # f
         recorded=found,
         growth=grown,
         curve=strictest,
+        words=words,
     )
 
 
 WAIT = "record at least two weeks with views held at different hours (fetch, or aurora-analysis watch)"
 
 
-def refused(reason: str, options: Options, settled_by: str = WAIT, *, level: str = "unknown") -> Answer:
+def refused(
+    reason: str,
+    options: Options,
+    settled_by: str = WAIT,
+    *,
+    level: str = "unknown",
+    words: Words | None = None,
+) -> Answer:
     """Answer that there is no limit, and why.
 
     Parameters
@@ -241,18 +281,21 @@ def refused(reason: str, options: Options, settled_by: str = WAIT, *, level: str
         What would settle it.
     level : str
         `unknown` if there is too little data, `cannot tell` if they cannot identify the effect.
+    words : Words, optional
+        The engine's words for cleanup. Default: those of MySQL.
 
     Returns
     -------
     Answer
         A single verdict of that level, and empty tables.
     """
-    nothing = pd.DataFrame(columns=COLUMNS)
+    words = words or engines.words(engines.DEFAULT)
     return Answer(
-        verdicts=[not_known(reason, settled_by, level=level)],
-        holds=nothing,
-        suggested=pd.DataFrame(columns=SUGGESTION_COLUMNS),
+        verdicts=[not_known(reason, settled_by, level=level, words=words)],
+        holds=pd.DataFrame(columns=COLUMNS),
+        suggested=pd.DataFrame(columns=[*SUGGESTION_COLUMNS[:-1], words.time_limit]),
         options=options,
         reason=reason,
         settled_by=settled_by,
+        words=words,
     )

@@ -15,8 +15,9 @@ from aurora_analysis.analysis.limits.longest_hold import BEYOND, SUGGESTED
 from aurora_analysis.analysis.limits.rates import WEEKDAYS
 from aurora_analysis.analysis.limits.recorded import Recorded
 from aurora_analysis.analysis.limits.replay import Interval, Outcome, Plan, chunked, one_hold, replayed
-from aurora_analysis.analysis.limits.verdicts import NOUNS
+from aurora_analysis.analysis.limits.verdicts import noun_of
 from aurora_analysis.analysis.verdict import duration, large, three_digits
+from aurora_analysis.engines.vocabulary import Words
 
 SAFEST = 5
 """Number of safest hours that are listed."""
@@ -113,6 +114,7 @@ class _Known:
     curve: Curve | None
     objective_pct: float
     timezone: str
+    words: Words
 
     @property
     def most_min(self) -> float:
@@ -188,16 +190,21 @@ def review(answer: Answer, request: Request) -> Review:
     """
     if answer.growth is None or answer.recorded is None:
         sentences = [f"Nothing can be predicted: {answer.reason}.", _next_step(answer)]
-        headline = f"Cannot tell what {_what(request)} does to the writer"
+        headline = f"Cannot tell what {_what(request, answer.words)} does to the writer"
         return Review(request, "cannot tell", headline, sentences, None, [], [])
     known = _Known(
-        answer.growth, answer.recorded, answer.curve, request.objective_pct, answer.options.timezone
+        answer.growth,
+        answer.recorded,
+        answer.curve,
+        request.objective_pct,
+        answer.options.timezone,
+        answer.words,
     )
     hours = _by_harm(known, request)
     if request.start_min is None:
         request = replace(request, start_min=hours[-1])
     start = request.start_min or 0.0
-    planned = known.alternative("as planned", "one read view", one_hold(start, request.minutes))
+    planned = known.alternative("as planned", f"one {known.words.view}", one_hold(start, request.minutes))
     level, sentences = planned.level, list(_sentences(answer, known, request, planned))
     if request.minutes > known.most_min and known.curve:
         # A longer hold does no less harm than the longest one that is predicted.
@@ -239,7 +246,7 @@ def _alternatives(known: _Known, request: Request, start: float, safest: float) 
     tried = (
         known.alternative(
             f"chunks of {duration(60 * length)}",
-            "read by key, and commit after each chunk; each has a read view of its own",
+            f"read by key, and commit after each chunk; each has a {known.words.view} of its own",
             chunked(start, request.minutes, length),
         )
         for length in reversed(lengths)
@@ -250,30 +257,36 @@ def _alternatives(known: _Known, request: Request, start: float, safest: float) 
             break
     if chunks:
         yield chunks
-    yield known.alternative(
-        "READ COMMITTED",
-        "on an Aurora reader: set session aurora_read_replica_read_committed = ON, and transaction isolation level read "
-        f"committed; assumed: no view is older than {duration(60 * RENEWED_MIN)}. On other servers each statement still "
-        "holds a view of its own.",
-        chunked(start, request.minutes, RENEWED_MIN),
-    )
+    if known.words.view == "read view":
+        yield _read_committed(known, request, start)
     none, base = Interval(0.0, 0.0, 0.0), known.recorded.base
     yield Alternative(
         "a clone",
-        "a clone has an undo log of its own, so that its views hold nothing on this cluster; by design, not by prediction",
+        f"a clone cleans up by itself, so that its {known.words.view}s hold nothing on this cluster; by design, not by prediction",
         at(start, known.timezone),
         Outcome(Interval(base, base, base), none, none, none, none),
         "within the objective",
     )
 
 
-def _what(request: Request) -> str:
-    return f"a read view of {duration(60 * request.minutes)}"
+def _read_committed(known: _Known, request: Request, start: float) -> Alternative:
+    """A setting of Aurora MySQL; on PostgreSQL a statement holds its snapshot at every isolation level."""
+    return known.alternative(
+        "READ COMMITTED",
+        "on an Aurora reader: set session aurora_read_replica_read_committed = ON, and transaction isolation level read "
+        f"committed; assumed: no view is older than {duration(60 * RENEWED_MIN)}. On other servers each statement still "
+        "holds a view of its own.",
+        chunked(start, request.minutes, RENEWED_MIN),
+    )
+
+
+def _what(request: Request, words: Words) -> str:
+    return f"a {words.view} of {duration(60 * request.minutes)}"
 
 
 def _headline(answer: Answer, request: Request, planned: Alternative, level: str) -> str:
-    what = f"A read view of {duration(60 * request.minutes)} from {planned.start}"
-    noun = NOUNS[answer.curve.metric] if answer.curve else "commits"
+    what = f"A {answer.words.view} of {duration(60 * request.minutes)} from {planned.start}"
+    noun = noun_of(answer.curve.metric) if answer.curve else "commits"
     objective = f"the objective of +{request.objective_pct:g} %"
     slower = f"makes {noun} {three_digits(planned.outcome.slowdown_pct.value, 2)} % slower"
     return {
@@ -287,9 +300,12 @@ def _headline(answer: Answer, request: Request, planned: Alternative, level: str
 
 
 def _sentences(answer: Answer, known: _Known, request: Request, planned: Alternative) -> Iterator[str]:
-    found, noun = planned.outcome, NOUNS[answer.curve.metric] if answer.curve else "commits"
+    found, noun = planned.outcome, noun_of(answer.curve.metric) if answer.curve else "commits"
+    vacuum = known.words.cleanup == "vacuum"
+    view, unit = ("snapshot", "dead rows") if vacuum else ("view", "transactions")
+    reached = "tables reach" if vacuum else "the history list reaches"
     yield (
-        f"While the view is held, the history list reaches {large(found.length.value)} transactions (95 % prediction "
+        f"While the {view} is held, {reached} {large(found.length.value)} {unit} (95 % prediction "
         f"interval {large(found.length.low)} to {large(found.length.high)})."
     )
     if isfinite(found.slowdown_pct.value):
@@ -300,16 +316,18 @@ def _sentences(answer: Answer, known: _Known, request: Request, planned: Alterna
     else:
         yield (
             f"The slowdown is not predicted: the longest recorded hold lasted {duration(known.recorded.longest_hold_s)}, and "
-            f"nothing is stated beyond twice that ({duration(60 * known.most_min)}). Hold a view for longer on a loaded clone "
+            f"nothing is stated beyond twice that ({duration(60 * known.most_min)}). Hold a {view} for longer on a loaded clone "
             "(aurora-analysis experiment), or choose an alternative below."
         )
     if isfinite(found.drain_min.low):
         yield f"Nine tenths of the growth have drained {_time(found.drain_min)} after the end."
+    elif vacuum:
+        yield "After the end the next autovacuum removes the dead rows; the size of the tables stays."
     else:
         yield "The time to drain is not predicted: too few recorded holds drained without interruption."
     yield (
         f"Learned from {len(known.recorded.episodes)} recorded holds, the longest {duration(known.recorded.longest_hold_s)}. "
-        "The prediction assumes that no older view is open, and that purge otherwise keeps up."
+        f"The prediction assumes that no older {view} is open, and that {known.words.cleanup} otherwise keeps up."
     )
 
 

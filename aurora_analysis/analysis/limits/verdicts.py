@@ -2,26 +2,82 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import pandas as pd
 
+from aurora_analysis import engines
+from aurora_analysis.analysis.effect_level import noun
 from aurora_analysis.analysis.limits.longest_hold import BEYOND, suggested_limits
 from aurora_analysis.analysis.limits.rates import WEEKDAYS
 from aurora_analysis.analysis.limits.recorded import Recorded
 from aurora_analysis.analysis.verdict import Figure, Severity, Verdict, duration
+from aurora_analysis.engines.vocabulary import Words
 from aurora_analysis.window import zone
 
 TOPIC = "undo_log"
+
+
+class Objective(Protocol):
+    """The part of the options that a verdict uses."""
+
+    @property
+    def objective_pct(self) -> float:
+        """Slowdown that is not to be exceeded [%]."""
+
+    @property
+    def timezone(self) -> str:
+        """Time zone of weekdays and hours."""
+
+
 SUBJECTS = {"queue_latency": "reader queries and the queue", "commit_latency": "reader queries"}
 NOUNS = {"queue_latency": "the queue's statements", "commit_latency": "commits"}
+
+
+def subject_of(metric: str) -> str:
+    """Name what a limit is about.
+
+    Parameters
+    ----------
+    metric : str
+        The latency.
+
+    Returns
+    -------
+    str
+        Such as "reader queries and the queue".
+    """
+    return SUBJECTS.get(metric, f"reader queries and {noun_of(metric)}")
+
+
+def noun_of(metric: str) -> str:
+    """Name what becomes slower.
+
+    Parameters
+    ----------
+    metric : str
+        The latency.
+
+    Returns
+    -------
+    str
+        Such as "commits".
+    """
+    return NOUNS[metric] if metric in NOUNS else f"calls of {noun(metric)}"
+
 
 EVIDENCE = (
     "Latency over the history list in recorded holds, with load, time of day, the writer's jobs and drift held constant; "
     "the commit rate of each hour; history entries per transaction"
 )
+DOSE_EVIDENCE = (
+    "The dose identity: dead rows per changed row in recorded holds, buffers per call over dead rows, time per buffer; the rate of "
+    "changed rows of each hour"
+)
 
 
-def verdict(holds: pd.DataFrame, recorded: Recorded, objective_pct: float, timezone: str) -> Verdict:
+def verdict(holds: pd.DataFrame, recorded: Recorded, options: Objective, words: Words) -> Verdict:
     """Conclude how long a view may be held before one latency is higher by the objective.
 
     Parameters
@@ -30,20 +86,22 @@ def verdict(holds: pd.DataFrame, recorded: Recorded, objective_pct: float, timez
         Result of `longest_holds`, with the objective.
     recorded : Recorded
         The holds that it was learned from.
-    objective_pct : float
-        The objective [%].
-    timezone : str
-        Time zone of weekdays and hours.
+    options : Objective
+        The objective, and the time zone of weekdays and hours.
+    words : Words
+        The engine's words for cleanup.
 
     Returns
     -------
     Verdict
         Level `limited`, `no limit found` or `inconclusive`.
     """
+    objective_pct, timezone = options.objective_pct, options.timezone
+    evidence = EVIDENCE if words.view == "read view" else DOSE_EVIDENCE
     mine = holds[holds["slowdown_pct"] == objective_pct]
     strictest, lenient = mine.iloc[mine["minutes"].argmin()], mine.iloc[mine["minutes"].argmax()]
     earliest = float(mine["low_minutes"].min())
-    subject, noun = (names[strictest["metric"]] for names in (SUBJECTS, NOUNS))
+    subject, what = subject_of(str(strictest["metric"])), noun_of(str(strictest["metric"]))
     slower = f"{objective_pct:g} % slower"
     most = duration(60 * BEYOND * recorded.longest_hold_s / 60)
     learned = (
@@ -63,43 +121,48 @@ def verdict(holds: pd.DataFrame, recorded: Recorded, objective_pct: float, timez
     if np.isinf(earliest):
         return Verdict(
             TOPIC, subject, "no limit found", "ok",
-            f"At no hour of the week does a read view of up to {most} make {noun} {slower}: the whole 95 % prediction "
+            f"At no hour of the week does a {words.view} of up to {most} make {what} {slower}: the whole 95 % prediction "
             f"interval lies beyond. {learned}",
-            numbers, EVIDENCE, "Nothing to do.",
-            f"No reader query of up to {most} makes {noun} {slower}",
+            numbers, evidence, "Nothing to do.",
+            f"No reader query of up to {most} makes {what} {slower}",
         )  # fmt: skip
     if np.isinf(mine["high_minutes"]).all():
         return Verdict(
             TOPIC, subject, "inconclusive", "unknown",
-            f"A read view may make {noun} {slower} after {duration(60 * earliest)} at the earliest (lower end of the 95 % "
+            f"A {words.view} may make {what} {slower} after {duration(60 * earliest)} at the earliest (lower end of the 95 % "
             f"prediction interval at {_at(mine.sort_values('low_minutes').iloc[0], timezone)}), or not within {most} at "
             f"all. {learned}",
-            numbers, EVIDENCE, "Observe longer holds, or run a randomised trial (aurora-analysis experiment).",
-            f"Undecided how long a reader query may run before {noun} are {slower}",
+            numbers, evidence, "Observe longer holds, or run a randomised trial (aurora-analysis experiment).",
+            f"Undecided how long a reader query may run before {what} are {slower}",
         )  # fmt: skip
     over = _longer_than_the_limit(recorded, mine, timezone)
     severity: Severity = "watch" if over else "ok"
     suggested = suggested_limits(holds, objective_pct, recorded.longest_hold_s)["limit_min"]
     shortest, known = suggested.min(), bool(suggested.notna().all())
     action = (
-        f"Set max_execution_time to {60_000 * shortest:.0f} ms ({duration(60 * shortest)}) for sessions on the readers: the "
+        f"Set {words.time_limit} to {60_000 * shortest:.0f} ms ({duration(60 * shortest)}) for sessions on the readers: the "
         "limit of the strictest hour. The page has a limit for each hour; aurora-analysis review predicts a planned query."
         if known
         else "Run reader queries on a clone or in batches: at some hours even one minute may be too long."
     )
     return Verdict(
         TOPIC, subject, "limited", severity,
-        f"A read view on any reader makes {noun} {slower} after {_limit(strictest, most)} at {_at(strictest, timezone)}, the "
+        f"A {words.view} on any reader makes {what} {slower} after {_limit(strictest, most)} at {_at(strictest, timezone)}, the "
         f"strictest hour, and after {_limit(lenient, most)} at {_at(lenient, timezone)}, the most lenient. {learned} "
         f"{_outlasted(over)} The limit assumes that no older view is open.",
-        numbers | {"longer_than_limit": over}, EVIDENCE, action,
+        numbers | {"longer_than_limit": over}, evidence, action,
         f"Keep reader queries below {_minutes(strictest['minutes'], most)}: at the strictest hour ({_at(strictest, timezone)}) "
-        f"a longer one makes {noun} {slower}",
+        f"a longer one makes {what} {slower}",
     )  # fmt: skip
 
 
 def not_known(
-    reason: str, settled_by: str, metric: str = "commit_latency", *, level: str = "cannot tell"
+    reason: str,
+    settled_by: str,
+    metric: str = "commit_latency",
+    *,
+    level: str = "cannot tell",
+    words: Words | None = None,
 ) -> Verdict:
     """State that the limit is not known, and why.
 
@@ -113,18 +176,22 @@ def not_known(
         The latency.
     level : str
         `unknown` if there is too little data, `cannot tell` if they cannot identify the effect.
+    words : Words, optional
+        The engine's words for cleanup. Default: those of MySQL.
 
     Returns
     -------
     Verdict
         Of that level.
     """
-    noun = NOUNS[metric]
+    words = words or engines.words(engines.DEFAULT)
+    on_mysql = words.view == "read view"
+    what = noun_of(metric) if on_mysql else "the writer's statements"
     return Verdict(
-        TOPIC, SUBJECTS[metric], level, "unknown",
-        f"The data cannot show how long a read view may be held before {noun} become slower: {reason}.",
-        {"metric": metric}, EVIDENCE, f"{settled_by[:1].upper()}{settled_by[1:]}.",
-        f"{'Unknown' if level == 'unknown' else 'Cannot tell'} how long a reader query may run before {noun} become slower",
+        TOPIC, subject_of(metric), level, "unknown",
+        f"The data cannot show how long a {words.view} may be held before {what} become slower: {reason}.",
+        {"metric": metric}, EVIDENCE if on_mysql else DOSE_EVIDENCE, f"{settled_by[:1].upper()}{settled_by[1:]}.",
+        f"{'Unknown' if level == 'unknown' else 'Cannot tell'} how long a reader query may run before {what} become slower",
     )  # fmt: skip
 
 

@@ -11,8 +11,10 @@ from typing import Literal
 from aurora_analysis.analysis.effect_level import SLOWER
 
 
-def sentence(level: str, source: Literal["trial", "days"], blocked: bool | None) -> str:
-    """Reconcile an effect with the evidence whether the workload's read views blocked purge.
+def sentence(
+    level: str, source: Literal["trial", "days"], blocked: bool | None, cleanup: str = "purge"
+) -> str:
+    """Reconcile an effect with the evidence whether the workload's views or snapshots blocked cleanup.
 
     Parameters
     ----------
@@ -21,7 +23,9 @@ def sentence(level: str, source: Literal["trial", "days"], blocked: bool | None)
     source : {"trial", "days"}
         A randomised trial, or ordinary days.
     blocked : bool or None
-        Whether one of its read views was the oldest while the history list grew; None if that is unknown.
+        Whether one of its views or snapshots was the oldest while cleanup fell behind; None if that is unknown.
+    cleanup : str, default "purge"
+        The engine's word: "purge" or "vacuum".
 
     Returns
     -------
@@ -36,14 +40,14 @@ def sentence(level: str, source: Literal["trial", "days"], blocked: bool | None)
     if level in SLOWER and blocked is False:
         ways = "through what it shares with the writer, such as storage or locks"
         if source == "trial":
-            return f"So it slows the writer in another way than by blocking purge: {ways}."
-        return f"So the slowdown does not come from blocked purge: it comes {ways}, or from a cause that accompanies it."
+            return f"So it slows the writer in another way than by blocking {cleanup}: {ways}."
+        return f"So the slowdown does not come from blocked {cleanup}: it comes {ways}, or from a cause that accompanies it."
     if not blocked:
         return ""
     return {
-        "no material effect": "Purge was blocked without a material slowdown: a longer hold may still slow the writer.",
-        "speeds up": "A blocked purge makes no writer faster, which is one more sign of another cause.",
-        "inconclusive": "That it blocked purge does not show that it slowed the writer.",
-        "cannot tell": "That it blocked purge does not show that it slowed the writer.",
-        "unknown": "That it blocked purge does not show that it slowed the writer.",
+        "no material effect": f"{cleanup.capitalize()} was blocked without a material slowdown: a longer hold may still slow the writer.",
+        "speeds up": f"A blocked {cleanup} makes no writer faster, which is one more sign of another cause.",
+        "inconclusive": f"That it blocked {cleanup} does not show that it slowed the writer.",
+        "cannot tell": f"That it blocked {cleanup} does not show that it slowed the writer.",
+        "unknown": f"That it blocked {cleanup} does not show that it slowed the writer.",
     }.get(level, "")

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from aurora_analysis.analysis import experiment, undo_log, workloads
-from aurora_analysis.analysis.effect_level import OUTCOMES
-from aurora_analysis.analysis.reader_impact import scaling
-from aurora_analysis.analysis.reader_impact.design import WRITER_METRICS, Design, ordinary_days
+from aurora_analysis.analysis.reader_impact import outcomes, scaling
+from aurora_analysis.analysis.reader_impact.design import Design, ordinary_days
 from aurora_analysis.analysis.reader_impact.estimate import effects
 from aurora_analysis.analysis.reader_impact.headlines import Background, with_statements
 from aurora_analysis.analysis.reader_impact.verdicts import Evidence, growth, main_metric, verdicts
@@ -69,11 +68,13 @@ class Answer:
     trial_effects : DataFrame
         Effects in these trials; see `experiment.effects`.
     history, commits : Series
-        History list length [transactions] and commits per second in the window.
+        History list length, or age of the xmin horizon [transactions], and commits per second in the window.
     oldest_view : DataFrame
         Which run held the oldest read view at each sample; see `undo_log.attribute_oldest_view`.
     growth : DataFrame
         Growth of the history list by workload; see `growth`.
+    mechanism : DataFrame
+        Effects on buffers per call and on the readers' lag on ordinary days (PostgreSQL); evidence, never a verdict.
     """
 
     verdicts: list[Verdict]
@@ -89,6 +90,22 @@ class Answer:
     commits: pd.Series
     oldest_view: pd.DataFrame
     growth: pd.DataFrame
+    mechanism: pd.DataFrame
+
+    def buffers_and_time(self, fingerprints: pd.DataFrame) -> pd.DataFrame:
+        """Compare the effect on buffers per call with that on time per call, for each of the writer's top statements.
+
+        Parameters
+        ----------
+        fingerprints : DataFrame
+            Texts of the statements: `digest, fingerprint`.
+
+        Returns
+        -------
+        DataFrame
+            Result of `outcomes.buffers_and_time`; without rows on MySQL.
+        """
+        return outcomes.buffers_and_time(self.estimates, self.mechanism, fingerprints)
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -129,21 +146,32 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
         The verdicts and their evidence. One `unknown` verdict if the window has too little data.
     """
     exposed = _exposed(data.at_least(options.lookback_days), groups, options)
-    design = _ordinary_days(exposed, options)
+    design = _ordinary_days(exposed, outcomes.writer_metrics(exposed.compared), options)
+    measures = _ordinary_days(exposed, outcomes.mechanism_metrics(exposed.compared), options)
     estimates = effects(design, materiality_pct=options.materiality_pct, placebos=options.placebos)
     trials = experiment.randomised(data.table("trials"))
-    latency = data.metrics(OUTCOMES)
+    latency = outcomes.outcomes(data)
     tried = experiment.effects(latency, trials, covariate=data.metric("planned_rate"))
-    history, commits = data.metric("history_list_length"), data.metric("commit_throughput")
+    commits = data.metric("commit_throughput")
     known = _with_writer(exposed.readers.runs, exposed.on_writer)
-    oldest_view = undo_log.attribute_oldest_view(history, undo_log.committed(commits), known)
-    grown = growth(oldest_view, known, data.window)
+    cleanup = undo_log.mechanism(data, known)
+    grown = growth(cleanup.oldest_view, known, data.window)
     coverage = data.window.coverage(pd.DatetimeIndex(latency.dropna(how="all").index))
-    timezone = options.timezone
+    timezone, words = options.timezone, data.words
     evidence = Evidence(
-        tried, estimates, grown, coverage, data.window, exposed.readers, timezone, _scaling(data, timezone)
+        tried,
+        estimates,
+        grown,
+        coverage,
+        data.window,
+        exposed.readers,
+        timezone,
+        _scaling(data, timezone),
+        words,
     )
-    background = Background(known, data.fingerprints, latency, history, grown, data.window, timezone)
+    background = Background(
+        known, data.fingerprints, latency, cleanup.delay, grown, data.window, timezone, words
+    )
     return Answer(
         verdicts=with_statements(verdicts(evidence, materiality_pct=options.materiality_pct), background),
         compared=exposed.compared.window,
@@ -154,10 +182,11 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
         trials=trials,
         latency=latency,
         trial_effects=tried,
-        history=history,
+        history=cleanup.delay,
         commits=commits,
-        oldest_view=oldest_view,
+        oldest_view=cleanup.oldest_view,
         growth=grown,
+        mechanism=effects(measures, materiality_pct=options.materiality_pct),
     )
 
 
@@ -184,13 +213,12 @@ def _exposed(compared: Observations, groups: workloads.Groups, options: Options)
     )
 
 
-def _ordinary_days(exposed: _Exposed, options: Options) -> Design:
-    compared = exposed.compared
+def _ordinary_days(exposed: _Exposed, metrics: pd.DataFrame, options: Options) -> Design:
     return ordinary_days(
-        compared.metrics(WRITER_METRICS),
+        metrics,
         exposed.readers,
         exposed.jobs,
-        writers=compared.writers,
+        writers=exposed.compared.writers,
         timezone=options.timezone,
     )
 

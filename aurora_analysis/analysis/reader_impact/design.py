@@ -185,7 +185,7 @@ def ordinary_days(
     Parameters
     ----------
     metrics : pandas.DataFrame
-        The writer's metrics (`WRITER_METRICS`) over time, one column each; averaged by minute here.
+        The writer's latencies, `LOAD` and `HISTORY` over time, one column each; averaged by minute here.
     exposure : Exposure
         When each workload ran on the readers, and when that is unknown.
     writer_jobs : pandas.DataFrame
@@ -206,9 +206,9 @@ def ordinary_days(
         If an input has the wrong shape, type or time zone.
     """
     minutes = metrics.resample("min").mean() if len(metrics) else metrics
-    latencies = [name for name in OUTCOMES if name in minutes]
+    latencies = [name for name in minutes if name not in (LOAD, HISTORY)]
     if exposure.runs.empty or not latencies or LOAD not in minutes:
-        return _empty_design()
+        return empty_design()
     return design(
         Inputs(
             latency=minutes[latencies].dropna(how="all"),
@@ -224,8 +224,14 @@ def ordinary_days(
     )
 
 
-def _empty_design() -> Design:
-    """Design without minutes and workloads: every table that follows from it has no rows."""
+def empty_design() -> Design:
+    """Design without minutes and workloads: every table that follows from it has no rows.
+
+    Returns
+    -------
+    Design
+        All arrays have length 0.
+    """
     times = pd.DatetimeIndex([], tz="UTC")
     none = np.zeros(0, dtype=np.int64)
     return Design(

@@ -10,10 +10,11 @@ import pandas as pd
 
 from aurora_analysis.analysis.advice import Held, gain, shorter_views
 from aurora_analysis.analysis.costliest import costliest, owner
-from aurora_analysis.analysis.effect_level import NOUNS, SLOWER
+from aurora_analysis.analysis.effect_level import SLOWER, noun
 from aurora_analysis.analysis.series import period_s
 from aurora_analysis.analysis.verdict import Figure, Verdict, duration, percent, three_digits
 from aurora_analysis.analysis.workloads import IDLE, exposed_hours, exposure_share
+from aurora_analysis.engines.vocabulary import Words
 from aurora_analysis.window import Window
 
 OPEN = 0.5
@@ -42,6 +43,8 @@ class Background:
         The window of the verdicts.
     timezone : str
         Time zone of the verdicts' times.
+    words : Words, optional
+        The engine's words for cleanup. Default: those of MySQL.
     """
 
     runs: pd.DataFrame
@@ -51,6 +54,7 @@ class Background:
     growth: pd.DataFrame
     window: Window
     timezone: str = "UTC"
+    words: Words | None = None
 
 
 def with_statements(verdicts: Sequence[Verdict], background: Background) -> list[Verdict]:
@@ -82,14 +86,14 @@ def _with_statement(verdict: Verdict, background: Background) -> Verdict:
     hours = exposed_hours(runs, background.window).get(verdict.subject, 0.0)
     if slower_ms is None or effect is None or not hours:
         return found
-    lasting, noun = how_long(hours, background.window), NOUNS.get(metric, metric.replace("_", " "))
+    lasting, what = how_long(hours, background.window), noun(metric)
     ends = [verdict.numbers.get(name) for name in ("ci_low_pct", "ci_high_pct")]
     low_ms, high_ms = (slowdown_ms(background.latency.get(metric), runs, end) for end in ends)
     size = f"{three_digits(slower_ms, 2)} ms ({percent(float(effect))} %)"
     return replace(
         found,
-        headline=f"{owner(verdict.subject, statement)} makes {noun} {size} slower for {lasting}",
-        action=f"{_shorter(verdict, statement, background)} {gain(noun, (slower_ms, low_ms or 0.0, high_ms or 0.0), lasting)}",
+        headline=f"{owner(verdict.subject, statement)} makes {what} {size} slower for {lasting}",
+        action=f"{_shorter(verdict, statement, background)} {gain(what, (slower_ms, low_ms or 0.0, high_ms or 0.0), lasting)}",
     )
 
 
@@ -97,7 +101,8 @@ def _shorter(verdict: Verdict, statement: Mapping[str, Figure], background: Back
     """The level's action, in the statement's own numbers if its views let the history list grow."""
     grown = background.growth[background.growth["workload"] == verdict.subject]
     blames = verdict.level == "slows" and statement.get("digest", IDLE) != IDLE
-    if not blames or grown.empty or not grown["growth"].iloc[0] > 0:
+    counts_history = background.words is None or background.words.view == "read view"
+    if not counts_history or not blames or grown.empty or not grown["growth"].iloc[0] > 0:
         return verdict.action
     history = background.history.dropna()
     views = Held(

@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from aurora_analysis import engines
 from aurora_analysis.analysis import latency, workloads
-from aurora_analysis.analysis.advice import READ_VIEWS
+from aurora_analysis.analysis.advice import BLOCKS_CLEANUP
 from aurora_analysis.analysis.effect_level import (
     ACTIONS,
     LEVELS,
@@ -30,12 +31,14 @@ from aurora_analysis.analysis.effect_level import (
 from aurora_analysis.analysis.experiment.verdicts import judged_effects
 from aurora_analysis.analysis.reader_impact import agreement
 from aurora_analysis.analysis.reader_impact.estimate import POOLED
+from aurora_analysis.analysis.reader_impact.mechanism import FULLY_JUDGED, mechanism
 from aurora_analysis.analysis.reader_impact.placebo import REJECTED_MOST
 from aurora_analysis.analysis.reader_impact.scaling import Scaling
 from aurora_analysis.analysis.series import Array
 from aurora_analysis.analysis.statistics import block_df, jackknife_se
 from aurora_analysis.analysis.verdict import Remarks, Verdict, by_severity, dates
 from aurora_analysis.analysis.workloads.exposure import Exposure
+from aurora_analysis.engines.vocabulary import Words
 from aurora_analysis.window import Window
 
 GROWTH_COLUMNS = [
@@ -49,9 +52,6 @@ GROWTH_COLUMNS = [
     "judged_share",
 ]
 """Columns of `growth`."""
-
-FULLY_JUDGED = 0.95
-"""Share of the time that its statements were open in which the holder must be known before "never" is said."""
 
 DAYS_FOR_BLOCKS = 7
 """With at least this many days, jackknife blocks are days; shorter windows use `latency.BLOCKS` equal blocks."""
@@ -245,6 +245,8 @@ class Evidence:
         Time zone of the dates in sentences.
     scaling : Scaling, optional
         Capacity of a writer that is serverless.
+    words : Words, optional
+        The engine's words for cleanup. Default: those of MySQL.
     """
 
     trial: pd.DataFrame
@@ -255,6 +257,7 @@ class Evidence:
     exposure: Exposure | None = None
     timezone: str = "UTC"
     scaling: Scaling | None = None
+    words: Words | None = None
 
     def workloads(self) -> list[str]:
         """Names of the workloads; names in parentheses are not workloads of the readers.
@@ -360,7 +363,9 @@ def _verdict(name: str, judged: list[JudgedEffect], evidence: Evidence) -> Verdi
             part
             for part in (
                 _mechanism(name, evidence),
-                agreement.sentence(level, one.source, _blocked(name, evidence)) if one else "",
+                agreement.sentence(level, one.source, _blocked(name, evidence), _words(evidence).cleanup)
+                if one
+                else "",
                 one.caveat if one and level in SLOWER else "",
                 evidence.scaling.remark(name, evidence.exposure.runs)
                 if evidence.scaling and evidence.exposure and one
@@ -407,11 +412,11 @@ def _action(name: str, one: JudgedEffect | None, evidence: Evidence) -> str:
         return NOT_ASSESSED_ACTION
     if one.level != "slows":
         return one.action or ACTIONS[one.level]
-    return READ_VIEWS[_blocked(name, evidence)]
+    return BLOCKS_CLEANUP[_words(evidence).view][_blocked(name, evidence)]
 
 
 def _blocked(name: str, evidence: Evidence) -> bool | None:
-    """Whether the workload's read views were the oldest while the history list grew; None if that is not known."""
+    """Whether the workload's views or snapshots were the oldest while cleanup fell behind; None if that is not known."""
     row = evidence.growth[evidence.growth["workload"] == name].iloc[0]
     blocked, known = bool(row["growth"] > 0), bool(row["judged_share"] >= FULLY_JUDGED)
     return blocked if blocked or (known and row["growth"] <= 0) else None
@@ -457,28 +462,10 @@ def _while_it_existed(exposure: Exposure) -> str:
     )
 
 
+def _words(evidence: Evidence) -> Words:
+    return evidence.words or engines.words(engines.DEFAULT)
+
+
 def _mechanism(name: str, evidence: Evidence) -> str:
     row = evidence.growth[evidence.growth["workload"] == name].iloc[0]
-    when = dates(evidence.window, evidence.timezone)
-    hours = f"its statements were open for {row['exposed_hours']:.1f} hours"
-    if np.isnan(row["growth"]):
-        missing = "the history list length or a count of the writer's transactions is missing"
-        return f"Whether its read views blocked purge is unknown, because {missing} ({hours}; {when})."
-    if row["growth"] <= 0 and row["judged_share"] < FULLY_JUDGED:
-        missing = "the history list length or a count of the writer's transactions is missing"
-        return (
-            f"Whether its read views blocked purge is known for {100 * row['judged_share']:.0f} % of that time only, in "
-            f"which they were never the oldest; for the rest {missing} ({hours}; {when})."
-        )
-    if row["growth"] <= 0:
-        return f"Its read views were never the oldest while the history list grew ({hours}; {when})."
-    return (
-        f"Its read views were the oldest during {row['share_pct']:.0f} % of the history list's growth "
-        f"({row['growth']:,.0f} transactions; {row['per_exposed_hour']:,.0f} per hour in which its statements were open"
-        f"{_between(row)}; {when})."
-    )
-
-
-def _between(row: pd.Series) -> str:
-    low, high = row["low_per_hour"], row["high_per_hour"]
-    return "" if np.isnan(low) else f", 95 % confidence interval {low:,.0f} to {high:,.0f}"
+    return mechanism(row, _words(evidence), dates(evidence.window, evidence.timezone))

@@ -6,10 +6,18 @@
 - `storage`   the shared volume and backtracking's change records, which are kept apart from undo
 - `verdicts`  one verdict per blocker
 - `horizon`, `vacuum`, `vacuum_verdicts`  the same on PostgreSQL: who held the xmin horizon, exactly or by kind
+- `recovery`  queries that replay cancelled on PostgreSQL, and the readers' lag
 - `answer`    all of this for one window of one cluster
 """
 
-from aurora_analysis.analysis.undo_log.answer import Answer, Mechanism, Options, answer, mechanism
+from aurora_analysis.analysis.undo_log.answer import (
+    Answer,
+    Mechanism,
+    Options,
+    answer,
+    delay_and_boundary,
+    mechanism,
+)
 from aurora_analysis.analysis.undo_log.episodes import (
     around_highest,
     at_a_glance,
@@ -22,6 +30,11 @@ from aurora_analysis.analysis.undo_log.episodes import (
 )
 from aurora_analysis.analysis.undo_log.holders import Attribution, attribute_oldest_view, attribution
 from aurora_analysis.analysis.undo_log.implied_start import committed, read_view_start
+from aurora_analysis.analysis.undo_log.recovery import (
+    conflict_verdicts,
+    lag_with_and_without,
+    recovery_conflicts,
+)
 from aurora_analysis.analysis.undo_log.storage import backtrack_verdicts, storage
 from aurora_analysis.analysis.undo_log.vacuum import relations, vacuums
 from aurora_analysis.analysis.undo_log.verdicts import Thresholds, verdicts
@@ -40,13 +53,17 @@ __all__ = [
     "backtrack_verdicts",
     "blocking_spans",
     "committed",
+    "conflict_verdicts",
+    "delay_and_boundary",
     "episode_blockers",
     "growth_by_blocker",
     "growth_episodes",
+    "lag_with_and_without",
     "mechanism",
     "notable_growth",
     "purge_state",
     "read_view_start",
+    "recovery_conflicts",
     "relations",
     "storage",
     "vacuums",

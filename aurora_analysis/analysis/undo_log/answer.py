@@ -175,8 +175,9 @@ def _of_purge(data: Observations, groups: workloads.Groups, options: Options) ->
 
 def _of_vacuum(data: Observations, groups: workloads.Groups, options: Options) -> Answer:
     found = vacuum.vacuum(data, groups, options.shortest_run_s)
+    context = vacuum_verdicts.Context(data.window, data.fingerprints, options.timezone)
     return Answer(
-        verdicts=vacuum_verdicts.verdicts(data.window, found, data.fingerprints, options.thresholds),
+        verdicts=vacuum_verdicts.verdicts(found, context, options.thresholds),
         history=found.horizon.age,
         episodes=found.episodes,
         boundary=found.horizon.horizon,
@@ -238,6 +239,25 @@ def _history(data: Observations) -> pd.Series:
     """The history list length by whichever service has more samples: CloudWatch's minutes end after 15 days."""
     means, sampled = data.metric("history_list_length"), data.metric("sampled_history_list_length")
     return sampled.rename("history_list_length") if len(sampled) > len(means) else means
+
+
+def delay_and_boundary(data: Observations) -> list[pd.Series]:
+    """Read what waits for cleanup and how far cleanup may go.
+
+    Parameters
+    ----------
+    data : Observations
+        The window of one cluster (`observe`).
+
+    Returns
+    -------
+    list of Series
+        History list length and purge boundary; on PostgreSQL the age of the xmin horizon, and the horizon.
+    """
+    if data.words.cleanup == "vacuum":
+        found = vacuum.horizon(data)
+        return [found.age, found.horizon]
+    return [data.metric("history_list_length"), data.metric("purge_boundary")]
 
 
 def _runs(data: Observations, groups: workloads.Groups, shortest_s: float) -> pd.DataFrame:

@@ -58,12 +58,12 @@ def growth_episodes(history: pd.Series, *, least: float | None = None) -> pd.Dat
 
 
 def at_a_glance(history: pd.Series, window: Window) -> list[Sparkline]:
-    """Draw the history list over the window as a sparkline.
+    """Draw what waits for cleanup over the window as a sparkline.
 
     Parameters
     ----------
     history : Series
-        History list length over time (UTC) [transactions].
+        History list length, or age of the xmin horizon, over time (UTC) [transactions]; its name is the label.
     window : Window
         The window to draw.
 
@@ -72,7 +72,8 @@ def at_a_glance(history: pd.Series, window: Window) -> list[Sparkline]:
     list of Sparkline
         One sparkline; none if there are too few samples.
     """
-    named = {"role": "writer", "measure": "history list length"}
+    measure = "xmin horizon age" if history.name == "xmin_horizon_age" else "history list length"
+    named = {"role": "writer", "measure": measure}
     rows = history.rename("value").rename_axis("time").reset_index().assign(**named)
     return sparklines("undo_log", rows, {named["measure"]: "transactions"}, window)
 

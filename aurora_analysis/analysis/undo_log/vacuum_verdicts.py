@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -14,7 +15,7 @@ from aurora_analysis.analysis.undo_log.episodes import growth_by_blocker
 from aurora_analysis.analysis.undo_log.horizon import EXACT, KINDS
 from aurora_analysis.analysis.undo_log.vacuum import Vacuum
 from aurora_analysis.analysis.undo_log.verdicts import Thresholds
-from aurora_analysis.analysis.verdict import Severity, Verdict, duration, large
+from aurora_analysis.analysis.verdict import Severity, Verdict, duration, large, moment
 from aurora_analysis.analysis.workloads import IDLE
 from aurora_analysis.engines.certainty import Certainty, certainty
 from aurora_analysis.window import Window
@@ -52,22 +53,34 @@ OUTRUN_S = 120.0
 """Vacuum trails if some table is overdue for at least this long [s]: two rounds of autovacuum at its default of 60 s."""
 
 
-def verdicts(
-    window: Window,
-    found: Vacuum,
-    fingerprints: pd.DataFrame,
-    thresholds: Thresholds,
-) -> list[Verdict]:
+@dataclass(frozen=True)
+class Context:
+    """What a sentence needs beside the frames.
+
+    Attributes
+    ----------
+    window : Window
+        The window of the report.
+    fingerprints : DataFrame
+        Texts of the statements: `digest, fingerprint`.
+    timezone : str
+        Time zone of the sentences' times.
+    """
+
+    window: Window
+    fingerprints: pd.DataFrame
+    timezone: str = "UTC"
+
+
+def verdicts(found: Vacuum, context: Context, thresholds: Thresholds) -> list[Verdict]:
     """Conclude who blocked vacuum, one verdict per holder, most growth first, and whether vacuum kept up otherwise.
 
     Parameters
     ----------
-    window : Window
-        The window of the report.
     found : Vacuum
-        What it shows of vacuum.
-    fingerprints : DataFrame
-        Texts of the statements: `digest, fingerprint`.
+        What the window shows of vacuum.
+    context : Context
+        The window, the statements' texts and the reader's time zone.
     thresholds : Thresholds
         Limits of severity, coverage and relevance; here the age of the horizon plays the history list's part.
 
@@ -77,12 +90,13 @@ def verdicts(
         Levels `blocked`, `outrun`, `unknown` and `healthy`; `healthy` only where every kind of holder and the tables are known.
     """
     age = found.horizon.age
-    coverage = window.coverage(pd.DatetimeIndex(age.index), period_s(age.index)) if len(age) > 1 else 0.0
+    coverage = (
+        context.window.coverage(pd.DatetimeIndex(age.index), period_s(age.index)) if len(age) > 1 else 0.0
+    )
     blockers = growth_by_blocker(found.spans)
     relevant = (blockers["share"] >= thresholds.share_needed) | (blockers["peak_length"] >= thresholds.watch)
     judged = [
-        _verdict(row, found, window, fingerprints, (coverage, thresholds))
-        for row in blockers[relevant].to_dict("records")
+        _verdict(row, found, context, (coverage, thresholds)) for row in blockers[relevant].to_dict("records")
     ]
     judged += _outrun(found, coverage)
     if coverage < thresholds.coverage_needed:
@@ -100,8 +114,7 @@ def verdicts(
 def _verdict(
     row: Mapping[Hashable, Any],
     found: Vacuum,
-    window: Window,
-    fingerprints: pd.DataFrame,
+    context: Context,
     limits: tuple[float, Thresholds],
 ) -> Verdict:
     """One holder. `limits` are the coverage and the thresholds."""
@@ -148,15 +161,13 @@ def _verdict(
             ACTIONS[row["workload"]],
             f"{who[0].upper()}{who[1:]}{where} blocked vacuum for {duration(row['held_s'])}; {reached}",
         )
-    return _named(
-        row, found, (window, fingerprints), severity, numbers, f"{_left(dead)} {_observed(coverage)}"
-    )
+    return _named(row, found, context, severity, numbers, f"{_left(dead)} {_observed(coverage)}")
 
 
 def _named(
     row: Mapping[Hashable, Any],
     found: Vacuum,
-    context: tuple[Window, pd.DataFrame],
+    context: Context,
     severity: Severity,
     numbers: dict[str, Any],
     rest: str,
@@ -171,11 +182,12 @@ def _named(
         & (runs["instance"] == row["instance"])
         & (runs["digest"] == row["digest"])
     ]
-    window, fingerprints = context
-    statement = costliest(mine, fingerprints, window)
+    statement = costliest(mine, context.fingerprints, context.window, context.timezone)
     what = "it was idle in a transaction" if row["digest"] == IDLE else f"statement {row['digest']}"
     process = "" if pd.isna(row["thread_id"]) else f"process {row['thread_id']:.0f}, "
-    began = f"That snapshot began at {row['since']:%Y-%m-%d %H:%M:%S} UTC ({process}{what})."
+    began = (
+        f"That snapshot began at {moment(row['since'], context.timezone, seconds=True)} ({process}{what})."
+    )
     tied = _tied(found, row)
     headline = (
         f"{owner(row['workload'], statement)} on {row['instance']} blocked vacuum for {duration(row['held_s'])}; "

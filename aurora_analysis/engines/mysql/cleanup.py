@@ -231,6 +231,8 @@ WORDS = Words(
     delay="history list",
     delay_metric="history_list_length",
     view="read view",
+    log_limit="long_query_time",
+    time_limit="max_execution_time",
 )
 
 METRICS = ("history_list_length", "trx_counter", "purge_finished", "open_read_views", "active_transactions")

@@ -249,6 +249,8 @@ WORDS = Words(
     delay="age of the xmin horizon",
     delay_metric="xmin_horizon_age",
     view="snapshot",
+    log_limit="log_min_duration_statement",
+    time_limit="statement_timeout",
 )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 import pytest
-from postgresql_window import DIGEST, OTHER_READER, WRITER, Hold, counted, observed, watched
+from postgresql_window import DIGEST, OTHER_READER, WRITER, Hold, counted, observed, reports, watched
 
 from aurora_analysis import config
 from aurora_analysis.analysis import undo_log
@@ -131,27 +131,6 @@ def without_metric(name: str) -> dict[str, pd.DataFrame]:
 def test_what_is_unknown_is_never_ok(tables):
     """A missing kind of holder, missing tables, half a window or nothing: the only verdict is unknown."""
     assert {one.severity for one in verdicts(tables)} == {"unknown"}
-
-
-def reports(holds: list[Hold]) -> pd.DataFrame:
-    """Autovacuum's reports of one table, one a minute and 20 s long."""
-    rows = watched(holds, every_s=60)["metrics"].pivot(index="time", columns="name", values="value")
-    ended = rows.index + pd.Timedelta("20s")
-    dead = (rows["xmin_horizon_age"] * 1.5).astype(int).to_numpy()
-    return pd.DataFrame(
-        {
-            "time": ended,
-            "started_at": rows.index,
-            "instance": WRITER,
-            "database": "shop",
-            "table": "public.queue",
-            "removed": 0,
-            "dead_not_removable": dead,
-            "cutoff": rows["xmin_horizon"].to_numpy(),
-            "next_xid": rows["next_transaction_id"].to_numpy() + 20 * 200,
-            "elapsed_s": 20.0,
-        }
-    )
 
 
 def test_the_vacuum_log_alone_dates_the_holder():

@@ -1,0 +1,65 @@
+"""Word the mechanism: whether a workload's read views or snapshots blocked cleanup, and what that let grow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from aurora_analysis.engines.vocabulary import Words
+
+FULLY_JUDGED = 0.95
+"""Share of the time that its statements were open in which the holder must be known before "never" is said."""
+
+
+def mechanism(row: pd.Series, words: Words, when: str) -> str:
+    """Word whether a workload's views or snapshots blocked cleanup.
+
+    Parameters
+    ----------
+    row : pandas.Series
+        The workload's row of `growth`.
+    words : Words
+        The engine's words for cleanup.
+    when : str
+        The window's dates.
+
+    Returns
+    -------
+    str
+        One sentence; "never" only where the holder is known for almost all of the time.
+    """
+    views, blocked = f"Its {words.view}s", f"{words.view}s blocked {words.cleanup}"
+    missing = MISSING[words.view]
+    hours = f"its statements were open for {row['exposed_hours']:.1f} hours"
+    if np.isnan(row["growth"]):
+        return f"Whether its {blocked} is unknown, because {missing} ({hours}; {when})."
+    if row["growth"] <= 0 and row["judged_share"] < FULLY_JUDGED:
+        return (
+            f"Whether its {blocked} is known for {100 * row['judged_share']:.0f} % of that time only, in "
+            f"which they were never the oldest; for the rest {missing} ({hours}; {when})."
+        )
+    if row["growth"] <= 0:
+        return f"{views} were never the oldest while the {words.delay} grew ({hours}; {when})."
+    return (
+        f"{views} were the oldest during {row['share_pct']:.0f} % of {GROWTH[words.view]} "
+        f"({row['growth']:,.0f} transactions; {row['per_exposed_hour']:,.0f} per hour in which its statements were open"
+        f"{_between(row)}; {when})."
+    )
+
+
+GROWTH = {
+    "read view": "the history list's growth",
+    "snapshot": "the growth of the xmin horizon's age",
+}
+"""What grew while cleanup was blocked, by what blocks it."""
+
+MISSING = {
+    "read view": "the history list length or a count of the writer's transactions is missing",
+    "snapshot": "the age of the xmin horizon is missing",
+}
+"""What is missing if nobody can be named, by what blocks cleanup."""
+
+
+def _between(row: pd.Series) -> str:
+    low, high = row["low_per_hour"], row["high_per_hour"]
+    return "" if np.isnan(low) else f", 95 % confidence interval {low:,.0f} to {high:,.0f}"
