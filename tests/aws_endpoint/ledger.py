@@ -74,7 +74,7 @@ def _metrics(minutes: pd.DatetimeIndex, held_s: np.ndarray) -> pd.DataFrame:
         xmin_age_readers=FLOOR + XIDS_PER_S * held_s,
         xmin_age_writer=FLOOR,
         xmin_age_prepared=NOTHING,
-        xmin_age_slots=NOTHING,
+        xmin_age_slots=200.0,
         oldest_database_age=used,
         active_transactions=3.0,
         rows_changed=400.0,

@@ -225,5 +225,5 @@ def _ordinary_days(exposed: _Exposed, metrics: pd.DataFrame, options: Options) -
 
 def _with_writer(runs: pd.DataFrame, on_writer: pd.DataFrame) -> pd.DataFrame:
     """Add the writer's own runs, named so that they are not taken for a reader's workload."""
-    named = on_writer.assign(workload="(writer) " + on_writer["workload"])
+    named = on_writer.assign(workload="(writer) " + on_writer["workload"].astype(str))
     return pd.concat([runs, named], ignore_index=True)

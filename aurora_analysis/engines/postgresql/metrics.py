@@ -100,7 +100,7 @@ ADD_UP = frozenset({"rows_changed"})
 """Metrics that are the sum of their counters; of any other, the largest counts."""
 
 NO_HOLDER = 2.0**31 - 1
-"""The value by which an age states that nothing holds the horizon. A transaction id cannot become so old."""
+"""The value by which an age states that nothing holds the horizon, which is stored as 0. No transaction id becomes so old."""
 
 HOLDERS = {
     "readers": (

@@ -286,9 +286,9 @@ def metrics(found: Sequence[Series], offer: Offer) -> pd.DataFrame:
 
 
 def _combined(several: Sequence[Series], adds_up: bool, nothing: float | None) -> Series:
-    """Combine the counters of one metric: their sum where all have a value, or the largest. `nothing` is no value.
+    """Combine the counters of one metric: their sum where all have a value, or the largest.
 
-    A counter has a series for each span.
+    A counter has a series for each span. The value `nothing` is an age of zero: nothing holds, as live samples say it.
     """
     moments = np.unique(_joined([one.seconds for one in several]))
     row = {name: n for n, name in enumerate(dict.fromkeys(one.metric for one in several))}
@@ -296,7 +296,7 @@ def _combined(several: Sequence[Series], adds_up: bool, nothing: float | None) -
     for one in several:
         table[row[one.metric], np.searchsorted(moments, one.seconds)] = one.numbers
     if nothing is not None:
-        table[table >= nothing] = np.nan
+        table[table >= nothing] = 0.0
     combined = table.sum(axis=0) if adds_up else np.fmax.reduce(table, axis=0)
     return several[0]._replace(seconds=moments, numbers=combined)
 
