@@ -2,7 +2,8 @@
 
 - `statements`: random statements; the fingerprint of each shape is that of its statement.
 - `logs`: broken logs of the gallery, in chunks of any size; the whole profile is the same.
-- `sanitized`: both again, fewer, with a library that is compiled with AddressSanitizer and UndefinedBehaviorSanitizer.
+- `tables`: the same for what `ingest` records; every column of every row is the same.
+- `sanitized`: all three again, fewer, with a library that is compiled with AddressSanitizer and UndefinedBehaviorSanitizer.
 
 It prints how many inputs were compared, and stops at the first that differs.
 """
@@ -32,6 +33,9 @@ from aurora_analysis.engines.mysql.fingerprint import FingerprintCache, statemen
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode  # noqa: E402
 
 MODES = (DEFAULT_MODE, SqlMode(backslash_escapes=False))
+WIDTHS = (1, 16, 32)
+"""Bytes that the searches take at a time: of other processors, and of this one."""
+
 SANITIZERS = "-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
 LIBRARY = "AURORA_ANALYSIS_BENCH_LIBRARY"
 
@@ -41,11 +45,17 @@ def main() -> int:
     studies: dict[str, Callable[[int, int], None]] = {
         "statements": statements,
         "logs": logs,
+        "tables": tables,
         "sanitized": sanitized,
     }
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("studies", nargs="*", metavar="|".join(studies))
-    parser.add_argument("--count", type=int, default=1_000_000, help="Statements; a tenth of it are logs.")
+    parser.add_argument(
+        "--count",
+        type=int,
+        default=1_000_000,
+        help="Statements; a tenth of it are logs, for profiles and for tables each.",
+    )
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     if LIBRARY in os.environ:
@@ -69,10 +79,16 @@ def use(path: Path) -> None:
     sys.modules[name] = module
 
 
+def any_width(r: random.Random) -> None:
+    """Let the scanner search as another processor would."""
+    compiled.library().width(r.choice(WIDTHS))
+
+
 def statements(count: int, seed: int) -> None:
     """Compare the fingerprints of random statements."""
     r, taken, started = random.Random(seed), 0, time.process_time()
     for _ in range(0, count, 200):
+        any_width(r)
         mode, texts = r.choice(MODES), [cases.statement(r) for _ in range(200)]
         known = FingerprintCache(mode)
         for place, shape in cases.shapes(texts, mode).items():
@@ -87,6 +103,7 @@ def logs(count: int, seed: int) -> None:
     """Compare the profiles of broken logs; there are ten times fewer of them than statements."""
     r, started, size = random.Random(seed), time.process_time(), 0
     for n in range(count // 10):
+        any_width(r)
         text = cases.broken(r)
         size += len(text)
         by_c, by_python = cases.both(text, r.choice((7, 100, 10**6)), r.choice(MODES))
@@ -95,8 +112,23 @@ def logs(count: int, seed: int) -> None:
           f"{time.process_time() - started:.0f} CPU s", flush=True)  # fmt: skip
 
 
+def tables(count: int, seed: int) -> None:
+    """Compare what `ingest` records of broken logs, in batches of any size."""
+    r, started, rows = random.Random(seed), time.process_time(), 0
+    for n in range(count // 10):
+        any_width(r)
+        text = cases.broken(r)
+        by_c, by_python = cases.both_tables(
+            text, r.choice((7, 100, 10**6)), r.choice(MODES), r.choice((1, 5, 1000))
+        )
+        assert by_c == by_python, f"log {n} of seed {seed}: {text!r}"
+        rows += len(by_c[1])
+    print(f"{count // 10:,} broken logs ({rows:,} rows): each has one account and the same tables; "
+          f"{time.process_time() - started:.0f} CPU s", flush=True)  # fmt: skip
+
+
 def sanitized(count: int, seed: int) -> None:
-    """Do both again with sanitizers, on a tenth of the inputs."""
+    """Do all three again with sanitizers, on a tenth of the inputs."""
     compiler = hatch_build.compiler()
     if not compiler:
         raise SystemExit("There is no C compiler.")
@@ -120,6 +152,7 @@ def sanitized(count: int, seed: int) -> None:
             __file__,
             "statements",
             "logs",
+            "tables",
             "--count",
             str(count // 10),
             "--seed",
