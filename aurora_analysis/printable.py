@@ -30,7 +30,16 @@ def json_line(value: object) -> str:
     >>> json_line({"user": "b\xfcro\x9b"})
     '{"user": "b\xfcro\\u009b"}'
     """
-    text = json.dumps(value, ensure_ascii=False)
+    return escaped(json.dumps(value, ensure_ascii=False))
+
+
+def compact_json_line(value: object) -> str:
+    """Return a value as one line of JSON without blanks between its parts, for output with a document per line."""
+    return escaped(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def escaped(text: str) -> str:
+    """Return JSON with its characters that are not printable as escapes."""
     return text if text.isprintable() else _ODD.sub(_escaped, text)
 
 

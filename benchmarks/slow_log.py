@@ -253,12 +253,12 @@ def gallery(folder: Path) -> int:
     """Compare counts and fields of a folder's logs with what is expected; return 1 if any differs."""
     right, compared, equal, fields = 0, 0, 0, 0
     for path in sorted(each for each in folder.rglob("*") if each.is_file() and each.suffix != ".jsonl"):
-        account = slow_log.Account()
+        account, lines = slow_log.Account(), list[str]()
         try:
-            found = [json.loads(line) for line in profile.lines([str(path)], account, with_sql=True)]
+            profile.write_lines([str(path)], account, lines.extend, with_sql=True)
         except Error as problem:
-            found = []
             print(f"{path.name}: {problem}")
+        found = [json.loads(line) for line in lines]
         beside = path.with_suffix(".jsonl")
         if not beside.exists():
             print(f"{path.name}: {account}")

@@ -10,11 +10,13 @@ from pathlib import Path
 from unittest import mock
 
 from aurora_analysis.engines import compiled
-from aurora_analysis.engines.log_events import MARKER, Account
+from aurora_analysis.engines.log_events import MARKER, Account, record
 from aurora_analysis.engines.log_tables import Batch, Layout
 from aurora_analysis.engines.mysql import slow_log
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
+from aurora_analysis.printable import compact_json_line
 from aurora_analysis.sources import profile
+from aurora_analysis.sources.selection import ALL, Selection, selected
 
 GALLERY = [path.read_bytes() for path in sorted((Path(__file__).parent / "slow_logs").glob("*.log"))]
 
@@ -128,6 +130,20 @@ def both_tables(text: bytes, size: int, mode: SqlMode = DEFAULT_MODE, batch: int
         batches, account = write(chunks, mode, batch)
         found.append((account, _rows(batches), _statements(batches)))
     return found
+
+
+def both_lines(
+    text: bytes, size: int, mode: SqlMode = DEFAULT_MODE, selection: Selection = ALL
+) -> list[tuple[Account, list[str]]]:
+    """The account and the lines of `digest --format jsonl`, by the compiled scanner and by Python."""
+    chunks = [text[at : at + size] for at in range(0, len(text), size)]
+    lines, account, other = [], Account(), Account()
+    slow_log.write_lines(chunks, account, lines.extend, selection.includes, mode=mode)
+    entries = selected(slow_log.entries(chunks, other, mode), selection, slow_log.ended)
+    return [
+        (account, lines),
+        (other, [compact_json_line(record(event)) for event in slow_log.events(entries, mode)]),
+    ]
 
 
 def _compiled_batches(chunks: list[bytes], mode: SqlMode, batch: int) -> tuple[list[Batch], Account]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -99,11 +99,24 @@ def _print_executions(files: Sequence[Source], chosen: DigestOptions, mode: SqlM
 
     account = Account()
     selection = selections.parse(chosen.since, chosen.until, chosen.user)
-    lines = profile.lines(files, account, selection=selection, mode=mode, with_sql=chosen.with_sql)
-    for line in itertools.islice(lines, chosen.limit):
-        output.echo_json(line)
+    printed = 0
+
+    def write(lines: list[str]) -> None:
+        nonlocal printed
+        for line in lines[: None if chosen.limit is None else chosen.limit - printed]:
+            output.echo_json(line)
+            printed += 1
+        if printed == chosen.limit:
+            raise _Enough
+
+    with suppress(_Enough):
+        profile.write_lines(files, account, write, selection=selection, mode=mode, with_sql=chosen.with_sql)
     if not account.is_whole or not account.bytes:
         output.echo(f"# {account}", err=True)
+
+
+class _Enough(Exception):
+    """As many executions as wanted are printed."""
 
 
 def _print_profile(files: Sequence[Source], chosen: DigestOptions, mode: SqlMode) -> None:

@@ -26,7 +26,7 @@ from aurora_analysis.engines.log_events import Account, Entry, record
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 from aurora_analysis.engines.statement import Statement
 from aurora_analysis.errors import Error
-from aurora_analysis.printable import json_line
+from aurora_analysis.printable import compact_json_line
 from aurora_analysis.sources import log_files, profile_rows, query_times
 from aurora_analysis.sources.inputs import Source
 from aurora_analysis.sources.profile_rows import Profile, Row, add, widen
@@ -381,15 +381,31 @@ def _iso(us: int | None) -> str | None:
     return datetime.fromtimestamp(us / 1e6, UTC).isoformat().replace("+00:00", "Z")
 
 
-def lines(
+def write_lines(
     names: Sequence[Source],
     account: Account,
+    write: Callable[[list[str]], None],
     *,
     selection: Selection = ALL,
     mode: SqlMode = DEFAULT_MODE,
     with_sql: bool = False,
-) -> Iterator[str]:
-    """Yield one execution per line, as JSON; `account` is complete at the end.
+) -> None:
+    """Write one execution per line, as JSON, in the order of the logs; `account` is complete at the end.
+
+    Parameters
+    ----------
+    names : sequence of str or S3Object
+        The logs.
+    account : Account
+        Filled while the logs are read.
+    write : callable
+        Takes some lines.
+    selection : Selection
+        The executions to write.
+    mode : SqlMode
+        The server's sql_mode.
+    with_sql : bool
+        Include the text of each statement.
 
     Raises
     ------
@@ -401,7 +417,11 @@ def lines(
         found, chunks = log_files.recognised(log_files.chunks(name))
         engine = found or engine
         slow_log = engines.module(found or engines.DEFAULT, "slow_log")
+        if slow_log.library(mode) is not None and not with_sql:
+            wanted = None if selection == ALL else selection.includes
+            slow_log.write_lines(chunks, account, write, wanted, mode=mode)
+            continue
         entries = selected(slow_log.entries(chunks, account, mode), selection, slow_log.ended)
         for event in slow_log.events(entries, mode):
-            yield json_line(record(event, with_sql=with_sql))
+            write([compact_json_line(record(event, with_sql=with_sql))])
     log_files.check(engine or engines.DEFAULT, account, *names)

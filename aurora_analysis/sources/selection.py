@@ -17,6 +17,16 @@ class Selection:
     until_us: int | None = None
     user: str | None = None
 
+    def includes(self, user: bytes, ended_us: int | None) -> bool:
+        """Return whether it includes an execution of this user that ended then; None is an unknown time."""
+        if self.user is not None and user != self.user.encode():
+            return False
+        if self.since_us is None and self.until_us is None:
+            return True
+        if ended_us is None or ended_us < (self.since_us or 0):
+            return False
+        return self.until_us is None or ended_us < self.until_us
+
 
 ALL = Selection()
 
@@ -45,17 +55,4 @@ def selected(entries: Iterator[Entry], selection: Selection, ended: Ended) -> It
     """Filter the entries; one without a time is dropped if the selection limits the time."""
     if selection == ALL:
         return entries
-    return (entry for entry in entries if _is_selected(entry, selection, ended))
-
-
-def _is_selected(entry: Entry, selection: Selection, ended: Ended) -> bool:
-    if selection.user is not None and entry.user != selection.user.encode():
-        return False
-    if selection.since_us is None and selection.until_us is None:
-        return True
-    ended_us, _ = ended(entry, False)
-    if ended_us is None:
-        return False
-    return (selection.since_us or 0) <= ended_us and (
-        selection.until_us is None or ended_us < selection.until_us
-    )
+    return (entry for entry in entries if selection.includes(entry.user, ended(entry, False)[0]))

@@ -32,7 +32,9 @@ SAME = [
 
 def read(path: Path | str, account: Account | None = None) -> list[dict]:
     """Return the executions of a file as `digest --format jsonl` prints them."""
-    return [json.loads(line) for line in profile.lines([str(path)], account or Account())]
+    found: list[str] = []
+    profile.write_lines([str(path)], account or Account(), found.extend)
+    return [json.loads(line) for line in found]
 
 
 def lines(found: list[dict]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import Counter
 
 import pytest
 import scanner_cases as cases
@@ -15,6 +16,7 @@ from aurora_analysis.engines.log_events import Account
 from aurora_analysis.engines.mysql import slow_log
 from aurora_analysis.engines.mysql.fingerprint import FingerprintCache, statement
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
+from aurora_analysis.sources.selection import ALL, Selection
 
 MODES = [DEFAULT_MODE, SqlMode(backslash_escapes=False)]
 
@@ -77,11 +79,18 @@ def test_every_log_of_the_gallery_has_one_profile(scanner, size):
 
 
 @pytest.mark.parametrize("size", [7, 1000, 10**9])
-def test_every_log_of_the_gallery_has_the_same_tables(scanner, size):
-    """In chunks of any size: every column of every row."""
+def test_every_log_of_the_gallery_has_the_same_tables_and_lines(scanner, size):
+    """In chunks of any size: every column of every row, and every line of `--format jsonl`."""
+    written: Counter[Selection] = Counter()
     for text in cases.GALLERY:
         by_c, by_python = cases.both_tables(text, size)
         assert by_c == by_python
+        for selection in (ALL, Selection(user="app"), Selection(since_us=1_750_000_000_000_000)):
+            by_c, by_python = cases.both_lines(text, size, selection=selection)
+            assert by_c == by_python
+            written[selection] += len(by_c[1])
+    of_all, *of_some = written.values()
+    assert all(0 < some < of_all for some in of_some), written
 
 
 def test_every_broken_log_has_one_profile(scanner):
@@ -92,6 +101,8 @@ def test_every_broken_log_has_one_profile(scanner):
         by_c, by_python = cases.both(text, size, mode)
         assert by_c == by_python
         by_c, by_python = cases.both_tables(text, size, mode, r.choice((1, 5, 1000)))
+        assert by_c == by_python
+        by_c, by_python = cases.both_lines(text, size, mode)
         assert by_c == by_python
 
 

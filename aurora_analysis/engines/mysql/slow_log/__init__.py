@@ -29,7 +29,7 @@ from aurora_analysis.engines.mysql.slow_log.values import ended, events
 if TYPE_CHECKING:
     from aurora_analysis.engines.log_tables import Batch, Columns, Layout, LogTables
     from aurora_analysis.engines.mysql.slow_log.reading import batches, read_slow_log, to_tables
-    from aurora_analysis.engines.mysql.slow_log.recording import write_batches
+    from aurora_analysis.engines.mysql.slow_log.recording import write_batches, write_lines
 
 logged = entries
 """A slow log holds executions and nothing else."""
@@ -67,12 +67,13 @@ __all__ = [
     "refusal",
     "to_tables",
     "write_batches",
+    "write_lines",
 ]
 
 _LAZY = {
     **dict.fromkeys(("Batch", "Columns", "Layout", "LogTables"), "aurora_analysis.engines.log_tables"),
     **dict.fromkeys(("batches", "read_slow_log", "to_tables"), f"{__name__}.reading"),
-    "write_batches": f"{__name__}.recording",
+    **dict.fromkeys(("write_batches", "write_lines"), f"{__name__}.recording"),
 }
 """Names of the tables, imported on first use: `digest` starts without them."""
 
