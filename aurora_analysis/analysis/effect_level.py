@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -236,7 +237,7 @@ class JudgedEffect:
 
 
 def weightiest(effects: Iterable[JudgedEffect]) -> JudgedEffect | None:
-    """The effect whose level matters most; among equals the one on the first metric of `OUTCOMES`.
+    """The effect whose level matters most; among equals the first metric of `OUTCOMES`, then the largest lower limit.
 
     Parameters
     ----------
@@ -249,7 +250,12 @@ def weightiest(effects: Iterable[JudgedEffect]) -> JudgedEffect | None:
         None if there is no effect.
     """
     order = list(LEVELS)
-    return min(effects, key=lambda one: (order.index(one.level), _rank(one.metric)), default=None)
+
+    def key(one: JudgedEffect) -> tuple[int, int, float]:
+        low = one.ci_low_pct
+        return order.index(one.level), _rank(one.metric), -low if low == low else math.inf
+
+    return min(effects, key=key, default=None)
 
 
 def _rank(metric: str) -> int:

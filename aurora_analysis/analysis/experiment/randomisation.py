@@ -21,6 +21,9 @@ from aurora_analysis.analysis.series import Array
 EQUAL = 1e-9
 """Relative difference below which two numbers count as equal: the rest is rounding."""
 
+CANCELLED = 1e-5
+"""Below this share a sum of squared residuals, as a difference, has lost digits: it is computed from the residuals."""
+
 BLOCKS_NEEDED = 4
 """On-blocks and off-blocks needed: four of each have 70 draws, so that p can just reach .05."""
 
@@ -107,13 +110,22 @@ class Comparison:
         """
         x, z = states @ self.annihilator, (states * self.scale) @ self.annihilator
         squares = (x * z).sum(axis=1)
+        y, on = self.annihilator @ self.y, self.annihilator @ self.on
+        weights = z**2
+        # The sum of squared residuals is quadratic in the shift: its parts are the same for every shift.
+        of_y, of_both, of_on = weights @ y**2, weights @ (y * on), weights @ on**2
+        with_y, with_on, of_x = (weights * x) @ y, (weights * x) @ on, (weights * x**2).sum(axis=1)
+        z_y, z_on = z @ y, z @ on
 
         def t(shift: float) -> Array:
-            y = self.annihilator @ (self.y - shift * self.on)
             with np.errstate(divide="ignore", invalid="ignore"):
-                coefficients = z @ y / squares
-                residuals = y - coefficients[:, None] * x
-                found = coefficients * squares / np.sqrt(((z * residuals) ** 2).sum(axis=1))
+                coefficients = (z_y - shift * z_on) / squares
+                total = of_y - 2 * shift * of_both + shift**2 * of_on
+                left = total - 2 * coefficients * (with_y - shift * with_on) + coefficients**2 * of_x
+                lost = ~(left > CANCELLED * total)
+                residuals = (y - shift * on) - coefficients[lost, None] * x[lost]
+                left[lost] = ((z[lost] * residuals) ** 2).sum(axis=1)
+                found = coefficients * squares / np.sqrt(left)
             all_alike = np.abs(coefficients) <= EQUAL * (1 + np.abs(self.y).max())
             found[all_alike] = 0.0
             return np.asarray(np.clip(np.nan_to_num(found, nan=np.inf), -1 / EQUAL, 1 / EQUAL))
