@@ -37,7 +37,7 @@ def test_a_window_without_data_is_unknown(topic, cluster):
 @pytest.mark.parametrize("topic", TOPICS)
 def test_a_cluster_that_is_not_there_is_an_error(topic):
     """A misspelled name is no empty cluster: the error lists the clusters that the store has."""
-    with pytest.raises(Error, match="it has: lab, shop, trial"):
+    with pytest.raises(Error, match="it has: lab, ledger, shop, trial"):
         verdicts(topic, cluster="nowhere")
 
 
