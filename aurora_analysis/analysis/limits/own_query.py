@@ -1,4 +1,4 @@
-"""Review the cluster's own longest reader query: what it does at its usual hour, and what other ways to run it would do."""
+"""Review the longest reader query that blocked purge: what it does at its usual hour, and what other ways to run it do."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from math import isfinite
 
 import pandas as pd
 
+from aurora_analysis.analysis import undo_log
 from aurora_analysis.analysis.costliest import statement_text
 from aurora_analysis.analysis.limits.answer import Answer
 from aurora_analysis.analysis.limits.rates import WEEKDAYS
@@ -18,19 +19,19 @@ from aurora_analysis.store.observations import Observations
 from aurora_analysis.window import zone
 
 COLUMNS = {
-    "history list [transactions]": "length",
-    "writer slower by [%]": "slowdown_pct",
+    "history list": "length",
+    "slower by [%]": "slowdown_pct",
     "over the objective [min]": "minutes_over",
     "drained after [min]": "drain_min",
 }
 """Column of the table → field of the outcome."""
 
-NONE = "No logged statement ran on a reader in this window, so there is none to review."
+NONE = "No logged statement on a reader is known to have blocked purge in this window, so there is none to review."
 
 
 @dataclass(frozen=True)
 class OwnReview:
-    """The review of the statement that had the longest run on a reader.
+    """The review of the longest statement on a reader that blocked purge.
 
     Attributes
     ----------
@@ -44,46 +45,72 @@ class OwnReview:
     table: pd.DataFrame
 
 
-def own_review(answer: Answer, runs: pd.DataFrame, data: Observations) -> OwnReview:
-    """Review the statement with the longest run on a reader, at the hour at which it usually begins.
+def own_review(answer: Answer, undo: undo_log.Answer, data: Observations) -> OwnReview:
+    """Review the longest statement on a reader that blocked purge, at the hour at which it usually begins.
+
+    Only a statement that held the oldest read view is reviewed: others may be as long and hold no view of InnoDB.
 
     Parameters
     ----------
     answer : Answer
         What is known of the cluster (`limits.answer`).
-    runs : DataFrame
-        Runs on all instances: `workload, instance, digest, start, end` (UTC).
+    undo : undo_log.Answer
+        Runs, and the spans in which each blocked purge.
     data : Observations
         The window of one cluster.
 
     Returns
     -------
     OwnReview
-        Without rows if no statement ran on a reader, or if nothing can be predicted.
+        Without rows if no statement on a reader blocked purge, or if nothing can be predicted.
     """
-    on_readers = (data.roles(runs, time="start") == "reader") if len(runs) else pd.Series(dtype=bool)
-    named = runs["digest"].notna() & ~runs["digest"].isin(["", IDLE])
-    mine = runs[on_readers & named]
+    mine = blocking_runs(undo, data)
     if mine.empty:
         return OwnReview(Remarks(NONE), pd.DataFrame())
-    longest = mine.assign(lasted=mine["end"] - mine["start"]).sort_values("lasted", kind="stable").iloc[-1]
+    longest = mine.sort_values(["lasted", "growth"], kind="stable").iloc[-1]
     same = mine[(mine["digest"] == longest["digest"]) & (mine["workload"] == longest["workload"])]
-    minutes = (longest["end"] - longest["start"]).total_seconds() / 60
-    timezone, objective = answer.options.timezone, answer.options.objective_pct
+    minutes, timezone = longest["lasted"].total_seconds() / 60, answer.options.timezone
     start = usual_start(same["start"], timezone)
-    found = review(answer, Request(minutes, start, objective))
-    text = statement_text(str(longest["digest"]), data.fingerprints)
+    found = review(answer, Request(minutes, start, answer.options.objective_pct))
     day, minute = divmod(int(start), 1440)
     usual = f"{WEEKDAYS[day]} {minute // 60:02d}:{minute % 60:02d}"
     who = (
-        f"The longest run on a reader took {duration(60 * minutes)}: {longest['workload']} on {longest['instance']}, "
-        f"statement {longest['digest']}, {text}. It usually begins about {usual} {timezone}."
+        f"The longest run on a reader that blocked purge took {duration(60 * minutes)}: {longest['workload']} on "
+        f"{longest['instance']}, statement {longest['digest']} "
+        f"({statement_text(str(longest['digest']), data.fingerprints)}). It usually begins about {usual} {timezone}."
     )
     command = (
         f"To review another query: aurora-analysis review --cluster {data.cluster} --hold {max(1, round(minutes))}m "
         f'--at "{usual[:3]} {usual[-5:]}"'
     )
-    return OwnReview(Remarks(who, f"{found.headline}.", *found.sentences, command), _table(found))
+    answered = " ".join([f"{found.headline}.", *found.sentences])
+    return OwnReview(Remarks(who, answered, command), _table(found, timezone))
+
+
+def blocking_runs(undo: undo_log.Answer, data: Observations) -> pd.DataFrame:
+    """Select the runs on readers of the statements that the page names as blockers of purge.
+
+    Parameters
+    ----------
+    undo : undo_log.Answer
+        Runs, spans, and verdicts, which name a blocker only if it is sure enough.
+    data : Observations
+        The window, for the roles.
+
+    Returns
+    -------
+    DataFrame
+        Rows of `undo.runs` with `lasted`, and the `growth` of their statement in all [transactions].
+    """
+    keys = ["workload", "instance", "digest"]
+    spans = undo.spans[(undo.spans["state"] == "held") & ~undo.spans["digest"].isin(["", IDLE])]
+    grown = spans.groupby(keys, as_index=False)["growth"].sum()
+    named = {one.subject for one in undo.verdicts if one.level == "blocked"}
+    grown = grown[(grown["growth"] > 0) & (grown["workload"] + " on " + grown["instance"]).isin(named)]
+    if undo.runs.empty or grown.empty:
+        return undo.runs.iloc[:0]
+    mine = undo.runs[data.roles(undo.runs, time="start") == "reader"].merge(grown, on=keys)
+    return mine.assign(lasted=mine["end"] - mine["start"])
 
 
 def usual_start(starts: pd.Series, timezone: str) -> float:
@@ -109,16 +136,23 @@ def usual_start(starts: pd.Series, timezone: str) -> float:
     return float(1440 * weekday + 60 * hour + minute)
 
 
-def _table(found: Review) -> pd.DataFrame:
+def _table(found: Review, timezone: str) -> pd.DataFrame:
     if found.as_planned is None:
         return pd.DataFrame()
     rows = [found.as_planned, *found.alternatives]
-    return pd.DataFrame([_row(one) for one in rows]).set_index("way to run it")
+    return pd.DataFrame([_row(one, timezone) for one in rows]).set_index("way to run it")
 
 
-def _row(one: Alternative) -> dict[str, str]:
+def _row(one: Alternative, timezone: str) -> dict[str, str]:
     figures = {column: _cell(getattr(one.outcome, name)) for column, name in COLUMNS.items()}
-    return {"way to run it": one.name, "start": one.start, **figures, "verdict": one.level, "how": one.how}
+    start = one.start.removesuffix(f" {timezone}")
+    return {
+        "way to run it": one.name,
+        "verdict": one.level,
+        **figures,
+        f"start [{timezone}]": start,
+        "how": one.how,
+    }
 
 
 def _cell(found: Interval) -> str:

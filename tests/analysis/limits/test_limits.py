@@ -22,6 +22,7 @@ from aurora_analysis.analysis.limits import rates, replay
 from aurora_analysis.analysis.limits.answer import refused
 from aurora_analysis.analysis.limits.effect_curve import Curve
 from aurora_analysis.analysis.limits.growth import Growth, Lognormal
+from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.analysis.workloads import IDLE
 from aurora_analysis.cli import alerts
 from aurora_analysis.errors import Error
@@ -236,37 +237,49 @@ def observations() -> SimpleNamespace:
     )
 
 
-def own_runs(instance: str = "db-2") -> pd.DataFrame:
-    """Two runs on Tuesday at 09:10 and one of an hour on Wednesday, in Berlin; beside an idle transaction."""
-    starts = pd.to_datetime(
-        ["2026-11-10T08:10Z", "2026-11-17T08:10Z", "2026-11-18T11:00Z", "2026-11-18T00:00Z"]
-    )
-    lengths = pd.to_timedelta([20, 30, 60, 600], unit="min")
+def blocked(instance: str = "db-2", level: str = "blocked") -> SimpleNamespace:
+    """Two runs of etl on Tuesday at 09:10 in Berlin and one of an hour on Wednesday, beside longer ones that block nothing."""
+    starts = [
+        "2026-11-10T08:10Z",
+        "2026-11-17T08:10Z",
+        "2026-11-18T11:00Z",
+        "2026-11-18T00:00Z",
+        "2026-11-18T00:00Z",
+    ]
     rows = pd.DataFrame(
-        {"start": starts, "end": starts + lengths, "digest": ["aaaaaaaaaaaaaaa1"] * 3 + [IDLE]}
+        {"start": pd.to_datetime(starts), "digest": ["aaaaaaaaaaaaaaa1"] * 3 + [IDLE, "bbbbbbbbbbbbbbb2"]}
     )
-    return rows.assign(workload="etl", instance=instance)
+    rows["end"] = rows["start"] + pd.to_timedelta([20, 30, 60, 600, 600], unit="min")
+    rows = rows.assign(workload=["etl"] * 4 + ["innocent"], instance=instance)
+    spans = rows.iloc[[0, 3]].assign(state="held", growth=1000.0)
+    verdict = Verdict("undo_log", f"etl on {instance}", level, "watch", "So.")
+    columns = ["workload", "instance", "digest", "state", "growth"]
+    return SimpleNamespace(runs=rows, spans=spans[columns], verdicts=[verdict])
 
 
 def test_the_own_longest_query_is_reviewed_at_its_usual_hour(answer):
-    """The longest run counts, the most frequent hour of the week too, and an idle transaction is no statement."""
+    """Its longest run and its most frequent hour of the week; an idle transaction is no statement, an innocent not named."""
     local = replace(answer, options=limits.Options("Europe/Berlin"))
-    found = limits.own_review(local, own_runs(), observations())
-    who, headline, *_, command = found.remarks.lines
+    found = limits.own_review(local, blocked(), observations())
+    who, answered, command = found.remarks.lines
     assert (
-        "took 60 min: etl on db-2, statement aaaaaaaaaaaaaaa1, select 1. It usually begins about Tuesday 09:10 Europe/Berlin"
+        "took 60 min: etl on db-2, statement aaaaaaaaaaaaaaa1 (select 1). It usually begins about Tuesday 09:10 Europe/Berlin"
         in who
     )
-    assert headline.startswith("A read view of 60 min from Tuesday 09:10 Europe/Berlin")
+    assert answered.startswith("A read view of 60 min from Tuesday 09:10 Europe/Berlin")
     assert command.endswith('aurora-analysis review --cluster prod --hold 60m --at "Tue 09:10"')
     expected = limits.review(local, limits.Request(60.0, 1440 + 550, 10.0))
-    assert found.table["verdict"].to_list()[0] == expected.level
+    assert found.table["verdict"].to_list() == [
+        one.level for one in (expected.as_planned, *expected.alternatives)
+    ]
+    assert found.table["start [Europe/Berlin]"].iloc[0] == "Tuesday 09:10"
     assert [*found.table.index][0] == "as planned" and [*found.table.index][-1] == "a clone"
 
 
-def test_nothing_is_reviewed_without_a_query_on_a_reader(answer):
-    """On the writer alone, or where nothing is known, no row is made up."""
-    assert limits.own_review(answer, own_runs("db-1"), observations()).table.empty
-    assert limits.own_review(answer, own_runs().iloc[:0], observations()).table.empty
-    unknown = limits.own_review(refused("no hold was seen", answer.options), own_runs(), observations())
-    assert unknown.table.empty and "Nothing can be predicted: no hold was seen." in unknown.remarks.lines
+def test_nothing_is_reviewed_without_a_query_that_blocked_purge(answer):
+    """On the writer, without a holder, or where nothing is known, no row is made up and no one is named."""
+    for undo in (blocked("db-1"), blocked(level="unknown")):
+        found = limits.own_review(answer, undo, observations())
+        assert found.table.empty and "etl" not in str(found.remarks)
+    unknown = limits.own_review(refused("no hold was seen", answer.options), blocked(), observations())
+    assert unknown.table.empty and "Nothing can be predicted: no hold was seen." in unknown.remarks.lines[1]
