@@ -4,7 +4,8 @@ The studies, all by default; the exit code is 1 if one misses its limit:
 
 - kills: SIGKILL of watch, fetch, ingest, report and experiment, `--kills` times each at a random moment. Afterwards no process
   of theirs runs, every table of the store can be read, and the next run of the same command completes it: the same rows as
-  without a kill. A report is there as a whole or not at all. A watch may lose the samples since its last write, half a minute at most.
+  without a kill. A report is there as a whole or not at all. Every sample that a watch printed is
+  in the store once the next one has run.
 - stall: the server is stopped (SIGSTOP) for 12 s; the watch may lose 15 s of samples.
 - soak: seven minutes at one sample a second beside 200 connections; memory stays flat, and each line names the holder.
 """
@@ -27,6 +28,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import pandas as pd
 from deltalake import DeltaTable
@@ -43,9 +45,6 @@ ROOT = Path(__file__).parent.parent
 GRACE_S = 10.0
 """Time in which everything that a killed command started must have ended."""
 
-MOST_LOST_S = 35.0
-"""A killed watch loses at most so much: it writes every 30 s."""
-
 STALL_S, MOST_STALL_LOST_S = 12.0, 15.0
 MARK = "AURORA_ANALYSIS_BENCH"
 """Variable that marks the processes of one run."""
@@ -58,7 +57,7 @@ class Tally:
     kills: int = 0
     late: int = 0
     problems: list[str] = field(default_factory=list)
-    lost_s: list[float] = field(default_factory=list)
+    lost: str = ""
 
     def count(self, is_done: bool) -> None:
         self.kills += not is_done
@@ -67,26 +66,30 @@ class Tally:
             print(f"    {self.line('so far')}", file=sys.stderr, flush=True)
 
     def line(self, name: str) -> str:
-        lost = f", samples lost at most {max(self.lost_s):.0f} s" if self.lost_s else ""
-        return f"{name:10} {self.kills} kills, {self.late} came after the end{lost}, problems {len(self.problems)}"
+        return f"{name:10} {self.kills} kills, {self.late} came after the end{self.lost}, problems {len(self.problems)}"
 
 
 def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "aurora_analysis", *words]
 
 
-def ran(words: list[str], environment: dict[str, str], after_s: float | None) -> tuple[bool, str]:
+def ran(
+    words: list[str],
+    environment: dict[str, str],
+    after_s: float | None,
+    lines: IO[str] | int = subprocess.PIPE,
+) -> tuple[bool, str]:
     """Run a command, and kill it after a time; return whether it ended by itself, and its last output.
 
     Whatever it started and still runs after the grace period is reported as a line that begins with "left".
     """
     mark = uuid.uuid4().hex
     with subprocess.Popen(
-        words, env=environment | {MARK: mark}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        words, env=environment | {MARK: mark}, stdout=lines, stderr=subprocess.STDOUT, text=True
     ) as process:
         try:
             said, _ = process.communicate(timeout=after_s)
-            return True, f"exit code {process.returncode}: {said[-300:]}"
+            return True, f"exit code {process.returncode}: {(said or '')[-300:]}"
         except subprocess.TimeoutExpired:
             process.kill()
     deadline = time.monotonic() + GRACE_S
@@ -227,28 +230,34 @@ def report(chosen: argparse.Namespace, rng: random.Random, folder: Path) -> Tall
 
 
 def watch(chosen: argparse.Namespace, rng: random.Random, folder: Path) -> Tally:
-    """Samples up to half a minute before the kill are in the store."""
-    tally, place = Tally(), folder / "store"
+    """Every sample that a killed watch printed is in the store once the next one has run."""
+    tally, place, printed = Tally(), folder / "store", set[str]()
+    environment = dict(os.environ) | {"XDG_STATE_HOME": str(folder / "state")}
     with server.running({"performance_schema": True}) as ours, written_to(prepare(ours)):
         address = f"mysql://root@/?unix_socket={ours.socket}"
-        words = command("watch", "--writer", address, "--store", str(place), "--cluster", "lab", "--every", "1s", "--for", "10m")  # fmt: skip
+        words = command(
+            "watch", "--writer", address, "--store", str(place), "--cluster", "lab", "--every", "1s", "--for"
+        )
         while tally.kills < chosen.kills:
-            began, alive_s = time.time(), rng.uniform(1, 45)
-            is_done, said = ran(words, dict(os.environ), alive_s)
-            killed = began + alive_s
+            with (folder / "lines").open("w") as lines:
+                is_done, said = ran([*words, "10m"], environment, rng.uniform(1, 45), lines)
             tally.count(is_done)
             if is_done or said.startswith("left"):
                 tally.problems.append(said)
+            printed |= {
+                line[:8] for line in (folder / "lines").read_text().splitlines() if "history list" in line
+            }
             try:
-                rows = Store(place).read("metrics", cluster="lab") if place.exists() else pd.DataFrame()
                 content(place)
             except Exception as problem:
                 tally.problems.append(f"not readable: {problem}")
                 break
-            newest = rows["time"].max().timestamp() if len(rows) else 0.0
-            tally.lost_s.append(killed - max(newest, began))
-            if tally.lost_s[-1] > MOST_LOST_S:
-                tally.problems.append(f"{tally.lost_s[-1]:.0f} s of samples are lost")
+        ran([*words, "2s"], environment, None)
+        stored = Store(place).metric("history_list_length", Store(place).span("lab"), cluster="lab").index
+    missing = printed - {f"{one:%H:%M:%S}" for one in stored}
+    tally.lost = f", {len(printed)} samples printed, {len(missing)} of them lost"
+    if missing or len(stored) != len(set(stored)):
+        tally.problems.append(f"samples that were printed are not stored once: {sorted(missing)[:5]}")
     return tally
 
 

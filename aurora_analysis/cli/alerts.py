@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aurora_analysis.cli import connections, options, output
+from aurora_analysis.cli import connections, options, output, state
 from aurora_analysis.errors import Error
 
 if TYPE_CHECKING:
@@ -155,20 +154,9 @@ def _alerting(chosen: AlertOptions, store_options: StoreOptions, cluster: str) -
     from aurora_analysis.live.alerts.outbox import Outbox
 
     parsed = [targets.parse(one, connections.sns_client) for one in chosen.targets]
-    outbox = Outbox(chosen.spool or _spool(cluster), parsed)
+    outbox = Outbox(chosen.spool or state.folder("alerts", cluster), parsed)
     limit_at = _limit_at(chosen, store_options, cluster)
     return Alerting(cluster, Rules(limit_at, chosen.cooldown_s), outbox)
-
-
-def _spool(cluster: str) -> Path:
-    """The cluster's folder for waiting messages; its name is safe as a file's name whatever the cluster is called."""
-    of_unit, of_user = (
-        os.environ.get("STATE_DIRECTORY", "").split(":")[0],
-        os.environ.get("XDG_STATE_HOME", ""),
-    )
-    base = Path(of_unit or Path(of_user or Path.home() / ".local" / "state") / "aurora-analysis")
-    plain = "".join(one if one.isascii() and one.isalnum() else "-" for one in cluster)[:40]
-    return base / "alerts" / f"{plain}-{hashlib.sha256(cluster.encode()).hexdigest()[:8]}"
 
 
 def _limit_at(chosen: AlertOptions, store_options: StoreOptions, cluster: str) -> LimitAt:

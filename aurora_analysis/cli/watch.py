@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aurora_analysis.cli import alerts as alert_options
-from aurora_analysis.cli import connections, options, output
+from aurora_analysis.cli import connections, options, output, state
 from aurora_analysis.cli.options import ServerOptions
 from aurora_analysis.errors import Error
 from aurora_analysis.printable import printable
@@ -73,6 +74,7 @@ def watch(
     Ctrl-C ends the watch and keeps the samples. The command prints the statement that would end the blocking session,
     and never runs it; with --notify it alerts. When output is not a terminal, each sample is printed as one line.
     """
+    from aurora_analysis.live.journal import Journal
     from aurora_analysis.live.watch import Watch, stopped_by_signals
     from aurora_analysis.store import Store
 
@@ -80,7 +82,9 @@ def watch(
         raise Error("--every must be at least 1s: a server is sampled at most once per second.")
     store = Store(store_options.to_write())
     sampled = _probes(servers, store_options, cluster)
-    watching = Watch(sampled, store, cluster=cluster, every_s=every)
+    place = store.location if "://" in store.location else os.path.abspath(store.location)
+    journal = Journal(state.folder("samples", cluster, place))
+    watching = Watch(sampled, store, cluster=cluster, every_s=every, journal=journal)
     with (
         stopped_by_signals() as stopping,
         alert_options.observing(alerts, store_options, watching, cluster, display()) as (

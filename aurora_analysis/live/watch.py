@@ -1,8 +1,8 @@
 """Sample live evidence into the store, and show which session holds back purge.
 
-Each sample queries every instance once. Samples are written every half minute and at the end, so a watch that is killed
-loses at most that much; statements are counted at the same times. A lost connection, a failover, a store that cannot be
-written and a step of the clock are recorded as events, once each, and never end the watch.
+Each sample queries every instance once. Samples are written every half minute and at the end; until then they wait in a
+journal, which the next watch stores if this one is killed. Statements are counted at the same times. A lost connection, a
+failover, a store that cannot be written and a step of the clock are recorded as events, once each, and never end the watch.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import pandas as pd
 from aurora_analysis.engines.live_evidence import ConnectionLost, InstanceSample, Probe
 from aurora_analysis.errors import Error
 from aurora_analysis.live import counting, samples
+from aurora_analysis.live.journal import Entry, Journal
 from aurora_analysis.live.rounds import Rounds
 from aurora_analysis.live.samples import Event
 from aurora_analysis.live.status import PurgeStatus, Sample, purge_status
@@ -58,6 +59,8 @@ class Watch:
         Interval between two samples [s].
     monotonic : callable
         The clock that is never set [s].
+    journal : Journal, optional
+        Keeps each sample on disk until the store has it.
 
     Attributes
     ----------
@@ -75,9 +78,10 @@ class Watch:
         cluster: str,
         every_s: float,
         monotonic: Callable[[], float] = time.monotonic,
+        journal: Journal | None = None,
     ) -> None:
         self._probes, self._store, self._cluster, self._every_s = probes, store, cluster, every_s
-        self._monotonic = monotonic
+        self._monotonic, self._journal, self._journaled = monotonic, journal, 0
         self.samples: list[Sample] = []
         self.problem = ""
         self._unwritten: list[Sample] = []
@@ -114,6 +118,7 @@ class Watch:
             Ends the watch early.
         """
         try:
+            self.recover()
             for tick in ticks(duration_s, self._every_s, stopping or threading.Event()):
                 self.sample(tick)
                 on_sample(self.new_events(), self.purge_status())
@@ -127,6 +132,8 @@ class Watch:
         self.write()
         if self._store is not None and not self.problem:
             upkeep.tidy_up(self._store, self._cluster)
+        if self._journal is not None:
+            self._journal.close()
         for probe in self._probes:
             probe.close()
 
@@ -150,9 +157,39 @@ class Watch:
         self._unwritten = [*self._unwritten[-KEPT_UNWRITTEN:], last]
         self._span = (self._span[0] or last.time, last.time + 1)
         self._received += last.writer is not None
+        self._keep_on_disk(last)
         if not self._due:
             self._due = last.time + WRITE_EVERY_S
             self.count(last.time)
+
+    def _keep_on_disk(self, last: Sample) -> None:
+        """Add the last sample, and the events since the one before it, to the journal."""
+        if self._journal is None:
+            return
+        events = [(last.time, *one[1:]) for one in self._events[self._journaled :]]
+        tables = samples.to_tables([last], events, self._every_s, self.samples[-2:-1])
+        tables["statements"] = samples.statement_rows(samples.running_statements([last]), last.engine_name)
+        try:
+            self._journal.append(Entry(last.time, self._every_s, last.writer is not None, tables))
+        except OSError as problem:
+            self._journal = None
+            self._record(last.time, None, "store", f"samples wait in memory only: {problem.strerror}")
+        self._journaled = len(self._events)
+
+    def recover(self) -> None:
+        """Write what killed watches of this cluster left; a file that cannot be written stays for the next watch."""
+        if self._store is None or self._journal is None:
+            return
+        for path, entries in self._journal.left():
+            try:
+                count = _recover(self._store, self._cluster, entries)
+            except (Error, OSError) as problem:
+                self._unshown.append((int(time.time()), None, "store", f"samples wait in {path}: {problem}"))
+                continue
+            path.unlink(missing_ok=True)
+            if count:
+                message = f"{count} samples that a killed watch left are stored"
+                self._unshown.append((entries[-1].time, None, "store", message))
 
     def unwritten_message(self) -> str:
         """Describe what could not be written at the end, and why."""
@@ -292,7 +329,9 @@ class Watch:
             self.problem = ""
             self.record_event(None, "store", "it can be written again")
             self._write(self._store)
-        self._unwritten, self._events = [], []
+        self._unwritten, self._events, self._journaled = [], [], 0
+        if self._journal is not None:
+            self._journal.clear()
         self._counts.clear()
 
     def _wait(self, problem: str) -> None:
@@ -319,6 +358,30 @@ class Watch:
         events = [(min(max(one[0], first), last), *one[1:]) for one in self._events]
         before = [one for one in self.samples if one.time < first][-1:]
         return samples.to_tables(self._unwritten, events, self._every_s, before) | self._counts.tables()
+
+
+def _recover(store: Store, cluster: str, entries: Sequence[Entry]) -> int:
+    """Write the samples of a killed watch unless the store has them, coverage last; return their number."""
+    if not entries:
+        return 0
+    window = Window(_moment(entries[0].time), _moment(entries[-1].time + 1))
+    known = store.read("coverage", window, cluster=cluster)
+    known = known[(known["source"] == SOURCE) & (known["table"] == "metrics")]
+    if ((known["time"] <= window.start) & (known["end"] >= window.end)).any():
+        return 0
+    for table in entries[0].tables:
+        frames = [one.tables[table] for one in entries]
+        frame = pd.concat([one for one in frames if len(one)] or frames[:1], ignore_index=True)
+        if table == "statements":
+            store.merge(table, frame, cluster=cluster, source=SOURCE)
+            continue
+        if table == "instances":  # a row at each change of role, not at each sample
+            frame = frame[frame["role"] != frame.groupby("instance")["role"].shift()]
+        store.write(table, frame, window, cluster=cluster, source=SOURCE)
+    received = sum(one.has_writer for one in entries)
+    covered = samples.coverage(window, entries[0].every_s, received, {})
+    store.write("coverage", covered, window, cluster=cluster, source=SOURCE)
+    return len(entries)
 
 
 def _distinct_servers(found: Sequence[InstanceSample]) -> list[InstanceSample]:
