@@ -16,7 +16,7 @@ def copy(recorded: Store, sample: Store, cluster: str) -> None:
     window = recorded.span(cluster)
     for name in sorted(TABLES, key="coverage".__eq__):
         rows = recorded.read(name, cluster=cluster, missing_ok=True)
-        for source, mine in rows.drop(columns=["cluster", "day"]).groupby("source"):
+        for source, mine in rows.drop(columns=["cluster", "week"]).groupby("source"):
             content = mine.drop(columns="source")
             if TABLES[name].identity:
                 sample.merge(name, content, cluster=cluster, source=str(source))

@@ -33,7 +33,8 @@ MAY_IMPORT = {
     "analysis": PURE | {"analysis", "store.observations"},
     "plots": PURE | {"plots"},
     # The report runs notebooks and knows nothing of an analysis but its verdicts, which the archive pools over weeks.
-    "report": SHARED | {"report", "store", "analysis.trend", "analysis.verdict", "executors"},
+    "report": SHARED
+    | {"report", "store", "analysis.fleet", "analysis.trend", "analysis.verdict", "executors"},
     # What agents may ask: findings of reports, and the limits that a store shows.
     "mcp": SHARED | {"mcp", "report", "store", "analysis", ""},
     # The package root offers the public API; `__main__` starts the command line.

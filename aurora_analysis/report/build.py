@@ -26,6 +26,7 @@ from aurora_analysis.bundled import PACKAGE, bundled
 from aurora_analysis.errors import Error
 from aurora_analysis.report import (
     abandoned,
+    fleet,
     history,
     index,
     pdf,
@@ -183,7 +184,9 @@ def report(
         outcomes = _run_all(tasks, folder, execution, partial(executors.processes, orphaned=orphaned))
         statements.write(folder, store, readable, outcomes, request.timezone)
         document = index.record(run, clusters, outcomes)
+        document["fleet"] = fleet.rows(document) if len(clusters) > 1 else []
         index.write(folder, document)
+        fleet.write(folder, document)
     if printer:
         pdf.write(output, printer)
     return document, output

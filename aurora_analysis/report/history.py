@@ -18,7 +18,7 @@ from aurora_analysis.analysis import trend
 from aurora_analysis.analysis.trend import WeekEffect
 from aurora_analysis.analysis.verdict import SEVERITIES, Verdict, by_severity
 from aurora_analysis.errors import Error
-from aurora_analysis.report import html, index
+from aurora_analysis.report import fleet, html, index
 from aurora_analysis.window import Window
 
 FAILED = "failed"
@@ -44,8 +44,25 @@ def write(root: Path) -> Path:
         found = records(root)
         text = page(found)
         _replace(root / index.PAGE, text)
+        if clusters := fleet_page(found, root):
+            _replace(root / fleet.PAGE, clusters)
         if records(root) == found:
             return root / index.PAGE
+
+
+def fleet_page(found: Mapping[str, Mapping[str, Any]], root: Path) -> str:
+    """Render the table of all clusters by harm from the newest report of each; empty if no report compares clusters."""
+    rows: dict[str, dict[str, Any]] = {}
+    hrefs: dict[str, str] = {}
+    for folder, document in sorted(found.items(), key=lambda item: item[1]["run"]["id"]):
+        for row in document.get("fleet") or []:
+            rows[row["cluster"]] = dict(row)
+            hrefs[row["cluster"]] = f"{quote(folder)}/{fleet.hrefs(root / folder, document)[row['cluster']]}"
+    reported = weeks(found)
+    for name, row in rows.items():
+        lines = [one for one in trends(reported, name) if one["notebook"] == fleet.TOPIC]
+        row["trend"] = sparkline(lines[0]["severities"]) if lines else ""
+    return fleet.page(sorted(rows.values(), key=fleet.order), hrefs) if len(rows) > 1 else ""
 
 
 def records(root: Path) -> dict[str, dict[str, Any]]:
@@ -291,6 +308,7 @@ def page(found: Mapping[str, Mapping[str, Any]]) -> str:
     clusters = sorted({row["cluster"] for row in rows})
     return html.render(
         "history.html.j2",
+        fleet=fleet.PAGE if any(len(one.get("fleet") or []) > 1 for one in found.values()) else "",
         clusters=[_shown(rows, cluster) | {"across": across_weeks(found, cluster)} for cluster in clusters],
     )
 

@@ -102,6 +102,7 @@ def page(document: Mapping[str, Any], folder: Path) -> str:
     return html.render(
         "index.html.j2",
         run=document["run"],
+        fleet="fleet.html" if len(document.get("fleet") or []) > 1 else "",
         clusters=[_shown_cluster(cluster, document) for cluster in document["clusters"]],
         leading=leading,
         others=[

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -11,6 +12,7 @@ from aurora_analysis.analysis.reader_impact import outcomes, scaling
 from aurora_analysis.analysis.reader_impact.design import Design, ordinary_days
 from aurora_analysis.analysis.reader_impact.estimate import effects
 from aurora_analysis.analysis.reader_impact.headlines import Background, with_statements
+from aurora_analysis.analysis.reader_impact.minutes_over import with_minutes
 from aurora_analysis.analysis.reader_impact.verdicts import Evidence, growth, main_metric, verdicts
 from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.analysis.workloads import exposure
@@ -34,6 +36,8 @@ class Options:
         Number of placebo runs.
     materiality_pct : float
         Smallest effect that matters [%].
+    objectives : mapping of str to float
+        The highest acceptable minute mean by metric (`config.objectives`), for the minutes over it that readers caused.
     """
 
     timezone: str = "UTC"
@@ -41,6 +45,7 @@ class Options:
     lookback_days: int = 14
     placebos: int = 200
     materiality_pct: float = 5.0
+    objectives: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -172,8 +177,9 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
     background = Background(
         known, data.fingerprints, latency, cleanup.delay, grown, data.window, timezone, words
     )
+    found = with_statements(verdicts(evidence, materiality_pct=options.materiality_pct), background)
     return Answer(
-        verdicts=with_statements(verdicts(evidence, materiality_pct=options.materiality_pct), background),
+        verdicts=with_minutes(found, latency, estimates, exposed.readers.runs, options.objectives),
         compared=exposed.compared.window,
         exposure=exposed.readers,
         jobs=exposed.jobs,
