@@ -372,7 +372,7 @@ def described(statement: Mapping[str, Figure]) -> str:
     if not runs and not calls:
         return f"digest {statement['digest']}"
     if not runs:
-        return f"{_called(statement)}; no run reached the slow log, so its last run and thread are unknown"
+        return f"{_called(statement)}; no run was logged, so its last run and thread are unknown"
     total, longest = (float(statement[name] or 0) for name in ("total_s", "longest_s"))
     lasted = (
         f"for {duration(total)}" if runs == 1 else f"{duration(total)} in all, longest {duration(longest)}"
@@ -381,7 +381,7 @@ def described(statement: Mapping[str, Figure]) -> str:
     last = f"last {'logged ' * (calls > runs)}run {statement['last']}" if statement.get("last") else ""
     thread = "" if statement.get("thread") is None else f", thread {statement['thread']}"
     if calls > runs:
-        logged = f"the slow log has {runs:,.0f} run{plural} of it, {lasted}"
+        logged = f"the log has {runs:,.0f} run{plural} of it, {lasted}"
         return "; ".join(filter(None, (_called(statement), logged, f"{last}{thread}")))
     ran = f"{runs:,.0f} run{plural} on {statement['instance']}, {lasted}"
     return "; ".join(filter(None, (ran, f"{last}{thread}")))

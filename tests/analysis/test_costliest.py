@@ -49,7 +49,7 @@ def test_calls_that_no_log_has_are_counted():
     """The statistics know how often it ran, and no log its last run."""
     called = {"digest": LONG, "text": "select 1", "instance": "db-2", "calls": 1200, "called_s": 7200.0}
     assert described(called) == (
-        "called 1,200 times on db-2, 2 h in all; no run reached the slow log, so its last run and thread are unknown"
+        "called 1,200 times on db-2, 2 h in all; no run was logged, so its last run and thread are unknown"
     )
     assert described({"digest": LONG, "text": "select 1", "instance": "db-2"}) == f"digest {LONG}"
 

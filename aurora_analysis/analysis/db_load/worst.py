@@ -15,11 +15,11 @@ from aurora_analysis.store.observations import Observations
 ALL = "all instances"
 """Subject of the verdict on a window without db load."""
 
-LACKING = "neither Performance Insights nor the slow log lists one on this instance"
+LACKING = "neither Performance Insights nor the log lists one on this instance"
 
 CROWDED = "has the most load on this instance while sessions outnumber the vCPUs"
 MOST_LOAD = "has the most load on this instance"
-LONGEST_OPEN = "was open longest in the slow log, because no load by statement is known"
+LONGEST_OPEN = "was open longest in the log, because no load by statement is known"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from aurora_analysis.analysis.latency.samples import Sample
 from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.store.observations import Observations
 
-LACKING = "no execution on this instance reached the slow log or a histogram"
+LACKING = "no execution on this instance reached the log or a histogram"
 
 
 def with_statements(
@@ -51,7 +51,7 @@ def with_statements(
 
 
 def _basis(verdict: Verdict, rose: dict[str, str], is_counted: bool) -> str:
-    time = "time on this instance" if is_counted else "time in this instance's slow log"
+    time = "time on this instance" if is_counted else "time in this instance's log"
     if verdict.level == "slower" and verdict.subject in rose:
         return f"is the one whose {time} grew most against the previous window"
     return f"is the one with the most {time}"

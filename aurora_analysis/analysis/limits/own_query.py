@@ -19,14 +19,16 @@ from aurora_analysis.store.observations import Observations
 from aurora_analysis.window import zone
 
 COLUMNS = {
-    "history list": "length",
+    "longest {}": "length",
     "slower by [%]": "slowdown_pct",
     "over the objective [min]": "minutes_over",
     "drained after [min]": "drain_min",
 }
 """Column of the table → field of the outcome."""
 
-NONE = "No logged statement on a reader is known to have blocked purge in this window, so there is none to review."
+NONE = (
+    "No logged statement on a reader is known to have blocked {} in this window, so there is none to review."
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def own_review(answer: Answer, undo: undo_log.Answer, data: Observations) -> Own
     """
     mine = blocking_runs(undo, data)
     if mine.empty:
-        return OwnReview(Remarks(NONE), pd.DataFrame())
+        return OwnReview(Remarks(NONE.format(answer.words.cleanup)), pd.DataFrame())
     longest = mine.sort_values(["lasted", "growth"], kind="stable").iloc[-1]
     same = mine[(mine["digest"] == longest["digest"]) & (mine["workload"] == longest["workload"])]
     minutes, timezone = longest["lasted"].total_seconds() / 60, answer.options.timezone
@@ -75,7 +77,7 @@ def own_review(answer: Answer, undo: undo_log.Answer, data: Observations) -> Own
     day, minute = divmod(int(start), 1440)
     usual = f"{WEEKDAYS[day]} {minute // 60:02d}:{minute % 60:02d}"
     who = (
-        f"The longest run on a reader that blocked purge took {duration(60 * minutes)}: {longest['workload']} on "
+        f"The longest run on a reader that blocked {answer.words.cleanup} took {duration(60 * minutes)}: {longest['workload']} on "
         f"{longest['instance']}, statement {longest['digest']} "
         f"({statement_text(str(longest['digest']), data.fingerprints)}). It usually begins about {usual} {timezone}."
     )
@@ -84,7 +86,7 @@ def own_review(answer: Answer, undo: undo_log.Answer, data: Observations) -> Own
         f'--at "{usual[:3]} {usual[-5:]}"'
     )
     answered = " ".join([f"{found.headline}.", *found.sentences])
-    return OwnReview(Remarks(who, answered, command), _table(found, timezone))
+    return OwnReview(Remarks(who, answered, command), _table(found, answer))
 
 
 def blocking_runs(undo: undo_log.Answer, data: Observations) -> pd.DataFrame:
@@ -136,15 +138,19 @@ def usual_start(starts: pd.Series, timezone: str) -> float:
     return float(1440 * weekday + 60 * hour + minute)
 
 
-def _table(found: Review, timezone: str) -> pd.DataFrame:
+def _table(found: Review, answer: Answer) -> pd.DataFrame:
     if found.as_planned is None:
         return pd.DataFrame()
     rows = [found.as_planned, *found.alternatives]
-    return pd.DataFrame([_row(one, timezone) for one in rows]).set_index("way to run it")
+    return pd.DataFrame([_row(one, answer) for one in rows]).set_index("way to run it")
 
 
-def _row(one: Alternative, timezone: str) -> dict[str, str]:
-    figures = {column: _cell(getattr(one.outcome, name)) for column, name in COLUMNS.items()}
+def _row(one: Alternative, answer: Answer) -> dict[str, str]:
+    timezone = answer.options.timezone
+    figures = {
+        column.format(answer.words.delay): _cell(getattr(one.outcome, name))
+        for column, name in COLUMNS.items()
+    }
     start = one.start.removesuffix(f" {timezone}")
     return {
         "way to run it": one.name,

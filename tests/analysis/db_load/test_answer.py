@@ -54,7 +54,7 @@ def test_each_card_names_the_heaviest_statement(sample):
     """By load on its instance; calls come from statistics, the last run from the log, on the reader's clock."""
     instances = sample.verdicts[:3]
     assert [one.statement["digest"] for one in instances] == [HEAVIEST[one.subject] for one in instances]
-    assert "called 188 million times on shop-1, 4 d 4 h in all; the slow log has" in described(
+    assert "called 188 million times on shop-1, 4 d 4 h in all; the log has" in described(
         instances[0].statement
     )
     assert all("has the most load on this instance" in one.evidence for one in instances)
@@ -82,9 +82,7 @@ def test_while_sessions_outnumber_the_vcpus_the_statement_of_that_time_is_named(
     )
     found = [with_statements([one], known, data, "UTC")[0] for one in (crowded, calm, blind)]
     assert [one.statement.get("digest") for one in found] == ["busy", "usual", None]
-    assert found[2].evidence.startswith(
-        "No statement can be named: neither Performance Insights nor the slow log"
-    )
+    assert found[2].evidence.startswith("No statement can be named: neither Performance Insights nor the log")
 
 
 def test_the_frames_support_the_verdicts(sample):

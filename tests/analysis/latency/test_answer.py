@@ -55,9 +55,9 @@ def test_each_card_names_the_statement_with_the_most_time(lab):
         "8 runs on lab-reader, 6 min in all, longest 48 s; last run 2026-11-23 17:18 Asia/Kolkata, thread 46"
     )
     assert described(writer.statement).startswith(
-        "called 116,000 times on lab-writer, 3 min in all; the slow log has 13,332"
+        "called 116,000 times on lab-writer, 3 min in all; the log has 13,332"
     )
-    assert reader.evidence.endswith("with the most time in this instance's slow log.")
+    assert reader.evidence.endswith("with the most time in this instance's log.")
     assert writer.evidence.endswith("with the most time on this instance.")
     assert len(str(reader.statement["text"])) == 100
     assert "UTC" not in "".join(map(str, lab.verdicts))
