@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
+from scipy import optimize, special
 
 from aurora_analysis.analysis.series import Array
 
@@ -107,12 +107,65 @@ def detectable(error: float, df: float, alpha: float = 0.05, power: float = 0.8)
     return float("nan") if np.isnan(error) else error * _noncentrality(df, alpha, power)
 
 
+def t_reach(df: float, alpha: float = 0.05) -> float:
+    """Half-width of a two-sided (1 - alpha) interval of Student's t, in standard errors.
+
+    Parameters
+    ----------
+    df : float
+        Degrees of freedom.
+    alpha : float
+        The interval covers 1 - alpha.
+
+    Returns
+    -------
+    float
+        The quantile at 1 - alpha / 2.
+
+    Notes
+    -----
+    `scipy.stats.t.ppf` gives the same and takes a hundred times as long for one number: with hundreds of workloads the
+    checks of its arguments are a tenth of the cost of all effects.
+
+    Examples
+    --------
+    >>> round(t_reach(4.0), 3)
+    2.776
+    """
+    return float(special.stdtrit(df, 1 - alpha / 2))
+
+
+def t_p(statistic: Array, df: float) -> Array:
+    """Two-sided p-value of Student's t.
+
+    Parameters
+    ----------
+    statistic : numpy.ndarray
+        Effects over their standard errors.
+    df : float
+        Degrees of freedom.
+
+    Returns
+    -------
+    numpy.ndarray
+        p-values [0 to 1], without the overhead of `scipy.stats.t.sf`.
+
+    Examples
+    --------
+    >>> t_p(np.array([0.0, 2.776]), 4.0).round(3).tolist()
+    [1.0, 0.05]
+    """
+    return np.asarray(2 * special.stdtr(df, -np.abs(statistic)))
+
+
 @lru_cache(maxsize=4096)
 def _noncentrality(df: float, alpha: float, power: float) -> float:
     """Effect in standard errors that a two-sided t-test finds with this power."""
-    critical = stats.t.ppf(1 - alpha / 2, df)
-    guess = critical + stats.t.ppf(power, df)  # exact for many degrees of freedom, up to 30 % too small for 2
-    missing = lambda shift: stats.nct.sf(critical, df, shift) - power  # noqa: E731
+    critical = t_reach(df, alpha)
+    guess = critical + special.stdtrit(
+        df, power
+    )  # exact for many degrees of freedom, up to 30 % too small for 2
+    missing = lambda shift: 1 - special.nctdtr(df, shift, critical) - power  # noqa: E731
     return float(optimize.brentq(missing, 0.9 * guess, 1.5 * guess, xtol=1e-3 * guess))
 
 

@@ -13,12 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from aurora_analysis.analysis.reader_impact import regressors
 from aurora_analysis.analysis.reader_impact.projection import Residuals
 from aurora_analysis.analysis.series import Array, Integers, Mask
-from aurora_analysis.analysis.statistics import block_df
+from aurora_analysis.analysis.statistics import block_df, t_p, t_reach
 
 RIDGE = 1e-9
 """Ridge as a share of a column's own square: far below what the data resolve, enough if two columns are equal."""
@@ -53,7 +52,7 @@ class Fit:
         numpy.ndarray, shape (metrics,)
             p-values [0 to 1].
         """
-        return np.asarray(2 * stats.t.sf(np.abs(self.effect) / self.error, self.df))
+        return t_p(self.effect / self.error, self.df)
 
     def of(self, metrics: slice) -> Fit:
         """Fit of some metrics.
@@ -100,7 +99,7 @@ class Fit:
         tuple of float
             Effect, lower limit, upper limit [%], p.
         """
-        reach = stats.t.ppf(1 - alpha / 2, self.df) * self.error[metric]
+        reach = t_reach(self.df, alpha) * self.error[metric]
         effect = self.effect[metric]
         low, high = (float(100 * np.expm1(value)) for value in (effect - reach, effect + reach))
         return float(100 * np.expm1(effect)), low, high, float(self.p()[metric])
