@@ -54,7 +54,7 @@ FACTS_NEEDED = 8
 def main() -> int:
     """Run all settings, print the tables, draw the picture."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--seeds", type=int, default=6, help="Seeds per setting and way of sampling.")
+    parser.add_argument("--seeds", type=int, default=5, help="Seeds per setting and way of sampling.")
     parser.add_argument(
         "--first-seed",
         type=int,
