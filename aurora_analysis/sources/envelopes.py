@@ -1,4 +1,4 @@
-"""Take a slow log out of what a tool wrapped around it: JSON, CSV, or a prefix before each event or line.
+"""Take a slow log out of what a tool wrapped around it: JSON, CSV, a document, or a prefix before each event or line.
 
 Each event of CloudWatch Logs is an entry, or a banner of the server. The boundaries between events are kept: an event
 that ends within its statement was cut, and gets the marker that RDS writes.
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from aurora_analysis import engines
 from aurora_analysis.engines.log_events import MARKER
+from aurora_analysis.sources import documents
 from aurora_analysis.sources.compression import Damaged, Refused, decompressed, peek
 
 HEAD_BYTES = 2**18
@@ -56,10 +57,18 @@ def _unwrapper(head: bytes) -> Unwrap | None:
     if _JSON_START.match(start) or (_JSON_BEHIND.match(start) and _ENTRY_STRING.search(head)):
         forms = _json_forms(head)
         return lambda chunks: _oldest_first(_from_json(chunks, forms))
-    if _YAML.search(head) or _XML.match(start):
-        return _refuse_yaml if _YAML.search(head) else _refuse_xml
+    if _YAML.search(head):
+        return lambda chunks: _refuse(chunks, "is YAML, which is not read: export it with --output json")
+    if _XML.match(start):
+        return lambda chunks: _refuse(
+            chunks, "is XML or HTML, which is not read: export it as JSON, CSV or text"
+        )
     if (columns := _csv_columns(head)) is not None:
         return lambda chunks: _oldest_first(_from_csv(chunks, columns))
+    if documents.has_blocks(head):
+        return lambda chunks: documents.from_blocks(_lines(chunks))
+    if reason := documents.lost_line_ends(head):
+        return lambda chunks: _refuse(chunks, reason)
     if _is_joined(head):
         return _from_joined
     return _unprefixed(head) or _without_columns(head)
@@ -71,16 +80,11 @@ _YAML = re.compile(
 """The first key of what `--output yaml` writes."""
 
 
-def _refuse_yaml(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    raise Refused("is YAML, which is not read: export it with --output json")
-    yield from chunks
-
-
 _XML = re.compile(rb"<[?!a-zA-Z]")
 
 
-def _refuse_xml(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    raise Refused("is XML or HTML, which is not read: export it as JSON, CSV or text")
+def _refuse(chunks: Iterable[bytes], reason: str) -> Iterator[bytes]:
+    raise Refused(reason)
     yield from chunks
 
 

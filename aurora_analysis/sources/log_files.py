@@ -93,7 +93,7 @@ def is_bare(head: bytes) -> bool:
         (head.count(header), head.count(b"\n" + header) + head.startswith(header))
         for header in (b"# User@Host: ", b"# Time: ", b"# Query_time: ")
     ]
-    is_document = head.startswith((b"@", b'"', b"{", b"["))
+    is_document = head.startswith((b"@", b'"', b"{", b"[")) or b"```" in head or b"~~~" in head
     return not is_document and counts[0][0] > 0 and all(whole == at_start for whole, at_start in counts)
 
 
