@@ -31,7 +31,6 @@ from pathlib import Path
 from typing import IO
 
 import pandas as pd
-from deltalake import DeltaTable
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
@@ -115,10 +114,11 @@ def content(place: Path) -> dict[str, tuple[int, float]]:
     found = {}
     if not place.exists():
         return found
-    for table in Store(place).versions():
-        frame = DeltaTable(place / table).to_pandas()
+    tables = [(name, table) for name, tables in Store(place).versions().items() for table in tables]
+    for cluster, table in tables:
+        frame = Store(place).read(table, cluster=cluster)
         total = float(frame.select_dtypes("number").fillna(0).to_numpy(dtype=float).sum())
-        found[table] = (len(frame), float(f"{total:.9g}"))
+        found[f"{cluster} {table}"] = (len(frame), float(f"{total:.9g}"))
     return found
 
 

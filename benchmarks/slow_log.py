@@ -175,7 +175,11 @@ def columns(folder: Path, rounds: int = 3) -> None:
                 store = folder / f"store-{kind}-{n}-{pure}"
                 to = ("--cluster", "bench", "--instance", "bench-1", "--store", str(store))
                 runs.append(run(sys.executable, "-m", "aurora_analysis", "ingest", *to, str(log), pure=pure))
-                rows = int(run(sys.executable, "-c", ROWS, str(store / "slow_queries")).output)
+                rows = int(
+                    run(
+                        sys.executable, "-c", ROWS, str(next((store / "slow_queries").glob("cluster=*")))
+                    ).output
+                )
                 assert rows == truth["events"], f"{rows} rows of {truth['events']} executions"
                 shutil.rmtree(store)
         print(f"{kind}: ingest of 64 MB takes {cpu(ours):.2f} CPU s, {cpu(pures):.2f} in pure Python: "
@@ -191,7 +195,9 @@ def ingest(folder: Path) -> None:
     for (log, truth), times in ((half, 2), (two, 1), (million, 1)):
         for _ in range(times):
             done = run(sys.executable, "-m", "aurora_analysis", "ingest", *to, str(log))
-            rows = int(run(sys.executable, "-c", ROWS, str(store / "slow_queries")).output)
+            rows = int(
+                run(sys.executable, "-c", ROWS, str(next((store / "slow_queries").glob("cluster=*")))).output
+            )
             assert rows == truth["events"], f"{rows} rows of {truth['events']} executions"
             print(f"{log.name}, {log.stat().st_size / MB:,.0f} MB, {rows:,} executions in the store: "
                   f"peak {done.peak_mib:.0f} MiB, {done.cpu_s:.0f} CPU s", flush=True)  # fmt: skip

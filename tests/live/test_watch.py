@@ -116,7 +116,7 @@ def test_samples_are_in_the_store(real_server, sessions, tmp_path):
     assert (rows["time"] > rows["started_at"] - pd.Timedelta("1s")).all()
     covered = store.read("coverage", cluster="lab").query("table == 'metrics'")
     assert covered[["expected", "received"]].to_numpy().tolist() == [[3, 3]]
-    assert set(store.versions()) <= set(TABLES)
+    assert set(store.versions()["lab"]) <= set(TABLES)
 
 
 def test_the_command_shows_the_holder_and_the_statement_to_end_it(real_server, sessions, tmp_path):
