@@ -125,7 +125,8 @@ def review(cluster: str, store_options: StoreOptions, span: WindowOptions, chose
         limits.Options(span.timezone or "UTC", objective_pct=chosen.objective_pct),
     )
     found = limits.review(answer, limits.Request(hold_s / 60, start, chosen.objective_pct))
-    document = review_page.document(found, cluster, window, reviewed)
+    timezone = span.timezone or "UTC"
+    document = review_page.document(found, cluster, window, reviewed, timezone)
     made = {"json": json_line, "html": review_page.html, "md": review_page.markdown}[chosen.form](document)
     if chosen.output is None:
         output.echo(made)

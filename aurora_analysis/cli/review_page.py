@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
+from aurora_analysis.window import Window
+
 if TYPE_CHECKING:
     from aurora_analysis.analysis.limits import Review
     from aurora_analysis.analysis.limits.replay import Interval
     from aurora_analysis.analysis.limits.review import Alternative
-    from aurora_analysis.window import Window
 
 COLUMNS = ("", "start", "history list [transactions]", "writer slower by [%]", "over the objective [min]", "drained after [min]", "verdict")  # fmt: skip
 FIGURES = ("length", "slowdown_pct", "minutes_over", "drain_min")
@@ -40,11 +41,14 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #8881; padding
 """
 
 
-def document(found: Review, cluster: str, window: Window, statement: dict[str, Any] | None) -> dict[str, Any]:
-    """Plain data of a review; what is not known is null."""
+def document(
+    found: Review, cluster: str, window: Window, statement: dict[str, Any] | None, timezone: str
+) -> dict[str, Any]:
+    """Plain data of a review; what is not known is null. Starts are in the time zone, the window that it learned from in UTC."""
     return {
         "cluster": cluster,
         "learned_from": {"start": f"{window.start:%Y-%m-%dT%H:%M:%SZ}", "end": f"{window.end:%Y-%m-%dT%H:%M:%SZ}"},
+        "timezone": timezone,
         "hold_min": found.request.minutes,
         "objective_pct": found.request.objective_pct,
         "statement": statement,
@@ -138,8 +142,8 @@ def _list(lines: Sequence[str]) -> Markup:
 
 
 def _about(page: dict[str, Any]) -> str:
-    start, end = (page["learned_from"][name][:16].replace("T", " ") for name in ("start", "end"))
-    return f"cluster {page['cluster']}, objective +{page['objective_pct']:g} %, learned from {start} to {end} UTC"
+    learned = Window(**page["learned_from"]).text(page["timezone"])
+    return f"cluster {page['cluster']}, objective +{page['objective_pct']:g} %, learned from {learned}"
 
 
 def _tables(page: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:

@@ -86,6 +86,13 @@ def test_a_long_hold_is_over_it_and_alternatives_are_not(run):
         assert one["slowdown_pct"]["low"] < one["slowdown_pct"]["value"] < one["slowdown_pct"]["high"]
 
 
+def test_the_page_has_one_clock(run):
+    """The window that it learned from is on the clock of the start."""
+    local = replace(KNOWN, options=limits.Options("Asia/Kolkata"))
+    result = run("--hold", "10m", "--at", "Mon 09:00", "--timezone", "Asia/Kolkata", answer=local)
+    assert "05:30 Asia/Kolkata" in result.stdout and "UTC" not in result.stdout
+
+
 def test_without_a_start_the_worst_hour_counts(run):
     """The same hold at night would pass."""
     assert run("--hold", "20m").exit_code == 3
