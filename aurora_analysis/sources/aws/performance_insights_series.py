@@ -113,7 +113,8 @@ def parse(page: Mapping[str, Any]) -> list[Series]:
             entry["Key"]["Metric"],
             entry["Key"].get("Dimensions") or {},
             np.asarray(seconds([point["Timestamp"] for point in entry["DataPoints"]]), dtype=float),
-            np.array([_value(point) for point in entry["DataPoints"]], dtype=float),
+            # An empty bucket has no value, which becomes NaN: missing is not zero.
+            np.array([point.get("Value") for point in entry["DataPoints"]], dtype=float),
         )
         for entry in page.get("MetricList", [])
     ]
@@ -150,15 +151,11 @@ def _is_in_order(seconds: npt.NDArray[np.float64], start: float, end: float) -> 
     )
 
 
-def _value(point: Mapping[str, Any]) -> float:
-    """Return NaN for an empty bucket: missing is not zero."""
-    value = point.get("Value")
-    return float("nan") if value is None else value
-
-
-def seconds(moments: Sequence[float | datetime]) -> list[float]:
-    """Convert times of an answer to seconds since 1970."""
-    return [each if isinstance(each, int | float) else each.timestamp() for each in moments]
+def seconds(moments: Sequence[float | datetime]) -> Sequence[float]:
+    """Convert times of an answer to seconds since 1970; an answer has times of one kind."""
+    if len(moments) and isinstance(moments[0], datetime):
+        return [each.timestamp() for each in moments]  # type: ignore[union-attr]
+    return moments  # type: ignore[return-value]
 
 
 def member_name(dimension: str, member: Mapping[str, str], digests: Digests) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from aurora_analysis import engines
@@ -51,14 +52,14 @@ def writers_in_cloudwatch(presence: pd.DataFrame) -> list[Change]:
     A period in which two instances published it contains the failover. It has no writer, because the period does not
     show the moment.
     """
-    writers = presence[presence["writer"]].drop_duplicates(["time", "instance"])
-    changes: list[Change] = []
-    names_at = writers.groupby("time")["instance"].agg(list)
-    for time, names in zip(pd.DatetimeIndex(names_at.index), names_at):
-        name = names[0] if len(names) == 1 else None
-        if not changes or changes[-1].writer != name:
-            changes.append(Change(time.to_pydatetime(), name))
-    return changes
+    writers = (
+        presence[presence["writer"]].drop_duplicates(["time", "instance"]).sort_values("time", kind="stable")
+    )
+    alone = ~writers.duplicated("time", keep=False)
+    names = writers["instance"].astype(object).where(alone, None).to_numpy()
+    is_change = np.append(True, names[1:] != names[:-1])[: len(names)]
+    times = pd.DatetimeIndex(writers["time"])[is_change]
+    return [Change(time.to_pydatetime(), name) for time, name in zip(times, names[is_change])]
 
 
 def writers(
