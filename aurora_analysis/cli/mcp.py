@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "--reports",
     "folder",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=click.Path(path_type=Path),
     required=True,
     help="Folder of a report (--output) or of an archive of reports (--archive).",
 )

@@ -15,6 +15,7 @@ from typing import Any
 from aurora_analysis import engines
 from aurora_analysis.engines.certainty import Certainty, certainty
 from aurora_analysis.engines.live_evidence import Holder
+from aurora_analysis.engines.vocabulary import Words
 from aurora_analysis.live.alerts.holds import Hold, Limit, Slowdown, explanations
 from aurora_analysis.live.status import PurgeStatus, Sample
 from aurora_analysis.printable import json_line, printable
@@ -40,7 +41,7 @@ def alert(cluster: str, hold: Hold, limit: Limit, status: PurgeStatus, sample: S
     ]
     sentences = [
         f"{headline}, since {_clock(hold.since)}.",
-        f"The {words.backlog} {'are' if words.backlog.endswith('s') else 'is'} {_backlog(status)}.",
+        f"The {words.backlog} {_is(words)} {_backlog(status)}.",
         _forecast(limit, hold, status.time),
         f"The limit is {_duration(limit.alert_after_s)}: {limit.basis}.",
         *(ends or ["No statement is suggested, because the session that would have to end is not certain."]),
@@ -66,7 +67,7 @@ def ended(cluster: str, hold: Hold, status: PurgeStatus) -> Message:
     headline = f"{cluster}: {hold.who} no longer blocks {words.cleanup}"
     sentences = [
         f"{headline}, after at most {_duration(status.time - hold.since)}.",
-        f"The {words.backlog} reached {hold.peak:,} and is {_backlog(status)}.",
+        f"The {words.backlog} reached {hold.peak:,} and {_is(words)} {_backlog(status)}.",
     ]
     body = {"event": "holder ended", "peak": hold.peak, "minutes_held": _minutes(status.time - hold.since)}
     return _message(cluster, hold, status, [headline, *sentences], body)
@@ -165,6 +166,10 @@ def _duration(seconds: float) -> str:
         return f"{seconds:,.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _is(words: Words) -> str:
+    return "are" if words.backlog.endswith("s") else "is"
 
 
 def _backlog(status: PurgeStatus) -> str:

@@ -47,7 +47,9 @@ def test_an_alert_says_who_since_when_and_how_to_end_it(engine):
     assert body["backlog"]["value"] == 120_400 and body["delay"]["transactions"] is not None
     assert body["slowdown"] == {"percent": 10.0, "minutes_until": 17.0, "low": 0.0, "high": 39.0}
     assert "session 4711 of etl\ufffd[2J with nightly\ufffdall is well on db-1 has blocked " in body["text"]
-    assert "120,400 (+59.7/s)" in body["text"] and "10 % slower in 17 min" in body["text"]
+    verb = "are" if body["backlog"]["name"] == "dead rows" else "is"
+    assert f"The {body['backlog']['name']} {verb} 120,400 (+59.7/s)." in body["text"]
+    assert "10 % slower in 17 min" in body["text"]
     assert "(95 % prediction interval 0 s to 39 min)" in body["text"]
     assert body["text"].endswith(f"To end it, on db-1: {session['end_statement']}")
     assert "4711" in session["end_statement"]
