@@ -39,6 +39,7 @@ from live_server import prepare, written_to
 from aurora_analysis import Store
 from aurora_analysis.lab import server
 from aurora_analysis.lab.server import Server
+from aurora_analysis.tables import TABLES
 
 ROOT = Path(__file__).parent.parent
 GRACE_S = 10.0
@@ -110,15 +111,14 @@ def marked(mark: str) -> list[int]:
 
 
 def content(place: Path) -> dict[str, tuple[int, float]]:
-    """Rows of each table, and the sum of their numbers: a table that is half-written cannot be read."""
+    """Rows of each cluster's tables, and the sum of their numbers: a table that is half-written cannot be read."""
     found = {}
-    if not place.exists():
-        return found
-    tables = [(name, table) for name, tables in Store(place).versions().items() for table in tables]
-    for cluster, table in tables:
-        frame = Store(place).read(table, cluster=cluster)
-        total = float(frame.select_dtypes("number").fillna(0).to_numpy(dtype=float).sum())
-        found[f"{cluster} {table}"] = (len(frame), float(f"{total:.9g}"))
+    store = Store(place)
+    for cluster in store.clusters() if place.exists() else ():
+        for table in TABLES:
+            frame = store.read(table, cluster=cluster)
+            total = float(frame.select_dtypes("number").fillna(0).to_numpy(dtype=float).sum())
+            found[f"{cluster} {table}"] = (len(frame), float(f"{total:.9g}"))
     return found
 
 
