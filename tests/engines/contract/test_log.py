@@ -113,7 +113,7 @@ def test_tables_have_the_stores_columns_and_no_literals(engine):
     (tables,) = log.to_tables(log.entries([text], account), account, log_tables.Layout("db-1"))
     assert set(tables.slow_queries) == set(TABLES["slow_queries"].column_names()) - {
         "cluster",
-        "day",
+        "week",
         "source",
     }
     assert len(tables.slow_queries) == len(engine.literals)
