@@ -72,7 +72,7 @@ class DigestOptions:
     click.option(
         "--processes",
         type=click.IntRange(min=1),
-        help="Number of reading processes [default: 1; up to 4 for 256 MB or more].",
+        help="Number of reading processes [default: 1; up to 4 for 256 MB of text or more].",
     ),
     options.LOG_TIMEZONE,
 )
@@ -131,7 +131,7 @@ def _print_profile(files: Sequence[Source], chosen: DigestOptions, mode: SqlMode
         found = profile.profile_files(
             files,
             overflow,
-            processes=chosen.processes or profile.processes_for(total),
+            processes=chosen.processes or profile.processes_for(files),
             selection=selections.parse(chosen.since, chosen.until, chosen.user),
             mode=mode,
             progress=progress,

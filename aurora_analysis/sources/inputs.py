@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aurora_analysis.errors import Error
@@ -23,11 +23,12 @@ _GLOB = re.compile(r"[*?\[]")
 
 @dataclass(frozen=True)
 class S3Object:
-    """An object on S3, and what makes boto3's client; its text is its address."""
+    """An object on S3, and what makes boto3's client; its text is its address. Its size [bytes] is known if it was listed."""
 
     bucket: str
     key: str
     client: Callable[[], Any]
+    size: int | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.key}"
@@ -107,7 +108,7 @@ def _listed(bucket: str, key: str, client: Callable[[], Any]) -> Iterator[S3Obje
             for one in page.get("Contents", []):
                 name = one["Key"]
                 if one["Size"] and pattern.fullmatch(name) and name.rpartition("/")[2] != IGNORED:
-                    yield S3Object(bucket, name, client)
+                    yield S3Object(bucket, name, client, one["Size"])
 
 
 def _translated(pattern: str) -> str:

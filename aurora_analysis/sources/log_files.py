@@ -140,6 +140,17 @@ def size(name: Source) -> int | None:
     return Path(name).stat().st_size
 
 
+def whole_size(name: Source) -> int | None:
+    """Return the size of a log that one process reads as a whole while others read others [bytes]; None if unknown.
+
+    It is that of a compressed or wrapped file, or of an object on S3 that was listed.
+    """
+    if isinstance(name, S3Object):
+        return name.size
+    is_file = name != "-" and Path(name).is_file()
+    return Path(name).stat().st_size if is_file and size(name) is None else None
+
+
 def ranges(name: str, count: int) -> list[tuple[int, int]]:
     """Cut a plain file into about equal parts, each beginning at an entry."""
     total = size(name)

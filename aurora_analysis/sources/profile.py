@@ -39,9 +39,24 @@ PART = 64 * 2**20
 """Size of the parts of a big log that processes take one by one [bytes]."""
 
 
-def processes_for(size: int) -> int:
-    """Return the number of processes for a log of this size [bytes]: one below 256 MB, where a start costs more."""
-    return 1 if size < 256_000_000 else min(4, os.cpu_count() or 1)
+LARGEST_WHOLE = 64 * 2**20
+"""Size up to which a compressed file or an object is read beside others [bytes]: its query times are held in memory."""
+
+COMPRESSION = 8
+"""Typical ratio of a slow log's size to that of its gzipped file."""
+
+
+def processes_for(sources: Sequence[Source]) -> int:
+    """Return the number of processes for these logs: one below 256 MB of text, where a start costs more."""
+    plain = sum(log_files.size(name) or 0 for name in sources)
+    whole = [size for name in sources if (size := _whole_size(name))]
+    total = plain + COMPRESSION * (sum(whole) if plain or len(whole) > 1 else 0)
+    return 1 if total < 256_000_000 else min(4, os.cpu_count() or 1)
+
+
+def _whole_size(name: Source) -> int:
+    size = log_files.whole_size(name) or 0
+    return size if size <= LARGEST_WHOLE else 0
 
 
 def profile_files(
@@ -62,8 +77,8 @@ def profile_files(
     overflow : file
         An empty temporary file for the query times beyond `HELD`; it must stay open as long as the profile.
     processes : int
-        Number of processes. They read plain files in parts that begin at an entry. Gzipped files and pipes have no
-        parts and are read by this process.
+        Number of processes. They read plain files in parts that begin at an entry, and compressed files and listed
+        objects of at most `LARGEST_WHOLE` bytes one by one. This process reads what is left, such as a pipe.
     selection : Selection
         The executions to count.
     mode : SqlMode
@@ -72,14 +87,12 @@ def profile_files(
         Called with the number of bytes read since the last call.
     """
     profile = Profile(file=overflow)
-    files = [name for name in names if isinstance(name, str)] if processes > 1 else []
-    sizes: dict[Source, int | None] = {name: log_files.size(name) for name in files}
-    parts = [(name, *part) for name in files if (size := sizes[name]) for part in _parts(name, size)]
-    if parts:
+    parts = [part for name in names for part in _parts(name)] if processes > 1 else []
+    if len(parts) > 1:
         from concurrent.futures import ProcessPoolExecutor
 
         with ProcessPoolExecutor(processes, initializer=_ended_by_ctrl_c) as pool:
-            spans: dict[str, tuple[int | None, int | None]] = {}
+            spans: dict[Source, tuple[int | None, int | None]] = {}
             for (name, *_), part in zip(parts, pool.map(_of_part, parts, repeat(selection), repeat(mode))):
                 progress(part.account.bytes)
                 if part.rows:
@@ -88,8 +101,9 @@ def profile_files(
                 add(profile, part)
             for span in spans.values():
                 widen(profile, *span)
+    done = {name for name, *_ in parts if len(parts) > 1}
     for source in names:
-        if sizes.get(source) is None:
+        if source not in done:
             read(profile, _reported(log_files.chunks(source), progress), selection=selection, mode=mode)
     return profile
 
@@ -99,11 +113,21 @@ def _ended_by_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _parts(name: str, size: int) -> list[tuple[int, int]]:
-    return log_files.ranges(name, math.ceil(size / PART))
+Part = tuple[Source, int, int | None]
+"""A log, and where the part begins and ends [bytes]."""
 
 
-def _of_part(part: tuple[str, int, int], selection: Selection, mode: SqlMode) -> Profile:
+def _parts(name: Source) -> list[Part]:
+    """Return the parts of a log that other processes can read; none if this process has to."""
+    if _whole_size(name):
+        return [(name, 0, None)]
+    size = log_files.size(name)
+    if not size or not isinstance(name, str):
+        return []
+    return [(name, start, end) for start, end in log_files.ranges(name, math.ceil(size / PART))]
+
+
+def _of_part(part: Part, selection: Selection, mode: SqlMode) -> Profile:
     profile = Profile(is_part=True)
     read(profile, log_files.chunks(*part), selection=selection, mode=mode)
     return profile

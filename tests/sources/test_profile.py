@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import doctest
+import gzip
 import json
 import math
 import os
 import re
 import tempfile
+import types
 from array import array
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from aurora_analysis.engines.log_events import Account
 from aurora_analysis.engines.mysql.slow_log import pieces
 from aurora_analysis.errors import Error
 from aurora_analysis.sources import log_files, profile, profile_page, profile_rows, query_times, selection
+from aurora_analysis.sources.inputs import S3Object, Source
 
 pytestmark = pytest.mark.usefixtures("scanner")
 """Each test runs with the compiled scanner and in pure Python."""
@@ -81,6 +85,37 @@ def test_parts_in_several_processes_give_the_same_profile(generated, monkeypatch
     assert parts == summary_of_files(log)
     assert sum(read) == os.path.getsize(log)
     assert len(read) == 8
+
+
+class Bucket:
+    """As much of boto3's client as reading an object needs; the object's key is a file's name."""
+
+    def get_object(self, Bucket: str, Key: str) -> dict:
+        """Return the object, which is chunks of a file."""
+        body = types.SimpleNamespace(iter_chunks=lambda size: iter([Path(Key).read_bytes()]))
+        return {"Body": body}
+
+
+def test_compressed_files_and_objects_are_read_side_by_side(generated, monkeypatch, tmp_path):
+    """They are read in other processes, with the profile that one process makes; what is larger is read by this one."""
+    log, _ = generated
+    text, cuts = Path(log).read_bytes(), [start for start, _ in log_files.ranges(log, 4)]
+    names: list[Source] = []
+    sizes: list[int] = []
+    for n, (start, end) in enumerate(zip(cuts, [*cuts[1:], None])):
+        name = tmp_path / f"{n}.gz"
+        name.write_bytes(gzip.compress(text[start:end], 1))
+        sizes.append(name.stat().st_size)
+        names.append(str(name) if n % 2 else S3Object("b", str(name), Bucket, sizes[-1]))
+    read_here: list[Source] = []
+    chunks = log_files.chunks
+    monkeypatch.setattr(log_files, "chunks", lambda *part: read_here.append(part[0]) or chunks(*part))
+    monkeypatch.setattr(profile, "LARGEST_WHOLE", sorted(sizes)[-2])
+    one = summary_of_files(*names)
+    assert read_here == names and one["events"] == summary_of_files(log)["events"]
+    read_here.clear()
+    assert summary_of_files(*names, processes=2) == one
+    assert read_here == [names[sizes.index(max(sizes))]]
 
 
 def test_quantiles_are_exact():
