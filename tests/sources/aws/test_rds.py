@@ -9,6 +9,7 @@ import pytest
 
 from aurora_analysis import Window
 from aurora_analysis.errors import Error
+from aurora_analysis.fetch import doctor
 from aurora_analysis.sources.aws import clusters, rds
 from aurora_analysis.sources.aws.rds import Instance, Topology
 
@@ -132,3 +133,24 @@ def test_a_renamed_instance_has_one_resource_id():
     names = (Instance("new", "db-A"), Instance("old", "db-A", gone=True), Instance("lost", gone=True))
     cluster = Topology("shop", "", (), "", names)
     assert [each.name for each in cluster.by_resource()] == ["new", "lost"]
+
+
+@pytest.mark.parametrize(
+    ("engine", "line"),
+    [
+        ("mysql", "a query on a replica cannot block purge here"),
+        ("postgres", "blocks vacuum here only while the replica has hot_standby_feedback on"),
+    ],
+)
+def test_what_a_replica_can_block_depends_on_the_engine(engine, line):
+    """RDS without Aurora: InnoDB's undo log is the replica's own, and PostgreSQL's replicas may report their snapshots."""
+    (remark,) = clusters.remarks({"DBClusterIdentifier": "shop", "Engine": engine, "IsAlone": True})
+    assert line in remark
+
+
+def test_an_rds_instance_of_postgresql_is_checked():
+    """Its parameters have other defaults than Aurora's, so a value that RDS does not list is unknown, not a gap."""
+    alone = rds.Topology("pg", "16.6", (), "", (rds.Instance("pg", is_writer=True),), engine="postgres")
+    states = {check.what: check.state for check in doctor.checks(alone, doctor.Probes())}
+    assert states["log_min_duration_statement"] == "unknown"
+    assert "backtrack" not in states
