@@ -209,4 +209,6 @@ def _learned(store_options: StoreOptions, cluster: str) -> tuple[limits.Answer |
     except Error as problem:
         reason = str(problem).split(":")[0].rstrip(".")
         return None, f"the store shows no limit ({reason[:1].lower()}{reason[1:]})"
+    except Exception as problem:  # whatever an analysis fails with, the servers must be watched
+        return None, f"the limit could not be learned from the store ({type(problem).__name__})"
     return answer, answer.reason

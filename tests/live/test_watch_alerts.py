@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from live_server import written_to
 from notified import SECRET, Sink
 
-from aurora_analysis.cli import main
+from aurora_analysis.cli import alerts, main
+from aurora_analysis.cli.options import StoreOptions
 from aurora_analysis.store import Store
 
 pytestmark = pytest.mark.real
@@ -65,3 +66,15 @@ def test_without_a_known_limit_a_plain_one_is_used_and_said(real_server, tmp_pat
     assert done.exit_code == 0, done.output
     assert "alerts after 10 min, because the store shows no limit (" in done.stderr
     assert done.stderr.count("Set it with --alert-after.") == 1
+
+
+def test_an_analysis_that_fails_does_not_end_the_watch(monkeypatch):
+    """The plain limit is used, and the reason is said."""
+
+    def failing(*_: object, **__: object) -> None:
+        raise ValueError("singular matrix")
+
+    monkeypatch.setattr(Store, "span", failing)
+    monkeypatch.setattr(StoreOptions, "to_write", lambda self: "store")
+    answer, reason = alerts._learned(StoreOptions("store", ""), "shop")
+    assert answer is None and reason == "the limit could not be learned from the store (ValueError)"
