@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aurora_analysis.analysis.limits.replay import Interval
     from aurora_analysis.analysis.limits.review import Alternative
 
-COLUMNS = ("", "start", "history list [transactions]", "writer slower by [%]", "over the objective [min]", "drained after [min]", "verdict")  # fmt: skip
+COLUMNS = ("", "start", "{measure}", "writer slower by [%]", "over the objective [min]", "drained after [min]", "verdict")  # fmt: skip
 FIGURES = ("length", "slowdown_pct", "minutes_over", "drain_min")
 SYMBOLS = {
     "within the objective": "●",
@@ -54,6 +54,7 @@ def document(
         "statement": statement,
         "level": found.level,
         "headline": found.headline,
+        "measure": found.measure,
         "sentences": found.sentences,
         "as_planned": _row(found.as_planned) if found.as_planned else None,
         "alternatives": [_row(one) for one in found.alternatives],
@@ -92,7 +93,7 @@ def markdown(page: dict[str, Any]) -> str:
             f"Statement {page['statement']['digest']}: `{page['statement']['text'][:300].replace('`', ' ')}`",
         ]
     for title, rows in _tables(page):
-        lines += ["", f"## {title}", "", f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
+        lines += ["", f"## {title}", "", f"| {' | '.join(_columns(page))} |", f"|{'---|' * len(COLUMNS)}"]
         lines += [f"| {' | '.join(cell.replace('|', '/') for cell in _cells(row))} |" for row in rows]
     if page["alternatives"]:
         lines += ["", *(f"- **{row['name']}**: {row['how']}" for row in page["alternatives"]), "", CELLS]
@@ -114,7 +115,7 @@ def html(page: dict[str, Any]) -> str:
             )
         )
     for title, rows in _tables(page):
-        head = Markup("").join(Markup("<th scope=col>{}</th>").format(name) for name in COLUMNS)
+        head = Markup("").join(Markup("<th scope=col>{}</th>").format(name) for name in _columns(page))
         body = Markup("").join(
             Markup("<tr>{}</tr>").format(
                 Markup("").join(Markup("<td>{}</td>").format(cell) for cell in _cells(row))
@@ -135,6 +136,10 @@ def html(page: dict[str, Any]) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}"><title>{escape(page["headline"])}</title>'
         f"<style>{STYLE}</style></head><body><main>{Markup('').join(parts)}</main></body></html>"
     )
+
+
+def _columns(page: dict[str, Any]) -> list[str]:
+    return [name.format(measure=page["measure"]) for name in COLUMNS]
 
 
 def _list(lines: Sequence[str]) -> Markup:

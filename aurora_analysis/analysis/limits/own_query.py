@@ -19,12 +19,15 @@ from aurora_analysis.store.observations import Observations
 from aurora_analysis.window import zone
 
 COLUMNS = {
-    "longest {}": "length",
+    "{}": "length",
     "slower by [%]": "slowdown_pct",
     "over the objective [min]": "minutes_over",
     "drained after [min]": "drain_min",
 }
 """Column of the table → field of the outcome."""
+
+WAITING = {"purge": "longest history list", "vacuum": "most dead rows"}
+"""What the first column counts, by the engine's word for cleanup."""
 
 NONE = (
     "No logged statement on a reader is known to have blocked {} in this window, so there is none to review."
@@ -148,7 +151,7 @@ def _table(found: Review, answer: Answer) -> pd.DataFrame:
 def _row(one: Alternative, answer: Answer) -> dict[str, str]:
     timezone = answer.options.timezone
     figures = {
-        column.format(answer.words.delay): _cell(getattr(one.outcome, name))
+        column.format(WAITING[answer.words.cleanup]): _cell(getattr(one.outcome, name))
         for column, name in COLUMNS.items()
     }
     start = one.start.removesuffix(f" {timezone}")

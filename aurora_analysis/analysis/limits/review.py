@@ -25,6 +25,9 @@ SAFEST = 5
 RENEWED_MIN = 1.0
 """Longest age of a view that an Aurora reader renews while the statement runs [min]; an assumption."""
 
+MEASURES = {"purge": "history list [transactions]", "vacuum": "dead rows"}
+"""What waits for cleanup, by the engine's word for it."""
+
 NOTHING = Interval(nan, nan, nan)
 LEVELS = ("within the objective", "may exceed the objective", "over the objective", "cannot tell")
 """Only the first is a yes."""
@@ -94,6 +97,8 @@ class Review:
         Other ways to run it, in order of effort.
     safest : list of Alternative
         The hours of the week at which it does least.
+    measure : str
+        What `Outcome.length` counts, with its unit.
     """
 
     request: Request
@@ -103,6 +108,7 @@ class Review:
     as_planned: Alternative | None
     alternatives: list[Alternative]
     safest: list[Alternative]
+    measure: str = "history list [transactions]"
 
 
 @dataclass(frozen=True)
@@ -226,6 +232,7 @@ def review(answer: Answer, request: Request) -> Review:
             known.alternative(f"safest {rank}", "", one_hold(hour, request.minutes))
             for rank, hour in enumerate(hours[:SAFEST], start=1)
         ],
+        measure=MEASURES[answer.words.cleanup],
     )
 
 
