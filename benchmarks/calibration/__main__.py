@@ -1,4 +1,4 @@
-"""Measure how often the verdict is wrong: run gates B1 to B12 on fresh seeds and write RESULTS.md; exit 1 if one fails.
+"""Measure how often the verdict is wrong: count p-values by gates B1 to B12 on fresh seeds and write P_VALUES.md; exit 1 if one fails.
 
 `python dev.py calibrate` runs everything; `--seeds 50` runs fewer fortnights. A stopped run resumes. Seeds below 10,000
 are for tuning. Results come from seeds that were not used for tuning; those from 100,000 and 200,000 on are used up.
@@ -81,7 +81,7 @@ def _options() -> argparse.Namespace:
         default=HERE.parents[1] / ".cache" / "calibration",
         help="folder for verdicts, from which a stopped run resumes",
     )
-    parser.add_argument("--results", type=Path, default=HERE / "RESULTS.md")
+    parser.add_argument("--results", type=Path, default=HERE / "P_VALUES.md")
     parser.add_argument("--speed-only", action="store_true", help="measure gate B11 only, in this process")
     parser.add_argument(
         "--speed",

@@ -1,7 +1,7 @@
-"""Measure how often the printed level is wrong, and write LEVELS.md; exit 1 if a gate fails.
+"""Measure how often the printed level is wrong, and write RESULTS.md or LEVELS.md; exit 1 if a gate fails.
 
-`python dev.py calibrate levels` runs the everyday scenarios and those of `simulator`; `--scenarios everyday` only the
-former. Each latency is judged alone, as in a report on one workload and one metric. Seeds below 10,000 are for tuning.
+`python dev.py calibrate levels` runs the everyday scenarios and those of `simulator` and writes RESULTS.md; with
+`--scenarios everyday` it runs only the former and writes LEVELS.md. Each latency is judged alone, as in a report on one workload and one metric. Seeds below 10,000 are for tuning.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ sys.path.insert(0, str(HERE.parent))
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
+from scipy import stats  # noqa: E402
 
 from aurora_analysis.analysis import reader_impact  # noqa: E402
 from aurora_analysis.analysis.effect_level import LEVELS, SLOWER  # noqa: E402
@@ -119,20 +120,70 @@ def _gate(required: str, limit: float, rates: pd.Series, worst: float) -> Gate:
     return Gate("level", f"{required} {limit:g} %", f"worst: {name} {worst:.3g} %", passed)
 
 
+def in_short(rows: pd.DataFrame) -> list[str]:
+    """Shares of printed levels over all scenarios with their 95 % limits (Wilson 1927), as Markdown."""
+    known = rows["scenario"].isin(REASONS)
+    none, ten = rows[~known & (rows["percent"] == 0)], rows[~known & (rows["percent"] == 10)]
+    many = ten[~ten["scenario"].isin(FEW_RUNS)]
+    judged = pd.concat([none, ten]).dropna(subset="p")
+    unknown = rows[known]
+    rightly = [
+        row["level"] in REFUSED and REASONS[row["scenario"]] in row["reason"]
+        for row in unknown.to_dict("records")
+    ]
+    shares = {
+        "no effect, printed as `slows` or `slows a little`": none["level"].isin(SLOWER),
+        "no effect, refused although the data could answer": none["level"].isin(REFUSED),
+        "+10 %, printed as `slows` (without scenarios of few runs)": many["level"] == "slows",
+        "the printed 95 % interval contains the truth (0 or 10 %)": judged["percent"].between(
+            judged["ci_low_pct"], judged["ci_high_pct"]
+        ),
+        "not identifiable, refused for the true reason": pd.Series(rightly, dtype=bool),
+    }
+    lines = ["| over all scenarios | fortnights | share | 95 % limits |", "|---|---|---|---|"]
+    for name, right in shares.items():
+        limits = stats.binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+        lines.append(
+            f"| {name} | {len(right)} | {100 * right.mean():.1f} % | {100 * limits.low:.1f} to {100 * limits.high:.1f} % |"
+        )
+    return lines
+
+
 def page(rows: pd.DataFrame, command: str) -> tuple[str, bool]:
-    """The results as Markdown, and whether every gate passed."""
-    table, results = by_scenario(rows), gates(rows)
+    """The results as Markdown, and whether every gate passed; with few fortnights only what all scenarios show."""
+    table = by_scenario(rows)
     lines = [
         "# How often is the printed level wrong?",
         "",
-        f"Made by `{command}`. Seeds were not used for tuning. Each row is one scenario with one true effect: the share "
-        "of fortnights with each printed level, the share of printed 95 % intervals that contain the truth, and the mean "
-        "estimate [%]. `everyday.py` and `simulator.py` describe the scenarios. Simulator and estimator share one idea of "
-        "a writer: expect larger errors on real ones.",
+        f"Made by `{command}`. Seeds were not used for tuning. `everyday.py` and `simulator.py` describe the scenarios. Simulator and "
+        "estimator share one idea of a writer: expect larger errors on real ones.",
+        "",
+        "## In short",
+        "",
+        *in_short(rows),
+        "",
+    ]
+    if table["fortnights"].min() < FORTNIGHTS_NEEDED:
+        few = f"There are {table['fortnights'].min():.0f} fortnights per scenario and effect, and {FORTNIGHTS_NEEDED} are needed"
+        return "\n".join([*lines, f"{few} to judge a scenario by itself: no gate was judged.", ""]), False
+    results = gates(rows)
+    return "\n".join([*lines, *_gates_and_scenarios(table, results), ""]), all(
+        gate.passed for gate in results
+    )
+
+
+def _gates_and_scenarios(table: pd.DataFrame, results: list[Gate]) -> list[str]:
+    lines = [
+        "## Gates",
         "",
         "| required | measured | |",
         "|---|---|---|",
         *(f"| {g.required} | {g.measured} | {'passed' if g.passed else '**failed**'} |" for g in results),
+        "",
+        "## Every scenario [%]",
+        "",
+        "Each row is one scenario with one true effect: the share of fortnights with each printed level, the share of printed 95 % "
+        "intervals that contain the truth, and the mean estimate.",
         "",
         f"| scenario | true effect | fortnights | {' | '.join(name for name in table if name != 'fortnights')} |",
         f"|{'---|' * (len(table.columns) + 2)}",
@@ -143,8 +194,11 @@ def page(rows: pd.DataFrame, command: str) -> tuple[str, bool]:
         lines.append(
             f"| {scenario} | {percent} | {row['fortnights']:.0f} | {' | '.join(cells)} | {estimate} |"
         )
-    return "\n".join([*lines, ""]), all(gate.passed for gate in results)
+    return lines
 
+
+FORTNIGHTS_NEEDED = 20
+"""With fewer fortnights, chance alone moves a scenario's shares by more than 20 points."""
 
 TEXTS = ("fortnights", "estimate")
 
@@ -158,7 +212,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="only true effects of 0 and 10 %%")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--keep", type=Path, default=HERE.parents[1] / ".cache" / "calibration")
-    parser.add_argument("--results", type=Path, default=HERE / "LEVELS.md")
+    parser.add_argument("--results", type=Path)
     options = parser.parse_args()
     names = [*everyday.SCENARIOS, *(simulator.SCENARIOS if options.scenarios == "all" else [])]
     path = options.keep / f"levels-{'quick-' if options.quick else ''}{options.first_seed}.jsonl"
@@ -167,7 +221,8 @@ def main() -> int:
     rows = study.run(work, cases, path, processes=options.processes, log=sys.stderr)
     flags = f"--seeds {options.seeds} --first-seed {options.first_seed} --scenarios {options.scenarios}"
     text, passed = page(rows, f"python dev.py calibrate levels {flags}{' --quick' if options.quick else ''}")
-    options.results.write_text(text, encoding="utf-8")
+    written = options.results or HERE / ("RESULTS.md" if options.scenarios == "all" else "LEVELS.md")
+    written.write_text(text, encoding="utf-8")
     print(text)
     return 0 if passed else 1
 

@@ -1,7 +1,7 @@
 """State how the capacity of a serverless writer moved with a workload.
 
-Capacity follows load, so it may grow because of the workload. It is then a part of the effect: held constant, it would change
-the answer (benchmarks/calibration/CAPACITY.md). It stands beside the effect instead, so that an effect which is small because
+Capacity follows load, so it may grow because of the workload. It is then a part of the effect: held constant, it would leave
+too little of the exposure to judge by (benchmarks/calibration/CAPACITY.md). It stands beside the effect instead, so that an effect which is small because
 capacity grew is not read as free.
 """
 

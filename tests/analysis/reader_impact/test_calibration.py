@@ -112,7 +112,7 @@ def test_levels_are_gated_as_printed():
 
 
 def test_the_documentation_shows_the_table_of_the_calibration():
-    """Its numbers are those that `dev.py calibrate` wrote."""
+    """Its numbers are those that `dev.py calibrate levels` wrote."""
     root = Path(__file__).parents[3]
     results = (root / "benchmarks/calibration/RESULTS.md").read_text(encoding="utf-8")
     table = results.split("## In short\n\n")[1].split("\n\n")[0]
