@@ -186,6 +186,8 @@ def played(scenarios: list[Scenario], hold_s: int, options: Mapping[str, object]
 
 
 def _three(values: tuple[float, float, float], digits: int) -> str:
+    if math.isnan(values[0]):
+        return f"{'not counted':22}"
     return f"{' -> '.join(f'{one:,.{digits}f}' for one in values):22}"
 
 
