@@ -189,7 +189,7 @@ class LedgerRecording:
             if tick - written >= watch.WRITE_EVERY_S:
                 progress(self._write_clients(written, tick))
                 written = tick
-        end = min(last + 1, int(self.window.end.timestamp()))
+        end = min(max(last, int(self.load.start)) + 1, int(self.window.end.timestamp()))
         if end > written:
             progress(self._write_clients(written, end))
         return _moment(end)

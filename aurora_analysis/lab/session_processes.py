@@ -24,6 +24,7 @@ import psycopg
 import pymysql
 
 from aurora_analysis.errors import Error
+from aurora_analysis.lab.processes import die_with_parent
 from aurora_analysis.lab.workload import Pace, Run, RunTimes, Timing, planned_runs
 
 Result = TypeVar("Result")
@@ -158,6 +159,8 @@ def _process(
 ) -> None:
     """Main function of a process: signal that it is ready, wait for the load and the plan, act."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
+    if end_with_parent := die_with_parent(signal.SIGKILL):
+        end_with_parent()
     ready.wait(READY_S)
     while not stopping.is_set():
         with suppress(Empty):
