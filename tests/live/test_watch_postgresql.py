@@ -177,6 +177,15 @@ def test_a_trials_query_holds_the_horizon_until_it_is_stopped(postgresql_pair, w
     assert runner.problem == "" and runner.span is not None
 
 
+def test_a_trials_short_query_is_repeated(postgresql_pair):
+    """Its time limit is set again before each execution, which needs no cursor."""
+    runner = QueryRunner(postgresql_pair.standby.engine(DATABASE), "SELECT pg_sleep(0.05)", "shop-reader")
+    runner.start(0.5)
+    time.sleep(0.6)
+    runner.stop()
+    assert runner.problem == "" and runner.span is not None
+
+
 @contextmanager
 def setting(server: Server, name: str, value: str) -> Iterator[None]:
     """Change a setting of a running server, and set it back."""

@@ -180,8 +180,9 @@ class QueryRunner:
 
     def _run_once(self, connection: sqlalchemy.Connection) -> None:
         try:
-            streamed = connection.execution_options(stream_results=True)
-            with streamed.execute(sqlalchemy.text(self._query.replace(":", r"\:"))) as rows:
+            text = sqlalchemy.text(self._query.replace(":", r"\:"))
+            # An option of the connection would stay and make a cursor of the next SET, too.
+            with connection.execute(text, execution_options={"stream_results": True}) as rows:
                 for _ in rows:
                     if self._stopping.is_set():
                         break
