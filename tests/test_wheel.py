@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -96,6 +97,24 @@ def test_the_installed_command_reports_on_the_sample(report, installed):
 def test_the_findings_of_the_sample_have_the_figures_of_the_snapshot(report):
     """One report on the whole sample serves this file; making another costs half a minute."""
     findings_snapshot.assert_unchanged(report)
+
+
+def test_two_pages_give_a_trials_slowdown_the_same_size(report):
+    """In milliseconds and percent, where both rest on the same trial and metric."""
+    found = json.loads((report / "findings.json").read_text())["findings"]
+    sizes = {
+        (one["notebook"], one["cluster"], one["subject"], one["numbers"]["metric"]): size[0]
+        for one in found
+        if one["numbers"].get("source") == "trial"
+        and (size := re.search(r"[\d.]+ ms \(\d+", one["headline"] or ""))
+    }
+    pairs = [
+        (size, sizes[("experiment", *rest)])
+        for (notebook, *rest), size in sizes.items()
+        if notebook == "reader_impact" and ("experiment", *rest) in sizes
+    ]
+    assert pairs
+    assert all(one == other for one, other in pairs), pairs
 
 
 def test_the_simulated_cluster_is_said_to_be(report):

@@ -60,6 +60,31 @@ def noun(metric: str) -> str:
     return NOUNS.get(metric, metric.replace("_", " "))
 
 
+def slowdown_ms(while_on_ms: float | None, effect_pct: float | int | str | None) -> float | None:
+    """Slowdown of an operation while a workload runs [ms].
+
+    Parameters
+    ----------
+    while_on_ms : float or None
+        Mean latency while the workload runs [ms].
+    effect_pct : float or None
+        The effect, of the latency without the workload [%].
+
+    Returns
+    -------
+    float or None
+        The part of the latency that the effect accounts for; None if either is unknown.
+
+    Examples
+    --------
+    >>> round(slowdown_ms(2.2, 10.0), 3)
+    0.2
+    """
+    if while_on_ms is None or effect_pct is None or not math.isfinite(while_on_ms):
+        return None
+    return while_on_ms * float(effect_pct) / (100 + float(effect_pct))
+
+
 SLOWER = ("slows", "slows a little")
 """Levels that blame the workload."""
 

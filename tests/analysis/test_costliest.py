@@ -5,7 +5,8 @@ import pytest
 
 from aurora_analysis import Window
 from aurora_analysis.analysis.costliest import costliest, owner, shortened
-from aurora_analysis.analysis.reader_impact.headlines import how_long, slowdown_ms
+from aurora_analysis.analysis.effect_level import slowdown_ms
+from aurora_analysis.analysis.reader_impact.headlines import how_long, latency_while_running
 from aurora_analysis.analysis.verdict import described
 
 DAY = Window("2026-11-09", "2026-11-10")
@@ -74,9 +75,9 @@ def test_a_slowdown_in_ms_is_the_part_of_the_exposed_latency_that_the_effect_exp
     times = pd.date_range(DAY.start, periods=60, freq="min", unit="us")
     latency = pd.Series([2.0] * 30 + [2.2] * 30, index=times)
     open_half = runs((LONG, "2026-11-09T00:30", "2026-11-09T01:00"))
-    assert slowdown_ms(latency, open_half, 10.0) == pytest.approx(0.2)
-    assert slowdown_ms(latency[:30], open_half, 10.0) is None
-    assert slowdown_ms(None, open_half, 10.0) is None
+    assert slowdown_ms(latency_while_running(latency, open_half), 10.0) == pytest.approx(0.2)
+    assert slowdown_ms(latency_while_running(latency[:30], open_half), 10.0) is None
+    assert slowdown_ms(latency_while_running(None, open_half), 10.0) is None
 
 
 def test_exposed_time_is_per_week_only_with_a_week_of_data():

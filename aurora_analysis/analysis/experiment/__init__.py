@@ -9,6 +9,7 @@ all of this for one window of one cluster.
 from aurora_analysis.analysis.experiment.answer import Answer, Options, answer
 from aurora_analysis.analysis.experiment.blocks import (
     following,
+    latency_while_on,
     on_idle_clone,
     outcomes,
     randomised,
@@ -35,6 +36,7 @@ __all__ = [
     "following",
     "history_growth",
     "judged_effects",
+    "latency_while_on",
     "on_idle_clone",
     "outcomes",
     "randomised",

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
 from aurora_analysis.analysis.costliest import shortened, statement_text
-from aurora_analysis.analysis.effect_level import NOUNS, SLOWER
+from aurora_analysis.analysis.effect_level import NOUNS, SLOWER, slowdown_ms
 from aurora_analysis.analysis.experiment.blocks import (
+    latency_while_on,
     on_idle_clone,
-    outcomes_of_metric,
     randomised,
     statement_latency,
 )
@@ -169,9 +168,8 @@ def _worded(verdict: Verdict, texts: pd.DataFrame, latency: pd.DataFrame, trials
 
 def _slowdown_ms(verdict: Verdict, latency: pd.DataFrame, trials: pd.DataFrame) -> float | None:
     """Return the part of the mean latency of on-blocks that the effect accounts for [ms]; None without a slower latency."""
-    metric, effect = str(verdict.numbers.get("metric")), verdict.numbers.get("effect_pct")
-    if verdict.level not in SLOWER or metric in THROUGHPUTS or not isinstance(effect, int | float):
+    metric = str(verdict.numbers.get("metric"))
+    if verdict.level not in SLOWER or metric in THROUGHPUTS:
         return None
-    on = trials[(trials["workload"] == verdict.subject) & trials["assigned"].astype(bool)]
-    mean = float(outcomes_of_metric(latency[metric], on)["value"].mean())
-    return mean * effect / (100 + effect) if np.isfinite(mean) else None
+    mine = trials[trials["workload"] == verdict.subject]
+    return slowdown_ms(latency_while_on(latency[metric], mine), verdict.numbers.get("effect_pct"))

@@ -178,6 +178,25 @@ def outcomes_of_metric(series: pd.Series, trials: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def latency_while_on(latency: pd.Series, trials: pd.DataFrame) -> float | None:
+    """Mean latency over a workload's on-blocks, each by its geometric mean, as the effect of a trial is estimated.
+
+    Parameters
+    ----------
+    latency : pandas.Series
+        A latency over time (index UTC).
+    trials : pandas.DataFrame
+        Blocks of one workload.
+
+    Returns
+    -------
+    float or None
+        In the latency's unit; None if it is unknown in all of them.
+    """
+    mean = outcomes_of_metric(latency, trials[trials["assigned"].astype(bool)])["value"].mean()
+    return None if pd.isna(mean) else float(mean)
+
+
 def following(trials: pd.DataFrame) -> pd.DataFrame:
     """Off-blocks, relabelled as on if the block before them was on.
 

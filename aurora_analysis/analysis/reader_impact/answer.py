@@ -175,7 +175,7 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
         words,
     )
     background = Background(
-        known, data.fingerprints, latency, cleanup.delay, grown, data.window, timezone, words
+        known, data.fingerprints, latency, cleanup.delay, grown, data.window, timezone, words, trials
     )
     found = with_statements(verdicts(evidence, materiality_pct=options.materiality_pct), background)
     return Answer(

@@ -8,9 +8,10 @@ from datetime import timedelta
 
 import pandas as pd
 
+from aurora_analysis.analysis import experiment
 from aurora_analysis.analysis.advice import Held, gain, shorter_views
 from aurora_analysis.analysis.costliest import costliest, owner
-from aurora_analysis.analysis.effect_level import SLOWER, noun
+from aurora_analysis.analysis.effect_level import SLOWER, noun, slowdown_ms
 from aurora_analysis.analysis.series import period_s
 from aurora_analysis.analysis.verdict import Figure, Verdict, duration, percent, three_digits
 from aurora_analysis.analysis.workloads import IDLE, exposed_hours, exposure_share
@@ -45,6 +46,8 @@ class Background:
         Time zone of the verdicts' times.
     words : Words, optional
         The engine's words for cleanup. Default: those of MySQL.
+    trials : pandas.DataFrame, optional
+        Blocks of the window's randomised trials. Default: there were none.
     """
 
     runs: pd.DataFrame
@@ -55,6 +58,7 @@ class Background:
     window: Window
     timezone: str = "UTC"
     words: Words | None = None
+    trials: pd.DataFrame | None = None
 
 
 def with_statements(verdicts: Sequence[Verdict], background: Background) -> list[Verdict]:
@@ -82,13 +86,14 @@ def _with_statement(verdict: Verdict, background: Background) -> Verdict:
     if verdict.level not in SLOWER:
         return found
     effect, metric = verdict.numbers.get("effect_pct"), str(verdict.numbers.get("metric"))
-    slower_ms = slowdown_ms(background.latency.get(metric), runs, effect)
+    while_on = _while_on(verdict, runs, background)
+    slower_ms = slowdown_ms(while_on, effect)
     hours = exposed_hours(runs, background.window).get(verdict.subject, 0.0)
     if slower_ms is None or effect is None or not hours:
         return found
     lasting, what = how_long(hours, background.window), noun(metric)
     ends = [verdict.numbers.get(name) for name in ("ci_low_pct", "ci_high_pct")]
-    low_ms, high_ms = (slowdown_ms(background.latency.get(metric), runs, end) for end in ends)
+    low_ms, high_ms = (slowdown_ms(while_on, end) for end in ends)
     size = f"{three_digits(slower_ms, 2)} ms ({percent(float(effect))} %)"
     return replace(
         found,
@@ -116,10 +121,8 @@ def _shorter(verdict: Verdict, statement: Mapping[str, Figure], background: Back
     return shorter_views(views)
 
 
-def slowdown_ms(
-    latency: pd.Series | None, runs: pd.DataFrame, effect_pct: float | int | str | None
-) -> float | None:
-    """Slowdown of an operation while the workload runs [ms].
+def latency_while_running(latency: pd.Series | None, runs: pd.DataFrame) -> float | None:
+    """Mean latency of an operation while the workload runs [ms].
 
     Parameters
     ----------
@@ -127,23 +130,26 @@ def slowdown_ms(
         The metric over time (UTC) [ms].
     runs : pandas.DataFrame
         Runs of the workload.
-    effect_pct : float or None
-        The estimated effect, of the latency without the workload [%].
 
     Returns
     -------
     float or None
-        The part of the mean latency while the workload runs that the effect accounts for. None if the latency is
-        unknown for that time.
+        None if the latency is unknown for that time.
     """
-    if latency is None or effect_pct is None or len(latency.dropna()) < 2 or runs.empty:
+    if latency is None or len(latency.dropna()) < 2 or runs.empty:
         return None
     known = latency.dropna()
     share = exposure_share(runs, pd.DatetimeIndex(known.index), period_s(known.index)).iloc[:, 0]
     exposed = known[share.to_numpy() >= OPEN]
-    if exposed.empty:
-        return None
-    return float(exposed.mean()) * float(effect_pct) / (100 + float(effect_pct))
+    return None if exposed.empty else float(exposed.mean())
+
+
+def _while_on(verdict: Verdict, runs: pd.DataFrame, background: Background) -> float | None:
+    """Mean latency while the workload runs [ms], in the blocks of a trial if the verdict rests on one."""
+    latency, trials = background.latency.get(str(verdict.numbers.get("metric"))), background.trials
+    if verdict.numbers.get("source") != "trial" or latency is None or trials is None:
+        return latency_while_running(latency, runs)
+    return experiment.latency_while_on(latency, trials[trials["workload"] == verdict.subject])
 
 
 def how_long(hours: float, window: Window) -> str:
