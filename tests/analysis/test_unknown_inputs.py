@@ -19,6 +19,7 @@ from aurora_analysis.analysis import (
     workload_change,
 )
 from aurora_analysis.analysis.experiment.estimate import EFFECT_COLUMNS
+from aurora_analysis.analysis.reader_impact.estimate import POOLED
 from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.analysis.workload_change import objectives
 from aurora_analysis.window import Window
@@ -76,7 +77,14 @@ def judge_trial(damage: Damage, _: str) -> list[Verdict]:
 
 def judge_reader_impact(damage: Damage, which: str) -> list[Verdict]:
     days = NO_EFFECT.assign(
-        p_adjusted=0.5, level="no material effect", sentence="No effect.", action="", hidden_cause=""
+        p_adjusted=0.5,
+        level="no material effect",
+        sentence="No effect.",
+        action="",
+        hidden_cause="",
+        basis="typical",
+        incomplete="",
+        **dict.fromkeys(POOLED, 0.01),
     )
     trial = NO_EFFECT[:0]
     if which == "trial":
