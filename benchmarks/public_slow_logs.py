@@ -1,7 +1,7 @@
 """Compare what we read of other parsers' test logs with what those parsers expect.
 
 Clone percona/percona-toolkit (perl is needed), percona/go-mysql and percona/pmm-agent into one folder, and name it:
-`python3 dev.py bench public_slow_logs FOLDER`. A case that sets an option of its parser, such as a filter, is left out.
+`.venv/bin/python benchmarks/public_slow_logs.py FOLDER`. A case that sets an option of its parser, such as a filter, is left out.
 """
 
 from __future__ import annotations
@@ -44,10 +44,13 @@ sub test_log_parser { my %a = @_; print "CASE ", JSON::PP->new->allow_nonref->al
 
 
 def main() -> int:
-    """Compare each suite that is there; return 1 if there is none."""
+    """Compare each suite that is there; return 1 if a folder is named that has none."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("folder", type=Path, help="Folder with the repositories.")
+    parser.add_argument("folder", type=Path, nargs="?", help="Folder with the repositories.")
     folder = parser.parse_args().folder
+    if folder is None:
+        print("Nothing compared: name the folder with the parsers' repositories.")
+        return 0
     found = {name: suite for name, suite in SUITES.items() if (folder / name).is_dir()}
     for name, suite in found.items():
         compare(name, list(suite(folder / name)))
