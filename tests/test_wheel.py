@@ -117,6 +117,24 @@ def test_two_pages_give_a_trials_slowdown_the_same_size(report):
     assert all(one == other for one, other in pairs), pairs
 
 
+def test_two_pages_advise_the_same_length_of_a_chunk(report):
+    """The question's page, and the page that names who blocked purge."""
+    found = json.loads((report / "findings.json").read_text())["findings"]
+    advised = {
+        (one["notebook"], one["cluster"], one["subject"].split(" on ")[0]): length[0]
+        for one in found
+        if (length := re.search(r"less than [\d.]+ \w+", one["action"]))
+        and one["statement"].get("instance") != "shop-1"
+    }
+    pairs = [
+        (chunk, advised[("undo_log", *rest)])
+        for (name, *rest), chunk in advised.items()
+        if name != "undo_log"
+    ]
+    assert pairs
+    assert all(one == other for one, other in pairs), pairs
+
+
 def test_the_simulated_cluster_is_said_to_be(report):
     """On each of its pages, and on none of the recorded clusters'."""
     for cluster, stem in PAGES:

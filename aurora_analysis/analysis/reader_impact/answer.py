@@ -175,7 +175,14 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
         words,
     )
     background = Background(
-        known, data.fingerprints, latency, cleanup.delay, grown, data.window, timezone, words, trials
+        known,
+        data.fingerprints,
+        latency,
+        cleanup.delay,
+        cleanup.blockers,
+        data.window,
+        timezone,
+        trials,
     )
     found = with_statements(verdicts(evidence, materiality_pct=options.materiality_pct), background)
     return Answer(

@@ -13,9 +13,9 @@ from aurora_analysis.analysis.advice import Held, gain, shorter_views
 from aurora_analysis.analysis.costliest import costliest, owner
 from aurora_analysis.analysis.effect_level import SLOWER, noun, slowdown_ms
 from aurora_analysis.analysis.series import period_s
+from aurora_analysis.analysis.undo_log.episodes import base
 from aurora_analysis.analysis.verdict import Figure, Verdict, duration, percent, three_digits
 from aurora_analysis.analysis.workloads import IDLE, exposed_hours, exposure_share
-from aurora_analysis.engines.vocabulary import Words
 from aurora_analysis.window import Window
 
 OPEN = 0.5
@@ -38,14 +38,12 @@ class Background:
         The writer's latencies in the window [ms], one column per metric.
     history : pandas.Series
         History list length over the window (UTC) [transactions].
-    growth : pandas.DataFrame
-        Result of `growth`.
+    blockers : pandas.DataFrame
+        Who blocked purge: `undo_log.Mechanism.blockers`.
     window : Window
         The window of the verdicts.
     timezone : str
         Time zone of the verdicts' times.
-    words : Words, optional
-        The engine's words for cleanup. Default: those of MySQL.
     trials : pandas.DataFrame, optional
         Blocks of the window's randomised trials. Default: there were none.
     """
@@ -54,10 +52,9 @@ class Background:
     fingerprints: pd.DataFrame
     latency: pd.DataFrame
     history: pd.Series
-    growth: pd.DataFrame
+    blockers: pd.DataFrame
     window: Window
     timezone: str = "UTC"
-    words: Words | None = None
     trials: pd.DataFrame | None = None
 
 
@@ -104,18 +101,18 @@ def _with_statement(verdict: Verdict, background: Background) -> Verdict:
 
 def _shorter(verdict: Verdict, statement: Mapping[str, Figure], background: Background) -> str:
     """The level's action, in the statement's own numbers if its views let the history list grow."""
-    grown = background.growth[background.growth["workload"] == verdict.subject]
-    blames = verdict.level == "slows" and statement.get("digest", IDLE) != IDLE
-    counts_history = background.words is None or background.words.view == "read view"
-    if not counts_history or not blames or grown.empty or not grown["growth"].iloc[0] > 0:
+    blockers = background.blockers
+    same = (blockers["workload"] == verdict.subject) & (blockers["instance"] == statement.get("instance"))
+    held = blockers[same & (blockers["state"] == "held") & (blockers["held_s"] > 0)]
+    if verdict.level != "slows" or statement.get("digest", IDLE) == IDLE or held.empty:
         return verdict.action
-    history = background.history.dropna()
+    row = held.iloc[0]
     views = Held(
         text=str(statement["text"]),
         longest_s=float(statement["longest_s"] or 0),
-        per_hour=float(grown["per_exposed_hour"].iloc[0]),
-        base=float(history.median()),
-        peak=float(history.max()),
+        per_hour=float(3600 * row["growth"] / row["held_s"]),
+        base=base(background.history.dropna()),
+        peak=float(row["peak_length"]),
         on_writer=False,
     )
     return shorter_views(views)

@@ -11,6 +11,7 @@ from aurora_analysis.analysis.undo_log import confidence, vacuum, vacuum_verdict
 from aurora_analysis.analysis.undo_log.candidates import COLUMNS as CANDIDATE_COLUMNS
 from aurora_analysis.analysis.undo_log.candidates import candidates, transaction_starts
 from aurora_analysis.analysis.undo_log.episodes import (
+    SPAN_COLUMNS,
     base,
     blocking_spans,
     episode_blockers,
@@ -140,7 +141,7 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
 def _of_purge(data: Observations, groups: workloads.Groups, options: Options) -> Answer:
     history = _history(data)
     episodes = growth_episodes(history)
-    boundary, finished = data.metric("purge_boundary"), data.metric("purge_finished")
+    boundary, finished = _purge(data)
     purge = purge_state(boundary, finished, episodes)
     runs = _runs(data, groups, options.shortest_run_s)
     found = attribution(history, committed(data.metric("commit_throughput")), runs)
@@ -205,10 +206,13 @@ class Mechanism:
         History list length; on PostgreSQL the age of the xmin horizon (UTC) [transactions].
     oldest_view : DataFrame
         Which of the runs held the oldest read view or snapshot at each sample.
+    blockers : DataFrame
+        Who blocked purge in episodes of growth: the result of `growth_by_blocker`. Empty on PostgreSQL.
     """
 
     delay: pd.Series
     oldest_view: pd.DataFrame
+    blockers: pd.DataFrame
 
 
 def mechanism(data: Observations, runs: pd.DataFrame) -> Mechanism:
@@ -228,11 +232,17 @@ def mechanism(data: Observations, runs: pd.DataFrame) -> Mechanism:
     """
     if data.words.cleanup == "vacuum":
         found = vacuum.horizon(data)
-        return Mechanism(found.age, vacuum.attribution(data, found, runs).oldest_view)
-    history = data.metric("history_list_length")
-    return Mechanism(
-        history, attribution(history, committed(data.metric("commit_throughput")), runs).oldest_view
-    )
+        nobody = growth_by_blocker(pd.DataFrame(columns=SPAN_COLUMNS))
+        return Mechanism(found.age, vacuum.attribution(data, found, runs).oldest_view, nobody)
+    history = _history(data)
+    held = attribution(history, committed(data.metric("commit_throughput")), runs).oldest_view
+    purge = purge_state(*_purge(data), growth_episodes(history))
+    return Mechanism(history, held, growth_by_blocker(blocking_spans(held, runs, purge)))
+
+
+def _purge(data: Observations) -> tuple[pd.Series, pd.Series]:
+    """How far purge may go, and how far it has come [transaction numbers]."""
+    return data.metric("purge_boundary"), data.metric("purge_finished")
 
 
 def _history(data: Observations) -> pd.Series:
