@@ -227,7 +227,10 @@ def mark(location: str, inside: str, name: str) -> None:
 
 @lru_cache(maxsize=8)
 def _bucket(location: str) -> FileSystem:
-    from deltalake.fs import DeltaStorageHandler
-    from pyarrow.fs import PyFileSystem
+    """Return the prefix as pyarrow's file system: delta-rs's own holds the interpreter while it waits for S3."""
+    from pyarrow.fs import S3FileSystem, SubTreeFileSystem
 
-    return PyFileSystem(DeltaStorageHandler(location.rstrip("/"), storage_options(location)))
+    scheme, _, host = (storage_options(location) or {}).get("aws_endpoint_url", "").partition("://")
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    bucket = S3FileSystem(region=region, endpoint_override=host or None, scheme=scheme or None)
+    return SubTreeFileSystem(location.removeprefix("s3://").rstrip("/"), bucket)
