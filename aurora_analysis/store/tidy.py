@@ -114,7 +114,7 @@ def _plain(rows: RecordBatchReader, table: DeltaTable) -> RecordBatchReader:
         schema,
         (
             RecordBatch.from_arrays([batch[name].cast(kind) for name, kind in types.items()], schema=schema)
-            for batch in rows
+            for batch in rows.read_all().to_batches()  # not one by one: that would hold the interpreter
         ),
     )
 
