@@ -5,8 +5,8 @@ holder. The history list length implies when the oldest view must have begun (`i
 still. A hidden Markov model joins them: its states are `no old view`, `a view in no log`, and one state per statement
 that may be open. A statement holds its view from start to end or not at all, so the model's transitions are few: a
 holder ends, and the next-oldest statement that holds a view succeeds it. How often a digest's statements hold views is
-learned from the window (expectation maximisation): a digest that never holds alone loses ties. A digest about which the
-window shows nothing holds at least as often as the others do (empirical Bayes). Users, texts and names play no part.
+learned from the window (expectation maximisation): a digest that never holds alone loses ties. Users, texts and
+names play no part.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ WEIGHT = 0.6
 
 # Prior counts; the window's own counts are added to them.
 HELD, NOT_HELD = 0.6, 0.4
-"""Runs that held a view and that did not, of a digest beside the window's own ones."""
+"""A digest's runs that held a view and that did not."""
 TIED = 0.02
 """Weight of a run that began together with a run of another digest and did not outlast it: either may hold the view."""
 NEIGHBOURS = 5
@@ -337,24 +337,11 @@ def _learned(parts: Sequence[_Part], runs: _Runs, quiet: Mask) -> tuple[chain.Ch
         taken = np.minimum(taken, 1.0)
         weight = np.where(runs.tied(), TIED, 1.0)
         weights = taken * weight, np.where(quiet, 1.0, np.minimum(passed_over, 1 - taken) * weight)
-        took, left = (np.bincount(runs.digest, one, count).astype(float) for one in weights)
-        holds = (_usual(took, left) + took) / (1 + took + left)
+        took, left = (np.bincount(runs.digest, one, count) for one in weights)
+        holds = (HELD + took) / (HELD + NOT_HELD + took + left)
         chances = chain.Chances(
             holds[runs.digest].tolist(),
             unlogged / (UNLOGGED_SAMPLES + sampled),
             unlogged / (VIEWS + unlogged + taken.sum()),
         )
     return chances, pd.Series(holds, pd.Index(runs.digests), name="holds", dtype=float)
-
-
-def _usual(took: Array, left: Array) -> Array:
-    """Share of runs that held a view among the other digests, at least that of a digest without any evidence.
-
-    Each digest counts as far as its own runs show its share. Digests that never hold lower nothing: they may touch no
-    InnoDB table, and the default isolation level of the others is still REPEATABLE READ.
-    """
-    runs = took + left
-    shown = runs / (1 + runs)
-    held = shown * took / np.maximum(runs, 1e-9)
-    others = (HELD + held.sum() - held) / (HELD + NOT_HELD + shown.sum() - shown)
-    return np.asarray(np.maximum(others, HELD / (HELD + NOT_HELD)))
