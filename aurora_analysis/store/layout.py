@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
+from aurora_analysis.errors import Error
 from aurora_analysis.store.uri import storage_options
 
 if TYPE_CHECKING:
@@ -170,6 +172,11 @@ def names(location: str, inside: str) -> list[str]:
     Returns
     -------
     list of str
+
+    Raises
+    ------
+    Error
+        If the bucket does not exist.
     """
     if not location.startswith("s3://"):
         try:
@@ -179,6 +186,8 @@ def names(location: str, inside: str) -> list[str]:
     from pyarrow.fs import FileSelector
 
     found = _bucket(location).get_file_info(FileSelector(inside, allow_not_found=True))
+    if not found:  # S3 answers alike for a bucket and for a prefix that do not exist
+        _check_bucket(location, inside.partition("/")[0])
     return [one.base_name for one in found]
 
 
@@ -225,12 +234,36 @@ def mark(location: str, inside: str, name: str) -> None:
     (place / name).touch()
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
+def _check_bucket(location: str, table: str) -> None:
+    """Raise an error if the bucket does not exist; not if that may not be looked up."""
+    from pyarrow.fs import FileType
+
+    bucket = location.removeprefix("s3://").partition("/")[0]
+    with suppress(OSError):
+        if _s3(location).get_file_info(bucket).type == FileType.NotFound:
+            raise Error(
+                f"Cannot open {table} in {location}: there is no such bucket; create it, or check its name."
+            )
+
+
 def _bucket(location: str) -> FileSystem:
     """Return the prefix as pyarrow's file system: delta-rs's own holds the interpreter while it waits for S3."""
-    from pyarrow.fs import S3FileSystem, SubTreeFileSystem
+    from pyarrow.fs import SubTreeFileSystem
 
+    return SubTreeFileSystem(location.removeprefix("s3://").rstrip("/"), _s3(location))
+
+
+def _s3(location: str) -> FileSystem:
     scheme, _, host = (storage_options(location) or {}).get("aws_endpoint_url", "").partition("://")
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    bucket = S3FileSystem(region=region, endpoint_override=host or None, scheme=scheme or None)
-    return SubTreeFileSystem(location.removeprefix("s3://").rstrip("/"), bucket)
+    names = ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_DEFAULT_REGION")
+    return _connected(scheme, host, tuple(os.environ.get(name, "") for name in names))
+
+
+@lru_cache(maxsize=8)
+def _connected(scheme: str, host: str, environment: tuple[str, ...]) -> FileSystem:
+    """Connect to S3 once for each endpoint, identity and region."""
+    from pyarrow.fs import S3FileSystem
+
+    region = next(filter(None, environment[2:]), None)
+    return S3FileSystem(region=region, endpoint_override=host or None, scheme=scheme or None)
