@@ -87,12 +87,15 @@ METER_OF = pytest.StashKey[Meter]()
 
 
 @pytest.fixture(scope="session")
-def meter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Meter]:
-    """Measures the machine until the session ends."""
-    file = tmp_path_factory.mktemp("machine") / "bursts"
-    with subprocess.Popen([sys.executable, "-S", "-c", METER, str(file)]) as process:
-        yield Meter(file)
-        process.kill()
+def meter(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Meter:
+    """Measures the machine until the session ends: one process, whichever folders import this fixture."""
+    config = request.config
+    if METER_OF not in config.stash:
+        file = tmp_path_factory.mktemp("machine") / "bursts"
+        process = subprocess.Popen([sys.executable, "-S", "-c", METER, str(file)])
+        config.add_cleanup(lambda: (process.kill(), process.wait()))
+        config.stash[METER_OF] = Meter(file)
+    return config.stash[METER_OF]
 
 
 @pytest.fixture(autouse=True)
