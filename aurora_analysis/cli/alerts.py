@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from aurora_analysis.live.watch import Watch
 
 VARIABLE = "AURORA_ANALYSIS_NOTIFY"
-"""One target, so that a webhook's URL stands neither on the command line nor in a settings file."""
+"""Environment variable with one target, to keep a webhook's URL off the command line and out of settings files."""
 
 WITHOUT_MODEL_S = 600.0
-"""Limit where the store shows none: an assumption, which every message states."""
+"""Limit if the store shows none [s]: an assumption, which every message states."""
 
 LEARN_DAYS = 28
-"""Limits are learned from the newest days of the store."""
+"""Number of the store's newest days from which limits are learned."""
 
 PATIENCE_S = 10.0
-"""At the end of a watch, messages may take so long to be sent; then they wait for the next watch."""
+"""Time for sending messages at the end of a watch [s]; the next watch sends the rest."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +60,16 @@ OPTIONS = options.together(
         "--notify",
         multiple=True,
         metavar="TARGET",
-        help="Alert when a holder outlasts its limit, and when it has ended: https://… posts JSON, slack:https://… Slack's form, "
+        help="Alert when a holder outlasts its limit, and when it has ended: https://… posts JSON, slack:https://… posts Slack's form, "
         "arn:aws:sns:… publishes, file:PATH appends lines, exec:PROGRAM ARGUMENT… gets JSON on standard input, without a "
-        f"shell. Repeat for several. A webhook's URL is a secret: pass one in {VARIABLE}.",
+        f"shell. Repeat for several. A webhook's URL is a secret: pass it in {VARIABLE}.",
     ),
     click.option(
         "--alert-after",
         "alert_after_s",
         type=options.Duration(),
         show_default="the lower end of the store's own limit for a slowdown of 10 %; 10m if the store shows none",
-        help="Alert once a holder has blocked cleanup for so long.",
+        help="Alert when a holder has blocked cleanup for this long.",
     ),
     click.option(
         "--cooldown",
@@ -77,7 +77,7 @@ OPTIONS = options.together(
         type=options.Duration(),
         default="30m",
         show_default=True,
-        help="Alert about the same session again after this time at the earliest.",
+        help="Shortest time between two alerts about the same session.",
     ),
     click.option(
         "--spool",
@@ -89,13 +89,13 @@ OPTIONS = options.together(
         "--prometheus",
         default="",
         metavar="HOST:PORT",
-        help="Serve the figures to Prometheus, as 127.0.0.1:9187.",
+        help="Serve the metrics to Prometheus at this address, such as 127.0.0.1:9187.",
     ),
     click.option(
         "--otlp",
         default="",
         metavar="URL",
-        help="Send the figures to an OpenTelemetry collector over HTTP; needs aurora-analysis[otlp].",
+        help="Send the metrics to an OpenTelemetry collector over HTTP; needs aurora-analysis[otlp].",
     ),
 )
 
@@ -160,7 +160,7 @@ def _alerting(chosen: AlertOptions, store_options: StoreOptions, cluster: str) -
 
 
 def _limit_at(chosen: AlertOptions, store_options: StoreOptions, cluster: str) -> LimitAt:
-    """Limits by the option, else by what the store shows, else a plain number of minutes; says which on standard error."""
+    """Return limits from the option, else from the store, else a fixed time; print which one on standard error."""
     from aurora_analysis.live.alerts.holds import Limit
 
     if chosen.alert_after_s is not None:
@@ -179,7 +179,7 @@ def _limit_at(chosen: AlertOptions, store_options: StoreOptions, cluster: str) -
 
 
 def _limit(answer: limits.Answer, since: float) -> Limit:
-    """The limit of a hold that began at a time: the lower end of the prediction interval for the slowdown."""
+    """Return the limit of a hold that began at a time: the lower end of the prediction interval for the slowdown."""
     from aurora_analysis.analysis import limits
     from aurora_analysis.live.alerts.holds import Limit, Slowdown
 
@@ -195,7 +195,7 @@ def _limit(answer: limits.Answer, since: float) -> Limit:
 
 
 def _learned(store_options: StoreOptions, cluster: str) -> tuple[limits.Answer | None, str]:
-    """The limits that the store shows, and the reason if it shows none, as the second half of a sentence."""
+    """Return the limits that the store shows, or the reason why it shows none, as the second half of a sentence."""
     from aurora_analysis import observe
     from aurora_analysis.analysis import limits
     from aurora_analysis.store import Store

@@ -1,4 +1,4 @@
-"""`fetch`: bring what AWS holds of a cluster into the store."""
+"""`fetch`: copy a cluster's data from AWS into the store."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class _Request(NamedTuple):
 
 
 def _fetch(cluster: Cluster, accounts: connections.Accounts, request: _Request) -> bool:
-    """Fetch one cluster; with --all, a cluster that cannot be fetched is one line and does not stop the others."""
+    """Fetch one cluster; with --all, a cluster that fails is reported in one line and does not stop the others."""
     if not request.chosen.all_clusters:
         return _fetch_one(cluster, accounts, request)
     return bool(fleet.attempted(cluster.name, lambda: _fetch_one(cluster, accounts, request)))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    short_help="Serve findings to agents by the Model Context Protocol.", epilog=options.exit_codes()
+    short_help="Serve findings to agents over the Model Context Protocol.", epilog=options.exit_codes()
 )
 @options.STORE
 @click.option(
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     help="Folder of a report (--output) or of an archive of reports (--archive).",
 )
 def mcp(store_options: StoreOptions, folder: Path) -> None:
-    """Serve findings to agents by the Model Context Protocol, over standard input and output.
+    """Serve findings to agents over the Model Context Protocol, on standard input and output.
 
     Tools: clusters, findings, evidence, limits, review; resources are findings. No tool runs SQL, nothing is written, and no
     literal of a query appears. Findings come from the reports, limits and reviews from the store. Needs aurora-analysis[mcp].

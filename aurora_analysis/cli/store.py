@@ -1,4 +1,4 @@
-"""`store`: what a store holds, and its upkeep."""
+"""`store`: show what a store contains, and maintain it."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _count(row: dict[str, Any]) -> str:
 @options.STORE
 @options.together("which", Which, options.CLUSTERS, options.ALL)
 def compact(store_options: StoreOptions, which: Which) -> None:
-    """Rewrite the tables into few files, and delete the versions that no recent recorded report names."""
+    """Rewrite the tables into few files, and delete the versions that no recently recorded report uses."""
     opened = _existing(store_options.to_write())
 
     def done(name: str) -> bool:
@@ -144,17 +144,17 @@ def compact(store_options: StoreOptions, which: Which) -> None:
 
 
 @store.command(
-    short_help="Bring an earlier version's store into today's layout.", epilog=options.exit_codes()
+    short_help="Convert a store of an earlier version to today's layout.", epilog=options.exit_codes()
 )
 @options.STORE
 @click.option(
     "--to",
     default="",
-    help="Folder or s3:// prefix of the new store; the old one is left as it is. S3 needs this [default: replace the "
-    "folder, and keep the old one beside it].",
+    help="Folder or s3:// prefix of the new store; the old one is not changed. Required on S3 [default: replace the "
+    "folder, and keep the old one next to it].",
 )
 def migrate(store_options: StoreOptions, to: str) -> None:
-    """Bring a store that an earlier version wrote into today's layout: a Delta table for each cluster.
+    """Convert a store of an earlier version to today's layout: one Delta table for each cluster.
 
     End `fetch` and `watch` first. A migration that was killed has changed nothing: run it again.
     """

@@ -31,11 +31,11 @@ SERVERS = options.together(
         "--data-api",
         default="",
         metavar="CLUSTER_ARN",
-        help="Sample the writer through the RDS Data API instead of --writer. It reaches the writer only, answers with at most "
-        "1 MiB and within 45 s, and records no statement statistics.",
+        help="Sample the writer through the RDS Data API instead of --writer. It reaches only the writer, "
+        "limits answers to 1 MiB and 45 s, and does not record statement statistics.",
     ),
     click.option(
-        "--secret", default="", metavar="ARN", help="The user and password for --data-api, a secret."
+        "--secret", default="", metavar="ARN", help="Secret with the user and password for --data-api."
     ),
     *options.READERS,
 )

@@ -17,10 +17,10 @@ from aurora_analysis.lab.workload import Pace
 
 DATABASE = "ledger"
 ARCHIVE = "archive"
-"""Another database: a snapshot there holds the horizon of `ledger` from a reader, and not from the writer."""
+"""A second database: a snapshot there holds the horizon of `ledger` if it is on a reader, and not if it is on the writer."""
 
 BATCH = 25
-"""Rows of the queue that are produced or consumed at a time."""
+"""Rows of the queue that are produced or consumed in one batch."""
 
 BACKLOG = 1_000
 """Batches in the queue at the start, so that its consumer always finds one."""
@@ -72,11 +72,11 @@ CONSUME = (
 )
 UPDATE = "UPDATE counters SET hits = hits + 1 WHERE id = %s"
 UPDATED_ROWS = 50
-"""Updates are of so few rows, as of counters and balances."""
+"""Number of rows that updates touch: few, like counters and balances."""
 
 EXTRACT_ROW_S = 0.05
 EXTRACT = f"SELECT id, payload, pg_sleep({EXTRACT_ROW_S}) FROM facts LIMIT %s"
-"""A long statement, which takes EXTRACT_ROW_S for a row."""
+"""A long statement, which takes EXTRACT_ROW_S per row."""
 
 SHORT_QUERY = "SELECT count(*) FROM counters WHERE hits >= %s"
 SHORT_QUERY_EVERY_S = 0.25

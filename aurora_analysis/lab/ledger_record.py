@@ -45,7 +45,7 @@ SLOW_LOG = engines.module("postgresql", "slow_log")
 
 NOTE = "a real PostgreSQL primary and its hot standby on one machine"
 LONG_MS = 200
-"""Threshold of the logs: they have the long extracts, and hardly any statement of the load."""
+"""Threshold of the servers' logs [ms]: they have the long extracts, and hardly any statement of the load."""
 
 OPTIONS: dict[str, object] = {
     "log_min_duration_statement": LONG_MS,
@@ -56,7 +56,7 @@ OPTIONS: dict[str, object] = {
     "autovacuum_vacuum_threshold": 500,
 }
 CLIENT_KINDS = ("commit", "queue")
-"""What the clients time: CloudWatch has the latency of commits only, for PostgreSQL."""
+"""Operations that the clients time. For PostgreSQL, CloudWatch has only the latency of commits."""
 
 
 @dataclass(frozen=True)
@@ -221,12 +221,12 @@ class LedgerRecording:
 
     @property
     def _logs(self) -> dict[str, Path]:
-        """Each instance's log."""
+        """Return each instance's log."""
         primary, standby = self.load.pair.servers
         return {self._writer: primary.log, f"{self.cluster}-reader-1": standby.log}
 
     def _write_settings(self, recorded: Window) -> None:
-        """Add to each instance what a watch does not ask for and a fetch has."""
+        """Add to each instance the settings that a fetch stores and a watch does not query."""
         seen = self.store.read("instances", recorded, cluster=self.cluster, where={"source": watch.SOURCE})
         rows = seen.drop_duplicates(["instance", "role"]).assign(
             vcpus=float(os.cpu_count() or 1),
@@ -254,7 +254,7 @@ class LedgerRecording:
         return accounts
 
     def _coverage(self, recorded: Window, logs: Mapping[str, Account]) -> pd.DataFrame:
-        """Rows of `coverage`: seconds of the clients' metrics, bytes of the logs, and the plan's rows."""
+        """Return rows of `coverage`: seconds of the clients' metrics, bytes of the logs, and the plan's rows."""
         read = partial(self.store.read, window=recorded, cluster=self.cluster, where={"source": SOURCE})
         received = len(read("metrics").query("name == 'planned_rate'"))
         rows = [

@@ -1,4 +1,4 @@
-"""Plan a recording of PostgreSQL: in which block which holder and which innocents run.
+"""Plan a recording of PostgreSQL: which holder and which innocent sessions run in each block.
 
 Each block belongs to one holder; every four consecutive blocks to all four, in an order that is drawn. The blocks of a
 holder are a randomised trial: the holder, and each innocent independently of it, is on in exactly half of them. The
@@ -24,7 +24,7 @@ RUN_S = (12, 14)
 """Shortest and longest run [whole s], for a block of 24 s; other blocks have the same share."""
 
 DRAIN_S = 7
-"""End of a block of 24 s in which vacuum removes what its runs held."""
+"""Time at the end of a block of 24 s in which vacuum removes the dead rows that its runs held [s]."""
 
 SHORTEST_BLOCK_S = 12
 

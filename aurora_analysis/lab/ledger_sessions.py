@@ -1,4 +1,4 @@
-"""What the sessions of a recording of PostgreSQL do: the primary's load, and the runs on both servers."""
+"""Run the sessions of a PostgreSQL recording: the primary's load, and the runs on both servers."""
 
 from __future__ import annotations
 

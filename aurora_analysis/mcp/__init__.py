@@ -1,4 +1,4 @@
-"""Verdicts with their evidence for agents, by the Model Context Protocol: nothing is written, and there is no SQL tool.
+"""Serve verdicts with their evidence to agents over the Model Context Protocol: nothing is written, and there is no SQL tool.
 
 - `models`   what each tool returns
 - `reports`  findings of the reports in a folder

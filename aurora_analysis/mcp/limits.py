@@ -1,4 +1,4 @@
-"""The limits of a cluster, and the review of a planned query, from a store."""
+"""Compute a cluster's limits, and review planned queries, from a store."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from aurora_analysis.store.observations import observe
 from aurora_analysis.window import Window
 
 LEARN_DAYS = 28
-"""Limits are learned from the newest days of the store."""
+"""Number of the store's newest days from which limits are learned."""
 
 LONGEST_MIN = 7 * 1440.0
 """Longest hold that is reviewed [min]."""
@@ -38,7 +38,7 @@ class Statement:
 
 
 class Limits:
-    """Learns the limits of each cluster once, and answers from them.
+    """Learn the limits of each cluster once, and answer from them.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ class Limits:
 
 
 def _minutes(hold_min: float, statement: Statement | None) -> float:
-    """How long the view is held [min]."""
+    """Return how long the view is held [min]."""
     if hold_min < 0 or not isfinite(hold_min) or hold_min > LONGEST_MIN:
         raise Error(f"hold_min is above 0 and at most {LONGEST_MIN:g}, a week.")
     if hold_min:
@@ -175,7 +175,7 @@ def _interval(found: Interval) -> models.Interval:
 
 
 def _figure(value: float | None) -> models.Value:
-    """Four significant digits; null if it is not known, `beyond` if it is longer than what was recorded."""
+    """Round to four significant digits; null if unknown, `beyond` if longer than any recorded hold."""
     if value is None or isnan(value):
         return None
     return float(f"{value:.4g}") if isfinite(value) else "beyond"

@@ -1,4 +1,4 @@
-"""What the tools return: plain data, with a reason wherever something is not known.
+"""Types that the tools return: plain data, with a reason wherever something is unknown.
 
 Every text is data from databases and reports, made printable. A figure that is not known is null; one that lies beyond what was
 recorded is the word `beyond`.

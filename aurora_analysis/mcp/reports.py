@@ -1,4 +1,4 @@
-"""Findings of the reports in a folder: one report, or an archive of them. Every figure is one of a findings.json."""
+"""Read the findings of the reports in a folder: one report, or an archive. Every number is copied from a findings.json."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Documents = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Found:
-    """A finding and where it is: its report, and its place there."""
+    """A finding, its report, and its position there."""
 
     id: str
     document: Mapping[str, Any]
@@ -63,7 +63,7 @@ def _cluster(report: str, one: Mapping[str, Any]) -> models.Cluster:
 
 
 def findings(found: Documents, window: str, cluster: str, severity: str) -> models.Findings:
-    """Return the findings of a window, or of each cluster's newest report if none is named.
+    """Return the findings of a window; without one, those of each cluster's newest report.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def _all(found: Documents) -> Iterator[Found]:
 
 
 def _newest(found: Documents) -> list[Found]:
-    """Findings of each cluster's newest report."""
+    """Return the findings of each cluster's newest report."""
     newest: dict[str, int] = {}
     for document in found.values():
         for one in document["clusters"]:

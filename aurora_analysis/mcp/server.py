@@ -1,4 +1,4 @@
-"""The server's tools and resources, by the official SDK, over standard input and output."""
+"""Serve the tools and resources with the official SDK, over standard input and output."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ R = TypeVar("R")
 
 
 class Tools:
-    """What an agent may ask.
+    """The tools that an agent may call.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def server(tools: Tools) -> Any:
 
 
 def _raising(kind: type[Exception], function: Callable[P, R]) -> Callable[P, R]:
-    """Return the function, with an `Error` as the exception whose text the SDK shows to the client."""
+    """Wrap a function so that an `Error` becomes the exception whose text the SDK shows to the client."""
 
     @functools.wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:

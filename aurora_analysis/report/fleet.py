@@ -1,4 +1,4 @@
-"""The fleet's page. Answers: in which clusters do readers harm the writer most?"""
+"""Write the fleet's page: in which clusters do readers harm the writer most?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aurora_analysis.report import html
 PAGE = "fleet.html"
 TOPIC = "reader_impact"
 SHORTEST_S = 10.0
-"""Default of the notebook: shorter reader statements are left out [s]."""
+"""Reader statements shorter than this are left out [s]; the notebook's default."""
 
 NO_ESTIMATE = "no effect could be estimated"
 
@@ -47,7 +47,7 @@ def order(row: Mapping[str, Any]) -> tuple[bool, float, str]:
 
 
 def _caused(row: Mapping[str, Any], findings: Iterable[Mapping[str, Any]]) -> Caused | None:
-    """Return the minutes that a cluster's findings carry; None if nothing was estimated or the cluster has no data."""
+    """Return the minutes in a cluster's findings; None if nothing was estimated or the cluster has no data."""
     numbers = next((one["numbers"] for one in findings if "fleet_minutes" in one["numbers"]), None)
     if numbers is None or row["note"]:
         return None
@@ -102,7 +102,7 @@ def write(folder: Path, document: Mapping[str, Any]) -> None:
 
 
 def hrefs(folder: Path, document: Mapping[str, Any]) -> dict[str, str]:
-    """Return where each cluster's row leads: its page of reader impact, else the report's index."""
+    """Return the link of each cluster's row: its page on reader impact, else the report's index."""
     there = {
         one["cluster"]: one["page"]
         for one in document["notebooks"]

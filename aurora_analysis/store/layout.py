@@ -1,4 +1,4 @@
-"""Where a store keeps its tables: one Delta table for each cluster, at `TABLE/cluster=NAME`, in a file for each week.
+"""Locate a store's tables: one Delta table for each cluster, at `TABLE/cluster=NAME`, with a folder for each week.
 
 A cluster's table has a log of its own, so that no commit and no read waits for, or looks at, another cluster's. The
 functions here list and remove entries in a folder or below an s3:// prefix; delta-rs reads and writes the tables.
@@ -160,7 +160,7 @@ def version(entry: str) -> int:
 
 
 def names(location: str, inside: str) -> list[str]:
-    """Return the names of what a folder of the store has; empty if there is no such folder.
+    """Return the names in a folder of the store; empty if there is no such folder.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def names(location: str, inside: str) -> list[str]:
 
 
 def remove(location: str, inside: str, entries: Iterable[str]) -> None:
-    """Remove files of a folder of the store; one that another process removed first is no error.
+    """Remove files from a folder of the store; a file that another process has already removed is not an error.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ def mark(location: str, inside: str, name: str) -> None:
 
 @lru_cache(maxsize=64)
 def _check_bucket(location: str, table: str) -> None:
-    """Raise an error if the bucket does not exist; not if that may not be looked up."""
+    """Raise an error if the bucket does not exist; raise none if the permission to look is missing."""
     from pyarrow.fs import FileType
 
     bucket = location.removeprefix("s3://").partition("/")[0]
@@ -248,7 +248,7 @@ def _check_bucket(location: str, table: str) -> None:
 
 
 def _bucket(location: str) -> FileSystem:
-    """Return the prefix as pyarrow's file system: delta-rs's own holds the interpreter while it waits for S3."""
+    """Return the prefix as pyarrow's file system: that of delta-rs holds the interpreter lock while it waits for S3."""
     from pyarrow.fs import SubTreeFileSystem
 
     return SubTreeFileSystem(location.removeprefix("s3://").rstrip("/"), _s3(location))

@@ -1,4 +1,4 @@
-"""Bring a store of the earlier layout, with all clusters in one Delta table, into today's: a table for each cluster.
+"""Convert a store from the earlier layout, one Delta table for all clusters, to today's, one for each cluster.
 
 The new store is written beside the old one and takes its place at the end, by one exchange of the two folders. The old
 folder stays, so that nothing is lost however the migration ends; a killed one is repeated from the start.
@@ -30,7 +30,7 @@ ORDER = sorted(TABLES, key=lambda name: name == "coverage")
 
 
 def migrate(location: str, to: str = "") -> dict[str, int]:
-    """Bring a store into today's layout.
+    """Convert a store to today's layout.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def migrate(location: str, to: str = "") -> dict[str, int]:
 
 
 def beside(place: Path) -> tuple[Path, Path]:
-    """Return the folders beside a store in which the new one is made and the old one stays.
+    """Return two folders next to a store: the new store is built in one, and the old store is kept in the other.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def beside(place: Path) -> tuple[Path, Path]:
 
 
 def _put_aside(new: Path, kept: Path) -> None:
-    """Give the old store its last name, if it still has the one that it got by the exchange."""
+    """Give the old store its final name, if it still has the one from the exchange."""
     if layout.is_earlier(str(new), "coverage") and not kept.exists():
         new.rename(kept)
 
@@ -108,7 +108,7 @@ def _old(location: str, table: str) -> DeltaTable:
 
 
 def _copied(location: str, to: str, spec: Table) -> int:
-    """Write a table of each cluster in one commit, and return the number of rows; nothing is held in memory."""
+    """Write each cluster's table in one commit, and return the number of rows; stream, so that memory stays small."""
     old = _old(location, spec.name)
     count = 0
     for cluster in sorted({str(one["cluster"]) for one in old.partitions() if one["cluster"]}):
@@ -142,7 +142,7 @@ def _batches(files: ds.Dataset, mine: ds.Expression, spec: Table) -> Iterator[pa
 
 
 def _exchange(new: Path, place: Path) -> None:
-    """Give two folders each other's name in one step; in two steps where the system cannot do that in one."""
+    """Swap the names of two folders in one step, or in two steps where the system cannot do it in one."""
     rename = getattr(ctypes.CDLL(None), "renameat2", None)
     names = (os.fsencode(new), os.fsencode(place))
     if rename is None or rename(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE) != 0:

@@ -23,7 +23,7 @@ CHECKPOINT_EVERY = 10
 """Commits from one checkpoint to the next: opening a table reads the last checkpoint and the commits after it."""
 
 LOG_KEPT = 10
-"""Least number of commits before the newest that stay in the log, for readers and writers that are under way."""
+"""Least number of commits before the newest that stay in the log, for readers and writers still at work."""
 
 COMPACT_EVERY = 24
 """Commits from one merge of small files to the next."""
@@ -32,13 +32,13 @@ FILE_BYTES = 2**23
 """Smaller files are merged [bytes]; a cluster-week of a minute's metrics takes about 12 MB."""
 
 ATTEMPTS = 5
-"""Most tries of one merge of small files; a try fails if another writer commits first."""
+"""Most attempts at one merge of small files; an attempt fails if another writer commits first."""
 
 ROWS_TOGETHER = 2**17
 """Rows of a group in a merged file: a reader of one day skips the other groups."""
 
 GRACE_HOURS = 1
-"""Files that no version needs any more stay this long [h], for readers that opened an earlier version."""
+"""Files that no version needs any more are kept this long [h], for readers that opened an earlier version."""
 
 KEPT = "_kept"
 MOMENT = "%Y%m%dT%H%M%SZ"
@@ -48,11 +48,11 @@ CONFIGURATION = {
     "delta.deletedFileRetentionDuration": f"interval {GRACE_HOURS} hours",
     "delta.enableExpiredLogCleanup": "false",
 }
-"""Properties of each table. delta-rs itself removes no log: it knows nothing of the versions that reports keep."""
+"""Properties of each table. Log cleanup by delta-rs is off, because it does not know the versions that reports keep."""
 
 
 def after_commit(place: Place, table: DeltaTable, before: int) -> None:
-    """Merge small files and shorten the log if a commit made that due; a failure is left to the next time.
+    """Merge small files and shorten the log if a commit made that due; after a failure, the next commit tries again.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def _between(time: str, times: list[int | None]) -> str:
 
 
 def delete_superfluous(place: Place, table: DeltaTable, grace_hours: int = GRACE_HOURS) -> None:
-    """Delete the files that neither the newest version nor a kept one needs, also those of killed writers.
+    """Delete the files that neither the newest nor a kept version needs, including those of killed writers.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def delete_superfluous(place: Place, table: DeltaTable, grace_hours: int = GRACE
 
 
 def shorten_log(place: Place) -> None:
-    """Remove what the log has before the last checkpoint that is `LOG_KEPT` commits old, except for kept versions.
+    """Remove the log's entries before the last checkpoint that is `LOG_KEPT` commits old, except for kept versions.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def shorten_log(place: Place) -> None:
 
 
 def keep(place: Place, table: DeltaTable, duration: timedelta) -> None:
-    """Keep the version at which a table is opened readable for a time from now.
+    """Keep the version at which a table is open readable for some time from now.
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ def keep(place: Place, table: DeltaTable, duration: timedelta) -> None:
 
 
 def kept(place: Place) -> set[int]:
-    """Return the versions of a table that are kept now, and remove the markers of others.
+    """Return a table's versions that are still kept, and remove expired markers.
 
     Parameters
     ----------

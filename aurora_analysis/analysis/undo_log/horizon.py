@@ -31,7 +31,7 @@ KINDS = {
     "xmin_age_readers": "a session of a reader",
     "xmin_age_slots": "a replication slot",
 }
-"""Metric of each kind's age → what the kind is, in the order in which equally old ones count: see the module's text."""
+"""Metric of each kind's age → name of the kind; of equally old kinds the first counts (see the module's docstring)."""
 
 AGE, HORIZON, CLOCK, DATABASE_AGE = (
     "xmin_horizon_age",
@@ -43,7 +43,7 @@ METRICS = [AGE, HORIZON, CLOCK, DATABASE_AGE, *KINDS]
 """The writer's metrics from which `horizon` is made."""
 
 NOBODY = 2.0**31 - 1
-"""Age that stands for "nobody" in `age(xid)` and in what is computed from it."""
+"""Value of `age(xid)`, and of what is computed from it, that means "nobody"."""
 
 STILL = 0.1
 """The horizon stands still if it advances by at most this share of the transaction ids that were handed out [0 to 1]."""
@@ -104,7 +104,7 @@ class Horizon:
 
 
 def horizon(metrics: pd.DataFrame, vacuums: pd.DataFrame | None = None) -> Horizon:
-    """Take the horizon from live samples, from Performance Insights where it has more minutes, else from vacuum's log.
+    """Take the horizon from live samples, from Performance Insights if it has more minutes, else from vacuum's log.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def horizon(metrics: pd.DataFrame, vacuums: pd.DataFrame | None = None) -> Horiz
 
 
 def _reported(vacuums: pd.DataFrame) -> Horizon:
-    """The horizon of vacuum's reports: a report has its cutoff from its start, and the next id from its end."""
+    """Return the horizon from vacuum's reports: the cutoff holds at a report's start, the next id at its end."""
     rows = vacuums.dropna(subset=["cutoff", "next_xid", "started_at"])
     ends = rows.groupby("time")["next_xid"].max().astype(float).cummax()
     cutoff = rows.groupby("started_at")["cutoff"].max().astype(float).rename_axis("time")
@@ -143,14 +143,14 @@ def _reported(vacuums: pd.DataFrame) -> Horizon:
 
 
 def _counted(database_age: pd.Series) -> pd.Series:
-    """Transaction ids handed out since the first sample: a freeze lowers the age, where the usual step counts instead."""
+    """Count transaction ids handed out since the first sample; where a freeze lowers the age, count the usual step."""
     steps = database_age.diff()
     usual = steps[steps >= 0].median()
     return steps.mask(steps < 0, usual).fillna(0.0).cumsum()
 
 
 def _at(clock: pd.Series, times: pd.Index) -> pd.Series:
-    """The clock at these times; NaN outside its samples."""
+    """Return the clock at these times; NaN outside its samples."""
     if len(clock) < 2:
         return pd.Series(np.nan, times)
     values = np.interp(seconds(times), seconds(clock.index), clock, left=np.nan, right=np.nan)
@@ -159,7 +159,7 @@ def _at(clock: pd.Series, times: pd.Index) -> pd.Series:
 
 @dataclass(frozen=True)
 class Sessions:
-    """Who needed which transaction id, as live samples show it.
+    """The sessions that needed each transaction id, from live samples.
 
     Attributes
     ----------
@@ -261,7 +261,7 @@ def _probabilities(view: pd.DataFrame) -> pd.DataFrame:
 
 
 def _since(found: Horizon) -> pd.Series:
-    """When the horizon's id was the next one: the start of the oldest snapshot; NaT without a clock."""
+    """Return when the horizon's id was the next one, the start of the oldest snapshot; NaT without a clock."""
     known = found.clock.notna() & found.horizon.notna()
     if known.sum() < 2:
         return pd.Series(pd.NaT, found.age.index, dtype="datetime64[us, UTC]")
@@ -274,7 +274,7 @@ def _since(found: Horizon) -> pd.Series:
 
 
 def _stretches(found: Horizon) -> Iterator[tuple[int, int]]:
-    """Positions of the samples, at least two in a row, over which the horizon stood still."""
+    """Return the positions of samples, at least two in a row, over which the horizon stood still."""
     if len(found.age) < 2:
         return
     still = stood_still(found)
@@ -285,7 +285,7 @@ def _stretches(found: Horizon) -> Iterator[tuple[int, int]]:
 
 
 def stood_still(found: Horizon) -> Mask:
-    """Flag the samples at which the horizon is where it was before; without a clock, those at which its age grew.
+    """Flag the samples at which the horizon did not advance; without a clock, those at which its age grew.
 
     Parameters
     ----------
@@ -305,7 +305,7 @@ def stood_still(found: Horizon) -> Mask:
 
 
 def _kinds(found: Horizon) -> pd.Series:
-    """The kind with the greatest age at each sample, the first of those equally old; None if no age is known."""
+    """Return the kind with the greatest age at each sample, the first if equally old; None if no age is known."""
     if found.age.empty:
         return pd.Series(dtype=object)
     ages = found.kinds.to_numpy(dtype=float)
@@ -320,7 +320,7 @@ def _kinds(found: Horizon) -> pd.Series:
 def _by_log(
     since: pd.Series, kind: pd.Series, runs: pd.DataFrame, period: float, *, is_last: bool
 ) -> tuple[int, float] | None:
-    """The run that began with the snapshot and ended with it, and how sure that is; None if runs of two workloads did."""
+    """Return the run that began and ended with the snapshot, and the confidence; None if runs of two workloads did."""
     begin, end = since.median(), pd.Timestamp(since.index[-1])
     if pd.isna(begin) or runs.empty:
         return None
@@ -338,7 +338,7 @@ def _by_log(
 
 
 def _of_kind(runs: pd.DataFrame, kind: str | None) -> pd.Series:
-    """Flag runs of the kind's role; prepared transactions and slots have no run."""
+    """Flag runs on instances of the kind's role; prepared transactions and slots have no run."""
     if kind is None:
         return pd.Series(True, runs.index)
     roles = {KINDS["xmin_age_readers"]: "reader", KINDS["xmin_age_writer"]: "writer"}
@@ -346,7 +346,7 @@ def _of_kind(runs: pd.DataFrame, kind: str | None) -> pd.Series:
 
 
 def _by_id(found: Horizon, inside: Mask, sessions: Sessions, runs: pd.DataFrame) -> pd.DataFrame:
-    """The session that needs the horizon's own id, by sample: `run`, its `instance`, and how many are `tied` with it.
+    """Return the session that needs the horizon's own id, by sample: `run`, `instance`, and the number `tied` with it.
 
     Where no session is known, `instance` is the reader that reports the id.
     """
@@ -383,7 +383,7 @@ def _with_id(rows: pd.DataFrame, column: str, numbers: pd.Series) -> pd.DataFram
 
 
 def _runs_of(first: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:
-    """The run of each session at its sample, by its process: a logged one before a sampled one."""
+    """Return the run of each session at its sample, by process; a logged run takes precedence over a sampled one."""
     keyed = runs.rename_axis("run").reset_index()[["run", "instance", "thread_id", "start", "end"]]
     sessions = first.reset_index()[["sample", "time", "instance", "thread_id"]]
     both = sessions.astype({"thread_id": float, "instance": str}).merge(

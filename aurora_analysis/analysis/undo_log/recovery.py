@@ -1,4 +1,4 @@
-"""What replay and a reader's snapshots do to each other on PostgreSQL: cancelled queries, and lag.
+"""Report how replay and a reader's snapshots affect each other on PostgreSQL: cancelled queries, and lag.
 
 Replay waits for a snapshot at most max_standby_streaming_delay and then cancels the query: its exposure ended early. Until then the
 reader falls behind.
@@ -28,7 +28,7 @@ ENDED = {
 """Beginning of the server's message → what happened."""
 
 CANCELLED = ("query cancelled", "session ended")
-"""What ended a reader's exposure early."""
+"""Events that ended a reader's exposure early."""
 
 LAG_COLUMNS = ["instance", "workload", "minutes", "lag_with_ms", "lag_without_ms", "most_ms"]
 

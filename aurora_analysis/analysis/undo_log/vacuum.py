@@ -1,4 +1,4 @@
-"""Whether vacuum was blocked or outrun on PostgreSQL, and by whom: the frames of the answer, and its tables.
+"""Find whether vacuum was blocked or outrun on PostgreSQL, and by whom: the data frames and the page's tables.
 
 The frames have the shape of InnoDB's: the age of the xmin horizon plays the history list's part, and the horizon that of
 the purge boundary.
@@ -28,7 +28,7 @@ from aurora_analysis.analysis.workloads import EXPOSURE_COLUMNS, IDLE
 from aurora_analysis.store.observations import Observations
 
 RELATION_COLUMNS = ["dead_rows", "vacuum_at", "vacuumed_s_ago"]
-"""Columns of the table relations by which a table is overdue for vacuum."""
+"""Columns of the table `relations` that show whether a table is overdue for vacuum."""
 
 
 @dataclass(frozen=True)
@@ -162,14 +162,14 @@ def vacuum(data: Observations, groups: workloads.Groups, shortest_s: float) -> V
 
 
 def _rate(found: Horizon) -> float:
-    """Transaction ids handed out per second; 0 without a clock."""
+    """Return the transaction ids handed out per second; 0 without a clock."""
     known = found.clock.dropna()
     lasted = np.ptp(seconds(known.index)) if len(known) > 1 else 0.0
     return float((known.iloc[-1] - known.iloc[0]) / lasted) if lasted else 0.0
 
 
 def _runs(data: Observations, groups: workloads.Groups, shortest_s: float) -> pd.DataFrame:
-    """Logged statements of all instances, then the snapshots that live samples show."""
+    """Return the logged statements of all instances, then the snapshots in live samples."""
     rules = {**groups.workloads, **groups.jobs}
     slow_queries = data.table(
         "slow_queries", columns=workloads.COLUMNS, at_least={"query_time_s": shortest_s}, overlapping=True
@@ -212,7 +212,7 @@ def snapshots(
 
 
 def _with_kinds(found: Attribution, runs: pd.DataFrame) -> tuple[Attribution, pd.DataFrame]:
-    """Give each span whose holder is known by its kind a run of its own, named `(a session of a reader)` or alike."""
+    """Give each span for which only the holder's kind is known its own run, named `(a session of a reader)` or similar."""
     view = found.oldest_view.copy()
     unnamed = (view["state"].eq("unknown") & view["kind"].notna()).to_numpy()
     label, _ = pd.factorize(view["kind"].fillna("") + " of " + view["instance"].fillna(""))
@@ -235,7 +235,7 @@ def _with_kinds(found: Attribution, runs: pd.DataFrame) -> tuple[Attribution, pd
 
 
 def _states(found: Horizon, episodes: pd.DataFrame, dead_rows: pd.Series) -> pd.DataFrame:
-    """Whatever lets the age grow blocks vacuum: the share of samples at which the horizon stood still, and the most dead rows."""
+    """Return the share of samples at which the horizon stood still, and the most dead rows: whatever lets the age grow blocks vacuum."""
     still = pd.Series(horizons.stood_still(found), found.age.index) if len(found.age) > 1 else pd.Series()
     rows = [
         (
@@ -251,7 +251,7 @@ def _states(found: Horizon, episodes: pd.DataFrame, dead_rows: pd.Series) -> pd.
 
 
 def _sureness(spans: pd.DataFrame, view: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Confidence in each blocker's name, weighted by growth."""
+    """Return the confidence in each blocker's name, weighted by growth."""
     held = view[view["run"].notna()]
     whose = runs.reindex(held["run"].to_numpy(dtype=float))
     names = (whose["workload"].astype(str) + " on " + whose["instance"].astype(str)).to_numpy()
@@ -264,7 +264,7 @@ def _sureness(spans: pd.DataFrame, view: pd.DataFrame, runs: pd.DataFrame) -> pd
 
 
 def _trailing(data: Observations, view: pd.DataFrame) -> tuple[pd.DataFrame, float]:
-    """Tables that were overdue while nothing held the horizon, and the share of samples at which that is known."""
+    """Return the tables that were overdue while nothing held the horizon, and the share of samples at which that is known."""
     columns = ["time", "database", "relation", "dead_rows"]
     rows = data.table("relations").reindex(columns=[*columns, *RELATION_COLUMNS[1:]])
     known = rows.dropna(subset=RELATION_COLUMNS)
@@ -279,7 +279,7 @@ def _trailing(data: Observations, view: pd.DataFrame) -> tuple[pd.DataFrame, flo
 
 
 def _held_at(view: pd.DataFrame, times: pd.DatetimeIndex) -> Mask:
-    """Whether something held the horizon at the sample before each time."""
+    """Return whether something held the horizon at the sample before each time."""
     place = np.clip(view.index.searchsorted(times, side="right") - 1, 0, None)
     return np.asarray(view["state"].ne("none").to_numpy()[place], dtype=bool)
 

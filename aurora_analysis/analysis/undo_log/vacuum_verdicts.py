@@ -1,4 +1,4 @@
-"""Verdicts on vacuum: who held the xmin horizon, how old it became, how many dead rows stayed, and what to do."""
+"""Give verdicts on vacuum: who held the xmin horizon, how old it became, how many dead rows stayed, and what to do."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ OUTRUN_S = 120.0
 
 @dataclass(frozen=True)
 class Context:
-    """What a sentence needs beside the frames.
+    """Facts that a verdict sentence needs in addition to the data frames.
 
     Attributes
     ----------
@@ -117,7 +117,7 @@ def _verdict(
     context: Context,
     limits: tuple[float, Thresholds],
 ) -> Verdict:
-    """One holder. `limits` are the coverage and the thresholds."""
+    """Return the verdict on one holder. `limits` are the coverage and the thresholds."""
     coverage, thresholds = limits
     severity = _severity(row["peak_length"], found.base, thresholds)
     if severity == "ok" and coverage < thresholds.coverage_needed:
@@ -172,7 +172,7 @@ def _named(
     numbers: dict[str, Any],
     rest: str,
 ) -> Verdict:
-    """A workload on an instance, with its costliest statement and how sure the name is."""
+    """Name a workload on an instance, with its costliest statement and the confidence in the name."""
     subject = f"{row['workload']} on {row['instance']}"
     sure = float(found.sureness["confidence"].get(subject, EXACT))
     numbers["confidence"] = round(sure, 2)
@@ -222,7 +222,7 @@ def _left(dead: float) -> str:
 
 
 def _tied(found: Vacuum, row: Mapping[Hashable, Any]) -> str:
-    """How many other sessions needed the same id: vacuum goes on only after all of them have ended."""
+    """Word how many other sessions needed the same id: vacuum continues only after all of them have ended."""
     view = found.attribution.oldest_view
     most = max((int(view.loc[own.start : own.end, "tied"].max()) for own in _own(found, row)), default=0)
     if most < 2:
@@ -244,7 +244,7 @@ def _text(value: Any) -> str:
 
 
 def _dead_rows(found: Vacuum, row: Mapping[Hashable, Any]) -> float:
-    """Most dead rows while a blocker held the horizon; NaN if unknown."""
+    """Return the most dead rows while a blocker held the horizon; NaN if unknown."""
     most = [found.dead_rows[own.start : own.end].max() for own in _own(found, row)]
     return float(pd.Series(most, dtype=float).max())
 
@@ -260,7 +260,7 @@ def _observed(coverage: float) -> str:
 
 
 def _outrun(found: Vacuum, coverage: float) -> list[Verdict]:
-    """Tables that stayed overdue although nothing held the horizon, if that lasted; without them, none."""
+    """Return the verdict on tables that stayed overdue for long although nothing held the horizon; none without them."""
     rows = found.trailing
     if rows.empty:
         return []

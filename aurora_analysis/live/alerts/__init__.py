@@ -1,4 +1,4 @@
-"""Alert people while a session blocks cleanup for longer than it may.
+"""Alert people when a session blocks cleanup for longer than its limit.
 
 - `holds`     which holder is past its limit, which has ended: one message each; pure
 - `messages`  the message: its sentence, its JSON, and its forms for Slack and SNS; pure

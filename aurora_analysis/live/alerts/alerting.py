@@ -12,14 +12,14 @@ from aurora_analysis.live.status import PurgeStatus, Sample
 
 @dataclass(frozen=True)
 class Rules:
-    """When to alert: the limit of a hold by its start, and the time before a session is alerted about again [s]."""
+    """When to alert: each hold's limit by its start, and the pause before a second alert about a session [s]."""
 
     limit_at: LimitAt
     cooldown_s: float = 1800.0
 
 
 class Alerting:
-    """Follows the holders of one cluster, and puts messages into an outbox.
+    """Follow the holders of one cluster, and put messages into an outbox.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Alerting:
 
     @property
     def open(self) -> int:
-        """Number of holders that were alerted about and still block cleanup."""
+        """Number of alerted holders that still block cleanup."""
         return sum(1 for _ in open_alerts(self._state))
 
     def observe(self, status: PurgeStatus, sample: Sample) -> list[str]:

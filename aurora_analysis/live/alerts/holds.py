@@ -16,14 +16,14 @@ from aurora_analysis.engines.live_evidence import Holder
 from aurora_analysis.live.status import LISTED, PurgeStatus, Sample
 
 END_SAMPLES = 3
-"""A hold has ended after so many samples that show cleanup without it: a single one may have missed it."""
+"""Number of samples without the holder after which its hold has ended: a single sample may have missed it."""
 
 COUNTERS = 20_000
-"""Samples of the transaction counter that are remembered: 28 hours at one in five seconds."""
+"""Number of samples of the transaction counter that are kept: 28 hours at one sample in five seconds."""
 
 
 class Slowdown(NamedTuple):
-    """How long a hold lasts until the writer is slower by `percent`: median and 95 % prediction interval [s]; may be infinite."""
+    """Time from the start of a hold until the writer is slower by `percent`: median and 95 % prediction interval [s]; may be infinite."""
 
     percent: float
     after_s: float
@@ -33,7 +33,7 @@ class Slowdown(NamedTuple):
 
 @dataclass(frozen=True)
 class Limit:
-    """How long a holder may block cleanup before an alert [s], what that rests on, and when the writer becomes slower."""
+    """Longest time that a holder may block cleanup [s], the basis of this limit, and when the writer becomes slower."""
 
     alert_after_s: float
     basis: str
@@ -41,12 +41,12 @@ class Limit:
 
 
 LimitAt = Callable[[float], Limit]
-"""Returns the limit of a hold that began at a time [s since 1970]."""
+"""Function from the start of a hold [s since 1970] to its limit."""
 
 
 @dataclass(frozen=True)
 class Hold:
-    """A number that cleanup cannot pass, who needs it, and since when [s since 1970].
+    """A transaction number that cleanup cannot pass, the sessions that need it, and the hold's start [s since 1970].
 
     `sessions` name who needs it, see `_session`; `missing` counts the samples in a row that show cleanup without it; `peak`
     is the longest backlog meanwhile. `alerted_at` is 0 until the alert; from then on `who` is what the alert said.
@@ -123,12 +123,12 @@ def _is_due(hold: Hold, limit: Limit, alerted: Mapping[str, float], now: float) 
 
 
 def _same(one: Hold, other: Hold | None) -> bool:
-    """Whether both are one hold: one number, and a session in common."""
+    """Return whether both are one hold: the same number, and a session in common."""
     return other is not None and one.number == other.number and bool({*one.sessions} & {*other.sessions})
 
 
 def _current(state: State, status: PurgeStatus, sample: Sample) -> Hold | None:
-    """The hold that this status shows: one that is followed already, or a new one."""
+    """Return the hold that this status shows: one that is already followed, or a new one."""
     holder = status.holder
     if holder is None:
         return None
@@ -142,14 +142,14 @@ def _current(state: State, status: PurgeStatus, sample: Sample) -> Hold | None:
 
 
 def explanations(holder: Holder) -> tuple[Holder, ...]:
-    """Return those who are named together: all that need the number, or the likeliest explanations if none is likely enough."""
+    """Return the holders to name together: all that need the number, or the likeliest explanations if none is likely enough."""
     if certainty(holder.confidence) is Certainty.UNDECIDED:
         return (holder, *holder.rivals)[:LISTED]
     return (holder, *holder.tied)
 
 
 def names(holder: Holder) -> str:
-    """Name who blocks cleanup, as sure as the evidence is."""
+    """Name the blockers of cleanup, worded by how certain the evidence is."""
     found = [_described(one) for one in explanations(holder)]
     if certainty(holder.confidence) is Certainty.UNDECIDED:
         return f"one of {', '.join(found)} (which one cannot be decided)"
@@ -167,13 +167,13 @@ def _described(one: Holder) -> str:
 
 
 def _session(one: Holder) -> str:
-    """Name a holder so that it is the same in each sample: its session, its own name, or its number."""
+    """Return a holder's key, the same in each sample: its session, its own name, or its number."""
     who = one.name or (f"session {one.transaction.thread_id}" if one.transaction else f"number {one.number}")
     return f"{who} on {one.instance}"
 
 
 def _since(state: State, status: PurgeStatus, sample: Sample, holder: Holder) -> float:
-    """When a hold began: once the counter passed its number, and not before its transaction; else at this sample."""
+    """Return when a hold began: when the counter passed its number, but not before its transaction; else at this sample."""
     ahead_s = next((one.clock_ahead_s for one in sample.instances if one.instance == holder.instance), 0.0)
     one = holder.transaction
     began = one.view_since - ahead_s if one else (status.since or status.time)
@@ -182,7 +182,7 @@ def _since(state: State, status: PurgeStatus, sample: Sample, holder: Holder) ->
 
 
 def _remembered(counters: tuple[tuple[int, int], ...], sample: Sample) -> tuple[tuple[int, int], ...]:
-    """Add the writer's transaction counter; begin anew if it went back, as after a failover to a server of its own."""
+    """Add the writer's transaction counter; start over if it decreased, as after a failover."""
     counter = sample.cleanup.counter(sample.instances)
     if counter is None:
         return counters
@@ -192,5 +192,5 @@ def _remembered(counters: tuple[tuple[int, int], ...], sample: Sample) -> tuple[
 
 
 def open_alerts(state: State) -> Iterator[Hold]:
-    """Yield the holds that were alerted about and have not ended."""
+    """Yield the alerted holds that have not ended."""
     return (one for one in state.holds if one.alerted_at)

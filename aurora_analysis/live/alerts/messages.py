@@ -62,7 +62,7 @@ def alert(cluster: str, hold: Hold, limit: Limit, status: PurgeStatus, sample: S
 
 
 def ended(cluster: str, hold: Hold, status: PurgeStatus) -> Message:
-    """Compose the message that an alerted hold no longer blocks cleanup."""
+    """Compose the message that a hold, about which an alert was sent, no longer blocks cleanup."""
     words = engines.words(status.engine_name)
     headline = f"{cluster}: {hold.who} no longer blocks {words.cleanup}"
     sentences = [
@@ -97,7 +97,7 @@ def _message(
 
 
 def incident(cluster: str, hold: Hold) -> str:
-    """Name a hold: 16 hex digits, the same in its alert, in its end, and after a restart of the watch."""
+    """Return a hold's id: 16 hex digits, the same in its alert and its end message, and after a restart of the watch."""
     text = "\0".join([cluster, str(hold.number), *hold.sessions])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -24,7 +24,7 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 """Pause after a failure; it doubles with each further one."""
 
 MOST_WAITING = 10_000
-"""Messages that wait for a target; beyond that the oldest are dropped, and their number is reported."""
+"""Most messages that wait for a target; beyond that the oldest are dropped, and their number is reported."""
 
 
 class Outbox:
@@ -59,7 +59,7 @@ class Outbox:
             ) from None
 
     def put(self, message: Message) -> None:
-        """Store a message for every target; it is sent by their threads."""
+        """Store a message for every target; the targets' threads send it."""
         for queue in self._queues:
             queue.put(message)
 
@@ -91,7 +91,7 @@ class Outbox:
     # The state of alerts
 
     def load(self) -> State:
-        """Return the alerts that an earlier watch left open, and whom it alerted about; empty if there are none."""
+        """Return the alerts that an earlier watch left open, and the sessions that it alerted about; empty if there are none."""
         try:
             content = json.loads((self._folder / "open-alerts.json").read_text(encoding="utf-8"))
             holds = [Hold(**{**one, "sessions": tuple(one["sessions"])}) for one in content["holds"]]
@@ -101,7 +101,7 @@ class Outbox:
         return State(holds=tuple(holds), alerted=alerted)
 
     def save(self, state: State) -> str:
-        """Store the alerts that are open, and whom they were about; return why that failed, or an empty text."""
+        """Store the open alerts and their sessions; return why that failed, or an empty text."""
         content = {
             "holds": [asdict(one) for one in state.holds if one.alerted_at],
             "alerted": dict(state.alerted),
@@ -114,7 +114,7 @@ class Outbox:
 
 
 class _Queue:
-    """The messages of one target, in the order of their files' names, and the thread that sends them."""
+    """The messages of one target, in order of file name, and the thread that sends them."""
 
     def __init__(self, folder: Path, target: Target) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -152,7 +152,7 @@ class _Queue:
         return len(self._files()) + len(self._unsaved)
 
     def close(self, until: float) -> None:
-        """Let the thread try what waits until a time of the monotonic clock, without long pauses."""
+        """Let the thread send waiting messages, without long pauses, until a time of the monotonic clock."""
         self._until = until
         self._wake.set()
         self._thread.join(max(0.0, until - time.monotonic()))
@@ -180,7 +180,7 @@ class _Queue:
                 self._pause(wait_s / 2)
 
     def _pause(self, seconds: float) -> None:
-        """Wait after a failure; a new message does not shorten it, the end of the watch does."""
+        """Wait after a failure; the end of the watch shortens the wait, a new message does not."""
         until = time.monotonic() + seconds
         while self._until is None and time.monotonic() < until:
             time.sleep(0.1)
@@ -211,7 +211,7 @@ class _Queue:
 
 
 def _locked(path: Path) -> int:
-    """Open a file that only one process may hold, where the system has such locks: two watches would alert twice."""
+    """Open and lock a file, where the system has such locks: two watches with one outbox would alert twice."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
     if os.name == "posix":
         import fcntl
@@ -233,7 +233,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file that is whole or absent, readable by its owner only, also after a power cut."""
+    """Write a file, readable by its owner only, that is complete or absent even after a power cut."""
     new = path.with_name(f".{path.name}.new")
     with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(text)

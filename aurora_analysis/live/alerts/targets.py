@@ -29,7 +29,7 @@ from aurora_analysis.live.alerts.messages import Message
 from aurora_analysis.printable import printable
 
 TIMEOUT_S = 30.0
-"""A target that has not accepted a message after this time has failed; a slow one is not sent it twice."""
+"""Time after which a target that has not accepted a message has failed [s]; long, so that a slow one does not get it twice."""
 
 SECRETS = ("AURORA_ANALYSIS_PASSWORD", "AURORA_ANALYSIS_NOTIFY")
 """Variables that a command does not inherit."""
@@ -97,7 +97,7 @@ def parse(text: str, sns_client: Callable[[str], Any]) -> Target:
 
 
 def _host(url: str) -> str:
-    """The host of a webhook; plain http leads to this machine only."""
+    """Return a webhook's host; plain http is allowed to this machine only."""
     try:
         found = urlsplit(url)
         host, _ = found.hostname or "", found.port
@@ -189,7 +189,7 @@ def _command(text: str, key: str) -> Target:
 
 
 def _run(words: list[str]) -> Callable[[Message], None]:
-    """Give a program the JSON on its standard input, without a shell; it is ended if it takes too long."""
+    """Run a program, without a shell, with the JSON on its standard input; kill it if it takes too long."""
 
     def send(message: Message) -> None:
         environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
