@@ -1,7 +1,7 @@
 """Types that the tools return: plain data, with a reason wherever something is unknown.
 
-Every text is data from databases and reports, made printable. A figure that is not known is null; one that lies beyond what was
-recorded is the word `beyond`.
+Every text is data from databases and reports, made printable. An unknown number is null; a number beyond
+the recorded range is the word `beyond`.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ class Evidence:
 class Limit:
     """How long a read view may be held from one hour on before the writer is slower by `objective_pct`.
 
-    `minutes` is the median with its 95 % prediction interval; `beyond` where it is longer than `most_minutes`, up to which the
-    records say anything. Without a limit `reason` says why, and `next_step` what would settle it.
+    `minutes` is the median with its 95 % prediction interval; `beyond` if it is longer than `most_minutes`, the longest
+    time that the records cover. Without a limit, `reason` says why, and `next_step` says what would settle it.
     """
 
     cluster: str

@@ -36,7 +36,7 @@ class Tools:
     folder : pathlib.Path
         A report's folder, or an archive of reports.
     limits : callable
-        Returns the limits of the store's clusters; called at the first question about them, because it imports for seconds.
+        Returns the limits of the store's clusters; called when limits are first requested, because its imports take seconds.
     """
 
     def __init__(self, folder: Path, limits: Callable[[], Limits]) -> None:

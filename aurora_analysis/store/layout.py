@@ -1,6 +1,6 @@
 """Locate a store's tables: one Delta table for each cluster, at `TABLE/cluster=NAME`, with a folder for each week.
 
-A cluster's table has a log of its own, so that no commit and no read waits for, or looks at, another cluster's. The
+Each cluster's table has its own log, so that commits and reads neither wait for nor read another cluster's log. The
 functions here list and remove entries in a folder or below an s3:// prefix; delta-rs reads and writes the tables.
 """
 

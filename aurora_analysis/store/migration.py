@@ -1,7 +1,7 @@
 """Convert a store from the earlier layout, one Delta table for all clusters, to today's, one for each cluster.
 
-The new store is written beside the old one and takes its place at the end, by one exchange of the two folders. The old
-folder stays, so that nothing is lost however the migration ends; a killed one is repeated from the start.
+The new store is written next to the old one and takes its place at the end, when the two folders swap names. The old folder
+is kept, so nothing is lost however the migration ends; repeat a killed migration from the start.
 """
 
 from __future__ import annotations

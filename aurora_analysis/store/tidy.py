@@ -1,8 +1,8 @@
 """Keep a cluster's table small after each commit: few files, a short log, and the versions that reports read.
 
 Every tenth commit writes a checkpoint, and the log before the last ten commits is removed. Every 24th commit merges
-small files. A version that a report keeps has a checkpoint of its own, and a marker with the time until which it is
-kept: an empty file `_kept/VERSION-TIME` beside the log.
+small files. A version that a report keeps has its own checkpoint, and a marker with the time until which it is
+kept: an empty file `_kept/VERSION-TIME` next to the log.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def compact(place: Place, table: DeltaTable, grace_hours: int = GRACE_HOURS) -> 
 def _rewrite(table: DeltaTable, where: str) -> None:
     """Rewrite some rows into few files, in one commit that fails if anyone has committed since the table was opened.
 
-    delta-rs's own `optimize` commits whatever others have committed: two at the same time leave every row twice
+    `optimize` of delta-rs ignores what others have committed meanwhile: two merges at the same time leave every row twice
     (deltalake 1.6.6).
     """
     write_deltalake(

@@ -1,7 +1,7 @@
 """Decide when to alert: once for each holder that outlasts its limit, and once when it no longer blocks cleanup. Pure.
 
-A hold is a number that somebody needs, and who: cleanup cannot pass it. It began when the server's transaction counter passed
-that number, which may be long after the transaction began; an old transaction that has only just read is no old hold.
+A hold is a transaction number that cleanup cannot pass, with the sessions that need it. It began when the server's transaction
+counter passed that number, which may be long after the transaction began: an old transaction that has only just read is a new hold.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ LimitAt = Callable[[float], Limit]
 class Hold:
     """A transaction number that cleanup cannot pass, the sessions that need it, and the hold's start [s since 1970].
 
-    `sessions` name who needs it, see `_session`; `missing` counts the samples in a row that show cleanup without it; `peak`
-    is the longest backlog meanwhile. `alerted_at` is 0 until the alert; from then on `who` is what the alert said.
+    `sessions` are the keys of the sessions that need the number, see `_session`. `missing` counts the samples in a row that show
+    cleanup without the hold; `peak` is the longest backlog during it. `alerted_at` is 0 until the alert; `who` is the alert's wording.
     """
 
     number: int
@@ -92,7 +92,7 @@ def step(state: State, status: PurgeStatus, sample: Sample, limit_at: LimitAt, c
     limit_at : callable
         Returns the limit of a hold by its start.
     cooldown_s : float
-        A session is alerted about again after this time at the earliest [s].
+        Shortest time between two alerts about the same session [s].
 
     Returns
     -------

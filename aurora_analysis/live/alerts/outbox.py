@@ -1,6 +1,6 @@
 """Keep messages on disk until their target has accepted them, so that none is lost while a target is down.
 
-Each target has a folder with one file per message, which a thread of its own sends in order. A message is sent at least once:
+Each target has a folder with one file per message, which the target's thread sends in order. A message is sent at least once:
 a watch that is killed between the target's answer and the removal of the file sends it again, under the same `id`.
 """
 

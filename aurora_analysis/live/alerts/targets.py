@@ -1,6 +1,6 @@
 """Where a message goes: a webhook, a Slack webhook, an SNS topic, a file, or a command.
 
-The address of a webhook is a secret, like a password: no name, error or log has more of it than its host.
+The address of a webhook is a secret, like a password: names, errors and logs contain only its host.
 """
 
 from __future__ import annotations
