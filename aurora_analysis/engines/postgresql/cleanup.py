@@ -112,8 +112,14 @@ def _on_readers(one: InstanceSample, samples: Sequence[InstanceSample]) -> Itera
     sessions = [
         (each, held) for each in readers for held in each.transactions or () if held.needs is not None
     ]
-    for report in one.feedback or ():
-        matching = [(each, held) for each, held in sessions if held.needs == report.xmin]
+    reports, sampled = one.feedback or (), {each.instance for each in readers}
+    known = sampled & {report.instance for report in reports}
+    for report in reports:
+        # Another reader may need the same id by chance, also one that reports nothing and so holds nothing.
+        own = {report.instance} if report.instance in known else sampled - known - one.silent_readers
+        matching = [
+            (each, held) for each, held in sessions if each.instance in own and held.needs == report.xmin
+        ]
         for reader, held in matching:
             yield Holder(reader.instance, report.xmin, "holds a snapshot", held, _terminate(held))
         if not matching and not _is_sampled(report, readers, one) and one.time - report.since >= FEEDBACK_S:

@@ -127,6 +127,8 @@ class InstanceSample(NamedTuple):
     """Seconds by which the server's clock, used for its transactions, is ahead of ours."""
     engine_name: str = "postgresql"
     """Leads to the engine's modules."""
+    silent_readers: frozenset[str] = frozenset()
+    """Readers that follow the writer and report no snapshot to it (hot_standby_feedback is off)."""
 
     @property
     def writes(self) -> int:
@@ -180,6 +182,7 @@ class Probe:
         self._absent: set[str] = set()
         self._has_answered = False
         self._feedback: dict[str, Feedback] = {}
+        self._silent: frozenset[str] = frozenset()
         self._connection: sqlalchemy.Connection | None = None
 
     def abort(self) -> None:
@@ -233,6 +236,7 @@ class Probe:
             server=f"{one['address']}:{one['port']}",
             is_rds=bool(one["is_rds"]) or bool(aurora),
             clock_ahead_s=float(one["now"]) - now,
+            silent_readers=self._silent,
         )
 
     def _transactions(self, next_xid: int) -> list[Transaction] | None:
@@ -244,7 +248,9 @@ class Probe:
         found = [self._named(name) for name in ("aurora_feedback", "feedback")]
         if found == [None, None]:
             return None
-        rows = [row for each in found for row in each or () if row["xmin"] is not None]
+        every = [row for each in found for row in each or ()]
+        self._silent = frozenset(str(row["instance"]) for row in every if row["xmin"] is None)
+        rows = [row for row in every if row["xmin"] is not None]
         reports = [
             Feedback(
                 str(row["instance"]),

@@ -94,6 +94,16 @@ def test_an_instance_reports_how_long_its_oldest_idle_session_has_idled():
     assert cleanup.instance_metrics(reader()._replace(transactions=None)) == {}
 
 
+def test_a_session_of_another_reader_is_never_named_for_a_report():
+    """Ids agree by chance: of a reader that reports for itself, and of one that reports nothing."""
+    same, own = reader(session(2, 9_000))._replace(instance="other"), reader(session(3, 9_000))
+    assert named(primary(feedback=[reports(9_000)]), own, same)[1] == 3
+    both = [reports(9_000), reports(9_500)._replace(instance="other")]
+    assert named(primary(feedback=both), reader(), same) is None
+    silent = primary(feedback=[reports(9_000)])._replace(silent_readers=frozenset({"other"}))
+    assert named(silent, reader(), same) is None
+
+
 def test_a_readers_session_is_named_by_the_snapshot_that_the_reader_reports():
     """Not the oldest transaction of the reader, and not a younger snapshot."""
     sessions = session(1, None), session(2, 9_000), session(3, 9_500)
