@@ -670,7 +670,7 @@ def test_a_store_is_served_by_hand(tmp_path):
     """`python tests/aws_endpoint --store …`: its URL, its now, and the variables that lead to it."""
     tables = {"instances": instances(), "metrics": metrics()}
     for name, table in tables.items():
-        write_deltalake(tmp_path / name, table.assign(cluster="shop"))
+        write_deltalake(tmp_path / name / "cluster=shop", table.assign(cluster="shop"))
     command = [sys.executable, str(Path(aws_endpoint.__file__).parent), "--store", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         url, now, variable = (process.stdout.readline().strip() for _ in range(3))

@@ -66,11 +66,8 @@ def test_a_wheel_has_the_library_for_every_python_from_3_11_on(hook, checkout):
         b"\xcf\xfa\xed\xfe",
         b"\xca\xfe\xba\xbe",
     )
-    assert sorted(path.suffix for path in (checkout / hook.LIBRARY).parent.iterdir()) == [
-        ".c",
-        *[".h"] * 6,
-        ".so",
-    ]
+    beside = sorted(path.suffix for path in (checkout / hook.LIBRARY).parent.iterdir())
+    assert beside == [".c", *[".h"] * (len(beside) - 2), ".so"]
 
 
 @pytest.mark.parametrize(

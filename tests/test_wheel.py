@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 SUITE = sorted(path.stem for path in bundled("notebooks").glob("*.ipynb"))
 REPORTED = sorted(set(SUITE) - {"explore"})
 """A report leaves the recipes out unless --notebook names them."""
-PAGES = {(cluster, stem) for cluster in ("lab", "shop", "trial") for stem in REPORTED} - {
+PAGES = {(cluster, stem) for cluster in ("lab", "ledger", "shop", "trial") for stem in REPORTED} - {
     ("shop", "experiment")
 }
 """No trial was carried out on shop: what is planted there was not drawn."""
@@ -154,9 +154,9 @@ def test_the_installed_command_hands_out_the_suite(installed, empty):
 def test_every_page_opens_quietly(report, browser, width):
     """No complaint, no request to any host, nothing that runs, and nothing wider than a phone or a screen."""
     pages = sorted(report.rglob("*.html"))
-    assert len(pages) == 1 + len(PAGES) + len(
+    assert len(pages) == 2 + len(PAGES) + len(
         {cluster for cluster, _ in PAGES}
-    )  # the index, and the statements of each
+    )  # the index, the fleet, and the statements of each
     for page in pages:
         visit = browser(page, width)
         assert (visit.complaints, visit.requests, visit.elements) == ([], [], 0), page

@@ -75,7 +75,7 @@ def fetch(store_options: StoreOptions, span: WindowOptions, aws: AwsOptions, cho
     clusters = [settings.cluster(name, region=aws.region, profile=aws.profile) for name in names]
     accounts = connections.Accounts(settings, shared=chosen.all_clusters)
     done = [_fetch(cluster, accounts, request) for cluster in clusters]
-    sys.exit(not all(done))
+    sys.exit(0 if all(done) else 1)
 
 
 class _Request(NamedTuple):

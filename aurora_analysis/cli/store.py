@@ -58,7 +58,7 @@ def coverage(store_options: StoreOptions, which: Which, as_json: bool) -> None:
     for name, (span, listed) in () if as_json else rows.items():
         output.echo(f"{name}: {span}")
         output.echo("\n".join(coverage_lines(listed, output.width())))
-    sys.exit(None in found.values())
+    sys.exit(int(None in found.values()))
 
 
 def _received(
@@ -140,7 +140,7 @@ def compact(store_options: StoreOptions, which: Which) -> None:
 
     names = _clusters(opened, which, store_options)
     failed = [name for name in names if not fleet.attempted(name, partial(done, name))]
-    sys.exit(bool(failed))
+    sys.exit(int(bool(failed)))
 
 
 @store.command(
@@ -196,7 +196,7 @@ def prune(store_options: StoreOptions, keep_days: int, which: Which) -> None:
     deleted = sum((Counter(each) for each in done if each), Counter[str]())
     for table in {table: None for each in done if each for table in each}:
         output.echo(f"{table}: {deleted[table]} rows from before {before}")
-    sys.exit(any(each is None for each in done))
+    sys.exit(int(any(each is None for each in done)))
 
 
 def _existing(location: str) -> Store:

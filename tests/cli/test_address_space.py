@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shlex
 import subprocess
 import sys
 
@@ -34,7 +35,7 @@ def test_a_limit_of_a_gigabyte_is_refused_wherever_a_store_is_named(resolve, lim
 
 def test_a_real_limit_is_one_line():
     """Of the process that `ulimit -v` limits."""
-    command = f"ulimit -v 1000000; exec {sys.executable} -m aurora_analysis store coverage"
+    command = f"ulimit -v 1000000; exec {shlex.quote(sys.executable)} -m aurora_analysis store coverage"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
     assert "ulimit -v unlimited" in done.stderr

@@ -139,7 +139,7 @@ def test_pages_are_accessible(chromium_browser, archive, name, width):
 def test_a_figure_has_an_alternative_text():
     """It describes the section and what is drawn; a verdict is on the page already."""
     text = html.figure_text("When?", "ax = plots.history_list_length(answer.history, timezone=timezone)")
-    assert text.startswith("Figure: When? The history list length over time [transactions]")
+    assert text.startswith("Figure: When? What waits for cleanup over time [transactions]")
     assert html.figure_text("Load", "ax = own_plot(x)") == "Figure: Load."
 
 

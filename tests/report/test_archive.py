@@ -72,7 +72,11 @@ def test_one_command_for_all_clusters(store, notebook, tmp_path, monkeypatch):
     record.write(store, saved | {"run": again})
     assert [rows(store, table, "toy") for table in record.TABLES] == before, "a repeated week is there once"
     assert set(store.read("findings", cluster="toy")["run"]) == {"a later one"}
-    assert sorted(path.name for path in (tmp_path / "archive").iterdir()) == [page.parent.name, "index.html"]
+    assert sorted(path.name for path in (tmp_path / "archive").iterdir()) == [
+        page.parent.name,
+        "fleet.html",
+        "index.html",
+    ]
 
 
 @pytest.mark.parametrize(

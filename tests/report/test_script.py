@@ -203,7 +203,7 @@ def test_statements_are_searched_and_copied(chromium_browser, tmp_path):
         for n, text in enumerate(("select 1 from orders", "delete from queue"))
     ]
     for row in rows:
-        seen = pd.Timestamp("2026-11-09")
+        seen = pd.Timestamp("2026-11-09", tz="UTC")
         row["statement"] = {"fingerprint": row["text"], "kind": "x", "first_seen": seen, "last_seen": seen}
     cluster = {"cluster": "shop", "simulated": "", "compressed": ""}
     (tmp_path / "statements.html").write_text(

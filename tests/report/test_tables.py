@@ -10,7 +10,7 @@ import pytest
 
 from aurora_analysis.analysis import limits, reader_impact
 from aurora_analysis.bundled import bundled
-from aurora_analysis.report import html, tables
+from aurora_analysis.report import html, suite, tables
 
 
 def shown(frame: pd.DataFrame, timezone: str = "UTC", caption: str = "") -> list[list[str]]:
@@ -156,7 +156,8 @@ def test_a_notebooks_default_reaches_its_captions():
 
 def test_the_suites_tags_are_known():
     """A misspelt tag would give a table the report's window."""
-    known = {*html.captions({"start": "2026-11-09", "end": "2026-11-16", "timezone": "UTC"})}
+    captions = html.captions({"start": "2026-11-09", "end": "2026-11-16", "timezone": "UTC"})
+    known = {*captions, *html.ANCHORS, *html.PARAMETER_TAGS, html.ONLY_NOTEBOOK, *suite.CLEANUPS}
     for path in bundled("notebooks").glob("*.ipynb"):
         for cell in nbformat.read(path, as_version=4).cells:
-            assert set(cell.metadata.get("tags", [])) <= known | html.PARAMETER_TAGS, path.name
+            assert set(cell.metadata.get("tags", [])) <= known, path.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import stat
 import sys
 import time
@@ -179,12 +180,14 @@ def test_a_command_gets_json_on_standard_input_without_a_shell_or_a_password(tmp
         "print(json.dumps([json.load(sys.stdin)['id'], sys.argv[2:], sorted(os.environ)]), file=open(sys.argv[1], 'w'))"
     )
     (tmp_path / "run.py").write_text(script)
-    target(f"exec:{sys.executable} {tmp_path}/run.py {tmp_path}/out ; 'a b' $HOME").send(message(7))
+    target(f"exec:{shlex.quote(sys.executable)} {tmp_path}/run.py {tmp_path}/out ; 'a b' $HOME").send(
+        message(7)
+    )
     received, arguments, variables = json.loads((tmp_path / "out").read_text())
     assert (received, arguments) == ("0007", [";", "a b", "$HOME"])
     assert not {"AURORA_ANALYSIS_PASSWORD", "AURORA_ANALYSIS_NOTIFY"} & set(variables)
     with pytest.raises(targets.DeliveryError, match="exit code 3"):
-        target(f"exec:{sys.executable} -c 'raise SystemExit(3)'").send(message(1))
+        target(f"exec:{shlex.quote(sys.executable)} -c 'raise SystemExit(3)'").send(message(1))
 
 
 def test_a_command_that_hangs_is_ended_with_its_children(tmp_path, monkeypatch):
