@@ -17,7 +17,7 @@ TOPIC = "reader_impact"
 SHORTEST_S = 10.0
 """Reader statements shorter than this are left out [s]; the notebook's default."""
 
-NO_ESTIMATE = "no effect could be estimated"
+NO_ESTIMATE = "minutes unknown: no effect was estimated from ordinary days"
 
 
 def rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
