@@ -161,6 +161,8 @@ def _process(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     if end_with_parent := die_with_parent(signal.SIGKILL):
         end_with_parent()
+    if (parent := multiprocessing.parent_process()) and not parent.is_alive():
+        return  # it ended before we asked to end with it
     ready.wait(READY_S)
     while not stopping.is_set():
         with suppress(Empty):

@@ -46,7 +46,7 @@ def test_a_killed_recorder_leaves_no_process(postgresql_programs, tmp_path):
         finally:
             recorder.kill()
     assert len(started) >= 3, "two processes of sessions, and a server"
-    assert all(ends(pid, within_s=60) for pid in started)  # initdb may be at work, and ends by itself
+    assert all(ends(pid, within_s=30) for pid in started)  # initdb may be at work, and ends by itself
 
 
 def children(pid: int) -> list[int]:
