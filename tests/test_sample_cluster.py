@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
-from sample_cluster import copy
+from sample_cluster import SAMPLE, copy, forget_places
 
 from aurora_analysis.store import Store
 from aurora_analysis.window import Window
@@ -43,3 +45,20 @@ def test_every_row_is_copied_beside_the_other_clusters(tmp_path):
         pd.testing.assert_frame_equal(
             sample.read(table, cluster="ledger"), store.read(table, cluster="ledger"), check_like=True
         )
+
+
+def places(folder: Path) -> list[Path]:
+    """Logs that name the folder in which a table was created."""
+    return [log for log in folder.rglob("_delta_log/*.json") if '"location":' in log.read_text()]
+
+
+def test_no_committed_table_names_the_folder_in_which_it_was_created(tmp_path):
+    """delta-rs notes it; it is a path of somebody's machine."""
+    store = recorded(tmp_path)
+    assert places(tmp_path)
+    before = store.versions(), store.read("metrics", cluster="ledger")
+    forget_places(tmp_path)
+    assert places(tmp_path) == []
+    assert Store(tmp_path).versions() == before[0]
+    pd.testing.assert_frame_equal(Store(tmp_path).read("metrics", cluster="ledger"), before[1])
+    assert places(SAMPLE.parent) == []
