@@ -21,6 +21,7 @@ from sqlalchemy import exc
 
 from aurora_analysis import engines
 from aurora_analysis.engines import live_queries
+from aurora_analysis.engines.iam_tokens import sign_connections
 from aurora_analysis.engines.live_evidence import ConnectionLost, Transaction
 from aurora_analysis.engines.live_queries import Grant, table
 from aurora_analysis.engines.mysql import flavour, innodb_status
@@ -424,21 +425,5 @@ def connect_arguments(read_timeout_s: float, ca: str) -> dict[str, Any]:
 
 
 def with_tokens(engine: sqlalchemy.Engine, generate: Callable[..., str]) -> None:
-    """Log in with a fresh IAM token on each new connection; a token is valid for 15 minutes.
-
-    Parameters
-    ----------
-    engine : sqlalchemy.Engine
-        Must connect over TLS: the token travels as a clear-text password.
-    generate : callable
-        boto3's `generate_db_auth_token`, which signs locally and makes no request.
-        https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/UsingWithRDS.IAMDBAuth.html
-    """
-
-    def sign(dialect: Any, record: Any, arguments: Any, parameters: dict[str, Any]) -> None:
-        parameters["password"] = generate(
-            DBHostname=parameters["host"], Port=parameters.get("port", 3306), DBUsername=parameters["user"]
-        )
-        parameters["auth_plugin_map"] = {"mysql_clear_password": None}
-
-    sqlalchemy.event.listen(engine, "do_connect", sign)
+    """Log in with a fresh IAM token on each new connection; see `sign_connections`."""
+    sign_connections(engine, generate, 3306, auth_plugin_map={"mysql_clear_password": None})

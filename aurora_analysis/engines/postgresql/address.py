@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy
 
 from aurora_analysis import engines
+from aurora_analysis.engines.iam_tokens import sign_connections
 
 DRIVER_VARIABLES = (
     *("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGPASSFILE", "PGREQUIREAUTH"),
@@ -82,20 +83,5 @@ def connect_arguments(read_timeout_s: float, ca: str) -> dict[str, Any]:
 
 
 def with_tokens(engine: sqlalchemy.Engine, generate: Callable[..., str]) -> None:
-    """Log in with a fresh IAM token on each new connection; a token is valid for 15 minutes.
-
-    Parameters
-    ----------
-    engine : sqlalchemy.Engine
-        Must connect over TLS: the token travels as a clear-text password.
-    generate : callable
-        boto3's `generate_db_auth_token`, which signs locally and makes no request.
-        https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/UsingWithRDS.IAMDBAuth.html
-    """
-
-    def sign(dialect: Any, record: Any, arguments: Any, parameters: dict[str, Any]) -> None:
-        parameters["password"] = generate(
-            DBHostname=parameters["host"], Port=parameters.get("port", 5432), DBUsername=parameters["user"]
-        )
-
-    sqlalchemy.event.listen(engine, "do_connect", sign)
+    """Log in with a fresh IAM token on each new connection; see `sign_connections`."""
+    sign_connections(engine, generate, 5432)
