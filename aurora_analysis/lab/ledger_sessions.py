@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
@@ -72,18 +71,13 @@ def read(load: LedgerLoad, planned: list[Run], stopping: Event, results: Queue[A
         "trap": hold,
     }
 
-    def run(role: str) -> None:
-        mine = [one for one in planned if one.role == role]
-        connect = functools.partial(load.connect, role)
-        session_processes.carry_out(mine, acts[role], connect, stopping, results)
-
     def query_dashboard() -> None:
         due = load.start + np.arange(0, load.seconds, ledger.SHORT_QUERY_EVERY_S)
         with load.connect("dashboard") as connection:
             for moment in moments(due, stopping):
                 connection.execute(ledger.SHORT_QUERY, (int(moment) % 100,))
 
-    threads = [thread(run, results, role) for role in acts]
+    threads = session_processes.role_threads(acts, planned, load.connect, stopping, results)
     threads.append(thread(query_dashboard, results))
     session_processes.await_all(threads, stopping)
 

@@ -9,8 +9,9 @@ import multiprocessing
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier, Event
 from queue import Empty
@@ -215,6 +216,22 @@ def carry_out(
             began = time.time()
             act(connection, one, stopping)
             results.put(RunTimes(one.row, began, time.time()))
+
+
+def role_threads(
+    acts: Mapping[str, Callable[[Any, Run, Event], None]],
+    planned: Sequence[Run],
+    connect: Callable[[str], AbstractContextManager[Any]],
+    stopping: Event,
+    results: Queue[Any],
+) -> list[threading.Thread]:
+    """Start a thread for each role, which carries out the role's planned runs."""
+
+    def run(role: str) -> None:
+        mine = [one for one in planned if one.role == role]
+        carry_out(mine, acts[role], partial(connect, role), stopping, results)
+
+    return [thread(run, results, role) for role in acts]
 
 
 def await_all(threads: Sequence[threading.Thread], stopping: Event) -> None:

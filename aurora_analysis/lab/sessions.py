@@ -122,11 +122,6 @@ def read(load: Load, planned: list[Run], stopping: Event, results: Queue[Any]) -
         "application": _job,
     }
 
-    def run(role: str) -> None:
-        act = functools.partial(acts[role], load)
-        mine = [run for run in planned if run.role == role]
-        session_processes.carry_out(mine, act, lambda: load.connect(role), stopping, results)
-
     def query_dashboard() -> None:
         rng = np.random.default_rng([load.seed, 3])
         due = load.start + np.arange(0, load.seconds, SHORT_QUERY_EVERY_S)
@@ -134,7 +129,8 @@ def read(load: Load, planned: list[Run], stopping: Event, results: Queue[Any]) -
             for _ in moments(due, stopping):
                 cursor.execute(SHORT_QUERY, (int(rng.integers(1, CUSTOMERS + 1)),))
 
-    threads = [thread(run, results, role) for role in acts]
+    of_load = {role: functools.partial(act, load) for role, act in acts.items()}
+    threads = session_processes.role_threads(of_load, planned, load.connect, stopping, results)
     if "dashboard" in load.users:
         threads.append(thread(query_dashboard, results))
     session_processes.await_all(threads, stopping)
