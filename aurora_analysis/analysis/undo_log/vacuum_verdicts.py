@@ -14,7 +14,7 @@ from aurora_analysis.analysis.series import period_s
 from aurora_analysis.analysis.undo_log.episodes import growth_by_blocker
 from aurora_analysis.analysis.undo_log.horizon import EXACT, KINDS
 from aurora_analysis.analysis.undo_log.vacuum import Vacuum
-from aurora_analysis.analysis.undo_log.verdicts import Thresholds
+from aurora_analysis.analysis.undo_log.verdicts import Thresholds, blocker_numbers
 from aurora_analysis.analysis.verdict import Severity, Verdict, duration, large, moment
 from aurora_analysis.analysis.workloads import IDLE
 from aurora_analysis.engines.certainty import Certainty, certainty
@@ -119,17 +119,8 @@ def _verdict(
 ) -> Verdict:
     """Return the verdict on one holder. `limits` are the coverage and the thresholds."""
     coverage, thresholds = limits
-    severity = _severity(row["peak_length"], found.base, thresholds)
-    if severity == "ok" and coverage < thresholds.coverage_needed:
-        severity = "unknown"
-    numbers = {
-        "growth": round(row["growth"]),
-        "growth_share": round(row["share"], 4),
-        "peak_length": round(row["peak_length"]),
-        "spans": row["spans"],
-        "held_s": round(row["held_s"]),
-        "coverage": round(coverage, 4),
-    }
+    severity = thresholds.severity(row["peak_length"], found.base, coverage)
+    numbers = blocker_numbers(row, coverage)
     dead = _dead_rows(found, row)
     if pd.notna(dead):
         numbers["dead_rows"] = round(dead)
@@ -247,12 +238,6 @@ def _dead_rows(found: Vacuum, row: Mapping[Hashable, Any]) -> float:
     """Return the most dead rows while a blocker held the horizon; NaN if unknown."""
     most = [found.dead_rows[own.start : own.end].max() for own in _own(found, row)]
     return float(pd.Series(most, dtype=float).max())
-
-
-def _severity(peak: float, base: float, thresholds: Thresholds) -> Severity:
-    if peak >= thresholds.act:
-        return "act"
-    return "watch" if peak >= thresholds.watch or peak >= 10 * base else "ok"
 
 
 def _observed(coverage: float) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from aurora_analysis.analysis.series import period_s
 from aurora_analysis.analysis.undo_log import confidence
 from aurora_analysis.analysis.undo_log.episodes import base, growth_by_blocker
-from aurora_analysis.analysis.verdict import Severity, Verdict, duration, moment
+from aurora_analysis.analysis.verdict import Figure, Severity, Verdict, duration, moment
 from aurora_analysis.analysis.workloads import IDLE
 from aurora_analysis.engines.certainty import Certainty, certainty
 from aurora_analysis.window import Window
@@ -61,6 +61,27 @@ class Thresholds:
     act: float = 1_000_000.0
     coverage_needed: float = 0.8
     share_needed: float = 0.05
+
+    def severity(self, peak: float, base: float, coverage: float) -> Severity:
+        """Weigh the longest history list, or the greatest age of the xmin horizon.
+
+        Parameters
+        ----------
+        peak, base : float
+            The longest and the usual value [transactions].
+        coverage : float
+            Share of the window that was observed [0 to 1].
+
+        Returns
+        -------
+        Severity
+            `unknown` instead of `ok` where the value may have been greater while it was not observed.
+        """
+        if peak >= self.act:
+            return "act"
+        if peak >= self.watch or peak >= 10 * base:
+            return "watch"
+        return "ok" if coverage >= self.coverage_needed else "unknown"
 
 
 def verdicts(
@@ -115,9 +136,7 @@ def verdicts(
 
 def _verdict(row: Mapping[Hashable, Any], base: float, coverage: float, thresholds: Thresholds) -> Verdict:
     idle = row["digest"] == IDLE
-    severity = _severity(row["peak_length"], base, thresholds)
-    if severity == "ok" and coverage < thresholds.coverage_needed:
-        severity = "unknown"  # the history list may have been longer where it was not observed
+    severity = thresholds.severity(row["peak_length"], base, coverage)
     subject, level, headline = _named(row)
     return Verdict(
         "undo_log",
@@ -125,18 +144,36 @@ def _verdict(row: Mapping[Hashable, Any], base: float, coverage: float, threshol
         level,
         "unknown" if level == "unknown" else severity,
         f"{_sentence(row)} {100 * coverage:.0f} % of the window was observed.",
-        {
-            "growth": round(row["growth"]),
-            "growth_share": round(row["share"], 4),
-            "peak_length": round(row["peak_length"]),
-            "spans": row["spans"],
-            "held_s": round(row["held_s"]),
-            "coverage": round(coverage, 4),
-        },
+        blocker_numbers(row, coverage),
         SAMPLED if idle else INFERRED,
         ACTIONS["idle" if idle else row["state"]],
         headline,
     )
+
+
+def blocker_numbers(row: Mapping[Hashable, Any], coverage: float) -> dict[str, Figure]:
+    """Return the figures of a verdict on one blocker.
+
+    Parameters
+    ----------
+    row : mapping
+        A row of `growth_by_blocker`.
+    coverage : float
+        Share of the window that was observed [0 to 1].
+
+    Returns
+    -------
+    dict
+        `growth` and `peak_length` [transactions], `growth_share` [0 to 1], number of `spans`, `held_s`, `coverage`.
+    """
+    return {
+        "growth": round(row["growth"]),
+        "growth_share": round(row["share"], 4),
+        "peak_length": round(row["peak_length"]),
+        "spans": row["spans"],
+        "held_s": round(row["held_s"]),
+        "coverage": round(coverage, 4),
+    }
 
 
 def with_candidates(verdict: Verdict, spans: pd.DataFrame, candidates: pd.DataFrame) -> Verdict:
@@ -239,12 +276,6 @@ def _sentence(row: Mapping[Hashable, Any]) -> str:
         f"{row['workload']} on {row['instance']} held the oldest read view {lasted}, while {grown}. {run} began at "
         f"{since} (thread {row['thread_id']:.0f}, {statement}).{others}"
     )
-
-
-def _severity(peak: float, base: float, thresholds: Thresholds) -> Severity:
-    if peak >= thresholds.act:
-        return "act"
-    return "watch" if peak >= thresholds.watch or peak >= 10 * base else "ok"
 
 
 def _unattributed(episodes: pd.DataFrame, coverage: float) -> Verdict:
