@@ -43,6 +43,7 @@ def texts(cells: list[nbformat.NotebookNode], parameters: dict[str, str]) -> Ite
 
     shown: list[Any] = []
     names: dict[str, Any] = {"display": lambda *objects: shown.extend(objects)}
+    plt.close("all")
     for n, cell in enumerate(cells):
         if cell.cell_type == "markdown":
             yield cell.source
