@@ -37,6 +37,7 @@ minutes = 40
 [objectives]                    # the highest acceptable minute mean of each metric on the writer
 commit_latency_minute_mean_ms = 5
 budget_pct = 1                  # percentage of minutes that may exceed a limit
+failover_s = 30                 # a drill's clients must write again after this time
 ```
 """
 
@@ -95,10 +96,24 @@ class Fetch:
 
 @dataclass(frozen=True)
 class Objectives:
-    """Service objectives of the writer: the highest acceptable minute mean of each metric, in its unit."""
+    """Service objectives of the writer: the highest acceptable minute mean of each metric, in its unit.
+
+    `drills` has the longest acceptable time after each fault of a drill [s], by its name.
+    """
 
     limits: Mapping[str, float] = field(default_factory=dict)
     budget_pct: float = 1.0  # percentage of minutes that may exceed a limit: 1 % is 100 minutes a week
+    drills: Mapping[str, float] = field(default_factory=dict)
+
+
+DRILL_OBJECTIVES = {
+    "failover_s": "failover",
+    "crash_s": "crash",
+    "reader_restart_s": "reader-restart",
+    "lag_s": "lag",
+    "disk_s": "disk",
+}
+"""Key of an objective → fault of a drill."""
 
 
 FIELDS = ("user", "host", "digest", "database", "application", "instance", "endpoint", "tags")
@@ -271,15 +286,20 @@ def _objectives(content: Any, origin: str) -> Objectives:
     budget = _value(
         Objectives.budget_pct, table.pop("budget_pct", Objectives.budget_pct), origin, "budget_pct"
     )
+    drills = {
+        DRILL_OBJECTIVES[key]: _value(1.0, table.pop(key), origin, f"objectives.{key}")
+        for key in DRILL_OBJECTIVES
+        if key in table
+    }
     keys = {f"{name}_minute_mean_{_unit(unit)}": name for name, (unit, _) in METRICS.items()}
     for key in table:
         if key not in keys:
             raise Error(
-                f"{origin}: [objectives] has an unknown key {key!r}; write <metric>_minute_mean_<unit>, as in commit_latency_minute_mean_ms."
+                f"{origin}: [objectives] has an unknown key {key!r}; write <metric>_minute_mean_<unit>, as in "
+                f"commit_latency_minute_mean_ms, or one of {', '.join(DRILL_OBJECTIVES)}."
             )
-    return Objectives(
-        {keys[key]: _value(1.0, value, origin, f"objectives.{key}") for key, value in table.items()}, budget
-    )
+    limits = {keys[key]: _value(1.0, value, origin, f"objectives.{key}") for key, value in table.items()}
+    return Objectives(limits, budget, drills)
 
 
 def groups(text: str = "") -> Groups:

@@ -397,6 +397,57 @@ TABLES: dict[str, Table] = {
             ),
         ),
         _table(
+            "drills",
+            "what one run of a drill did to one client",
+            Column("time", "timestamp", "when the fault was injected"),
+            Column("end", "timestamp", "when the observation ended"),
+            Column("drill", "text", "the drill's name"),
+            Column("run", "integer", "the run's number in the drill, from 0"),
+            Column("fault", "text", "failover, crash, reader-restart, lag or disk"),
+            Column("place", "text", "lab, clone or production"),
+            Column("engine", "text", "aurora-mysql, mysql, aurora-postgresql or postgresql"),
+            Column("how", "text", "what was done to inject the fault"),
+            Column("took_effect", "boolean", "whether the fault took effect; null if nothing shows it"),
+            Column("writer_before", "text", "the writer before the fault"),
+            Column("writer_after", "text", "the writer at the end; empty if none or several accepted writes"),
+            Column("client", "text", "plain, pool or topology"),
+            Column("observed_s", "real", "the length of the observation"),
+            Column(
+                "first_success_s",
+                "real",
+                "time from the fault to the first success after the interruption (writes; for a fault of a reader reads); "
+                "0 if nothing was interrupted, null if nothing succeeded until the end",
+            ),
+            Column(
+                "settled_s",
+                "real",
+                "time from the fault until every connection of the client works without a further error; null as above",
+            ),
+            Column("errors", "integer", "failed attempts since the fault"),
+            Column("connections", "integer", "connections that the client tried to open since the fault"),
+            Column("connections_per_s", "integer", "the most of these within one second"),
+            Column("writes_acknowledged", "integer", "writes of the run that the server confirmed"),
+            Column(
+                "writes_lost",
+                "integer",
+                "of these, those that the writer does not have afterwards; null if the writer could not be read",
+            ),
+            Column(
+                "writes_unconfirmed", "integer", "writes that the writer has although the client got an error"
+            ),
+            Column("stale_reads", "integer", "reads since the fault that lacked an acknowledged write"),
+            Column(
+                "worst_staleness_s",
+                "real",
+                "the longest time that a write had been acknowledged when a read still lacked it",
+            ),
+            Column(
+                "former_writer_reads",
+                "integer",
+                "reads since the fault, meant for the writer, that a server answered which accepts no writes",
+            ),
+        ),
+        _table(
             "baselines",
             "a window kept under a name, for later comparison",
             Column("time", "timestamp", "the start of the window"),

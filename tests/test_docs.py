@@ -30,6 +30,7 @@ NEEDS = {
     "watch": "a running server; tests/live runs it against MariaDB",
     "mcp": "a client; tests/mcp runs it with the official one",
     "experiment": "a running server; tests/live runs it against MariaDB",
+    "drill": "private servers for minutes, or a cluster; tests/lab runs it for seconds",
     "lab": "a private server for twelve minutes; tests/lab runs it for seconds",
 }
 """Commands that are parsed here, not run, and what running them needs."""

@@ -29,6 +29,7 @@ COMMANDS = (
     "watch",
     "workloads",
     "experiment",
+    "drill",
     "baseline",
     "store",
     "lab",

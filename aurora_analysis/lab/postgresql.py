@@ -145,28 +145,32 @@ def running(
 
 
 @contextmanager
-def standby_of(primary: Server, name: str, options: Mapping[str, object]) -> Iterator[Server]:
+def standby_of(
+    primary: Server, name: str, options: Mapping[str, object], *, port: int | None = None
+) -> Iterator[Server]:
     """Start a hot standby of a primary, in a new folder beside the primary's; it ends with the block."""
     folder = primary.folder.parent / name
     _copy(primary, folder)
-    with started(folder, {"hot_standby": "on", **options}) as server:
+    with started(folder, {"hot_standby": "on", **options}, port=port) as server:
         yield server
 
 
 @contextmanager
-def running_primary(options: Mapping[str, object] | None = None) -> Iterator[Server]:
+def running_primary(
+    options: Mapping[str, object] | None = None, *, port: int | None = None
+) -> Iterator[Server]:
     """Start a primary alone in a new folder; it ends with the block, and if we are killed."""
-    with _new_folder() as folder, _primary(folder / "primary", options or {}) as server:
+    with _new_folder() as folder, _primary(folder / "primary", options or {}, port) as server:
         yield server
 
 
 @contextmanager
-def started(folder: Path, options: Mapping[str, object]) -> Iterator[Server]:
-    """Start a server in a folder that has data; it ends with the block."""
-    port = processes.free_port()
-    process = _start(folder, port, {**DEFAULTS, **options})
+def started(folder: Path, options: Mapping[str, object], *, port: int | None = None) -> Iterator[Server]:
+    """Start a server in a folder that has data, as after a crash; it ends with the block."""
+    chosen = port or processes.free_port()
+    process = _start(folder, chosen, {**DEFAULTS, **options})
     try:
-        server = Server(folder, port, process.pid)
+        server = Server(folder, chosen, process.pid)
         _await_answer(process, server)
         yield server
     finally:
@@ -217,9 +221,9 @@ def _account() -> pwd.struct_passwd:
 
 
 @contextmanager
-def _primary(folder: Path, options: Mapping[str, object]) -> Iterator[Server]:
+def _primary(folder: Path, options: Mapping[str, object], port: int | None = None) -> Iterator[Server]:
     _run("initdb", "-D", str(folder), "-U", USER, "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync")
-    with started(folder, options) as server:
+    with started(folder, options, port=port) as server:
         yield server
 
 

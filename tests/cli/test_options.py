@@ -17,6 +17,8 @@ from aurora_analysis.cli import main, options
 PACKAGE = Path(options.__file__).parent
 SEVERAL_TEXTS = {
     "--format": "digest's profile has three forms, report's pages one more, and a review is also Markdown",
+    "--lab": "experiment's servers belong to a lab, drill starts one",
+    "--objective": "review's is a slowdown, drill's is a time",
     "--output": "a report is a folder, a review a file",
     "--sql": "doctor takes servers (URL) to check, experiment the file with the query, review one that has not run",
 }

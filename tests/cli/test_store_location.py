@@ -34,6 +34,7 @@ ARGUMENTS = {
     "mcp": ["--reports", "."],
     "watch": SERVER,
     "experiment": [*SERVER, "--lab", "--sql", "query.sql"],
+    "drill": ["failover", "--lab"],
     "store coverage": [],
     "store compact": [],
     "store migrate": [],

@@ -1,0 +1,20 @@
+"""Do clients work again soon enough after a fault, and is every acknowledged write still there?
+
+`outcomes` sums up the runs of each fault and client, `verdicts` compares them with the objectives, and `runs` has one
+row for each run. `answer` does all of this for one window of one cluster.
+"""
+
+from aurora_analysis.analysis.drill.answer import Answer, answer
+from aurora_analysis.analysis.drill.outcomes import FEWEST_RUNS, OUTCOME_COLUMNS, outcomes, runs
+from aurora_analysis.analysis.drill.verdicts import LEVELS, verdicts
+
+__all__ = [
+    "FEWEST_RUNS",
+    "LEVELS",
+    "OUTCOME_COLUMNS",
+    "Answer",
+    "answer",
+    "outcomes",
+    "runs",
+    "verdicts",
+]

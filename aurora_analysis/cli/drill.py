@@ -1,0 +1,228 @@
+"""`drill`: inject a fault, and count what three clients see."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Hashable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aurora_analysis.cli import options, output
+from aurora_analysis.errors import Error
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from aurora_analysis.cli.options import StoreOptions
+    from aurora_analysis.live.drill import DrillOptions, Place
+
+FAULTS = ("failover", "crash", "reader-restart", "lag", "disk")
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The faults of a drill, how often, and where."""
+
+    faults: tuple[str, ...]
+    is_lab: bool
+    engine: str
+    repeats: int
+    interval_s: float
+    observe_s: float
+    fault_s: float
+    seed: int
+    cluster: str
+    objective_s: float | None
+
+
+@dataclass(frozen=True)
+class ClientArguments:
+    """How the clients work."""
+
+    workers: int
+    pause_s: float
+    dns_cache_s: float
+    recycle_s: float
+
+
+@click.command(
+    short_help="Inject a failure, and measure how clients survive it.",
+    epilog=options.exit_codes(
+        "the drill was interrupted or a run did not finish",
+        "a client loses writes or misses the objective, or no verdict is possible",
+    ),
+)
+@options.together(
+    "chosen",
+    Arguments,
+    click.argument("faults", nargs=-1, required=True, type=click.Choice(FAULTS), metavar="FAULT…"),
+    click.option(
+        "--lab",
+        "is_lab",
+        is_flag=True,
+        help="Start private servers: with --engine postgresql a primary and its standby, else one MariaDB or MySQL.",
+    ),
+    options.engine(),
+    click.option(
+        "--repeats",
+        type=click.IntRange(min=1),
+        default=3,
+        show_default=True,
+        help="Runs of each fault. A client meets an objective only after three runs.",
+    ),
+    click.option(
+        "--interval",
+        "interval_s",
+        type=options.Duration(),
+        default="10s",
+        show_default=True,
+        help="Pause between two runs; a random part of up to half of it is added.",
+    ),
+    click.option(
+        "--observe",
+        "observe_s",
+        type=options.Duration(),
+        default="90s",
+        show_default=True,
+        help="Longest observation after a fault; it ends earlier once every client works.",
+    ),
+    click.option(
+        "--fault-length",
+        "fault_s",
+        type=options.Duration(),
+        default="10s",
+        show_default=True,
+        help="How long a lag or a disk fault lasts.",
+    ),
+    options.seed(),
+    options.cluster("drill"),
+    click.option(
+        "--objective",
+        "objective_s",
+        type=options.Duration(),
+        help="Longest acceptable time after the fault [default: failover_s, crash_s, … in [objectives] of the settings].",
+    ),
+)
+@options.together(
+    "client",
+    ClientArguments,
+    click.option(
+        "--workers",
+        type=click.IntRange(1, 20),
+        default=4,
+        show_default=True,
+        help="Connections of each client.",
+    ),
+    click.option(
+        "--pause",
+        "pause_s",
+        type=click.FloatRange(min=0.01),
+        default=0.1,
+        show_default=True,
+        help="Pause of each connection after a write and after an error, in seconds.",
+    ),
+    click.option(
+        "--dns-cache",
+        "dns_cache_s",
+        type=options.Duration(),
+        default="30s",
+        show_default=True,
+        help="How long the plain client keeps the endpoint's address; 30s is the default of a JVM.",
+    ),
+    click.option(
+        "--recycle",
+        "recycle_s",
+        type=options.Duration(),
+        default="60s",
+        show_default=True,
+        help="Age at which the pool replaces a connection.",
+    ),
+)
+@options.STORE
+def drill(chosen: Arguments, client: ClientArguments, store_options: StoreOptions) -> None:
+    """Inject a failure, and measure how three clients survive it.
+
+    A plain driver that caches the endpoint's address, a connection pool, and a topology-aware client write and read side
+    by side. For each one the command reports how long it did not work, its errors, lost writes, old reads, and how many
+    connections it opened. The results are stored, and compared with the objective.
+    """
+    from aurora_analysis.live.drill import run_drill
+    from aurora_analysis.store import Store
+
+    planned = _options(chosen, client)
+    objectives = _objectives(chosen, store_options)
+    store = Store(store_options.to_write())
+    with ExitStack() as stack:
+        place = stack.enter_context(_lab(chosen))
+        rows = run_drill(planned, place, store, output.notes())
+    sys.exit(_printed(rows, planned, objectives))
+
+
+def _options(chosen: Arguments, client: ClientArguments) -> DrillOptions:
+    from aurora_analysis.live.drill import ClientOptions, DrillOptions
+
+    return DrillOptions(
+        faults=tuple(dict.fromkeys(chosen.faults)),
+        cluster=chosen.cluster,
+        repeats=chosen.repeats,
+        interval_s=chosen.interval_s,
+        observe_s=chosen.observe_s,
+        fault_s=chosen.fault_s,
+        seed=chosen.seed,
+        schema="public" if chosen.engine == "postgresql" else "drill",
+        client=ClientOptions(**vars(client)),
+    )
+
+
+def _objectives(chosen: Arguments, store_options: StoreOptions) -> dict[str, float]:
+    """Return the objective of each fault [s]: the flag's, else the settings'."""
+    if chosen.objective_s is not None:
+        return dict.fromkeys(chosen.faults, chosen.objective_s)
+    return dict(store_options.config().objectives.drills)
+
+
+def _lab(chosen: Arguments) -> AbstractContextManager[Place]:
+    from aurora_analysis.lab import drill_postgresql
+
+    if not chosen.is_lab:
+        raise Error("State where the drill runs: pass --lab.")
+    return drill_postgresql.running()
+
+
+def _printed(rows: pd.DataFrame, planned: DrillOptions, objectives: dict[str, float]) -> int:
+    """Print each run and the verdicts; return the exit code."""
+    from aurora_analysis.analysis import drill as judged
+
+    if rows.empty:
+        output.echo("no run finished, so nothing was measured", err=True)
+        return 1
+    for row in judged.runs(rows).to_dict("records"):
+        output.echo(_line(row))
+    found = judged.verdicts(rows, objectives)
+    for one in found:
+        output.echo(f"\n{one}")
+    if rows["run"].nunique() < len(planned.faults) * planned.repeats:
+        return 1
+    return 3 if any(one.severity in ("act", "unknown") for one in found) else 0
+
+
+def _line(row: dict[Hashable, Any]) -> str:
+    """One run of one client as a line."""
+    first, settled = (_seconds(row[name]) for name in ("first_success_s", "settled_s"))
+    lost = (
+        "unknown"
+        if row["writes_lost"] is None or row["writes_lost"] != row["writes_lost"]
+        else row["writes_lost"]
+    )
+    return (
+        f"{row['fault']} {row['run']} {row['client']:<9} first success {first}, settled {settled}, {row['errors']} errors, "
+        f"{row['writes_acknowledged']} writes acknowledged, {lost} lost, {row['stale_reads']} stale reads, "
+        f"{row['former_writer_reads']} from a former writer, {row['connections_per_s']} connections in the busiest second"
+    )
+
+
+def _seconds(value: float | None) -> str:
+    return "never" if value is None or value != value else f"{value:.1f} s"

@@ -1,0 +1,56 @@
+"""The servers of a drill: which of them is the writer, and when each started."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlalchemy import exc
+
+from aurora_analysis import engines
+from aurora_analysis.live.drill.place import Place
+
+RESTART_S = 1.5
+"""Start times that differ by less are one start: MySQL shows its uptime in whole seconds."""
+
+
+class Server(NamedTuple):
+    """One instance: whether it accepts writes, and when it started [s since 1970]."""
+
+    accepts_writes: bool
+    started: float
+
+
+@dataclass(frozen=True)
+class Servers:
+    """The instances that answered."""
+
+    found: dict[str, Server]
+
+    @property
+    def writer(self) -> str:
+        """Name of the only instance that accepts writes; empty if none or several do."""
+        names = [name for name, one in self.found.items() if one.accepts_writes]
+        return names[0] if len(names) == 1 else ""
+
+    @property
+    def started(self) -> dict[str, float]:
+        """When each instance started [s since 1970]."""
+        return {name: one.started for name, one in self.found.items()}
+
+    def restarted(self, before: Servers, name: str) -> bool:
+        """Return whether an instance has started again since `before`."""
+        earlier, now = before.started.get(name), self.started.get(name)
+        return earlier is not None and now is not None and now > earlier + RESTART_S
+
+
+def servers(place: Place) -> Servers:
+    """Ask every instance; those that do not answer are left out."""
+    found = {}
+    module = engines.module(place.engine_name, "drill")
+    for name in place.instances:
+        with suppress(exc.DBAPIError), place.instance(name).connect() as connection:
+            accepts = bool(connection.exec_driver_sql(f"SELECT {module.IS_WRITER}").scalar_one())
+            found[name] = Server(accepts, module.started(connection))
+    return Servers(found)
