@@ -4,15 +4,17 @@ Forms (where they come from: the tools' sources and documents):
 
 - `key=value` and `key='value'`, separated by commas, semicolons or blanks, with one value that is not a number;
   SQLCommenter percent-encodes the values.
-- `key:value` pairs, separated by commas (Marginalia, Rails' query log tags).
+- `key:value` pairs, separated by commas (Marginalia, Rails' query log tags, GitLab).
 - `-- Looker Query Context '{…}'`, `/* {"app": "dbt", …} */`, `-- Sigma Σ {…}` and Mode's `-- {…}`: a JSON object.
 - `-- Metabase:: userID: 1 queryType: MBQL queryHash: …`.
+- `/* ApplicationName=DBeaver 23.1.0 - Main */` (DBeaver, DataGrip).
 - `/* Username: …, query_id: 5, Queue: …, Query Hash: … */` (Redash).
 
 A tag is not a literal and keeps its value. So only a comment before or after the whole statement, or right behind its
 first word, has tags, and only if it is in one of these forms as a whole. A value without a percent sign holds no white
-space, quote or `@`. Text commented out inside a statement, or a sentence, gives no tag. Names and mail addresses of
-persons are left out; a number or a word written into such a comment does appear.
+space, quote or `@`, except for the blank in `GET /orders`; a value that does is left out, and the other tags of the
+comment stay if two of its keys are a framework's. Text commented out inside a statement, or a sentence, gives no tag.
+Names and mail addresses of persons are left out; a number or a word written into such a comment does appear.
 """
 
 from __future__ import annotations
@@ -23,27 +25,36 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
+_METHOD = r"(?:(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) /)?+"
+"""The start of a route as web frameworks write it."""
+
 # A tag's value has at most 100 characters, in quotes 500: percent-encoded routes and traces are long.
-_PAIR = r"""([\w.\-%]++)=(?:(['"])((?:[^'"\s\\@]|\\['"]){0,500}+)\2(?=[\s,;\w]|\Z)|([\w.:/%+\-]{0,100}+)(?=[\s,;]|\Z))"""
+_PAIR = rf"""([\w.\-%]++)=(?:(['"])({_METHOD}(?:[^'"\s\\]|\\['"]){{0,500}}+)\2(?=[\s,;\w]|\Z)|({_METHOD}[\w.:/%+\-@]{{0,100}}+)(?=[\s,;]|\Z))"""
 _PAIRS = re.compile(_PAIR)
 _TAGS = re.compile(rf"""\s*+(?:{_PAIR}(?:\s*+[,;]\s*+|\s++|\Z|(?<=['"])))++""")
 """A comment of nothing but pairs. All quantifiers are possessive: backtracking would take exponential time."""
 
+_TEXT_PAIR = re.compile(r"""([\w.\-%]++)=(['"])((?:(?!\2)[^\\\n]|\\['"]){0,500}+)\2(?:\s*+,\s*+|\s*+\Z)""")
+"""A pair whose value may hold white space and the other quote."""
+
 _COLON_PAIR = (
-    r"([A-Za-z_][\w.\-]{0,60}+):(?!//)([\w.:/%+#\-]{1,100}+(?:(?<=:in) [`'][\w ?!<>.#:()=\[\]]{0,60}+')?+)"
+    rf"([A-Za-z_][\w.\-]{{0,60}}+):(?!//)({_METHOD}[\w.:/%+#\-?!=&*~@(){{}}<>\[\]]{{0,100}}+"
+    r"(?:(?<=:in) [`'][\w ?!<>.#:()=\[\]]{0,60}+')?+)"
 )
 _COLON_PAIRS = re.compile(_COLON_PAIR)
-_COLON_TAGS = re.compile(rf"\s*+{_COLON_PAIR}(?:\s*+,\s*+{_COLON_PAIR})*+\s*+")
+_COLON_TAGS = re.compile(rf"\s*+{_COLON_PAIR}(?:\s*+,\s*+{_COLON_PAIR})*+\s*+,?+\s*+")
+_COLON_TEXT_PAIR = re.compile(r"([A-Za-z_][\w.\-]{0,60}+):(?!//) ?+([^,\n]{0,200}+)(?:,\s*+|\s*+\Z)")
 
 _NUMBER = re.compile(r"[\d.:+\-]*")
 
 _FRAMEWORK = {
-    "action", "app", "application", "component", "controller", "controller_with_namespace", "framework", "job",
-    "namespaced_controller", "request_id", "route", "sidekiq_job", "source_location",
+    "action", "app", "application", "component", "controller", "controller_with_namespace", "correlation_id",
+    "current_graphql_operation", "dag_id", "db_config_name", "db_driver", "endpoint_id", "feature_category", "framework",
+    "job", "namespaced_controller", "request_id", "route", "sidekiq_job", "source_location", "task_id", "traceparent",
 }  # fmt: skip
 """Keys of which a comment with `key:value` pairs holds one: without, it is a note such as `TODO:later`."""
 
-_JSON = re.compile(r"""\s*+(?:Looker\ Query\ Context\ '(?P<looker>\{.*\})'|Sigma\ \S{1,3}\ (?P<sigma>\{.*\})|(?P<json>\{"\w+":.*\}))\s*+""", re.DOTALL | re.VERBOSE)  # fmt: skip
+_JSON = re.compile(r"""\s*+(?:Looker\ Query\ Context\ '(?P<looker>\{.*\})'|Sigma\ \S{1,3}\ (?P<sigma>\{.*\})|(?P<json>\{\s*"\w+":.*\}))\s*+""", re.DOTALL | re.VERBOSE)  # fmt: skip
 
 _MODE = re.compile(r"https://(?:app\.)?mode(?:analytics)?\.com/")
 """The address of a report in Mode, which stands in its JSON comment."""
@@ -53,6 +64,10 @@ _FIELD = re.compile(r"(\w++): *+([\w\-]++)")
 
 _REDASH = re.compile(r"\s*+(?:Username: [^,\n]*+|query_id: [^,\n]*+)(?:, [A-Za-z_][\w ]*+: [^,\n]*+)++\s*+")
 _REDASH_FIELD = re.compile(r"([A-Za-z_][\w ]*+): ([\w:.\-]{1,100}+)(?=,|\s*\Z)")
+_EDITOR = re.compile(
+    r"\s*+ApplicationName=([A-Za-z][A-Za-z ]{0,40}? [\d.]{1,20}+)(?: - [A-Za-z ]{1,40}+)?\s*+"
+)
+
 _REDASH_KEYS = {"query_id", "Queue", "Job ID", "Task ID", "Query Hash", "Scheduled", "Query ID"}
 
 PERSONAL = re.compile(
@@ -92,7 +107,7 @@ def _tags_of(comment: str) -> Iterator[tuple[str, str]]:
             yield from ((_decoded(key), _decoded(value.replace("\\", ""))) for key, value in pairs)
     elif _COLON_TAGS.fullmatch(comment):
         pairs = _COLON_PAIRS.findall(comment)
-        if any(key in _FRAMEWORK for key, _ in pairs):
+        if any(key in _FRAMEWORK and value for key, value in pairs):
             yield from ((key, _decoded(value)) for key, value in pairs)
     elif found := _JSON.fullmatch(comment):
         yield from _from_json(found)
@@ -104,6 +119,29 @@ def _tags_of(comment: str) -> Iterator[tuple[str, str]]:
         if any(key.strip() in {"query_id", "Query Hash"} for key, _ in found_fields):
             yield "tool", "redash"
             yield from ((key.strip(), value) for key, value in found_fields)
+    elif found := _EDITOR.fullmatch(comment):
+        yield "ApplicationName", found[1]
+    else:
+        yield from ((key, _decoded(value.replace("\\", ""))) for key, value in _plain_pairs(comment))
+
+
+def _plain_pairs(comment: str) -> list[tuple[str, str]]:
+    """Return the pairs with a plain value, if a comment is nothing but pairs and has two keys of a framework."""
+    for form, alone in ((_TEXT_PAIR, _TAGS), (_COLON_TEXT_PAIR, _COLON_TAGS)):
+        found, at = [], len(comment) - len(comment.lstrip())
+        while pair := form.match(comment, at):
+            found.append(pair)
+            at = pair.end()
+        if found and at == len(comment):
+            is_framework = len({pair[1] for pair in found} & _FRAMEWORK) > 1
+            plain = [pair for pair in found if alone.fullmatch(_unspaced(pair[0]))]
+            return [(pair[1], pair[form.groups].strip()) for pair in plain] if is_framework else []
+    return []
+
+
+def _unspaced(pair: str) -> str:
+    """Return a pair without its separator and without the blank behind its colon."""
+    return re.sub(r"\A([\w.\-]++:) ", r"\1", pair.rstrip(" ,\n\r\t"))
 
 
 def _decoded(value: str) -> str:

@@ -31,6 +31,8 @@ class Account:
         Entries of which only remains were found.
     lost_bytes : int
         Bytes that belong to no entry.
+    untimed : int
+        Executions that the store cannot take, since the log does not give their time.
     quoted : int
         Lines that look like headers but were text inside a statement.
     unknown : int
@@ -47,6 +49,7 @@ class Account:
     repaired: int = 0
     lost: int = 0
     lost_bytes: int = 0
+    untimed: int = 0
     quoted: int = 0
     unknown: int = 0
     unmarked: int = 0
@@ -63,7 +66,7 @@ class Account:
     @property
     def damage(self) -> int:
         """Number of entries that may be damaged [entries]."""
-        return self.cut + self.lost + self.quoted
+        return self.cut + self.lost + self.untimed + self.quoted
 
     def add_loss(self, size: int) -> None:
         """Count a lost entry by the size of its remains [bytes]."""
@@ -82,6 +85,7 @@ class Account:
             "cut": self.cut,
             "lost": self.lost,
             "bytes unread": self.lost_bytes,
+            "left out, whose time the log does not give": self.untimed,
             "headers inside a text": self.quoted,
         }
 

@@ -95,7 +95,7 @@ def batches(
     """Yield what a log holds in batches; `account` is complete at the end.
 
     An execution without any time, and one cut by the end of the log, cannot be identified. It is left out and
-    counted as lost.
+    counted.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ def _storable(events: Iterable[Event | None], account: Account) -> Iterator[Even
         if held is not None:
             yield held
         held = event if event.ended_us is not None else None
-        account.lost += held is None
+        account.untimed += held is None
     if held is not None and held.cut:
         account.cut, account.lost = account.cut - 1, account.lost + 1
     elif held is not None:

@@ -66,6 +66,17 @@ def _closes(line: bytes, opened: re.Match[bytes]) -> bool:
     return len(fence) >= len(opened[2]) and not fence.strip(opened[2][:1])
 
 
+def quoted_printable(head: bytes) -> str | None:
+    """Return why a log cannot be read that an e-mail encoded: each '=' became '=3D', and long lines were broken."""
+    found = _QUOTED_PRINTABLE.search(head)
+    if found is None:
+        return None
+    return f"is encoded for an e-mail (quoted-printable, at byte {found.start()}): save the attachment, and read that"
+
+
+_QUOTED_PRINTABLE = re.compile(rb"(?<=\nSET timestamp)=3D\d{10};")
+
+
 def lost_line_ends(head: bytes) -> str | None:
     """Return why a log cannot be read whose headers stand in one line each: its statements' ends cannot be seen."""
     found = _ONE_LINE.search(head)

@@ -44,6 +44,8 @@ def unwrapped(chunks: Iterable[bytes]) -> Iterator[bytes]:
 def event(message: bytes) -> bytes:
     """Return an event's message as the text of a log file; the marker shows where it was cut."""
     text = message.rstrip(b"\r\n")
+    if text.startswith((b"# Time: ", b"# User@Host: ")) and documents.lost_line_ends(text):
+        raise Refused("has events that lost their line ends. Export the log again, as JSON or as a file")
     is_entry = text.startswith((b"# Time: ", b"# User@Host: ")) and b"\n# Query_time: " in text
     if is_entry and not text.endswith((b";", MARKER)):
         return text + MARKER + b"\n"
@@ -67,7 +69,7 @@ def _unwrapper(head: bytes) -> Unwrap | None:
         return lambda chunks: _oldest_first(_from_csv(chunks, columns))
     if documents.has_blocks(head):
         return lambda chunks: documents.from_blocks(_lines(chunks))
-    if reason := documents.lost_line_ends(head):
+    if reason := documents.lost_line_ends(head) or documents.quoted_printable(head):
         return lambda chunks: _refuse(chunks, reason)
     if _is_joined(head):
         return _from_joined
@@ -293,8 +295,10 @@ def _from_csv(chunks: Iterable[bytes], columns: tuple[int | None, str]) -> Itera
     try:
         rows = csv.reader(lines, delimiter=delimiter)
         if column is not None:
-            next(rows)
+            names = next(rows)
         for row in rows:
+            if column is not None and row == names:
+                continue  # exports that were joined
             messages = row[column : column + 1] if column is not None else row
             for message in messages:
                 if message and (column is not None or message.startswith(_ENTRY)):

@@ -93,7 +93,9 @@ def is_bare(head: bytes) -> bool:
         (head.count(header), head.count(b"\n" + header) + head.startswith(header))
         for header in (b"# User@Host: ", b"# Time: ", b"# Query_time: ")
     ]
-    is_document = head.startswith((b"@", b'"', b"{", b"[")) or b"```" in head or b"~~~" in head
+    is_document = (
+        head.startswith((b"@", b'"', b"{", b"[")) or b"```" in head or b"~~~" in head or b"p=3D" in head
+    )
     return not is_document and counts[0][0] > 0 and all(whole == at_start for whole, at_start in counts)
 
 
@@ -152,12 +154,14 @@ def whole_size(name: Source) -> int | None:
 
 
 def ranges(name: str, count: int) -> list[tuple[int, int]]:
-    """Cut a plain file into about equal parts, each beginning at an entry."""
+    """Cut a plain file into about equal parts, each beginning at an entry; with its time, if the log has times."""
     total = size(name)
     if total is None or count < 2:
         return [(0, total)] if total is not None else []
-    engine, _ = recognised(chunks(name, 0, HEAD_BYTES))
+    engine, start = recognised(chunks(name, 0, HEAD_BYTES))
     boundaries = engines.module(engine or engines.DEFAULT, "slow_log").BOUNDARIES
+    head = b"".join(start)
+    boundaries = [each for each in boundaries if each in head][:1] or boundaries
     if not boundaries:
         return [(0, total)]
     cuts = {0, total, *(_boundary(name, total * n // count, total, boundaries) for n in range(1, count))}

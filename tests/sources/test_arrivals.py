@@ -176,6 +176,8 @@ FORMS = {
     "docker's JSON lines": b"\n".join(json.dumps({"log": line + "\n", "stream": "stderr"}).encode() for line in EVENTS.decode().splitlines()),
     "Insights CSV, quoted": insights(TEXTS, quoting=csv.QUOTE_ALL),
     "Insights CSV, semicolons": insights(TEXTS, delimiter=";"),
+    "Insights CSV, joined": insights(TEXTS[:1]) + insights(TEXTS[1:]),
+    "Insights CSV, named by its query": insights(TEXTS).replace(b"@message", b"entry"),
     "console CSV": insights(TEXTS).replace(b"@timestamp,@message,@logStream", b"timestamp,message,stream"),
     "CSV with a mark": b"\xef\xbb\xbf" + insights(TEXTS),
     "CSV of another tool": insights(TEXTS).replace(b"@message", b"_raw"),
@@ -255,6 +257,12 @@ def test_the_time_behind_a_cut_text_is_the_next_entrys(tmp_path):
         (
             zip_of({"[Content_Types].xml": b"<Types/>", "xl/sharedStrings.xml": EVENTS}),
             "is an Office document",
+        ),
+        (EVENTS.replace(b"=", b"=3D"), "is encoded for an e-mail"),
+        (insights([each.replace("\n", " ") for each in TEXTS]), "has events that lost their line ends"),
+        (
+            json.dumps({"events": [{"message": TEXTS[0].replace("\n", "\\n")}]}).encode(),
+            "has events that lost their line ends",
         ),
         (b"<events><message>" + EVENTS + b"</message></events>", "is XML or HTML"),
     ],

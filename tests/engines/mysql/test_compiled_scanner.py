@@ -159,6 +159,8 @@ def test_tags_depend_on_the_place_of_a_comment(scanner):
         (b"Query_time: 0.000001", b"Query_time: 0.0000015"),
         (b"Query_time: 0.000001", b"Query_time: 99999999"),
         (b"Lock_time: 0.0 ", b"Lock_time: 0. "),
+        (b"Lock_time: 0.0 ", b"Lock_time: 31622401.0 "),
+        (b"SELECT", b"SELECT ';"),
         (b"[u] @ h [1]", b"[u] @  []"),
         (b"u1[u]", b"[u'1]"),
         (b"SELECT", b"use `a`;\nSET timestamp=1795429471;\nSELECT"),
@@ -241,7 +243,7 @@ def test_a_scanner_refuses_what_it_cannot_do(scanner):
         ours.learn(2**32)
     with pytest.raises(ValueError, match="most_pairs"):
         compiled.library().Scanner(True, 0)
-    assert ours.resume(b"x" * 65, None, None) is False
+    assert ours.resume(b"x" * 65, None, None, None) is False
     assert ours.take() == ([], [])
     assert ours.ends() == (None, None)
 

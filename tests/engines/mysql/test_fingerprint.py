@@ -357,6 +357,21 @@ TAGGED = {
     "SELECT 1 /*app='web',route='O\\'Hara%2F'*/": {"app": "web", "route": "O'Hara/"},
     """SELECT 1 -- {"user":"@ann","email":"a@x.org","url":"https://modeanalytics.com/a/reports/b","scheduled":true};""": {"tool": "mode", "url": "https://modeanalytics.com/a/reports/b"},
     "SELECT a FROM t /* id=5 */;": {},
+    "SELECT 1 /*route='GET /users/{id}',app='web'*/;": {"route": "GET /users/{id}", "app": "web"},
+    "SELECT 1 /*application='My Shop',controller='index',framework='rails'*/;": {"controller": "index", "framework": "rails"},
+    "SELECT 1 /*app='web',user='ann@example.com',note='{\"a\": 1}',job='sync'*/": {"app": "web", "job": "sync"},
+    "SELECT /*+ MAX_EXECUTION_TIME(9) */ /*app='web'*/ 1;": {"app": "web"},
+    "SELECT 1 /*dddbs='orders-db',dde='prod',ddps='checkout'*/;": {"dddbs": "orders-db", "dde": "prod", "ddps": "checkout"},
+    "SELECT 1 /* application:Shop, controller:orders, action:valid?, */;": {"application": "Shop", "controller": "orders", "action": "valid?"},
+    "SELECT 1 /*application: Shop, controller: orders*/;": {"application": "Shop", "controller": "orders"},
+    "# application:My Shop,controller:orders,action:index\nSELECT 1;": {"controller": "orders", "action": "index"},
+    "SELECT 1 /*application:Shop,email:ann@example.com,user:ann*/;": {"application": "Shop"},
+    "/*application:web,correlation_id:01E,endpoint_id:GET /api/:version/projects/:id,db_config_name:main*/ SELECT 1":
+        {"application": "web", "correlation_id": "01E", "endpoint_id": "GET /api/:version/projects/:id", "db_config_name": "main"},
+    "SELECT 1 /*application:Shop,route:/orders/:id(.:format),controller:*/;": {"application": "Shop", "route": "/orders/:id(.:format)", "controller": ""},
+    "/* dag_id: etl, task_id: load */ SELECT 1": {"dag_id": "etl", "task_id": "load"},
+    '/*\n{\n  "app": "dbt",\n  "node_id": "m.a"\n}\n*/ SELECT 1': {"app": "dbt", "node_id": "m.a"},
+    "/* ApplicationName=DBeaver 23.1.0 - Main */ SELECT 1": {"ApplicationName": "DBeaver 23.1.0"},
     "SELECT 1 /* app='web',user_name='ann',email='ann%40example.com' */": {"app": "web"},
 }  # fmt: skip
 
@@ -369,7 +384,7 @@ def test_tags_of_the_tools_that_people_use(sql):
 
 @pytest.mark.parametrize(
     "comment",
-    ["TODO:hunter2", "see http://hunter2/x", "note: hunter2", "a:hunter2,b:c", "{hunter2}", '{"app": "hunter2', "Username: hunter2", "Metabase hunter2",
+    ["TODO:hunter2", "see http://hunter2/x", "note: hunter2", "a:hunter2,b:c", "{hunter2}", '{"app": "hunter2', "Username: hunter2", "Metabase hunter2", "app: hunter2, note: x", "app='x y', note='hunter2'", "ApplicationName=hunter2 is slow",
      "Looker Query Context hunter2", '{"name": "hunter2"}', "app='hunter2", "app=hunter2 is slow", "hunter2", "password='hunter2'", "query_id: hunter2", "app:"],
 )  # fmt: skip
 @pytest.mark.parametrize(

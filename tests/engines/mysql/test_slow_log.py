@@ -162,13 +162,13 @@ def test_an_entry_without_any_time_is_lost_to_the_store():
     account = Account()
     log = mariadb() + mariadb().replace(b"SET timestamp=1795429471;\n", b"")
     (tables,) = slow_log.read_slow_log([log], account=account)
-    assert (len(tables.slow_queries), account.events, account.lost) == (1, 2, 1)
+    assert (len(tables.slow_queries), account.events, account.untimed) == (1, 2, 1)
 
 
-def test_counts_beyond_64_bits_are_the_largest():
-    """Servers have logged 2**64 - 1 rows."""
+def test_counts_beyond_63_bits_are_unknown():
+    """Servers have logged 2**64 - 1 rows for a count that they did not know."""
     (tables,) = slow_log.read_slow_log([mariadb(rows=2**64 - 1)])
-    assert tables.slow_queries["rows_sent"].tolist() == [2**63 - 1]
+    assert tables.slow_queries["rows_sent"].tolist() == [None]
 
 
 def test_a_time_that_the_calendar_does_not_have_is_none():
@@ -207,6 +207,16 @@ def test_entries_that_were_cut_without_a_marker_swallow_nothing():
     assert (account.events, account.cut, account.unmarked, account.lost) == (6, 2, 2, 0)
     texts = {event.statement.fingerprint for event in events}
     assert texts == {"insert into logs(body) values(?", "select * from orders where note = ? and b = ?"}
+
+
+def test_a_text_that_was_cut_behind_a_semicolon_within_a_quote_counts_as_cut():
+    """Its last character is that of a whole statement."""
+    events, account = read(aurora("INSERT INTO logs VALUES ('secret;") + aurora("SELECT 'x' FROM a;"))
+    assert [(event.cut, event.statement.fingerprint) for event in events] == [
+        (True, "insert into logs values(?"),
+        (False, "select ? from a"),
+    ]
+    assert (account.cut, account.unmarked) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -254,10 +264,14 @@ def test_names_may_hold_any_character(name):
     assert (event.user, event.host, event.database) == (name, "10.0.2.7", name)
 
 
-@pytest.mark.parametrize("query_time", ["999999999", "99999999.000000", "18446744073709.551614"])
-def test_an_impossible_query_time_is_lost_and_counted(query_time):
+@pytest.mark.parametrize("figure", [b"Query_time: ", b"Lock_time: "])
+@pytest.mark.parametrize(
+    "time", [b"999999999", b"99999999.000000", b"18446744073709.551614", b"99999999999999"]
+)
+def test_an_impossible_duration_is_lost_and_counted(figure, time):
     """Servers whose clock was set back have logged centuries."""
-    events, account = read(mariadb() + mariadb(query_time=query_time) + mariadb())
+    absurd = re.sub(figure + rb"[\d.]+", figure + time, mariadb())
+    events, account = read(mariadb() + absurd + mariadb())
     assert (len(events), account.lost, account.unknown) == (2, 1, 1)
 
 

@@ -34,6 +34,7 @@ typedef struct {
     const byte *buffer;
     /* The log's state at the next entry. */
     Time time, logged, recent;
+    int64_t local_s, zone_s; /* of `logged`, and the server's zone; NO_TIME if unknown */
     /* The executions to count. */
     int is_limited, has_user;
     int64_t since_us, until_us;
@@ -134,6 +135,27 @@ static int ended_us(Scanner *s, const Entry *entry, int64_t *us, double *precisi
     if (!entry->timestamp_is_start && s->records.is_zoned)
         *precision_s += (double)entry->query_us / MICRO;
     return 1;
+}
+
+/* Whether `SET timestamp` is the server's own for sure; `clock.py` decides the others. */
+static int is_servers(const Scanner *s, Text timestamp)
+{
+    Text first = {timestamp.at, timestamp.size < 5 ? timestamp.size : 5};
+    if (first.at == NULL)
+        return 1;
+    if (!s->recent.is_set || first.size != s->recent.size || memcmp(first.at, s->recent.text, first.size))
+        return 0;
+    int64_t local = s->time.is_set ? local_s((Text){s->time.text, s->time.size}) : s->local_s, at;
+    if (local == NO_TIME)
+        return 1;
+    return s->zone_s != NO_TIME && take_digits(&timestamp.at, timestamp.at + timestamp.size, 10, &at)
+           && at - (local - s->zone_s) <= 1 && at - (local - s->zone_s) >= -1;
+}
+
+static void log_time(Scanner *s, const Time *time)
+{
+    s->logged = *time;
+    s->local_s = time->is_set ? local_s((Text){time->text, time->size}) : NO_TIME;
 }
 
 static int is_selected(const Scanner *s, const Entry *entry, int64_t us)
@@ -328,9 +350,7 @@ static int scan(Scanner *s, const byte **at, const byte *limit)
         if (piece.is_hard || !take_header(*at, piece.text_end, &entry)
             || (piece.line && piece.line >= entry.sql.at) || !ended_us(s, &entry, &us, &precision_s))
             return HARD;
-        Text first = {entry.timestamp.at, entry.timestamp.size < 5 ? entry.timestamp.size : 5};
-        if (first.at
-            && (!s->recent.is_set || first.size != s->recent.size || memcmp(first.at, s->recent.text, first.size)))
+        if (!is_servers(s, entry.timestamp))
             return HARD;
         if (s->shape_room < entry.sql.size + 64) {
             byte *shape = realloc(s->shape, entry.sql.size * 2 + 4096);
@@ -359,7 +379,7 @@ static int scan(Scanner *s, const byte **at, const byte *limit)
         }
         s->events++;
         if (s->time.is_set)
-            s->logged = s->time;
+            log_time(s, &s->time);
         set_time(&s->time, piece.time);
         *at = piece.end;
     }
@@ -729,7 +749,7 @@ static PyObject *text_of(const Time *time)
 
 static PyObject *scanner_state(Scanner *s, PyObject *Py_UNUSED(ignored))
 {
-    return is_free(s) ? Py_BuildValue("NNN", text_of(&s->time), text_of(&s->logged), text_of(&s->recent)) : NULL;
+    return is_free(s) ? Py_BuildValue("NN", text_of(&s->time), text_of(&s->logged)) : NULL;
 }
 
 static PyObject *scanner_resume(Scanner *s, PyObject *arguments)
@@ -737,14 +757,20 @@ static PyObject *scanner_resume(Scanner *s, PyObject *arguments)
     const char *text[3];
     Py_ssize_t size[3];
     Time *time[3] = {&s->time, &s->logged, &s->recent};
+    PyObject *zone;
     if (!is_free(s)
-        || !PyArg_ParseTuple(arguments, "z#z#z#", &text[0], &size[0], &text[1], &size[1], &text[2], &size[2]))
+        || !PyArg_ParseTuple(arguments, "z#z#z#O", &text[0], &size[0], &text[1], &size[1], &text[2], &size[2], &zone))
+        return NULL;
+    int64_t zone_s = zone == Py_None ? NO_TIME : PyLong_AsLongLong(zone);
+    if (zone_s == -1 && PyErr_Occurred())
         return NULL;
     for (int n = 0; n < 3; n++)
         if (text[n] && size[n] > LONGEST_TIME)
             Py_RETURN_FALSE;
     for (int n = 0; n < 3; n++)
         set_time(time[n], (Text){(const byte *)text[n], text[n] ? (size_t)size[n] : 0});
+    log_time(s, &s->logged);
+    s->zone_s = zone_s;
     Py_RETURN_TRUE;
 }
 
@@ -860,9 +886,9 @@ static PyMethodDef scanner_methods[] = {
      "take()\n--\n\nReturn the counts by row, and the calls by row, user and host; and begin again at 0."},
     {"ends", (PyCFunction)scanner_ends, METH_NOARGS, "ends()\n--\n\nReturn when the first and last execution ended."},
     {"state", (PyCFunction)scanner_state, METH_NOARGS,
-     "state()\n--\n\nReturn the next entry's time, the latest time, and the recent timestamp's first digits."},
+     "state()\n--\n\nReturn the next entry's time and the latest time."},
     {"resume", (PyCFunction)scanner_resume, METH_VARARGS,
-     "resume(time, logged, recent)\n--\n\nContinue from that state; False if a time is too long for that."},
+     "resume(time, logged, recent, zone_s)\n--\n\nContinue from that state; False if a time is too long for that."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -248,7 +248,7 @@ static int take_header(const byte *at, const byte *end, Entry *entry)
         || !take_spaces(&at, last) || !TAKE(&at, last, "Rows_examined: ")
         || !take_digits(&at, last, 17, &entry->rows_examined))
         return 0;
-    if (entry->query_us > LONGEST_US || (at < last && (*at == '.' || is_ascii_word(*at))))
+    if (entry->query_us > LONGEST_US || entry->lock_us > LONGEST_US || (at < last && (*at == '.' || is_ascii_word(*at))))
         return 0;
     if (!take_figures(&at, end, entry) || !take_settings(&at, end, entry))
         return 0;
@@ -267,6 +267,13 @@ static int64_t days(int64_t year, int64_t month, int64_t day)
     return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
 
+static int64_t month_length(int64_t year, int64_t month)
+{
+    static const byte lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    int is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    return lengths[month - 1] + (month == 2 && is_leap);
+}
+
 static int64_t two(const byte *at) { return (at[0] - '0') * 10 + (at[1] - '0'); }
 
 /* A time with a zone, "2026-11-23T10:00:00.500000Z" → microseconds since 1970; NO_TIME if it has another form, and 0 is
@@ -274,7 +281,6 @@ static int64_t two(const byte *at) { return (at[0] - '0') * 10 + (at[1] - '0'); 
 static int zoned_us(Text time, int64_t *us)
 {
     static const char form[] = "dddd-dd-ddTdd:dd:dd";
-    static const byte lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     const byte *at = time.at, *end = at + time.size;
     *us = NO_TIME;
     if (time.size < sizeof(form))
@@ -282,7 +288,7 @@ static int zoned_us(Text time, int64_t *us)
     for (size_t n = 0; n < sizeof(form) - 1; n++)
         if (form[n] == 'd' ? !is(at[n], DIGIT) : at[n] != (byte)form[n])
             return 1;
-    if (*at != '1' && *at != '2')
+    if (at[0] != '2' || at[1] != '0')
         return 1;
     int64_t year = two(at) * 100 + two(at + 2), month = two(at + 5), day = two(at + 8);
     int64_t hour = two(at + 11), minute = two(at + 14), second = two(at + 17), part = 0, offset = 0;
@@ -309,11 +315,38 @@ static int zoned_us(Text time, int64_t *us)
     }
     if (month < 1 || month > 12 || day < 1 || hour > 23 || minute > 59 || second > 59)
         return 0;
-    int is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    if (day > lengths[month - 1] + (month == 2 && is_leap))
+    if (day > month_length(year, month))
         return 0;
     *us = (days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset) * MICRO + part;
     return 1;
+}
+
+/* A time without a zone, "261129  2:50:20" → seconds since 1970, as if it were UTC; NO_TIME if it has another form. */
+static int64_t local_s(Text time)
+{
+    const byte *at = time.at, *end = at + time.size;
+    if (time.size < sizeof("261129 2:50:20") - 1 || time.size > sizeof("261129  02:50:20") - 1)
+        return NO_TIME;
+    for (int n = 0; n < 6; n++)
+        if (!is(at[n], DIGIT))
+            return NO_TIME;
+    int64_t year = 2000 + two(at), month = two(at + 2), day = two(at + 4), hour;
+    at += 6;
+    if (*at++ != ' ')
+        return NO_TIME;
+    at += *at == ' ';
+    if (!is(*at, DIGIT))
+        return NO_TIME;
+    hour = *at++ - '0';
+    if (is(*at, DIGIT))
+        hour = hour * 10 + *at++ - '0';
+    if (end - at != 6 || at[0] != ':' || !is(at[1], DIGIT) || !is(at[2], DIGIT) || at[3] != ':' || !is(at[4], DIGIT)
+        || !is(at[5], DIGIT))
+        return NO_TIME;
+    int64_t minute = two(at + 1), second = two(at + 4);
+    if (month < 1 || month > 12 || day < 1 || day > month_length(year, month) || hour > 23 || minute > 59 || second > 59)
+        return NO_TIME;
+    return days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
 }
 
 #endif

@@ -51,7 +51,7 @@ def hard_entries(
     def plain(text: bytes, at: int) -> int:
         clock = state.clock
         if not (
-            scanner.resume(state.time, clock.logged, clock.recent)
+            scanner.resume(state.time, clock.logged, clock.recent, clock.zone_s)
             and scanner.set_session(state.database, state.named_by, state.is_zoned)
         ):
             return at
@@ -61,7 +61,8 @@ def hard_entries(
             if reason in ended:
                 break
             stopped(reason, text)
-        state.time, clock.logged, clock.recent = scanner.state()
+        state.time, logged = scanner.state()
+        clock.log(logged)
         state.database, state.named_by, state.is_zoned = scanner.session()
         return at
 

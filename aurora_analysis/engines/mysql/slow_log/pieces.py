@@ -157,8 +157,10 @@ def _repaired_line(line: bytes, account: Account) -> bytes:
 
 def whole_entries(
     found: Iterable[bytes], account: Account, mode: SqlMode, queue: deque[bytes]
-) -> Iterator[tuple[bytes, bytes | None]]:
-    """Yield each entry's text with the time of the next; a header inside a quote does not end an entry.
+) -> Iterator[tuple[bytes, bytes | None, bool]]:
+    """Yield each entry's text, the time of the next, and whether a quote may be open at the text's end.
+
+    A header inside a quote does not end an entry.
 
     Pieces that are not known to be whole entries yet wait in `queue`.
     """
@@ -166,7 +168,7 @@ def whole_entries(
         text, time = before_time(piece)
         odd = text.count(b"'") & 1 or text.count(b'"') & 1
         if not queue and text[-1:] == b";" and not (odd and (_is_odd(text, b"'") or _is_odd(text, b'"'))):
-            yield text, time
+            yield text, time, False
             continue
         queue.append(piece)
         while queue and (length := _length(queue, mode)):
@@ -180,9 +182,9 @@ def _is_odd(text: bytes, quote: bytes) -> bool:
     return text.count(quote) & 1 == 1 and text.count(b"\\" + quote) & 1 == 0
 
 
-def _taken(queue: deque[bytes], length: int, account: Account) -> tuple[bytes, bytes | None]:
+def _taken(queue: deque[bytes], length: int, account: Account) -> tuple[bytes, bytes | None, bool]:
     account.quoted += length - 1
-    return before_time(SEPARATOR.join([queue.popleft() for _ in range(length)]))
+    return *before_time(SEPARATOR.join([queue.popleft() for _ in range(length)])), True
 
 
 def _length(queue: deque[bytes], mode: SqlMode) -> int:

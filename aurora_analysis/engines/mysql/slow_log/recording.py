@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import compress
@@ -149,10 +149,10 @@ class _Recorder:
             raise AssertionError(f"the scanner stopped for reason {reason}")
 
     def add(self, entry: Entry) -> None:
-        """Record an entry that Python read; one without a time is lost."""
+        """Record an entry that Python read; one without a time is left out."""
         found = self.event(entry)
         if found.ended_us is None:
-            self._account.lost += 1
+            self._account.untimed += 1
             self._cut_at = -1
             return
         self.append(found)
@@ -170,7 +170,13 @@ class _Recorder:
             (*self._numbered(one.statement), self._tags_number(one.tags)),
             (user, host, database, one.database_is_inferred),
             (_or(one.started_us, NO_TIME), _or(one.ended_us, NO_TIME), _or(one.time_precision_s, 0.0)),
-            (one.thread_id, one.query_time_s, one.lock_time_s, one.rows_sent, _or(one.rows_examined, -1)),
+            (
+                one.thread_id,
+                one.query_time_s,
+                one.lock_time_s,
+                _or(one.rows_sent, -1),
+                _or(one.rows_examined, -1),
+            ),
             log_tables.json_text(one.extras) or "",
         )
 
@@ -236,7 +242,6 @@ def _columns(found: dict[str, Any], digests: list[str], tags_: list[str | None])
     numbers = {name: memoryview(found[name]).cast("q") for name in _NUMBERS}
     reals = {name: memoryview(found[name]).cast("d") for name in ("precision_s", "query_s", "lock_s")}
     codes = {name: memoryview(found[name]).cast("I") for name in _CODES}
-    examined = numbers["rows_examined"]
     extras = found["extras"].decode().split("\n")[:-1]
     return {
         "started_at": numbers["started_us"],
@@ -249,14 +254,19 @@ def _columns(found: dict[str, Any], digests: list[str], tags_: list[str | None])
         "thread_id": numbers["thread_id"],
         "query_time_s": reals["query_s"],
         "lock_time_s": reals["lock_s"],
-        "rows_sent": numbers["rows_sent"],
-        "rows_examined": examined if min(examined) >= 0 else [None if n < 0 else n for n in examined],
-        "application": [None] * len(examined),
+        "rows_sent": _counts(numbers["rows_sent"]),
+        "rows_examined": _counts(numbers["rows_examined"]),
+        "application": [None] * len(extras),
         "ordinal": numbers["ordinal"],
         "tags": Coded(tags_, codes["tags"]),
         "extras": [text or None for text in extras],
         "digest": Coded(digests, codes["row"]),
     }
+
+
+def _counts(numbers: Sequence[int]) -> Sequence[int | None]:
+    """Return counts with None for those that are unknown, which the scanner gives as -1."""
+    return numbers if min(numbers) >= 0 else [None if n < 0 else n for n in numbers]
 
 
 def _lines(
@@ -279,7 +289,7 @@ def _lines(
             f'"time_precision_s":{"null" if ended == NO_TIME else repr(precision)},'
             f'"user":{names[user]},"host":{names[host]},"database":{names[database]},'
             f'{_INFERRED if inferred else ""}"thread_id":{thread},"query_time_s":{query!r},"lock_time_s":{lock!r},'
-            f'"rows_sent":{sent},"rows_examined":{"null" if examined < 0 else examined},{texts[number]},'
+            f'"rows_sent":{"null" if sent < 0 else sent},"rows_examined":{"null" if examined < 0 else examined},{texts[number]},'
             f'"tags":{tag_texts[tag]},"extras":{escaped(extras) or "{}"}{_CUT if place in cut else ""}}}'
         )
 

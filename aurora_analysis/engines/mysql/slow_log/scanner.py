@@ -29,7 +29,10 @@ LONGEST_S = 366 * 86400.0
 """Longest sensible Query_time [s]. Servers whose clock was set back have logged centuries: such an entry is lost."""
 
 LONGEST_SENSIBLE = len("9.999999")
-"""A Query_time of more characters, or without a point, may be longer than `LONGEST_S`."""
+"""A time of more characters, or without a point, may be longer than `LONGEST_S`."""
+
+LARGEST = 2**63 - 1
+"""The largest count that a table holds. Servers have logged 2**64 - 1 for an unknown count."""
 
 
 def entries(chunks: Iterable[bytes], account: Account, mode: SqlMode = DEFAULT_MODE) -> Iterator[Entry]:
@@ -77,29 +80,29 @@ def read(found: Iterator[bytes], state: State, account: Account, mode: SqlMode) 
     """Yield the executions of a log that is split into pieces; the first piece is what precedes the first entry."""
     state.time = _leading(next(found), account)
     clock = state.clock
-    for text, following in whole_entries(found, account, mode, state.queue):
+    for text, following, is_open in whole_entries(found, account, mode, state.queue):
         found_header = HEADER.match(text) or header(text)
         time = state.time
-        if found_header is None or (
-            (len(found_header[9]) > LONGEST_SENSIBLE or found_header[9].isdigit())
-            and float(found_header[9]) > LONGEST_S
-        ):
+        if found_header is None or _is_absurd(found_header[9]) or _is_absurd(found_header[10]):
             account.add_loss(len(text))
             account.unknown += 1
         else:
-            entry = _entry(found_header, text, time, account, mode)
+            entry = _entry(found_header, text, time, is_open, account, mode)
             if entry.database is not None:
                 state.database, state.named_by = entry.database, entry.thread_id
             elif state.database:
                 is_inferred = state.named_by is None or entry.thread_id != state.named_by
                 entry = entry._replace(database=state.database, database_is_inferred=is_inferred)
             if time is not None:
-                clock.logged = time
-            if entry.timestamp is not None and entry.timestamp[:5] != clock.recent:
-                entry = entry._replace(timestamp=clock.checked(entry.timestamp, entry.query_time))
+                clock.log(time)
+            at = entry.timestamp
+            if at is not None and (clock.local_s is not None or at[:5] != clock.recent):
+                at = clock.checked(at, entry.query_time, is_timed=time is not None)
+                entry = entry._replace(timestamp=at)
             yield entry
         if b" started with:\n" in text and BANNER.search(text):
             state.database = state.named_by = None  # a server that opens its log names every database again
+            clock.zone_s = None  # and may have another time zone
         state.time = following
     if state.time is not None and len(state.time) > LONGEST_TIME:
         account.add_loss(len(state.time))
@@ -116,10 +119,21 @@ def _leading(piece: bytes, account: Account) -> bytes | None:
     return time
 
 
+def _is_absurd(seconds: bytes) -> bool:
+    """Return whether a duration is impossible."""
+    return (len(seconds) > LONGEST_SENSIBLE or seconds.isdigit()) and float(seconds) > LONGEST_S
+
+
+def _known(count: bytes | None) -> bytes | None:
+    """Return a count that is long; None if it stands for an unknown one."""
+    return None if count is None or int(count) > LARGEST else count
+
+
 def _entry(
     found: re.Match[bytes],
     text: bytes,
     time: bytes | None,
+    is_open: bool,
     account: Account,
     mode: SqlMode,
 ) -> Entry:
@@ -140,9 +154,16 @@ def _entry(
         use,
         at,
     ) = found.groups()
+    if len(sent) > 18 or (examined is not None and len(examined) > 18):
+        sent, examined = _known(sent), _known(examined)
     sql = text[found.end() :]
     cut = False
-    if sql[-1:] != b";" or MARKER in sql or (b"\n" in sql and (b"\n# " in sql or b"started with:" in sql)):
+    if (
+        sql[-1:] != b";"
+        or is_open
+        or MARKER in sql
+        or (b"\n" in sql and (b"\n# " in sql or b"started with:" in sql))
+    ):
         sql, cut = _sound(sql, account, mode)
     if len(more) > 1:
         if b"# Query_time: " in more:
@@ -184,7 +205,7 @@ def _sound(sql: bytes, account: Account, mode: SqlMode) -> tuple[bytes, bool]:
         account.add_loss(len(sql[remains.start() :]))
         sql = sql[: remains.start()]
     kept, marker, _ = sql.partition(MARKER)
-    cut = bool(marker) or not (kept.endswith(b";") or not kept)
+    cut = bool(marker) or bool(kept) and not (kept.endswith(b";") and quotes_are_closed(kept, mode))
     account.cut += cut
     account.unmarked += cut and not marker
     return kept, cut

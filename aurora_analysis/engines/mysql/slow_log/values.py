@@ -16,10 +16,7 @@ from aurora_analysis.engines.mysql.fingerprint import (
 )
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 
-LARGEST = 2**63 - 1
-"""The largest count that a table holds. Servers have logged 2**64 - 1 for an unknown count."""
-
-_ZONED = re.compile(rb"([12]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
+_ZONED = re.compile(rb"(20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
 
 
 def events(entries: Iterable[Entry], mode: SqlMode = DEFAULT_MODE) -> Iterator[Event]:
@@ -59,8 +56,8 @@ def event(entry: Entry, statement: Statement, zoned: bool, mode: SqlMode) -> Eve
         int(entry.thread_id or 0),
         query_time_s,
         float(entry.lock_time or 0),
-        min(int(entry.rows_sent or 0), LARGEST),
-        None if entry.rows_examined is None else min(int(entry.rows_examined), LARGEST),
+        None if entry.rows_sent is None else int(entry.rows_sent),
+        None if entry.rows_examined is None else int(entry.rows_examined),
         _extras(entry.more),
         tags(decoded(entry.sql), mode) if _has_comment(entry.sql) else {},
         statement,
