@@ -4,6 +4,7 @@ Credentials are never in the settings: boto3 finds them by its own chain.
 
 ```toml
 store = "s3://bucket/aurora"    # or a folder; a relative one is relative to this file's folder
+dask = "tcp://scheduler:8786"   # run ingest, fetch and report on this cluster
 
 [clusters.shop]
 identifier = "shop-prod"        # the DB cluster's identifier, if it differs from the name
@@ -146,6 +147,7 @@ class Config:
     """All settings. `origin` is the file that they were read from, or empty."""
 
     store: str = ""
+    dask: str = ""
     clusters: Mapping[str, Cluster] = field(default_factory=dict)
     rates: Rates = Rates()
     prices: Prices = Prices()
@@ -215,7 +217,7 @@ def _toml(path: Path) -> dict[str, Any]:
 
 
 def _read(content: dict[str, Any], environ: Mapping[str, str], origin: str) -> Config:
-    known = {"store", "clusters", "objectives", *GROUPS, *SECTIONS}
+    known = {"store", "dask", "clusters", "objectives", *GROUPS, *SECTIONS}
     _check_keys(content, known, origin, "")
     sections: dict[str, Any] = {
         name: _section(kind, content.get(name, {}), environ, origin, name) for name, kind in SECTIONS.items()
@@ -223,6 +225,7 @@ def _read(content: dict[str, Any], environ: Mapping[str, str], origin: str) -> C
     clusters = _table(content.get("clusters", {}), origin, "clusters")
     return Config(
         store=environ.get(f"{PREFIX}STORE", "") or _store(content.get("store", ""), origin),
+        dask=environ.get(f"{PREFIX}DASK", "") or _value("", content.get("dask", ""), origin, "dask"),
         clusters={name: _cluster(name, table, origin) for name, table in clusters.items()},
         objectives=_objectives(content.get("objectives", {}), origin),
         groups=_groups(content, origin),

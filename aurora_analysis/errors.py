@@ -7,3 +7,7 @@ class Error(Exception):
 
 class NotEnabled(Error):
     """A service is off on this instance, or a program is not installed on this machine."""
+
+
+class Unfinished(Error):
+    """Something outside did not hold, such as a Dask scheduler; a command prints it as one line and exits with 1."""

@@ -1,21 +1,25 @@
 """Executors: where per-notebook, per-cluster and per-file work runs.
 
 The interface is `concurrent.futures.Executor`. Submit module-level functions with picklable arguments and results, and
-let a worker write nothing: the caller writes what comes back. Then the same work also runs on another machine, for
-example through the `get_executor()` of a Dask client.
+let a worker write nothing: the caller writes what comes back. Then the same work also runs on the workers of a Dask
+cluster, which `dask` connects to.
 """
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import NamedTuple
+from concurrent.futures import CancelledError, Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, suppress
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+from aurora_analysis.errors import Error, NotEnabled, Unfinished
 
 
 @contextmanager
@@ -36,8 +40,13 @@ def processes(jobs: int, orphaned: Callable[[], None] | None = None) -> Iterator
     Yields
     ------
     Executor
-        A pool of spawned processes: forking would copy threads of Delta and Arrow in an unknown state.
+        A pool of spawned processes: forking would copy threads of Delta and Arrow in an unknown state. In a process
+        that may not have children, as a Dask worker below its nanny, a pool of threads.
     """
+    if is_childless():
+        with threads({"work": jobs}) as pools:
+            yield pools["work"].executor
+        return
     with tempfile.TemporaryDirectory(prefix="aurora-analysis-") as scratch:
         pool = ProcessPoolExecutor(
             jobs,
@@ -54,6 +63,11 @@ def processes(jobs: int, orphaned: Callable[[], None] | None = None) -> Iterator
             raise
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def is_childless() -> bool:
+    """Return whether Python forbids this process to start others: the process is a daemon, as Dask's workers are."""
+    return multiprocessing.current_process().daemon
 
 
 class Pool(NamedTuple):
@@ -105,3 +119,128 @@ def _end_with_parent(scratch: str, orphaned: Callable[[], None] | None) -> None:
                 orphaned()
         finally:
             os._exit(1)
+
+
+# A Dask cluster
+
+CONNECT_S = 5.0
+"""Time in which a scheduler must answer [s], and in which a lost connection must come back."""
+
+WORKERS_S = 10.0
+"""Time in which a cluster must have its first worker [s]."""
+
+
+@contextmanager
+def dask(address: str) -> Iterator[Pool]:
+    """Run work on the workers of a Dask cluster. If the block raises, what is queued there is cancelled.
+
+    If a worker ends early, Dask runs its work again on another one. Results come back to this process.
+
+    Parameters
+    ----------
+    address
+        The scheduler, as tcp://host:8786 or tls://host:8786.
+
+    Yields
+    ------
+    Pool
+        Its executor, and how many pieces of work the cluster runs at once. Work that was killed together with four
+        workers raises `distributed.KilledWorker`.
+
+    Raises
+    ------
+    NotEnabled
+        If Dask is not installed here.
+    Unfinished
+        If the scheduler does not answer, has no workers, or is lost while the block runs.
+    Error
+        If a worker runs another version of this package, or does not have it.
+    """
+    client = _connected(address)
+    try:
+        _check_workers(client, address)
+        executor: Executor = client.get_executor(pure=False)
+        try:
+            yield Pool(executor, sum(client.nthreads().values()))
+        finally:
+            executor.shutdown(wait=False)
+    except CancelledError:
+        raise Unfinished(
+            f"The Dask scheduler {address} was lost: start it and its workers again, then rerun the command, which does "
+            "what is missing."
+        ) from None
+    finally:
+        with suppress(Exception):  # a scheduler that was lost cannot be taken leave of
+            client.close(timeout=CONNECT_S)
+
+
+def _connected(address: str) -> Any:
+    """Return a client of a scheduler."""
+    try:
+        import distributed
+    except ImportError:
+        raise NotEnabled("--dask needs Dask: pip install 'aurora-analysis[dask]'.") from None
+    from dask import config
+
+    for name in ("distributed", "tornado"):  # one line of ours says what goes wrong
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    config.set({"distributed.comm.timeouts.connect": f"{CONNECT_S:g}s"})
+    try:
+        return distributed.Client(address, timeout=CONNECT_S)
+    except (ValueError, TypeError) as problem:
+        raise Error(
+            f"--dask {address} is not a scheduler's address ({problem}): write tcp://host:8786."
+        ) from None
+    except (OSError, RuntimeError) as problem:
+        reason = next(iter(str(problem).splitlines()), type(problem).__name__)
+        raise Unfinished(
+            f"The Dask scheduler {address} does not answer ({reason}): check --dask or AURORA_ANALYSIS_DASK, as in "
+            "tcp://host:8786, and that the scheduler runs."
+        ) from None
+
+
+def _check_workers(client: Any, address: str) -> None:
+    """Refuse a cluster without workers, and workers that run another version: their results would differ."""
+    try:
+        client.wait_for_workers(1, timeout=WORKERS_S)
+    except TimeoutError:
+        raise Unfinished(
+            f"The Dask scheduler {address} has no workers: start one with `dask worker {address}`."
+        ) from None
+    ours = installed_version()
+    try:
+        found = client.run(installed_version)
+    except ImportError:
+        raise Error(
+            f"A worker of {address} does not have this package: pip install 'aurora-analysis[dask]=={ours}' there."
+        ) from None
+    if other := next((each for each in found.values() if each != ours), None):
+        raise Error(
+            f"A worker of {address} runs aurora-analysis {other}, this machine {ours}: install the same version."
+        )
+
+
+def installed_version() -> str:
+    """Return the version of this package in the process that calls."""
+    return version("aurora-analysis")
+
+
+def lease(name: str, leases: int) -> AbstractContextManager[object]:
+    """Return a context that at most `leases` holders enter at once, on all workers of a Dask cluster together.
+
+    Parameters
+    ----------
+    name
+        Holders that name the same thing share its leases.
+    leases
+        Number of leases.
+
+    Returns
+    -------
+    context manager
+        It can be pickled, and is entered on a worker. The lease of a killed worker is free again after 30 s.
+    """
+    from distributed import Semaphore
+
+    held: AbstractContextManager[object] = Semaphore(leases, name)
+    return held

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     # Shared modules import each other only; engines also read the store for their own tables.
     **{module: SHARED - {module} for module in SHARED},
     "engines": SHARED | {"store"},
-    "executors": set(),
+    "executors": {"errors"},
     # First chain: from a source into the store.
     "store": SHARED | {"store"},
     "sources": SHARED | {"sources", "store", "fetch.chunks"},  # a chunk is the data type of every source

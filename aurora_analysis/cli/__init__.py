@@ -15,7 +15,7 @@ import click
 
 from aurora_analysis import __version__
 from aurora_analysis.cli import output
-from aurora_analysis.errors import Error
+from aurora_analysis.errors import Error, Unfinished
 
 COMMANDS = (
     "report",
@@ -39,7 +39,7 @@ COMMANDS = (
 
 
 class Commands(click.Group):
-    """A group whose commands print an `Error` or an error of AWS as one line on standard error and exit with 2."""
+    """A group whose commands print an `Error` or an error of AWS as one line on standard error; exit code 2, or 1."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments; errors in them must be printable, too."""
@@ -64,7 +64,7 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except Error as problem:
             output.echo(f"aurora-analysis: {problem}", err=True)
-            sys.exit(2)
+            sys.exit(1 if isinstance(problem, Unfinished) else 2)
         except OSError as problem:
             if problem.errno != errno.ENOSPC:
                 raise

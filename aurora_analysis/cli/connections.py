@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aurora_analysis import __version__
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aurora_analysis.cli.options import ServerOptions
     from aurora_analysis.config import Cluster, Config
     from aurora_analysis.fetch.account import Account
-    from aurora_analysis.fetch.rates import Rate
+    from aurora_analysis.fetch.rates import Leased, Rate
 
 READ_TIMEOUT_S = 5.0
 """A server that is silent for longer counts as lost: our own statements time out after two seconds."""
@@ -33,7 +33,7 @@ def s3_client() -> Any:
     return boto3.session.Session().client("s3")
 
 
-def aws_clients(cluster: Cluster, rates: Mapping[str, Rate], threads: int) -> dict[str, Any]:
+def aws_clients(cluster: Cluster, rates: Mapping[str, Rate | Leased], threads: int) -> dict[str, Any]:
     """Return boto3's client of each service, held to the service's rate.
 
     Raises
@@ -72,6 +72,13 @@ def aws_clients(cluster: Cluster, rates: Mapping[str, Rate], threads: int) -> di
             "AWS_WEB_IDENTITY_TOKEN_FILE, and credential_process in ~/.aws/config."
         ) from None
     return {service: check_answers(limit_rate(client, rates[service])) for service, client in clients.items()}
+
+
+def leased_clients(cluster: Cluster, services: Sequence[str], threads: int) -> dict[str, Any]:
+    """Return boto3's clients for a worker of a Dask cluster: each call keeps to the lease that its thread holds."""
+    from aurora_analysis.fetch.rates import Leased
+
+    return aws_clients(cluster, {service: Leased(service) for service in services}, threads)
 
 
 class Accounts:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -15,8 +17,11 @@ from aurora_analysis.errors import Error
 if TYPE_CHECKING:
     from aurora_analysis.cli.options import AwsOptions, StoreOptions, WindowOptions
     from aurora_analysis.config import Cluster, Config
+    from aurora_analysis.executors import Pool
+    from aurora_analysis.fetch.account import Account
     from aurora_analysis.fetch.commits import Outcome
     from aurora_analysis.fetch.plan import Plan
+    from aurora_analysis.store import Store
     from aurora_analysis.window import Window
 
 
@@ -30,6 +35,7 @@ class FetchArguments:
     sources: tuple[str, ...]
     dry_run: bool
     pretended_now: str
+    dask: str
 
 
 @click.command(
@@ -59,6 +65,7 @@ class FetchArguments:
         help="Print how many calls the fetch needs and what they cost; fetch nothing.",
     ),
     options.NOW,
+    options.DASK,
 )
 def fetch(store_options: StoreOptions, span: WindowOptions, aws: AwsOptions, chosen: FetchArguments) -> None:
     """Fetch all of a cluster's data in a window from AWS into the store.
@@ -70,21 +77,24 @@ def fetch(store_options: StoreOptions, span: WindowOptions, aws: AwsOptions, cho
         raise Error("Pass --cluster NAME, or --all for every cluster of the settings file.")
     given = (chosen.cluster,) if chosen.cluster else ()
     names = fleet.every_cluster(given, settings) if chosen.all_clusters else given
-    request = _Request(store_options, settings, span.required(options.moment(chosen.pretended_now)), chosen)
+    window = span.required(options.moment(chosen.pretended_now))
     release_freed_memory()
     clusters = [settings.cluster(name, region=aws.region, profile=aws.profile) for name in names]
     accounts = connections.Accounts(settings, shared=chosen.all_clusters)
-    done = [_fetch(cluster, accounts, request) for cluster in clusters]
+    with nullcontext(None) if chosen.dry_run else fleet.workers(chosen.dask, settings) as pool:
+        request = _Request(store_options, settings, window, chosen, pool)
+        done = [_fetch(cluster, accounts, request) for cluster in clusters]
     sys.exit(0 if all(done) else 1)
 
 
 class _Request(NamedTuple):
-    """What to fetch of each cluster, and where to put it."""
+    """What to fetch of each cluster, where to put it, and a Dask cluster's workers if there is one."""
 
     store: StoreOptions
     settings: Config
     window: Window
     chosen: FetchArguments
+    workers: Pool | None
 
 
 def _fetch(cluster: Cluster, accounts: connections.Accounts, request: _Request) -> bool:
@@ -96,8 +106,7 @@ def _fetch(cluster: Cluster, accounts: connections.Accounts, request: _Request) 
 
 def _fetch_one(cluster: Cluster, accounts: connections.Accounts, request: _Request) -> bool:
     """Fetch one cluster, and return whether nothing failed."""
-    from aurora_analysis import executors
-    from aurora_analysis.fetch import plan, rates, run, summary
+    from aurora_analysis.fetch import plan, summary
     from aurora_analysis.store import Store
 
     settings, chosen, now = request.settings, request.chosen, options.moment(request.chosen.pretended_now)
@@ -107,17 +116,41 @@ def _fetch_one(cluster: Cluster, accounts: connections.Accounts, request: _Reque
     )
     store = Store(request.store.to_write())
     account = accounts.of(cluster)
-    clients, limits = account.clients, account.rates
-    planned = plan.plan(clients, store, wanted)
+    limits = account.rates
+    planned = plan.plan(account.clients, store, wanted)
     for line in summary.forecast(planned, limits, settings.prices):
         (output.echo if chosen.dry_run else output.notes())(line)
     if chosen.dry_run:
         return True
-    with executors.threads(rates.workers(limits, settings.fetch.threads)) as pools:
-        outcomes = run.fetch(planned, lambda: clients, store, pools, progress(planned))
+    outcomes = _outcomes(planned, account, store, request)
     for line in summary.summary(planned, outcomes, limits):
         output.echo(line)
     return not summary.failures(planned, outcomes)
+
+
+def _outcomes(planned: Plan, account: Account, store: Store, request: _Request) -> list[Outcome]:
+    """Run the plan in threads of this process, or on the workers of a Dask cluster, and count the calls."""
+    from aurora_analysis import executors
+    from aurora_analysis.fetch import rates, run
+
+    limits, threads = account.rates, request.settings.fetch.threads
+    if request.workers is None:
+        with executors.threads(rates.workers(limits, threads)) as pools:
+            return run.fetch(planned, lambda: account.clients, store, pools, progress(planned))
+    region = account.clients["rds"].meta.region_name
+    cluster = replace(planned.options.cluster, region=region)
+    shares = {service: rate.per_second / rates.LEASES for service, rate in limits.items()}
+    outcomes = run.fetch(
+        planned,
+        partial(connections.leased_clients, cluster, tuple(limits), threads),
+        store,
+        {service: executors.Pool(request.workers.executor, rates.LEASES) for service in limits},
+        progress(planned),
+        rates.Leases(f"{cluster.profile} {region}", shares),
+    )
+    for each in outcomes:
+        limits[each.chunk.service].taken += each.calls
+    return outcomes
 
 
 def progress(plan: Plan) -> Callable[[Outcome], None]:

@@ -1,13 +1,17 @@
-"""All clusters of the settings file in one command: a cluster that fails is one line, and stops no other."""
+"""All clusters of the settings file in one command, where a cluster that fails stops no other; work on a Dask cluster."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 from aurora_analysis import config
 from aurora_analysis.cli import output
-from aurora_analysis.errors import Error
+from aurora_analysis.errors import Error, Unfinished
+
+if TYPE_CHECKING:
+    from aurora_analysis.executors import Pool
 
 T = TypeVar("T")
 
@@ -29,6 +33,18 @@ def every_cluster(clusters: tuple[str, ...], settings: config.Config) -> tuple[s
     return tuple(settings.clusters)
 
 
+@contextmanager
+def workers(address: str, settings: config.Config) -> Iterator[Pool | None]:
+    """Connect to the Dask cluster of --dask, else of the settings; yield None if neither names one."""
+    if not (scheduler := address or settings.dask):
+        yield None
+        return
+    from aurora_analysis import executors
+
+    with executors.dask(scheduler) as pool:
+        yield pool
+
+
 def attempted(cluster: str, act: Callable[[], T]) -> T | None:
     """Return what a call returns; None if it fails, after one line on standard error that names the cluster."""
     from botocore.exceptions import BotoCoreError, ClientError
@@ -38,6 +54,8 @@ def attempted(cluster: str, act: Callable[[], T]) -> T | None:
 
     try:
         return act()
+    except Unfinished:
+        raise  # a Dask cluster that is lost is lost for every cluster
     except Error as problem:
         output.echo(f"{cluster}: {problem}", err=True)
     except (BotoCoreError, ClientError) as problem:

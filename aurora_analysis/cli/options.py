@@ -173,6 +173,16 @@ STORE = _with_quiet(
 )
 
 
+DASK = click.option(
+    "--dask",
+    default="",
+    metavar="ADDRESS",
+    callback=_not_empty,
+    help="Run the work on the Dask cluster of this scheduler, as tcp://host:8786 [default: AURORA_ANALYSIS_DASK, else "
+    "`dask` in the settings file; without either, on this machine].",
+)
+
+
 # Clusters and instances
 
 CLUSTER_HELP = "Name of the cluster in the store, and of [clusters.NAME] in the settings file."

@@ -35,6 +35,7 @@ class ReportOptions:
     jobs: int | None
     timeout: float
     form: str
+    dask: str
 
 
 @click.command(
@@ -111,24 +112,21 @@ class ReportOptions:
         show_default=True,
         help="pdf: also print each page as a PDF beside it; this needs Chromium or Chrome on the PATH.",
     ),
+    options.DASK,
 )
 def report(store_options: StoreOptions, span: WindowOptions, chosen: ReportOptions) -> None:
     """Run the notebooks for a window of each cluster, and write HTML pages, index.html, findings.json and findings.md.
 
     Without a window, the report covers the newest seven days that the store holds of each cluster.
     """
-    from aurora_analysis.report import index, publish
+    from aurora_analysis.report import build, index, publish
 
     request = _request(store_options, span, chosen)
+    where = publish.place(chosen.output, chosen.archive, connections.s3_client)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that cron and systemd leave no half report
-    published = publish.report(
-        request,
-        publish.place(chosen.output, chosen.archive, connections.s3_client),
-        recorded=chosen.record,
-        jobs=chosen.jobs,
-        timeout_s=chosen.timeout,
-        done=_show,
-    )
+    with fleet.workers(chosen.dask, store_options.config()) as pool:
+        execution = build.Execution(chosen.jobs or 0, chosen.timeout, _show, pool and pool.executor)
+        published = publish.report(request, where, recorded=chosen.record, execution=execution)
     for cluster in published.document["clusters"]:
         if cluster["error"] or cluster["no_data"]:
             output.echo(cluster["error"] or cluster["no_data"], err=True)

@@ -32,11 +32,12 @@ MERGED_BYTES = 2**22
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished chunk: the parts that its coverage records, and one line if it failed."""
+    """A finished chunk: the parts that its coverage records, one line if it failed, and its calls under a lease."""
 
     chunk: Chunk
     parts: tuple[Part, ...] = ()
     failure: str = ""
+    calls: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def _committed(waiting: list[tuple[Chunk, Fetched]], target: Target) -> list[Out
     logs: list[tuple[Chunk, Part | Packed]] = []
     for chunk, fetched in waiting:
         if fetched.failure:
-            outcomes.append(_failed(chunk, fetched.failure))
+            outcomes.append(replace(_failed(chunk, fetched.failure), calls=fetched.calls))
             continue
         for part in fetched.parts:
             if TABLES[_bare(part).table].identity:
@@ -111,7 +112,8 @@ def _committed(waiting: list[tuple[Chunk, Fetched]], target: Target) -> list[Out
             elif (rows := _unpacked(part).frame) is not None:
                 instance = _bare(part).instance or chunk.instance
                 writes[_bare(part).table].append(Write(rows, chunk.window, chunk.source, instance))
-        outcomes.append(Outcome(chunk, tuple(replace(_bare(part), frame=None) for part in fetched.parts)))
+        parts = tuple(replace(_bare(part), frame=None) for part in fetched.parts)
+        outcomes.append(Outcome(chunk, parts, calls=fetched.calls))
     for (table, source), frame in _merged(logs):
         target.store.merge(table, frame, cluster=target.cluster, source=source)
     for table, slices in writes.items():

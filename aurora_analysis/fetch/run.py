@@ -14,6 +14,7 @@ from aurora_analysis.fetch import survey
 from aurora_analysis.fetch.chunks import Chunk, Clients
 from aurora_analysis.fetch.commits import Group, Outcome, Target
 from aurora_analysis.fetch.plan import Plan
+from aurora_analysis.fetch.rates import Leases
 from aurora_analysis.fetch.work import Access, Fetched, failed, is_full_disk, work
 from aurora_analysis.sources.aws import performance_insights
 from aurora_analysis.store import Store, upkeep
@@ -26,6 +27,7 @@ def fetch(
     store: Store,
     pools: Mapping[str, Pool],
     progress: Callable[[Outcome], object] = lambda outcome: None,
+    leases: Leases | None = None,
 ) -> list[Outcome]:
     """Commit the survey, then fetch and commit every chunk.
 
@@ -43,6 +45,8 @@ def fetch(
         machine's. Workers fetch; this process commits.
     progress : callable
         Called with each outcome as its chunk finishes, in any order.
+    leases : Leases, optional
+        The account's rates, if the pools are of a Dask cluster.
 
     Returns
     -------
@@ -54,7 +58,7 @@ def fetch(
     if plan.survey is not None:
         survey.write(store, plan.survey, window, options.now, cluster=cluster)
     digests = Digests.from_statements(store.read("statements", cluster=cluster, missing_ok=True), "pi_id")
-    access = Access(connect, digests, options.examples)
+    access = Access(connect, digests, options.examples, leases)
     outcomes = run(plan.chunks, access, Target(store, cluster, options.now), pools, progress)
     join_statements(store, window, cluster=cluster)
     upkeep.tidy_up(store, cluster)

@@ -1,7 +1,7 @@
 """The work of one chunk: a function that any executor can run. It fetches, writes nothing, and returns what it fetched.
 
 The caller commits. A worker is a thread, another process or another machine: what travels is plain data. A process
-makes its own clients, which must keep to its share of each service's rate: see `rates.by_service`.
+makes its own clients, which must keep to its share of each service's rate: see `rates`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from aurora_analysis.engines.digests import Digests
 from aurora_analysis.errors import NotEnabled
 from aurora_analysis.fetch.chunks import Chunk, Clients, Context, NoLongerKept, Part, Unavailable
 from aurora_analysis.fetch.plan import SOURCES
+from aurora_analysis.fetch.rates import Leases
 from aurora_analysis.sources.aws import errors
 
 
@@ -36,6 +37,8 @@ class Access:
         Digests of the statements that the store knows.
     examples : bool
         Whether to keep one execution of each statement with its literals.
+    leases : Leases, optional
+        The account's rates, if the workers are those of a Dask cluster.
     key : str
         Identifies the run, whose chunks share clients and digests within a process.
     """
@@ -43,6 +46,7 @@ class Access:
     connect: Callable[[], Clients]
     digests: Digests = field(default_factory=Digests)
     examples: bool = False
+    leases: Leases | None = None
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
@@ -72,11 +76,14 @@ class Fetched:
     refusal : str
         "all" if any other chunk would fail in the same way, "chunk" if another one of the same source and instance
         would, else empty.
+    calls : int
+        Calls made under a lease; those of local workers are counted by the clients' own buckets.
     """
 
     parts: tuple[Part | Packed, ...] = ()
     failure: str = ""
     refusal: Literal["", "chunk", "all"] = ""
+    calls: int = 0
 
 
 def work(chunk: Chunk, access: Access) -> Fetched:
@@ -87,6 +94,14 @@ def work(chunk: Chunk, access: Access) -> Fetched:
     OSError
         If a disk is full, which stops the fetch.
     """
+    if access.leases is None:
+        return _fetched(chunk, access)
+    with access.leases.held(chunk.service) as rate:
+        fetched = _fetched(chunk, access)
+    return replace(fetched, calls=rate.taken)
+
+
+def _fetched(chunk: Chunk, access: Access) -> Fetched:
     try:
         return Fetched(tuple(_packed(part) for part in fetch_chunk(chunk, _context(access))))
     except Exception as problem:  # of any source, and of whatever a service answers

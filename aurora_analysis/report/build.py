@@ -104,13 +104,13 @@ class Execution:
     done
         Called with each outcome as it is finished.
     executor
-        Opens the executor for a number of jobs; without one, local processes.
+        Runs the notebooks; without one, local processes do.
     """
 
     jobs: int = 0
     timeout_s: float = 600.0
     done: Callable[[runner.Outcome], None] = lambda outcome: None
-    executor: Callable[[int], AbstractContextManager[Executor]] | None = None
+    executor: Executor | None = None
 
 
 def requested(options: Mapping[str, Any], run: Mapping[str, Any]) -> Request:
@@ -223,7 +223,9 @@ def _run_all(
         _write(page, folder)
         execution.done(page.outcome)
 
-    with (execution.executor or processes)(execution.jobs or os.cpu_count() or 1) as executor:
+    if execution.executor is not None:
+        return runner.run(tasks, execution.executor, keep)
+    with processes(execution.jobs or os.cpu_count() or 1) as executor:
         return runner.run(tasks, executor, keep)
 
 

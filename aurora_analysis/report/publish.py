@@ -15,7 +15,6 @@ from typing import Any
 from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.errors import Error
 from aurora_analysis.report import build, history, index, record
-from aurora_analysis.report.runner import Outcome
 from aurora_analysis.store import Store
 
 DEFAULT = "report"
@@ -82,9 +81,7 @@ def report(
     where: Place,
     *,
     recorded: bool = False,
-    jobs: int | None = None,
-    timeout_s: float = 600.0,
-    done: Callable[[Outcome], None] = lambda outcome: None,
+    execution: build.Execution | None = None,
 ) -> Published:
     """Build a report and publish it.
 
@@ -96,12 +93,8 @@ def report(
         Where to publish it.
     recorded
         If True, write the findings into the store, too.
-    jobs
-        Notebooks that run at the same time; None means one per CPU.
-    timeout_s
-        Time limit for one cell [s].
-    done
-        Called with each outcome as it is finished.
+    execution
+        How to run it.
 
     Returns
     -------
@@ -111,7 +104,7 @@ def report(
     if recorded:
         record.check(Store(request.store).location)
     publish = _to_bucket if where.in_bucket else _to_folder
-    published = publish(request, where, build.Execution(jobs or 0, timeout_s, done))
+    published = publish(request, where, execution or build.Execution())
     if recorded:
         record.write(Store(published.document["run"]["store"]), published.document)
     return published
