@@ -16,7 +16,7 @@ import numpy as np
 from aurora_analysis.analysis.reader_impact import refusals
 from aurora_analysis.analysis.reader_impact.design import Design
 from aurora_analysis.analysis.reader_impact.findings import SIGN_ALPHA, Finding
-from aurora_analysis.analysis.reader_impact.groups import estimation_groups
+from aurora_analysis.analysis.reader_impact.groups import Neighbours, estimation_groups
 from aurora_analysis.analysis.reader_impact.model import Fit
 from aurora_analysis.analysis.series import Array
 
@@ -68,7 +68,7 @@ class Total:
         )
 
 
-def totals(design: Design, found: Sequence[Finding]) -> dict[int, Total]:
+def totals(design: Design, found: Sequence[Finding], beside: Neighbours) -> dict[int, Total]:
     """Total effect of each workload that has an effect at equal load, or of all if they are few.
 
     Parameters
@@ -77,6 +77,8 @@ def totals(design: Design, found: Sequence[Finding]) -> dict[int, Total]:
         The whole design.
     found : sequence of Finding
         The effects at equal load.
+    beside : Neighbours
+        Result of `groups.neighbours`.
 
     Returns
     -------
@@ -90,9 +92,8 @@ def totals(design: Design, found: Sequence[Finding]) -> dict[int, Total]:
     logs = design.logs.assign(**{THROUGHPUT: np.where(known, _log_load(design.load), np.nan)})
     throughput: dict[int, Fit] = {}
     latency: dict[int, dict[str, Fit]] = {i: {} for i in wanted}
-    for group in estimation_groups(replace(design, logs=logs, load_held=False)):
-        members = [i for i in refusals.identifiable(group) if i in wanted]
-        for i, model in group.models(members):
+    for group in estimation_groups(replace(design, logs=logs, load_held=False), beside, among=wanted):
+        for i, model in group.models(refusals.identifiable(group)):
             fit = model.effect()
             for m, metric in enumerate(group.metrics):
                 if metric == THROUGHPUT:

@@ -6,7 +6,6 @@ The models are those of `effects`, with the same controls; a workload whose effe
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,8 +13,8 @@ from scipy import stats
 
 from aurora_analysis.analysis.reader_impact import event_study, regressors
 from aurora_analysis.analysis.reader_impact.design import Design
-from aurora_analysis.analysis.reader_impact.findings import BEFORE_START, leading_effects, variants
-from aurora_analysis.analysis.reader_impact.groups import EstimationGroup, estimation_groups
+from aurora_analysis.analysis.reader_impact.findings import BEFORE_START, variants, with_leading_effects
+from aurora_analysis.analysis.reader_impact.groups import EstimationGroup, neighbours
 from aurora_analysis.analysis.reader_impact.model import Fit, WorkloadModel
 from aurora_analysis.analysis.reader_impact.projection import Floats
 from aurora_analysis.analysis.reader_impact.refusals import identifiable
@@ -133,8 +132,8 @@ def event_aligned(design: Design, *, alpha: float = 0.05) -> pd.DataFrame:
 
 def _models(design: Design) -> Iterator[tuple[EstimationGroup, int, WorkloadModel]]:
     """Models of the workloads that are not refused, with the same controls as in `effects`."""
-    design = replace(design, leading_effects=leading_effects(design))
-    for group in estimation_groups(design):
+    _, groups = with_leading_effects(design, neighbours(design))
+    for group in groups:
         for i, model in group.models(identifiable(group)):
             yield group, i, model
 

@@ -30,8 +30,8 @@ from aurora_analysis.analysis.reader_impact import (
     sentences,
 )
 from aurora_analysis.analysis.reader_impact.design import Design
-from aurora_analysis.analysis.reader_impact.findings import Finding, findings, leading_effects
-from aurora_analysis.analysis.reader_impact.groups import estimation_groups
+from aurora_analysis.analysis.reader_impact.findings import Finding, findings, with_leading_effects
+from aurora_analysis.analysis.reader_impact.groups import neighbours
 from aurora_analysis.analysis.reader_impact.model import Fit
 from aurora_analysis.analysis.reader_impact.sentences import EffectRow
 from aurora_analysis.analysis.series import Array
@@ -146,10 +146,11 @@ def effects(
     workload more; that without holding load constant (`closed_loop`) where throughput falls.
     """
     _check_options(alpha, materiality_pct, placebos)
-    design = replace(design, leading_effects=leading_effects(design))
-    found = [finding for group in estimation_groups(design) for finding in findings(group)]
+    beside = neighbours(design)
+    design, groups = with_leading_effects(design, beside)
+    found = [finding for group in groups for finding in findings(group)]
     rejected = placebo.rejected_pct(design, alpha=alpha, placebos=placebos, seed=seed)
-    with_load = closed_loop.totals(design, found)
+    with_load = closed_loop.totals(design, found, beside)
     rows = [
         _with_total(row, with_load.get(finding.workload))
         for finding in found
@@ -174,20 +175,26 @@ def _check_options(alpha: float, materiality_pct: float, placebos: int) -> None:
 def _rows(design: Design, finding: Finding, rejected: dict[str, float], alpha: float) -> Iterator[EffectRow]:
     """One row per metric."""
     exposed = design.exposed[:, finding.workload]
+    row = EffectRow(
+        workload=design.workloads[finding.workload],
+        metric="",
+        runs=len(regressors.run_lengths(exposed)),
+        exposed_minutes=round(float(exposed.sum())),
+        days=len(np.unique(design.grid.blocks()[exposed > 0])),
+        window=design.grid.dates(),
+        placebo_reject_pct=np.nan,
+        not_assessed=finding.not_assessed,
+        refused={},
+        incomplete=_incomplete(exposed),
+    )
     for m, metric in enumerate(finding.metrics):
-        row = EffectRow(
-            workload=design.workloads[finding.workload],
+        of_metric = replace(
+            row,
             metric=metric,
-            runs=len(regressors.run_lengths(exposed)),
-            exposed_minutes=round(float(exposed.sum())),
-            days=len(np.unique(design.grid.blocks()[exposed > 0])),
-            window=design.grid.dates(),
             placebo_reject_pct=rejected.get(metric, np.nan),
-            not_assessed=finding.not_assessed,
             refused=_refused(finding, m, rejected.get(metric, 0.0), alpha),
-            incomplete=_incomplete(exposed),
         )
-        yield _with_numbers(row, finding, m, alpha)
+        yield _with_numbers(of_metric, finding, m, alpha)
 
 
 def _incomplete(exposed: Array) -> str:

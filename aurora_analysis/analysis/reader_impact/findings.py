@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from aurora_analysis.analysis.reader_impact.exposure_columns import clock_column
 from aurora_analysis.analysis.reader_impact.groups import (
     CO_EXPOSURES,
     EstimationGroup,
+    Neighbours,
     estimation_groups,
 )
 from aurora_analysis.analysis.reader_impact.model import Fit, WorkloadModel
@@ -92,30 +93,40 @@ def findings(group: EstimationGroup) -> list[Finding]:
     ]
 
 
-def leading_effects(design: Design) -> tuple[int, ...]:
-    """Workloads that seem to move the writer when only their co-exposures are controls, strongest first.
+def with_leading_effects(design: Design, beside: Neighbours) -> tuple[Design, Iterator[EstimationGroup]]:
+    """Add the workloads that seem to move the writer as controls of all others, and cut the design into groups.
 
     Among many workloads the effects of the strongest are noise to all others, so a second fit controls
-    for them.
+    for them. The first fit has only the co-exposures of each workload as controls.
 
     Parameters
     ----------
     design : Design
         The whole design.
+    beside : Neighbours
+        Result of `neighbours`.
 
     Returns
     -------
-    tuple of int
-        At most `LEADING_MOST` workloads; none if every workload is a co-exposure of every other one anyway.
+    tuple of Design and iterator of EstimationGroup
+        The design with at most `LEADING_MOST` leading effects, strongest first; with none if every workload is a
+        co-exposure of every other one anyway. Then its groups.
     """
     if design.real <= CO_EXPOSURES + 1:
-        return ()
+        return design, estimation_groups(design, beside)
     p = np.ones(design.real)
-    for group in estimation_groups(design):
+    groups = 0
+    for group in estimation_groups(design, beside):
+        groups += 1
         for i, model in group.models(refusals.identifiable(group)):
             p[i] = min(p[i], np.nanmin(model.effect().p()))
     likely = adjusted(p.tolist()) <= SIGN_ALPHA
-    return tuple(int(i) for i in np.argsort(p, kind="stable")[:LEADING_MOST] if likely[i])
+    led = replace(
+        design,
+        leading_effects=tuple(int(i) for i in np.argsort(p, kind="stable")[:LEADING_MOST] if likely[i]),
+    )
+    # The columns of one group are kept for the second fit; those of many would be too large together.
+    return led, estimation_groups(led, beside, like=group if groups == 1 else None)
 
 
 def variants(group: EstimationGroup, i: int, model: WorkloadModel) -> dict[str, Fit]:
@@ -137,14 +148,15 @@ def variants(group: EstimationGroup, i: int, model: WorkloadModel) -> dict[str, 
     """
     exposed = group.exposed(i)
     in_job = _in_any_job(group.design.writer_jobs, exposed)
-    median, remainder = regressors.of_median_length(exposed)
-    shares = np.column_stack([median, remainder, exposed - in_job, in_job])
+    beside_jobs = 0 < in_job.sum() < exposed.sum()
+    by_job = [exposed - in_job, in_job] if beside_jobs else []
+    shares = np.column_stack([*regressors.of_median_length(exposed), *by_job])
     each = range(shares.shape[1])
     columns = exposure_columns(group.design, shares, each, group.valid, group.projection).beside(
         clock_columns(shares, each, group.valid, group.projection), len(each)
     )
     varied = group.model_of(i, columns, group.y)
-    of_median, beyond, outside, inside = (regressors.OWN_COLUMNS * n for n in each)
+    of_median, beyond, *of_jobs = (regressors.OWN_COLUMNS * n for n in each)
     exposure = [regressors.EXPOSED, *regressors.CLOCK]
     fits = {
         IGNORING_LENGTH: model.effect([*exposure, regressors.CARRYOVER]),
@@ -154,7 +166,8 @@ def variants(group: EstimationGroup, i: int, model: WorkloadModel) -> dict[str, 
             alongside=[beyond + n for n in regressors.OWN_EFFECT],
         ),
     }
-    if 0 < in_job.sum() < exposed.sum():
+    if beside_jobs:
+        outside, inside = of_jobs
         own = [outside + n for n in regressors.OWN_EFFECT]
         fits[OUTSIDE_JOBS] = varied.effect(own, alongside=[inside + n for n in exposure])
     return fits

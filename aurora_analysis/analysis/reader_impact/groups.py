@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +76,8 @@ class EstimationGroup:
         Co-exposures and collinear workloads.
     valid : numpy.ndarray, shape (minutes,)
         The minutes that are rows of the regression.
+    drift_hours : float
+        Shortest period of slow drift that is removed [h].
     projection : Projection
         Removes the controls.
     columns : ExposureColumns
@@ -95,6 +97,7 @@ class EstimationGroup:
     members: list[int]
     neighbours: Neighbours
     valid: Mask
+    drift_hours: float
     projection: Projection
     columns: ExposureColumns
     first_column: dict[int, int]
@@ -198,13 +201,36 @@ class EstimationGroup:
         return WorkloadModel(products, columns.means, columns.varies(), y.values.shape[1])
 
 
-def estimation_groups(design: Design) -> Iterator[EstimationGroup]:
+@dataclass(frozen=True)
+class _Part:
+    """Workloads and metrics that share valid minutes and controls."""
+
+    metrics: list[str]
+    members: list[int]
+    valid: Mask
+    drift_hours: float
+
+
+def estimation_groups(
+    design: Design,
+    beside: Neighbours | None = None,
+    *,
+    among: Collection[int] | None = None,
+    like: EstimationGroup | None = None,
+) -> Iterator[EstimationGroup]:
     """Cut the design into groups that share valid minutes and controls.
 
     Parameters
     ----------
     design : Design
         The whole design.
+    beside : Neighbours, optional
+        Result of `neighbours`, if it is known: it takes a while for many workloads.
+    among : collection of int, optional
+        Only these workloads are estimated. Default: all.
+    like : EstimationGroup, optional
+        A group of the same design with other leading effects. A group with the same minutes, controls and workloads
+        uses its columns.
 
     Yields
     ------
@@ -213,30 +239,33 @@ def estimation_groups(design: Design) -> Iterator[EstimationGroup]:
     """
     if not design.workloads:
         return
+    led = _with_leading_effects(beside or neighbours(design), design.leading_effects)
+    for part in _parts(design, among):
+        yield _group(design, part, led, like)
+
+
+def _parts(design: Design, among: Collection[int] | None) -> Iterator[_Part]:
     drift = np.array([_drift_hours(column) for column in design.exposed.T])
-    neighbours = _neighbours(design)
     for metrics in _metrics_by_validity(design):
         valid = design.logs[metrics[0]].notna().to_numpy() & ~np.isnan(design.load)
         for unknown, members in _workloads_by_unknown(design):
             for hours in np.unique(drift[members]):
-                mine = [i for i in members if drift[i] == hours]
-                yield _group(design, metrics, mine, neighbours, valid & ~unknown, float(hours))
+                mine = [i for i in members if drift[i] == hours and (among is None or i in among)]
+                if mine:
+                    yield _Part(metrics, mine, valid & ~unknown, float(hours))
 
 
-def _group(
-    design: Design,
-    metrics: list[str],
-    members: list[int],
-    neighbours: Neighbours,
-    valid: Mask,
-    drift_hours: float,
-) -> EstimationGroup:
+def _group(design: Design, part: _Part, beside: Neighbours, like: EstimationGroup | None) -> EstimationGroup:
+    metrics, members, valid = part.metrics, part.members, part.valid
     few = range(design.real) if design.real <= CO_EXPOSURES + 1 else ()
-    needed = sorted({*members, *few, *(j for i in members for j in neighbours.co_exposures[i])})
+    needed = sorted({*members, *few, *(j for i in members for j in beside.co_exposures[i])})
     first_column = {i: regressors.COLUMNS * n for n, i in enumerate(needed)}
-    onto = _projection(design, valid, drift_hours)
+    if like and _has_columns(like, part, first_column):
+        onto, columns = like.projection, like.columns
+    else:
+        onto = _projection(design, valid, part.drift_hours)
+        columns = exposure_columns(design, design.exposed, needed, valid, onto)
     y = design.logs[metrics].to_numpy()[valid]
-    columns = exposure_columns(design, design.exposed, needed, valid, onto)
     strong = [first_column[i] for i in [*few, *design.leading_effects] if i in first_column]
     chosen = columns.effect_columns(strong)
     effects = columns.residuals.select(chosen).values.astype(float)
@@ -250,14 +279,24 @@ def _group(
         design=design,
         metrics=metrics,
         members=members,
-        neighbours=neighbours,
+        neighbours=beside,
         valid=valid,
+        drift_hours=part.drift_hours,
         projection=onto,
         columns=columns,
         first_column=first_column,
         y=outcomes.select(slice(len(metrics))),
         relative=relative,
         outcomes=outcomes,
+    )
+
+
+def _has_columns(group: EstimationGroup, part: _Part, first_column: dict[int, int]) -> bool:
+    """Whether a group of the same design has the columns that a part needs, with the same controls removed."""
+    return (
+        group.first_column == first_column
+        and group.drift_hours == part.drift_hours
+        and np.array_equal(group.valid, part.valid)
     )
 
 
@@ -316,10 +355,20 @@ def _drift_hours(exposed: Array) -> int:
     return next((hours for hours in DRIFT_HOURS if hours >= wanted), DRIFT_HOURS[-1])
 
 
-def _neighbours(design: Design) -> Neighbours:
+def neighbours(design: Design) -> Neighbours:
     """Find the workloads that overlap each one most, and the one from which it is inseparable.
 
     Among many workloads only those count that coincide more than their times of day imply: each costs precision.
+
+    Parameters
+    ----------
+    design : Design
+        The whole design; its leading effects, latency and load play no part.
+
+    Returns
+    -------
+    Neighbours
+        For every workload.
     """
     if not design.real:
         return Neighbours({}, {})
@@ -330,15 +379,20 @@ def _neighbours(design: Design) -> Neighbours:
         overlap = np.where(_correlations(beyond_clock, design.real) > RELATED, overlap, 0)
     r2 = _correlations(design.exposed, design.real) ** 2
     order = np.argsort(-overlap, axis=1, kind="stable")[:, :CO_EXPOSURES]
-    near = {i: [int(j) for j in row if overlap[i, j] > 0] for i, row in enumerate(order)}
     return Neighbours(
-        co_exposures={
-            i: near[i] + [j for j in design.leading_effects if j not in (i, *near[i])] for i in near
-        },
+        co_exposures={i: [int(j) for j in row if overlap[i, j] > 0] for i, row in enumerate(order)},
         collinear_with={
             i: design.workloads[row.argmax()] for i, row in enumerate(r2) if row.max() > COLLINEAR
         },
     )
+
+
+def _with_leading_effects(beside: Neighbours, leading: Sequence[int]) -> Neighbours:
+    """Neighbours with the leading effects as co-exposures of every other workload."""
+    co_exposures = {
+        i: near + [j for j in leading if j not in (i, *near)] for i, near in beside.co_exposures.items()
+    }
+    return replace(beside, co_exposures=co_exposures)
 
 
 def _correlations(columns: Floats, count: int) -> npt.NDArray[np.float32]:
