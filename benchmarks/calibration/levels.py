@@ -48,21 +48,34 @@ REFUSED = ["cannot tell", "unknown"]
 def verdicts(case: study.Case, percents: tuple[int, ...] = everyday.PERCENTS) -> list[dict[str, Any]]:
     """Printed level of `extract` in one fortnight, one row per true effect."""
     scenario, seed = case
-    rows = []
-    for percent in percents:
-        data, latency = _fortnight(scenario, seed, percent)
-        table = reader_impact.effects(study.design(data, latency))
-        row = table[table["workload"] == "extract"][study.KEPT].iloc[0].to_dict()
-        rows.append({"scenario": scenario, "seed": seed, "percent": percent} | row)
-    return rows
+    if scenario == "closed_loop":
+        return [row for percent in percents for row in _rows(scenario, seed, (percent,))]
+    return _rows(scenario, seed, percents)
 
 
-def _fortnight(scenario: str, seed: int, percent: int) -> tuple[simulator.Fortnight, pd.DataFrame]:
-    if scenario in everyday.SCENARIOS:
-        data = everyday.fortnight(scenario, seed, percent)
-        return data, data.latency
-    data = simulator.fortnight(scenario, seed)
-    return data, data.latency[[SIMULATED[percent]]]
+def _rows(scenario: str, seed: int, percents: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Rows of a fortnight that differs in nothing but latency, so that it is one design with a latency for each effect."""
+    data, latency = _fortnight(scenario, seed, percents)
+    table = reader_impact.effects_of_each_metric_alone(study.design(data, latency))
+    mine = table[table["workload"] == "extract"].set_index("metric", drop=False)
+    rows = [mine.loc[name, study.KEPT].to_dict() for name in latency]
+    return [
+        {"scenario": scenario, "seed": seed, "percent": percent} | row for percent, row in zip(percents, rows)
+    ]
+
+
+def _fortnight(
+    scenario: str, seed: int, percents: tuple[int, ...]
+) -> tuple[simulator.Fortnight, pd.DataFrame]:
+    """A fortnight, and its latency with each true effect."""
+    if scenario not in everyday.SCENARIOS:
+        data = simulator.fortnight(scenario, seed)
+        return data, data.latency[[SIMULATED[percent] for percent in percents]]
+    each = [everyday.fortnight(scenario, seed, percent) for percent in percents]
+    latency = pd.concat(
+        [one.latency["latency"].rename(f"latency {n}") for n, one in zip(percents, each)], axis=1
+    )
+    return each[0], latency
 
 
 def without_effect_and_with_ten(case: study.Case) -> list[dict[str, Any]]:

@@ -25,7 +25,12 @@ from aurora_analysis.analysis.reader_impact.design import (
     ordinary_days,
 )
 from aurora_analysis.analysis.reader_impact.distribution import SIDES, side_by_side
-from aurora_analysis.analysis.reader_impact.estimate import COLUMNS, POOLED, effects
+from aurora_analysis.analysis.reader_impact.estimate import (
+    COLUMNS,
+    POOLED,
+    effects,
+    effects_of_each_metric_alone,
+)
 from aurora_analysis.analysis.reader_impact.verdicts import (
     GROWTH_COLUMNS,
     Evidence,
@@ -56,6 +61,7 @@ __all__ = [
     "answer",
     "design",
     "effects",
+    "effects_of_each_metric_alone",
     "event_aligned",
     "growth",
     "main_metric",

@@ -14,7 +14,7 @@ only moving the workload on random days can (`aurora-analysis experiment`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -146,20 +146,64 @@ def effects(
     workload more; that without holding load constant (`closed_loop`) where throughput falls.
     """
     _check_options(alpha, materiality_pct, placebos)
+    estimated = list(
+        _estimated(design, alpha, placebo.rejected_pct(design, alpha=alpha, placebos=placebos, seed=seed))
+    )
+    return _table(_together(design, estimated, materiality_pct, alpha))
+
+
+def effects_of_each_metric_alone(
+    design: Design, *, materiality_pct: float = 5.0, alpha: float = 0.05
+) -> pd.DataFrame:
+    """Effects as separate reports on each metric would state them, at the cost of one.
+
+    Parameters
+    ----------
+    design : Design
+        The inputs on one grid of minutes. Every metric must have values in the same minutes.
+    materiality_pct : float
+        Smallest effect that matters [%].
+    alpha : float
+        Level of the tests; intervals cover 1 - alpha.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The frame of `effects`, with p-values adjusted over the workloads of one metric only.
+    """
+    _check_options(alpha, materiality_pct, 0)
+    estimated = list(_estimated(design, alpha, {}))
+    return _table(
+        row
+        for metric in design.logs
+        for row in _together(
+            design, [one for one in estimated if one.metric == metric], materiality_pct, alpha
+        )
+    )
+
+
+def _estimated(design: Design, alpha: float, rejected: dict[str, float]) -> Iterator[EffectRow]:
+    """Estimate of each workload and metric, before those that stand in one report are judged together."""
     beside = neighbours(design)
-    design, groups = with_leading_effects(design, beside)
+    led, groups = with_leading_effects(design, beside)
     found = [finding for group in groups for finding in findings(group)]
-    rejected = placebo.rejected_pct(design, alpha=alpha, placebos=placebos, seed=seed)
-    with_load = closed_loop.totals(design, found, beside)
-    rows = [
-        _with_total(row, with_load.get(finding.workload))
-        for finding in found
-        for row in _rows(design, finding, rejected, alpha)
-    ]
+    with_load = closed_loop.totals(led, found, beside)
+    for finding in found:
+        for row in _rows(design, finding, rejected, alpha):
+            yield _with_total(row, with_load.get(finding.workload))
+
+
+def _together(
+    design: Design, rows: list[EffectRow], materiality_pct: float, alpha: float
+) -> Iterator[dict[str, Any]]:
+    """Judge the rows of one report, as plain data."""
     averages = _adjusted([_average(row) for row in rows], alpha)
-    pairs = zip(_adjusted(rows, alpha), averages)
-    judged = [_judged(design, _weightier(*pair, materiality_pct), materiality_pct) for pair in pairs]
-    table = pd.DataFrame(judged, columns=COLUMNS).astype(dict.fromkeys(NUMBERS, float))
+    for pair in zip(_adjusted(rows, alpha), averages):
+        yield _judged(design, _weightier(*pair, materiality_pct), materiality_pct)
+
+
+def _table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(NUMBERS, float))
     return table.sort_values(["workload", "metric"], ignore_index=True)
 
 
