@@ -185,11 +185,16 @@ def _objectives(chosen: Arguments, store_options: StoreOptions) -> dict[str, flo
 
 
 def _lab(chosen: Arguments) -> AbstractContextManager[Place]:
-    from aurora_analysis.lab import drill_postgresql
+    from aurora_analysis.lab import drill_mysql, drill_postgresql
 
     if not chosen.is_lab:
         raise Error("State where the drill runs: pass --lab.")
-    return drill_postgresql.running()
+    if chosen.engine == "postgresql":
+        return drill_postgresql.running()
+    for fault in chosen.faults:
+        if reason := drill_mysql.refusal(fault):
+            raise Error(f"The fault {fault} cannot be injected here: {reason}")
+    return drill_mysql.running()
 
 
 def _printed(rows: pd.DataFrame, planned: DrillOptions, objectives: dict[str, float]) -> int:

@@ -65,6 +65,8 @@ def kill_tree(pid: int) -> None:
     """Kill a server and its processes at once, as a failure of the machine would."""
     send(signal.SIGSTOP, [pid])  # it starts no process meanwhile
     send(signal.SIGKILL, [*children(pid), pid])
+    with suppress(ChildProcessError):
+        os.waitpid(pid, 0)  # a server does not start while its predecessor is still listed
 
 
 def later(stack: ExitStack, seconds: float, act: Callable[[], None]) -> None:

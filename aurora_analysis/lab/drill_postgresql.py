@@ -97,8 +97,8 @@ class PostgresqlPlace:
 
     def make_writer(self, name: str) -> str:
         """Promote an instance unless it is the writer, and rebuild the other one as its standby."""
-        with self._servers[name].connect() as connection:
-            if not connection.execute("SELECT pg_is_in_recovery()").fetchall()[0][0]:
+        with self.instance(name).connect() as connection:
+            if not connection.exec_driver_sql("SELECT pg_is_in_recovery()").scalar_one():
                 return ""
         other = next(one for one in NAMES if one != name)
         self._fail_over(other, name)

@@ -82,6 +82,7 @@ class Server:
 def running(
     options: Mapping[str, object] | None = None,
     *,
+    port: int | None = None,
     environment: Mapping[str, str] | None = None,
     program: str = "",
 ) -> Iterator[Server]:
@@ -91,6 +92,8 @@ def running(
     ----------
     options : mapping
         Server options, as in `{"long_query_time": 0.01}`.
+    port : int, optional
+        Its port on 127.0.0.1; None takes a free one.
     environment : mapping
         Environment variables, as in `{"TZ": "Asia/Kolkata"}`.
     program : str
@@ -107,7 +110,9 @@ def running(
         undo.enter_context(processes.terminable())
         folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="aurora-lab-")))
         _initialise(program or find(), folder, {**os.environ, **(environment or {})})
-        yield undo.enter_context(started(folder, options, environment=environment, program=program))
+        yield undo.enter_context(
+            started(folder, options, port=port, environment=environment, program=program)
+        )
 
 
 @contextmanager

@@ -84,22 +84,43 @@ def created(place: Place, schema: str, progress: Progress) -> Iterator[Table]:
     sql: TableStatements = module.table(schema, TABLE)
     _clean_up_left(Table(place, sql, ""), progress)
     made = Table(place, sql, servers(place).writer)
-    live = engines.module(place.engine_name, "live")
     try:
         with made._connected() as connection:
             for text in sql.create:
                 connection.exec_driver_sql(text)
             connection.execute(sqlalchemy.text(sql.note), {"note": made.writer})
     except exc.DBAPIError as problem:
-        raise Error(f"Cannot create the drill's table in {schema}: {live.reason(problem)}.") from None
+        raise Error(f"Cannot create the drill's table in {schema}: {_reason(made, problem)}.") from None
     try:
         yield made
-    finally:
+    except BaseException:
+        for line in _clean_up(made, progress):
+            progress(line)
+        raise
+    if problems := _clean_up(made, progress):
+        raise Error(" ".join(problems))
+
+
+def _clean_up(made: Table, progress: Progress) -> list[str]:
+    """Restore the writer, then drop the table; returns a line if that failed, with what to do."""
+    try:
         made.restore(progress)
-        try:
-            made.drop()
-        except exc.DBAPIError as problem:
-            progress(f"drop the drill's table yourself, by {sql.drop}: {live.reason(problem)}")
+    except (exc.DBAPIError, Error) as problem:  # the table stays: it notes the writer for the next drill
+        reason = _reason(made, problem)
+        return [
+            f"{made.writer} is not the writer again: {reason}. The next drill on this cluster restores it."
+        ]
+    try:
+        made.drop()
+    except (exc.DBAPIError, Error) as problem:
+        return [f"The drill's table stays: {_reason(made, problem)}. Drop it by: {made.sql.drop}."]
+    return []
+
+
+def _reason(made: Table, problem: exc.DBAPIError | Error) -> str:
+    if isinstance(problem, Error):
+        return str(problem).rstrip(".")
+    return str(engines.module(made.place.engine_name, "live").reason(problem))
 
 
 def _clean_up_left(made: Table, progress: Progress) -> None:
