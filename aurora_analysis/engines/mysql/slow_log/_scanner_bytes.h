@@ -118,6 +118,7 @@ static inline const byte *skip_digits(const byte *at, const byte *end, const byt
         }
     }
 #endif
+    (void)limit;
     while (at < end && (byte)(*at - '0') <= 9)
         at++;
     return at;
@@ -127,6 +128,7 @@ static inline const byte *skip_digits(const byte *at, const byte *end, const byt
 static const byte *any_quoted_end(const byte *at, const byte *end, const byte *limit, int escapes)
 {
     const byte quote = *at++;
+    (void)limit;
     for (;;) {
 #if defined(__SSE2__)
         for (; limit - at >= 16 && at < end; at += 16) {

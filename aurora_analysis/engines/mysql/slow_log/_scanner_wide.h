@@ -31,7 +31,7 @@ typedef struct {
 #include "_scanner_simd.h"
 
 #define NAME(name) name##_32
-#define TARGET __attribute__((target("avx2,bmi,bmi2,lzcnt")))
+#define TARGET __attribute__((target("avx2,bmi,bmi2")))
 #define VECTOR __m256i
 #define WIDTH 32
 #define LOAD(at) _mm256_loadu_si256((const VECTOR *)(const void *)(at))
@@ -77,8 +77,7 @@ static int choose_width(int most)
     wide = (Wide){skip_to_sign_1, copy_until_special_1, skip_values_1};
 #if defined(__SSE2__)
     __builtin_cpu_init();
-    if (most >= 32 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2")
-        && __builtin_cpu_supports("lzcnt")) {
+    if (most >= 32 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2")) {
         wide = (Wide){skip_to_sign_32, copy_until_special_32, skip_values_32};
         return 32;
     }
