@@ -63,7 +63,15 @@ def test_the_policy_names_what_is_called_and_nothing_else():
     assert allowed() == called()
 
 
-@pytest.mark.parametrize("name", ["iam-policy.json", "iam-policy-s3.json", "iam-policy-live.json"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "iam-policy.json",
+        "iam-policy-s3.json",
+        "iam-policy-live.json",
+        "iam-policy-drill.json",
+    ],
+)
 def test_a_policy_fits_every_partition(name):
     """No resource names a partition: GovCloud and China have their own."""
     for partition in ("aws", "aws-us-gov", "aws-cn"):
@@ -97,6 +105,21 @@ def test_a_policy_fits_every_partition(name):
 def test_the_optional_policies_name_one_bucket_and_one_user(name, action, resource, permitted):
     """Neither another bucket nor another database user is reached."""
     assert permits(policy(name), action, resource) is permitted
+
+
+def test_the_drills_policy_breaks_tagged_clusters_only():
+    """Its actions are the calls of `drill`; those that change something need a tag on the cluster or instance."""
+    text = (ROOT / "aurora_analysis" / "live" / "drill" / "aurora.py").read_text()
+    words = set(re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", text))
+    calls = {f"rds:{name}" for name in model("rds").operation_names if xform_name(name) in words}
+    statements = {one["Sid"]: one for one in policy("iam-policy-drill.json")["Statement"]}
+    reading, breaking, login = (
+        statements[name] for name in ("DescribeClusters", "BreakTaggedClustersOnly", "LogIn")
+    )
+    assert {*reading["Action"], *breaking["Action"]} == calls
+    assert all(one.startswith("rds:Describe") for one in reading["Action"])
+    assert breaking["Condition"] == {"StringEquals": {"aws:ResourceTag/aurora-analysis-drill": "allowed"}}
+    assert login["Action"] == ["rds-db:connect"] and len(statements) == 3
 
 
 def test_no_wildcard_action_is_allowed():

@@ -22,6 +22,9 @@ READ_TIMEOUT_S = 5.0
 """A server that is silent for longer counts as lost: our own statements time out after two seconds."""
 
 
+MOST_POOLED = 20
+"""Largest number of connections in the pool of a drill's client."""
+
 DATA_API_TIMEOUT_S = 45.0
 """The Data API cancels a statement after this time."""
 
@@ -161,8 +164,10 @@ def server_engines(servers: ServerOptions, *, query_s: float = 0.0) -> list[Engi
     ]
 
 
-def engine(url: str, *, iam: bool = False, ca: str = "", region: str = "", query_s: float = 0.0) -> Engine:
-    """Return an engine for live evidence, without a pool.
+def engine(
+    url: str, *, iam: bool = False, ca: str = "", region: str = "", query_s: float = 0.0, pool_s: float = 0.0
+) -> Engine:
+    """Return an engine; without a pool, or with one that checks its connections and replaces them after `pool_s` [s].
 
     A server that is silent for READ_TIMEOUT_S longer than `query_s` counts as lost. An IAM token is signed for each
     connection, and is sent only over TLS.
@@ -184,9 +189,10 @@ def engine(url: str, *, iam: bool = False, ca: str = "", region: str = "", query
     for name in live.DRIVER_VARIABLES:  # of another program: they must not lead us elsewhere
         os.environ.pop(name, None)
     arguments = live.connect_arguments(READ_TIMEOUT_S + query_s, ca)
-    made = sqlalchemy.create_engine(
-        live.url(url, os.environ), connect_args=arguments, poolclass=sqlalchemy.NullPool
-    )
+    pooling: dict[str, Any] = {"poolclass": sqlalchemy.NullPool}
+    if pool_s:
+        pooling = {"pool_size": MOST_POOLED, "pool_pre_ping": True, "pool_recycle": round(pool_s)}
+    made = sqlalchemy.create_engine(live.url(url, os.environ), connect_args=arguments, **pooling)
     if iam:
         import boto3
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Hashable
-from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from aurora_analysis.cli import options, output
+from aurora_analysis.cli import drill_places, options, output
 from aurora_analysis.errors import Error
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from aurora_analysis.cli.options import StoreOptions
-    from aurora_analysis.live.drill import DrillOptions, Place
+    from aurora_analysis.live.drill import DrillOptions
 
 FAULTS = ("failover", "crash", "reader-restart", "lag", "disk")
 
@@ -27,15 +26,29 @@ class Arguments:
     """The faults of a drill, how often, and where."""
 
     faults: tuple[str, ...]
-    is_lab: bool
-    engine: str
     repeats: int
     interval_s: float
     observe_s: float
     fault_s: float
     seed: int
-    cluster: str
     objective_s: float | None
+
+
+@dataclass(frozen=True)
+class PlaceArguments:
+    """Where a drill runs: a lab, a clone or production."""
+
+    is_lab: bool
+    engine: str
+    clone: bool
+    production: bool
+    cluster: str
+    endpoint: str
+    schema: str
+    iam: bool
+    ca: str
+    region: str
+    profile: str
 
 
 @dataclass(frozen=True)
@@ -59,13 +72,6 @@ class ClientArguments:
     "chosen",
     Arguments,
     click.argument("faults", nargs=-1, required=True, type=click.Choice(FAULTS), metavar="FAULT…"),
-    click.option(
-        "--lab",
-        "is_lab",
-        is_flag=True,
-        help="Start private servers: with --engine postgresql a primary and its standby, else one MariaDB or MySQL.",
-    ),
-    options.engine(),
     click.option(
         "--repeats",
         type=click.IntRange(min=1),
@@ -98,13 +104,45 @@ class ClientArguments:
         help="How long a lag or a disk fault lasts.",
     ),
     options.seed(),
-    options.cluster("drill"),
     click.option(
         "--objective",
         "objective_s",
         type=options.Duration(),
         help="Longest acceptable time after the fault [default: failover_s, crash_s, … in [objectives] of the settings].",
     ),
+)
+@options.together(
+    "where",
+    PlaceArguments,
+    click.option(
+        "--lab",
+        "is_lab",
+        is_flag=True,
+        help="Start private servers: with --engine postgresql a primary and its standby, else one MariaDB or MySQL.",
+    ),
+    options.engine(),
+    click.option("--clone", is_flag=True, help="The servers belong to a clone."),
+    click.option(
+        "--production",
+        is_flag=True,
+        help="Run the drill on production: the command then wants the cluster's name typed.",
+    ),
+    options.cluster(),
+    click.option(
+        "--endpoint",
+        default="",
+        metavar="URL",
+        help="The cluster endpoint, as postgresql://user@host:5432/database; a lab needs none.",
+    ),
+    click.option(
+        "--schema",
+        default="",
+        help="Database (MySQL) or schema (PostgreSQL) for the drill's table [default: the URL's database, or public].",
+    ),
+    options.IAM,
+    options.CA,
+    options.REGION,
+    options.PROFILE,
 )
 @options.together(
     "client",
@@ -142,37 +180,55 @@ class ClientArguments:
     ),
 )
 @options.STORE
-def drill(chosen: Arguments, client: ClientArguments, store_options: StoreOptions) -> None:
+def drill(
+    chosen: Arguments, where: PlaceArguments, client: ClientArguments, store_options: StoreOptions
+) -> None:
     """Inject a failure, and measure how three clients survive it.
 
     A plain driver that caches the endpoint's address, a connection pool, and a topology-aware client write and read side
     by side. For each one the command reports how long it did not work, its errors, lost writes, old reads, and how many
-    connections it opened. The results are stored, and compared with the objective.
+    connections it opened. The results are stored, and compared with the objective. State where the drill runs: --lab,
+    --clone or --production. At the end the first writer is the writer again, and the drill's table is gone.
     """
     from aurora_analysis.live.drill import run_drill
     from aurora_analysis.store import Store
 
-    planned = _options(chosen, client)
+    _check(chosen, where)
     objectives = _objectives(chosen, store_options)
     store = Store(store_options.to_write())
-    with ExitStack() as stack:
-        place = stack.enter_context(_lab(chosen))
+    with drill_places.place(chosen.faults, where, store_options) as (place, schema):
+        planned = _options(chosen, client, where.cluster or "drill", schema)
         rows = run_drill(planned, place, store, output.notes())
     sys.exit(_printed(rows, planned, objectives))
 
 
-def _options(chosen: Arguments, client: ClientArguments) -> DrillOptions:
+LONGEST_FAULT_S = 600.0
+"""A fault of Aurora cannot be ended early: a longer one would be an outage."""
+
+
+def _check(chosen: Arguments, where: PlaceArguments) -> None:
+    if [where.is_lab, where.clone, where.production].count(True) != 1:
+        raise Error("State where the drill runs: pass --lab, --clone or --production.")
+    if not where.is_lab and not (where.cluster and where.endpoint):
+        raise Error("Name the cluster with --cluster, and its cluster endpoint with --endpoint.")
+    if chosen.fault_s > LONGEST_FAULT_S:
+        raise Error(
+            f"--fault-length is longer than {LONGEST_FAULT_S:g} s, and Aurora cannot end a fault early."
+        )
+
+
+def _options(chosen: Arguments, client: ClientArguments, cluster: str, schema: str) -> DrillOptions:
     from aurora_analysis.live.drill import ClientOptions, DrillOptions
 
     return DrillOptions(
         faults=tuple(dict.fromkeys(chosen.faults)),
-        cluster=chosen.cluster,
+        cluster=cluster,
         repeats=chosen.repeats,
         interval_s=chosen.interval_s,
         observe_s=chosen.observe_s,
         fault_s=chosen.fault_s,
         seed=chosen.seed,
-        schema="public" if chosen.engine == "postgresql" else "drill",
+        schema=schema,
         client=ClientOptions(**vars(client)),
     )
 
@@ -182,19 +238,6 @@ def _objectives(chosen: Arguments, store_options: StoreOptions) -> dict[str, flo
     if chosen.objective_s is not None:
         return dict.fromkeys(chosen.faults, chosen.objective_s)
     return dict(store_options.config().objectives.drills)
-
-
-def _lab(chosen: Arguments) -> AbstractContextManager[Place]:
-    from aurora_analysis.lab import drill_mysql, drill_postgresql
-
-    if not chosen.is_lab:
-        raise Error("State where the drill runs: pass --lab.")
-    if chosen.engine == "postgresql":
-        return drill_postgresql.running()
-    for fault in chosen.faults:
-        if reason := drill_mysql.refusal(fault):
-            raise Error(f"The fault {fault} cannot be injected here: {reason}")
-    return drill_mysql.running()
 
 
 def _printed(rows: pd.DataFrame, planned: DrillOptions, objectives: dict[str, float]) -> int:

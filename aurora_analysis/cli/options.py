@@ -234,16 +234,12 @@ REGION = click.option(
     default="",
     help="AWS region of the cluster [default: AURORA_ANALYSIS_REGION, else the settings file's, else boto3's].",
 )
-AWS = together(
-    "aws",
-    AwsOptions,
-    REGION,
-    click.option(
-        "--profile",
-        default="",
-        help="Profile in ~/.aws/config [default: AURORA_ANALYSIS_PROFILE, else the settings file's, else boto3's].",
-    ),
+PROFILE = click.option(
+    "--profile",
+    default="",
+    help="Profile in ~/.aws/config [default: AURORA_ANALYSIS_PROFILE, else the settings file's, else boto3's].",
 )
+AWS = together("aws", AwsOptions, REGION, PROFILE)
 
 
 # Time
@@ -398,6 +394,10 @@ CA = click.option(
     help="File with the RDS certificate bundle; connections then need TLS, and the server is verified.",
 )
 
+IAM = click.option(
+    "--iam", is_flag=True, help="Log in with a fresh IAM token for each connection; needs --ca."
+)
+
 READERS = (
     click.option(
         "--reader",
@@ -406,9 +406,7 @@ READERS = (
         metavar="URL",
         help="A reader, as mysql://user@host:3306/; repeat for several.",
     ),
-    click.option(
-        "--iam", is_flag=True, help="Log in with a fresh IAM token for each connection; needs --ca."
-    ),
+    IAM,
     CA,
     REGION,
 )

@@ -128,7 +128,7 @@ class Topology:
         if engine is None:
             return False
         with suppress(exc.DBAPIError), engine.connect() as connection:
-            return bool(connection.exec_driver_sql(f"SELECT {self._module.IS_WRITER}").scalar_one())
+            return accepts_writes(connection, self._module)
         return False
 
 
@@ -136,14 +136,19 @@ class NoWriter(Exception):
     """No instance is known to be the writer."""
 
 
+def accepts_writes(connection: sqlalchemy.Connection, module: Any) -> bool:
+    """Return whether a server accepts writes; `module` is the engine's `drill`."""
+    return bool(int(connection.exec_driver_sql(f"SELECT {module.IS_WRITER}").scalar_one()))
+
+
 def writer_name(connection: sqlalchemy.Connection, module: Any, own: str) -> str:
     """Return the writer's name as an instance (`own`) knows it; empty if it does not know.
 
     Aurora's instances know all of the cluster. Others know of themselves only whether they accept writes.
     """
-    if bool(connection.exec_driver_sql(f"SELECT {module.IS_WRITER}").scalar_one()):
+    if accepts_writes(connection, module):
         return own
-    if connection.exec_driver_sql(module.IS_AURORA).scalar_one():
+    if int(connection.exec_driver_sql(module.IS_AURORA).scalar_one()):
         return str(connection.exec_driver_sql(module.AURORA_WRITER).scalar() or "")
     return ""
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import exc
 
 from aurora_analysis import engines
+from aurora_analysis.live.drill.clients import accepts_writes
 from aurora_analysis.live.drill.place import Place
 
 RESTART_S = 1.5
@@ -51,6 +52,5 @@ def servers(place: Place) -> Servers:
     module = engines.module(place.engine_name, "drill")
     for name in place.instances:
         with suppress(exc.DBAPIError), place.instance(name).connect() as connection:
-            accepts = bool(connection.exec_driver_sql(f"SELECT {module.IS_WRITER}").scalar_one())
-            found[name] = Server(accepts, module.started(connection))
+            found[name] = Server(accepts_writes(connection, module), module.started(connection))
     return Servers(found)
