@@ -141,11 +141,25 @@ def fold_all(profile: Profile) -> None:
 
 def fold(profile: Profile, row: Row) -> None:
     """Move the row's calls by pair into its calls by user and by host, in the order of the log."""
+    if _limit(profile, row, 0) is None:
+        profile.users += _add_names(row.users, row.clients, 0)
+        profile.hosts += _add_names(row.hosts, row.clients, 1)
+        profile.clients -= len(row.clients)
+        row.clients.clear()
+        return
     for (user, host), calls in row.clients.items():
         profile.users += _add_name(row.users, user, calls, _limit(profile, row, profile.users))
         profile.hosts += _add_name(row.hosts, host, calls, _limit(profile, row, profile.hosts))
     profile.clients -= len(row.clients)
     row.clients.clear()
+
+
+def _add_names(counts: dict[bytes, int], clients: dict[tuple[bytes, bytes], int], place: int) -> int:
+    """Add the calls of users (place 0) or hosts (place 1); return the number of new names."""
+    before = len(counts)
+    for client, calls in clients.items():
+        counts[client[place]] = counts.get(client[place], 0) + calls
+    return len(counts) - before
 
 
 def _limit(profile: Profile, row: Row, names: int) -> int | None:
@@ -178,8 +192,7 @@ def _hosts(row: Row) -> dict[bytes, int]:
 def _with_pairs(counts: dict[bytes, int], row: Row, part: int) -> dict[bytes, int]:
     """Return the calls by user (part 0) or host (part 1) of a log's part, with those that still wait in pairs."""
     found = dict(counts)
-    for client, calls in row.clients.items():
-        found[client[part]] = found.get(client[part], 0) + calls
+    _add_names(found, row.clients, part)
     return found
 
 

@@ -97,7 +97,7 @@ class Bucket:
 
 
 def test_compressed_files_and_objects_are_read_side_by_side(generated, monkeypatch, tmp_path):
-    """They are read in other processes, with the profile that one process makes; what is larger is read by this one."""
+    """They are read by all processes, with the profile that one process makes; what is larger is read by this one."""
     log, _ = generated
     text, cuts = Path(log).read_bytes(), [start for start, _ in log_files.ranges(log, 4)]
     names: list[Source] = []
@@ -115,7 +115,21 @@ def test_compressed_files_and_objects_are_read_side_by_side(generated, monkeypat
     assert read_here == names and one["events"] == summary_of_files(log)["events"]
     read_here.clear()
     assert summary_of_files(*names, processes=2) == one
-    assert read_here == [names[sizes.index(max(sizes))]]
+    largest = names[sizes.index(max(sizes))]
+    assert read_here[-1] == largest and len(set(read_here)) == len(read_here)
+    assert [bool(profile._parts(name)) for name in names] == [name != largest for name in names]
+
+
+def test_a_pool_that_ends_leaves_its_parts_to_this_process(generated, monkeypatch):
+    """Nothing is lost if no process can be started any more."""
+    log, _ = generated
+    monkeypatch.setattr(profile, "PART", 200_000)
+    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor.submit", _refuse)
+    assert summary_of_files(log, processes=3) == summary_of_files(log)
+
+
+def _refuse(*_: object) -> None:
+    raise RuntimeError("cannot schedule new futures after shutdown")
 
 
 def test_quantiles_are_exact():
