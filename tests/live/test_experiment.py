@@ -78,6 +78,7 @@ def test_two_of_each_four_blocks_are_on_and_the_seed_decides_which():
 def test_a_trial_that_is_too_short_is_rejected():
     """With too few blocks, no adjusted p-value of several metrics can reach .05."""
     assert trials.plan(1, run_s=120, washout_s=60) == trials.Plan(20, 120, 60)
+    assert trials.plan(320 / 60 / 60, run_s=12, washout_s=8).blocks == 16  # 319.9999… s by rounding
     with pytest.raises(Error, match="12 are needed"):
         trials.plan(0.1, run_s=120, washout_s=60)
 

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from postgresql_pair import DATABASE, OTHER, written_to
 
+from aurora_analysis.analysis.workloads.unlogged import Unlogged, unlogged
 from aurora_analysis.cli import main
 from aurora_analysis.engines.log_tables import Layout
 from aurora_analysis.engines.postgresql import slow_log as postgresql_log
@@ -186,6 +187,18 @@ def test_a_trials_short_query_is_repeated(postgresql_pair):
     assert runner.problem == "" and runner.span is not None
 
 
+def test_a_trials_run_ends_in_time_although_each_fetch_is_short(postgresql_pair):
+    """The server's time limit holds for one fetch of a cursor: without a limit of its own, the run would last 50 s."""
+    query = "SELECT pg_sleep(0.05) FROM generate_series(1, 1000)"
+    runner = QueryRunner(postgresql_pair.standby.engine(DATABASE), query, "shop-reader")
+    runner.start(0.5)
+    deadline = time.monotonic() + WAIT_S
+    while runner.span is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert runner.problem == "" and runner.span is not None
+    assert 0.4 < (runner.span[1] - runner.span[0]).total_seconds() < 5
+
+
 @contextmanager
 def setting(server: Server, name: str, value: str) -> Iterator[None]:
     """Change a setting of a running server, and set it back."""
@@ -252,6 +265,7 @@ def test_a_reader_without_feedback_ends_the_session_instead(postgresql_pair):
         with written_to(pair), eager.connect(DATABASE) as session, pair.primary.connect(DATABASE) as primary:
             for text in SNAPSHOT:
                 session.execute(text)
+            pid = session.info.backend_pid
             ended, events = "eager: recovery conflict, the reader ended 1 session", list[str]()
             deadline = time.monotonic() + WAIT_S
             while not any(ended in one for one in events) and time.monotonic() < deadline:
@@ -269,6 +283,9 @@ def test_a_reader_without_feedback_ends_the_session_instead(postgresql_pair):
         found = pd.concat([tables.events for tables in logged])
     ended = found[found["message"].str.contains("terminating connection due to conflict with recovery")]
     assert set(ended["category"]) == {"recovery conflict"} and len(ended) == 1
+    [exposed] = unlogged(Unlogged().runs, Unlogged().runs, found).ended.itertuples()
+    assert (exposed.instance, exposed.thread_id, exposed.is_conflict) == ("eager", pid, True)
+    assert exposed.end == ended["time"].iloc[0]
 
 
 def test_a_promotion_is_a_failover_and_two_writers_are_unknown(postgresql_pair, watch):

@@ -26,6 +26,9 @@ BLOCKS_NEEDED = 12
 CONTINUE_WITHIN = timedelta(days=1)
 """An interrupted trial continues only this soon: later the writer's load would be another."""
 
+ROUNDING = 1e-6
+"""Part of a block that may be missing: minutes / 60 * 3600 is not always exact, and four blocks would be lost."""
+
 SCHEDULE = ["time", "end", "block", "assigned", "started_at", "ended_at", "trial", "workload", "on_share"]
 
 
@@ -70,7 +73,7 @@ def plan(hours: float, *, run_s: float, washout_s: float) -> Plan:
     Error
         If fewer than 12 blocks fit.
     """
-    blocks = int(3600 * hours / (run_s + washout_s)) // 4 * 4
+    blocks = int(3600 * hours / (run_s + washout_s) + ROUNDING) // 4 * 4
     if blocks < BLOCKS_NEEDED:
         raise Error(
             f"{hours:g} h hold {blocks} blocks of {run_s:g} s and {washout_s:g} s of washout; {BLOCKS_NEEDED} are "

@@ -134,26 +134,40 @@ class QueryRunner:
         self._live, self._sql = (_module(query_engine, name) for name in ("live", "trial_sessions"))
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._deadline: threading.Timer | None = None
         self._connection_id: int | None = None
         self.problem = ""
         self.span: tuple[datetime, datetime] | None = None
 
     def start(self, seconds: float) -> None:
-        """Start a run of `seconds`."""
-        self._stopping.clear()
+        """Start a run of `seconds`.
+
+        The server's time limit does not end the run of a cursor: it holds for each fetch alone (PostgreSQL), and the snapshot
+        would stay through the washout.
+        """
+        self._stopping = threading.Event()
         self.span, until = None, time.monotonic() + seconds
         self._thread = threading.Thread(target=self._run, args=(until,), daemon=True)
         self._thread.start()
+        self._deadline = threading.Timer(seconds, self._cancel, (self._thread, self._stopping))
+        self._deadline.daemon = True
+        self._deadline.start()
 
     def stop(self) -> None:
         """End the run now: let the server cancel its statement."""
-        self._stopping.set()
-        if self._thread is None or not self._thread.is_alive():
+        if self._thread is None or self._deadline is None:
+            return
+        self._deadline.cancel()
+        self._cancel(self._thread, self._stopping)
+        self._thread.join(self._live.STATEMENT_TIMEOUT_S + 1)
+
+    def _cancel(self, run: threading.Thread, stopping: threading.Event) -> None:
+        stopping.set()
+        if not run.is_alive():
             return
         with suppress(exc.DBAPIError), self._control_engine.connect() as other:
-            if self._connection_id is not None:
+            if run.is_alive() and self._connection_id is not None:
                 other.exec_driver_sql(f"{self._live.TAG} {self._sql.cancel(self._connection_id)}")
-        self._thread.join(self._live.STATEMENT_TIMEOUT_S + 1)
 
     def _run(self, until: float) -> None:
         began = datetime.now(UTC)
