@@ -15,6 +15,7 @@ from aurora_analysis import engines
 from aurora_analysis.analysis import workloads
 from aurora_analysis.analysis.series import Mask, seconds, stretches
 from aurora_analysis.analysis.undo_log import horizon as horizons
+from aurora_analysis.analysis.undo_log.dead_rows import by_table
 from aurora_analysis.analysis.undo_log.episodes import (
     PURGE_COLUMNS,
     base,
@@ -59,6 +60,8 @@ class Vacuum:
         Share of the horizon's samples at which it is known whether a table is overdue [0 to 1].
     base : float
         Usual age of the horizon: what the shortest run that counts would cause, or more [transactions].
+    tables : DataFrame
+        Dead rows of each of the writer's tables; see `dead_rows.by_table`.
     """
 
     horizon: Horizon
@@ -72,6 +75,7 @@ class Vacuum:
     trailing: pd.DataFrame
     tables_known: float
     base: float
+    tables: pd.DataFrame
 
 
 def horizon(data: Observations) -> Horizon:
@@ -158,6 +162,7 @@ def vacuum(data: Observations, groups: workloads.Groups, shortest_s: float) -> V
         trailing=trailing,
         tables_known=tables_known,
         base=usual,
+        tables=by_table(data),
     )
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from aurora_analysis.analysis.advice import SNAPSHOTS
 from aurora_analysis.analysis.costliest import costliest, owner
 from aurora_analysis.analysis.series import period_s
+from aurora_analysis.analysis.undo_log import dead_rows
 from aurora_analysis.analysis.undo_log.episodes import growth_by_blocker
 from aurora_analysis.analysis.undo_log.horizon import EXACT, KINDS
 from aurora_analysis.analysis.undo_log.vacuum import Vacuum
@@ -96,7 +97,9 @@ def verdicts(found: Vacuum, context: Context, thresholds: Thresholds) -> list[Ve
     blockers = growth_by_blocker(found.spans)
     relevant = (blockers["share"] >= thresholds.share_needed) | (blockers["peak_length"] >= thresholds.watch)
     judged = [
-        _verdict(row, found, context, (coverage, thresholds)) for row in blockers[relevant].to_dict("records")
+        _verdict(row, found, context, (coverage, thresholds))
+        for row, is_relevant in zip(blockers.to_dict("records"), relevant)
+        if is_relevant or dead_rows.sentence(_left_by(found, row))
     ]
     judged += _outrun(found, coverage)
     if coverage < thresholds.coverage_needed:
@@ -119,11 +122,13 @@ def _verdict(
 ) -> Verdict:
     """Return the verdict on one holder. `limits` are the coverage and the thresholds."""
     coverage, thresholds = limits
-    severity = thresholds.severity(row["peak_length"], found.base, coverage)
+    left = _left_by(found, row)
+    severity = dead_rows.weighed(thresholds.severity(row["peak_length"], found.base, coverage), left)
     numbers = blocker_numbers(row, coverage)
     dead = _dead_rows(found, row)
     if pd.notna(dead):
         numbers["dead_rows"] = round(dead)
+    stayed = f"{_left(dead)}{dead_rows.sentence(left)}"
     reached = f"the xmin horizon became {large(row['peak_length'])} transactions old"
     if row["state"] == "unknown":
         return Verdict(
@@ -131,7 +136,7 @@ def _verdict(
             "sessions in no sample",
             "unknown",
             "unknown",
-            f"{_grown('Something', row)}{_left(dead)} No counter, sample or log names what held the horizon. "
+            f"{_grown('Something', row)}{stayed} No counter, sample or log names what held the horizon. "
             f"{_observed(coverage)}",
             numbers,
             "the age of the xmin horizon",
@@ -146,13 +151,13 @@ def _verdict(
             f"{who}{where}",
             "blocked",
             severity,
-            f"{_grown(f'{who[0].upper()}{who[1:]}{where}', row)}{_left(dead)} {_observed(coverage)}",
+            f"{_grown(f'{who[0].upper()}{who[1:]}{where}', row)}{stayed} {_observed(coverage)}",
             numbers,
             BY_KIND,
             ACTIONS[row["workload"]],
             f"{who[0].upper()}{who[1:]}{where} blocked vacuum for {duration(row['held_s'])}; {reached}",
         )
-    return _named(row, found, context, severity, numbers, f"{_left(dead)} {_observed(coverage)}")
+    return _named(row, found, context, severity, numbers, f"{stayed} {_observed(coverage)}")
 
 
 def _named(
@@ -238,6 +243,11 @@ def _dead_rows(found: Vacuum, row: Mapping[Hashable, Any]) -> float:
     """Return the most dead rows while a blocker held the horizon; NaN if unknown."""
     most = [found.dead_rows[own.start : own.end].max() for own in _own(found, row)]
     return float(pd.Series(most, dtype=float).max())
+
+
+def _left_by(found: Vacuum, row: Mapping[Hashable, Any]) -> dead_rows.Left | None:
+    """Return the table that gained most dead rows in a blocker's spans."""
+    return dead_rows.most_left(found.tables, [(own.start, own.end) for own in _own(found, row)])
 
 
 def _observed(coverage: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 import pytest
-from postgresql_window import DIGEST, OTHER_READER, WRITER, Hold, counted, observed, reports, watched
+from postgresql_window import DIGEST, OTHER_READER, WRITER, Hold, at, counted, observed, reports, watched
 
 from aurora_analysis import config
 from aurora_analysis.analysis import undo_log
@@ -41,14 +41,55 @@ def verdicts(tables: Mapping[str, pd.DataFrame]) -> list[Verdict]:
     ids=["idle", "other database of a reader", "prepared", "slot", "writer, then reader"],
 )
 def test_live_samples_name_the_holder_and_never_the_trap(holds, named, how):
-    """The session whose transaction id equals the horizon is named, and the oldest session of another database is not."""
+    """The session whose transaction id equals the horizon is named, and the oldest session of another database is not.
+
+    Each hold leaves more than 100,000 dead rows on one table.
+    """
     found = verdicts(watched([*holds, TRAP]))
     assert [(one.level, one.severity, one.subject) for one in found] == [
-        ("blocked", "watch", name) for name in named
+        ("blocked", "act", name) for name in named
     ]
     assert all(how in one.evidence for one in found)
     assert "reporting" not in " ".join(str(one) for one in found)
     assert sum(float(one.numbers["growth_share"]) for one in found) == pytest.approx(1.0, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("dead", "vacuum_at", "severity", "sentence"),
+    [
+        (9_000, 500, "ok", ""),
+        (60_000, 500, "watch", "The table public.queue gained up to 60,000 dead rows in one hold"),
+        (600_000, 500, "act", "The table public.queue gained up to 600,000 dead rows in one hold"),
+        (600_000, 400_000, "ok", ""),  # a large table, for which vacuum is not even due
+        (None, 500, "ok", ""),
+    ],
+)
+def test_a_short_hold_is_weighed_by_the_dead_rows_that_it_left(dead, vacuum_at, severity, sentence):
+    """The horizon stood for a minute and a half; dead rows that were there before the hold are not its own."""
+    tables = watched([Hold(10, 11.5)])
+    relations, minute = tables["relations"], (tables["relations"]["time"] - at(0)).dt.total_seconds() / 60
+    held = minute.between(10.2, 11.5)
+    rows = pd.Series(None if dead is None else 5_000.0 + held * dead, relations.index, dtype=float)
+    found = verdicts({**tables, "relations": relations.assign(dead_rows=rows, vacuum_at=vacuum_at)})
+    [one] = [each for each in found if each.level == "blocked"]
+    assert one.severity == severity
+    assert (sentence in one.sentence) if sentence else ("gained" not in one.sentence)
+
+
+def test_the_vacuum_log_weighs_a_hold_without_samples_of_the_tables():
+    """Autovacuum reports 120,000 rows that it could not remove, and 500 before the hold."""
+    tables = watched([Hold(10, 11.5)])
+    reports = pd.DataFrame(
+        {
+            "time": [at(10.1), at(11.4)],
+            "instance": WRITER,
+            "table": "public.queue",
+            "dead_not_removable": [500, 120_500],
+        }
+    )
+    found = verdicts({**tables, "relations": tables["relations"][:0], "vacuums": reports})
+    [one] = [each for each in found if each.level == "blocked"]
+    assert one.severity == "act" and "public.queue gained up to 120,000 dead rows" in one.sentence
 
 
 @pytest.mark.parametrize(
