@@ -13,10 +13,12 @@ from aurora_analysis.analysis.effect_level import (
     ACTIONS,
     LEVELS,
     OUTCOMES,
+    STATEMENT_LATENCY,
     Effect,
     JudgedEffect,
     effect_headline,
     effect_level,
+    noun,
     weightiest,
 )
 from aurora_analysis.analysis.statistics import adjusted
@@ -147,6 +149,8 @@ def _signed(effect_pct: float) -> str:
 
 def _outcome(metric: str) -> str:
     words = str(metric).replace("_", " ")
+    if metric.startswith(STATEMENT_LATENCY):
+        words = noun(metric)
     if words.startswith("statement "):
         return f"the latency of the writer's {words}"
     return f"the writer's {words}"

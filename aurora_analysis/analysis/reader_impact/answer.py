@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -16,6 +16,7 @@ from aurora_analysis.analysis.reader_impact.minutes_over import with_minutes
 from aurora_analysis.analysis.reader_impact.verdicts import Evidence, growth, main_metric, verdicts
 from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.analysis.workloads import exposure
+from aurora_analysis.analysis.workloads.unlogged import with_tried
 from aurora_analysis.store.observations import Observations
 from aurora_analysis.window import Window
 
@@ -150,13 +151,14 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
     Answer
         The verdicts and their evidence. One `unknown` verdict if the window has too little data.
     """
-    exposed = _exposed(data.at_least(options.lookback_days), groups, options)
+    trials = experiment.randomised(data.table("trials"))
+    exposed = _exposed(data.at_least(options.lookback_days), groups, options, trials)
     design = _ordinary_days(exposed, outcomes.writer_metrics(exposed.compared), options)
     measures = _ordinary_days(exposed, outcomes.mechanism_metrics(exposed.compared), options)
     estimates = effects(design, materiality_pct=options.materiality_pct, placebos=options.placebos)
-    trials = experiment.randomised(data.table("trials"))
     latency = outcomes.outcomes(data)
-    tried = experiment.effects(latency, trials, covariate=data.metric("planned_rate"))
+    in_trials = outcomes.in_trials(data) if len(trials) else latency
+    tried = experiment.effects(in_trials, trials, covariate=data.metric("planned_rate"))
     commits = data.metric("commit_throughput")
     known = _with_writer(exposed.readers.runs, exposed.on_writer)
     cleanup = undo_log.mechanism(data, known)
@@ -183,6 +185,7 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
         data.window,
         timezone,
         trials,
+        in_trials,
     )
     found = with_statements(verdicts(evidence, materiality_pct=options.materiality_pct), background)
     return Answer(
@@ -212,13 +215,16 @@ def _scaling(data: Observations, timezone: str) -> scaling.Scaling | None:
     return scaling.Scaling(capacity, utilisation, data.window, timezone)
 
 
-def _exposed(compared: Observations, groups: workloads.Groups, options: Options) -> _Exposed:
+def _exposed(
+    compared: Observations, groups: workloads.Groups, options: Options, trials: pd.DataFrame
+) -> _Exposed:
     shortest_s = options.shortest_run_s
     tables = workloads.Tables.read(compared, shortest_s=shortest_s)
     on_writer = tables.on_writer()
+    readers = exposure.exposure(tables.on_readers(), groups.workloads, shortest_s=shortest_s)
     return _Exposed(
         compared,
-        exposure.exposure(tables.on_readers(), groups.workloads, shortest_s=shortest_s),
+        replace(readers, runs=with_tried(readers.runs, trials, tables, groups.workloads)),
         workloads.jobs(
             on_writer, groups.jobs, groups.daily, timezone=options.timezone, shortest_s=shortest_s
         ),

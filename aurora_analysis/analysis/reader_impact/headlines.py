@@ -46,6 +46,8 @@ class Background:
         Time zone of the verdicts' times.
     trials : pandas.DataFrame, optional
         Blocks of the window's randomised trials. Default: there were none.
+    in_trials : pandas.DataFrame, optional
+        The latencies that the trials compare: `outcomes.in_trials`. Default: `latency`.
     """
 
     runs: pd.DataFrame
@@ -56,6 +58,7 @@ class Background:
     window: Window
     timezone: str = "UTC"
     trials: pd.DataFrame | None = None
+    in_trials: pd.DataFrame | None = None
 
 
 def with_statements(verdicts: Sequence[Verdict], background: Background) -> list[Verdict]:
@@ -143,10 +146,13 @@ def latency_while_running(latency: pd.Series | None, runs: pd.DataFrame) -> floa
 
 def _while_on(verdict: Verdict, runs: pd.DataFrame, background: Background) -> float | None:
     """Mean latency while the workload runs [ms], in the blocks of a trial if the verdict rests on one."""
-    latency, trials = background.latency.get(str(verdict.numbers.get("metric"))), background.trials
-    if verdict.numbers.get("source") != "trial" or latency is None or trials is None:
-        return latency_while_running(latency, runs)
-    return experiment.latency_while_on(latency, trials[trials["workload"] == verdict.subject])
+    metric, trials = str(verdict.numbers.get("metric")), background.trials
+    if verdict.numbers.get("source") != "trial" or trials is None:
+        return latency_while_running(background.latency.get(metric), runs)
+    latency = background.latency if background.in_trials is None else background.in_trials
+    if metric not in latency:
+        return None
+    return experiment.latency_while_on(latency[metric], trials[trials["workload"] == verdict.subject])
 
 
 def how_long(hours: float, window: Window) -> str:

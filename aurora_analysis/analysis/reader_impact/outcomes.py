@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from aurora_analysis.analysis import undo_log
+from aurora_analysis.analysis import experiment, undo_log
 from aurora_analysis.analysis.costliest import statement_text
 from aurora_analysis.analysis.effect_level import OUTCOMES, STATEMENT_LATENCY
 from aurora_analysis.analysis.reader_impact.design import HISTORY, LOAD
@@ -56,6 +56,29 @@ def outcomes(data: Observations) -> pd.DataFrame:
     if statements.empty:
         return latencies
     return latencies.join(statements, how="outer") if len(latencies) else statements
+
+
+def in_trials(data: Observations) -> pd.DataFrame:
+    """Read the latencies that randomised trials compare: as fine as they were sampled, because a block may last seconds.
+
+    Parameters
+    ----------
+    data : Observations
+        The window of one cluster.
+
+    Returns
+    -------
+    DataFrame
+        By time (UTC) [ms], one column per metric, and one per top statement as the page `experiment` compares them.
+    """
+    counted = data.table("statement_metrics")
+    statements = experiment.statement_latency(
+        counted[counted["role"] == "writer"],
+        data.fingerprints,
+        most=experiment.Options().most_statements,
+    )
+    named = statements.rename(columns=lambda name: f"{STATEMENT_LATENCY}{name.removeprefix('statement ')}")
+    return data.metrics(OUTCOMES).join(named, how="outer")
 
 
 def writer_metrics(data: Observations) -> pd.DataFrame:

@@ -29,7 +29,7 @@ from aurora_analysis.analysis.effect_level import (
     weightiest,
 )
 from aurora_analysis.analysis.experiment.verdicts import judged_effects
-from aurora_analysis.analysis.reader_impact import agreement
+from aurora_analysis.analysis.reader_impact import agreement, exposure_remarks
 from aurora_analysis.analysis.reader_impact.estimate import POOLED
 from aurora_analysis.analysis.reader_impact.mechanism import FULLY_JUDGED, mechanism
 from aurora_analysis.analysis.reader_impact.placebo import REJECTED_MOST
@@ -370,7 +370,7 @@ def _verdict(name: str, judged: list[JudgedEffect], evidence: Evidence) -> Verdi
                 evidence.scaling.remark(name, evidence.exposure.runs)
                 if evidence.scaling and evidence.exposure and one
                 else "",
-                _unknown_exposure(name, evidence.exposure),
+                exposure_remarks.remarks(name, evidence.exposure),
             )
             if part
         ),
@@ -437,29 +437,6 @@ def _covered(evidence: Evidence) -> str:
     """How much of the window has latency, with the window's dates."""
     known = f"{100 * evidence.coverage:.0f} %"
     return f"The writer's latency is known for {known} of the window ({dates(evidence.window, evidence.timezone)})"
-
-
-def _unknown_exposure(name: str, exposure: Exposure | None) -> str:
-    """Hours in which a workload's exposure is unknown, and readers without any source."""
-    if exposure is None:
-        return ""
-    spans = exposure.unknown[exposure.unknown["workload"] == name]
-    hours = (spans["end"] - spans["start"]).dt.total_seconds().sum() / 3600
-    blind = exposure.unobserved()
-    parts = [
-        f"Its exposure is unknown for {hours:,.1f} hours of the compared days, which are left out."
-        * bool(hours),
-        f"No source shows what ran on {', '.join(blind)}{_while_it_existed(exposure)}." * bool(blind),
-    ]
-    return " ".join(part for part in parts if part)
-
-
-def _while_it_existed(exposure: Exposure) -> str:
-    """How long readers without any source existed, if they came and went."""
-    hours = (exposure.blind["end"] - exposure.blind["start"]).dt.total_seconds().sum() / 3600
-    return f" (of which some existed for {hours:,.0f} hours only; their presence is held constant)" * bool(
-        hours
-    )
 
 
 def _words(evidence: Evidence) -> Words:

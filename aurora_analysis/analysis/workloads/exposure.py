@@ -21,6 +21,7 @@ from aurora_analysis.analysis.series import Array, Mask, seconds, stretches
 from aurora_analysis.analysis.workloads import presence
 from aurora_analysis.analysis.workloads import rules as workloads
 from aurora_analysis.analysis.workloads.rules import Rules
+from aurora_analysis.analysis.workloads.unlogged import Unlogged, unlogged
 from aurora_analysis.window import Window
 
 Rule = Mapping[str, Sequence[str]]
@@ -123,6 +124,10 @@ class Tables:
         The window.
     published : DataFrame, optional
         Rows of metrics, read with `presence.PUBLISHED`: which instances existed when.
+    open_transactions : DataFrame, optional
+        Rows of open_transactions: sessions in live samples.
+    events : DataFrame, optional
+        Rows of events: statements that ended early have no duration in the log.
     """
 
     slow_queries: pd.DataFrame
@@ -133,6 +138,8 @@ class Tables:
     published: pd.DataFrame = field(
         default_factory=lambda: pd.DataFrame(columns=["time", "period_s", "instance"])
     )
+    open_transactions: pd.DataFrame = field(default_factory=pd.DataFrame)
+    events: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @classmethod
     def read(cls, data: Observed, *, shortest_s: float = 0.0) -> Tables:
@@ -157,20 +164,31 @@ class Tables:
             overlapping=True,
         )
         db_load, published = data.table("db_load", **DB_LOAD), data.table("metrics", **presence.PUBLISHED)
-        return cls(slow_queries, db_load, data.coverage, data.instances, data.window, published)
+        return cls(
+            slow_queries,
+            db_load,
+            data.coverage,
+            data.instances,
+            data.window,
+            published,
+            data.table("open_transactions"),
+            data.table("events"),
+        )
 
     def on_readers(self) -> Tables:
-        """Leave out the writer's executions; load is kept whole, because `exposure` selects each reader's minutes.
+        """Leave out what ran on the writer; load is kept whole, because `exposure` selects each reader's minutes.
 
         Returns
         -------
         Tables
             The tables for `exposure(…, role="reader")`.
         """
-        return replace(self, slow_queries=self.slow_queries[self.slow_queries["role"] != "writer"])
+        names = ("slow_queries", "open_transactions", "events")
+        kept = {name: getattr(self, name) for name in names if len(getattr(self, name))}
+        return replace(self, **{name: rows[rows["role"] != "writer"] for name, rows in kept.items()})
 
     def on_writer(self) -> Tables:
-        """Keep only the writer's executions and load.
+        """Keep only the writer's logged executions and load.
 
         Returns
         -------
@@ -178,7 +196,8 @@ class Tables:
             The tables for `writer_jobs.jobs`.
         """
         mine = {name: getattr(self, name) for name in ("slow_queries", "db_load")}
-        return replace(self, **{name: rows[rows["role"] == "writer"] for name, rows in mine.items()})
+        rows = {name: rows[rows["role"] == "writer"] for name, rows in mine.items()}
+        return replace(self, open_transactions=pd.DataFrame(), events=pd.DataFrame(), **rows)
 
 
 @dataclass(frozen=True)
@@ -197,6 +216,8 @@ class Exposure:
         these hours that are covered by its `log`, else by its `load`, else `unknown` [0 to 1].
     blind : DataFrame, optional
         `reader, start, end` (UTC): when a reader existed that no source covers, if it did not exist all the time.
+    unlogged : Unlogged, optional
+        The part of `runs` and `unknown` that comes from live samples and from statements that ended early.
     """
 
     runs: pd.DataFrame
@@ -205,6 +226,7 @@ class Exposure:
     blind: pd.DataFrame = field(
         default_factory=lambda: pd.DataFrame(columns=list(presence.TYPES)).astype(presence.TYPES)
     )
+    unlogged: Unlogged = field(default_factory=Unlogged)
 
     def unobserved(self) -> list[str]:
         """List the readers that neither log nor load covers at any time.
@@ -248,25 +270,54 @@ def exposure(
         _reader(str(name), rows, role, tables, minutes) for name, rows in tables.instances.groupby("instance")
     ]
     observed = [reader for reader in readers if (reader.logged | reader.loaded).any()]
+    beside = _unlogged(tables, logged, rules, shortest_s)
+    in_log = _together([logged, beside.runs[~beside.runs["workload"].isin(beside.only_live)]])
     by_log = dict(iter(logged.groupby(["workload", "instance"])))
     sessions = {
         name: [
             (reader, reader.sessions(alternatives, _open(by_log.get((name, reader.instance)), minutes)))
             for reader in observed
         ]
-        for name, alternatives in _alternatives(rules, logged, observed).items()
+        for name, alternatives in _alternatives(rules, in_log, observed).items()
     }
     runs = [_runs(name, *one, minutes) for name, by_reader in sessions.items() for one in by_reader]
-    whole = _together([logged, *runs])
-    unknown = [_unknown(name, sessions[name], minutes) for name in sorted({*whole["workload"]})]
+    whole = _together([logged, *runs, beside.runs])
+    unknown = [_unknown(name, sessions[name], minutes) for name in sorted({*whole["workload"]} & {*sessions})]
+    unknown += [beside.unknown, *_unsampled(beside.only_live, tables.coverage, minutes)]
     no_span = _spans(minutes[:0] == 0, minutes).assign(workload="")[SPAN_COLUMNS]
     sources = pd.DataFrame(
         [reader.source() for reader in readers if reader.reads.any()], columns=SOURCE_COLUMNS
     )
-    found = Exposure(whole, _together([no_span, *unknown]), sources)
+    found = Exposure(whole, _together([no_span, *unknown]), sources, unlogged=beside)
     return replace(
         found, blind=presence.changing(found.unobserved(), tables.published, tables.instances, minutes)
     )
+
+
+def _unlogged(tables: Tables, logged: pd.DataFrame, rules: Rules | None, shortest_s: float) -> Unlogged:
+    """Runs beside the log: sampled transactions that held a view, and statements that ended early."""
+    if tables.open_transactions.empty and tables.events.empty:
+        return Unlogged()
+    sampled = logged[:0]
+    if len(tables.open_transactions):
+        sampled = workloads.live_runs(
+            tables.open_transactions, rules, instances=tables.instances, shortest_s=shortest_s
+        )
+    events = tables.events if len(tables.events) else pd.DataFrame(columns=["time", "instance", "message"])
+    return unlogged(logged, sampled, events, rules, tables.instances)
+
+
+def _unsampled(
+    names: Sequence[str], coverage: pd.DataFrame, minutes: pd.DatetimeIndex
+) -> Iterable[pd.DataFrame]:
+    """Spans without live samples, in which it is unknown whether a workload was open that only they show."""
+    if not names:
+        return []
+    sampled = np.zeros(len(minutes), dtype=bool)
+    spans = coverage.loc[coverage["table"].eq("metrics") & coverage["unit"].eq("samples"), ["time", "end"]]
+    for start, end in spans.itertuples(index=False):
+        sampled[minutes.searchsorted(start.floor("min")) : minutes.searchsorted(end)] = True
+    return [_spans(~sampled, minutes).assign(workload=name)[SPAN_COLUMNS] for name in names]
 
 
 def _minutes(coverage: pd.DataFrame, window: Window) -> pd.DatetimeIndex:

@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from postgresql_days import OTHER, QUEUE, Simulated, simulated
+from postgresql_window import READER
 
 from aurora_analysis import config
 from aurora_analysis.analysis import limits, reader_impact
 from aurora_analysis.analysis.limits import dose
 from aurora_analysis.analysis.reader_impact import outcomes
+from aurora_analysis.store.observations import Observations
 
 TEXTS = pd.DataFrame({"digest": [QUEUE, OTHER], "fingerprint": ["delete from queue", "update counter"]})
 QUEUE_LATENCY, OTHER_LATENCY = f"latency_of_{QUEUE[:8]}", f"latency_of_{OTHER[:8]}"
@@ -21,10 +23,45 @@ def days() -> Simulated:
     return simulated(seed=4, effect=0.2)
 
 
+def ways(days: Simulated) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The runs of etl: a third logged, a third cursors that only live samples show, a third cancelled by replay."""
+    logged = days.tables["slow_queries"]
+    etl = logged[logged["user"] == "etl"].reset_index(drop=True)
+    return etl.iloc[::3], etl.iloc[1::3], etl.iloc[2::3]
+
+
+def observed(days: Simulated) -> Observations:
+    """The days as a cluster would have them: the log has the duration of every third run of etl only."""
+    logged, cursors, cancelled = ways(days)
+    slow_queries = days.tables["slow_queries"]
+    message = "canceling statement due to conflict with recovery, process {}, user etl, database shop, statement abc"
+    tables = {
+        "slow_queries": pd.concat([slow_queries[slow_queries["user"] != "etl"], logged], ignore_index=True),
+        "open_transactions": pd.concat(map(_sampled, pd.concat([cursors, cancelled]).itertuples()), ignore_index=True),
+        "events": pd.DataFrame(
+            {
+                "time": cancelled["ended_at"],
+                "instance": READER,
+                "category": "recovery conflict",
+                "message": [message.format(100 + n) for n in cancelled.index],
+            }
+        ),
+    }  # fmt: skip
+    return Simulated({**days.tables, **tables}, *(0.0,) * 3, days.rows_per_s).observed()
+
+
+def _sampled(run) -> pd.DataFrame:
+    """A transaction in samples of each minute."""
+    times = pd.date_range(run.started_at, run.ended_at, freq="min", unit="us")
+    who = {"instance": READER, "user": "etl", "database": "shop", "thread_id": 100 + run.Index}
+    state = {"has_read_view": True, "rows_modified": pd.NA, "isolation_level": None, "digest": None}
+    return pd.DataFrame({"time": times}).assign(started_at=run.started_at, **who, **state)
+
+
 @pytest.fixture(scope="module")
 def answer(days) -> reader_impact.Answer:
     options = reader_impact.Options(placebos=0, lookback_days=9)
-    return reader_impact.answer(days.observed(), config.Groups(), options)
+    return reader_impact.answer(observed(days), config.Groups(), options)
 
 
 def test_the_printed_levels_are_the_truth(answer):
@@ -38,6 +75,16 @@ def test_the_printed_levels_are_the_truth(answer):
     assert f"statement {QUEUE[:8]}" in guilty.headline
     assert "Its snapshots were the oldest during" in guilty.evidence
     assert "end each transaction and cursor" in guilty.action
+
+
+def test_runs_without_a_logged_duration_are_exposure(answer, days):
+    """Runs that only samples show, or that replay cancelled, count until their end; the page says how many were cancelled."""
+    logged, cursors, cancelled = ways(days)
+    runs = answer.exposure.runs[answer.exposure.runs["workload"] == "etl"]
+    assert len(runs) == len(logged) + len(cursors) + len(cancelled) > 2 * len(logged)
+    assert {*cancelled["ended_at"]} < {*runs["end"]}
+    evidence = next(one.evidence for one in answer.verdicts if one.subject == "etl")
+    assert f"{len(cancelled)} of its statements or sessions were ended by a recovery conflict" in evidence
 
 
 def test_every_other_latency_is_left_alone(answer):
