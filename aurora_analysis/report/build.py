@@ -330,6 +330,7 @@ def _cluster(store: Store, cluster: str, window: Window, timezone: str) -> dict[
         "compressed": index.compressed(ever),
         "coverage": index.coverage(rows, window),
         "instances": index.instances(store.instances(window, cluster=cluster)),
+        "log_limit": index.log_limit(store.instances(window, cluster=cluster)),
         "failovers": index.failovers(store.writers(window, cluster=cluster)),
     }
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from aurora_analysis import engines
 from aurora_analysis.analysis.verdict import SEVERITIES, Verdict, moment
 from aurora_analysis.errors import Error
 from aurora_analysis.report import html, markdown, tiles
@@ -303,7 +304,7 @@ def instances(states: pd.DataFrame) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        One entry per instance with the facts of `FACTS`. The slow log has no statement below `long_query_time_s`;
+        One entry per instance with the facts of `FACTS`. The log has no statement below `long_query_time_s`;
         Performance Insights keeps `pi_retention_days` of history.
     """
     return [
@@ -314,6 +315,12 @@ def instances(states: pd.DataFrame) -> list[dict[str, Any]]:
 
 FACTS = ("role", "instance_class", "engine_version", "long_query_time_s", "pi_retention_days")
 """Columns of the page's table of instances."""
+
+
+def log_limit(states: pd.DataFrame) -> str:
+    """Name the setting from which duration on the log has a statement, in the words of the cluster's engine."""
+    known = states["engine"].dropna() if "engine" in states else pd.Series(dtype=str)
+    return engines.words(str(known.iloc[-1]) if len(known) else engines.DEFAULT).log_limit
 
 
 def failovers(terms: pd.DataFrame) -> list[dict[str, str]]:

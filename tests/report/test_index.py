@@ -350,6 +350,23 @@ def test_instances_show_the_settings_in_force(tmp_path):
     assert "shop-2 replaced shop-1 as the writer at 2026-11-09 10:51:20 UTC" in page
 
 
+@pytest.mark.parametrize(
+    ("engine", "setting"),
+    [
+        ("aurora-postgresql", "log_min_duration_statement [s]"),
+        ("aurora-mysql", "long_query_time [s]"),
+        (None, "long_query_time [s]"),
+    ],
+)
+def test_the_logs_limit_has_its_engines_name(engine, setting, tmp_path):
+    """PostgreSQL has no long_query_time."""
+    states = pd.DataFrame({"instance": ["db-1"], "engine": [engine], **dict.fromkeys(index.FACTS, [None])})
+    described = {"instances": index.instances(states), "log_limit": index.log_limit(states)}
+    page = index.page(index.record(RUN, [cluster() | described], []), tmp_path)
+    assert f">{setting}</th>" in page
+    assert ("long_query_time" in page) == (setting == "long_query_time [s]")
+
+
 def test_a_cluster_that_was_fetched_from_a_simulation_is_simulated():
     """Its sources are AWS services; only the engine version has the mark."""
     coverage = pd.DataFrame({"source": ["cloudwatch", "rds"]})

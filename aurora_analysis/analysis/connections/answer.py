@@ -68,7 +68,7 @@ def answer(data: Observations, *, timezone: str = "UTC") -> Answer:
     found = with_causes(storms(attempts), metrics, data.table("events"))
     found = with_clients(found, _load(data, "host"))
     idle = clients.idle_transactions(data.table("open_transactions"))
-    judged = verdicts(attempts, local(found, timezone), metrics, data.window)
+    judged = verdicts(attempts, local(found, timezone), metrics, data.window, words=data.words)
     return Answer(
         verdicts=(
             *judged,

@@ -51,6 +51,8 @@ ACTIONS = {
     "aborted connections": "Close connections in the client, and compare its idle time with wait_timeout and the timeouts of "
     "proxies and firewalls.",
     "unknown": "Fetch CloudWatch's ConnectionAttempts, AbortedClients and LoginFailures of the instance (aurora-analysis fetch).",
+    "uncounted": "Set log_connections and log_disconnections to 1, and count `connection received` and `authentication failed` by "
+    "minute in the log; CloudWatch's DatabaseConnections has the open connections only.",
     "ordinary": "Nothing to do.",
     "idle transaction": "Let the client commit or roll back before it waits, and turn autocommit on for reads; limit idle time by "
     "wait_timeout.",
@@ -94,6 +96,7 @@ def verdicts(
     metrics: pd.DataFrame,
     window: Window,
     thresholds: Thresholds = Thresholds(),
+    words: Words | None = None,
 ) -> list[Verdict]:
     """Judge the connections of each instance.
 
@@ -113,6 +116,8 @@ def verdicts(
         The window.
     thresholds : Thresholds
         When connections need attention.
+    words : Words, optional
+        The engine's words: CloudWatch counts no attempts on PostgreSQL. Default: those of MySQL.
 
     Returns
     -------
@@ -121,7 +126,7 @@ def verdicts(
     """
     names = sorted(set(metrics["instance"].dropna().astype(str)))
     if not names or attempts.empty:
-        return [_no_data()]
+        return [_no_data(words)]
     return by_severity(
         [
             _instance(
@@ -134,13 +139,24 @@ def verdicts(
     )
 
 
-def _no_data() -> Verdict:
+def _no_data(words: Words | None) -> Verdict:
+    rest = "so storms, refused and aborted connections are unknown."
+    if words is not None and words.cleanup == "vacuum":
+        return Verdict(
+            TOPIC,
+            "all instances",
+            "unknown",
+            "unknown",
+            f"CloudWatch has no count of attempts to connect to PostgreSQL, {rest}",
+            action=ACTIONS["uncounted"],
+            headline="Connection storms are unknown: CloudWatch does not count attempts to connect to PostgreSQL",
+        )
     return Verdict(
         TOPIC,
         "all instances",
         "unknown",
         "unknown",
-        "No attempts to connect were recorded in this window, so storms, refused and aborted connections are unknown.",
+        f"No attempts to connect were recorded in this window, {rest}",
         action=ACTIONS["unknown"],
         headline="Connection storms are unknown: attempts to connect were not recorded",
     )

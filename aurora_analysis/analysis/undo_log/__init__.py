@@ -32,6 +32,7 @@ from aurora_analysis.analysis.undo_log.holders import Attribution, attribute_old
 from aurora_analysis.analysis.undo_log.implied_start import committed, read_view_start
 from aurora_analysis.analysis.undo_log.recovery import (
     conflict_verdicts,
+    event_remarks,
     lag_with_and_without,
     recovery_conflicts,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "blocking_spans",
     "committed",
     "conflict_verdicts",
+    "event_remarks",
     "delay_and_boundary",
     "episode_blockers",
     "growth_by_blocker",

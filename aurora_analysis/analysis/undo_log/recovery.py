@@ -11,7 +11,7 @@ import pandas as pd
 
 from aurora_analysis.analysis import workloads
 from aurora_analysis.analysis.series import period_s
-from aurora_analysis.analysis.verdict import Verdict, local, moment
+from aurora_analysis.analysis.verdict import Remarks, Verdict, local, moment
 from aurora_analysis.store.observations import Observations
 
 CATEGORY = "recovery conflict"
@@ -29,6 +29,12 @@ ENDED = {
 
 CANCELLED = ("query cancelled", "session ended")
 """Events that ended a reader's exposure early."""
+
+LOGGED = (CATEGORY, "lock wait", "deadlock", "timeout", "cancellation")
+"""Categories of `events` that the log has of sessions that waited or were ended."""
+
+WHOLE = 0.99
+"""A log that covers a larger share of the window covers it whole [0 to 1]."""
 
 LAG_COLUMNS = ["instance", "workload", "minutes", "lag_with_ms", "lag_without_ms", "most_ms"]
 
@@ -56,6 +62,45 @@ def recovery_conflicts(data: Observations) -> pd.DataFrame:
         user=message.str.extract(r", user ([^,]+)", expand=False),
         digest=message.str.extract(r", statement (\w+)$", expand=False),
     )[CONFLICT_COLUMNS]
+
+
+def event_remarks(data: Observations) -> Remarks:
+    """State which conflicts, lock waits and cancellations were logged, and how much of the window each log covers.
+
+    Parameters
+    ----------
+    data : Observations
+        The window of one cluster.
+
+    Returns
+    -------
+    Remarks
+        One line of counts, and one for each instance whose log does not cover the window: what is missing there is unknown.
+    """
+    events = data.table("events")
+    counts = events[events["category"].isin(LOGGED)].groupby("category", observed=True).size()
+    found = ", ".join(
+        f"{counts[name]} {name}{'s' * int(counts[name] > 1)}" for name in LOGGED if counts.get(name)
+    )
+    spans = data.coverage
+    logs = spans[(spans["table"] == "slow_queries") & spans["received"].notna() & spans["instance"].notna()]
+    runs = logs.assign(workload=logs["instance"].astype(str), start=logs["time"])
+    hours = workloads.exposed_hours(runs, data.window) if len(runs) else pd.Series(dtype=float)
+    whole = data.window.duration.total_seconds() / 3600
+    lines = [
+        f"Events in the logs: {found}."
+        if found
+        else f"No {', '.join(LOGGED[:-1])} or {LOGGED[-1]} was recorded."
+    ]
+    for name in sorted({*data.instances["instance"].astype(str)}):
+        share = min(1.0, float(hours.get(name, 0.0)) / whole)
+        if share < WHOLE:
+            lines.append(
+                f"The log of {name} covers {100 * share:.0f} % of the window: whether anything else happened there is unknown."
+            )
+    if len(lines) == 1:
+        lines[0] += " Every instance's log covers the whole window."
+    return Remarks(*lines)
 
 
 def conflict_verdicts(conflicts: pd.DataFrame, timezone: str = "UTC") -> list[Verdict]:

@@ -24,7 +24,8 @@ from aurora_analysis.analysis.undo_log.episodes import (
     notable_growth,
 )
 from aurora_analysis.analysis.undo_log.holders import Attribution
-from aurora_analysis.analysis.undo_log.horizon import Horizon, Sessions
+from aurora_analysis.analysis.undo_log.horizon import KINDS, Horizon, Sessions
+from aurora_analysis.analysis.undo_log.idle_readers import idle_since, reader_of
 from aurora_analysis.analysis.workloads import EXPOSURE_COLUMNS, IDLE
 from aurora_analysis.store.observations import Observations
 
@@ -145,7 +146,7 @@ def vacuum(data: Observations, groups: workloads.Groups, shortest_s: float) -> V
     usual = max(base(found.age), shortest_s * _rate(found)) if len(found.age) else np.nan
     least = max(notable_growth(found.age), shortest_s * _rate(found)) if len(found.age) else None
     episodes = growth_episodes(found.age, least=least)
-    attributed, runs = _with_kinds(attribution(data, found, known), known)
+    attributed, runs = _with_kinds(attribution(data, found, known), known, idle_since(data))
     dead_rows = data.metric("dead_rows")
     states = _states(found, episodes, dead_rows)
     spans = blocking_spans(attributed.oldest_view, runs, states)
@@ -216,7 +217,9 @@ def snapshots(
     return found.assign(start=found["started_at"].where(is_first, found["first"]))[EXPOSURE_COLUMNS]
 
 
-def _with_kinds(found: Attribution, runs: pd.DataFrame) -> tuple[Attribution, pd.DataFrame]:
+def _with_kinds(
+    found: Attribution, runs: pd.DataFrame, idle: pd.DataFrame
+) -> tuple[Attribution, pd.DataFrame]:
     """Give each span for which only the holder's kind is known its own run, named `(a session of a reader)` or similar."""
     view = found.oldest_view.copy()
     unnamed = (view["state"].eq("unknown") & view["kind"].notna()).to_numpy()
@@ -229,7 +232,10 @@ def _with_kinds(found: Attribution, runs: pd.DataFrame) -> tuple[Attribution, pd
         began = own["since"].median()
         start = own.index[0] if pd.isna(began) else began
         name = f"({own['kind'].iloc[0]})"
-        rows.append((name, own["instance"].iloc[0], IDLE, pd.NA, start, own.index[-1]))
+        instance = own["instance"].iloc[0]
+        if pd.isna(instance) and own["kind"].iloc[0] == KINDS["xmin_age_readers"]:
+            instance = reader_of(idle, pd.DatetimeIndex(own.index), pd.Timestamp(start))
+        rows.append((name, instance, IDLE, pd.NA, start, own.index[-1]))
         view.loc[own.index, "state"] = "held"
         view.loc[own.index, "run"] = at + len(rows) - 1
     if not rows:

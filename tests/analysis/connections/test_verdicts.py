@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from connection_cases import MINUTES, NO_EVENTS, NO_LOAD, WEEK, attempts, metrics
 
+from aurora_analysis import engines
 from aurora_analysis.analysis import connections
 from aurora_analysis.analysis.verdict import Verdict, local
 
@@ -209,3 +210,16 @@ def test_no_kill_is_no_verdict():
     """A total that stands still, or falls by a restart, is no kill."""
     rows = attempts()[:4]
     assert connections.kills(metrics(rows, queries_killed=np.array([5.0, 5, 0, 0]))).empty
+
+
+def test_postgresql_has_no_count_of_attempts_to_fetch():
+    """CloudWatch publishes none for that engine, so the action is about the log."""
+    [verdict] = connections.verdicts(
+        attempts()[:0],
+        attempts()[:0],
+        metrics(attempts())[:0],
+        WEEK,
+        words=engines.words("aurora-postgresql"),
+    )
+    assert (verdict.level, verdict.severity) == ("unknown", "unknown")
+    assert "ConnectionAttempts" not in verdict.action and "log_connections" in verdict.action

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 import pytest
-from postgresql_window import DIGEST, OTHER_READER, WRITER, Hold, at, counted, observed, reports, watched
+from postgresql_window import (
+    DIGEST,
+    OTHER_READER,
+    READER,
+    WRITER,
+    Hold,
+    at,
+    busy,
+    counted,
+    observed,
+    reports,
+    watched,
+)
 
 from aurora_analysis import config
 from aurora_analysis.analysis import undo_log
@@ -113,6 +126,38 @@ def test_performance_insights_alone_names_the_kind(holds, named):
     assert all(one.severity == "watch" for one in found)
 
 
+@pytest.mark.parametrize(
+    ("ages", "subject"),
+    [
+        ({READER: 10}, "a session of a reader (ledger-2)"),
+        ({READER: 10, OTHER_READER: 2}, "a session of a reader (ledger-2)"),
+        ({READER: 10, OTHER_READER: 10}, "a session of a reader"),
+        ({READER: 2}, "a session of a reader"),
+        ({WRITER: 10}, "a session of a reader"),
+    ],
+    ids=["one", "the other is older", "both", "another transaction", "the writer's"],
+)
+def test_the_readers_idle_time_names_the_reader(ages, subject):
+    """Performance Insights alone: the reader on which a session went idle at minute 10, when the snapshot began."""
+    tables = counted([IDLE_READER])
+    minute = np.arange(10, 30)
+    idle = [
+        pd.DataFrame(
+            {
+                "time": at(minute),
+                "instance": name,
+                "value": 60.0 * (minute - since) + 30,
+                "name": "oldest_idle_transaction_age",
+                "statistic": "average",
+                "period_s": 60.0,
+            }
+        )
+        for name, since in ages.items()
+    ]
+    found = verdicts({**tables, "metrics": pd.concat([tables["metrics"], *idle], ignore_index=True)})
+    assert [(one.level, one.subject) for one in found] == [("blocked", subject)]
+
+
 def test_two_logged_statements_that_fit_alike_are_both_spared():
     """Two workloads began and ended together: the kind is stated, and no name."""
     other = Hold(10, 30, OTHER_READER, "looker", 8, digest="e2" * 8, logged=True)
@@ -198,3 +243,23 @@ def test_the_tables_show_what_vacuum_left():
     table = undo_log.relations(data).iloc[0]
     assert (table["relation"], table["dead_rows"], table["vacuums"]) == ("public.queue", 360_500, 119)
     assert table["at"] == pd.Timestamp("2026-11-23T10:30Z")
+
+
+def test_a_window_without_events_says_so_and_whose_log_is_missing():
+    """Silence of a log that was not read is unknown; counts come from the events' categories."""
+    tables = busy([IDLE_READER])
+    spans = {
+        "time": at(0),
+        "end": at(60),
+        "table": "slow_queries",
+        "source": "log",
+        "expected": 1.0,
+        "received": 1.0,
+    }
+    logs = pd.DataFrame([{**spans, "instance": name} for name in (WRITER, READER)])
+    tables = {**tables, "coverage": pd.concat([tables.get("coverage", logs[:0]), logs], ignore_index=True)}
+    assert "Events in the logs: 1 recovery conflict." in str(undo_log.event_remarks(observed(tables)))
+    quiet = observed({**tables, "events": tables["events"][:0], "coverage": logs[:1]})
+    none, unknown, *_ = undo_log.event_remarks(quiet).lines
+    assert none == "No recovery conflict, lock wait, deadlock, timeout or cancellation was recorded."
+    assert unknown.startswith(f"The log of {READER} covers 0 % of the window")
