@@ -151,7 +151,8 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
     Answer
         The verdicts and their evidence. One `unknown` verdict if the window has too little data.
     """
-    trials = experiment.randomised(data.table("trials"))
+    drawn = experiment.randomised(data.table("trials"))
+    trials = drawn[experiment.on_idle_clone(drawn, data.all_times("events")).isna()]
     exposed = _exposed(data.at_least(options.lookback_days), groups, options, trials)
     design = _ordinary_days(exposed, outcomes.writer_metrics(exposed.compared), options)
     measures = _ordinary_days(exposed, outcomes.mechanism_metrics(exposed.compared), options)

@@ -314,7 +314,7 @@ def _unknown(names: list[str], evidence: Evidence) -> Verdict:
         severity="unknown",
         sentence=f"{_covered(evidence)}, and the log shows {shown}: too little to judge whether a reader "
         "slowed the writer.",
-        action=ACTIONS["unknown"] if names else NO_WORKLOAD_ACTION,
+        action=ACTIONS["unknown"] if names else NO_WORKLOAD_ACTION.format(_words(evidence).log_limit),
         headline="Unknown whether any reader slows the writer",
     )
 
@@ -422,7 +422,9 @@ def _blocked(name: str, evidence: Evidence) -> bool | None:
     return blocked if blocked or (known and row["growth"] <= 0) else None
 
 
-NO_WORKLOAD_ACTION = "Fetch the readers' slow log or Performance Insights of the window, and lower long_query_time if the log is empty."
+NO_WORKLOAD_ACTION = (
+    "Fetch the readers' log or Performance Insights of the window, and lower {} if the log is empty."
+)
 
 NOT_ASSESSED_ACTION = (
     "Wait until the store holds a week with latency, load and runs of it, or run a randomised trial."
