@@ -95,16 +95,20 @@ class Fetch:
     examples: bool = False  # store one execution's text per digest; its literals may be secrets
 
 
+FAILOVER_S = 30.0
+"""Default objective of a failover [s]: Aurora often takes less, and a client should not add much to it."""
+
+
 @dataclass(frozen=True)
 class Objectives:
     """Service objectives of the writer: the highest acceptable minute mean of each metric, in its unit.
 
-    `drills` has the longest acceptable time after each fault of a drill [s], by its name.
+    `drills` has the longest acceptable time after each fault of a drill [s], by its name; a failover has a default.
     """
 
     limits: Mapping[str, float] = field(default_factory=dict)
     budget_pct: float = 1.0  # percentage of minutes that may exceed a limit: 1 % is 100 minutes a week
-    drills: Mapping[str, float] = field(default_factory=dict)
+    drills: Mapping[str, float] = field(default_factory=lambda: {"failover": FAILOVER_S})
 
 
 DRILL_OBJECTIVES = {
@@ -302,7 +306,7 @@ def _objectives(content: Any, origin: str) -> Objectives:
                 f"commit_latency_minute_mean_ms, or one of {', '.join(DRILL_OBJECTIVES)}."
             )
     limits = {keys[key]: _value(1.0, value, origin, f"objectives.{key}") for key, value in table.items()}
-    return Objectives(limits, budget, drills)
+    return Objectives(limits, budget, {**Objectives().drills, **drills})
 
 
 def groups(text: str = "") -> Groups:

@@ -247,7 +247,7 @@ def _printed(rows: pd.DataFrame, planned: DrillOptions, objectives: dict[str, fl
     if rows.empty:
         output.echo("no run finished, so nothing was measured", err=True)
         return 1
-    for row in judged.runs(rows).to_dict("records"):
+    for row in judged.runs(rows, objectives).to_dict("records"):
         output.echo(_line(row))
     found = judged.verdicts(rows, objectives)
     for one in found:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from aurora_analysis.plots.connections import connection_attempts
 from aurora_analysis.plots.db_load import active_sessions, hours_of_week
+from aurora_analysis.plots.drill import recovery
 from aurora_analysis.plots.estimates import intervals
 from aurora_analysis.plots.experiment import blocks, by_chance
 from aurora_analysis.plots.explore import timeline
@@ -39,6 +40,7 @@ __all__ = [
     "purge",
     "ranks",
     "read_view_age",
+    "recovery",
     "shifts",
     "strip",
     "timeline",

@@ -120,7 +120,9 @@ def _order(path: Path) -> tuple[int, str]:
 
 
 def concerns(notebook: Path, store: Store, cluster: str, window: Window) -> bool:
-    """Return whether a notebook applies to a cluster: `experiment` needs a trial, all others always apply."""
+    """Return whether a notebook applies to a cluster: `experiment` needs a trial, `drill` a drill; others always apply."""
+    if notebook.stem == "drill":
+        return not store.read("drills", window, cluster=cluster).empty
     if notebook.stem != "experiment":
         return True
     trials = store.read("trials", window, cluster=cluster)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -31,14 +32,14 @@ class Answer:
     runs: pd.DataFrame
 
 
-def answer(data: Observations, objectives: dict[str, float]) -> Answer:
+def answer(data: Observations, objectives: Mapping[str, float]) -> Answer:
     """Judge for each fault of a drill and each client whether it meets the objective.
 
     Parameters
     ----------
     data : Observations
         The window of one cluster (`observe`).
-    objectives : dict of str to float
+    objectives : mapping of str to float
         Fault → longest acceptable time [s].
 
     Returns
@@ -47,4 +48,4 @@ def answer(data: Observations, objectives: dict[str, float]) -> Answer:
         The verdicts and their evidence.
     """
     rows = data.table("drills")
-    return Answer(verdicts(rows, objectives), outcomes(rows, objectives), runs(rows))
+    return Answer(verdicts(rows, objectives), outcomes(rows, objectives), runs(rows, objectives))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -39,6 +41,8 @@ RUN_COLUMNS = [
     *KEY,
     "run",
     "took_effect",
+    "measured_s",
+    "objective_s",
     "first_success_s",
     "settled_s",
     "worst_staleness_s",
@@ -53,20 +57,28 @@ RUN_COLUMNS = [
 ]
 
 
-def runs(rows: pd.DataFrame) -> pd.DataFrame:
+def runs(rows: pd.DataFrame, objectives: Mapping[str, float]) -> pd.DataFrame:
     """Select what a reader needs of each run, in order.
 
     Parameters
     ----------
     rows : DataFrame
         Rows of the table `drills`.
+    objectives : mapping of str to float
+        Fault → longest acceptable time [s].
 
     Returns
     -------
     DataFrame
-        Columns RUN_COLUMNS.
+        Columns RUN_COLUMNS; `measured_s` is what the objective limits, see `measured_s`.
     """
-    return rows[RUN_COLUMNS].sort_values(["time", "client"]).reset_index(drop=True)
+    return _compared(rows, objectives)[RUN_COLUMNS].sort_values(["time", "client"]).reset_index(drop=True)
+
+
+def _compared(rows: pd.DataFrame, objectives: Mapping[str, float]) -> pd.DataFrame:
+    """Add what is measured and its objective to each run [s]."""
+    objective_s = rows["fault"].map(dict(objectives)).astype(float)
+    return rows.assign(measured_s=measured_s(rows), objective_s=objective_s)
 
 
 def measured_s(rows: pd.DataFrame) -> pd.Series:
@@ -85,14 +97,14 @@ def measured_s(rows: pd.DataFrame) -> pd.Series:
     return rows["settled_s"].where(rows["fault"] != "lag", rows["worst_staleness_s"]).astype(float)
 
 
-def outcomes(rows: pd.DataFrame, objectives: dict[str, float]) -> pd.DataFrame:
+def outcomes(rows: pd.DataFrame, objectives: Mapping[str, float]) -> pd.DataFrame:
     """Sum up the runs of each fault and client.
 
     Parameters
     ----------
     rows : DataFrame
         Rows of the table `drills`.
-    objectives : dict of str to float
+    objectives : mapping of str to float
         Fault → longest acceptable time [s].
 
     Returns
@@ -101,8 +113,8 @@ def outcomes(rows: pd.DataFrame, objectives: dict[str, float]) -> pd.DataFrame:
         Columns OUTCOME_COLUMNS. A run whose fault did not certainly take effect is counted in `uncertain_runs` only.
         `miss_bound_pct` is the largest share of such faults that may miss the objective, at 95 % confidence.
     """
-    known = rows.assign(measured_s=measured_s(rows), objective_s=rows["fault"].map(objectives).astype(float))
-    found = [_summed(dict(zip(KEY, key)), own) for key, own in known.groupby(KEY, sort=False)]
+    grouped = _compared(rows, objectives).groupby(KEY, sort=False)
+    found = [_summed(dict(zip(KEY, key)), own) for key, own in grouped]
     return pd.DataFrame(found, columns=OUTCOME_COLUMNS)
 
 

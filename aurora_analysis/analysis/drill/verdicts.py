@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -55,14 +56,14 @@ READS_FORMER = (
 MEETS = "Nothing to do. Repeat the drill after a change of driver, pool or DNS settings."
 
 
-def verdicts(rows: pd.DataFrame, objectives: dict[str, float]) -> list[Verdict]:
+def verdicts(rows: pd.DataFrame, objectives: Mapping[str, float]) -> list[Verdict]:
     """Conclude for each fault and client whether it meets the objective.
 
     Parameters
     ----------
     rows : DataFrame
         Rows of the table `drills`.
-    objectives : dict of str to float
+    objectives : mapping of str to float
         Fault → longest acceptable time [s].
 
     Returns

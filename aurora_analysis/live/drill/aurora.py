@@ -227,7 +227,7 @@ class AuroraPlace:
             if not problem.connection_invalidated:
                 reason = engines.module(self._cluster.engine, "live").reason(problem)
                 raise Error(
-                    f"{writer} refused {text!r}: {reason}. It needs Aurora and the privileges of the master user."
+                    f"{writer} refused {text}: {reason}. It needs Aurora and the privileges of the master user."
                 ) from None
 
     def make_writer(self, name: str) -> str:

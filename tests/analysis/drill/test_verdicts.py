@@ -121,4 +121,4 @@ def test_no_drill_is_unknown():
     empty = pd.DataFrame(columns=TABLES["drills"].column_names())
     (found,) = drill.verdicts(empty, OBJECTIVES)
     assert found.severity == "unknown" and "nothing is known" in found.sentence
-    assert drill.outcomes(empty, OBJECTIVES).empty and drill.runs(empty).empty
+    assert drill.outcomes(empty, OBJECTIVES).empty and drill.runs(empty, OBJECTIVES).empty
