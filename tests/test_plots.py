@@ -99,6 +99,15 @@ ALIGNED = pd.DataFrame(
 ATTEMPTS = pd.DataFrame(
     {"time": MINUTES, "period_s": 60.0, "instance": "db-1", "value": 2.0, "ordinary_per_s": 1.0}
 )
+DRILLED = pd.DataFrame(
+    {
+        "fault": "failover",
+        "client": ["plain", "pool", "topology"],
+        "measured_s": [3.0, np.nan, 1.0],
+        "objective_s": 30.0,
+        "observed_s": 60.0,
+    }
+)
 STORMS = pd.DataFrame({"instance": ["db-1"], "start": MINUTES[[10]], "end": MINUTES[[20]]})
 
 DRAWN = {
@@ -133,6 +142,7 @@ EMPTY = {
     "read_view_age": lambda: plots.read_view_age(OLDEST_VIEW[:0], RUNS),
     "growth": lambda: plots.growth(GROWN[:0]),
     "blocks": lambda: plots.blocks(BLOCKS[:0])[0],
+    "recovery": lambda: plots.recovery(DRILLED[:0])[0],
     "log_histogram": lambda: plots.log_histogram(DISTRIBUTION[:0], CUTS[:0]),
     "ecdf": lambda: plots.ecdf(DISTRIBUTION[:0]),
     "intervals": lambda: intervals(EFFECTS[:0], []),
@@ -240,6 +250,17 @@ def test_longest_holds_have_a_panel_for_each_slowdown():
     assert "5 % higher [min]" in five.get_title()
     shown = {text.get_position(): text.get_text() for text in ten.texts}
     assert shown == {(13, 1): "21", (4, 6): "∞"}
+
+
+def test_a_client_that_did_not_recover_has_a_hollow_mark():
+    """It stands at the end of the observation, and the legend says what it means."""
+    (ax,) = plots.recovery(DRILLED)
+    marks = [one for one in ax.collections if len(one.get_offsets())]
+    hollow = [one.get_offsets()[0][0] for one in marks if not len(one.get_facecolors())]
+    assert hollow == [60.0] and len(marks) == 3
+    words = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert words == ["not recovered when the observation ended", "objective 30 s"]
+    assert "[s]" in ax.get_xlabel()
 
 
 def test_ranks_name_what_is_new_and_what_vanished():
