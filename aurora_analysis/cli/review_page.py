@@ -26,7 +26,8 @@ SYMBOLS = {
     "cannot tell": "?",
 }
 CELLS = (
-    "Each cell: prediction and 95 % prediction interval; – is not predicted, ∞ is beyond what was replayed."
+    "Each cell: prediction and 95 % prediction interval; – is not predicted, ∞ is beyond what was replayed. "
+    "The first figure is at least that of recorded hours with a sample every 5 minutes in which no view was held and no earlier hold drained."
 )
 
 STYLE = """

@@ -32,7 +32,7 @@ from aurora_analysis.analysis.latency.log_cut import (
 from aurora_analysis.analysis.latency.samples import Sample, whole_histograms
 from aurora_analysis.analysis.latency.shifts import judged, rate_shift, response, shift
 from aurora_analysis.analysis.latency.verdicts import Comparison, Thresholds, verdicts
-from aurora_analysis.analysis.latency.weeks import against_weeks
+from aurora_analysis.analysis.latency.weeks import against_weeks, weeks_note
 
 __all__ = [
     "BLOCKS",
@@ -52,6 +52,7 @@ __all__ = [
     "distribution",
     "identified",
     "judged",
+    "weeks_note",
     "quantiles",
     "rate_shift",
     "response",

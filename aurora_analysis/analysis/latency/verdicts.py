@@ -191,7 +191,7 @@ def verdicts(comparison: Comparison, thresholds: Thresholds = Thresholds()) -> l
 
 def _weeks(weeks: pd.DataFrame, instance: Hashable, quantile: Row | None) -> dict[str, Row]:
     """The instance's comparison with earlier weeks: of its rate, and of the judged quantile."""
-    mine = weeks[weeks["instance"] == instance]
+    mine = weeks[(weeks["instance"] == instance) & weeks["spread_pct"].notna()]
     judged = (mine["of"] == (quantile or {}).get("of")) & (
         mine["quantile"] == (quantile or {}).get("quantile")
     )

@@ -43,16 +43,17 @@ def against_weeks(
     Returns
     -------
     DataFrame
-        One row per figure with at least `WEEKS_NEEDED` weeks, with `COLUMNS`: `from_usual_pct` is the difference to the
-        mean of earlier weeks [%]; an ordinary week lies between `low_pct` and `high_pct` [%] (a prediction interval with
-        Student's t); `spread_pct` is the standard deviation between weeks [%].
+        One row per figure that an earlier week has, with `COLUMNS`: `from_usual_pct` is the difference to the mean of
+        earlier weeks [%]; an ordinary week lies between `low_pct` and `high_pct` [%] (a prediction interval with
+        Student's t); `spread_pct` is the standard deviation between weeks [%]. These three are NaN with fewer than
+        `WEEKS_NEEDED` weeks: so few do not show how much ordinary weeks differ.
     """
     key = ["instance", "of", "quantile"]
     earlier = pd.concat([figures(week, cuts) for week in weeks] or [figures(now, cuts).iloc[:0]])
     logs = earlier["value"].where(earlier["value"] > 0).astype(float).transform(np.log)
     known = logs.groupby([earlier[name] for name in key]).agg(["count", "mean", "std"]).reset_index()
     found = figures(now, cuts).merge(known, on=key)
-    found = found[found["count"] + 1 >= WEEKS_NEEDED]
+    found["std"] = found["std"].where(found["count"] + 1 >= WEEKS_NEEDED)
     reach = (
         stats.t.isf((1 - confidence) / 2, found["count"] - 1) * found["std"] * np.sqrt(1 + 1 / found["count"])
     )
@@ -64,3 +65,27 @@ def against_weeks(
     }
     moved = found.assign(**{name: 100 * np.expm1(logs) for name, logs in percents.items()})
     return moved.rename(columns={"count": "earlier_weeks"}).dropna(subset=["from_usual_pct"])[COLUMNS]
+
+
+def weeks_note(weeks: pd.DataFrame) -> str:
+    """Return whether earlier weeks show what is ordinary; if not, why and what to do.
+
+    Parameters
+    ----------
+    weeks : DataFrame
+        The result of `against_weeks`.
+
+    Returns
+    -------
+    str
+        One sentence.
+    """
+    known = int(weeks["earlier_weeks"].max()) if len(weeks) else 0
+    needed = WEEKS_NEEDED - 1
+    if known >= needed:
+        return f"{known} earlier weeks show how much ordinary weeks differ."
+    has = f"has {known} of the {needed} earlier weeks" if known else f"has none of the {needed} earlier weeks"
+    return (
+        f"How much ordinary weeks differ is unknown: the store {has} that are needed. "
+        f"Fetch {needed - known} more, or ingest their slow logs (aurora-analysis fetch, ingest)."
+    )

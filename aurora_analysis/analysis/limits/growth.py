@@ -19,6 +19,9 @@ from aurora_analysis.analysis.undo_log.samples import NONE
 SHORTEST_SPAN = 5
 """Shorter spans of one holder do not measure the growth per transaction [samples]."""
 
+SAMPLES_NEEDED = 12
+"""With fewer samples an hour does not show that no view was held: a view of minutes may lie between two of them."""
+
 SPANS_NEEDED = 3
 """Fewer spans do not show how much they differ."""
 
@@ -78,7 +81,8 @@ class Growth:
     purge : Lognormal, optional
         Entries that purge removes per second when nothing holds it [1/s]; None if no hold was seen to drain.
     hourly_peaks : numpy.ndarray, shape (hours,)
-        Longest history list of each recorded hour in which nothing held purge [transactions].
+        Longest history list of each recorded hour in which nothing held purge and no earlier hold still drained
+        [transactions].
     """
 
     rate: WeeklyRate
@@ -129,7 +133,7 @@ def growth(recorded: Recorded, timezone: str) -> Growth | str:
     if entries is None:
         return f"fewer than {SPANS_NEEDED} spans show an identified view that blocked purge"
     purge = _lognormal(_purge_speeds(recorded, entries.typical))
-    return Growth(rate, entries, purge, _hourly_peaks(recorded.oldest_view))
+    return Growth(rate, entries, purge, _hourly_peaks(recorded))
 
 
 def per_transaction(oldest_view: pd.DataFrame, commit_throughput: pd.Series) -> Array:
@@ -173,12 +177,26 @@ def _purge_speeds(recorded: Recorded, entries: float) -> Array:
     return np.asarray((drained + entries * meanwhile)[known])
 
 
-def _hourly_peaks(oldest_view: pd.DataFrame) -> Array:
-    """Longest history list of each hour in which only short views were open at every sample."""
+def _hourly_peaks(recorded: Recorded) -> Array:
+    """Longest history list of each hour in which only short views were open and no earlier hold drained, at each sample."""
+    oldest_view = recorded.oldest_view
     hour = pd.DatetimeIndex(oldest_view.index).floor("h")
-    quiet = (oldest_view["state"] == "none").groupby(hour).all()
+    samples = ((oldest_view["state"] == "none") & ~_draining(recorded)).groupby(hour)
+    quiet = samples.all() & (samples.size() >= SAMPLES_NEEDED)
     peaks = oldest_view["length"].groupby(hour).max()[quiet].to_numpy(dtype=float)
     return peaks if len(peaks) else np.zeros(1)
+
+
+def _draining(recorded: Recorded) -> pd.Series:
+    """Whether the history list at each sample is still above where a hold found it."""
+    length = recorded.oldest_view["length"]
+    found = pd.Series(False, length.index)
+    spans = recorded.episodes[["start", "peak_at", "start_length"]]
+    for start, peak, before in spans.itertuples(index=False):
+        after = length[peak:]  # an episode ends with nine tenths of the fall: a tenth may still be a lot
+        drained = after.index[after <= max(before, recorded.base)]
+        found[start : drained[0] if len(drained) else None] = True
+    return found
 
 
 def _lognormal(values: Array) -> Lognormal | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 from latency_cases import WEEK, cuts, lognormal, slow_queries
 
 from aurora_analysis.analysis import latency
@@ -33,6 +34,18 @@ def test_weeks_that_wander_are_ordinary():
     assert all("from the mean of 8 earlier weeks" in verdict.sentence for verdict in ordinary)
     (short,) = latency.verdicts(wandering(1, 2))
     assert "How much ordinary weeks differ is not known" in short.sentence
+
+
+@pytest.mark.parametrize(("weeks", "known"), [(2, "1"), (4, "3")])
+def test_few_weeks_are_compared_without_an_interval(weeks, known):
+    """The page shows what the store has, and one line names what is missing and how to get it."""
+    found = wandering(1, weeks=weeks).weeks
+    assert len(found) and found["from_usual_pct"].notna().all()
+    assert found[["low_pct", "high_pct", "spread_pct"]].isna().all(axis=None)
+    line = latency.weeks_note(found)
+    assert f"the store has {known} of the 4 earlier weeks that are needed. Fetch {5 - weeks} more" in line
+    assert "has none of the 4" in latency.weeks_note(found.iloc[:0])
+    assert latency.weeks_note(wandering(1, weeks=5).weeks).startswith("4 earlier weeks show")
 
 
 def test_a_shift_beyond_ordinary_weeks_is_slower():

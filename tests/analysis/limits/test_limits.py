@@ -21,7 +21,7 @@ from aurora_analysis.analysis import limits
 from aurora_analysis.analysis.limits import rates, replay
 from aurora_analysis.analysis.limits.answer import refused
 from aurora_analysis.analysis.limits.effect_curve import Curve
-from aurora_analysis.analysis.limits.growth import Growth, Lognormal
+from aurora_analysis.analysis.limits.growth import Growth, Lognormal, _hourly_peaks
 from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.analysis.workloads import IDLE
 from aurora_analysis.cli import alerts
@@ -192,6 +192,22 @@ def test_a_short_hold_is_not_predicted_below_what_is_usual():
         for minutes in (5, 60)
     ]
     assert lengths == pytest.approx([70_000, 500 + 360_000], rel=1e-6)
+
+
+def test_an_hour_is_usual_only_if_its_samples_show_that_no_hold_raised_it():
+    """Hours that an earlier hold still drains, and hours of one sample, are not what a list does without a view."""
+    minutes = pd.date_range("2026-11-02", periods=6 * 60, freq="min", tz="UTC")
+    length = pd.Series(400.0, minutes)
+    length.iloc[60:110] = np.linspace(400, 300_000, 50)  # held
+    length.iloc[110:230] = np.linspace(290_000, 400, 120)  # its last tenth drains in the fourth hour
+    length.iloc[300:320] = 25_000.0  # writes that outrun purge for a while
+    coarse = pd.Series(700_000.0, pd.date_range("2026-11-01", periods=24, freq="h", tz="UTC"))
+    lengths = pd.concat([coarse, length])
+    held = (lengths.index >= minutes[60]) & (lengths.index <= minutes[110])
+    view = pd.DataFrame({"length": lengths, "state": np.where(held, "held", "none")})
+    episode = {"start": [minutes[60]], "peak_at": [minutes[109]], "start_length": [400.0]}
+    known = SimpleNamespace(oldest_view=view, episodes=pd.DataFrame(episode), base=400.0)
+    assert sorted(_hourly_peaks(known)) == [400.0, 400.0, 25_000.0]
 
 
 def test_purge_that_is_slower_than_the_writes_never_drains():
