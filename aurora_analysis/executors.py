@@ -159,18 +159,23 @@ def dask(address: str) -> Iterator[Pool]:
     client = _connected(address)
     try:
         _check_workers(client, address)
-        executor: Executor = client.get_executor(pure=False)
-        try:
-            yield Pool(executor, sum(client.nthreads().values()))
-        finally:
-            executor.shutdown(wait=False)
-    except CancelledError:
-        raise Unfinished(
-            f"The Dask scheduler {address} was lost: start it and its workers again, then rerun the command, which does "
-            "what is missing."
-        ) from None
+        yield Pool(client.get_executor(pure=False), sum(client.nthreads().values()))
+    except Exception as problem:
+        if isinstance(problem, CancelledError) or client.status != "running":
+            raise Unfinished(
+                f"The Dask scheduler {address} was lost: start it and its workers again, then rerun the command, which "
+                "does what is missing."
+            ) from None
+        if type(problem).__name__ == "KilledWorker":
+            raise Unfinished(
+                f"Four workers of {address} ended one after the other at the same work, perhaps for lack of memory: give "
+                "them more, then rerun the command, which does what is missing."
+            ) from None
+        raise
     finally:
-        with suppress(Exception):  # a scheduler that was lost cannot be taken leave of
+        with suppress(
+            Exception
+        ):  # a scheduler that was lost takes no leave; what is queued goes with the client
             client.close(timeout=CONNECT_S)
 
 
@@ -182,8 +187,9 @@ def _connected(address: str) -> Any:
         raise NotEnabled("--dask needs Dask: pip install 'aurora-analysis[dask]'.") from None
     from dask import config
 
-    for name in ("distributed", "tornado"):  # one line of ours says what goes wrong
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in [*logging.root.manager.loggerDict]:  # one line of ours says what goes wrong
+        if name.partition(".")[0] in ("distributed", "tornado"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     config.set({"distributed.comm.timeouts.connect": f"{CONNECT_S:g}s"})
     try:
         return distributed.Client(address, timeout=CONNECT_S)

@@ -375,6 +375,11 @@ TABLES: dict[str, Table] = {
             Column("lost", "real", "what was present and could not be read [unit]"),
             Column("unit", "text", "what the three counts are of: rows, points or bytes"),
             Column("note", "text", "a remark for people"),
+            Column(
+                "identity",
+                "text",
+                "what tells the ingested file from another of its name: ETag or time of change, size, sql_mode; else null",
+            ),
         ),
         _table(
             "trials",

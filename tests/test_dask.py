@@ -6,23 +6,26 @@ import multiprocessing
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import dask_cluster
 import fetching
 import nbformat
+import pandas as pd
 import pytest
 from aws_endpoint import Endpoint
 from click.testing import CliRunner, Result
 from dask_cluster import DaskCluster
 
 from aurora_analysis import Store, executors
-from aurora_analysis.cli import connections, main
+from aurora_analysis.cli import connections, main, output
 from aurora_analysis.config import Cluster, Config
 from aurora_analysis.fetch import plan, rates
 from aurora_analysis.fetch.work import Access, work
+from aurora_analysis.sources import log_files
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = str(ROOT / "data" / "sample")
@@ -130,6 +133,87 @@ def test_pages_come_back_from_the_workers(cluster, tmp_path, monkeypatch):
     assert "lab own: 0 findings" in result.output
     assert "lab 4.5" in (tmp_path / "out" / "lab" / "own.ipynb").read_text()
     assert (tmp_path / "out" / "lab" / "own.html").exists()
+
+
+# Faults
+
+
+def logs(folder: Path, count: int) -> list[str]:
+    """Write slow logs of an hour each; return their names."""
+    folder.mkdir()
+    text = (ROOT / "tests" / "slow_logs" / "aurora_mysql_3.log").read_bytes()
+    for number in range(count):
+        (folder / f"{number:02}.log").write_bytes(text.replace(b"2026-", b"20%02d-" % (10 + number)))
+    return sorted(map(str, folder.iterdir()))
+
+
+def rows(store: Path) -> pd.DataFrame:
+    """Every execution of a store, in one order."""
+    order = ["ended_at", "thread_id", "digest", "ordinal"]
+    return Store(store).read("slow_queries", cluster="a").sort_values(order, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The executions of twelve logs, as this process reads them."""
+    folder = tmp_path_factory.mktemp("expected")
+    for name in logs(folder / "logs", 12):
+        log_files.ingest(name, str(folder / "store"), cluster="a", instance="b")
+    return rows(folder / "store")
+
+
+def after(lines: int, act: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do something once a command has printed so many lines."""
+    echo, printed = output.echo, []
+
+    def counted(*words: object, **how: Any) -> None:
+        echo(*words, **how)
+        printed.append(words)
+        if len(printed) == lines:
+            act()
+
+    monkeypatch.setattr(output, "echo", counted)
+
+
+def ingest(folder: Path, *more: str) -> Result:
+    return run(
+        "ingest",
+        str(folder / "logs"),
+        "--cluster",
+        "a",
+        "--instance",
+        "b",
+        "--store",
+        str(folder / "store"),
+        *more,
+    )
+
+
+def test_the_work_of_a_killed_worker_runs_on_another_one(cluster, expected, tmp_path, monkeypatch):
+    """SIGKILL of a worker in the middle of an ingest: the command succeeds, no row is lost, none is there twice."""
+    logs(tmp_path / "logs", 12)
+    after(2, cluster.kill_worker, monkeypatch)
+    result = ingest(tmp_path, "--dask", cluster.address)
+    assert result.exit_code == 0, result.output
+    assert len(cluster.workers) == 1
+    pd.testing.assert_frame_equal(rows(tmp_path / "store"), expected)
+
+
+def test_a_lost_scheduler_ends_the_command_and_the_next_run_finishes(
+    cluster, expected, tmp_path, monkeypatch
+):
+    """SIGKILL of the scheduler: exit 1 and one line; the same command goes on with the logs that are missing."""
+    logs(tmp_path / "logs", 12)
+    after(2, cluster.kill_scheduler, monkeypatch)
+    result = ingest(tmp_path, "--dask", cluster.address)
+    assert result.exit_code == 1
+    *done, last = result.output.splitlines()
+    assert last.startswith(f"aurora-analysis: The Dask scheduler {cluster.address} was lost")
+    assert 2 <= len(done) < 12
+    again = ingest(tmp_path)
+    assert again.exit_code == 0
+    assert again.output.count("in the store already") == len(done)
+    pd.testing.assert_frame_equal(rows(tmp_path / "store"), expected)
 
 
 # What is missing

@@ -25,7 +25,8 @@ MAY_IMPORT = {
     "executors": {"errors"},
     # First chain: from a source into the store.
     "store": SHARED | {"store"},
-    "sources": SHARED | {"sources", "store", "fetch.chunks"},  # a chunk is the data type of every source
+    "sources": SHARED
+    | {"sources", "store", "executors", "fetch.chunks"},  # a chunk is the data type of every source
     "fetch": SHARED | {"fetch", "sources", "store", "executors"},
     "live": SHARED | {"live", "sources", "store"},
     "lab": SHARED | {"lab", "store", "sources", "live"},  # a stand-in cluster is recorded as a real one

@@ -1,4 +1,4 @@
-"""The inputs that a command line names: files, globs, objects and prefixes on S3, standard input."""
+"""The inputs that a command line names: files, folders, globs, objects and prefixes on S3, standard input."""
 
 from __future__ import annotations
 
@@ -23,12 +23,16 @@ _GLOB = re.compile(r"[*?\[]")
 
 @dataclass(frozen=True)
 class S3Object:
-    """An object on S3, and what makes boto3's client; its text is its address. Its size [bytes] is known if it was listed."""
+    """An object on S3, and what makes boto3's client; its text is its address.
+
+    Its size [bytes] and its ETag are known if it was listed.
+    """
 
     bucket: str
     key: str
     client: Callable[[], Any]
     size: int | None = field(default=None, compare=False)
+    etag: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.key}"
@@ -54,6 +58,36 @@ def label(source: Source) -> str:
     return os.path.basename(source) if isinstance(source, str) else str(source)
 
 
+def identity(source: Source) -> str | None:
+    """Return what tells a file's content from an earlier one of the same name: ETag or time of change, and size.
+
+    Parameters
+    ----------
+    source : str or S3Object
+
+    Returns
+    -------
+    str or None
+        None for a pipe, which nothing identifies.
+
+    Raises
+    ------
+    Error
+        If an object cannot be read.
+    """
+    if isinstance(source, S3Object):
+        etag, size = source.etag, source.size
+        if not etag:
+            with _one_line(str(source)):
+                head = source.client().head_object(Bucket=source.bucket, Key=source.key)
+            etag, size = head["ETag"], head["ContentLength"]
+        return f"{etag.strip(chr(34))}, {size} bytes"
+    if not os.path.isfile(source):
+        return None
+    there = os.stat(source)
+    return f"changed at {there.st_mtime_ns} ns, {there.st_size} bytes"
+
+
 def found(names: Sequence[str], client: Callable[[], Any]) -> list[Source]:
     """List the inputs that the names stand for, each once.
 
@@ -61,7 +95,7 @@ def found(names: Sequence[str], client: Callable[[], Any]) -> list[Source]:
     ----------
     names : sequence of str
         Files; globs such as `logs/*.gz` or `s3://bucket/2026-*/**/*.gz`, where `**` also matches folders; objects and
-        prefixes (`s3://bucket/prefix/`); `-`. A file that has a glob's characters in its name is that file.
+        prefixes (`s3://bucket/prefix/`); folders, for the files in them and below; `-`. A file that has a glob's characters in its name is that file.
     client : callable
         Makes boto3's client of S3; called only if a name is on S3.
 
@@ -91,11 +125,19 @@ def _expanded(name: str, client: Callable[[], Any]) -> Iterator[Source]:
         else:
             yield from _listed(bucket, key, client)
     elif os.path.isdir(name):
-        raise Error(f"{name} is a folder: name its files, such as {os.path.join(name, '*')}.")
+        yield from _below(name)
     elif _GLOB.search(name) and not os.path.exists(name):
         yield from sorted(each for each in glob.glob(name, recursive=True) if os.path.isfile(each))
     else:
         yield name
+
+
+def _below(folder: str) -> Iterator[str]:
+    """Yield the files of a folder and of those below it, in the order of their paths; hidden and empty ones are left out."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        paths = (os.path.join(place, name) for name in sorted(files) if not name.startswith("."))
+        yield from (path for path in paths if os.path.getsize(path))
 
 
 def _listed(bucket: str, key: str, client: Callable[[], Any]) -> Iterator[S3Object]:
@@ -108,7 +150,7 @@ def _listed(bucket: str, key: str, client: Callable[[], Any]) -> Iterator[S3Obje
             for one in page.get("Contents", []):
                 name = one["Key"]
                 if one["Size"] and pattern.fullmatch(name) and name.rpartition("/")[2] != IGNORED:
-                    yield S3Object(bucket, name, client, one["Size"])
+                    yield S3Object(bucket, name, client, one["Size"], one.get("ETag", ""))
 
 
 def _translated(pattern: str) -> str:

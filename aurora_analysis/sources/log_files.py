@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from aurora_analysis import engines
 from aurora_analysis.engines.log_events import Account
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 from aurora_analysis.errors import Error
-from aurora_analysis.sources import compression, encodings
+from aurora_analysis.sources import compression, encodings, inputs
 from aurora_analysis.sources.inputs import S3Object, Source, label
 
 if TYPE_CHECKING:
-    from aurora_analysis.engines.log_tables import Batch, Columns
+    import arro3.core as arrow
+    from arro3.core.types import ArrowStreamExportable
+
+    from aurora_analysis.engines.log_tables import Batch
 
 CHUNK = 120 * 2**10
 """Size of a chunk [bytes]: small enough for a processor's cache, and for memory that malloc does not give back."""
@@ -159,13 +164,37 @@ def ranges(name: str, count: int) -> list[tuple[int, int]]:
     if total is None or count < 2:
         return [(0, total)] if total is not None else []
     engine, start = recognised(chunks(name, 0, HEAD_BYTES))
-    boundaries = engines.module(engine or engines.DEFAULT, "slow_log").BOUNDARIES
-    head = b"".join(start)
-    boundaries = [each for each in boundaries if each in head][:1] or boundaries
+    slow_log, head = engines.module(engine or engines.DEFAULT, "slow_log"), b"".join(start)
+    boundaries = [each for each in slow_log.BOUNDARIES if each in head][:1] or slow_log.BOUNDARIES
     if not boundaries:
         return [(0, total)]
-    cuts = {0, total, *(_boundary(name, total * n // count, total, boundaries) for n in range(1, count))}
+
+    def cut(at: int) -> int:
+        """Return the first place from `at` on where an entry ends and the next begins, and not a text that looks so."""
+        while (at := _boundary(name, at, total, boundaries)) < total:
+            start = _boundary(name, at - CHECKED, total, boundaries) if at > CHECKED else 0
+            if _separates(name, (start, at, min(total, at + CHECKED)), slow_log.entries):
+                break
+        return at
+
+    cuts = {0, total, *(cut(total * n // count) for n in range(1, count))}
     return list(zip(sorted(cuts), sorted(cuts)[1:]))
+
+
+def _separates(name: str, places: tuple[int, int, int], entries: Callable[..., Iterable[object]]) -> bool:
+    """Return whether the entries from the first to the last place are the same if the log is cut at the middle one."""
+
+    def read(start: int, end: int) -> Account:
+        account = Account()
+        deque(entries(chunks(name, start, end), account), maxlen=0)
+        return account
+
+    start, at, end = places
+    return start >= at or read(start, at) + read(at, end) == read(start, end)
+
+
+CHECKED = 2**16
+"""Bytes before and after a cut that are read to see whether it separates two entries."""
 
 
 def _boundary(name: str, at: int, total: int, boundaries: Sequence[bytes]) -> int:
@@ -178,6 +207,32 @@ def _boundary(name: str, at: int, total: int, boundaries: Sequence[bytes]) -> in
             return at - len(before) + min(place for place in found if place >= 0) + 2
         at, before = at + len(chunk), text[-max(map(len, boundaries)) :]
     return total
+
+
+@dataclass(frozen=True)
+class Target:
+    """The store's place for a log's executions.
+
+    Attributes
+    ----------
+    location : str
+        The store's folder or s3:// prefix.
+    cluster, instance : str
+        Names in the store: the cluster, and the instance that wrote the log.
+    mode : SqlMode
+        The server's sql_mode.
+    """
+
+    location: str
+    cluster: str
+    instance: str
+    mode: SqlMode = DEFAULT_MODE
+
+    def identity(self, name: Source) -> str | None:
+        """Return what identifies a file as this target reads it; None for a pipe."""
+        found = inputs.identity(name)
+        mode = f", {self.mode}" if self.mode != DEFAULT_MODE else ""
+        return None if found is None else f"{found}{mode}"
 
 
 def ingest(
@@ -207,19 +262,34 @@ def ingest(
     batch : int
         Executions written at once.
     """
-    account = Account()
+    return ingest_into(Target(location, cluster, instance, mode), name, batch)
+
+
+def ingest_into(target: Target, name: Source, batch: int = BATCH) -> Account:
+    """Write a log's executions into the store: see `ingest`.
+
+    Parameters
+    ----------
+    target : Target
+    name : str or S3Object
+    batch : int
+        Executions written at once.
+
+    Returns
+    -------
+    Account
+    """
+    account, identity = Account(), target.identity(name)
     span: list[int] = []
 
     def write(tables: Batch) -> None:
-        for table, columns in _columns(tables).items():
-            _merge(location, table, columns, cluster)
+        for table, rows in arrow_rows(tables, target).items():
+            merge(target, table, rows)
         ended = [*tables.slow_queries["ended_at"], *tables.vacuums.get("time", ()), *span]
         span[:] = [min(ended), max(ended)] if ended else []
 
-    engine = read_batches(name, account, write, instance=instance, mode=mode, batch=batch)
-    if span:
-        row = _coverage(account, span, instance, engines.module(engine, "slow_log").COVERED)
-        _cover(location, label(name), row, cluster=cluster, instance=instance)
+    engine = read_batches(name, account, write, instance=target.instance, mode=target.mode, batch=batch)
+    cover(name, target, Covered(engine, account, tuple(span), identity))
     return account
 
 
@@ -256,37 +326,87 @@ def read_batches(
     """
     found, text = recognised(chunks(name))
     engine = found or engines.DEFAULT
-    slow_log = engines.module(engine, "slow_log")
 
     def checked(tables: Batch) -> None:
         check(engine, account, name)
         write(tables)
 
+    read_text(engine, text, account, checked, (instance, batch, mode))
+    check(engine, account, name)
+    return engine
+
+
+def read_text(
+    engine: str,
+    text: Iterable[bytes],
+    account: Account,
+    write: Callable[[Batch], None],
+    layout: tuple[str | None, int, SqlMode],
+) -> None:
+    """Read executions in batches of the store's tables.
+
+    Parameters
+    ----------
+    engine : str
+        The engine that wrote the log.
+    text : iterable of bytes
+        The log or a part of it, in chunks.
+    account : Account
+        Filled while the log is read, complete at the end.
+    write : callable
+        Takes a batch.
+    layout : tuple
+        Value of the column `instance` or None, executions of a batch, and the server's sql_mode.
+    """
+    slow_log = engines.module(engine, "slow_log")
+    instance, batch, mode = layout
     if slow_log.library(mode) is None:
         from aurora_analysis.engines.log_tables import Layout
 
         logged = slow_log.logged(text, account, mode)
         for tables in slow_log.batches(logged, account, Layout(instance, batch), mode=mode):
-            checked(tables)
+            write(tables)
     else:
-        slow_log.write_batches(text, account, checked, instance=instance, batch=batch, mode=mode)
-    check(engine, account, name)
-    return engine
+        slow_log.write_batches(text, account, write, instance=instance, batch=batch, mode=mode)
 
 
 SOURCE = "slow_log"
 
 
-def _columns(tables: Batch) -> dict[str, Columns]:
-    """Return the rows of each table that a batch has rows of."""
+def arrow_rows(tables: Batch, target: Target) -> dict[str, arrow.Table]:
+    """Return the rows of each table that a batch has rows of.
+
+    Parameters
+    ----------
+    tables : Batch
+    target : Target
+
+    Returns
+    -------
+    dict of str to arro3.core.Table
+    """
+    from aurora_analysis.store import delta
     from aurora_analysis.tables import TABLES
 
     columns = {name: getattr(tables, name) for name in ("statements", "slow_queries", "vacuums", "events")}
-    return {name: each for name, each in columns.items() if each.get(TABLES[name].time)}
+    return {
+        name: delta.rows(TABLES[name], each, cluster=target.cluster, source=SOURCE)
+        for name, each in columns.items()
+        if each.get(TABLES[name].time)
+    }
 
 
-def _merge(location: str, table: str, columns: Columns, cluster: str) -> None:
-    from aurora_analysis.store import delta, merging
+def merge(target: Target, table: str, rows: ArrowStreamExportable) -> None:
+    """Merge rows into a table of the store.
+
+    Parameters
+    ----------
+    target : Target
+    table : str
+    rows : Arrow stream
+        In the table's columns.
+    """
+    from aurora_analysis.store import merging
     from aurora_analysis.tables import TABLES
 
     spec = TABLES[table]
@@ -294,31 +414,73 @@ def _merge(location: str, table: str, columns: Columns, cluster: str) -> None:
         spec = dataclasses.replace(
             spec, identity=("cluster", "source", "instance", "time", "category", "message")
         )
-    merging.merge(location, spec, delta.rows(spec, columns, cluster=cluster, source=SOURCE))
+    merging.merge(target.location, spec, rows)
 
 
-def _coverage(account: Account, span: Sequence[int], instance: str, tables: Sequence[str]) -> Columns:
-    """Return what was read of a log, once for each table that it fills."""
-    first, end = span[0], span[1] + 1
+class Covered(NamedTuple):
+    """What was read of a log: its engine, account, the first and last time [us since 1970], and the file's identity."""
+
+    engine: str
+    account: Account
+    span: tuple[int, ...]
+    identity: str | None
+
+
+def cover(name: Source, target: Target, covered: Covered) -> None:
+    """Write the coverage of a log, a row for each table that it fills; none if it has no time.
+
+    Parameters
+    ----------
+    name : str or S3Object
+    target : Target
+    covered : Covered
+    """
+    from aurora_analysis.store import delta
+    from aurora_analysis.tables import TABLES
+    from aurora_analysis.window import Window
+
+    if not covered.span:
+        return
+    account, source = covered.account, source_of(name)
+    window = Window(delta.moment(covered.span[0]), delta.moment(covered.span[1] + 1))
     row = {
-        "time": first,
-        "end": end,
-        "instance": instance,
+        "time": covered.span[0],
+        "end": covered.span[1] + 1,
+        "instance": target.instance,
         "expected": float(account.bytes),
         "received": float(account.bytes - account.lost_bytes),
         "lost": float(account.lost_bytes),
         "unit": "bytes",
         "note": str(account),
+        "identity": covered.identity,
     }
-    return {name: [value] * len(tables) for name, value in row.items()} | {"table": tables}
+    tables = engines.module(covered.engine, "slow_log").COVERED
+    columns = {key: [value] * len(tables) for key, value in row.items()} | {"table": tables}
+    rows = delta.rows(TABLES["coverage"], columns, cluster=target.cluster, source=source)
+    replaced = delta.Slice(window, target.cluster, source, target.instance)
+    delta.replace(target.location, TABLES["coverage"], rows, replaced)
 
 
-def _cover(location: str, name: str, columns: Columns, *, cluster: str, instance: str) -> None:
-    from aurora_analysis.store import delta
+def source_of(name: Source) -> str:
+    """Return the source under which coverage lists a log."""
+    return f"{SOURCE} {label(name)}"
+
+
+def is_stored(name: Source, target: Target) -> bool:
+    """Return whether the store has this very file completely: its coverage has the file's identity.
+
+    Parameters
+    ----------
+    name : str or S3Object
+    target : Target
+    """
+    from aurora_analysis.store import delta, opening
     from aurora_analysis.tables import TABLES
-    from aurora_analysis.window import Window
 
-    source = f"{SOURCE} {name}"
-    window = Window(delta.moment(columns["time"][0]), delta.moment(columns["end"][0]))
-    rows = delta.rows(TABLES["coverage"], columns, cluster=cluster, source=source)
-    delta.replace(location, TABLES["coverage"], rows, delta.Slice(window, cluster, source, instance))
+    identity = target.identity(name)
+    table = opening.opened(target.location, TABLES["coverage"], target.cluster)
+    if identity is None or table is None or "identity" not in {each.name for each in table.schema().fields}:
+        return False
+    wanted = {"source": source_of(name), "instance": target.instance, "identity": identity}
+    where = " AND ".join(f"{column} = {delta.quoted(value)}" for column, value in wanted.items())
+    return any(batch.num_rows for batch in table.scan(columns=["source"], predicate=where))

@@ -90,7 +90,6 @@ def test_a_prefix_or_a_glob_on_s3_is_read_as_one_log(bucket, name, files):
         ("s3://", "s3:// names no bucket"),
         ("s3://logs/other/", "No entry of a slow log in s3://logs/other/notes.txt"),
         ("nothing-*.log", "Nothing matches nothing-*.log"),
-        (str(EXPORT), "is a folder: name its files"),
     ],
 )
 def test_an_input_that_matches_nothing_is_one_line(bucket, name, says):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from aurora_analysis.engines.log_events import MARKER, Account, Entry, Event, record
 from aurora_analysis.engines.mysql.slow_log.compiled import hard_entries, library
-from aurora_analysis.engines.mysql.slow_log.grammar import BOUNDARIES, HEAD, is_slow_log
+from aurora_analysis.engines.mysql.slow_log.grammar import BOUNDARIES, HEAD, INHERITED, PREFACE, is_slow_log
 from aurora_analysis.engines.mysql.slow_log.refusals import refusal
 from aurora_analysis.engines.mysql.slow_log.scanner import State, entries
 from aurora_analysis.engines.mysql.slow_log.values import ended, events
@@ -43,7 +43,9 @@ COVERED = ("slow_queries",)
 __all__ = [
     "BOUNDARIES",
     "HEAD",
+    "INHERITED",
     "MARKER",
+    "PREFACE",
     "COVERED",
     "UNKNOWN",
     "Account",

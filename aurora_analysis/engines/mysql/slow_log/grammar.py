@@ -14,6 +14,17 @@ BOUNDARIES = (b";\n# Time: ", b";\n# User@Host: ")
 """End of an entry and start of the next: where a plain file may be cut into parts."""
 
 
+INHERITED = "aurora-analysis: database of the part before"
+"""Stands in a part of a log for the database that the log named latest before the part."""
+
+PREFACE = (
+    b"# User@Host: a[a] @ a []  Id: 0\n"
+    b"# Query_time: 0.000000  Lock_time: 0.000000 Rows_sent: 0  Rows_examined: 0\n"
+    b"use " + INHERITED.encode() + b";\nSELECT 1;\n"
+)
+"""An entry that is read before a part of a log. It has no time, so it is not stored: it only names `INHERITED`."""
+
+
 def is_slow_log(head: bytes) -> bool:
     """Return whether a log that starts with these bytes has an entry, or the banner, of the MySQL family."""
     return (
