@@ -84,6 +84,8 @@ def workload_names(
 def _values(slow_queries: pd.DataFrame, field: str, instances: pd.DataFrame | None) -> pd.Series:
     """Values of a rule's field for each execution; several values are separated by a comma and a space."""
     column = field.split(".")[0]
+    if column == "application" and column not in slow_queries:
+        column = field = "client"  # the name of the same in samples of sessions
     if column != "endpoint" and column not in slow_queries:
         return pd.Series(None, index=slow_queries.index, dtype=object)
     if field.startswith("tags."):
@@ -194,7 +196,7 @@ def live_runs(
     open_transactions : DataFrame
         Rows of the table open_transactions.
     rules : mapping, optional
-        Workload → rules. Rules on a tag or a database match nothing, because samples record neither.
+        Workload → rules. Rules on a tag match nothing, and on MySQL rules on a database neither: samples do not record them.
     instances : DataFrame, optional
         Rows of the table instances; their `engine_version` identifies MariaDB.
     shortest_s : float, default 0

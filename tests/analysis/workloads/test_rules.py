@@ -57,6 +57,7 @@ def executions(**columns) -> pd.DataFrame:
         ({"digest": ["00ff", "01ff"]}, {"digest": ["00*"]}, [0]),
         ({"database": ["shop", "Shop", None]}, {"database": ["shop"]}, [0]),
         ({"application": ["dbt", "psql", None]}, {"application": ["dbt"]}, [0]),
+        ({"client": ["dbt", "psql", None]}, {"application": ["dbt"]}, [0]),
         ({"instance": ["db-2", "db-3"]}, {"instance": ["db-[3-9]"]}, [1]),
         ({"tags": ['{"app": "dbt", "job": "x"}', '{"job": "dbt"}', None]}, {"tags.app": ["dbt"]}, [0]),
         ({"user": ["etl", "etl"], "host": ["a", "b"]}, {"user": ["etl"], "host": ["b"]}, [1]),
