@@ -269,28 +269,11 @@ def with_live_runs(runs: pd.DataFrame, live: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         All logged runs, then the live runs that are in no log.
     """
-    parts = [part for part in (runs, not_logged(live, runs)) if len(part)]
-    return pd.concat(parts, ignore_index=True) if parts else runs
-
-
-def not_logged(live: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Select the runs of live samples that are in no log.
-
-    Parameters
-    ----------
-    live : DataFrame
-        Runs of live samples, as `live_runs` returns them.
-    runs : DataFrame
-        Logged runs, as `exposures` returns them.
-
-    Returns
-    -------
-    DataFrame
-        The live runs that overlap no logged run of the same connection.
-    """
     both = live.reset_index().merge(runs, on=["instance", "thread_id"], suffixes=("", "_logged"))
     logged = both[(both["start"] < both["end_logged"]) & (both["end"] > both["start_logged"])]["index"]
-    return live[~live.index.isin(logged)]
+    unlogged = live[~live.index.isin(logged)]
+    parts = [part for part in (runs, unlogged) if len(part)]
+    return pd.concat(parts, ignore_index=True) if parts else runs
 
 
 def exposure_share(runs: pd.DataFrame, times: pd.DatetimeIndex, period_s: float) -> pd.DataFrame:

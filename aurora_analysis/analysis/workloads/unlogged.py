@@ -16,7 +16,6 @@ from aurora_analysis.analysis.workloads.rules import (
     EXPOSURE_COLUMNS,
     IDLE,
     Rules,
-    not_logged,
     workload_names,
 )
 
@@ -26,13 +25,17 @@ ENDED_EARLY = r"(?:canceling statement|terminating connection) due to "
 RECENT = pd.Timedelta("1min")
 """A sampled transaction is the one that ended if its last sample is at most this much older than the end."""
 
-LONGEST = pd.Timedelta("1h")
-"""Time before an early end in which a workload may have been open if it has no other run to compare with."""
+LONGEST = {True: pd.Timedelta("1min"), False: pd.Timedelta("1h")}
+"""Time before an early end in which a workload may have been open if it has no other run to compare with: shorter if the limit of
+a statement's time or of its wait for a lock ended it (True), because an application sets these to seconds."""
+
+MOSTLY = 0.5
+"""A sampled transaction of which logged statements fill at least this share is that statement [0 to 1]."""
 
 AT_LEAST = pd.Timedelta("1s")
 """Exposure before an early end whose start is unknown: the statement ran at that moment."""
 
-ENDED_COLUMNS = ["workload", "instance", "thread_id", "digest", "end", "start", "is_conflict"]
+ENDED_COLUMNS = ["workload", "instance", "thread_id", "digest", "end", "start", "is_conflict", "is_limit"]
 """Columns of `Unlogged.ended`; `start` is missing where no sample shows it."""
 
 
@@ -88,9 +91,9 @@ def unlogged(
     Returns
     -------
     Unlogged
-        A sampled transaction that overlaps a logged run of the same connection is that run, and is left out.
+        A sampled transaction is left out if logged statements of the same connection fill most of it.
     """
-    alone = not_logged(sampled, logged)
+    alone = sampled[_logged_share(sampled, logged) < MOSTLY]
     ended = _with_starts(_ended_early(events, rules, instances), sampled)
     until = alone["end"].copy()
     for row in ended.dropna(subset="start").itertuples():
@@ -109,6 +112,15 @@ def unlogged(
         ended=ended,
         only_live=tuple(sorted(str(name) for name in names)),
     )
+
+
+def _logged_share(sampled: pd.DataFrame, logged: pd.DataFrame) -> pd.Series:
+    """Share of each sampled transaction that logged statements of the same connection fill [0 to 1]."""
+    both = sampled.reset_index().merge(logged, on=["instance", "thread_id"], suffixes=("", "_logged"))
+    start, end = both[["start", "start_logged"]].max(axis=1), both[["end", "end_logged"]].min(axis=1)
+    filled = (end - start).dt.total_seconds().clip(lower=0.0).groupby(both["index"]).sum()
+    lasted = (sampled["end"] - sampled["start"]).dt.total_seconds().clip(lower=AT_LEAST.total_seconds())
+    return filled.reindex(sampled.index, fill_value=0.0) / lasted
 
 
 class Sampled(Protocol):
@@ -197,6 +209,7 @@ def _ended_early(events: pd.DataFrame, rules: Rules | None, instances: pd.DataFr
         end=rows["time"],
         start=pd.Series(pd.NaT, rows.index, dtype="datetime64[us, UTC]"),
         is_conflict=text.str.contains("due to conflict with recovery", regex=False),
+        is_limit=text.str.contains("due to (?:statement|lock) timeout"),
     ).dropna(subset="workload")[ENDED_COLUMNS]
 
 
@@ -220,7 +233,7 @@ def _maybe_open(ended: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     for row in ended.itertuples():
         own = runs[(runs["instance"] == row.instance) & (runs["thread_id"] == row.thread_id)]
         before = own.loc[own["end"] <= row.end, "end"].max()
-        earliest = row.end - lasted.get(row.workload, LONGEST)
+        earliest = row.end - lasted.get(row.workload, LONGEST[bool(row.is_limit)])
         spans.append((row.workload, earliest if pd.isna(before) else max(before, earliest), row.end))
     found = pd.DataFrame(spans, columns=["workload", "start", "end"])
     return found if spans else _no_rows(["workload", "start", "end"])

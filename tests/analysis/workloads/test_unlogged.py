@@ -38,6 +38,8 @@ def logged_events(*messages: str, pid: int = 41, user: str = "etl") -> pd.DataFr
     """Events of a reader's log at 10:30, as `ingest` reads them from its text."""
     start = f"2026-11-09 10:30:00 UTC:10.0.0.1(33444):{user}@shop:[{pid}]:"
     text = "".join(f"{start}{one}\n" for one in messages)
+    if not text:
+        return pd.DataFrame(columns=["time", "instance", "message"])
     tables = SLOW_LOG.read_slow_log([text.encode()], Layout(instance=READER))
     return pd.concat([one.events for one in tables])
 
@@ -87,6 +89,30 @@ def test_an_old_sample_of_the_process_is_another_transaction():
     found = unlogged(NO_RUN, runs(("etl", 41, 10, 25)), logged_events(*CONFLICT))
     assert minutes(found.unknown) == [("etl", 25, 30)]
     assert sorted(minutes(found.runs)) == [("etl", 10, 25), ("etl", 29.98, 30)]
+
+
+@pytest.mark.parametrize(("messages", "unknown"), [(TIMEOUT, 1), (BY_HAND, 60), (IDLE_TIMEOUT, 60)])
+def test_a_statements_own_time_limit_is_short(messages, unknown):
+    """Otherwise an application with a limit of 2 s would be unknown all day."""
+    found = unlogged(NO_RUN, NO_RUN, logged_events(*messages))
+    assert minutes(found.unknown) == [("etl", 30 - unknown, 30)]
+
+
+@pytest.mark.parametrize(
+    ("statements", "kept"),
+    [
+        ([(10, 19.9)], []),
+        ([(10, 14), (15, 19)], []),
+        ([(10, 11)], [("etl", 10, 20)]),
+        ([(0, 9)], [("etl", 10, 20)]),
+    ],
+    ids=["one statement", "two statements", "a short one in a long transaction", "an earlier one"],
+)
+def test_a_transaction_is_kept_unless_logged_statements_fill_it(statements, kept):
+    """A cursor that is open for ten minutes is ten minutes of exposure although one fetch was logged."""
+    logged = runs(*(("etl", 41, *each) for each in statements))
+    found = unlogged(logged, runs(("etl", 41, 10, 20)), logged_events())
+    assert minutes(found.runs) == kept
 
 
 @pytest.mark.parametrize(
