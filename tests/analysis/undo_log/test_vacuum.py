@@ -23,6 +23,7 @@ from postgresql_window import (
 
 from aurora_analysis import config
 from aurora_analysis.analysis import undo_log
+from aurora_analysis.analysis.undo_log import dead_rows, idle_readers
 from aurora_analysis.analysis.verdict import Verdict
 
 TRAP = Hold(1, 58, WRITER, "reporting", 7, "other")
@@ -67,26 +68,40 @@ def test_live_samples_name_the_holder_and_never_the_trap(holds, named, how):
     assert sum(float(one.numbers["growth_share"]) for one in found) == pytest.approx(1.0, abs=0.001)
 
 
-@pytest.mark.parametrize(
-    ("dead", "vacuum_at", "severity", "sentence"),
-    [
-        (9_000, 500, "ok", ""),
-        (60_000, 500, "watch", "The table public.queue gained up to 60,000 dead rows in one hold"),
-        (600_000, 500, "act", "The table public.queue gained up to 600,000 dead rows in one hold"),
-        (600_000, 400_000, "ok", ""),  # a large table, for which vacuum is not even due
-        (None, 500, "ok", ""),
-    ],
-)
-def test_a_short_hold_is_weighed_by_the_dead_rows_that_it_left(dead, vacuum_at, severity, sentence):
-    """The horizon stood for a minute and a half; dead rows that were there before the hold are not its own."""
+def short_hold(dead: float | None, vacuum_at: int) -> dict[str, pd.DataFrame]:
+    """The horizon stood for a minute and a half, and public.queue gained so many dead rows beside 5,000 that were there."""
     tables = watched([Hold(10, 11.5)])
     relations, minute = tables["relations"], (tables["relations"]["time"] - at(0)).dt.total_seconds() / 60
     held = minute.between(10.2, 11.5)
     rows = pd.Series(None if dead is None else 5_000.0 + held * dead, relations.index, dtype=float)
-    found = verdicts({**tables, "relations": relations.assign(dead_rows=rows, vacuum_at=vacuum_at)})
-    [one] = [each for each in found if each.level == "blocked"]
-    assert one.severity == severity
-    assert (sentence in one.sentence) if sentence else ("gained" not in one.sentence)
+    return {**tables, "relations": relations.assign(dead_rows=rows, vacuum_at=vacuum_at)}
+
+
+def test_a_short_hold_is_weighed_by_the_dead_rows_that_it_left():
+    """By its age alone it would be ok."""
+    [one] = [each for each in verdicts(short_hold(60_000, 500)) if each.level == "blocked"]
+    assert one.severity == "watch"
+    assert "The table public.queue gained up to 60,000 dead rows in one hold" in one.sentence
+
+
+@pytest.mark.parametrize(
+    ("dead", "vacuum_at", "severity"),
+    [
+        (9_000, 500, "ok"),
+        (10_000, 500, "watch"),
+        (100_000, 500, "act"),
+        (600_000, 400_000, "ok"),  # a large table, for which vacuum is not even due
+        (None, 500, "ok"),
+    ],
+)
+def test_dead_rows_count_once_vacuum_is_overdue(dead, vacuum_at, severity):
+    """Few of them, or few for the table, change nothing."""
+    left = dead_rows.most_left(
+        dead_rows.by_table(observed(short_hold(dead, vacuum_at))), [(at(10), at(11.5))]
+    )
+    assert dead_rows.weighed("ok", left) == severity
+    assert dead_rows.weighed("act", left) == "act"
+    assert bool(dead_rows.sentence(left)) == (severity != "ok")
 
 
 def test_the_vacuum_log_weighs_a_hold_without_samples_of_the_tables():
@@ -126,36 +141,34 @@ def test_performance_insights_alone_names_the_kind(holds, named):
     assert all(one.severity == "watch" for one in found)
 
 
-@pytest.mark.parametrize(
-    ("ages", "subject"),
-    [
-        ({READER: 10}, "a session of a reader (ledger-2)"),
-        ({READER: 10, OTHER_READER: 2}, "a session of a reader (ledger-2)"),
-        ({READER: 10, OTHER_READER: 10}, "a session of a reader"),
-        ({READER: 2}, "a session of a reader"),
-        ({WRITER: 10}, "a session of a reader"),
-    ],
-    ids=["one", "the other is older", "both", "another transaction", "the writer's"],
-)
-def test_the_readers_idle_time_names_the_reader(ages, subject):
-    """Performance Insights alone: the reader on which a session went idle at minute 10, when the snapshot began."""
-    tables = counted([IDLE_READER])
-    minute = np.arange(10, 30)
+def idle_on(ages: Mapping[str, float]) -> dict[str, pd.DataFrame]:
+    """Performance Insights alone, and readers on which a session went idle in a transaction at these minutes."""
+    tables, minute = counted([IDLE_READER]), np.arange(10, 30)
+    rows = {"name": "oldest_idle_transaction_age", "statistic": "average", "period_s": 60.0}
     idle = [
-        pd.DataFrame(
-            {
-                "time": at(minute),
-                "instance": name,
-                "value": 60.0 * (minute - since) + 30,
-                "name": "oldest_idle_transaction_age",
-                "statistic": "average",
-                "period_s": 60.0,
-            }
+        pd.DataFrame({"time": at(minute), "instance": name, "value": 60.0 * (minute - since) + 30}).assign(
+            **rows
         )
         for name, since in ages.items()
     ]
-    found = verdicts({**tables, "metrics": pd.concat([tables["metrics"], *idle], ignore_index=True)})
-    assert [(one.level, one.subject) for one in found] == [("blocked", subject)]
+    return {**tables, "metrics": pd.concat([tables["metrics"], *idle], ignore_index=True)}
+
+
+def test_the_readers_idle_time_names_the_reader():
+    """A session went idle there at minute 10, when the snapshot began; the other reader's is older."""
+    found = verdicts(idle_on({READER: 10, OTHER_READER: 2}))
+    assert [(one.level, one.subject) for one in found] == [("blocked", "a session of a reader (ledger-2)")]
+
+
+@pytest.mark.parametrize(
+    ("ages", "name"),
+    [({READER: 10}, READER), ({READER: 10, OTHER_READER: 10}, None), ({READER: 2}, None), ({WRITER: 10}, None), ({}, None)],
+    ids=["one", "both", "another transaction", "the writer's", "none"],
+)  # fmt: skip
+def test_no_reader_is_named_unless_one_alone_fits(ages, name):
+    """Two that fit, or none, leave the kind alone."""
+    idle = idle_readers.idle_since(observed(idle_on(ages)))
+    assert idle_readers.reader_of(idle, pd.DatetimeIndex(at(np.arange(10, 30))), at(10)) == name
 
 
 def test_two_logged_statements_that_fit_alike_are_both_spared():
