@@ -204,14 +204,14 @@ def bench(arguments: Sequence[str]) -> int:
 
 
 def calibrate(arguments: Sequence[str]) -> int:
-    """Check the gates of the estimator, printed levels, trials, weeks, trends, capacity and limits; write a page of results for each.
+    """Check the gates of the estimator, printed levels, dose-response, trials, weeks, trends, capacity and limits; write a page of results for each.
 
-    The argument `levels`, `trials`, `weekly`, `trend`, `capacity` or `limits` runs only that one; other arguments go to the estimator's gates.
+    The argument `levels`, `dose`, `trials`, `weekly`, `trend`, `capacity` or `limits` runs only that one; other arguments go to the estimator's gates.
     """
     set_up()
     others = {
         name: f"benchmarks/calibration/{name}.py"
-        for name in ("levels", "trials", "weekly", "trend", "capacity", "limits")
+        for name in ("levels", "dose", "trials", "weekly", "trend", "capacity", "limits")
     }
     if arguments and arguments[0] in others:
         return run(others[arguments[0]], *arguments[1:])

@@ -25,6 +25,7 @@ from aurora_analysis.analysis.reader_impact.design import (
     ordinary_days,
 )
 from aurora_analysis.analysis.reader_impact.distribution import SIDES, side_by_side
+from aurora_analysis.analysis.reader_impact.dose_response import held_history
 from aurora_analysis.analysis.reader_impact.estimate import (
     COLUMNS,
     POOLED,
@@ -64,6 +65,7 @@ __all__ = [
     "effects_of_each_metric_alone",
     "event_aligned",
     "growth",
+    "held_history",
     "main_metric",
     "ordinary_days",
     "placebo_remarks",

@@ -10,6 +10,7 @@ import pandas as pd
 from aurora_analysis.analysis import experiment, undo_log, workloads
 from aurora_analysis.analysis.reader_impact import outcomes, scaling
 from aurora_analysis.analysis.reader_impact.design import Design, ordinary_days
+from aurora_analysis.analysis.reader_impact.dose_response import held_history
 from aurora_analysis.analysis.reader_impact.estimate import effects
 from aurora_analysis.analysis.reader_impact.headlines import Background, with_statements
 from aurora_analysis.analysis.reader_impact.minutes_over import with_minutes
@@ -154,16 +155,18 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
     drawn = experiment.randomised(data.table("trials"))
     trials = drawn[experiment.on_idle_clone(drawn, data.all_times("events")).isna()]
     exposed = _exposed(data.at_least(options.lookback_days), groups, options, trials)
-    design = _ordinary_days(exposed, outcomes.writer_metrics(exposed.compared), options)
+    known = _with_writer(exposed.readers.runs, exposed.on_writer)
+    over_days = undo_log.mechanism(exposed.compared, known)
+    held = held_history(over_days.delay, over_days.attribution, known)
+    design = _ordinary_days(exposed, outcomes.writer_metrics(exposed.compared), options, held)
     measures = _ordinary_days(exposed, outcomes.mechanism_metrics(exposed.compared), options)
     estimates = effects(design, materiality_pct=options.materiality_pct, placebos=options.placebos)
     latency = outcomes.outcomes(data)
     in_trials = outcomes.in_trials(data) if len(trials) else latency
     tried = experiment.effects(in_trials, trials, covariate=data.metric("planned_rate"))
     commits = data.metric("commit_throughput")
-    known = _with_writer(exposed.readers.runs, exposed.on_writer)
     cleanup = undo_log.mechanism(data, known)
-    grown = growth(cleanup.oldest_view, known, data.window)
+    grown = growth(cleanup.attribution.oldest_view, known, data.window)
     coverage = data.window.coverage(pd.DatetimeIndex(latency.dropna(how="all").index))
     timezone, words = options.timezone, data.words
     evidence = Evidence(
@@ -201,7 +204,7 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
         trial_effects=tried,
         history=cleanup.delay,
         commits=commits,
-        oldest_view=cleanup.oldest_view,
+        oldest_view=cleanup.attribution.oldest_view,
         growth=grown,
         mechanism=effects(measures, materiality_pct=options.materiality_pct),
     )
@@ -233,13 +236,16 @@ def _exposed(
     )
 
 
-def _ordinary_days(exposed: _Exposed, metrics: pd.DataFrame, options: Options) -> Design:
+def _ordinary_days(
+    exposed: _Exposed, metrics: pd.DataFrame, options: Options, held: pd.DataFrame | None = None
+) -> Design:
     return ordinary_days(
         metrics,
         exposed.readers,
         exposed.jobs,
         writers=exposed.compared.writers,
         timezone=options.timezone,
+        held=held,
     )
 
 

@@ -57,6 +57,8 @@ class Inputs:
         Time zone of days and weekends.
     blind_readers : pandas.DataFrame, optional
         When readers existed whose statements no source shows: `reader`, `start`, `end` (UTC).
+    held : pandas.DataFrame, optional
+        History that each workload's read views hold back, by minute (`dose_response.held_history`) [transactions].
     """
 
     latency: pd.DataFrame
@@ -68,6 +70,7 @@ class Inputs:
     writers: pd.DataFrame | None = None
     timezone: str = "UTC"
     blind_readers: pd.DataFrame | None = None
+    held: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,8 @@ class Design:
     blind_readers : dict of str to numpy.ndarray
         Share of each minute in which readers existed whose statements no source shows [0 to 1]; one entry at most, by
         the name that a refusal prints.
+    held : numpy.ndarray, shape (minutes, real), optional
+        History that each workload's read views hold back [transactions]; NaN where unknown.
     """
 
     grid: Grid
@@ -118,6 +123,7 @@ class Design:
     leading_effects: tuple[int, ...] = ()
     load_held: bool = True
     blind_readers: dict[str, Array] = field(default_factory=dict)
+    held: Array | None = None
 
     def companions(self) -> dict[str, Array]:
         """What may accompany a workload, by the name that a refusal prints: the writer's jobs and blind readers.
@@ -169,6 +175,7 @@ def design(inputs: Inputs) -> Design:
         unknown=_unknown(grid, list(by_name), inputs.unknown) & (exposed == 0),
         real=len(by_name),
         blind_readers=_blind_readers(grid, inputs.blind_readers),
+        held=_held(grid, list(by_name), inputs.held),
     )
 
 
@@ -179,6 +186,7 @@ def ordinary_days(
     *,
     writers: pd.DataFrame | None = None,
     timezone: str = "UTC",
+    held: pd.DataFrame | None = None,
 ) -> Design:
     """Build the design of a window's ordinary days from the writer's metrics and the readers' exposure.
 
@@ -194,6 +202,8 @@ def ordinary_days(
         One row for each time an instance became writer: `start` (UTC), `writer`.
     timezone : str
         Time zone of days and weekends.
+    held : pandas.DataFrame, optional
+        History that each workload's read views hold back, by minute (`dose_response.held_history`) [transactions].
 
     Returns
     -------
@@ -220,6 +230,7 @@ def ordinary_days(
             writers=writers,
             timezone=timezone,
             blind_readers=exposure.blind,
+            held=held,
         )
     )
 
@@ -377,6 +388,15 @@ def _blind_readers(grid: Grid, spans: pd.DataFrame | None) -> dict[str, Array]:
     names = sorted({*spans["reader"]})
     listed = ", ".join(names[:NAMED]) + f" and {len(names) - NAMED} more" * (len(names) > NAMED)
     return {f"the presence of reader{'s' * (len(names) > 1)} {listed}": present} if present.any() else {}
+
+
+def _held(grid: Grid, workloads: list[str], held: pd.DataFrame | None) -> Array | None:
+    """History held by minute and workload; a workload that is not listed holds none."""
+    if held is None or held.empty:
+        return None
+    _check_minutes(held, "held")
+    columns = held.reindex(columns=workloads, fill_value=0.0)
+    return columns.where(held.notna().any(axis=1), np.nan).reindex(grid.times).to_numpy(dtype=float)
 
 
 def _drain(history_list_length: pd.Series | None, throughput: pd.Series) -> float:

@@ -24,6 +24,7 @@ import pandas as pd
 from aurora_analysis.analysis.effect_level import LEVELS, SLOWER, effect_level
 from aurora_analysis.analysis.reader_impact import (
     closed_loop,
+    dose_response,
     hidden_cause,
     placebo,
     regressors,
@@ -70,6 +71,7 @@ COLUMNS = [
     "hidden_cause",
     "basis",
     "incomplete",
+    *dose_response.COLUMNS,
     *POOLED,
 ]
 """Columns of `effects`."""
@@ -91,6 +93,7 @@ NUMBERS = [
     "p",
     "p_adjusted",
     "smallest_detectable_pct",
+    *dose_response.COLUMNS,
     *POOLED,
 ]
 
@@ -130,7 +133,7 @@ def effects(
         wait for their answers [%], how many tests the interval is adjusted for, the smallest effect that is found with 80 % power [%], the
         share of placebos with p below alpha [%], the reason, the sentence and the action that follow from them, how
         strong a hidden cause would have to be, which minute the effect is on (`typical` or `average`), why a part of
-        the effect may have counted as none, and both effects
+        the effect may have counted as none, how much of the effect grows with the history held and how much does not (`dose_response`), and both effects
         with their standard errors [log] and degrees of freedom, unadjusted. A refused row has no numbers, because they would be read.
 
     Raises
@@ -273,6 +276,7 @@ def _with_numbers(row: EffectRow, finding: Finding, m: int, alpha: float) -> Eff
         unstable=finding.unstable[m],
         average=finding.average.of(here) if finding.average else None,
         bad_minutes=finding.bad_minutes.factor(m) if finding.bad_minutes else np.nan,
+        parts=finding.dose.percents(m, alpha) if finding.dose else {},
     )
 
 
@@ -344,6 +348,7 @@ def _judged(design: Design, row: EffectRow, materiality_pct: float) -> dict[str,
     return (
         vars(row)
         | limits
+        | dict(row.parts)
         | _pooled(row)
         | {
             "level": level,

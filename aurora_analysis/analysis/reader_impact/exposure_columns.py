@@ -134,6 +134,36 @@ def exposure_columns(
     return _residualised(raw, regressors.COLUMNS, needed, projection)
 
 
+def with_dose(design: Design, i: int, dose: Array, valid: Mask, projection: Projection) -> ExposureColumns:
+    """Residualised regressors of one workload, with another dose than the one that load and exposure imply.
+
+    Parameters
+    ----------
+    design : Design
+        Gives exposure, load and drain.
+    i : int
+        The workload.
+    dose : numpy.ndarray, shape (minutes,)
+        The dose by minute, in any unit.
+    valid : numpy.ndarray, shape (minutes,)
+        The minutes that are rows.
+    projection : Projection
+        Removes the controls.
+
+    Returns
+    -------
+    ExposureColumns
+        `regressors.COLUMNS` columns.
+    """
+
+    def raw(_: Sequence[int]) -> tuple[Array, Array]:
+        found = regressors.columns(design.exposed[:, [i]], design.load, design.drain, valid)
+        found[:, regressors.DOSE] = dose[valid]
+        return found, regressors.means_while_exposed(found)
+
+    return _residualised(raw, regressors.COLUMNS, [i], projection)
+
+
 def clock_columns(
     exposed: Array, needed: Sequence[int], valid: Mask, projection: Projection
 ) -> ExposureColumns:

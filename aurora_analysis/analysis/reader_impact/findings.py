@@ -9,6 +9,7 @@ import numpy as np
 
 from aurora_analysis.analysis.reader_impact import distribution, refusals, regressors
 from aurora_analysis.analysis.reader_impact.design import Design, stack
+from aurora_analysis.analysis.reader_impact.dose_response import DoseResponse, dose_response
 from aurora_analysis.analysis.reader_impact.exposure_columns import clock_columns, exposure_columns
 from aurora_analysis.analysis.reader_impact.groups import (
     CO_EXPOSURES,
@@ -57,6 +58,8 @@ class Finding:
         The effect on the arithmetic mean of each metric [log].
     bad_minutes : Fit, optional
         The effect on how often a minute is bad, for each metric [log].
+    dose : DoseResponse, optional
+        How much of the effect grows with the history held, if an effect is likely and that history is known.
     """
 
     workload: int
@@ -67,6 +70,7 @@ class Finding:
     unstable: list[str] = field(default_factory=list)
     average: Fit | None = None
     bad_minutes: Fit | None = None
+    dose: DoseResponse | None = None
 
 
 def findings(group: EstimationGroup) -> list[Finding]:
@@ -187,6 +191,7 @@ def _finding(group: EstimationGroup, i: int, model: WorkloadModel) -> Finding:
         unstable=_sign_changes(group, i, model, fit),
         average=relative.of(slice(count)),
         bad_minutes=relative.of(slice(count, None)),
+        dose=dose_response(group, i) if (fit.p() < SIGN_ALPHA).any() else None,
     )
 
 

@@ -128,7 +128,7 @@ def sentence(low_pct: float, metric: str, job: Yardstick | None) -> str:
         else ""
     )
     return (
-        f"Statistics cannot exclude a hidden event: if one accompanied at least {100 * share:.0f} % of the exposed time "
+        f"Statistics cannot exclude a hidden event: if one accompanied at least {100 * share:.0f} % of the workload's run time "
         f"and raised {metric.replace('_', ' ')} by at least {impact:.0f} %, the rest of the effect would not be "
         f"significant.{known}"
     )

@@ -70,7 +70,7 @@ SETTLES = {
     "clock": f"move {{workload}} {MOVE}",
     "r2": f"move {{workload}} {MOVE}",
     "few": f"wait until {{workload}} ran at least {RUNS_NEEDED} times on {RUN_DAYS_NEEDED} days",
-    "pre-trend": "find the event that precedes the starts of {workload}, or start {workload} at random times",
+    "pre-trend": "find the event that comes before the runs of {workload}, or start {workload} at random times",
     "collinear": "report the two workloads as one, or run them at different times",
     "placebo": "run a randomised trial (aurora-analysis experiment)",
     "days": f"fetch earlier days, or wait until the store holds {DAYS_NEEDED} days with data",

@@ -47,6 +47,8 @@ class EffectRow:
         How many times as frequent bad minutes are.
     throughput_pct, at_equal_load_pct : float
         Effect on throughput and effect at equal load [%], if the effect includes the fall of throughput; else NaN.
+    parts : mapping of str to float
+        How much of the effect grows with the history held and how much does not (`dose_response.COLUMNS`) [%].
     effect_pct : float
         Effect [%]; NaN if refused.
     p, p_adjusted : float
@@ -76,6 +78,7 @@ class EffectRow:
     average: Fit | None = None
     basis: Literal["typical", "average"] = "typical"
     bad_minutes: float = NAN
+    parts: Mapping[str, float] = field(default_factory=dict)
     throughput_pct: float = NAN
     at_equal_load_pct: float = NAN
     effect_pct: float = NAN
@@ -147,9 +150,7 @@ def reason(row: EffectRow, level: str) -> str:
 
 
 UNSTABLE_ACTION = "Run a randomised trial (aurora-analysis experiment): it needs no such assumption."
-INCOMPLETE_ACTION = (
-    "Pause it at random times for a week or two, or run a randomised trial (aurora-analysis experiment)."
-)
+INCOMPLETE_ACTION = "Pause the workload at random times for a week or two, or run a randomised trial (aurora-analysis experiment)."
 
 
 def action(row: EffectRow, level: str) -> str:
@@ -167,7 +168,7 @@ def action(row: EffectRow, level: str) -> str:
     str
         One sentence, which agrees with `sentence`.
     """
-    step = settling_step(row.not_assessed or row.refused, "it")
+    step = settling_step(row.not_assessed or row.refused, row.workload)
     if level in ("unknown", "cannot tell") and step:
         return f"{step[0].upper()}{step[1:]}."
     if level == "inconclusive" and row.unstable:
@@ -268,4 +269,4 @@ def _interval(row: EffectRow) -> str:
 
 
 def _coverage(row: EffectRow) -> str:
-    return f"{row.runs} runs on {row.days} days, {row.exposed_minutes:,} exposed minutes, {row.window}"
+    return f"{row.runs:,} runs on {row.days} days, {row.exposed_minutes:,} minutes in total, {row.window}"

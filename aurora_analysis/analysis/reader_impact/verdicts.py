@@ -29,7 +29,7 @@ from aurora_analysis.analysis.effect_level import (
     weightiest,
 )
 from aurora_analysis.analysis.experiment.verdicts import judged_effects
-from aurora_analysis.analysis.reader_impact import agreement, exposure_remarks
+from aurora_analysis.analysis.reader_impact import agreement, dose_response, exposure_remarks
 from aurora_analysis.analysis.reader_impact.estimate import POOLED
 from aurora_analysis.analysis.reader_impact.mechanism import FULLY_JUDGED, mechanism
 from aurora_analysis.analysis.reader_impact.placebo import REJECTED_MOST
@@ -300,7 +300,7 @@ def verdicts(
     if not names or not evidence.coverage >= coverage_needed:
         return [_unknown(names, evidence)]
     trial = judged_effects(evidence.trial, materiality_pct=materiality_pct, alpha=alpha)
-    judged = [*trial, *_from_days(evidence.days)]
+    judged = [*trial, *_from_days(evidence.days, _words(evidence))]
     found = [_verdict(name, judged, evidence) for name in names]
     return by_severity(sorted(found, key=lambda one: -float(one.numbers.get("effect_pct") or 0)))
 
@@ -319,7 +319,7 @@ def _unknown(names: list[str], evidence: Evidence) -> Verdict:
     )
 
 
-def _from_days(estimates: pd.DataFrame) -> list[JudgedEffect]:
+def _from_days(estimates: pd.DataFrame, words: Words) -> list[JudgedEffect]:
     return [
         JudgedEffect(
             workload=str(row["workload"]),
@@ -331,7 +331,7 @@ def _from_days(estimates: pd.DataFrame) -> list[JudgedEffect]:
             ci_low_pct=float(row["ci_low_pct"]),
             ci_high_pct=float(row["ci_high_pct"]),
             p_adjusted=float(row["p_adjusted"]),
-            caveat=str(row["hidden_cause"]),
+            caveat=f"{dose_response.sentence(row, words)} {row['hidden_cause']}".strip(),
             action=str(row["action"]),
         )
         for row in estimates.to_dict("records")

@@ -204,14 +204,14 @@ class Mechanism:
     ----------
     delay : Series
         History list length; on PostgreSQL the age of the xmin horizon (UTC) [transactions].
-    oldest_view : DataFrame
-        Which of the runs held the oldest read view or snapshot at each sample.
+    attribution : Attribution
+        Which of the runs held the oldest read view or snapshot at each sample, and how probable that is.
     blockers : DataFrame
         Who blocked purge in episodes of growth: the result of `growth_by_blocker`. Empty on PostgreSQL.
     """
 
     delay: pd.Series
-    oldest_view: pd.DataFrame
+    attribution: Attribution
     blockers: pd.DataFrame
 
 
@@ -233,11 +233,11 @@ def mechanism(data: Observations, runs: pd.DataFrame) -> Mechanism:
     if data.words.cleanup == "vacuum":
         found = vacuum.horizon(data)
         nobody = growth_by_blocker(pd.DataFrame(columns=SPAN_COLUMNS))
-        return Mechanism(found.age, vacuum.attribution(data, found, runs).oldest_view, nobody)
+        return Mechanism(found.age, vacuum.attribution(data, found, runs), nobody)
     history = _history(data)
-    held = attribution(history, committed(data.metric("commit_throughput")), runs).oldest_view
+    held = attribution(history, committed(data.metric("commit_throughput")), runs)
     purge = purge_state(*_purge(data), growth_episodes(history))
-    return Mechanism(history, held, growth_by_blocker(blocking_spans(held, runs, purge)))
+    return Mechanism(history, held, growth_by_blocker(blocking_spans(held.oldest_view, runs, purge)))
 
 
 def _purge(data: Observations) -> tuple[pd.Series, pd.Series]:
