@@ -19,6 +19,7 @@ class Sink:
         self.bodies: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.answer, self.wait_s, self.location = 200, 0.0, ""
+        self.refused: list[str] = []
         sink = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -28,6 +29,8 @@ class Sink:
                 if sink.answer == 200:
                     sink.bodies.append(text)
                     sink.headers.append(dict(self.headers))
+                else:
+                    sink.refused.append(text)
                 self.send_response(sink.answer)
                 if sink.location:
                     self.send_header("Location", sink.location)

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
 from markupsafe import Markup
 
 from aurora_analysis.window import Window, zone
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MIME_TYPE = "application/vnd.aurora-analysis.finding+json"
 SPARKLINE = "application/vnd.aurora-analysis.sparkline+json"
@@ -347,6 +349,7 @@ def moment(time: pd.Timestamp, timezone: str = "", *, seconds: bool = False) -> 
 
     Examples
     --------
+    >>> import pandas as pd
     >>> moment(pd.Timestamp("2026-11-15T22:00Z"), "Europe/Berlin")
     '2026-11-15 23:00 Europe/Berlin'
     """

@@ -11,7 +11,7 @@ from aurora_analysis.analysis.verdict import SEVERITIES
 from aurora_analysis.errors import Error
 from aurora_analysis.mcp import models
 from aurora_analysis.printable import printable
-from aurora_analysis.report import history, index
+from aurora_analysis.report import records
 from aurora_analysis.window import Window, week
 
 Documents = Mapping[str, Mapping[str, Any]]
@@ -35,8 +35,8 @@ def documents(folder: Path) -> Documents:
     Error
         If there is none.
     """
-    own = folder / index.NAME
-    found = history.read({"": own}) if own.exists() else history.records(folder)
+    own = folder / records.NAME
+    found = records.read({"": own}) if own.exists() else records.all_in(folder)
     by_run = {str(one["run"]["id"]): one for one in found.values()}
     if not by_run:
         raise Error(f"{folder} has no report: name the folder of `report --output` or `report --archive`.")
@@ -92,7 +92,7 @@ def findings(found: Documents, window: str, cluster: str, severity: str) -> mode
     ]
     ordered = sorted(listed, key=lambda one: SEVERITIES.index(one.severity))
     reports = {id(one.document): one.document for one in chosen} or dict(enumerate(found.values()))
-    problems = [text(line) for document in reports.values() for line in index.failures(document)]
+    problems = [text(line) for document in reports.values() for line in records.failures(document)]
     return models.Findings(ordered, problems)
 
 

@@ -10,6 +10,7 @@
 - `index`      writes the front page and findings.json
 - `markdown`   writes findings.md, to paste into a chat, an e-mail or a pull request
 - `pdf`        prints the pages through an installed browser
+- `records`    reads the findings.json of reports
 - `repeat`     reads the run that an earlier findings.json records
 - `build`      builds the whole report in a folder that appears at once
 - `replacement` replaces a report's folder at once

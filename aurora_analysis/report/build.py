@@ -31,6 +31,7 @@ from aurora_analysis.report import (
     index,
     pdf,
     record,
+    records,
     replacement,
     runner,
     statements,
@@ -347,7 +348,7 @@ def _manifest(
     }
     kept = ("package_version", "git_sha")
     return {
-        "schema": index.SCHEMA,
+        "schema": records.SCHEMA,
         "run_id": run["id"],
         "notebook": notebook.stem,
         "cluster": cluster["cluster"],

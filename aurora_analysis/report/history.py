@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections import Counter
@@ -17,8 +16,7 @@ from aurora_analysis import window
 from aurora_analysis.analysis import trend
 from aurora_analysis.analysis.trend import WeekEffect
 from aurora_analysis.analysis.verdict import SEVERITIES, Verdict, by_severity
-from aurora_analysis.errors import Error
-from aurora_analysis.report import fleet, html, index
+from aurora_analysis.report import fleet, html, index, records
 from aurora_analysis.window import Window
 
 FAILED = "failed"
@@ -41,12 +39,12 @@ def span(run: Mapping[str, Any]) -> str:
 def write(root: Path) -> Path:
     """Write the page of all reports in a folder; repeat if another run added a report meanwhile."""
     while True:
-        found = records(root)
+        found = records.all_in(root)
         text = page(found)
         _replace(root / index.PAGE, text)
         if clusters := fleet_page(found, root):
             _replace(root / fleet.PAGE, clusters)
-        if records(root) == found:
+        if records.all_in(root) == found:
             return root / index.PAGE
 
 
@@ -63,23 +61,6 @@ def fleet_page(found: Mapping[str, Mapping[str, Any]], root: Path) -> str:
         lines = [one for one in trends(reported, name) if one["notebook"] == fleet.TOPIC]
         row["trend"] = sparkline(lines[0]["severities"]) if lines else ""
     return fleet.page(sorted(rows.values(), key=fleet.order), hrefs) if len(rows) > 1 else ""
-
-
-def records(root: Path) -> dict[str, dict[str, Any]]:
-    """Read the findings.json of each report in an archive, by the report's folder."""
-    return read({path.parent.name: path for path in sorted(root.glob(f"*/{index.NAME}"))})
-
-
-def read(files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
-    """Read all records; skip files of other programs and files that are being replaced."""
-    found = {}
-    for folder, path in files.items():
-        try:
-            index.recorded(path)
-            found[folder] = json.loads(path.read_text(encoding="utf-8"))
-        except (Error, OSError):
-            continue
-    return found
 
 
 def weeks(found: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -234,7 +215,7 @@ def trends_of(root: Path, document: Mapping[str, Any]) -> tuple[Verdict, ...]:
     tuple of Verdict
         The trends, most severe first within each cluster.
     """
-    found = records(root)
+    found = records.all_in(root)
     judged = {
         (one["cluster"], one["subject"]) for one in document["findings"] if one["topic"] == "reader_impact"
     }

@@ -15,13 +15,9 @@ import pandas as pd
 
 from aurora_analysis import engines
 from aurora_analysis.analysis.verdict import SEVERITIES, Verdict, moment
-from aurora_analysis.errors import Error
-from aurora_analysis.report import html, markdown, tiles
+from aurora_analysis.report import html, markdown, records, tiles
 from aurora_analysis.report.runner import Outcome, place
 from aurora_analysis.window import Window
-
-SCHEMA = 1
-"""Version of findings.json; increased when a field changes its meaning."""
 
 NOTHING: dict[str, Any] = {
     "no_data": "",
@@ -36,8 +32,6 @@ NOTHING: dict[str, Any] = {
 LEADING = 5
 """Number of `act` and `watch` findings shown in full; the page lists the others below."""
 
-KIND = "aurora-analysis report"
-NAME = "findings.json"
 PAGE = "index.html"
 
 
@@ -62,8 +56,8 @@ def record(
     """
     found = [_finding(outcome, n, one) for outcome in outcomes for n, one in enumerate(outcome.findings, 1)]
     return {
-        "kind": KIND,
-        "schema": SCHEMA,
+        "kind": records.KIND,
+        "schema": records.SCHEMA,
         "run": dict(run),
         "clusters": [dict(cluster) for cluster in clusters],
         "notebooks": [_notebook(outcome) for outcome in outcomes],
@@ -74,10 +68,10 @@ def record(
 def write(folder: Path, document: Mapping[str, Any]) -> None:
     """Write index.html, findings.json and findings.md into the folder of the pages."""
     findings = document["findings"]
-    brief = markdown.text(document, _leading(findings), _unknown(findings), failures(document))
+    brief = markdown.text(document, _leading(findings), _unknown(findings), records.failures(document))
     (folder / markdown.NAME).write_text(brief, encoding="utf-8")
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / NAME).write_text(text + "\n", encoding="utf-8")
+    (folder / records.NAME).write_text(text + "\n", encoding="utf-8")
     (folder / PAGE).write_text(page(document, folder), encoding="utf-8")
 
 
@@ -137,13 +131,7 @@ def _outcome(document: Mapping[str, Any], has_leading: bool) -> str:
         return ""
     if all(finding["severity"] == "unknown" for finding in document["findings"]):
         return "unknown"
-    return "partial" if failures(document) else "calm"
-
-
-def failures(document: Mapping[str, Any]) -> list[str]:
-    """Return one line per cluster without data, per cluster that could not be read and per notebook that failed."""
-    clusters = [one.get("error") or one.get("no_data") for one in document["clusters"]]
-    return [line for line in (*clusters, *(one["error"] for one in document["notebooks"])) if line]
+    return "partial" if records.failures(document) else "calm"
 
 
 def _leading(findings: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -171,33 +159,6 @@ def _folder(cluster: str) -> str:
     return quote(place(cluster, ""))
 
 
-def recorded(path: Path) -> dict[str, Any]:
-    """Return the run that a findings.json, or the one in a folder, records.
-
-    Raises
-    ------
-    Error
-        If the file is missing, belongs to another program, or was written by a newer version.
-    """
-    file = path / NAME if path.is_dir() else path
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise Error(f"Cannot read {file}: {problem.strerror}. Pass the findings.json of a report.") from None
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict) or document.get("kind") != KIND:
-        raise Error(f"{file} was not written by a report. Pass the findings.json of a report.")
-    schema, run = document.get("schema"), document.get("run")
-    if isinstance(schema, int) and schema > SCHEMA:
-        raise Error(
-            f"{file} was written by a newer aurora-analysis (schema {schema}). Upgrade aurora-analysis."
-        )
-    if not isinstance(schema, int) or not isinstance(run, dict):
-        raise Error(f"{file} is damaged: it lacks its schema or its run. Pass the findings.json of a report.")
-    return run
-
-
 def exit_code(document: Mapping[str, Any], fail_on: str | None, trends: Sequence[Verdict] = ()) -> int:
     """Return the command's exit code.
 
@@ -216,7 +177,7 @@ def exit_code(document: Mapping[str, Any], fail_on: str | None, trends: Sequence
         1 if a notebook or a cluster failed, or a cluster has no data for the window; 3 if a finding is at least as severe
         as `fail_on`; otherwise 0.
     """
-    if failures(document):
+    if records.failures(document):
         return 1
     severities = {finding["severity"] for finding in document["findings"]} | {one.severity for one in trends}
     return 3 if severities & alarming(fail_on) else 0

@@ -14,7 +14,7 @@ from typing import Any
 
 from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.errors import Error
-from aurora_analysis.report import build, history, index, record
+from aurora_analysis.report import build, history, index, record, records
 from aurora_analysis.store import Store
 
 DEFAULT = "report"
@@ -157,13 +157,13 @@ class Bucket:
     def replace(self, folder: Path, name: str) -> None:
         """Upload a report and remove files of the earlier one; refuse to replace anything else."""
         there = set(self.names(name))
-        if there and f"{name}{index.NAME}" not in there:
+        if there and f"{name}{records.NAME}" not in there:
             raise Error(
                 f"s3://{self.bucket}/{self.prefix}{name} contains something other than a report. Choose another prefix."
             )
         pages = [path for path in folder.rglob("*") if path.is_file()]
         files = {f"{name}{path.relative_to(folder).as_posix()}": path for path in pages}
-        last = [f"{name}{index.NAME}", f"{name}{index.PAGE}"]
+        last = [f"{name}{records.NAME}", f"{name}{index.PAGE}"]
         for key in [*(key for key in sorted(files) if key not in last), *last]:
             self.put(files[key], key)
         for key in sorted(there - set(files)):
@@ -173,7 +173,7 @@ class Bucket:
         """Download the findings.json of every report into folders of the same names."""
         for key in self.names(""):
             folder, _, name = key.partition("/")
-            if name == index.NAME:
+            if name == records.NAME:
                 (root / folder).mkdir(parents=True, exist_ok=True)
                 self.client.download_file(self.bucket, self.prefix + key, str(root / key))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from aurora_analysis.bundled import bundled
 from aurora_analysis.errors import Error
-from aurora_analysis.report import index
+from aurora_analysis.report import records
 from aurora_analysis.window import Window
 
 ANOTHER = "Pass the findings.json of a report."
@@ -32,7 +32,7 @@ def recorded(path: Path, *, notebooks_given: bool) -> dict[str, Any]:
     Error
         If the file is missing or malformed, was written by a newer version, or names a notebook outside the suite.
     """
-    run = index.recorded(path)
+    run = records.recorded(path)
     for name, (expected, fits) in FIELDS.items():
         if name not in run:
             raise Error(f"{path} lacks run.{name}. {ANOTHER}")

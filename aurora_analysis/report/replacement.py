@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from aurora_analysis.errors import Error
-from aurora_analysis.report import abandoned, index
+from aurora_analysis.report import abandoned, records
 
 ATTEMPTS = 20
 """Number of attempts to move a report into place while other runs write the same folder."""
@@ -26,7 +26,7 @@ def own_folder(output: Path) -> Path:
     output = output.resolve()
     if output.is_dir() and any(output.iterdir()):
         try:
-            index.recorded(output)
+            records.recorded(output)
         except Error:
             raise Error(f"{output} contains something other than a report. Choose another folder.") from None
     elif output.exists() and not output.is_dir():

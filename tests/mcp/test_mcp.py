@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -318,3 +319,10 @@ def test_a_window_is_an_iso_week_or_two_times(tools):
     for window in ("yesterday", "2026-W99", "2026-11-09/x"):
         (found,) = asked(tools, ("findings", {"window": window}))
         assert found.is_error
+
+
+def test_the_server_starts_without_the_libraries_of_the_analyses():
+    """They take seconds, and findings need none of them."""
+    program = "import sys, aurora_analysis.mcp.server\nprint([n for n in ('pandas', 'scipy', 'nbformat') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -15,7 +15,7 @@ from aurora_analysis import Store, Window
 from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.cli import main
 from aurora_analysis.errors import Error
-from aurora_analysis.report import build, history, index, record, replacement
+from aurora_analysis.report import build, history, index, record, records, replacement
 from aurora_analysis.store import location
 from aurora_analysis.tables import TABLES
 
@@ -59,7 +59,7 @@ def test_one_command_for_all_clusters(store, notebook, tmp_path, monkeypatch):
     assert ran.exit_code == 1, ran.output
     page = Path(ran.stdout.strip())
     assert page == tmp_path / "archive" / "2026-11-09_2026-11-10-load" / "index.html"
-    saved = json.loads((page.parent / index.NAME).read_text())
+    saved = json.loads((page.parent / records.NAME).read_text())
     assert {one["cluster"]: one["severity"] for one in saved["findings"]} == {"toy": "act", "shop": "ok"}
     assert "gone could not be read:</strong> The store" in page.read_text()
     assert 'aria-label="act: Is load well?"' in (tmp_path / "archive" / "index.html").read_text()
@@ -157,7 +157,7 @@ def test_reports_at_once_are_all_on_the_page(tmp_path):
         patch.setattr(history, "page", page)
         text = history.write(tmp_path).read_text()
     assert "first/index.html" in text or "second/index.html" in text
-    assert text == writing(history.records(tmp_path))
+    assert text == writing(records.all_in(tmp_path))
 
 
 def _report(folder: Path) -> None:

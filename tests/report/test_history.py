@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from aurora_analysis.analysis.verdict import Verdict
-from aurora_analysis.report import history, index
+from aurora_analysis.report import history, index, records
 from aurora_analysis.report.runner import Outcome
 
 WEEKS = {
@@ -85,7 +85,7 @@ def test_a_trend_of_a_workload_that_still_runs_is_one_of_the_newest_report(tmp_p
     found = fortnights(*[9.0] * 6)
     for name, document in found.items():
         (tmp_path / name).mkdir()
-        (tmp_path / name / index.NAME).write_text(json.dumps(document))
+        (tmp_path / name / records.NAME).write_text(json.dumps(document))
     newest = found["report-05"]
     assert {one["severity"] for one in newest["findings"]} == {"unknown"}
     trends = history.trends_of(tmp_path, newest)
@@ -177,7 +177,7 @@ def test_unreadable_reports_are_skipped(tmp_path):
     """Folders of other programs and truncated records are skipped."""
     for folder, text in {"photos": "{}", "cut": '{"kind": "aurora'}.items():
         (tmp_path / folder).mkdir()
-        (tmp_path / folder / index.NAME).write_text(text)
+        (tmp_path / folder / records.NAME).write_text(text)
     assert "archive has no report yet" in history.write(tmp_path).read_text()
     (tmp_path / "2026-W46").mkdir()
     index.write(tmp_path / "2026-W46", recorded("2026-W46", "1", ("load", "watch")) | PAGE)

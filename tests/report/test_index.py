@@ -12,7 +12,7 @@ from aurora_analysis import Window
 from aurora_analysis.analysis.sparkline import Sparkline
 from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.errors import Error
-from aurora_analysis.report import index
+from aurora_analysis.report import index, records
 from aurora_analysis.report.runner import Outcome
 
 DAY = Window("2026-11-09", "2026-11-10")
@@ -177,7 +177,7 @@ def test_incomplete_rows_are_marked(tmp_path, changes, marked):
 def test_a_report_records_how_to_run_it_again(tmp_path):
     """The record can be read from the folder or from the file."""
     index.write(tmp_path, index.record(RUN, [cluster()], [outcome("a", "ok")]))
-    assert index.recorded(tmp_path) == index.recorded(tmp_path / "findings.json") == RUN
+    assert records.recorded(tmp_path) == records.recorded(tmp_path / "findings.json") == RUN
 
 
 @pytest.mark.parametrize(
@@ -193,9 +193,9 @@ def test_another_file_is_refused(tmp_path, text, says):
     file = tmp_path / "findings.json"
     file.write_text(text)
     with pytest.raises(Error, match=says):
-        index.recorded(file)
+        records.recorded(file)
     with pytest.raises(Error, match="Cannot read"):
-        index.recorded(tmp_path / "nowhere.json")
+        records.recorded(tmp_path / "nowhere.json")
 
 
 def test_the_five_most_urgent_findings_are_shown_in_full(tmp_path):

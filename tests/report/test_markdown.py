@@ -8,7 +8,7 @@ import pytest
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from aurora_analysis.analysis.verdict import Verdict
-from aurora_analysis.report import index, markdown
+from aurora_analysis.report import index, markdown, records
 from aurora_analysis.report.runner import Outcome
 
 HOSTILE = (
@@ -32,7 +32,7 @@ def written(tmp_path, *verdicts: Verdict, sample: bool = False) -> str:
     document = index.record(run, [cluster], found)
     findings = document["findings"]
     return markdown.text(
-        document, index._leading(findings), index._unknown(findings), index.failures(document)
+        document, index._leading(findings), index._unknown(findings), records.failures(document)
     )
 
 

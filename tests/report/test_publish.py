@@ -13,7 +13,7 @@ from moto.server import ThreadedMotoServer
 from aurora_analysis import Store, Window
 from aurora_analysis.cli import main
 from aurora_analysis.errors import Error
-from aurora_analysis.report import history, index, publish
+from aurora_analysis.report import history, index, publish, records
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_store_and_archive_in_a_bucket(s3, tmp_path):
     ]
     root = tmp_path / "root"
     bucket.fetch_records(root)
-    assert set(history.records(root)) == {"2026-W45", "2026-W46"}
+    assert set(records.all_in(root)) == {"2026-W45", "2026-W46"}
     bucket.put(history.write(root), index.PAGE)
     front = s3.get_object(Bucket="kept", Key="reports/index.html")
     assert front["ContentType"] == "text/html; charset=utf-8"

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from aurora_analysis.cli import main
 from aurora_analysis.errors import Error
-from aurora_analysis.report import index, repeat
+from aurora_analysis.report import records, repeat
 
 RUN = {
     "store": "",
@@ -27,8 +27,8 @@ def written(tmp_path):
     """Writes a findings.json with the given run."""
 
     def write(run: object):
-        file = tmp_path / index.NAME
-        file.write_text(json.dumps({"kind": index.KIND, "schema": 1, "run": run}))
+        file = tmp_path / records.NAME
+        file.write_text(json.dumps({"kind": records.KIND, "schema": 1, "run": run}))
         return file
 
     return write
@@ -112,14 +112,14 @@ def test_a_missing_field_costs_one_line(written, tmp_path, name):
 )
 def test_a_file_that_is_no_record_costs_one_line(tmp_path, text):
     """Not JSON, another kind of value, or without a run."""
-    file = tmp_path / index.NAME
+    file = tmp_path / records.NAME
     file.write_text(text)
     assert_refused(file, tmp_path, "was not written by a report|is damaged")
 
 
 def test_a_binary_file_costs_one_line(tmp_path):
     """Bytes that are not UTF-8 are not a record."""
-    file = tmp_path / index.NAME
+    file = tmp_path / records.NAME
     file.write_bytes(b"\xff\xfe\x00")
     assert_refused(file, tmp_path, "was not written by a report")
 

@@ -23,6 +23,11 @@ from aurora_analysis.live.alerts.targets import DeliveryError, Target
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 """Pause after a failure; it doubles with each further one."""
 
+MOST_REFUSALS = 5
+"""A message that its target has refused so often in a row is set aside in the folder until the next watch starts."""
+
+REFUSED = ".refused"
+
 MOST_WAITING = 10_000
 """Most messages that wait for a target; beyond that the oldest are dropped, and their number is reported."""
 
@@ -121,7 +126,9 @@ class _Queue:
         self.target, self.sent = target, 0
         self._folder, self._news = folder, list[str]()
         self._unsaved: dict[Path, Message] = {}
-        self._failing = False
+        self._failing, self._refusals = False, 0
+        for path in folder.glob(f"*-*.json{REFUSED}"):
+            path.rename(path.with_name(path.name.removesuffix(REFUSED)))
         self._lock, self._wake = threading.Lock(), threading.Event()
         self._until: float | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -201,13 +208,27 @@ class _Queue:
             if not self._failing:
                 self._note(f"{reason}; messages wait, and are sent again")
             self._failing = True
-            return False
+            is_refusal = isinstance(problem, DeliveryError) and problem.is_refusal
+            self._refusals = self._refusals + 1 if is_refusal else 0
+            if self._refusals < MOST_REFUSALS or self._until is not None or not path.exists():
+                return False
+            self._set_aside(path, str(reason))
+            return True
         if self._failing:
             self._note("messages are delivered again")
-        self._failing, self.sent = False, self.sent + 1
+        self._failing, self._refusals, self.sent = False, 0, self.sent + 1
         self._unsaved.pop(path, None)
         path.unlink(missing_ok=True)
         return True
+
+    def _set_aside(self, path: Path, reason: str) -> None:
+        """Keep a message that its target refuses, out of the way of the next one."""
+        self._refusals = 0
+        path.rename(path.with_name(path.name + REFUSED))
+        self._note(
+            f"{reason} {MOST_REFUSALS} times in a row: the message is set aside as {path.name}{REFUSED} in {self._folder}. "
+            "Correct the target; the next watch sends it again"
+        )
 
 
 def _locked(path: Path) -> int:

@@ -43,8 +43,19 @@ EXPECTED = (
 TOPIC = re.compile(r"arn:[\w-]+:sns:(?P<region>[\w-]+):\d+:[\w.-]+")
 
 
+PASSING = {408, 425, 429}
+"""Answers 4xx that concern the moment. Any other one (a wrong address, a revoked token, a refused form) stays the same."""
+
+
 class DeliveryError(Exception):
-    """A message was not accepted; the text gives the reason without any secret."""
+    """A message was not accepted; the text gives the reason without any secret.
+
+    `is_refusal`: the target answered that it does not take the message, which another attempt will not change.
+    """
+
+    def __init__(self, reason: str, *, is_refusal: bool = False) -> None:
+        super().__init__(reason)
+        self.is_refusal = is_refusal
 
 
 @dataclass(frozen=True)
@@ -131,7 +142,8 @@ def _webhook(url: str, is_slack: bool) -> Callable[[Message], None]:
             opener.open(request, timeout=TIMEOUT_S).close()
         except urllib.error.HTTPError as problem:
             problem.close()
-            raise DeliveryError(f"it answered {problem.code}") from None
+            is_refusal = 400 <= problem.code < 500 and problem.code not in PASSING
+            raise DeliveryError(f"it answered {problem.code}", is_refusal=is_refusal) from None
         except (OSError, http.client.HTTPException, ValueError) as problem:
             raise DeliveryError(_reason(problem)) from None
 

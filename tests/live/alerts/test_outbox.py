@@ -72,6 +72,41 @@ def test_messages_wait_while_the_target_answers_500(tmp_path, sink):
     assert box.problems() == ["webhook at 127.0.0.1: messages are delivered again"]
 
 
+@pytest.mark.parametrize("answer", [404, 410, 403, 400])
+def test_a_message_that_is_refused_five_times_is_set_aside_until_the_next_watch(tmp_path, sink, answer):
+    """Another attempt would change nothing; the line names the file, and the messages behind it are tried as well."""
+    sink.answer = answer
+    box = Outbox(tmp_path, [target(sink.url)])
+    for number in range(2):
+        box.put(message(number))
+    until(lambda: box.waiting == 0)
+    lines = box.problems()
+    assert [
+        line for line in lines if f"it answered {answer} 5 times in a row: the message is set aside" in line
+    ] == lines[1:]
+    tried = [json.loads(body)["id"] for body in sink.refused]
+    assert len(lines) == 3 and tried == ["0000"] * 5 + ["0001"] * 5
+    assert box.close(1) == "" and len(list(tmp_path.rglob("*.json.refused"))) == 2
+    sink.answer = 200
+    after = Outbox(tmp_path, [target(sink.url)])
+    until(lambda: after.sent == 2)
+    after.close(1)
+    assert ids(sink) == ["0000", "0001"] and not list(tmp_path.rglob("*.refused"))
+
+
+@pytest.mark.parametrize("answer", [408, 425, 429, 503])
+def test_an_answer_about_the_moment_is_never_final(tmp_path, sink, answer):
+    """A limit of requests, or a restart, passes."""
+    sink.answer = answer
+    box = Outbox(tmp_path, [target(sink.url)])
+    box.put(message(1))
+    until(lambda: len(sink.refused) > 2 * outbox.MOST_REFUSALS)
+    assert box.waiting == 1
+    sink.answer = 200
+    until(lambda: box.waiting == 0)
+    assert box.close(1) == ""
+
+
 def test_messages_outlive_the_watch_while_the_target_is_down(tmp_path):
     """The next watch sends them; the files are readable by their owner only and hold no URL."""
     sink = Sink()
