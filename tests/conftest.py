@@ -173,13 +173,14 @@ RUNS = f"""() => {{
 
 @dataclass
 class Visit:
-    """A browser's observations on a page: title, console messages, requests, active elements, width [px]."""
+    """A browser's observations on a page: title, console messages, requests, active elements, and for each width of the window the
+    width that the page takes [px]."""
 
     title: str = ""
     complaints: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     elements: int = 0
-    width: int = 0
+    widths: dict[int, int] = field(default_factory=dict)
 
 
 @pytest.fixture(scope="module")
@@ -212,9 +213,9 @@ def chromium_browser(chromium: str) -> Iterator[Browser]:
 def browser(chromium_browser: Browser) -> Callable[..., Visit]:
     """Open a file as a reader does and return a `Visit`; requests to any host are blocked and recorded."""
 
-    def visit(path: Path, width: int = 1200) -> Visit:
+    def visit(path: Path, *widths: int) -> Visit:
         seen = Visit()
-        page = chromium_browser.new_page(viewport={"width": width, "height": 900})
+        page = chromium_browser.new_page(viewport={"width": 1200, "height": 900})
         page.on("console", lambda message: _note(seen, message.type, message.text))
         page.on("pageerror", lambda error: seen.complaints.append(str(error)))
         page.route("**/*", lambda route: _only_files(route, seen))
@@ -222,7 +223,9 @@ def browser(chromium_browser: Browser) -> Callable[..., Visit]:
         page.wait_for_timeout(100)
         seen.title = page.title()
         seen.elements = page.evaluate(RUNS)
-        seen.width = page.evaluate("document.documentElement.scrollWidth")
+        for width in widths:
+            page.set_viewport_size({"width": width, "height": 900})
+            seen.widths[width] = page.evaluate("document.documentElement.scrollWidth")
         page.close()
         return seen
 

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,16 +19,12 @@ from urllib.parse import quote
 
 import nbformat
 import papermill
-from jupyter_client.kernelspec import KernelSpec
-from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import remove_error_markers
-from traitlets import Dict as DictTrait
-from traitlets.config import Config
 
 from aurora_analysis.analysis.verdict import MIME_TYPE, SPARKLINE, Verdict
-from aurora_analysis.report import html
+from aurora_analysis.report import html, kernels
 
 MANIFEST = "aurora_analysis"
 """Key of the manifest in a notebook's metadata."""
@@ -186,37 +179,6 @@ def _shown(notebook: nbformat.NotebookNode, kind: str) -> list[dict[str, Any]]:
     return [output.data[kind] for output in outputs if kind in output.get("data", {})]
 
 
-THRIFTY = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
-"""Environment of every kernel. Kernels then return freed memory: a third less on millions of rows. One thread of linear
-algebra is enough, because each core already has a kernel."""
-
-
-FIGURES = (
-    "--InlineBackend.figure_formats={'svg'}",
-    "--InlineBackend.print_figure_kwargs={'bbox_inches': 'tight', 'dpi': 150, 'metadata': {'Date': None}}",
-    "--InlineBackend.rc={'svg.hashsalt': 'aurora-analysis', 'svg.fonttype': 'none'}",
-)
-"""Options of every kernel: figures are SVG with text as text, and a second run gives the same bytes. This is the one place that
-chooses the format of the report's figures; `dpi` is that of pictures inside the SVG."""
-
-
-class Kernel(AsyncKernelManager):  # type: ignore[misc,unused-ignore]  # jupyter_client has no types
-    """A kernel of the running Python, whatever kernelspecs are installed; its own log stays out of the report's."""
-
-    environment = DictTrait(help="Environment variables in addition to this process's.").tag(config=True)
-
-    @property
-    def kernel_spec(self) -> KernelSpec:
-        """The command that starts the kernel."""
-        launch = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", *FIGURES]
-        return KernelSpec(argv=launch, display_name="Python 3", language="python")
-
-    async def start_kernel(self, **options: Any) -> None:
-        """Start the kernel with its environment."""
-        environment = {**os.environ, **THRIFTY, **self.environment}
-        await super().start_kernel(**options | {"env": environment}, stderr=subprocess.DEVNULL)
-
-
 def _executed(task: Task, scratch: Path) -> tuple[nbformat.NotebookNode, str]:
     """Return the notebook after its run, and in one line what stopped it."""
     given, ran = scratch / "given.ipynb", scratch / "ran.ipynb"
@@ -231,30 +193,14 @@ def _executed(task: Task, scratch: Path) -> tuple[nbformat.NotebookNode, str]:
             parameters=dict(task.manifest["parameters"]),
             kernel_name="python3",
             language="python",
-            kernel_manager_class=Kernel,
-            config=_kernel_settings(scratch, task.environment),
+            kernel_manager_class=kernels.Kernel,
+            config=kernels.settings(scratch, task.environment),
             execution_timeout=task.timeout_s,
             progress_bar=False,
         )
     except Exception as problem:  # a notebook may fail in any way; the others still run
         error = _reason(problem, task.timeout_s)
     return _tidied(nbformat.read(ran if ran.exists() else given, as_version=4)), error
-
-
-def _kernel_settings(scratch: Path, environment: Mapping[str, str]) -> Config:
-    """Return the kernel's environment, and sockets in a folder that only this user may enter.
-
-    Loopback TCP would be open to every user of the machine.
-    """
-    settings = {"Kernel": {"environment": dict(environment)}}
-    address = str(scratch / "kernel")
-    if os.name == "nt" or len(address) > LONGEST_ADDRESS:
-        return Config(settings)
-    return Config(settings | {"KernelManager": {"transport": "ipc", "ip": address}})
-
-
-LONGEST_ADDRESS = 90
-"""Longest socket path [characters]: 104 bytes on macOS and 108 on Linux, minus the number that each channel appends."""
 
 
 def _without_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
