@@ -6,6 +6,10 @@ The studies, all by default; the exit code is 1 if one misses its limit:
   of theirs runs, every table of the store can be read, and the next run of the same command completes it: the same rows as
   without a kill. A report is there as a whole or not at all. Every sample that a watch printed is
   in the store once the next one has run.
+- dask: SIGKILL of a worker, of the command and of the scheduler (which starts again) in the middle of ingest, fetch and report
+  on a Dask cluster, `--dask-kills` times each. A lost worker is replaced; after a lost scheduler the command exits with 1 and
+  one line; the next run leaves the same rows and pages as a run without a fault.
+- migrate: SIGKILL of `store migrate`, `--kills` times; the store is whole before and after, in the old layout or the new one.
 - stall: the server is stopped (SIGSTOP) for 12 s; the watch may lose 15 s of samples.
 - soak: seven minutes at one sample a second beside 200 connections; memory stays flat, and each line names the holder.
 """
@@ -34,6 +38,9 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+import _dask_faults
+import dask_cluster
+import earlier_store
 from live_server import prepare, written_to
 
 from aurora_analysis import Store
@@ -331,6 +338,48 @@ def kills(chosen: argparse.Namespace) -> bool:
     return is_good
 
 
+# A Dask cluster
+
+
+def dask(chosen: argparse.Namespace) -> bool:
+    """Kill workers, commands and schedulers in the middle of commands on a Dask cluster."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        now, variables = stack.enter_context(aws())
+        cluster = stack.enter_context(dask_cluster.running(folder, variables=variables, threads=2))
+        commands = _dask_faults.commands(folder, now, variables, content)
+        wanted = [one for one in commands if one.name in (chosen.commands or KILLED)]
+        return _dask_faults.study(cluster, wanted, folder, chosen.dask_kills, random.Random(chosen.seed))
+
+
+# A migration
+
+
+def migrate(chosen: argparse.Namespace) -> bool:
+    """The rows of a store of the earlier layout outlast every kill of its migration, and the last run completes it."""
+    problems, rng = [], random.Random(chosen.seed)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        earlier_store.make(folder / "made")
+        words = command("store", "migrate", "--store")
+        shutil.copytree(folder / "made", folder / "whole")
+        began = time.monotonic()
+        ran([*words, str(folder / "whole")], dict(os.environ), None)
+        lasts_s, wanted = time.monotonic() - began, content(folder / "whole")
+        for number in range(chosen.kills):
+            place = folder / f"killed-{number}" / "store"
+            shutil.copytree(folder / "made", place)
+            ran([*words, str(place)], dict(os.environ), rng.uniform(0.3, 1.0) * lasts_s)
+            ran([*words, str(place)], dict(os.environ), None)
+            if content(place) != wanted:
+                problems.append(f"other rows: {differences(content(place), wanted)}")
+            shutil.rmtree(place.parent)
+    print(f"migrate    {chosen.kills} kills, problems {len(problems)}", flush=True)
+    for problem in dict.fromkeys(problems):
+        print(f"    {problem}", flush=True)
+    return not problems
+
+
 # A stall
 
 
@@ -415,11 +464,18 @@ def soak(chosen: argparse.Namespace) -> bool:
 
 
 def main() -> int:
-    studies: dict[str, Callable[[argparse.Namespace], bool]] = {"kills": kills, "stall": stall, "soak": soak}
+    studies: dict[str, Callable[[argparse.Namespace], bool]] = {
+        "kills": kills,
+        "dask": dask,
+        "migrate": migrate,
+        "stall": stall,
+        "soak": soak,
+    }
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("studies", nargs="*", metavar="|".join(studies))
     parser.add_argument("--commands", action="append", choices=sorted(KILLED), default=[])
     parser.add_argument("--kills", type=int, default=40, help="of each command [default: 40]")
+    parser.add_argument("--dask-kills", type=int, default=10, help="of each command and fault [default: 10]")
     parser.add_argument("--minutes", type=float, default=7.0, help="soak: duration [default: 7]")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()

@@ -342,3 +342,25 @@ def test_an_error_is_no_json():
         result = CliRunner(env=environment(aws)).invoke(main, ["doctor", "--cluster", "shop-2", "--json"])
     assert (result.exit_code, result.stdout) == (2, "")
     assert "pass --cluster shop" in result.stderr
+
+
+def test_all_clusters_are_checked_and_one_that_fails_is_a_line(tmp_path):
+    """The cluster that does not exist is named on standard error, the other one is checked; exit code 1."""
+    settings = tmp_path / "aurora-analysis.toml"
+    settings.write_text('[clusters.lost]\nidentifier = "lost"\n[clusters.shop]\nidentifier = "shop"\n')
+    with endpoint() as aws:
+        command = ["doctor", "--all", "--config", str(settings), "--now", aws.now.isoformat()]
+        shown, as_json, both = (
+            CliRunner(env=environment(aws)).invoke(main, [*command, *more], catch_exceptions=False)
+            for more in ((), ("--json",), ("--cluster", "shop"))
+        )
+        describing = [call.operation for call in aws.calls].count("DescribeDBClusters")
+    assert shown.exit_code == 1
+    assert "lost: There is no cluster 'lost' in eu-central-1" in shown.stderr
+    assert "shop" in shown.stdout and "performance insights" in shown.stdout
+    assert {row["cluster"] for row in json.loads(as_json.stdout)} == {"shop"}
+    assert as_json.exit_code == 1
+    assert both.exit_code == 2
+    assert (
+        describing <= 4
+    )  # one listing for both clusters of each run, and the refusal of the one that is lost

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
+import earlier_store
 import pandas as pd
-import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from deltalake import DeltaTable, write_deltalake
@@ -15,7 +18,7 @@ from deltalake import DeltaTable, write_deltalake
 from aurora_analysis import Store, Window
 from aurora_analysis.cli import main
 from aurora_analysis.errors import Error
-from aurora_analysis.store import frames, layout, migration, reading, tidy
+from aurora_analysis.store import layout, migration, reading, tidy
 from aurora_analysis.store.layout import Place
 from aurora_analysis.tables import TABLES
 
@@ -131,19 +134,8 @@ def test_any_name_of_a_cluster_has_a_folder_of_its_own(tmp_path, name):
 @pytest.fixture
 def earlier(tmp_path) -> Path:
     """A store with all clusters in one table, by day, as earlier versions wrote it; a row of theirs has no cluster."""
-    place = tmp_path / "store"
-    for cluster, days in (("shop", 20), ("Lab", 2)):
-        for name in ("metrics", "coverage"):
-            spec = TABLES[name]
-            times = pd.date_range("2026-11-01", periods=days, freq="D", tz="UTC", unit="us")
-            frame = pd.DataFrame({"time": times, "instance": "db-1"})
-            rows = frames.to_arrow(frame, spec, cluster=cluster, source="test").to_pandas()
-            rows = rows.drop(columns="week").assign(day=times.strftime("%Y-%m-%d"))
-            write_deltalake(f"{place}/{name}", rows, mode="append", partition_by=["cluster", "day"])
-    nameless = pa.table({"cluster": pa.nulls(1, pa.string()), "day": ["2026-11-01"], "time": [times[0]]})
-    write_deltalake(f"{place}/metrics", nameless, mode="append", schema_mode="merge")
-    (place / "README.md").write_text("ours")
-    return place
+    earlier_store.make(tmp_path / "store")
+    return tmp_path / "store"
 
 
 def typed(*arguments: object):
@@ -200,6 +192,69 @@ def test_a_killed_migration_has_lost_nothing_and_is_repeated(earlier, monkeypatc
     migration.migrate(str(earlier))
     assert len(Store(earlier).read("metrics", cluster="shop")) == 20
     assert sorted(os.listdir(earlier.parent)) == ["store", "store.before-migration"]
+
+
+KILLED_WHILE_COPYING = """
+import os, signal, sys
+from aurora_analysis.store import migration
+copied = migration._copied
+def killed(location, to, spec):
+    rows = copied(location, to, spec)
+    os.kill(os.getpid(), signal.SIGKILL)
+migration._copied = killed
+migration.migrate(sys.argv[1])
+"""
+
+
+def test_sigkill_of_a_migration_loses_nothing(earlier):
+    """Killed after the first of two tables: the old store is as it was, and the same command completes the new one."""
+    done = subprocess.run([sys.executable, "-c", KILLED_WHILE_COPYING, str(earlier)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert layout.is_earlier(str(earlier), "coverage")
+    assert len(DeltaTable(earlier / "metrics").to_pandas()) == 23
+    assert typed("store", "migrate", "--store", earlier).exit_code == 0
+    counts = {name: len(Store(earlier).read("coverage", cluster=name)) for name in earlier_store.DAYS}
+    assert counts == earlier_store.DAYS
+
+
+@pytest.fixture
+def two_clusters(tmp_path, monkeypatch) -> Path:
+    """A store of two clusters, and settings that name them and a third without data."""
+    store = Store(tmp_path / "store")
+    for cluster in ("shop", "crm"):
+        for hour in range(3):
+            write(store, hour, cluster=cluster)
+            span = Window(BEGIN + hour * HOUR, BEGIN + (hour + 1) * HOUR)
+            row = {
+                "time": [span.start],
+                "end": [span.end],
+                "instance": "db-1",
+                "table": "metrics",
+                "received": 1.0,
+            }
+            store.write("coverage", pd.DataFrame(row), span, cluster=cluster, source="test")
+    (tmp_path / "aurora-analysis.toml").write_text("[clusters.shop]\n[clusters.lost]\n[clusters.crm]\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "store"
+
+
+def test_all_clusters_of_a_store_in_one_command(two_clusters):
+    """Coverage lists two clusters and exits with 1 for the third, with a line; compact and prune work on all."""
+    shown = typed("store", "coverage", "--all", "--store", two_clusters)
+    assert shown.exit_code == 1
+    assert [line for line in shown.stdout.splitlines() if not line.startswith(" ")] == [
+        f"{name}: 2026-11-09 00:00 to 2026-11-09 03:00 UTC" for name in ("shop", "crm")
+    ]
+    assert shown.stderr.startswith("lost: ") and shown.stderr.count("\n") == 1
+    assert typed("store", "compact", "--all", "--store", two_clusters).exit_code == 0
+    files = [DeltaTable(two_clusters / "metrics" / f"cluster={name}").file_uris() for name in ("shop", "crm")]
+    assert [len(each) for each in files] == [1, 1]
+    pruned = typed("store", "prune", "--all", "--keep-days", "1", "--store", two_clusters)
+    assert (pruned.exit_code, "metrics: 6 rows" in pruned.stdout) == (0, True)
+    both = typed("store", "coverage", "--all", "--cluster", "shop", "--store", two_clusters)
+    assert (both.exit_code, both.stderr) == (
+        2, "aurora-analysis: Pass either --cluster or --all, not both.\n"
+    )  # fmt: skip
 
 
 def test_a_writer_during_the_migration_is_not_lost(earlier, monkeypatch):
