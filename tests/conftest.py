@@ -173,8 +173,10 @@ RUNS = f"""() => {{
 
 @dataclass
 class Visit:
-    """A browser's observations on a page: title, console messages, requests, active elements, and for each width of the window the
-    width that the page takes [px]."""
+    """A browser's observations on a page.
+
+    Its title, console messages, requests and active elements, and for each width of the window the page's own [px].
+    """
 
     title: str = ""
     complaints: list[str] = field(default_factory=list)
