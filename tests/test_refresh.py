@@ -10,7 +10,7 @@ from pathlib import Path
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
 QUICK = "undo_log"
-"""A notebook that runs in seconds and draws time series, distributions and intervals."""
+"""A notebook that runs in seconds and draws several figures."""
 
 
 def refreshed(folder: Path) -> bytes:

@@ -2,6 +2,7 @@
 
 - `suite`      lists the notebooks and their parameters
 - `runner`     runs them on an executor; a failure is an outcome
+- `kernels`    forks their kernels from a process that has the imports
 - `html`       turns an executed notebook into a page that sends no request
 - `figures`    turns SVG into inline SVG by an allow-list
 - `tiles`      draws sparklines as small multiples
@@ -19,5 +20,16 @@
 - `record`     writes the findings into the store
 - `publish`    puts a report into a folder, a bucket or an archive
 
-This module imports nothing: workers import only `runner`, `html` and `tiles`.
+This module imports nbformat only: workers import only `runner`, `kernels`, `html` and `tiles`.
 """
+
+import sys
+
+# nbformat imports jsonschema, which compiles the grammar of IRIs when it finds this package: 1.2 s of CPU for each process. No schema
+# of notebooks has an IRI.
+ABSENT = "rfc3987_syntax"
+if ABSENT not in sys.modules:
+    sys.modules[ABSENT] = None  # type: ignore[assignment]
+    import nbformat as nbformat
+
+    del sys.modules[ABSENT]
