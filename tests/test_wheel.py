@@ -21,10 +21,10 @@ ROOT = Path(__file__).parent.parent
 SUITE = sorted(path.stem for path in bundled("notebooks").glob("*.ipynb"))
 REPORTED = sorted(set(SUITE) - {"explore"})
 """A report leaves the recipes out unless --notebook names them."""
-PAGES = {(cluster, stem) for cluster in ("lab", "ledger", "shop", "trial") for stem in REPORTED} - {
-    ("shop", "experiment")
-}
-"""No trial was carried out on shop: what is planted there was not drawn."""
+PAGES = {
+    (cluster, stem) for cluster in ("lab", "ledger", "shop", "trial") for stem in REPORTED if stem != "drill"
+} - {("shop", "experiment")}
+"""No trial was carried out on shop: what is planted there was not drawn. The sample's drill ran after ledger's window."""
 
 
 @pytest.fixture(scope="module")

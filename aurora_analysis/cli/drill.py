@@ -258,19 +258,18 @@ def _printed(rows: pd.DataFrame, planned: DrillOptions, objectives: dict[str, fl
 
 
 def _line(row: dict[Hashable, Any]) -> str:
-    """One run of one client as a line."""
-    first, settled = (_seconds(row[name]) for name in ("first_success_s", "settled_s"))
-    lost = (
-        "unknown"
-        if row["writes_lost"] is None or row["writes_lost"] != row["writes_lost"]
-        else row["writes_lost"]
+    """One run of one client as a line; what is not known is never printed as a number."""
+    import pandas as pd
+
+    first, settled = (
+        "never" if pd.isna(row[name]) else f"{row[name]:.1f} s" for name in ("first_success_s", "settled_s")
     )
+    lost = "an unknown number" if pd.isna(row["writes_lost"]) else row["writes_lost"]
+    is_certain = not pd.isna(row["took_effect"]) and bool(row["took_effect"])
+    certain = "" if is_certain else "; nothing shows that the fault took effect"
     return (
         f"{row['fault']} {row['run']} {row['client']:<9} first success {first}, settled {settled}, {row['errors']} errors, "
         f"{row['writes_acknowledged']} writes acknowledged, {lost} lost, {row['stale_reads']} stale reads, "
-        f"{row['former_writer_reads']} from a former writer, {row['connections_per_s']} connections in the busiest second"
+        f"{row['former_writer_reads']} from a former writer, {row['connections_per_s']} connections in the busiest "
+        f"second{certain}"
     )
-
-
-def _seconds(value: float | None) -> str:
-    return "never" if value is None or value != value else f"{value:.1f} s"

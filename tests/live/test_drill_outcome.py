@@ -72,6 +72,13 @@ def test_a_statement_that_waits_is_an_interruption():
     assert (found.first_success_s, found.errors) == (pytest.approx(4.0), 0)
 
 
+@pytest.mark.parametrize(("start", "measured_s"), [(10.0, 0.8), (10.5, 1.3), (15.0, 0.0)])
+def test_a_short_wait_counts_only_with_the_fault(start, measured_s):
+    """A pool may reconnect within a second without an error; later such a wait is the machine's."""
+    found = measured(writes(8, start) + writes(start + 0.8, 20, start=100))
+    assert found.first_success_s == pytest.approx(measured_s)
+
+
 def test_nothing_interrupted():
     """Zero, not unknown."""
     found = measured(writes(8, 20))
@@ -130,13 +137,15 @@ def test_settling_needs_every_worker():
 
 def test_an_address_is_kept_for_its_time(monkeypatch):
     """The plain client looks the name up again only after its cache has expired."""
-    now, found = [0.0], iter([Address("127.0.0.1", 1), Address("127.0.0.1", 2)])
+    now, found = [0.0], iter([Address("127.0.0.1", port) for port in (1, 2, 3)])
     monkeypatch.setattr("aurora_analysis.live.drill.clients.time.monotonic", lambda: now[0])
     cached = CachedName(lambda: next(found), 30.0)
     ports = []
     for now[0] in (0.0, 29.9, 30.0, 31.0):
         ports.append(cached().port)
     assert ports == [1, 1, 2, 2]
+    cached.expire()
+    assert cached().port == 3
 
 
 def test_the_oldest_missing_write_counts():

@@ -36,6 +36,34 @@ OUTCOME_COLUMNS = [
     "connections_per_s",
 ]
 
+WRITES = [
+    "fault",
+    "client",
+    "runs",
+    "writes_acknowledged",
+    "writes_lost",
+    "unchecked_runs",
+    "writes_unconfirmed",
+    "stale_reads",
+    "worst_staleness_s",
+    "former_writer_reads",
+]
+"""Columns of `outcomes` about lost writes and old reads."""
+
+CONNECTIONS = [
+    "time",
+    "fault",
+    "client",
+    "took_effect",
+    "first_success_s",
+    "settled_s",
+    "errors",
+    "connections",
+    "connections_per_s",
+    "observed_s",
+]
+"""Columns of `runs` about the return of each client."""
+
 RUN_COLUMNS = [
     "time",
     *KEY,

@@ -211,9 +211,17 @@ def _times(row: dict[str, Any]) -> str:
     )
     old = " old" if row["fault"] == "lag" else ""
     return (
-        f"In {certain} run{_s(certain)} of {fault}, {client} {what} {duration(row['slowest_s'])}{old} (median "
-        f"{duration(row['median_s'])})."
+        f"In {certain} run{_s(certain)} of {fault}, {client} {what} {_seconds(row['slowest_s'], row['objective_s'])}{old} "
+        f"(median {_seconds(row['median_s'], row['objective_s'])})."
     )
+
+
+def _seconds(value: float, objective_s: float) -> str:
+    """Format a time with as many digits as it takes to lie on its side of the objective."""
+    if value >= 120:
+        return duration(value) if duration(value) != duration(objective_s) else f"{value:,.1f} s"
+    digits = next((n for n in (1, 2, 3) if (round(value, n) > objective_s) == (value > objective_s)), 3)
+    return f"{value:.{digits}f} s"
 
 
 def _writes(row: dict[str, Any]) -> str:

@@ -75,6 +75,11 @@ class CachedName:
                 self._found, self._until = self._look_up(), time.monotonic() + self._keep_s
             return self._found
 
+    def expire(self) -> None:
+        """Let the next look-up be a new one, as after a long time on the same connection."""
+        with self._lock:
+            self._until = 0.0
+
 
 class Topology:
     """Asks the instances which of them is the writer, and connects to that one by its own name.
@@ -155,12 +160,13 @@ def writer_name(connection: sqlalchemy.Connection, module: Any, own: str) -> str
 
 @dataclass
 class Client:
-    """One client: how it connects, and whether a worker keeps its connection."""
+    """One client: how it connects, whether a worker keeps its connection, and what happens at certain moments."""
 
     name: str
     connect: Callable[[], sqlalchemy.Connection]
     keeps: bool = True
     failed: Callable[[], None] = field(default=lambda: None)
+    before_fault: Callable[[], None] = field(default=lambda: None)
     close: Callable[[], None] = field(default=lambda: None)
 
 
@@ -172,8 +178,9 @@ def make(name: str, place: Place, role: str, options: ClientOptions, record: Rec
 
     if name == PLAIN:
         engine = place.endpoint(role)
-        count(engine, CachedName(lambda: place.resolve(role), options.dns_cache_s))
-        return Client(name, engine.connect)
+        cached = CachedName(lambda: place.resolve(role), options.dns_cache_s)
+        count(engine, cached)
+        return Client(name, engine.connect, before_fault=cached.expire)
     if name == POOL:
         engine = place.endpoint(role, options.recycle_s)
         count(engine, lambda: place.resolve(role))

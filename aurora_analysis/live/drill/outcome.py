@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from aurora_analysis.live.drill.clients import CONNECT, READ, WRITE, Attempt
 
 STALL_S = 1.0
 """A client without a success for longer was interrupted, also if no attempt failed: a statement waited."""
+
+SHORT_STALL_S = 0.3
+"""The same for an interruption that begins with the fault, if it is also three times as long as any pause before the fault."""
 
 STALE_S = 1.0
 """On a reader, a read counts as stale if it lacks a write that was acknowledged longer ago; on the writer any lack counts."""
@@ -113,15 +117,20 @@ def first_success_s(
 ) -> float | None:
     """Return the time from the fault to the end of the longest interruption [s].
 
-    An interruption is a time without a success in which an attempt failed, or which lasted longer than STALL_S.
+    An interruption is a time without a success in which an attempt failed, or which lasted longer than STALL_S (one that
+    begins with the fault: SHORT_STALL_S).
     """
     ends = sorted(one.ended for one in attempts if one.operation == measured and not one.error)
-    edges = [*([end for end in ends if end <= fault_at][-1:] or [fault_at]), *_after(ends, fault_at), until]
+    before = [end for end in ends if end <= fault_at]
+    edges = [*(before[-1:] or [fault_at]), *_after(ends, fault_at), until]
+    usual_s = max((later - earlier for earlier, later in pairwise(before)), default=STALL_S)
+    short_s = min(STALL_S, max(SHORT_STALL_S, 3 * usual_s))
     failed = [one.ended for one in attempts if one.error and one.ended > fault_at]
     gaps = [
         (later - earlier, later)
-        for earlier, later in zip(edges, edges[1:])
-        if later - earlier > STALL_S or any(earlier < moment <= later for moment in failed)
+        for earlier, later in pairwise(edges)
+        if later - earlier > (short_s if earlier <= fault_at + STALL_S else STALL_S)
+        or any(earlier < moment <= later for moment in failed)
     ]
     if not gaps:
         return 0.0

@@ -64,6 +64,8 @@ class Drill:
             before = self._ready(workers, attempts)
             if self.stopping.wait(WARM_UP_S * (1 + self.random.random())):
                 return None
+            for one in workers:
+                one.client.before_fault()
             moment = datetime.now(UTC)
             injected = self.place.inject(fault, self.options.fault_s, before.writer)
             has_effect = self._observe(fault, injected, before, attempts)

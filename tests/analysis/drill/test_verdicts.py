@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -83,6 +85,16 @@ def test_a_lost_write_comes_first(other):
     found = verdict({}, {}, {"writes_lost": 2}, other)
     assert (found.level, found.severity) == ("loses writes", "act")
     assert "lost 2 acknowledged writes" in found.headline and "2 of 2,000" in found.sentence
+
+
+@pytest.mark.parametrize("late_s", [30.004, 30.04, 30.4, 31.0, 119.0])
+def test_a_late_time_is_not_printed_as_the_objective(late_s):
+    """30.4 s is not "30 s" beside an objective of 30 s."""
+    sentence = verdict(*[{"settled_s": late_s}] * 3).sentence
+    printed = re.search(r"at most ([\d.]+) s", sentence)
+    assert printed and float(printed[1]) > 30 and "0 of 3 runs met the objective of 30 s" in sentence
+    on_time = verdict(*[{"settled_s": 60 - late_s}] * 3).sentence if late_s < 60 else "at most 1.0 s"
+    assert float(re.search(r"at most ([\d.]+) s", on_time)[1]) <= 30
 
 
 @pytest.mark.parametrize("old", [{"former_writer_reads": 3}, {"stale_reads": 3}])
