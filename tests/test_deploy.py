@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +178,7 @@ def test_the_templates_are_clean():
     program = "import sys; from cfnlint.runner import main; sys.exit(main())"
     command = [sys.executable, "-c", program, "--include-checks", "I", "--template", *map(str, TEMPLATES)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert len(TEMPLATES) == 5
+    assert len(TEMPLATES) == 6
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
@@ -258,3 +260,36 @@ def test_doctor_finds_no_gap_in_the_parameters_that_the_template_sets():
     parameters = resources("monitoring.yaml", "AWS::RDS::DBParameterGroup")[0]["Parameters"]
     assert {"slow_query_log", "long_query_time", "log_output", "innodb_monitor_enable"} == set(parameters)
     assert [parameters["slow_query_log"], parameters["log_output"]] == ["1", "FILE"]
+
+
+def test_the_costs_of_a_fleet_are_those_that_the_page_prints():
+    """The page's table is the script's output; with twice the clusters, nothing costs less, and workers cost double."""
+    printed = subprocess.run(
+        [sys.executable, ROOT / "deploy" / "fleet_cost.py"], capture_output=True, text=True, check=True
+    )
+    lines = [line.rsplit(maxsplit=1) for line in printed.stdout.splitlines()[1:]]
+    page = (ROOT / "docs" / "how-to" / "fleet.md").read_text()
+    assert len(lines) == 6
+    for name, usd in lines:
+        assert f"| {name.strip()} | {usd} |" in page
+    spec = importlib.util.spec_from_file_location("fleet_cost", ROOT / "deploy" / "fleet_cost.py")
+    assert spec is not None and spec.loader is not None
+    model = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(model)
+    settings = tomllib.loads((ROOT / "deploy" / "fleet-cost.toml").read_text())
+    once = model.costs(settings)
+    settings["assumed"]["clusters"] *= 2
+    twice = model.costs(settings)
+    assert all(twice[name] >= usd for name, usd in once.items())
+    assert twice["workers on Fargate"] == pytest.approx(2 * once["workers on Fargate"])
+
+
+def test_the_workers_of_the_template_are_those_of_the_cost_model():
+    """The worker's task has the CPU and the memory that are priced, and the scheduler listens where workers connect."""
+    template = yaml.load((ROOT / "deploy/cloudformation/dask-ecs.yaml").read_text(), _Loader)
+    worker = template["Resources"]["WorkerTask"]["Properties"]
+    priced = tomllib.loads((ROOT / "deploy" / "fleet-cost.toml").read_text())["worker"]
+    assert (int(worker["Cpu"]), int(worker["Memory"])) == (1024 * priced["cpus"], 1024 * priced["gb"])
+    (container,) = template["Resources"]["SchedulerTask"]["Properties"]["ContainerDefinitions"]
+    port = container["Command"][container["Command"].index("--port") + 1]
+    assert worker["ContainerDefinitions"][0]["Command"][0].endswith(f":{port}")

@@ -207,9 +207,8 @@ def _task(source: bytes, manifest: Mapping[str, Any], request: Request, executio
         "AURORA_ANALYSIS_STORE": manifest["parameters"]["store"],
         "AURORA_ANALYSIS_VERSIONS": json.dumps({manifest["cluster"]: manifest["versions"]}),
     }
-    if request.settings:
-        environment["AURORA_ANALYSIS_CONFIG"] = str(Path(request.settings).resolve())
-    return runner.Task(manifest["notebook"], source, manifest, execution.timeout_s, environment)
+    settings = Path(request.settings).read_text(encoding="utf-8") if request.settings else ""
+    return runner.Task(manifest["notebook"], source, manifest, execution.timeout_s, environment, settings)
 
 
 def _run_all(

@@ -46,6 +46,8 @@ class Task:
         Time limit for one cell [s].
     environment
         Environment variables of the kernel, in addition to those of its worker.
+    settings
+        Content of the settings file, which a worker on another machine cannot open; empty if there is none.
     """
 
     notebook: str
@@ -53,6 +55,7 @@ class Task:
     manifest: Mapping[str, Any]
     timeout_s: float
     environment: Mapping[str, str] = field(default_factory=dict)
+    settings: str = ""
 
 
 @dataclass(frozen=True)
@@ -194,13 +197,22 @@ def _executed(task: Task, scratch: Path) -> tuple[nbformat.NotebookNode, str]:
             kernel_name="python3",
             language="python",
             kernel_manager_class=kernels.Kernel,
-            config=kernels.settings(scratch, task.environment),
+            config=kernels.settings(scratch, _environment(task, scratch)),
             execution_timeout=task.timeout_s,
             progress_bar=False,
         )
     except Exception as problem:  # a notebook may fail in any way; the others still run
         error = _reason(problem, task.timeout_s)
     return _tidied(nbformat.read(ran if ran.exists() else given, as_version=4)), error
+
+
+def _environment(task: Task, scratch: Path) -> Mapping[str, str]:
+    """Return the kernel's additional environment, which leads to the settings that the task brings."""
+    if not task.settings:
+        return task.environment
+    settings = scratch / "aurora-analysis.toml"
+    settings.write_text(task.settings, encoding="utf-8")
+    return {**task.environment, "AURORA_ANALYSIS_CONFIG": str(settings)}
 
 
 def _without_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
