@@ -17,7 +17,7 @@ NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
 
 def verdicts(topic: str, **parameters: Any) -> list[Verdict]:
-    """Return the verdicts that a notebook of the suite displays with these parameters."""
+    """Return the verdicts that a notebook of the suite displays with these parameters; cells behind the last verdict do not run."""
     import matplotlib.pyplot as plt
 
     shown: list[Any] = []
@@ -25,9 +25,10 @@ def verdicts(topic: str, **parameters: Any) -> list[Verdict]:
     cells = [
         cell for cell in nbformat.read(NOTEBOOKS / f"{topic}.ipynb", 4).cells if cell.cell_type == "code"
     ]
+    last = max(n for n, cell in enumerate(cells) if ".verdicts" in cell.source)
     unknown = set(parameters) - {node.target.id for node in ast.parse(cells[0].source).body}
     assert not unknown, f"{topic} has no parameter {unknown}"
-    for n, cell in enumerate(cells):
+    for n, cell in enumerate(cells[: last + 1]):
         exec(compile(cell.source, f"{topic}[{n}]", "exec"), names)
         names |= parameters if n == 0 else {}
     plt.close("all")

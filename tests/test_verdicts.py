@@ -11,6 +11,7 @@ import pytest
 from cells import NOTEBOOKS, verdicts
 
 from aurora_analysis import Store, Window
+from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.errors import Error
 from aurora_analysis.report import runner
 from aurora_analysis.store import location
@@ -112,9 +113,15 @@ def test_shop_says_what_it_can_and_cannot_say():
     assert "batch" in found["finance"].sentence
 
 
-def test_shops_holders_are_named():
+@pytest.fixture(scope="module")
+def blockers() -> dict[str, Verdict]:
+    """Subject → what undo_log says of it in shop's week."""
+    return {one.subject: one for one in verdicts("undo_log", **SHOP)}
+
+
+def test_shops_holders_are_named(blockers):
     """Extracts, the batch-time export and the writer's own long transaction blocked purge; tableau never did."""
-    found = by_subject("undo_log", **SHOP)
+    found = {subject: one.level for subject, one in blockers.items()}
     assert found["snowflake on shop-3"] == "blocked"
     assert found["sessions in no log"] == "unknown"
     assert not [subject for subject in found if subject.startswith("tableau")]
@@ -143,7 +150,7 @@ def test_rules_name_the_workloads_from_the_parameter_or_the_settings(tmp_path, m
     assert not [subject for subject in given if "snowflake" in subject or "finance" in subject]
 
 
-def test_one_changed_number_changes_the_sentence(copied):
+def test_one_changed_number_changes_the_sentence(copied, blockers):
     """The longest history list, ten times as long, is another sentence and another severity."""
     store, window = Store(copied), Window(SHOP["start"], SHOP["end"])
     longest = store.metric("history_list_length", window, cluster="shop").idxmax()
@@ -152,7 +159,6 @@ def test_one_changed_number_changes_the_sentence(copied):
     changed = there["value"].mask(there["name"] == "history_list_length", 10 * there["value"])
     rows = there.assign(value=changed).drop(columns=["cluster", "week", "source"])
     store.write("metrics", rows, minute, cluster="shop", source=there["source"].iloc[0])
-    before = {one.subject: one for one in verdicts("undo_log", **SHOP)}
     after = {one.subject: one for one in verdicts("undo_log", store=str(copied), **SHOP)}
-    assert {s: v.sentence for s, v in before.items()} != {s: v.sentence for s, v in after.items()}
+    assert {s: v.sentence for s, v in blockers.items()} != {s: v.sentence for s, v in after.items()}
     assert "act" in {one.severity for one in after.values()}

@@ -81,12 +81,14 @@ def get_resource_metrics(aws: Any, parameters: dict[str, Any]) -> dict[str, Any]
     request = about(aws, parameters)
     late = request.period if parameters.get("PeriodAlignment", "END_TIME") == "END_TIME" else 0
     grid = np.arange(request.start, min(request.end, aws.metrics_until_s), request.period)
-    listed = [
+    series = [one for query in parameters["MetricQueries"] for one in _series(aws, request, query)]
+    page = _answer(aws, parameters, series, "MetricList")
+    shown = [
         {"Key": key, "DataPoints": _points(aws, values.reindex(grid), late)}
-        for query in parameters["MetricQueries"]
-        for key, values in _series(aws, request, query)
+        for key, values in page["MetricList"]
     ]
-    return _answer(aws, parameters, listed, "MetricList") | {
+    return page | {
+        "MetricList": shown,
         "AlignedStartTime": request.start,
         "AlignedEndTime": request.end,
         "Identifier": parameters["Identifier"],

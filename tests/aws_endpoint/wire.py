@@ -176,12 +176,30 @@ def _known(shape: Shape | None, value: Any) -> Any:
     if shape is None or not isinstance(value, dict | list):
         return value
     if isinstance(value, list):
-        nested = bool(value) and isinstance(value[0], dict | list)
-        return [_known(shape.member, inner) for inner in value] if nested else value
+        if not value or not isinstance(value[0], dict | list):
+            return value
+        if _is_flat(shape.member):  # a week's points are many
+            _refuse_unknown(shape.member, dict.fromkeys(set().union(*value)))
+            return (
+                value
+                if all(None not in one.values() for one in value)
+                else [_without_none(one) for one in value]
+            )
+        return [_known(shape.member, inner) for inner in value]
     if shape.type_name == "map":
         return {key: _known(shape.value, inner) for key, inner in value.items()}
     _refuse_unknown(shape, value)
     return {n: _known(shape.members[n], inner) for n, inner in value.items() if inner is not None}
+
+
+def _is_flat(shape: Shape) -> bool:
+    return shape.type_name == "structure" and all(
+        member.type_name not in ("structure", "list", "map") for member in shape.members.values()
+    )
+
+
+def _without_none(value: dict[str, Any]) -> dict[str, Any]:
+    return {name: inner for name, inner in value.items() if inner is not None}
 
 
 def _refuse_unknown(shape: Shape, value: dict[str, Any]) -> None:
