@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -49,7 +51,7 @@ def rows(
     pyarrow.Table
     """
     pruned = None if query.overlapping else query.window
-    found = _files(delta, pruned, categories)
+    found = _files(delta, None if pruned is None else pruned.weeks(), categories)
     # Reading ahead one fragment takes less memory, and no more time.
     names = None if columns is None else [name for name in columns if name in found.schema.names]
     there = found.to_table(filter=_filter(spec, query), columns=names, fragment_readahead=1)
@@ -65,26 +67,40 @@ def _with_all(found: pa.Table, spec: Table, columns: list[str] | None) -> pa.Tab
     return found.select(wanted) if missing else found
 
 
-def holds(delta: DeltaTable, spec: Table, content: pa.Table, replaced: Slice) -> bool:
-    """Return whether a slice of the table already has exactly this content.
+def changed(
+    delta: DeltaTable, spec: Table, contents: Sequence[tuple[pa.Table, Slice]]
+) -> list[tuple[pa.Table, Slice]]:
+    """Return the contents that their slices of the table do not have exactly.
 
     Parameters
     ----------
     delta : DeltaTable
     spec : Table
-    content : pyarrow.Table
-    replaced : Slice
+    contents : sequence of (pyarrow.Table, Slice)
+        What each slice is to have.
 
     Returns
     -------
-    bool
+    list of (pyarrow.Table, Slice)
     """
-    query = Query(replaced.cluster, replaced.window, replaced.instance, where={"source": replaced.source})
-    wanted, files = _filter(spec, query), _files(delta, replaced.window)
+    wanted = [_filter(spec, _query(replaced)) for _, replaced in contents]
+    files = _files(delta, {week for _, replaced in contents for week in replaced.window.weeks()})
+    if len(contents) > 1 and not files.count_rows(filter=reduce(operator.or_, wanted)):
+        return [
+            each for each in contents if each[0].num_rows
+        ]  # one look at the files instead of one for each slice
+    return [each for each, rows in zip(contents, wanted) if not _has(files, each[0], rows)]
+
+
+def _query(replaced: Slice) -> Query:
+    return Query(replaced.cluster, replaced.window, replaced.instance, where={"source": replaced.source})
+
+
+def _has(files: ds.Dataset, content: pa.Table, wanted: ds.Expression) -> bool:
+    """Return whether the files have exactly this content where a filter holds."""
     if files.count_rows(filter=wanted) != content.num_rows:
         return False
-    found = files.to_table(filter=wanted).select(content.column_names).cast(content.schema)
-    return equal(found, content)
+    return equal(files.to_table(filter=wanted).select(content.column_names).cast(content.schema), content)
 
 
 def _filter(spec: Table, query: Query) -> ds.Expression:
@@ -108,8 +124,8 @@ def _inside(spec: Table, window: Window, overlapping: bool) -> ds.Expression:
     return (ds.field(spec.time) >= start) & (ds.field(spec.time) < end)
 
 
-def _files(delta: DeltaTable, window: Window | None, categories: Iterable[str] = ()) -> ds.Dataset:
-    """Return the files that may hold rows of a window, so that the others are not opened."""
-    weeks = None if window is None else [("week", "in", window.weeks())]
+def _files(delta: DeltaTable, weeks: Iterable[str] | None, categories: Iterable[str] = ()) -> ds.Dataset:
+    """Return the files that may hold rows of some weeks, so that the others are not opened."""
+    pruned = None if weeks is None else [("week", "in", sorted(weeks))]
     options = ds.ParquetReadOptions(dictionary_columns=set(categories))
-    return delta.to_pyarrow_dataset(file_pruning_predicate=weeks, parquet_read_options=options)
+    return delta.to_pyarrow_dataset(file_pruning_predicate=pruned, parquet_read_options=options)

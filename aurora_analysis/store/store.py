@@ -585,7 +585,7 @@ class Store:
         self._check_writable()
 
         def replace(delta: DeltaTable) -> bool:
-            new = [each for each in contents if not reading.holds(delta, spec, *each)]
+            new = reading.changed(delta, spec, contents)
             if not new:
                 return False
             where = " OR ".join(f"({delta_tables.predicate(spec, replaced)})" for _, replaced in new)

@@ -97,25 +97,25 @@ def test_a_writer_that_the_log_left_behind_commits_again(tmp_path, monkeypatch):
     monkeypatch.setattr(tidy, "LOG_KEPT", 0)
     commits = iter(range(1, 40))
 
-    def late(delta, *_):
+    def late(_delta, _spec, contents):
         for hour in list(commits):  # only the first time
             write(Store(tmp_path), hour)
-        return False
+        return contents
 
-    monkeypatch.setattr(reading, "holds", _once(late))
+    monkeypatch.setattr(reading, "changed", _once(late))
     assert write(store, 50, 5.0) is not None
     assert len(store.read("metrics", cluster="shop")) == 41
 
 
 def _once(first):
     """Call a function the first time that anything is looked up, and the real one from then on."""
-    real, calls = reading.holds, []
+    real, calls = reading.changed, []
 
-    def holds(*arguments):
+    def changed(*arguments):
         calls.append(arguments)
         return first(*arguments) if len(calls) == 1 else real(*arguments)
 
-    return holds
+    return changed
 
 
 @pytest.mark.parametrize("name", ["Shop", "shop", "orders/eu 1", "100%~", "größe"])

@@ -40,6 +40,23 @@ QUERIED = {
 """Source → the action that brings its data. The source `log files` is the slow log without an export."""
 
 
+DETAILS = (
+    "rds:DescribeDBClusterEndpoints",
+    "rds:DescribeDBClusterParameters",
+    "rds:DescribeDBParameters",
+    "rds:DescribeDBRecommendations",
+)
+"""Actions of a survey without which it goes on: a note of its coverage has the reason."""
+
+OTHERS = (
+    *(("survey", action) for action in (*DETAILS, "rds:DescribeDBClusters", "rds:DescribeDBInstances")),
+    ("survey", "cloudwatch:GetMetricData"),
+    ("performance insights", "pi:DescribeDimensionKeys"),
+    ("performance insights", "pi:ListAvailableResourceMetrics"),
+    ("log files", "rds:DescribeDBLogFiles"),
+)
+"""Source and every further action that it needs."""
+
 ADVICE = tuple(
     {
         "ResourceArn": f"arn:aws:rds:eu-central-1:1:db:shop-{n % 3 + 1}",
@@ -171,3 +188,50 @@ def _line_of(served: Served, source: str) -> str:
     except (ClientError, Error) as problem:
         return explained(problem)
     raise AssertionError("nothing failed")
+
+
+@pytest.mark.parametrize(("source", "action"), OTHERS)
+def test_a_web_page_in_place_of_a_further_answer_is_retried(clusters, undisturbed, source, action):
+    """The topology, the lists of metrics, of statements and of log files are requested again."""
+    for status in (503, 200):
+        clusters[source].aws.interpose(action, status=status)
+    assert fetched(clusters[source], source) == undisturbed[source]
+
+
+@pytest.mark.parametrize("action", [each for _, each in OTHERS if each not in DETAILS])
+def test_a_further_answer_that_is_denied_is_one_line(clusters, action):
+    """Without the topology, or without what a source lists first, nothing passes for an empty answer."""
+    source = next(source for source, each in OTHERS if each == action)
+    fault = clusters[source].aws.always(
+        action, Refused("AccessDenied", "with an explicit deny in a service control policy")
+    )
+    try:
+        line = _line_of(clusters[source], source)
+    finally:
+        clusters[source].aws.end(fault)
+    assert (
+        "is denied by a service control policy" in line and action.split(":")[1] in line and "\n" not in line
+    )
+
+
+@pytest.mark.parametrize("action", DETAILS)
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (WebPage(503), "returned a web page, with HTTP status 503"),
+        (
+            Refused("AccessDenied", "with an explicit deny in a service control policy"),
+            "a service control policy",
+        ),
+    ],
+)
+def test_a_detail_of_the_topology_that_lacks_is_a_note(clusters, action, error, line):
+    """The survey goes on, and the coverage names what it lacks and why."""
+    aws, services = clusters["survey"].aws, clusters["survey"].clients
+    fault = aws.always(action, error)
+    try:
+        found = surveys.survey(services, KNOWN, "shop", RECENT, NOW)
+    finally:
+        aws.end(fault)
+    notes = " ".join(part.note for part in found.parts)
+    assert line in notes, notes
