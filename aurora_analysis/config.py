@@ -10,6 +10,7 @@ dask = "tcp://scheduler:8786"   # run ingest, fetch and report on this cluster
 identifier = "shop-prod"        # the DB cluster's identifier, if it differs from the name
 region = "eu-central-1"
 profile = "dba"                 # in ~/.aws/config
+pool = "shops"                  # pool each workload's effect over the clusters of this name, three or more
 
 [rates]                         # calls a second
 performance_insights = 20
@@ -61,12 +62,13 @@ PREFIX = "AURORA_ANALYSIS_"
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster: its name in the store, its identifier, region and profile in AWS."""
+    """A cluster: its name in the store, its identifier, region and profile in AWS, and the pool of its effects."""
 
     name: str
     identifier: str = ""
     region: str = ""
     profile: str = ""
+    pool: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,15 @@ Weeks differ by more than their errors, so each has an effect of its own around 
 first week that pleases; an ordinary 95 % interval is then wrong far more often than once in twenty. The interval here is
 a confidence sequence with a normal mixture (Robbins 1970; Howard, Ramdas, McAuliffe & Sekhon 2021, Annals of Statistics
 49:2): with a probability of 95 % it contains the common effect in all weeks together.
+
+Clusters that the settings put into one pool have effects of their own around that of the pool, too: weeks vary within
+clusters, and clusters around the common effect. Estimates by generalised least squares from growing data have
+independent increments, so the same confidence sequence holds for the pool.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,6 +25,9 @@ from aurora_analysis.analysis.verdict import Severity, Verdict, three_digits
 
 WEEKS_NEEDED = 3
 """With fewer windows the variance between weeks cannot be estimated."""
+
+CLUSTERS_NEEDED = 3
+"""With fewer clusters the variance between them cannot be estimated."""
 
 SHARPEST_AT = 5
 """Number of windows at which the confidence sequence is narrowest, relative to an ordinary interval."""
@@ -67,6 +74,8 @@ class Trend:
         Standard deviation of the effect between windows [%].
     running : int
         Number of newest windows in a row whose effects have the same sign.
+    clusters : int
+        Number of clusters that the windows are of.
     """
 
     windows: int
@@ -75,6 +84,7 @@ class Trend:
     high_pct: float
     spread_pct: float
     running: int
+    clusters: int = 1
 
 
 def apart(weeks: Sequence[WeekEffect]) -> list[WeekEffect]:
@@ -116,7 +126,7 @@ def pooled(weeks: Sequence[WeekEffect], *, alpha: float = 0.05) -> Trend | None:
     if len(weeks) < WEEKS_NEEDED:
         return None
     effects, errors = _logs(weeks)
-    variance = max(_between(effects, errors), (SPREAD_LEAST * float(np.median(errors))) ** 2)
+    variance = max(_between([(effects, errors)]), (SPREAD_LEAST * float(np.median(errors))) ** 2)
     weights = 1 / (errors**2 + variance)
     mean = float(weights @ effects / weights.sum())
     # The mixture is tuned by the first windows' errors only: tuned by later data it would not be valid.
@@ -126,6 +136,46 @@ def pooled(weeks: Sequence[WeekEffect], *, alpha: float = 0.05) -> Trend | None:
         float(100 * np.expm1(log)) for log in (mean - reach, mean, mean + reach, np.sqrt(variance))
     )
     return Trend(len(weeks), middle, low, high, spread, _running(effects))
+
+
+def pooled_clusters(by_cluster: Mapping[str, Sequence[WeekEffect]], *, alpha: float = 0.05) -> Trend | None:
+    """Estimate the common effect of several clusters, each with windows that do not overlap.
+
+    Parameters
+    ----------
+    by_cluster : mapping of str to sequence of WeekEffect
+        Result of `apart` for each cluster.
+    alpha : float
+        Probability that the interval misses the common effect in any week.
+
+    Returns
+    -------
+    Trend or None
+        `spread_pct` is the standard deviation between clusters. None with fewer than `CLUSTERS_NEEDED` clusters.
+    """
+    known = [weeks for weeks in by_cluster.values() if weeks]
+    if len(known) < CLUSTERS_NEEDED:
+        return None
+    logs = [_logs(weeks) for weeks in known]
+    between_weeks = max(
+        _between(logs), (SPREAD_LEAST * float(np.median(np.concatenate([errors for _, errors in logs])))) ** 2
+    )
+    weights = [1 / (errors**2 + between_weeks) for _, errors in logs]
+    means = np.array([float(one @ effects / one.sum()) for one, (effects, _) in zip(weights, logs)])
+    errors = np.array([1 / np.sqrt(one.sum()) for one in weights])
+    between = max(_between([(means, errors)]), (SPREAD_LEAST * float(np.median(errors))) ** 2)
+    of_clusters = 1 / (errors**2 + between)
+    mean = float(of_clusters @ means / of_clusters.sum())
+    first = sorted(
+        (week.end, error) for weeks, (_, by_week) in zip(known, logs) for week, error in zip(weeks, by_week)
+    )
+    earliest = np.array([error for _, error in first[:WEEKS_NEEDED]])
+    tuned_to = SHARPEST_AT / float(np.median(earliest**2) * (1 + SPREAD_LEAST**2))
+    reach = _boundary(float(of_clusters.sum()), tuned_to, alpha) * _few_clusters(len(known), alpha)
+    low, middle, high, spread = (
+        float(100 * np.expm1(log)) for log in (mean - reach, mean, mean + reach, np.sqrt(between))
+    )
+    return Trend(sum(map(len, known)), middle, low, high, spread, 0, len(known))
 
 
 def verdict(
@@ -172,6 +222,69 @@ def verdict(
         {"windows": found.windows, **{name: round(getattr(found, name), 4) for name in PERCENTS}},
         f"{len(weeks)} reports, of which {found.windows} have no day in common",
         headline=f"Over {found.windows} windows, {words.format(workload=workload, effect=three_digits(found.effect_pct))}",
+    )
+
+
+def pool_verdict(
+    workload: str,
+    metric: str,
+    pool: str,
+    by_cluster: Mapping[str, Sequence[WeekEffect]],
+    *,
+    materiality_pct: float = 5.0,
+    alpha: float = 0.05,
+) -> Verdict | None:
+    """Judge the common effect of a workload in a pool of clusters, over all reported weeks.
+
+    Parameters
+    ----------
+    workload : str
+        The workload.
+    metric : str
+        The latency that all of the effects are on.
+    pool : str
+        Name of the pool in the settings.
+    by_cluster : mapping of str to sequence of WeekEffect
+        One per report of each cluster; of those that overlap, the older is used.
+    materiality_pct : float
+        Smallest effect that matters [%].
+    alpha : float
+        Probability that the interval misses the common effect in any week.
+
+    Returns
+    -------
+    Verdict or None
+        As `verdict`; None with fewer than `CLUSTERS_NEEDED` clusters.
+    """
+    chosen = {name: weeks for name, all_weeks in by_cluster.items() if (weeks := apart(all_weeks))}
+    found = pooled_clusters(chosen, alpha=alpha)
+    if found is None:
+        return None
+    weeks = [week for each in chosen.values() for week in each]
+    complete = all(week.complete for week in weeks)
+    level, severity, words = _level(found, materiality_pct, complete)
+    first, last = min(week.start for week in weeks), max(week.end for week in weeks) - SHORTLY
+    higher = "higher" if found.effect_pct >= 0 else "lower"
+    sentence = (
+        f"In the pool {pool} ({', '.join(sorted(chosen))}), from {first:%Y-%m-%d} to {last:%Y-%m-%d}, the writers' "
+        f"{metric.replace('_', ' ')} is {three_digits(abs(found.effect_pct))} % {higher} on average while {workload} runs "
+        f"(95 % confidence interval {_signed(found.low_pct)} to {_signed(found.high_pct)} %, valid however often the reports "
+        f"are looked at). The effects of the clusters differ by {three_digits(found.spread_pct)} % (standard deviation)."
+    )
+    return Verdict(
+        "trend",
+        workload,
+        level,
+        severity,
+        sentence + ("" if complete else UNSEEN.format(workload=workload)),
+        {
+            "windows": found.windows,
+            "clusters": found.clusters,
+            **{name: round(getattr(found, name), 4) for name in PERCENTS},
+        },
+        f"{found.windows} windows of {found.clusters} clusters",
+        headline=f"Over {found.windows} windows of {found.clusters} clusters, "
+        + words.format(workload=workload, effect=three_digits(found.effect_pct)),
     )
 
 
@@ -230,17 +343,23 @@ def _logs(weeks: Sequence[WeekEffect]) -> tuple[Array, Array]:
     return effect, np.maximum(error * wider, 1e-6)
 
 
-def _between(effects: Array, errors: Array) -> float:
-    """Variance between windows for which the weighted squares are what chance gives (Paule & Mandel)."""
+def _between(logs: Sequence[tuple[Array, Array]]) -> float:
+    """Variance within groups of effects, the same in all groups, for which the weighted squares are what chance gives."""
+    several = [one for one in logs if len(one[0]) > 1]
+    if not several:
+        return 0.0
+    degrees = sum(len(effects) - 1 for effects, _ in several)
 
     def excess(variance: float) -> float:
-        weights = 1 / (errors**2 + variance)
-        squares = weights @ (effects - weights @ effects / weights.sum()) ** 2
-        return float(squares - (len(effects) - 1))
+        squares = 0.0
+        for effects, errors in several:
+            weights = 1 / (errors**2 + variance)
+            squares += float(weights @ (effects - weights @ effects / weights.sum()) ** 2)
+        return squares - degrees
 
     if excess(0.0) <= 0:
         return 0.0
-    most = float(np.square(effects - effects.mean()).sum()) + 1e-12
+    most = sum(float(np.square(effects - effects.mean()).sum()) for effects, _ in several) + 1e-12
     return float(optimize.brentq(excess, 0.0, most)) if excess(most) < 0 else most
 
 
@@ -255,6 +374,11 @@ def _boundary(information: float, tuned_to: float, alpha: float) -> float:
 def _small_sample(windows: int, alpha: float) -> float:
     """How much wider t is than the normal distribution, because few windows estimate their variance."""
     return float(np.sqrt(stats.t.isf(alpha / 2, windows - 1) / stats.norm.isf(alpha / 2)))
+
+
+def _few_clusters(clusters: int, alpha: float) -> float:
+    """How much wider t is than the normal distribution, because few clusters estimate their variance once for all looks."""
+    return float(stats.t.isf(alpha / 2, clusters - 1) / stats.norm.isf(alpha / 2))
 
 
 def _running(effects: Array) -> int:

@@ -153,6 +153,7 @@ def _request(store_options: StoreOptions, span: WindowOptions, chosen: ReportOpt
         "keep_going": chosen.all_clusters,
         "settings": settings.origin,
         "pdf": chosen.form == "pdf",
+        "pools": {name: one.pool for name, one in settings.clusters.items() if one.pool},
     }
     if chosen.earlier:
         run = repeat.recorded(chosen.earlier, notebooks_given=bool(chosen.notebooks))

@@ -77,6 +77,8 @@ class Request:
         Settings file that the notebooks read.
     pdf
         If True, each page is also printed as a PDF beside it.
+    pools
+        Cluster → the pool over which the archive's page pools effects.
     """
 
     store: str = ""
@@ -90,6 +92,7 @@ class Request:
     keep_going: bool = False
     settings: str = ""
     pdf: bool = False
+    pools: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -311,6 +314,7 @@ def _run(
         },
         "notebooks": [_named(notebook) for notebook in chosen],
         "timezone": request.timezone,
+        "pools": dict(request.pools),
         "parameters": dict(request.parameters),
         "package_version": __version__,
         "git_sha": git_sha(),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -163,39 +164,121 @@ def across_weeks(found: Mapping[str, Mapping[str, Any]], cluster: str) -> list[V
         the choice of the typical or the average minute. Every report that has this estimate counts, whatever it prints,
         because a choice by the result would bias the common effect.
     """
-    by_workload: dict[str, dict[Window, Mapping[str, Any]]] = {}
-    materiality, timezone = MATERIALITY_PCT, "UTC"
-    for document in sorted(found.values(), key=lambda one: one["run"]["id"]):
-        timezone = document["run"]["timezone"]
-        for compared, parameters, finding in _effects(document, cluster):
-            by_workload.setdefault(finding["subject"], {})[compared] = finding["numbers"]
-            materiality = float(parameters.get("materiality_pct", MATERIALITY_PCT))
-    judged = [_over_weeks(workload, weeks, materiality, timezone) for workload, weeks in by_workload.items()]
+    judged = []
+    for workload, reports in _by_workload(found, cluster).items():
+        metric, basis = _outcome(reports)
+        one = trend.verdict(
+            workload,
+            _named(metric, basis),
+            _effects_on(reports, metric, basis),
+            materiality_pct=_materiality(reports),
+        )
+        judged.append(one)
     return by_severity([one for one in judged if one])
 
 
-def _over_weeks(
-    workload: str, weeks: Mapping[Window, Mapping[str, Any]], materiality_pct: float, timezone: str
-) -> Verdict | None:
-    """Judge one workload's estimates of the outcome that most of its reports print."""
-    printed = Counter((numbers["metric"], numbers["basis"]) for numbers in weeks.values())
-    metric, basis = max(sorted(printed), key=lambda one: printed[one])
-    average = basis == "average"
-    effect, error = (f"{metric}_{'average_' * average}log_{name}" for name in ("effect", "error"))
-    estimated = [
-        WeekEffect(
-            compared.start.astimezone(window.zone(timezone)),
-            compared.end.astimezone(window.zone(timezone)),
-            effect=numbers[effect],
-            error=numbers[error],
-            df=numbers[f"{metric}_df"],
-            complete=bool(numbers["complete"]),
+def across_pools(
+    found: Mapping[str, Mapping[str, Any]], judged: Collection[tuple[str, str]] | None = None
+) -> list[Verdict]:
+    """Judge each workload's effect over all reports of the clusters that the settings put into one pool.
+
+    Parameters
+    ----------
+    found
+        Contents of findings.json by report folder. The newest one's pools count.
+    judged
+        Only pools in which one of these pairs of cluster and workload is judged. Default: all.
+
+    Returns
+    -------
+    list of Verdict
+        Most severe first; none for workloads that are judged in too few clusters of a pool.
+    """
+    runs = [document["run"] for document in found.values()]
+    newest: Mapping[str, Any] = max(runs, key=lambda run: str(run["id"]), default={})
+    members: dict[str, list[str]] = {}
+    for cluster, pool in (newest.get("pools") or {}).items():
+        members.setdefault(pool, []).append(cluster)
+    return by_severity(
+        [
+            one
+            for pool, clusters in sorted(members.items())
+            for one in _of_pool(found, pool, clusters)
+            if judged is None or any((cluster, one.subject) in judged for cluster in clusters)
+        ]
+    )
+
+
+def _of_pool(found: Mapping[str, Mapping[str, Any]], pool: str, clusters: Sequence[str]) -> Iterator[Verdict]:
+    reports = {cluster: _by_workload(found, cluster) for cluster in clusters}
+    for workload in sorted({name for own in reports.values() for name in own}):
+        own = {cluster: each[workload] for cluster, each in reports.items() if workload in each}
+        together = [one for each in own.values() for one in each]
+        metric, basis = _outcome(together)
+        one = trend.pool_verdict(
+            workload,
+            _named(metric, basis),
+            pool,
+            {cluster: _effects_on(each, metric, basis) for cluster, each in own.items()},
+            materiality_pct=_materiality(together),
         )
-        for compared, numbers in weeks.items()
-        if numbers.get(error) is not None
+        if one:
+            yield one
+
+
+@dataclass(frozen=True)
+class _Report:
+    """One report's estimates of a workload: the days that it compared, its figures, and how it judged them."""
+
+    compared: Window
+    numbers: Mapping[str, Any]
+    materiality_pct: float
+    timezone: str
+
+
+def _by_workload(found: Mapping[str, Mapping[str, Any]], cluster: str) -> dict[str, list[_Report]]:
+    """Estimates of each workload in all reports of a cluster; a later report replaces one on the same days."""
+    known: dict[str, dict[Window, _Report]] = {}
+    for document in sorted(found.values(), key=lambda one: one["run"]["id"]):
+        for compared, parameters, finding in _effects(document, cluster):
+            materiality = float(parameters.get("materiality_pct", MATERIALITY_PCT))
+            one = _Report(compared, finding["numbers"], materiality, document["run"]["timezone"])
+            known.setdefault(finding["subject"], {})[compared] = one
+    return {workload: list(reports.values()) for workload, reports in known.items()}
+
+
+def _materiality(reports: Sequence[_Report]) -> float:
+    """That of the newest report."""
+    return max(reports, key=lambda one: one.compared.end).materiality_pct
+
+
+def _outcome(reports: Sequence[_Report]) -> tuple[str, str]:
+    """Metric and basis that most of the reports print."""
+    printed = Counter((one.numbers["metric"], one.numbers["basis"]) for one in reports)
+    return max(sorted(printed), key=lambda one: printed[one])
+
+
+def _named(metric: str, basis: str) -> str:
+    return f"{'average ' * (basis == 'average')}{metric}"
+
+
+def _effects_on(reports: Sequence[_Report], metric: str, basis: str) -> list[WeekEffect]:
+    """Estimates of one outcome in the reports that have it."""
+    effect, error = (
+        f"{metric}_{'average_' * (basis == 'average')}log_{name}" for name in ("effect", "error")
+    )
+    return [
+        WeekEffect(
+            one.compared.start.astimezone(window.zone(one.timezone)),
+            one.compared.end.astimezone(window.zone(one.timezone)),
+            effect=one.numbers[effect],
+            error=one.numbers[error],
+            df=one.numbers[f"{metric}_df"],
+            complete=bool(one.numbers["complete"]),
+        )
+        for one in reports
+        if one.numbers.get(error) is not None
     ]
-    named = f"{'average ' * average}{metric}"
-    return trend.verdict(workload, named, estimated, materiality_pct=materiality_pct)
 
 
 def trends_of(root: Path, document: Mapping[str, Any]) -> tuple[Verdict, ...]:
@@ -213,18 +296,19 @@ def trends_of(root: Path, document: Mapping[str, Any]) -> tuple[Verdict, ...]:
     Returns
     -------
     tuple of Verdict
-        The trends, most severe first within each cluster.
+        The trends, most severe first within each cluster; then those of pools of clusters.
     """
     found = records.all_in(root)
     judged = {
         (one["cluster"], one["subject"]) for one in document["findings"] if one["topic"] == "reader_impact"
     }
-    return tuple(
+    of_clusters = (
         one
         for cluster in document["clusters"]
         for one in across_weeks(found, cluster["cluster"])
         if (cluster["cluster"], one.subject) in judged
     )
+    return (*of_clusters, *across_pools(found, judged))
 
 
 def _effects(
@@ -290,6 +374,7 @@ def page(found: Mapping[str, Mapping[str, Any]]) -> str:
     return html.render(
         "history.html.j2",
         fleet=fleet.PAGE if any(len(one.get("fleet") or []) > 1 for one in found.values()) else "",
+        pools=across_pools(found),
         clusters=[_shown(rows, cluster) | {"across": across_weeks(found, cluster)} for cluster in clusters],
     )
 

@@ -109,3 +109,38 @@ def test_weekly_looks_at_no_effect_seldom_find_one():
         ordinary += (means[2:] > stats.norm.isf(0.025)).any()
     assert wrong <= 3
     assert ordinary > wrong
+
+
+def test_clusters_that_are_open_alone_show_an_effect_together():
+    """Six clusters with two fortnights of about +6 % each: no cluster has a trend of its own yet, the pool has."""
+    clusters = {f"shop-{n}": fortnights(5.5 + 0.2 * n, 6.0) for n in range(6)}
+    assert all(trend.verdict("snowflake", "commit_latency", weeks) is None for weeks in clusters.values())
+    found = trend.pool_verdict("snowflake", "commit_latency", "shops", clusters)
+    assert (found.level, found.severity) == ("slows", "act")
+    assert found.headline.startswith("Over 12 windows of 6 clusters, snowflake slows the writer by 6")
+    assert "In the pool shops (shop-0, shop-1," in found.sentence
+
+
+def test_a_pool_is_as_uncertain_as_its_clusters_differ():
+    """Three clusters at +20, 0 and -15 % have no common effect, however many fortnights there are."""
+    clusters = {
+        name: fortnights(*[effect] * 8, half_width=2.0) for name, effect in zip("abc", (20.0, 0.0, -15.0))
+    }
+    found = trend.pool_verdict("snowflake", "commit_latency", "shops", clusters)
+    assert found.level == "inconclusive"
+    assert found.numbers["spread_pct"] > 10
+
+
+def test_two_clusters_are_no_pool():
+    """The variance between two clusters cannot be estimated; clusters without a window do not count."""
+    clusters = {"a": fortnights(9.0, 9.0), "b": fortnights(9.0), "c": []}
+    assert trend.pool_verdict("snowflake", "commit_latency", "shops", clusters) is None
+
+
+def test_one_window_that_was_not_measured_fully_keeps_a_pool_from_being_harmless():
+    """A cluster without the log of a reader: its small effect may be a diluted one."""
+    clusters = {name: fortnights(*np.tile([0.4, -0.4], 6), half_width=2.0) for name in "abcdef"}
+    assert trend.pool_verdict("etl", "commit_latency", "shops", clusters).level == "no material effect"
+    clusters["c"][2] = replace(clusters["c"][2], complete=False)
+    found = trend.pool_verdict("etl", "commit_latency", "shops", clusters)
+    assert (found.level, found.severity) == ("inconclusive", "unknown")

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from aurora_analysis.analysis.verdict import Verdict
-from aurora_analysis.report import history, index, records
+from aurora_analysis.cli.options import StoreOptions, WindowOptions
+from aurora_analysis.cli.report import ReportOptions, _request
+from aurora_analysis.report import build, history, index, records
 from aurora_analysis.report.runner import Outcome
+from aurora_analysis.store import Store
 
 WEEKS = {
     "2026-W45": ("2026-11-02T00:00:00Z", "2026-11-09T00:00:00Z"),
@@ -92,6 +95,44 @@ def test_a_trend_of_a_workload_that_still_runs_is_one_of_the_newest_report(tmp_p
     assert [(one.subject, one.severity) for one in trends] == [("snowflake", "act")]
     assert index.exit_code(newest, "act", trends) == 3
     assert history.trends_of(tmp_path, newest | {"findings": []}) == ()
+
+
+def of_cluster(cluster: str, pools: dict[str, str], *effects_pct: float) -> dict[str, dict]:
+    """Reports as `fortnights`, but of another cluster and with the pools of the settings."""
+    text = json.dumps(fortnights(*effects_pct)).replace('"shop"', f'"{cluster}"')
+    found = {f"{cluster}-{name}": document for name, document in json.loads(text).items()}
+    return {name: one | {"run": one["run"] | {"pools": pools}} for name, one in found.items()}
+
+
+def test_clusters_of_one_pool_are_pooled_on_the_page_and_raise_its_alarm(tmp_path):
+    """Four clusters of a pool, two reports each; without the settings' pool there is no such line."""
+    pools = {f"shop-{n}": "shops" for n in range(4)}
+    found = {}
+    for name in pools:
+        found |= of_cluster(name, pools, 9.0, 9.5)
+    page = history.page(found)
+    assert "Over 8 windows of 4 clusters, snowflake slows the writer by 9.2" in page
+    for name, document in found.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / index.NAME).write_text(json.dumps(document))
+    (one,) = history.trends_of(tmp_path, found["shop-2-report-01"])
+    assert (one.subject, one.severity, one.numbers["clusters"]) == ("snowflake", "act", 4)
+    elsewhere = found["shop-2-report-01"] | {"findings": []}
+    assert history.trends_of(tmp_path, elsewhere) == ()
+    alone = {name: one | {"run": one["run"] | {"pools": {}}} for name, one in found.items()}
+    assert "of one pool" not in history.page(alone)
+
+
+def test_the_pools_of_the_settings_are_in_the_record_of_a_report(tmp_path):
+    """The archive's page reads them from the newest record, because it has no settings of its own."""
+    settings = tmp_path / "aurora-analysis.toml"
+    settings.write_text('[clusters.shop]\npool = "shops"\n[clusters.crm]\nidentifier = "crm-prod"\n')
+    chosen = ReportOptions((), False, (), (), None, "", "", False, None, None, 600.0, "html", "")
+    request = _request(
+        StoreOptions(str(tmp_path), str(settings)), WindowOptions("", False, "", "", ""), chosen
+    )
+    run = build._run(request, Store(tmp_path), [], [], datetime(2026, 6, 1, tzinfo=UTC))
+    assert run["pools"] == {"shop": "shops"}
 
 
 def test_reports_that_share_days_are_pooled_once():
