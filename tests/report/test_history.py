@@ -114,7 +114,7 @@ def test_clusters_of_one_pool_are_pooled_on_the_page_and_raise_its_alarm(tmp_pat
     assert "Over 8 windows of 4 clusters, snowflake slows the writer by 9.2" in page
     for name, document in found.items():
         (tmp_path / name).mkdir()
-        (tmp_path / name / index.NAME).write_text(json.dumps(document))
+        (tmp_path / name / records.NAME).write_text(json.dumps(document))
     (one,) = history.trends_of(tmp_path, found["shop-2-report-01"])
     assert (one.subject, one.severity, one.numbers["clusters"]) == ("snowflake", "act", 4)
     elsewhere = found["shop-2-report-01"] | {"findings": []}
