@@ -148,6 +148,27 @@ def test_tags_depend_on_the_place_of_a_comment(scanner):
 
 
 @pytest.mark.parametrize(
+    "sql",
+    [
+        b"SELECT a in*/(1),(2),('s' x",
+        b"SELECT a in */ /*c*/ (1),(2),('s'x",
+        b"VALUES*/(1),(2),(3",
+        b"SELECT 2*/*c*/(3), (4)",
+    ],
+)
+@pytest.mark.parametrize("width", [1, 16, 32])
+def test_the_end_of_a_comment_that_did_not_begin_is_a_blank(scanner, sql, width):
+    """A list behind it still belongs to IN, as for the lexer."""
+    compiled.library().width(width)
+    known = FingerprintCache(DEFAULT_MODE)
+    for shape in cases.shapes([sql], DEFAULT_MODE).values():
+        assert known.of_shape(shape) == statement((sql + b";").decode(), DEFAULT_MODE)
+    by_c, by_python = cases.both(cases.entry(b"u", sql) * 2, 10**6)
+    compiled.library().width(32)
+    assert by_c == by_python
+
+
+@pytest.mark.parametrize(
     ("old", "new"),
     [
         (b"Rows_examined: 0", b"Rows_examined: 1T timestamp=1795429471;"),

@@ -295,10 +295,19 @@ static void close_bracket(Shape *s)
         s->row_depth = 0;
 }
 
+/* Whether the end of a comment that did not begin stands before a bracket: to the lexer it is a blank. */
+static int is_behind_stray_end(const Shape *s)
+{
+    const byte *last = s->o;
+    while (last > s->out && (is(last[-1], BLANK) || last[-1] == COMMENT))
+        last--;
+    return last - s->out >= 2 && last[-1] == '/' && last[-2] == '*';
+}
+
 static int open_bracket(Shape *s)
 {
     int word = word_before(s);
-    if (++s->depth > DEEPEST)
+    if (++s->depth > DEEPEST || is_behind_stray_end(s))
         return 0;
     if (word == 'v' && s->row_depth == 0) {
         s->row_depth = s->depth;
