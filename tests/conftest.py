@@ -138,6 +138,7 @@ SLOW = (
     "live/test_experiment.py",
     "lab/test_record.py",
     "live/test_watch_postgresql.py",
+    "lab/test_drill.py",
     "lab/test_ledger_record.py",
     "test_wheel.py",
     "test_fortnight.py",

@@ -76,7 +76,7 @@ class PostgresqlPlace:
         """Inject a fault, and return once the servers have done their part."""
         reader = next(name for name in NAMES if name != writer)
         if fault == "failover":
-            return self._fail_over(writer, reader)
+            return self._fail_over(writer, reader, self._delay_s)
         if fault in ("crash", "reader-restart"):
             name = writer if fault == "crash" else reader
             at = time.monotonic()
@@ -101,20 +101,23 @@ class PostgresqlPlace:
             if not connection.exec_driver_sql("SELECT pg_is_in_recovery()").scalar_one():
                 return ""
         other = next(one for one in NAMES if one != name)
-        self._fail_over(other, name)
+        self._fail_over(other, name, 0.0)
         return f"{name} is the writer again"
 
-    def _fail_over(self, writer: str, reader: str) -> Injected:
-        """Kill the writer, promote the reader, and let the former writer come back as a reader."""
+    def _fail_over(self, writer: str, reader: str, delay_s: float) -> Injected:
+        """Kill the writer, promote the reader, and let the former writer come back as a reader.
+
+        The endpoints follow after `delay_s` [s].
+        """
         if self._is_synchronous:
             self._wait_for_standby(writer)
         at = time.monotonic()
         self._kill(writer)
         with self._servers[reader].connect() as connection:
             connection.execute("SELECT pg_promote()")
-        self._endpoints[WRITER].move(self._address(reader), self._delay_s)
+        self._endpoints[WRITER].move(self._address(reader), delay_s)
         self._rebuild(writer, self._servers[reader])
-        self._endpoints[READER].move(self._address(writer), self._delay_s)
+        self._endpoints[READER].move(self._address(writer), delay_s)
         return Injected(at, None, f"killed {writer} and promoted {reader}", at)
 
     def _wait_for_standby(self, writer: str) -> None:

@@ -19,12 +19,12 @@ from aurora_analysis.lab.drill_postgresql import PostgresqlPlace
 from aurora_analysis.live import drill
 from aurora_analysis.live.drill import aurora, table
 from aurora_analysis.live.drill.clients import writer_name
-from aurora_analysis.live.drill.servers import servers
+from aurora_analysis.live.drill.servers import observed, servers
 from aurora_analysis.store import Store
 
 pytestmark = pytest.mark.real
 
-QUICK = drill.ClientOptions(workers=2, dns_cache_s=8.0, recycle_s=4.0)
+QUICK = drill.ClientOptions(workers=2, pause_s=0.2, dns_cache_s=6.0, recycle_s=4.0)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def drilled(place, fault: str, lines: list[str], store: Store | None = None, **c
 def tables(place) -> list[str]:
     """Tables of the schema, on the writer."""
     listed = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
-    with place.instance(servers(place).writer).connect() as connection:
+    with place.instance(servers(observed(place)).writer).connect() as connection:
         return list(connection.exec_driver_sql(listed).scalars())
 
 
@@ -77,7 +77,7 @@ def test_the_topology_is_restored_and_the_table_is_gone(failover, place):
     """The drill ends as it began."""
     _, lines, _ = failover
     assert "lab-1 is the writer again" in lines
-    assert servers(place).writer == "lab-1" and tables(place) == []
+    assert servers(observed(place)).writer == "lab-1" and tables(place) == []
 
 
 def test_writes_that_a_failover_loses_are_found(failover, place, monkeypatch):
@@ -97,6 +97,14 @@ def test_writes_that_a_failover_loses_are_found(failover, place, monkeypatch):
     rows = drilled(place, "failover", [])
     assert (rows["writes_lost"] > 0).all()
     assert (rows["writes_lost"] < rows["writes_acknowledged"]).all()
+
+
+def test_a_lag_is_measured_by_the_age_of_reads(failover, place):
+    """The standby's replay pauses: its reads succeed, and are as old as the pause is long."""
+    rows = drilled(place, "lag", [], fault_s=1.6)
+    assert rows["took_effect"].all() and (rows["stale_reads"] > 0).all()
+    assert rows["worst_staleness_s"].between(1.0, 6.0).all()
+    assert (rows["settled_s"] == 0).all() and (rows["former_writer_reads"] == 0).all()
 
 
 AURORA = (
@@ -195,7 +203,7 @@ def test_a_killed_drill_is_cleaned_up_by_the_next_one(failover, place, monkeypat
     with table.created(place, "public", lines.append) as made:
         assert made.writer == "lab-1"
     assert lines == ["lab-1 is the writer again", "dropped the table that a killed drill left"]
-    assert servers(place).writer == "lab-1" and tables(place) == []
+    assert servers(observed(place)).writer == "lab-1" and tables(place) == []
 
 
 def _wait_for_rows(place) -> None:
@@ -211,7 +219,19 @@ def _wait_for_rows(place) -> None:
 def crash(mariadbd, tmp_path_factory):
     """One crash of a MariaDB by the command, and the store."""
     store = tmp_path_factory.mktemp("drill")
-    command = ["drill", "crash", "--lab", "--repeats", "1", "--objective", "15s", "--workers", "2"]
+    command = [
+        "drill",
+        "crash",
+        "--lab",
+        "--repeats",
+        "1",
+        "--objective",
+        "15s",
+        "--workers",
+        "2",
+        "--pause",
+        "0.2",
+    ]
     return CliRunner().invoke(main, [*command, "--observe", "15s", "--store", str(store)]), Store(store)
 
 

@@ -136,6 +136,16 @@ def test_the_first_writer_is_restored(monkeypatch):
             made.make_writer("shop-1")
 
 
+def test_a_refused_call_is_one_line():
+    """Such as without the drill's policy, or on a cluster without its tag."""
+    with stubbed() as (rds, stub):
+        described(stub, cluster_row())
+        made = aurora.AuroraPlace(rds, aurora.describe(rds, "shop"), "clone", None)
+        stub.add_client_error("failover_db_cluster", "AccessDenied", "no identity-based policy allows it")
+        with pytest.raises(Error, match="FailoverDBCluster"):
+            made.inject("failover", 0, "shop-1")
+
+
 def connecting(port: int):
     """Engines that lead to the script."""
     return lambda host, _, pool_s: connections.engine(f"mysql://admin@127.0.0.1:{port}/", pool_s=pool_s)
@@ -179,6 +189,7 @@ def test_a_reader_names_the_writer():
         (replicas, "shop-1"),
         (replicas | {r"information_schema\.tables": [("0",)]}, ""),
         (replicas | {"MASTER_SESSION_ID": []}, ""),
+        (replicas | {"MASTER_SESSION_ID": [("shop-2",)]}, ""),  # a former writer that does not know yet
         (replicas | {"read_only": [("1",)]}, "shop-2"),
     ):
         with scripted_mysql.serving(answers) as script:

@@ -19,6 +19,7 @@ from aurora_analysis.errors import Error
 from aurora_analysis.live.drill import dns
 from aurora_analysis.live.drill.options import LASTING
 from aurora_analysis.live.drill.place import WRITER, Address, Injected
+from aurora_analysis.sources.aws.errors import explained
 
 CLONE, PRODUCTION = "clone", "production"
 
@@ -68,9 +69,9 @@ def describe(rds: Any, identifier: str) -> Cluster:
     Raises
     ------
     Error
-        If an instance has no endpoint.
+        If AWS refuses, or an instance has no endpoint.
     """
-    found = rds.describe_db_clusters(DBClusterIdentifier=identifier)["DBClusters"][0]
+    found = _called(rds.describe_db_clusters, DBClusterIdentifier=identifier)["DBClusters"][0]
     rows = _all(
         rds, "describe_db_instances", "DBInstances", [{"Name": "db-cluster-id", "Values": [identifier]}]
     )
@@ -130,8 +131,18 @@ def _created(cluster: Mapping[str, Any]) -> datetime:
 
 
 def _all(rds: Any, operation: str, key: str, filters: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    pages = rds.get_paginator(operation).paginate(Filters=filters)
+    pages = _called(lambda: list(rds.get_paginator(operation).paginate(Filters=filters)))
     return [row for page in pages for row in page[key]]
+
+
+def _called(operation: Callable[..., Any], **request: Any) -> Any:
+    """Call AWS; a refusal becomes an error that the drill's clean-up survives."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return operation(**request)
+    except (BotoCoreError, ClientError) as problem:
+        raise Error(explained(problem)) from None
 
 
 Connect = Callable[[str, int, float], sqlalchemy.Engine]
@@ -208,10 +219,10 @@ class AuroraPlace:
         reader = next((name for name in self._cluster.instances if name != writer), "")
         at = time.monotonic()
         if fault == "failover":
-            self._rds.failover_db_cluster(DBClusterIdentifier=self._cluster.identifier)
+            _called(self._rds.failover_db_cluster, DBClusterIdentifier=self._cluster.identifier)
             return Injected(at, None, f"FailoverDBCluster of {self._cluster.identifier}", at)
         if fault == "reader-restart":
-            self._rds.reboot_db_instance(DBInstanceIdentifier=reader)
+            _called(self._rds.reboot_db_instance, DBInstanceIdentifier=reader)
             return Injected(at, None, f"RebootDBInstance of {reader}", at)
         text = self._module.FAULTS[fault](round(seconds), reader)
         self._execute(writer, text)
@@ -244,9 +255,8 @@ class AuroraPlace:
             if now.writer == name and not now.not_ready:
                 return f"{name} is the writer again" if has_asked else ""
             if not now.not_ready and now.writer and not has_asked:
-                self._rds.failover_db_cluster(
-                    DBClusterIdentifier=self._cluster.identifier, TargetDBInstanceIdentifier=name
-                )
+                target = {"TargetDBInstanceIdentifier": name}
+                _called(self._rds.failover_db_cluster, DBClusterIdentifier=self._cluster.identifier, **target)
                 has_asked = True
             if time.monotonic() > deadline:
                 raise Error(

@@ -124,7 +124,7 @@ class Topology:
         for name, engine in self._engines.items():
             with suppress(exc.DBAPIError), engine.connect() as connection:
                 named = writer_name(connection, self._module, name)
-                if named == name or (named and self._accepts_writes(named)):
+                if named == name or self._accepts_writes(named):
                     return named
         return ""
 
@@ -149,12 +149,14 @@ def accepts_writes(connection: sqlalchemy.Connection, module: Any) -> bool:
 def writer_name(connection: sqlalchemy.Connection, module: Any, own: str) -> str:
     """Return the writer's name as an instance (`own`) knows it; empty if it does not know.
 
-    Aurora's instances know all of the cluster. Others know of themselves only whether they accept writes.
+    Aurora's instances know all of the cluster. Others know of themselves only whether they accept writes. An instance that
+    takes itself for the writer and accepts no writes is a former one, which does not know yet.
     """
     if accepts_writes(connection, module):
         return own
     if int(connection.exec_driver_sql(module.IS_AURORA).scalar_one()):
-        return str(connection.exec_driver_sql(module.AURORA_WRITER).scalar() or "")
+        named = str(connection.exec_driver_sql(module.AURORA_WRITER).scalar() or "")
+        return "" if named == own else named
     return ""
 
 

@@ -28,7 +28,7 @@ class ClientOptions:
     Attributes
     ----------
     workers : int
-        Connections of each client.
+        Connections of each client; for a fault of a reader these only read, and one more writes.
     pause_s : float
         Pause of a worker after each write and after each error [s].
     dns_cache_s : float

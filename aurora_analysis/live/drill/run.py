@@ -36,6 +36,9 @@ READY_S = 30.0
 QUIET_S = 3.0
 """An observation ends early once the fault has taken effect and no client had an error for so long."""
 
+LOOK_EVERY_S = 0.5
+"""Interval at which the servers are looked at after a fault."""
+
 STATEMENT_S = 10.0
 """How long to wait for workers to stop; a statement that takes longer is given up."""
 
@@ -72,7 +75,7 @@ class Drill:
         until = time.monotonic()
         if self.stopping.is_set() and not has_effect:
             return None
-        after = servers(self.place)
+        after = servers(self.table.instances)
         stored = self.table.stored(number)
         found = {}
         for name in CLIENTS:
@@ -94,7 +97,7 @@ class Drill:
                 if fault in ON_READER:
                     one = Worker(writing, 0, lane)
                     reading = self._client(name, READER, attempts, stack)
-                    workers += [one, *(Worker(reading, n, lane, one) for n in range(1, chosen.workers))]
+                    workers += [one, *(Worker(reading, n, lane, one) for n in range(1, chosen.workers + 1))]
                 else:
                     workers += [Worker(writing, n, lane) for n in range(chosen.workers)]
             for one in workers:
@@ -129,7 +132,7 @@ class Drill:
                 )
             if self.stopping.wait(0.05):
                 break
-        before = servers(self.place)
+        before = servers(self.table.instances)
         if not before.writer:
             raise Error(
                 "No instance accepts writes, or several do: repair the cluster first. Nothing was injected."
@@ -139,9 +142,9 @@ class Drill:
     def _observe(self, fault: str, injected: Injected, before: Servers, attempts: list[Attempt]) -> bool:
         """Wait until every client has recovered, at most `observe_s`; returns whether the fault took effect."""
         end, has_effect = injected.at + self.options.observe_s, bool(injected.is_certain)
-        while time.monotonic() < end and not self.stopping.wait(0.25):
+        while time.monotonic() < end and not self.stopping.wait(LOOK_EVERY_S):
             now = time.monotonic()
-            has_effect = has_effect or _changed(fault, before, servers(self.place))
+            has_effect = has_effect or _changed(fault, before, servers(self.table.instances))
             since = max(now - QUIET_S, injected.at, injected.ends_at)
             by_client = [[one for one in attempts if one.client == name] for name in CLIENTS]
             is_quiet = now - since >= QUIET_S and all(has_settled(own, since, now) for own in by_client)

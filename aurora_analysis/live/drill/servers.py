@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import sqlalchemy
 from sqlalchemy import exc
 
 from aurora_analysis import engines
@@ -46,11 +48,16 @@ class Servers:
         return earlier is not None and now is not None and now > earlier + RESTART_S
 
 
-def servers(place: Place) -> Servers:
+def observed(place: Place) -> dict[str, sqlalchemy.Engine]:
+    """Return an engine for each instance: a new one would repeat its first questions at every look."""
+    return {name: place.instance(name) for name in place.instances}
+
+
+def servers(instances: Mapping[str, sqlalchemy.Engine]) -> Servers:
     """Ask every instance; those that do not answer are left out."""
     found = {}
-    module = engines.module(place.engine_name, "drill")
-    for name in place.instances:
-        with suppress(exc.DBAPIError), place.instance(name).connect() as connection:
+    for name, engine in instances.items():
+        module = engines.module(engine.dialect.name, "drill")
+        with suppress(exc.DBAPIError), engine.connect() as connection:
             found[name] = Server(accepts_writes(connection, module), module.started(connection))
     return Servers(found)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy
 from sqlalchemy import exc
@@ -15,7 +15,7 @@ from aurora_analysis.engines.drill_statements import TableStatements
 from aurora_analysis.errors import Error
 from aurora_analysis.live.drill.options import TABLE
 from aurora_analysis.live.drill.place import Place, Progress
-from aurora_analysis.live.drill.servers import servers
+from aurora_analysis.live.drill.servers import observed, servers
 
 LEFT_AFTER_S = 5.0
 """A drill that runs changes its table every second; a table that did not change for so long was left."""
@@ -29,6 +29,7 @@ class Table:
     """The drill's table on the writer of a place; `writer` is the one to return to."""
 
     place: Place
+    instances: Mapping[str, sqlalchemy.Engine]
     sql: TableStatements
     writer: str
 
@@ -61,11 +62,11 @@ class Table:
     def _connected(self) -> Iterator[sqlalchemy.Connection]:
         """Connect to the writer; waits for one."""
         deadline = time.monotonic() + RETRY_S
-        while not (writer := servers(self.place).writer):
+        while not (writer := servers(self.instances).writer):
             if time.monotonic() > deadline:
                 raise Error(f"No instance accepts writes after {RETRY_S:g} s.")
             time.sleep(0.5)
-        with self.place.instance(writer).connect() as connection:
+        with self.instances[writer].connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
@@ -82,8 +83,9 @@ def created(place: Place, schema: str, progress: Progress) -> Iterator[Table]:
     """
     module = engines.module(place.engine_name, "drill")
     sql: TableStatements = module.table(schema, TABLE)
-    _clean_up_left(Table(place, sql, ""), progress)
-    made = Table(place, sql, servers(place).writer)
+    instances = observed(place)
+    _clean_up_left(Table(place, instances, sql, ""), progress)
+    made = Table(place, instances, sql, servers(instances).writer)
     try:
         with made._connected() as connection:
             for text in sql.create:
@@ -135,7 +137,7 @@ def _clean_up_left(made: Table, progress: Progress) -> None:
     if now != before:
         raise Error("Another drill runs on this cluster, because its table changes. Wait until it has ended.")
     if now[1]:
-        Table(made.place, made.sql, now[1]).restore(progress)
+        replace(made, writer=now[1]).restore(progress)
     made.drop()
     progress("dropped the table that a killed drill left")
 
