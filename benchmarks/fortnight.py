@@ -31,6 +31,7 @@ from scipy.stats import norm
 
 from aurora_analysis import Store, Window
 from aurora_analysis.analysis import experiment, reader_impact
+from aurora_analysis.analysis.effect_level import SLOWER
 from aurora_analysis.analysis.reader_impact import controls, regressors
 from aurora_analysis.analysis.workloads import exposure, writer_jobs
 
@@ -42,7 +43,8 @@ AROUND = "4h"
 """Window of the running mean that estimates the machine's speed at each minute: a slot's length."""
 
 INTERVAL = ["effect_pct", "ci_low_pct", "ci_high_pct"]
-BLAMED = ("slows", "speeds up")
+BLAMED = (*SLOWER, "speeds up")
+MATERIALITY_PCT = 5.0
 BEYOND_MOST = 0.05
 """Largest permitted share of differences beyond the joint error."""
 
@@ -241,8 +243,22 @@ def _summary(table: pd.DataFrame) -> list[str]:
         f"expected if both are unbiased and their errors independent: {table['expected'].mean():.0%}",
         f"- differences beyond the joint error: {beyond} of {contained.size}; expected: at most {BEYOND_MOST:.0%}",
         f"- standard error: {table['error'].mean():.1%} of the estimate, {table['error_truth'].mean():.1%} of the truth",
+        *_levels(table),
         *_differences(table),
         *_placebos(table),
+    ]
+
+
+def _levels(table: pd.DataFrame) -> list[str]:
+    """How the printed levels agree with the draw."""
+    known = table[table["outcome"] != "refused"]
+    none, much = known["ci_high_pct_truth"] < MATERIALITY_PCT, known["ci_low_pct_truth"] >= MATERIALITY_PCT
+    slower, cleared = known["level"].isin(SLOWER), known["level"] == "no material effect"
+    return [
+        f"- printed level where the draw shows at least {MATERIALITY_PCT:g} %: `slows` {(known['level'] == 'slows')[much].sum()} "
+        f"of {much.sum()}, `no material effect` {cleared[much].sum()}",
+        f"- printed level where the draw shows less than {MATERIALITY_PCT:g} %: `slows` or `slows a little` {slower[none].sum()} "
+        f"of {none.sum()}, `no material effect` {cleared[none].sum()}, the others undecided",
     ]
 
 

@@ -45,6 +45,8 @@ def main() -> int:
     ]
     found = pd.concat(tables, ignore_index=True)
     print(summary(found).round(1).to_string())
+    print("\nPrinted levels [number of schedules], by the planted effect:\n")
+    print(printed(found).to_string())
     return 0
 
 
@@ -128,6 +130,18 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
     groups = judged.groupby(["workload", "metric"])
     lines = {f"{name} {metric}": _line(rows) for (name, metric), rows in groups}
     return pd.DataFrame(lines | {"all": _line(judged)}).T
+
+
+def printed(found: pd.DataFrame) -> pd.DataFrame:
+    """Number of schedules with each printed level, by workload and metric; the tied workload must be refused."""
+    named = found.assign(planted_pct=(100 * np.expm1(found["planted"])).round(1))
+    return named.pivot_table(
+        index=["workload", "metric", "planted_pct"],
+        columns="level",
+        values="seed",
+        aggfunc="count",
+        fill_value=0,
+    )
 
 
 def _line(rows: pd.DataFrame) -> pd.Series:

@@ -101,8 +101,8 @@ def run(
     """Run the cases that the file `path` lacks, append their rows to it, and return the rows of all cases."""
     path.parent.mkdir(parents=True, exist_ok=True)
     requested = dict.fromkeys(cases)
-    done = {(row["scenario"], row["seed"]) for row in _read(path)}
-    waiting = [case for case in requested if case not in done]
+    ready = done(path)
+    waiting = [case for case in requested if case not in ready]
     with path.open("a") as file:
         for count, rows in enumerate(_results(work, waiting, processes), 1):
             file.writelines(json.dumps(row) + "\n" for row in rows)
@@ -110,6 +110,11 @@ def run(
             if count % 50 == 0 or count == len(waiting):
                 print(f"{path.stem}: {count} of {len(waiting)}", file=log, flush=True)
     return pd.DataFrame([row for row in _read(path) if (row["scenario"], row["seed"]) in requested])
+
+
+def done(path: Path) -> set[Case]:
+    """Cases whose rows are in a file."""
+    return {(row["scenario"], row["seed"]) for row in _read(path)}
 
 
 def _results(work: Callable[[Case], list[Row]], cases: list[Case], processes: int) -> Iterator[list[Row]]:
