@@ -75,6 +75,8 @@ SETTLES = {
     "placebo": "run a randomised trial (aurora-analysis experiment)",
     "days": f"fetch earlier days, or wait until the store holds {DAYS_NEEDED} days with data",
     "coverage": "fetch the missing minutes (aurora-analysis store coverage lists them)",
+    "exposure": "fetch the readers' log or Performance Insights of the other minutes; sessions that write no log line need "
+    "aurora-analysis watch all the time",
     "no run": "compare a window in which {workload} ran",
     "uncovered": "fetch the writer's latency and load for the hours in which {workload} ran",
     "seldom": f"wait until {{workload}} ran for at least {MINUTES_NEEDED} minutes in total",
@@ -123,6 +125,9 @@ def not_assessed(group: EstimationGroup, i: int) -> dict[str, str]:
     """
     exposed, unknown = group.exposed(i), group.design.unknown[:, i]
     short = _too_short(group.design.grid, group.valid)
+    if short and unknown.any() and not _too_short(group.design.grid, group.valid | unknown):
+        share = 100 * unknown.mean()
+        return {"exposure": f"in {share:.0f} % of the minutes no source shows whether it ran"}
     if short and unknown.any():
         return {
             kind: f"{reason}, and in {100 * unknown.mean():.0f} % its exposure is unknown"

@@ -65,12 +65,19 @@ def test_gaps_are_not_filled():
 
 
 def test_too_much_unknown_exposure_is_unknown():
-    """The reason names the unknown exposure."""
+    """The reason names the unknown exposure, and the step the source that would show it; missing latency is another matter."""
     latency, load = writer()
     blind = runs((0, 5 * 24))
     row = reader_impact.effects(design(latency, load, scattered(), unknown=blind)).iloc[0]
     assert row["level"] == "unknown"
-    assert "its exposure is unknown" in row["reason"]
+    assert "of the minutes no source shows whether it ran" in row["reason"]
+    assert "aurora-analysis watch" in row["action"]
+    seldom = latency.iloc[::3].reindex(latency.index)
+    row = reader_impact.effects(design(seldom, load, scattered(), unknown=blind)).iloc[0]
+    assert (
+        "have both latency and load, and in" in row["reason"] and "its exposure is unknown" in row["reason"]
+    )
+    assert "fetch the missing minutes" in row["sentence"]
 
 
 def test_a_workload_that_always_runs_has_no_comparison_minutes():
