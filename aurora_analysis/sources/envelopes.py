@@ -44,8 +44,6 @@ def unwrapped(chunks: Iterable[bytes]) -> Iterator[bytes]:
 def event(message: bytes) -> bytes:
     """Return an event's message as the text of a log file; the marker shows where it was cut."""
     text = message.rstrip(b"\r\n")
-    if text.startswith((b"# Time: ", b"# User@Host: ")) and documents.lost_line_ends(text[:4096]):
-        raise Refused("has events that lost their line ends. Export the log again, as JSON or as a file")
     is_entry = text.startswith((b"# Time: ", b"# User@Host: ")) and b"\n# Query_time: " in text
     if is_entry and not text.endswith((b";", MARKER)):
         return text + MARKER + b"\n"
@@ -58,7 +56,7 @@ def _unwrapper(head: bytes) -> Unwrap | None:
         return None  # PostgreSQL writes JSON itself
     if _JSON_START.match(start) or (_JSON_BEHIND.match(start) and _ENTRY_STRING.search(head)):
         forms = _json_forms(head)
-        return lambda chunks: _oldest_first(_from_json(chunks, forms))
+        return lambda chunks: _oldest_first(_with_line_ends(_from_json(chunks, forms)))
     if _YAML.search(head):
         return lambda chunks: _refuse(chunks, "is YAML, which is not read: export it with --output json")
     if _XML.match(start):
@@ -66,7 +64,7 @@ def _unwrapper(head: bytes) -> Unwrap | None:
             chunks, "is XML or HTML, which is not read: export it as JSON, CSV or text"
         )
     if (columns := _csv_columns(head)) is not None:
-        return lambda chunks: _oldest_first(_from_csv(chunks, columns))
+        return lambda chunks: _oldest_first(_with_line_ends(_from_csv(chunks, columns)))
     if documents.has_blocks(head):
         return lambda chunks: documents.from_blocks(_lines(chunks))
     if reason := documents.lost_line_ends(head) or documents.quoted_printable(head):
@@ -88,6 +86,14 @@ _XML = re.compile(rb"<[?!a-zA-Z]")
 def _refuse(chunks: Iterable[bytes], reason: str) -> Iterator[bytes]:
     raise Refused(reason)
     yield from chunks
+
+
+def _with_line_ends(messages: Iterator[bytes]) -> Iterator[bytes]:
+    """Pass messages on, unless the first one shows that a tool replaced their line ends."""
+    for n, message in enumerate(messages):
+        if n == 0 and documents.lost_line_ends(message[:HEAD_BYTES]):
+            raise Refused("has events that lost their line ends. Export the log again, as JSON or as a file")
+        yield message
 
 
 LONGEST_REVERSED = 2**30
