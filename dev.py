@@ -207,8 +207,14 @@ def calibrate(arguments: Sequence[str]) -> int:
     """Check the gates of the estimator, printed levels, dose-response, trials, weeks, trends, capacity and limits; write a page of results for each.
 
     The argument `levels`, `dose`, `trials`, `weekly`, `trend`, `capacity` or `limits` runs only that one; other arguments go to the estimator's gates.
+    With `--dask ADDRESS`, the workers of a Dask cluster simulate: those of `trials`, `weekly` and `trend` stay on this machine.
     """
     set_up()
+    if "--dask" in arguments[:-1]:
+        place = arguments.index("--dask")
+        os.environ["AURORA_ANALYSIS_DASK"] = arguments[place + 1]
+        environment.cache_clear()
+        arguments = [*arguments[:place], *arguments[place + 2 :]]
     others = {
         name: f"benchmarks/calibration/{name}.py"
         for name in ("levels", "dose", "trials", "weekly", "trend", "capacity", "limits")

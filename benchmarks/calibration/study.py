@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import as_completed
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -13,7 +16,9 @@ from typing import Any, TextIO
 
 import pandas as pd
 
+from aurora_analysis import executors
 from aurora_analysis.analysis import reader_impact
+from aurora_analysis.errors import Error
 from calibration import naive, simulator
 
 KEPT = ["metric", "level", "effect_pct", "ci_low_pct", "ci_high_pct", "p", "reason"]
@@ -118,12 +123,34 @@ def done(path: Path) -> set[Case]:
 
 
 def _results(work: Callable[[Case], list[Row]], cases: list[Case], processes: int) -> Iterator[list[Row]]:
-    """Yield each case's rows when they are ready, from one process per core without threads of linear algebra."""
+    """Yield each case's rows when they are ready, from one process per core without threads of linear algebra.
+
+    If AURORA_ANALYSIS_DASK names a scheduler, the workers of that cluster simulate instead.
+    """
+    if scheduler := os.environ.get("AURORA_ANALYSIS_DASK"):
+        yield from _on_dask(work, cases, scheduler)
+        return
     if processes == 1 or len(cases) < 2:
         yield from map(work, cases)
         return
     with single_threaded(), multiprocessing.get_context("spawn").Pool(processes) as pool:
         yield from pool.imap_unordered(work, cases, chunksize=4)
+
+
+def _on_dask(work: Callable[[Case], list[Row]], cases: list[Case], scheduler: str) -> Iterator[list[Row]]:
+    """Yield each case's rows from the workers of a Dask cluster, which get this package as a file."""
+    try:
+        with executors.dask(scheduler) as pool, tempfile.TemporaryDirectory() as folder:
+            from distributed import default_client
+
+            package = shutil.make_archive(
+                f"{folder}/calibration", "zip", Path(__file__).parents[1], "calibration"
+            )
+            default_client().upload_file(package)
+            for done in as_completed([pool.executor.submit(work, case) for case in cases]):
+                yield done.result()
+    except Error as problem:
+        raise SystemExit(f"calibrate: {problem}") from None
 
 
 @contextmanager
