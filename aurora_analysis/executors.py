@@ -192,7 +192,7 @@ def _connected(address: str) -> Any:
             logging.getLogger(name).setLevel(logging.CRITICAL)
     config.set({"distributed.comm.timeouts.connect": f"{CONNECT_S:g}s"})
     try:
-        return distributed.Client(address, timeout=CONNECT_S)
+        return distributed.Client(address, timeout=CONNECT_S, direct_to_workers=True)
     except (ValueError, TypeError) as problem:
         raise Error(
             f"--dask {address} is not a scheduler's address ({problem}): write tcp://host:8786."

@@ -172,8 +172,10 @@ def ranges(name: str, count: int) -> list[tuple[int, int]]:
     def cut(at: int) -> int:
         """Return the first place from `at` on where an entry ends and the next begins, and not a text that looks so."""
         while (at := _boundary(name, at, total, boundaries)) < total:
-            start = _boundary(name, at - CHECKED, total, boundaries) if at > CHECKED else 0
-            if _separates(name, (start, at, min(total, at + CHECKED)), slow_log.entries):
+            before = (CHECKED // 2 * n for n in (1, 2, 3))
+            starts = {_boundary(name, at - size, total, boundaries) if size < at else 0 for size in before}
+            end = min(total, at + CHECKED)
+            if all(_separates(name, (start, at, end), slow_log.entries) for start in starts):
                 break
         return at
 
@@ -194,7 +196,8 @@ def _separates(name: str, places: tuple[int, int, int], entries: Callable[..., I
 
 
 CHECKED = 2**16
-"""Bytes before and after a cut that are read to see whether it separates two entries."""
+"""Bytes about a cut that are read to see whether it separates two entries. They are read from three places on, because a
+place may itself be in a text that looks like entries."""
 
 
 def _boundary(name: str, at: int, total: int, boundaries: Sequence[bytes]) -> int:

@@ -72,7 +72,7 @@ LOGS = {
     "equal executions on both sides of every cut": [entry(0, use="shop"), *[entry(5, session=4)] * 80],
     "a text that looks like entries": [
         entry(0, use="shop"),
-        *(entry(n, "INSERT INTO t VALUES ('" + f"x;\n{entry(n)}" * 9 + "')") for n in range(1, 12)),
+        *(entry(n, "INSERT INTO t VALUES ('" + f"x;\n{entry(n)}" * (4 + n % 6) + "')") for n in range(1, 40)),
     ],
 }  # fmt: skip
 
