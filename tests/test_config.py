@@ -97,9 +97,20 @@ def test_objectives_name_metric_and_unit(write):
     assert settings.objectives == config.Objectives({"commit_latency": 5.0, "cpu_utilization": 80.0}, 2.0)
 
 
+def test_a_drill_has_an_objective_for_each_fault():
+    """A failover has a default, the others have none; neither counts as a metric."""
+    assert config.objectives("budget_pct = 1").drills == {"failover": 30.0}
+    found = config.objectives("failover_s = 12\ncrash_s = 5\nreader_restart_s = 6\nlag_s = 0.5\ndisk_s = 9")
+    assert found.drills == {"failover": 12.0, "crash": 5.0, "reader-restart": 6.0, "lag": 0.5, "disk": 9.0}
+    assert found.limits == {}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("failover_s = 0", "objectives.failover_s is 0.0; a number above 0"),
+        ("failover_s = '30s'", "objectives.failover_s is '30s'; a number"),
+        ("failover = 30", "unknown key 'failover'; write .* or one of failover_s"),
         ("commit_latency_minute_mean_s = 5", r"write <metric>_minute_mean_<unit>, as in commit_latency"),
         (
             "commit_latency_minute_mean_ms = 'low'",
