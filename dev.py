@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -128,7 +129,14 @@ def test(arguments: Sequence[str]) -> int:
     parallel = ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
     # Each core already has a test worker; threads of linear algebra would only wait for it.
     variables = {"OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": SAMPLE_IS_MEANT}
-    return max(lint(()), run("-m", "pytest", *parallel, *verified, "tests", "notebooks", **variables))
+    with (
+        ThreadPoolExecutor() as beside
+    ):  # the types keep one core busy while the first tests wait for their servers
+        checked = beside.submit(checks)
+        tested = run("-m", "pytest", *parallel, *verified, "tests", "notebooks", **variables)
+    if checked.result():
+        say("Style or types are wrong: see the first lines of the output, or python3 dev.py lint.")
+    return max(checked.result(), tested)
 
 
 SAMPLE_IS_MEANT = "ignore:No store is named:UserWarning"
@@ -138,12 +146,17 @@ SAMPLE_IS_MEANT = "ignore:No store is named:UserWarning"
 def lint(_: Sequence[str]) -> int:
     """Check style, types, docstrings and spelling, notebooks included."""
     set_up()
+    docstrings = run("-m", "pytest", "-q", "--no-header", "tests/test_style.py")  # numpydoc's PR01 and RT01
+    return max(checks(), docstrings)
+
+
+def checks() -> int:
+    """Run the checks that are no tests."""
     return max(
         run("-m", "ruff", "format", "--check", "--quiet", "."),
         run("-m", "ruff", "check", "--quiet", "."),
         run("-m", "mypy", "--no-error-summary"),
         run("-m", "codespell_lib", *SPELLED),
-        run("-m", "pytest", "-q", "--no-header", "tests/test_style.py"),  # numpydoc's PR01 and RT01
     )
 
 
