@@ -215,6 +215,8 @@ def _check(chosen: Arguments, where: PlaceArguments) -> None:
         raise Error(
             f"--fault-length is longer than {LONGEST_FAULT_S:g} s, and Aurora cannot end a fault early."
         )
+    if {"lag", "disk"} & set(chosen.faults) and chosen.observe_s <= chosen.fault_s:
+        raise Error("--observe must be longer than --fault-length: a run would end before its fault.")
 
 
 def _options(chosen: Arguments, client: ClientArguments, cluster: str, schema: str) -> DrillOptions:

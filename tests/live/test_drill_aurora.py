@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import boto3
@@ -17,7 +18,10 @@ from aurora_analysis.cli import connections, main
 from aurora_analysis.errors import Error
 from aurora_analysis.live.drill import aurora
 from aurora_analysis.live.drill.clients import writer_name
-from aurora_analysis.live.drill.place import Address
+from aurora_analysis.live.drill.outcome import Outcome
+from aurora_analysis.live.drill.place import Address, Injected
+from aurora_analysis.live.drill.run import _took_effect
+from aurora_analysis.live.drill.servers import Server, Servers
 
 HOST = "shop.cluster-abc.eu-west-1.rds.amazonaws.com"
 NAME = {"DBClusterIdentifier": "shop"}
@@ -242,12 +246,45 @@ def test_the_endpoint_must_be_the_clusters_own(described_shop, tmp_path, url, me
         (["--lab", "--production"], "pass --lab, --clone or --production"),
         (["--clone"], "its cluster endpoint with --endpoint"),
         (["--lab", "--fault-length", "11m"], "cannot end a fault early"),
+        (["lag", "--lab", "--fault-length", "30s", "--observe", "30s"], "--observe must be longer"),
     ],
 )
 def test_the_place_must_be_stated(tmp_path, given, message):
     """One line names what is missing."""
     done = CliRunner().invoke(main, [*GUARDED[:4], *given, "--store", str(tmp_path)])
     assert done.exit_code == 2 and message in done.output
+
+
+QUIET = Outcome(0.0, 0.0, 0, 0, 0, 10, 0, 0, 0, 0.0, 0)
+BROKEN = replace(QUIET, errors=3)
+BEFORE = Servers({"shop-1": Server(True, 100.0), "shop-2": Server(False, 100.0)})
+PROMOTED = Servers({"shop-1": Server(False, 200.0), "shop-2": Server(True, 100.0)})
+RESTARTED = Servers({"shop-1": Server(True, 200.0), "shop-2": Server(False, 100.0)})
+READER_RESTARTED = Servers({"shop-1": Server(True, 100.0), "shop-2": Server(False, 200.0)})
+NO_WRITER = Servers({"shop-2": Server(False, 100.0)})
+
+
+@pytest.mark.parametrize(
+    ("fault", "after", "outcome", "expected"),
+    [
+        ("failover", PROMOTED, QUIET, True),
+        ("failover", RESTARTED, BROKEN, False),
+        ("failover", NO_WRITER, BROKEN, False),
+        ("crash", RESTARTED, QUIET, True),
+        ("crash", BEFORE, BROKEN, False),
+        ("crash", READER_RESTARTED, BROKEN, False),
+        ("reader-restart", READER_RESTARTED, QUIET, True),
+        ("reader-restart", RESTARTED, BROKEN, False),
+        ("lag", BEFORE, replace(QUIET, stale_reads=1), True),
+        ("lag", BEFORE, QUIET, None),
+        ("disk", BEFORE, BROKEN, True),
+        ("disk", BEFORE, QUIET, None),
+    ],
+)
+def test_a_fault_took_effect_only_if_something_shows_it(fault, after, outcome, expected):
+    """Roles, start times, or what clients saw; that AWS accepted the call is no evidence."""
+    injected = Injected(0.0, None, "", 0.0)
+    assert _took_effect(fault, injected, BEFORE, after, {"plain": QUIET, "pool": outcome}) is expected
 
 
 def test_every_instance_is_reached_by_its_own_endpoint():

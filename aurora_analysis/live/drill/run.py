@@ -205,6 +205,8 @@ def _took_effect(
         return True
     if fault == "lag" and any(one.stale_reads for one in found.values()):
         return True
+    if fault == "disk" and any(one.errors or one.first_success_s != 0 for one in found.values()):
+        return True
     return None if fault in LASTING else False
 
 
