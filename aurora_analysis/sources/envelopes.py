@@ -276,7 +276,7 @@ def _csv_columns(head: bytes) -> tuple[int | None, str] | None:
     first = head.split(b"\n", 1)[0].strip().decode("utf-8", "replace")
     for delimiter in ",;\t|":
         names = [name.strip().strip('"') for name in first.split(delimiter)]
-        if len(names) > 1 or names[0] == "@message":
+        if (len(names) > 1 or names[0] == "@message") and not _is_unquoted(head):
             for column in _COLUMNS:
                 if column in names and all(re.fullmatch(r"@?[\w. ()]*", name) for name in names):
                     return names.index(column), delimiter
@@ -286,7 +286,14 @@ def _csv_columns(head: bytes) -> tuple[int | None, str] | None:
     return None
 
 
-_QUOTED = re.compile(rb'(?:^|([,;\t|]))"# (?:Time: \d|User@Host: )', re.MULTILINE)
+def _is_unquoted(head: bytes) -> bool:
+    """Return whether the entries stand without quotation marks: then commas and line ends do not end a field."""
+    return _QUOTED.search(head) is None and _UNQUOTED.search(head) is not None
+
+
+_UNQUOTED = re.compile(rb"^[^\n\"]*[,;\t|][ ]?# (?:Time: \d|User@Host: )", re.MULTILINE)
+
+_QUOTED = re.compile(rb'(?:^|([,;\t|]) ?)"# (?:Time: \d|User@Host: )', re.MULTILINE)
 """The start of a field that holds an entry, and the delimiter before it."""
 
 _ENTRY = ("# Time: ", "# User@Host: ")
@@ -299,7 +306,7 @@ def _from_csv(chunks: Iterable[bytes], columns: tuple[int | None, str]) -> Itera
     csv.field_size_limit(LONGEST_LINE)
     lines = (line.decode("utf-8", "surrogateescape") for line in _lines(chunks))
     try:
-        rows = csv.reader(lines, delimiter=delimiter)
+        rows = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
         if column is not None:
             names = next(rows)
         for row in rows:
@@ -373,13 +380,13 @@ LONGEST_PREFIX = 400
 _STAMPED = rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*[ \t]+(?:[^\s#]+[ \t]+){0,2}"
 """A time, and up to two words such as the stream's name: S3 exports, `aws logs tail`."""
 
-_TABBED = rb"EVENTS\t(?:[^\t\n]*\t){1,4}?|(?:True|False)\t"
+_TABBED = rb"EVENTS\t(?:[^\t\n]*\t){1,4}?|(?:True|False)\t|RESULTS\t@message\t"
 """The columns before a message in the AWS CLI's `--output text`."""
 
 _PORTION_START = re.compile(rb"(?:True|False)\t# (?:Time|User@Host): ")
 
 _TABBED_END = re.compile(
-    rb"\t\d{13}(?:\t\d{13})?[ \r]*$|(?<=;)\n?\t[\d:]+[ \r]*$|^\t[\d:]+[ \r]*$|^(?:[bf]/\d{20,}\S*\t?)+[ \r]*$|^SEARCHEDLOGSTREAMS\t[^\n]*$|^None$",
+    rb"\t\d{13}(?:\t\d{13})?[ \r]*$|(?<=;)\n?\t[\d:]+[ \r]*$|^\t[\d:]+[ \r]*$|^(?:[bf]/\d{20,}\S*\t?)+[ \r]*$|^(?:SEARCHEDLOGSTREAMS|STATISTICS|RESULTS\t@\w+)\t[^\n]*$|^(?:None|Complete|Running)$",
     re.MULTILINE,
 )
 """The columns behind a message, and the lines of its tokens."""
@@ -406,7 +413,7 @@ def _unprefixed(head: bytes) -> Unwrap | None:
     if _PORTION_START.match(plain):
         prefixes = prefixes[:1]
     elif sum(map(bool, first)) <= FEWEST * len(first) or len(prefixes) <= FEWEST * len(figures):
-        return None
+        return (lambda chunks: _without(_whole_lines(chunks), [_COLOUR])) if coloured else None
     each_line = sum(map(bool, figures)) > FEWEST * len(figures)
     pattern, is_tabbed = _pattern(prefixes, each_line)
     if not each_line:

@@ -99,7 +99,11 @@ def is_bare(head: bytes) -> bool:
         for header in (b"# User@Host: ", b"# Time: ", b"# Query_time: ")
     ]
     is_document = (
-        head.startswith((b"@", b'"', b"{", b"[")) or b"```" in head or b"~~~" in head or b"p=3D" in head
+        head.startswith((b"@", b'"', b"{", b"["))
+        or b"```" in head
+        or b"~~~" in head
+        or b"p=3D" in head
+        or b"\x1b[" in head
     )
     return not is_document and counts[0][0] > 0 and all(whole == at_start for whole, at_start in counts)
 

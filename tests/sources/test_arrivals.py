@@ -176,6 +176,9 @@ FORMS = {
     "docker's JSON lines": b"\n".join(json.dumps({"log": line + "\n", "stream": "stderr"}).encode() for line in EVENTS.decode().splitlines()),
     "Insights CSV, quoted": insights(TEXTS, quoting=csv.QUOTE_ALL),
     "Insights CSV, semicolons": insights(TEXTS, delimiter=";"),
+    "get-query-results --output text": "".join(f"RESULTS\t@timestamp\t2026-11-18 11:06:4{n}.013\nRESULTS\t@message\t{text}\nRESULTS\t@ptr\tCm0K\n" for n, text in enumerate(TEXTS)).encode() + b"STATISTICS\t0.0\t3.0\t3.0\nComplete\n",
+    "CSV with a blank behind each comma": insights(TEXTS, quoting=csv.QUOTE_ALL).replace(b'","', b'", "'),
+    "colours within the text": EVENTS.replace(b"SELECT", b"\x1b[1;31mSELECT\x1b[0m"),
     "Insights CSV, joined": insights(TEXTS[:1]) + insights(TEXTS[1:]),
     "Insights CSV, named by its query": insights(TEXTS).replace(b"@message", b"entry"),
     "console CSV": insights(TEXTS).replace(b"@timestamp,@message,@logStream", b"timestamp,message,stream"),
@@ -248,6 +251,18 @@ def test_the_time_behind_a_cut_text_is_the_next_entrys(tmp_path):
     assert (account.cut, found[0]["fingerprint"]) == (1, "select * from orders where id = ?")
 
 
+def test_a_csv_without_quotation_marks_is_read_by_its_prefix(tmp_path, expected):
+    """Its line of names is counted as unread."""
+    path = tmp_path / "log"
+    path.write_text(
+        "@timestamp,@message\n"
+        + "".join(f"2026-11-18 11:06:4{n}.013,{text}\n" for n, text in enumerate(TEXTS))
+    )
+    account = Account()
+    assert lines(read(path, account)) == expected
+    assert (account.cut, account.lost_bytes) == (0, len("@timestamp,@message"))
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -259,10 +274,10 @@ def test_the_time_behind_a_cut_text_is_the_next_entrys(tmp_path):
             "is an Office document",
         ),
         (EVENTS.replace(b"=", b"=3D"), "is encoded for an e-mail"),
-        (insights([each.replace("\n", " ") for each in TEXTS]), "has events that lost their line ends"),
+        (insights([each.replace("\n", " ") for each in TEXTS]), "lost (its|their) line ends"),
         (
             json.dumps({"events": [{"message": TEXTS[0].replace("\n", "\\n")}]}).encode(),
-            "has events that lost their line ends",
+            "lost (its|their) line ends",
         ),
         (b"<events><message>" + EVENTS + b"</message></events>", "is XML or HTML"),
     ],

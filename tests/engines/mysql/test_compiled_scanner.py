@@ -150,6 +150,7 @@ def test_tags_depend_on_the_place_of_a_comment(scanner):
 @pytest.mark.parametrize(
     "sql",
     [
+        b"SELECT @@@1e+N'x'",
         b"SELECT a in*/(1),(2),('s' x",
         b"SELECT a in */ /*c*/ (1),(2),('s'x",
         b"VALUES*/(1),(2),(3",
@@ -157,8 +158,8 @@ def test_tags_depend_on_the_place_of_a_comment(scanner):
     ],
 )
 @pytest.mark.parametrize("width", [1, 16, 32])
-def test_the_end_of_a_comment_that_did_not_begin_is_a_blank(scanner, sql, width):
-    """A list behind it still belongs to IN, as for the lexer."""
+def test_text_that_no_server_accepts_has_one_fingerprint(scanner, sql, width):
+    """A list behind a stray end of a comment still belongs to IN, and a third @ begins no variable, as for the lexer."""
     compiled.library().width(width)
     known = FingerprintCache(DEFAULT_MODE)
     for shape in cases.shapes([sql], DEFAULT_MODE).values():

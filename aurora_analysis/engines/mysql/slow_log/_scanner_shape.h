@@ -413,7 +413,7 @@ static int take_variable(Shape *s)
     *s->o++ = *s->at++;
     if (s->at < s->end && *s->at == '@') {
         *s->o++ = *s->at++;
-        return 1;
+        return s->at >= s->end || *s->at != '@'; /* what a third one begins may be a number with a sign */
     }
     return copy_word(s);
 }
