@@ -145,7 +145,7 @@ def main() -> int:
     """Run the fortnights, write the page, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--seeds", type=int, default=20, help="fortnights per scenario")
-    parser.add_argument("--first-seed", type=int, default=327_500)
+    parser.add_argument("--first-seed", type=int, default=328_500)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--keep", type=Path, default=HERE.parents[1] / ".cache" / "calibration")
     parser.add_argument("--results", type=Path, default=HERE / "DOSE.md")

@@ -36,9 +36,6 @@ MOST_FALSE = 5.0
 CLUSTERS, CLUSTERS_DIFFER, CLUSTER_LOOKS = (3, 5, 10), (0.0, 1.0, 2.0), 13
 """Clusters of a pool, standard deviation of their effects as a multiple of the error, and fortnights (half a year)."""
 
-CLUSTER_SEEDS = 20_000
-"""Offset of the pools' seeds, so that no draw is used twice."""
-
 FIRST = datetime(2026, 1, 5, tzinfo=UTC)
 
 
@@ -116,18 +113,14 @@ def pools(repetitions: int, first_seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["clusters", "differ", "missed", "ordinary", "found"])
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--repetitions", type=int, default=400)
-    parser.add_argument("--first-seed", type=int, default=500_000)
-    parser.add_argument("--results", type=Path, default=Path(__file__).with_name("TREND.md"))
-    options = parser.parse_args()
+def weeks_page(repetitions: int, first_seed: int) -> tuple[str, bool]:
+    """Errors and power of one cluster's series as Markdown, and whether every gate passed."""
     at = [look - trend.WEEKS_NEEDED for look in SHOWN]
-    nulls = {spread: study(0.0, spread, options.repetitions, options.first_seed) for spread in SPREADS}
+    nulls = {spread: study(0.0, spread, repetitions, first_seed) for spread in SPREADS}
     lines = [
         "# How often does the effect over weeks err if it is looked at every week?",
         "",
-        f"Made by `python3 dev.py calibrate trend --repetitions {options.repetitions} --first-seed {options.first_seed}`. "
+        f"Made by `python3 dev.py calibrate trend --only weeks --repetitions {repetitions} --first-seed {first_seed}`. "
         f"Each series has {LOOKS} fortnights, each with a standard error of {100 * ERROR:g} %, and is judged after every "
         "fortnight from the third on.",
         "",
@@ -146,37 +139,71 @@ def main() -> int:
         f"|{'---|' * (1 + len(SHOWN))}",
     ]
     for effect in EFFECTS_PCT:
-        found = study(effect, 0.5, options.repetitions, options.first_seed)
+        found = study(effect, 0.5, repetitions, first_seed)
         lines.append(f"| +{effect:g} % | {' | '.join(f'{share:.0f}' for share in found[at, 1])} |")
-    of_pools = pools(options.repetitions, options.first_seed + CLUSTER_SEEDS)
-    lines += [
+    return _with_gates(
+        lines,
+        {
+            f"the sequence errs in at most {MOST_FALSE:g} % of series, within two standard errors of the simulation": all(
+                found[-1, 0] <= MOST_FALSE + _allowance(repetitions) for found in nulls.values()
+            ),
+            "an ordinary interval errs in more than 10 %": all(found[-1, 2] > 10 for found in nulls.values()),
+        },
+    )
+
+
+def pools_page(repetitions: int, first_seed: int) -> tuple[str, bool]:
+    """Errors and power of pools of clusters as Markdown, and whether every gate passed."""
+    found = pools(repetitions, first_seed)
+    lines = [
+        "# How often does the effect over a pool of clusters err if it is looked at every week?",
         "",
-        f"## Pools of clusters, looked at after each of {CLUSTER_LOOKS} fortnights",
+        f"Made by `python3 dev.py calibrate trend --only pools --repetitions {repetitions} --first-seed {first_seed}`. Each "
+        f"cluster has {CLUSTER_LOOKS} fortnights, each with a standard error of {100 * ERROR:g} %; its weeks differ by half of "
+        "that. The pool is judged after every fortnight from the first on.",
         "",
-        "Weeks of a cluster differ by half a standard error. Share of pools with at least one error in half a year without an "
-        "effect, and share in which an effect of +5 % was found [%]:",
+        "Share of pools with at least one error in half a year without an effect, and share in which an effect of +5 % was "
+        "found [%]:",
         "",
         "| clusters | they differ by | confidence sequence errs | ordinary interval of all fortnights errs | +5 % found |",
         "|---|---|---|---|---|",
         *(
             f"| {row.clusters} | {row.differ:g} standard errors | {row.missed:.1f} | {row.ordinary:.1f} | {row.found:.0f} |"
-            for row in of_pools.itertuples()
+            for row in found.itertuples()
         ),
     ]
-    allowance = 200 * np.sqrt(0.05 * 0.95 / options.repetitions)
-    gates = {
-        f"the sequence errs in at most {MOST_FALSE:g} % of series, within two standard errors of the simulation": all(
-            found[-1, 0] <= MOST_FALSE + allowance for found in nulls.values()
-        ),
-        "an ordinary interval errs in more than 10 %": all(found[-1, 2] > 10 for found in nulls.values()),
-        f"the sequence of a pool errs in at most {MOST_FALSE:g} %, within two standard errors of the simulation": bool(
-            (of_pools["missed"] <= MOST_FALSE + allowance).all()
-        ),
-    }
-    lines += ["", *(f"- {gate}: {'passed' if held else 'FAILED'}" for gate, held in gates.items()), ""]
-    options.results.write_text("\n".join(lines), encoding="utf-8")
-    print("\n".join(lines))
-    return 0 if all(gates.values()) else 1
+    gate = f"the sequence of a pool errs in at most {MOST_FALSE:g} %, within two standard errors of the simulation"
+    return _with_gates(lines, {gate: bool((found["missed"] <= MOST_FALSE + _allowance(repetitions)).all())})
+
+
+def _allowance(repetitions: int) -> float:
+    """Two standard errors of a share of 5 % [percentage points]."""
+    return float(200 * np.sqrt(0.05 * 0.95 / repetitions))
+
+
+def _with_gates(lines: list[str], gates: dict[str, bool]) -> tuple[str, bool]:
+    judged = [f"- {gate}: {'passed' if held else 'FAILED'}" for gate, held in gates.items()]
+    return "\n".join([*lines, "", *judged, ""]), all(gates.values())
+
+
+PAGES = {"weeks": (weeks_page, "TREND.md", 400, 500_000), "pools": (pools_page, "POOLS.md", 100, 520_000)}
+"""Page, file, repetitions and first seed of each study."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--only", choices=sorted(PAGES), help="one of the two studies [default: both]")
+    parser.add_argument("--repetitions", type=int)
+    parser.add_argument("--first-seed", type=int)
+    options = parser.parse_args()
+    passed = True
+    for name in [options.only] if options.only else sorted(PAGES):
+        page, file, repetitions, first_seed = PAGES[name]
+        text, held = page(options.repetitions or repetitions, options.first_seed or first_seed)
+        Path(__file__).with_name(file).write_text(text, encoding="utf-8")
+        print(text)
+        passed &= held
+    return 0 if passed else 1
 
 
 if __name__ == "__main__":

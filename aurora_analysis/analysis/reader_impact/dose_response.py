@@ -152,16 +152,16 @@ def kind(row: Mapping[Any, Any]) -> str:
         A key of `SENTENCES`: `undo` (only the part that grows with the history held), `both`, `openness` or `open`;
         empty if the parts are not known.
     """
-    low, high, rest_low, rest_high = (
-        float(row.get(f"{part}_{end}_pct", np.nan))
-        for part in ("undo", "openness")
-        for end in ("low", "high")
-    )
+    undo, low, high, rest, rest_low, rest_high = (float(row.get(name, np.nan)) for name in COLUMNS)
     if np.isnan([low, high, rest_low, rest_high]).any():
         return ""
     if low > 0:
         return "both" if rest_low > 0 else "undo"
-    return "openness" if rest_low > 0 else "open"
+    return "openness" if rest_low > 0 and high < EXCLUDED * (undo + rest) else "open"
+
+
+EXCLUDED = 0.5
+"""Undo is said not to matter only if its interval excludes that it explains so large a share of the effect."""
 
 
 SENTENCES = {

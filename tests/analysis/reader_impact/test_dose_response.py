@@ -35,6 +35,7 @@ def row(*figures: float) -> dict[str, float]:
         ((0.4, -1, 2, 9, 7, 11), "openness", "does not measurably grow"),
         ((-3, -5, -1, 14, 11, 17), "openness", "does not measurably grow"),
         ((2, -1, 5, 3, -1, 7), "open", "is open"),
+        ((10, -6, 29, 14, 4, 25), "open", "is open"),
         ((np.nan,) * 6, "", ""),
     ],
 )
@@ -66,7 +67,11 @@ def test_the_history_held_is_that_above_its_base_weighted_by_the_probability_of_
 
 
 def test_undo_is_told_from_an_event_that_begins_with_the_runs():
-    """One simulated fortnight: what the history held explains, mere openness does not, and the other way round."""
+    """One simulated fortnight: what the history held explains, mere openness does not, and the other way round.
+
+    Where the workload slows by being open, undo is within chance of explaining half of it: that stays open.
+    """
     printed = {one["cause"]: one["kind"] for one in dose.fortnight(("uniform", 5101))}
     assert printed["undo +10 %"] == "undo"
-    assert printed["openness +10 %"] == printed["hidden event +15 %"] == "openness"
+    assert printed["hidden event +15 %"] == "openness"
+    assert printed["openness +10 %"] == "open"
