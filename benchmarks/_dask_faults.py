@@ -65,12 +65,13 @@ def running(words: list[str], variables: Mapping[str, str]) -> Iterator[Run]:
 
 @dataclass(frozen=True)
 class Command:
-    """A command, what it leaves in a folder, and the time from its first line to its end [s]."""
+    """A command, what it leaves in a folder, and whether its first line comes before most of its work."""
 
     name: str
     words: Callable[[Path], list[str]]
     content: Content
     variables: Mapping[str, str]
+    prints_early: bool = True
 
 
 def logs(folder: Path) -> Path:
@@ -116,7 +117,7 @@ def commands(folder: Path, now: str, variables: Mapping[str, str], tables: Conte
         ),
         Command("fetch", lambda place: ["fetch", "--cluster", "shop", "--store", str(place), *span], tables, variables),
         Command("report", lambda place: ["report", *sample, "--output", str(place / "report")],
-                lambda place: pages(place / "report"), {}),
+                lambda place: pages(place / "report"), {}, prints_early=False),
     ]  # fmt: skip
 
 
@@ -162,8 +163,9 @@ def study(
                 place = folder / f"{command.name}-{fault}-{number}"
                 place.mkdir()
                 with running([*command.words(place), "--dask", cluster.address], command.variables) as run:
-                    run.is_begun.wait(LONGEST_S)
-                    time.sleep(rng.uniform(0, 0.9) * lasts_s)
+                    if command.prints_early:
+                        run.is_begun.wait(LONGEST_S)
+                    time.sleep(rng.uniform(0 if command.prints_early else 0.4, 0.9) * lasts_s)
                     hit += run.process.poll() is None
                     act(cluster, run)
                     for _ in range(2 - len(cluster.workers)):
@@ -193,10 +195,11 @@ def study(
 
 
 def _whole(command: Command, cluster: DaskCluster, place: Path) -> tuple[object, float]:
-    """Run a command without a fault; return what it leaves, and the time from its first line to its end [s]."""
+    """Run a command without a fault; return what it leaves, and the time from its first line or its start to its end [s]."""
     place.mkdir()
     with running([*command.words(place), "--dask", cluster.address], command.variables) as run:
-        run.is_begun.wait(LONGEST_S)
+        if command.prints_early:
+            run.is_begun.wait(LONGEST_S)
         began = time.monotonic()
         code = run.end()
     if code != 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import boto3
 import pandas as pd
 import pytest
 
+from aurora_analysis.cli import connections
 from aurora_analysis.executors import Pool
 from aurora_analysis.sources import inputs, log_files, log_parts
 from aurora_analysis.sources.log_files import Target
@@ -127,3 +129,12 @@ def test_an_object_is_identified_by_its_etag():
             "head_object", {"ETag": '"def"', "ContentLength": 8}, {"Bucket": "logs", "Key": "a.gz"}
         )
         assert inputs.identity(inputs.S3Object("logs", "a.gz", lambda: client)) == "def, 8 bytes"
+
+
+def test_a_part_of_an_object_travels_to_another_machine():
+    """A worker gets the object's name and makes its own client of S3."""
+    part = log_parts.Part(inputs.S3Object("logs", "a.gz", connections.s3_client, 7, "abc"))
+    assert pickle.loads(pickle.dumps(part)) == part
+    assert log_parts.parts(part.source) == [part]
+    large = inputs.S3Object("logs", "b.gz", connections.s3_client, log_parts.LARGEST_WHOLE + 1)
+    assert log_parts.parts(large) == []
