@@ -173,7 +173,8 @@ static int word_before(const Shape *s)
     if (end[-1] == '`' || end[-1] == COMMENT || end[-1] >= 0x80)
         return 'x';
     for (at = end; at > s->out && is(at[-1], WORD); at--)
-        ;
+        if (at[-1] >= 0x80)
+            return 'x'; /* such as a blank that does not break */
     size = (size_t)(end - at);
     if (size == 0 || size > 6)
         return 0;
