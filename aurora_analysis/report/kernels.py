@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,10 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 def _run(arguments: list[str], environment: Mapping[str, str], folder: str | None) -> None:
     """Be the kernel. It ends when the process that it was forked from ends, and that ends with the report's worker."""
     os.setsid()
+    server: Any = forkserver._forkserver  # type: ignore[attr-defined,unused-ignore]
+    if server._forkserver_alive_fd is not None:  # the server ends when the last holder of this pipe has ended
+        os.close(server._forkserver_alive_fd)
+        server._forkserver_alive_fd = None
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
