@@ -36,6 +36,16 @@ SNAPSHOTS = {
 }
 """The same on PostgreSQL, by whether its snapshots held the xmin horizon."""
 
+ANOTHER_WAY = (
+    "Start some of its runs at random times: if the slowdown moves with them, move the workload to a clone or an export. The "
+    "slowdown does not grow with the {}, so {} would hardly help."
+)
+UNLIKE_CLEANUP = {
+    "read view": ANOTHER_WAY.format("history list", "shorter statements or READ COMMITTED"),
+    "snapshot": ANOTHER_WAY.format("age of the xmin horizon", "shorter statements and transactions"),
+}
+"""What to do about a workload that blocked cleanup, if the slowdown does not grow with what that let grow."""
+
 BLOCKS_CLEANUP = {"read view": READ_VIEWS, "snapshot": SNAPSHOTS}
 """The actions by what blocks cleanup on an engine: see `engines.words`."""
 

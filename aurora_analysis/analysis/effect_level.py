@@ -91,7 +91,7 @@ SLOWER = ("slows", "slows a little")
 ACTIONS = {
     "slows": "Move it to a clone or an export, or to hours in which the writer has little to do.",
     "slows a little": "Nothing urgent: watch whether the effect grows.",
-    "speeds up": "A reader does not make a writer faster: look for what runs at the same time.",
+    "speeds up": "Nothing to do about it: a reader makes no writer faster, so another cause runs at the same time.",
     "cannot tell": "Move or pause it at random times for a week or two, or run a randomised trial.",
     "inconclusive": "Observe it for longer, or run a randomised trial.",
     "unknown": "Fetch more of the window: the coverage table shows what is missing.",
@@ -201,7 +201,7 @@ def effect_headline(subject: str, level: str, effect_pct: float = float("nan")) 
     return {
         "slows": f"{subject} slows the writer{size}",
         "slows a little": f"{subject} slows the writer a little{f',{size}' if size else ''}",
-        "speeds up": f"The writer is faster{size} while {subject} runs: look for another cause",
+        "speeds up": f"The writer is faster{size} while {subject} runs: another cause",
         "cannot tell": f"Cannot tell whether {subject} slows the writer",
         "inconclusive": f"Undecided whether {subject} slows the writer",
         "unknown": f"Unknown whether {subject} slows the writer",

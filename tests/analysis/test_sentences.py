@@ -173,7 +173,7 @@ def compared(rng: np.random.Generator) -> latency.Comparison:
     weeks = [
         one
         | {"of": which, "quantile": at, "from_usual_pct": rng.normal(0, 10), "earlier_weeks": 6}
-        | {"low_pct": -12.0, "high_pct": 13.0}
+        | {"low_pct": -12.0, "high_pct": 13.0, "spread_pct": 5.0}
         for which, at in ((of, 0.95), (RATE, np.nan))
     ]
     cut = one | {"long_query_time_ms": 1000.0, "min_examined_row_limit": 0.0, "log_slow_rate_limit": 1.0}

@@ -35,7 +35,7 @@ def sentence(
     Examples
     --------
     >>> sentence("no material effect", "days", blocked=True)
-    'Purge was blocked without a material slowdown: a longer hold may still slow the writer.'
+    'Purge was blocked without a material slowdown: longer runs may still slow the writer.'
     """
     if level in SLOWER and blocked is False:
         ways = "through what it shares with the writer, such as storage or locks"
@@ -45,9 +45,9 @@ def sentence(
     if not blocked:
         return ""
     return {
-        "no material effect": f"{cleanup.capitalize()} was blocked without a material slowdown: a longer hold may still slow the writer.",
+        "no material effect": f"{cleanup.capitalize()} was blocked without a material slowdown: longer runs may still slow the writer.",
         "speeds up": f"A blocked {cleanup} makes no writer faster, which is one more sign of another cause.",
-        "inconclusive": f"That it blocked {cleanup} does not show that it slowed the writer.",
-        "cannot tell": f"That it blocked {cleanup} does not show that it slowed the writer.",
-        "unknown": f"That it blocked {cleanup} does not show that it slowed the writer.",
+        "inconclusive": f"Blocking {cleanup} does not show that it slowed the writer.",
+        "cannot tell": f"Blocking {cleanup} does not show that it slowed the writer.",
+        "unknown": f"Blocking {cleanup} does not show that it slowed the writer.",
     }.get(level, "")

@@ -149,14 +149,14 @@ def kind(row: Mapping[Any, Any]) -> str:
     Returns
     -------
     str
-        A key of `SENTENCES`: `undo` (only the part that grows with the history held), `both`, `openness` or `open`;
-        empty if the parts are not known.
+        A key of `SENTENCES`: `undo` (only the part that grows with the history held), `more` (that part exceeds the
+        whole), `both`, `openness` or `open`; empty if the parts are not known.
     """
     undo, low, high, rest, rest_low, rest_high = (float(row.get(name, np.nan)) for name in COLUMNS)
     if np.isnan([low, high, rest_low, rest_high]).any():
         return ""
     if low > 0:
-        return "both" if rest_low > 0 else "undo"
+        return "both" if rest_low > 0 else "more" if rest_high < 0 else "undo"
     return "openness" if rest_low > 0 and high < EXCLUDED * (undo + rest) else "open"
 
 
@@ -166,19 +166,23 @@ EXCLUDED = 0.5
 
 SENTENCES = {
     "undo": (
-        "The slowdown grows with {held}: that explains {undo} ({of_undo}), and what remains, {rest} ({of_rest}), may be "
-        "nothing. A hidden event that merely begins with its runs would not grow with it; one that grows as long as they "
-        "last would."
+        "{minute}, the slowdown grows with {held}: this part is {undo} of latency ({of_undo}), and the rest, {rest} ({of_rest}), "
+        "may be zero. A hidden event with a constant effect would not show this pattern; one whose effect builds up during "
+        "each run would."
+    ),
+    "more": (
+        "{minute}, the slowdown grows with {held} ({undo} of latency, {of_undo}). How much of it that explains is unknown, because "
+        "the rest is below zero ({rest}, {of_rest})."
     ),
     "both": (
-        "A part of the slowdown grows with {held}, {undo} ({of_undo}); {rest} ({of_rest}) does not, and may come in "
-        "another way or from a hidden event."
+        "{minute}, one part of the slowdown grows with {held}, {undo} of latency ({of_undo}); the rest, {rest} ({of_rest}), does not: "
+        "its cause is another one, or a hidden event."
     ),
     "openness": (
-        "The slowdown does not measurably grow with {held} ({undo}, {of_undo}): it comes in another way, or from a hidden "
-        "event that begins with its runs."
+        "{minute}, the slowdown does not measurably grow with {held} ({undo} of latency, {of_undo}): its cause is another one, or a "
+        "hidden event that begins with its runs."
     ),
-    "open": "Whether the slowdown grows with {held} is open ({undo}, {of_undo}).",
+    "open": "The data do not show whether the slowdown grows with {held} ({undo} of latency, {of_undo}).",
 }
 """What is printed, by `kind`."""
 
@@ -203,6 +207,7 @@ def sentence(row: Mapping[Any, Any], words: Words) -> str:
         return ""
     undo, low, high, rest, rest_low, rest_high = (float(row[name]) for name in COLUMNS)
     return SENTENCES[known].format(
+        minute="In a typical minute",
         held=f"the {words.delay} that its {words.view}s hold back",
         undo=f"{undo:+.1f} %",
         of_undo=_interval(low, high),

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pandas as pd
 
 from aurora_analysis.analysis import experiment
-from aurora_analysis.analysis.advice import Held, gain, shorter_views
+from aurora_analysis.analysis.advice import UNLIKE_CLEANUP, Held, gain, shorter_views
 from aurora_analysis.analysis.costliest import costliest, owner
 from aurora_analysis.analysis.effect_level import SLOWER, noun, slowdown_ms
 from aurora_analysis.analysis.series import period_s
@@ -107,7 +107,8 @@ def _shorter(verdict: Verdict, statement: Mapping[str, Figure], background: Back
     blockers = background.blockers
     same = (blockers["workload"] == verdict.subject) & (blockers["instance"] == statement.get("instance"))
     held = blockers[same & (blockers["state"] == "held") & (blockers["held_s"] > 0)]
-    if verdict.level != "slows" or statement.get("digest", IDLE) == IDLE or held.empty:
+    unlike = verdict.action in UNLIKE_CLEANUP.values()
+    if unlike or verdict.level != "slows" or statement.get("digest", IDLE) == IDLE or held.empty:
         return verdict.action
     row = held.iloc[0]
     views = Held(

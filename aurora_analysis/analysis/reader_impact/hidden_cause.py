@@ -122,13 +122,16 @@ def sentence(low_pct: float, metric: str, job: Yardstick | None) -> str:
     share = min(share, 1.0)
     impact = float(100 * np.expm1(np.log1p(low_pct / 100) / share))
     known = (
-        f" The strongest known job, {job.name}, raises it by {job.impact_pct:.0f} % and accompanies "
-        f"{100 * job.share:.0f} % of that time."
+        f" The strongest known job, {job.name}, raises it by {job.impact_pct:.0f} % and ran during {_part(job.share)} of that time."
         if job
         else ""
     )
     return (
-        f"Statistics cannot exclude a hidden event: if one accompanied at least {100 * share:.0f} % of the workload's run time "
-        f"and raised {metric.replace('_', ' ')} by at least {impact:.0f} %, the rest of the effect would not be "
-        f"significant.{known}"
+        f"A hidden event, which statistics cannot exclude, could explain this only if it ran during at least {100 * share:.0f} % of "
+        f"the workload's run time and raised {metric.replace('_', ' ')} by at least {impact:.0f} %.{known}"
     )
+
+
+def _part(share: float) -> str:
+    """A share in percent; a share that would be rounded to none is named as one."""
+    return "less than 1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"

@@ -42,7 +42,7 @@ def mechanism(row: pd.Series, words: Words, when: str) -> str:
         return f"{views} were never the oldest while the {words.delay} grew ({hours}; {when})."
     return (
         f"{views} were the oldest during {row['share_pct']:.0f} % of {GROWTH[words.view]} "
-        f"({row['growth']:,.0f} transactions; {row['per_exposed_hour']:,.0f} per hour in which its statements were open"
+        f"({row['growth']:,.0f} transactions meanwhile; {row['per_exposed_hour']:,.0f} per hour in which its statements were open"
         f"{_between(row)}; {when})."
     )
 

@@ -18,7 +18,7 @@ from scipy import stats
 
 from aurora_analysis import engines
 from aurora_analysis.analysis import latency, workloads
-from aurora_analysis.analysis.advice import BLOCKS_CLEANUP
+from aurora_analysis.analysis.advice import BLOCKS_CLEANUP, UNLIKE_CLEANUP
 from aurora_analysis.analysis.effect_level import (
     ACTIONS,
     LEVELS,
@@ -412,7 +412,17 @@ def _action(name: str, one: JudgedEffect | None, evidence: Evidence) -> str:
         return NOT_ASSESSED_ACTION
     if one.level != "slows":
         return one.action or ACTIONS[one.level]
-    return BLOCKS_CLEANUP[_words(evidence).view][_blocked(name, evidence)]
+    view, blocked = _words(evidence).view, _blocked(name, evidence)
+    if blocked and one.source == "days" and _part_of(one, evidence) == "openness":
+        return UNLIKE_CLEANUP[view]
+    return BLOCKS_CLEANUP[view][blocked]
+
+
+def _part_of(one: JudgedEffect, evidence: Evidence) -> str:
+    """Which part of an effect on ordinary days is clearly above zero: a key of `dose_response.SENTENCES`, or empty."""
+    rows = evidence.days
+    [row] = rows[(rows["workload"] == one.workload) & (rows["metric"] == one.metric)].to_dict("records")
+    return dose_response.kind(row)
 
 
 def _blocked(name: str, evidence: Evidence) -> bool | None:

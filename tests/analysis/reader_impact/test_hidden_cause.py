@@ -12,7 +12,7 @@ from aurora_analysis.analysis.reader_impact import hidden_cause
 from aurora_analysis.analysis.reader_impact.hidden_cause import Yardstick
 
 HIDDEN = re.compile(
-    r"if one accompanied at least (\d+) % of the workload's run time and raised commit latency by at least (\d+) %"
+    r"only if it ran during at least (\d+) % of the workload's run time and raised commit latency by at least (\d+) %"
 )
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from aurora_analysis.analysis import reader_impact
 from aurora_analysis.analysis.experiment import EFFECT_COLUMNS
+from aurora_analysis.analysis.reader_impact import dose_response
 from aurora_analysis.analysis.reader_impact.verdicts import _interval
 from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.analysis.workloads.exposure import SOURCE_COLUMNS, Exposure
@@ -131,8 +132,13 @@ def test_the_mechanism_stands_beside_the_effect():
     ("found", "level", "of_blocker", "of_other"),
     [
         (lambda name: effect(name, 50, 40, 60, 0.001), "slows", "", "in another way than by blocking purge"),
-        (lambda name: effect(name, 1, -2, 4, 0.4), "no material effect", "a longer hold may still slow", ""),
-        (lambda name: effect(name, 8, -3, 20, 0.2), "inconclusive", "does not show that it slowed", ""),
+        (lambda name: effect(name, 1, -2, 4, 0.4), "no material effect", "longer runs may still slow", ""),
+        (
+            lambda name: effect(name, 8, -3, 20, 0.2),
+            "inconclusive",
+            "Blocking purge does not show that it slowed",
+            "",
+        ),
         (lambda name: effect(name, -20, -30, -10, 0.01), "speeds up", "one more sign of another cause", ""),
     ],
 )
@@ -144,7 +150,7 @@ def test_effect_and_mechanism_are_reconciled_where_they_disagree(found, level, o
         ]
         assert shown.level == level
         assert expected in shown.evidence
-        words = ("another way", "longer hold", "does not show", "one more sign")
+        words = ("another way", "longer runs", "does not show", "one more sign")
         assert sum(word in shown.evidence for word in words) == bool(expected)
 
 
@@ -156,6 +162,19 @@ def test_an_effect_on_ordinary_days_without_a_view_may_have_another_cause():
     assert (shown.level, shown.severity) == ("slows", "act")
     assert "or from a cause that accompanies it" in shown.evidence
     assert "would not help" in shown.action
+
+
+def test_the_advice_follows_the_part_that_the_slowdown_grows_with():
+    """`etl` blocked purge: shorter statements help, unless the slowdown does not grow with the history list."""
+    days = pd.DataFrame([estimated("etl", "commit_latency", "slows", effect_pct=12.0)])
+    days = days.assign(ci_low_pct=8.0, ci_high_pct=16.0, p_adjusted=0.001)
+    for parts, expected in (
+        ((9, 7, 11, 1, -1, 3), "Shorten"),
+        ((0.1, -1, 1, 12, 8, 16), "would hardly help"),
+    ):
+        mine = days.assign(**dict(zip(dose_response.COLUMNS, parts)))
+        (shown,) = [one for one in verdicts(NO_TRIAL, mine, GROWN, coverage=1) if one.subject == "etl"]
+        assert expected in shown.action
 
 
 def test_never_is_not_said_where_commits_are_partly_missing():
