@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from unittest import mock
@@ -94,11 +95,18 @@ def entry(user: bytes, sql: bytes) -> bytes:
     return head % user + sql + b";"
 
 
+USE = re.compile(rb"use [^;\n]*;\s*\n", re.IGNORECASE)
+
+
 def shapes(statements: Sequence[bytes], mode: SqlMode) -> dict[int, bytes]:
-    """The shape of each statement that the compiled scanner takes, by its place."""
+    """The shape of each statement that the compiled scanner takes, by its place.
+
+    A text that begins like the server's own line `use db;` is left out: it becomes that line of its entry.
+    """
     library, separator = compiled.library(), b"\n# User@Host: "
     scanner = library.Scanner(mode.backslash_escapes, 10**6)
-    text = b"".join(entry(b"u%d" % n, sql) for n, sql in enumerate(statements)) + separator
+    plain = [(n, sql) for n, sql in enumerate(statements) if not USE.match(sql)]
+    text = b"".join(entry(b"u%d" % n, sql) for n, sql in plain) + separator
     at, reason, found = len(separator), library.NEW_SHAPE, []
     while reason != library.ENDED:
         at, reason, _ = scanner.scan(text, at)
