@@ -49,9 +49,7 @@ def test_the_gap_is_a_gap(fetched):
     assert missing.to_dict() == {"shop-1": 301, "shop-2": 301, "shop-3": 301}
 
 
-@pytest.mark.parametrize(
-    ("topic", "options"), [("undo_log", {}), ("reader_impact", {"placebos": 20}), ("latency", {})]
-)
+@pytest.mark.parametrize(("topic", "options"), [("reader_impact", {"placebos": 20}), ("latency", {})])
 def test_the_notebooks_say_the_same_of_it(fetched, topic, options):
     """The verdicts of the sample's `shop`, word for word."""
     week = {"cluster": "shop", "start": "2026-11-09", "end": "2026-11-16", **options}
