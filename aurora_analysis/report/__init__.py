@@ -20,16 +20,11 @@
 - `record`     writes the findings into the store
 - `publish`    puts a report into a folder, a bucket or an archive
 
-This module imports nbformat only: workers import only `runner`, `kernels`, `html` and `tiles`.
+This module imports nothing of the suite's: workers import only `runner`, `kernels`, `html` and `tiles`.
 """
 
 import sys
 
 # nbformat imports jsonschema, which compiles the grammar of IRIs when it finds this package: 1.2 s of CPU for each process. No schema
-# of notebooks has an IRI.
-ABSENT = "rfc3987_syntax"
-if ABSENT not in sys.modules:
-    sys.modules[ABSENT] = None  # type: ignore[assignment]
-    import nbformat as nbformat
-
-    del sys.modules[ABSENT]
+# of notebooks has an IRI. None makes the package absent.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]

@@ -393,13 +393,16 @@ _TABBED_END = re.compile(
 
 _COLOUR = re.compile(rb"\x1b\[[\d;]*m")
 
+_COLOUR_END = re.compile(rb"\x1b\[0?m")
+"""Programs that colour a log end each colour. An escape sequence alone belongs to the name or statement that it is in."""
+
 FEWEST = 0.5
 """A prefix is one if at least this share of the headers has it."""
 
 
 def _unprefixed(head: bytes) -> Unwrap | None:
     """Return how to remove the prefix of events or lines; None if most headers begin their line."""
-    coloured = _COLOUR.search(head) is not None
+    coloured = _COLOUR_END.search(head) is not None
     plain = _COLOUR.sub(b"", head) if coloured else head
     before: dict[bytes, list[bytes]] = {b"T": [], b"U": [], b"Q": []}
     line = -1

@@ -19,6 +19,7 @@ SEVERAL_TEXTS = {
     "--format": "digest's profile has three forms, report's pages one more, and a review is also Markdown",
     "--lab": "experiment's servers belong to a lab, drill starts one",
     "--objective": "review's is a slowdown, drill's is a time",
+    "--processes": "digest chooses the number by size, and one process of ingest writes",
     "--production": "a trial only observes production, a drill breaks it",
     "--output": "a report is a folder, a review a file",
     "--sql": "doctor takes servers (URL) to check, experiment the file with the query, review one that has not run",

@@ -72,10 +72,11 @@ def run(tmp_path, monkeypatch):
         raise OpenedError(str(place) or location.resolve().place)
 
     monkeypatch.setattr(store_module.Store, "__init__", opened)
-    monkeypatch.setattr(log_files, "ingest", lambda name, store, **_: opened(None, store))
+    monkeypatch.setattr(log_files, "is_stored", lambda name, target: opened(None, target.location))
     monkeypatch.setattr(migration, "migrate", lambda store, to: opened(None, store))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "query.sql").write_text("SELECT 1")
+    (tmp_path / "slow.log").touch()
 
     def run(command: str, *more: str) -> Result:
         return CliRunner().invoke(main, [*command.split(), *ARGUMENTS[command], *more])

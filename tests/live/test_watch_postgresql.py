@@ -25,7 +25,7 @@ from aurora_analysis.store import Store
 
 pytestmark = pytest.mark.real
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 """A reader reports its snapshot once per second; a busy machine takes longer."""
 
 SNAPSHOT = ("BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT count(*) FROM queue")

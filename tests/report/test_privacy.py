@@ -20,9 +20,10 @@ SET timestamp=1794182400;
 STATEMENTS = [
     "select * from users where password = 'hunter2' and card = 4111111111111111",
     'update users set mail = "ada@example.org", token = 0xC0FFEE42 where id in (4111111111111111, 2)',
-    "call login('ada@example.org', 'hunter2') /* hunter2 */",
     "select 'ada@example.org' as broken, 'hunter2",
+    "call login('ada@example.org', 'hunter2') /* hunter2 */",
 ]
+"""The last one is whole: an execution that the end of a log cuts is not stored."""
 PROFILE = """
 from aurora_analysis import Store, Window
 from aurora_analysis.analysis.verdict import Verdict

@@ -12,7 +12,7 @@ from aurora_analysis.analysis.latency.samples import Sample
 from aurora_analysis.analysis.latency.verdicts import Thresholds, verdicts
 from aurora_analysis.analysis.latency.weeks import weeks_note
 from aurora_analysis.analysis.latency.worst import with_statements
-from aurora_analysis.analysis.verdict import Verdict
+from aurora_analysis.analysis.verdict import Remarks, Verdict
 from aurora_analysis.analysis.workload_change.hours import earlier
 from aurora_analysis.store.observations import Observations
 
@@ -39,7 +39,7 @@ class Answer:
         window [%].
     weeks : DataFrame
         Result of `against_weeks`: the judged figures against earlier weeks.
-    weeks_note : str
+    weeks_note : Remarks
         Whether earlier weeks show what is ordinary; if not, why and what to do.
     executions : DataFrame
         Result of `counts`: logged executions by latency bucket.
@@ -59,7 +59,7 @@ class Answer:
     judged: pd.DataFrame
     rates: pd.DataFrame
     weeks: pd.DataFrame
-    weeks_note: str
+    weeks_note: Remarks
     executions: pd.DataFrame
     top: pd.DataFrame
     identified: pd.DataFrame
@@ -103,7 +103,7 @@ def answer(data: Observations, *, materiality_pct: float = 5.0, timezone: str = 
         judged=compared.shifts,
         rates=compared.rates,
         weeks=compared.weeks,
-        weeks_note=weeks_note(compared.weeks),
+        weeks_note=Remarks(weeks_note(compared.weeks)),
         executions=executions,
         top=top,
         identified=log_cut.identified(executions, throughput, cuts),
