@@ -1,6 +1,6 @@
 """Measure how slow the machine is, so that tests in real time can distinguish it from slow code under test.
 
-A process of its own uses 5 ms of CPU ten times a second and notes how long that really took. A test that fails while
+A process of its own uses 5 ms of CPU twice a second (1 % of a core for each worker) and notes how long that really took. A test that fails while
 the machine was measured to be too slow is skipped with the measurement as the reason. A test that passes is never
 skipped, and on a machine that was fast enough a failure stays a failure.
 """
@@ -33,8 +33,8 @@ with open(sys.argv[1], "a", buffering=1) as file:
             pass
         now = time.monotonic()
         file.write(f"{{now}} {{now - due}}\\n")
-        due = now + 0.1
-        time.sleep(0.1)
+        due = now + 0.5
+        time.sleep(0.5)
 """
 
 
