@@ -5,6 +5,7 @@ A browser and the lab are imported by the fixtures that use them: importing both
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 # A shell that starts pytest in the background makes it, and every program that it starts, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The collector's usual thresholds cost an eighth of the tests' CPU: thousands of tests share one large heap.
+gc.set_threshold(100_000, 50, 1000)
 
 ROOT = Path(__file__).parent.parent
 

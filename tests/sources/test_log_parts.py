@@ -80,8 +80,17 @@ LOGS = {
 
 
 @pytest.mark.parametrize("log", LOGS)
-def test_parts_of_a_file_give_the_rows_of_the_file(tmp_path, monkeypatch, scanner, log):
+def test_parts_of_a_file_give_the_rows_of_the_file(tmp_path, monkeypatch, log):
     """What an entry takes over from the log before it, and its number among equal ones, crosses every cut."""
+    _compare_parts_with_the_file(tmp_path, monkeypatch, log)
+
+
+def test_parts_are_cut_alike_without_the_compiled_scanner(tmp_path, monkeypatch, scanner):
+    """Where a text looks like entries, both scanners cut at the same places."""
+    _compare_parts_with_the_file(tmp_path, monkeypatch, "a text that looks like entries")
+
+
+def _compare_parts_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str) -> None:
     path = tmp_path / "slow.log"
     path.write_text("".join(LOGS[log]))
     store = in_parts(tmp_path / "parts", str(path), monkeypatch=monkeypatch)
