@@ -1,11 +1,13 @@
 """The kernels that run a report's notebooks: forked from a process that has already imported what every page needs.
 
-Importing pandas, matplotlib, SciPy and the package costs a kernel about 3 s of CPU, more than most pages compute. Where kernels cannot
-be forked (Windows, macOS, workers that may not have children), each kernel is a new Python.
+Importing pandas, matplotlib, SciPy and the package costs a kernel about 3 s of CPU, more than most pages compute. A worker's first
+kernel is a new Python all the same, because a worker of a short report starts no other one. Where kernels cannot be forked (Windows,
+macOS, workers that may not have children), each kernel is a new Python.
 """
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
@@ -68,6 +70,9 @@ IMPORTED = (
 """Modules that every kernel has from its start. None of them may start a thread or open a file: a fork keeps no thread and shares
 open files."""
 
+STARTED = itertools.count()
+"""How many kernels this process has started."""
+
 LONGEST_ADDRESS = 90
 """Longest socket path [characters]: 104 bytes on macOS and 108 on Linux, minus the number that each channel appends."""
 
@@ -86,7 +91,7 @@ class Kernel(AsyncKernelManager):  # type: ignore[misc,unused-ignore]  # jupyter
     async def start_kernel(self, **options: Any) -> None:
         """Start the kernel with its environment."""
         environment = {**os.environ, **THRIFTY, **self.environment}
-        if self.provisioner is None and _can_fork():  # type: ignore[has-type,unused-ignore]
+        if self.provisioner is None and next(STARTED) > 0 and _can_fork():  # type: ignore[has-type,unused-ignore]
             self.provisioner = Forked(kernel_spec=self.kernel_spec, parent=self)
         await super().start_kernel(**options | {"env": environment}, stderr=subprocess.DEVNULL)
 
