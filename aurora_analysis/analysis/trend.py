@@ -126,16 +126,10 @@ def pooled(weeks: Sequence[WeekEffect], *, alpha: float = 0.05) -> Trend | None:
     if len(weeks) < WEEKS_NEEDED:
         return None
     effects, errors = _logs(weeks)
-    variance = max(_between([(effects, errors)]), (SPREAD_LEAST * float(np.median(errors))) ** 2)
-    weights = 1 / (errors**2 + variance)
-    mean = float(weights @ effects / weights.sum())
-    # The mixture is tuned by the first windows' errors only: tuned by later data it would not be valid.
-    tuned_to = SHARPEST_AT / float(np.median(errors[:WEEKS_NEEDED] ** 2) * (1 + SPREAD_LEAST**2))
-    reach = _boundary(float(weights.sum()), tuned_to, alpha) * _small_sample(len(weeks), alpha)
-    low, middle, high, spread = (
-        float(100 * np.expm1(log)) for log in (mean - reach, mean, mean + reach, np.sqrt(variance))
-    )
-    return Trend(len(weeks), middle, low, high, spread, _running(effects))
+    variance = _variance([(effects, errors)])
+    wider = _small_sample(len(weeks), alpha)
+    percents = _percents(effects, errors**2 + variance, errors[:WEEKS_NEEDED], wider, alpha)
+    return Trend(len(weeks), *percents, _spread(variance), _running(effects))
 
 
 def pooled_clusters(by_cluster: Mapping[str, Sequence[WeekEffect]], *, alpha: float = 0.05) -> Trend | None:
@@ -157,25 +151,18 @@ def pooled_clusters(by_cluster: Mapping[str, Sequence[WeekEffect]], *, alpha: fl
     if len(known) < CLUSTERS_NEEDED:
         return None
     logs = [_logs(weeks) for weeks in known]
-    between_weeks = max(
-        _between(logs), (SPREAD_LEAST * float(np.median(np.concatenate([errors for _, errors in logs])))) ** 2
-    )
+    between_weeks = _variance(logs)
     weights = [1 / (errors**2 + between_weeks) for _, errors in logs]
     means = np.array([float(one @ effects / one.sum()) for one, (effects, _) in zip(weights, logs)])
     errors = np.array([1 / np.sqrt(one.sum()) for one in weights])
-    between = max(_between([(means, errors)]), (SPREAD_LEAST * float(np.median(errors))) ** 2)
-    of_clusters = 1 / (errors**2 + between)
-    mean = float(of_clusters @ means / of_clusters.sum())
+    between = _variance([(means, errors)])
     first = sorted(
         (week.end, error) for weeks, (_, by_week) in zip(known, logs) for week, error in zip(weeks, by_week)
     )
     earliest = np.array([error for _, error in first[:WEEKS_NEEDED]])
-    tuned_to = SHARPEST_AT / float(np.median(earliest**2) * (1 + SPREAD_LEAST**2))
-    reach = _boundary(float(of_clusters.sum()), tuned_to, alpha) * _few_clusters(len(known), alpha)
-    low, middle, high, spread = (
-        float(100 * np.expm1(log)) for log in (mean - reach, mean, mean + reach, np.sqrt(between))
-    )
-    return Trend(sum(map(len, known)), middle, low, high, spread, 0, len(known))
+    wider = _few_clusters(len(known), alpha)
+    percents = _percents(means, errors**2 + between, earliest, wider, alpha)
+    return Trend(sum(map(len, known)), *percents, _spread(between), 0, len(known))
 
 
 def verdict(
@@ -211,17 +198,9 @@ def verdict(
     found = pooled(chosen, alpha=alpha)
     if found is None:
         return None
-    complete = all(week.complete for week in chosen)
-    level, severity, words = _level(found, materiality_pct, complete)
-    return Verdict(
-        "trend",
-        workload,
-        level,
-        severity,
-        _sentence(workload, metric, chosen, found) + ("" if complete else UNSEEN.format(workload=workload)),
-        {"windows": found.windows, **{name: round(getattr(found, name), 4) for name in PERCENTS}},
-        f"{len(weeks)} reports, of which {found.windows} have no day in common",
-        headline=f"Over {found.windows} windows, {words.format(workload=workload, effect=three_digits(found.effect_pct))}",
+    evidence = f"{len(weeks)} reports, of which {found.windows} have no day in common"
+    return _verdict(
+        workload, chosen, found, materiality_pct, _sentence(workload, metric, chosen, found), evidence
     )
 
 
@@ -261,29 +240,39 @@ def pool_verdict(
     if found is None:
         return None
     weeks = [week for each in chosen.values() for week in each]
-    complete = all(week.complete for week in weeks)
-    level, severity, words = _level(found, materiality_pct, complete)
     first, last = min(week.start for week in weeks), max(week.end for week in weeks) - SHORTLY
-    higher = "higher" if found.effect_pct >= 0 else "lower"
     sentence = (
         f"In the pool {pool} ({', '.join(sorted(chosen))}), from {first:%Y-%m-%d} to {last:%Y-%m-%d}, the writers' "
-        f"{metric.replace('_', ' ')} is {three_digits(abs(found.effect_pct))} % {higher} on average while {workload} runs "
-        f"(95 % confidence interval {_signed(found.low_pct)} to {_signed(found.high_pct)} %, valid however often the reports "
-        f"are looked at). The effects of the clusters differ by {three_digits(found.spread_pct)} % (standard deviation)."
+        f"{_measured(workload, metric, found)}. The effects of the clusters differ by {three_digits(found.spread_pct)} % "
+        "(standard deviation)."
     )
+    evidence = f"{found.windows} windows of {found.clusters} clusters"
+    return _verdict(workload, weeks, found, materiality_pct, sentence, evidence)
+
+
+def _verdict(
+    workload: str,
+    weeks: Sequence[WeekEffect],
+    found: Trend,
+    materiality_pct: float,
+    sentence: str,
+    evidence: str,
+) -> Verdict:
+    """The verdict about a common effect; `sentence` has the effect, and what no window could measure is added."""
+    complete = all(week.complete for week in weeks)
+    level, severity, words = _level(found, materiality_pct, complete)
+    of_clusters, counted = "", {"windows": found.windows}
+    if found.clusters > 1:
+        of_clusters, counted = f" of {found.clusters} clusters", counted | {"clusters": found.clusters}
     return Verdict(
         "trend",
         workload,
         level,
         severity,
         sentence + ("" if complete else UNSEEN.format(workload=workload)),
-        {
-            "windows": found.windows,
-            "clusters": found.clusters,
-            **{name: round(getattr(found, name), 4) for name in PERCENTS},
-        },
-        f"{found.windows} windows of {found.clusters} clusters",
-        headline=f"Over {found.windows} windows of {found.clusters} clusters, "
+        {**counted, **{name: round(getattr(found, name), 4) for name in PERCENTS}},
+        evidence,
+        headline=f"Over {found.windows} windows{of_clusters}, "
         + words.format(workload=workload, effect=three_digits(found.effect_pct)),
     )
 
@@ -316,17 +305,25 @@ SHORTLY = timedelta(microseconds=1)
 
 
 def _sentence(workload: str, metric: str, weeks: Sequence[WeekEffect], found: Trend) -> str:
-    interval = f"{_signed(found.low_pct)} to {_signed(found.high_pct)} %"
-    higher = "higher" if found.effect_pct >= 0 else "lower"
     running = (
         f" The newest {found.running} windows have the same sign."
         if found.running >= SHARPEST_AT and found.low_pct <= 0 <= found.high_pct
         else ""
     )
     return (
-        f"From {weeks[0].start:%Y-%m-%d} to {weeks[-1].end - SHORTLY:%Y-%m-%d}, the writer's {metric.replace('_', ' ')} is "
-        f"{three_digits(abs(found.effect_pct))} % {higher} while {workload} runs (95 % confidence interval {interval}, valid however "
-        f"often the reports are looked at).{running}"
+        f"From {weeks[0].start:%Y-%m-%d} to {weeks[-1].end - SHORTLY:%Y-%m-%d}, the writer's "
+        f"{_measured(workload, metric, found)}.{running}"
+    )
+
+
+def _measured(workload: str, metric: str, found: Trend) -> str:
+    """The effect with its interval, after whose metric it is."""
+    higher = "higher" if found.effect_pct >= 0 else "lower"
+    average = " on average" * (found.clusters > 1)
+    return (
+        f"{metric.replace('_', ' ')} is {three_digits(abs(found.effect_pct))} % {higher}{average} while {workload} runs (95 % "
+        f"confidence interval {_signed(found.low_pct)} to {_signed(found.high_pct)} %, valid however often the reports are "
+        "looked at)"
     )
 
 
@@ -361,6 +358,31 @@ def _between(logs: Sequence[tuple[Array, Array]]) -> float:
         return 0.0
     most = sum(float(np.square(effects - effects.mean()).sum()) for effects, _ in several) + 1e-12
     return float(optimize.brentq(excess, 0.0, most)) if excess(most) < 0 else most
+
+
+def _variance(logs: Sequence[tuple[Array, Array]]) -> float:
+    """The variance within groups, at least a small part of the estimates' own."""
+    errors = np.concatenate([errors for _, errors in logs])
+    return max(_between(logs), (SPREAD_LEAST * float(np.median(errors))) ** 2)
+
+
+def _percents(
+    effects: Array, variances: Array, earliest: Array, wider: float, alpha: float
+) -> tuple[float, float, float]:
+    """Common effect and its confidence sequence [%]; `earliest` are the first windows' errors.
+
+    The mixture is tuned by the first windows' errors only: tuned by later data it would not be valid.
+    """
+    weights = 1 / variances
+    mean = float(weights @ effects / weights.sum())
+    tuned_to = SHARPEST_AT / float(np.median(earliest**2) * (1 + SPREAD_LEAST**2))
+    reach = _boundary(float(weights.sum()), tuned_to, alpha) * wider
+    middle, low, high = (float(100 * np.expm1(log)) for log in (mean, mean - reach, mean + reach))
+    return middle, low, high
+
+
+def _spread(variance: float) -> float:
+    return float(100 * np.expm1(np.sqrt(variance)))
 
 
 def _boundary(information: float, tuned_to: float, alpha: float) -> float:
