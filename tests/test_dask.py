@@ -156,7 +156,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """The executions of twelve logs, as this process reads them."""
     folder = tmp_path_factory.mktemp("expected")
     for name in logs(folder / "logs", 12):
-        log_files.ingest(name, str(folder / "store"), cluster="a", instance="b")
+        log_files.ingest(log_files.Target(str(folder / "store"), "a", "b"), name)
     return rows(folder / "store")
 
 

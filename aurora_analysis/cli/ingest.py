@@ -99,7 +99,7 @@ def _accounts(
         yield from log_parts.ingest(wanted, target, pool)
         return
     for name in wanted:
-        yield name, log_files.ingest_into(target, name)
+        yield name, log_files.ingest(target, name)
 
 
 def _is_stored(name: Source, target: Target) -> bool:

@@ -242,15 +242,7 @@ class Target:
         return None if found is None else f"{found}{mode}"
 
 
-def ingest(
-    name: Source,
-    location: str,
-    *,
-    cluster: str,
-    instance: str,
-    mode: SqlMode = DEFAULT_MODE,
-    batch: int = BATCH,
-) -> Account:
+def ingest(target: Target, name: Source, batch: int = BATCH) -> Account:
     """Write a log's executions into the store, and then its coverage, which marks the log as complete.
 
     Executions that the store already has are not written again. Ingesting a log twice, or logs that overlap, gives the
@@ -258,27 +250,10 @@ def ingest(
 
     Parameters
     ----------
+    target : Target
+        Where the executions belong.
     name : str or S3Object
         A file; `-` is standard input. Compression, encoding and envelope are recognised by the content.
-    location : str
-        The store's folder or s3:// prefix.
-    cluster, instance : str
-        Names in the store: the cluster, and the instance that wrote the log.
-    mode : SqlMode
-        The server's sql_mode.
-    batch : int
-        Executions written at once.
-    """
-    return ingest_into(Target(location, cluster, instance, mode), name, batch)
-
-
-def ingest_into(target: Target, name: Source, batch: int = BATCH) -> Account:
-    """Write a log's executions into the store: see `ingest`.
-
-    Parameters
-    ----------
-    target : Target
-    name : str or S3Object
     batch : int
         Executions written at once.
 

@@ -142,7 +142,7 @@ def ingest(sources: Iterable[Source], target: Target, pool: Pool) -> Iterator[tu
         cut = parts(source)
         if not cut:
             yield from _finished(waiting, target, 0)
-            yield source, log_files.ingest_into(target, source)
+            yield source, log_files.ingest(target, source)
             continue
         log = _Log(source, target.identity(source))
         for part in cut:

@@ -29,7 +29,7 @@ def store(tmp_path_factory) -> str:
     """A store with one execution of one instance."""
     folder = tmp_path_factory.mktemp("printed")
     (folder / "slow.log").write_bytes(LOG)
-    log_files.ingest(str(folder / "slow.log"), str(folder / "store"), cluster="shop", instance="shop-2")
+    log_files.ingest(log_files.Target(str(folder / "store"), "shop", "shop-2"), str(folder / "slow.log"))
     return str(folder / "store")
 
 

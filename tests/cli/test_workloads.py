@@ -20,7 +20,7 @@ def test_suggestions_are_toml_for_the_settings_file(tmp_path, monkeypatch):
     """What is printed is a settings file; a workload that is already defined there is only compared."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "slow.log").write_bytes(LOG)
-    log_files.ingest("slow.log", "store", cluster="shop", instance="shop-2")
+    log_files.ingest(log_files.Target("store", "shop", "shop-2"), "slow.log")
     command = ["workloads", "suggest", "--store", "store", "--cluster", "shop"]
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 0
@@ -37,7 +37,7 @@ def test_log_files_give_the_suggestions_of_the_store(tmp_path, monkeypatch):
     """Without a store; a window selects executions, and without files or a cluster there is nothing to read."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "slow.log").write_bytes(LOG)
-    log_files.ingest("slow.log", "store", cluster="shop", instance="shop-2")
+    log_files.ingest(log_files.Target("store", "shop", "shop-2"), "slow.log")
     suggest = ["workloads", "suggest"]
     stored = CliRunner().invoke(main, [*suggest, "--store", "store", "--cluster", "shop"])
     done = CliRunner().invoke(main, [*suggest, "slow.log"])
@@ -55,7 +55,7 @@ def test_log_files_give_the_suggestions_of_the_store(tmp_path, monkeypatch):
 def test_a_window_without_executions_is_refused(tmp_path):
     """One line that names the cluster and the next step."""
     (tmp_path / "slow.log").write_bytes(LOG)
-    log_files.ingest(str(tmp_path / "slow.log"), str(tmp_path / "store"), cluster="shop", instance="shop-2")
+    log_files.ingest(log_files.Target(str(tmp_path / "store"), "shop", "shop-2"), str(tmp_path / "slow.log"))
     done = CliRunner().invoke(
         main,
         [

@@ -425,6 +425,6 @@ def test_a_log_of_another_server_is_refused_with_the_reason(tmp_path):
 def test_coverage_does_not_begin_at_a_sessions_own_timestamp(tmp_path):
     """A restore under `SET timestamp` does not mark the years since as covered."""
     log = ARRIVALS / "20-session-timestamp-mariadb" / "slow.log"
-    log_files.ingest(str(log), str(tmp_path), cluster="m", instance="i")
+    log_files.ingest(log_files.Target(str(tmp_path), "m", "i"), str(log))
     (row,) = Store(tmp_path).read("coverage", cluster="m").to_dict("records")
     assert str(row["time"])[:10] == "2026-11-29"

@@ -47,7 +47,7 @@ def ingested(folder: Path, *names: str, batch: int = log_files.BATCH) -> Store:
     """A store into which the files went, one after the other."""
     store = Store(folder)
     for name in names:
-        log_files.ingest(name, store.location, cluster="shop", instance="shop-1", batch=batch)
+        log_files.ingest(log_files.Target(store.location, "shop", "shop-1"), name, batch)
     return store
 
 
@@ -56,7 +56,7 @@ def ingesting(name: str, folder: Path) -> subprocess.Popen[bytes]:
     program = (
         "import sys\nfrom aurora_analysis.sources import log_files\n"
         "print('ready', flush=True)\n"
-        "log_files.ingest(sys.argv[1], sys.argv[2], cluster='shop', instance='shop-1', batch=40)"
+        "log_files.ingest(log_files.Target(sys.argv[2], 'shop', 'shop-1'), sys.argv[1], 40)"
     )
     return subprocess.Popen([sys.executable, "-c", program, name, folder], stdout=subprocess.PIPE)
 

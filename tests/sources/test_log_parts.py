@@ -45,7 +45,7 @@ def in_parts(
 
 def whole(folder: Path, *names: str) -> Store:
     for name in names:
-        log_files.ingest(name, str(folder), cluster="shop", instance="shop-1")
+        log_files.ingest(log_files.Target(str(folder), "shop", "shop-1"), name)
     return Store(folder)
 
 

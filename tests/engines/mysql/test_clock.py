@@ -89,7 +89,7 @@ def test_a_first_entry_under_a_sessions_own_time_is_untimed_and_counted(own, tmp
     """The zone is not known yet: the store leaves the execution out, and the line names the reason."""
     log, path = entry(own, TIME) + entry(AT + 1, "261129  2:50:21"), tmp_path / "slow.log"
     assert ends(log, path) == [None, 1]
-    account = log_files.ingest(str(path), str(tmp_path / "store"), cluster="m", instance="i")
+    account = log_files.ingest(log_files.Target(str(tmp_path / "store"), "m", "i"), str(path))
     assert "1 left out, whose time the log does not give" in str(account)
     (row,) = Store(tmp_path / "store").read("coverage", cluster="m").to_dict("records")
     assert str(row["time"])[:16] == "2026-11-29 02:50"
