@@ -1,6 +1,11 @@
 """Errors for the user: one line with the culprit, what was expected, and the next step."""
 
 
+def first_line(problem: BaseException) -> str:
+    """Return the first line of a problem's text, or its type if it has none."""
+    return next(iter(str(problem).splitlines()), type(problem).__name__)
+
+
 class Error(Exception):
     """An error that the user can fix; a command prints it as one line and exits with 2."""
 

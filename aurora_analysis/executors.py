@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-from aurora_analysis.errors import Error, NotEnabled, Unfinished
+from aurora_analysis.errors import Error, NotEnabled, Unfinished, first_line
 
 
 @contextmanager
@@ -173,9 +173,8 @@ def dask(address: str) -> Iterator[Pool]:
             ) from None
         raise
     finally:
-        with suppress(
-            Exception
-        ):  # a scheduler that was lost takes no leave; what is queued goes with the client
+        # A scheduler that was lost takes no leave; what is queued goes with the client.
+        with suppress(Exception):
             client.close(timeout=CONNECT_S)
 
 
@@ -198,7 +197,7 @@ def _connected(address: str) -> Any:
             f"--dask {address} is not a scheduler's address ({problem}): write tcp://host:8786."
         ) from None
     except (OSError, RuntimeError) as problem:
-        reason = next(iter(str(problem).splitlines()), type(problem).__name__)
+        reason = first_line(problem)
         raise Unfinished(
             f"The Dask scheduler {address} does not answer ({reason}): check --dask or AURORA_ANALYSIS_DASK, as in "
             "tcp://host:8786, and that the scheduler runs."

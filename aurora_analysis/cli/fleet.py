@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from aurora_analysis import config
 from aurora_analysis.cli import output
-from aurora_analysis.errors import Error, Unfinished
+from aurora_analysis.errors import Error, Unfinished, first_line
 
 if TYPE_CHECKING:
     from aurora_analysis.executors import Pool
@@ -61,5 +61,5 @@ def attempted(cluster: str, act: Callable[[], T]) -> T | None:
     except (BotoCoreError, ClientError) as problem:
         output.echo(f"{cluster}: {explained(problem)}", err=True)
     except (DeltaError, OSError) as problem:
-        output.echo(f"{cluster}: {next(iter(str(problem).splitlines()), type(problem).__name__)}", err=True)
+        output.echo(f"{cluster}: {first_line(problem)}", err=True)
     return None

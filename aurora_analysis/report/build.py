@@ -23,7 +23,7 @@ from deltalake.exceptions import DeltaError
 
 from aurora_analysis import __version__, executors
 from aurora_analysis.bundled import PACKAGE, bundled
-from aurora_analysis.errors import Error
+from aurora_analysis.errors import Error, first_line
 from aurora_analysis.report import (
     abandoned,
     fleet,
@@ -279,7 +279,7 @@ def _cluster_or_error(request: Request, store: Store, cluster: str) -> dict[str,
         if not request.keep_going:
             raise
         start, end = _bounds(request.window) if request.window else ("", "")
-        reason = next(iter(str(problem).splitlines()), type(problem).__name__)
+        reason = first_line(problem)
         return {"cluster": cluster, "start": start, "end": end, "error": reason} | index.NOTHING
 
 

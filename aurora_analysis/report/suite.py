@@ -15,7 +15,7 @@ import nbformat
 import papermill
 
 from aurora_analysis.bundled import bundled
-from aurora_analysis.errors import Error
+from aurora_analysis.errors import Error, first_line
 from aurora_analysis.store import Store
 from aurora_analysis.window import Window
 
@@ -142,7 +142,7 @@ def parameters(notebook: Path) -> dict[str, Parameter]:
     try:
         found = papermill.inspect_notebook(str(notebook))
     except Exception as problem:  # nbformat raises many types for a file that is not a notebook
-        raise Error(f"Cannot read the notebook {notebook}: {_first_line(problem)}") from problem
+        raise Error(f"Cannot read the notebook {notebook}: {first_line(problem)}") from problem
     return {
         name: Parameter(name, one["inferred_type_name"], one["default"], one["help"])
         for name, one in found.items()
@@ -294,7 +294,3 @@ def _same(one: Path, other: Path) -> bool:
 def _similar(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
     near = difflib.get_close_matches(name, list(known), n=1)
     return f" (did you mean {near[0]}?)" if near else ""
-
-
-def _first_line(problem: Exception) -> str:
-    return next(iter(str(problem).splitlines()), type(problem).__name__)

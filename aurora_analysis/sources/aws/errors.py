@@ -25,7 +25,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from aurora_analysis.errors import Error
+from aurora_analysis.errors import Error, first_line
 from aurora_analysis.sources.aws.answers import UNREADABLE
 
 DENIED = {
@@ -131,12 +131,10 @@ def explained(problem: BaseException) -> str:
     if isinstance(problem, ClientError):
         return _client_error(problem)
     if isinstance(problem, BotoCoreError | HTTPClientError):
-        return f"{_first_line(problem)}: {_next_step(problem)}."
+        return f"{_reason(problem)}: {_next_step(problem)}."
     if isinstance(problem, ResponseParserError):
         return "AWS's answer is a web page or broken: check the proxy or gateway before AWS, then rerun the command."
-    return (
-        f"The answer could not be read ({type(problem).__name__}: {_first_line(problem)}): please report it."
-    )
+    return f"The answer could not be read ({type(problem).__name__}: {_reason(problem)}): please report it."
 
 
 def _next_step(problem: BaseException) -> str:
@@ -223,5 +221,5 @@ def _denied(action: str, message: str) -> str:
     return f"{action} is not permitted: allow it as deploy/iam-policy.json does."
 
 
-def _first_line(problem: BaseException) -> str:
-    return next(iter(str(problem).splitlines()), type(problem).__name__).rstrip(".")
+def _reason(problem: BaseException) -> str:
+    return first_line(problem).rstrip(".")
