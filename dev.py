@@ -129,9 +129,8 @@ def test(arguments: Sequence[str]) -> int:
     parallel = ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
     # Each core already has a test worker; threads of linear algebra would only wait for it.
     variables = {"OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": SAMPLE_IS_MEANT}
-    with (
-        ThreadPoolExecutor() as beside
-    ):  # the types keep one core busy while the first tests wait for their servers
+    # The types keep one core busy while the first tests wait for their servers.
+    with ThreadPoolExecutor() as beside:
         checked = beside.submit(checks)
         tested = run("-m", "pytest", *parallel, *verified, "tests", "notebooks", **variables)
     if checked.result():

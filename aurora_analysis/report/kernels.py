@@ -26,6 +26,8 @@ from jupyter_client.provisioning import LocalProvisioner
 from traitlets import Dict as DictTrait
 from traitlets.config import Config
 
+from aurora_analysis import executors
+
 THRIFTY = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "MALLOC_ARENA_MAX": "2",
@@ -114,7 +116,7 @@ def _can_fork() -> bool:
     multiprocessing puts a socket 33 characters below the folder of temporary files.
     """
     has_room = len(tempfile.gettempdir()) + 33 <= LONGEST_ADDRESS
-    return sys.platform == "linux" and has_room and not multiprocessing.current_process().daemon
+    return sys.platform == "linux" and has_room and not executors.is_childless()
 
 
 class Forked(LocalProvisioner):  # type: ignore[misc,unused-ignore]
