@@ -14,7 +14,6 @@ presence of the reader as one, which refuses a workload that accompanies it.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from dataclasses import dataclass, replace
@@ -253,21 +252,7 @@ def page(rows: pd.DataFrame, command: str) -> tuple[str, bool]:
 
 def main() -> int:
     """Run the scenarios, write the page, and return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--seeds", type=int, default=20, help="fortnights per scenario and true effect")
-    parser.add_argument("--first-seed", type=int, default=300_000)
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--keep", type=Path, default=HERE.parents[1] / ".cache" / "calibration")
-    parser.add_argument("--results", type=Path, default=HERE / "CAPACITY.md")
-    options = parser.parse_args()
-    cases = study.cases(SCENARIOS, options.first_seed, options.seeds)
-    path = options.keep / f"capacity-{options.first_seed}.jsonl"
-    rows = study.run(verdicts, cases, path, processes=options.processes, log=sys.stderr)
-    command = f"python3 dev.py calibrate capacity --seeds {options.seeds} --first-seed {options.first_seed}"
-    text, passed = page(rows, command)
-    options.results.write_text(text, encoding="utf-8")
-    print(text)
-    return 0 if passed else 1
+    return study.published("capacity", verdicts, SCENARIOS, page, first_seed=300_000)
 
 
 if __name__ == "__main__":

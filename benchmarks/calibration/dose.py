@@ -10,8 +10,6 @@ or `slows a little`.
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -143,21 +141,7 @@ def page(rows: pd.DataFrame, command: str) -> tuple[str, bool]:
 
 def main() -> int:
     """Run the fortnights, write the page, and return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--seeds", type=int, default=20, help="fortnights per scenario")
-    parser.add_argument("--first-seed", type=int, default=328_500)
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--keep", type=Path, default=HERE.parents[1] / ".cache" / "calibration")
-    parser.add_argument("--results", type=Path, default=HERE / "DOSE.md")
-    options = parser.parse_args()
-    path = options.keep / f"dose-{options.first_seed}.jsonl"
-    cases = study.cases(SCENARIOS, options.first_seed, options.seeds)
-    rows = study.run(fortnight, cases, path, processes=options.processes, log=sys.stderr)
-    command = f"python3 dev.py calibrate dose --seeds {options.seeds} --first-seed {options.first_seed}"
-    text, passed = page(rows, command)
-    options.results.write_text(text, encoding="utf-8")
-    print(text)
-    return 0 if passed else 1
+    return study.published("dose", fortnight, SCENARIOS, page, first_seed=328_500)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import as_completed
@@ -176,3 +178,37 @@ def cases(scenarios: Iterable[str], first_seed: int, count: int) -> list[Case]:
     """Cases ordered by seed, so that a stopped run has equally many of every scenario."""
     names = list(scenarios)
     return [(name, seed) for seed in islice(range(first_seed, first_seed + count), count) for name in names]
+
+
+def published(
+    name: str,
+    work: Callable[[Case], list[Row]],
+    scenarios: Iterable[str],
+    page: Callable[[pd.DataFrame, str], tuple[str, bool]],
+    *,
+    first_seed: int,
+) -> int:
+    """Run a study by its command line, write its page, and return the exit code."""
+    here = Path(__file__).parent
+    parser = argparse.ArgumentParser(
+        description=(sys.modules[page.__module__].__doc__ or name).split("\n", 1)[0]
+    )
+    parser.add_argument("--seeds", type=int, default=20, help="fortnights per scenario and true effect")
+    parser.add_argument("--first-seed", type=int, default=first_seed)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--keep", type=Path, default=here.parents[1] / ".cache" / "calibration")
+    parser.add_argument("--results", type=Path, default=here / f"{name.upper()}.md")
+    options = parser.parse_args()
+    path = options.keep / f"{name}-{options.first_seed}.jsonl"
+    rows = run(
+        work,
+        cases(scenarios, options.first_seed, options.seeds),
+        path,
+        processes=options.processes,
+        log=sys.stderr,
+    )
+    command = f"python3 dev.py calibrate {name} --seeds {options.seeds} --first-seed {options.first_seed}"
+    text, passed = page(rows, command)
+    options.results.write_text(text, encoding="utf-8")
+    print(text)
+    return 0 if passed else 1
