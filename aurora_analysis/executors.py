@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError, Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib.metadata import version
@@ -23,7 +23,7 @@ from aurora_analysis.errors import Error, NotEnabled, Unfinished, first_line
 
 
 @contextmanager
-def processes(jobs: int, orphaned: Callable[[], None] | None = None) -> Iterator[Executor]:
+def processes(jobs: int) -> Iterator[Executor]:
     """Run work in local processes, at most `jobs` at a time.
 
     If the block raises, also by SIGTERM or Ctrl-C, running workers are terminated and queued work is dropped. The
@@ -34,8 +34,6 @@ def processes(jobs: int, orphaned: Callable[[], None] | None = None) -> Iterator
     ----------
     jobs
         Number of processes.
-    orphaned
-        Called in each worker if this process was killed; picklable.
 
     Yields
     ------
@@ -52,7 +50,7 @@ def processes(jobs: int, orphaned: Callable[[], None] | None = None) -> Iterator
             jobs,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start_worker,
-            initargs=(scratch, orphaned),
+            initargs=(scratch,),
         )
         try:
             yield pool
@@ -99,13 +97,13 @@ def threads(workers: Mapping[str, int]) -> Iterator[dict[str, Pool]]:
             pool.executor.shutdown(cancel_futures=True)
 
 
-def _start_worker(scratch: str, orphaned: Callable[[], None] | None) -> None:
+def _start_worker(scratch: str) -> None:
     """Create the temporary files of this process and of the programs that it starts in a folder; end with the parent."""
     tempfile.tempdir = os.environ["TMPDIR"] = scratch
-    threading.Thread(target=_end_with_parent, args=(scratch, orphaned), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(scratch,), daemon=True).start()
 
 
-def _end_with_parent(scratch: str, orphaned: Callable[[], None] | None) -> None:
+def _end_with_parent(scratch: str) -> None:
     """End this worker as soon as its parent has ended; a worker would otherwise wait for work forever.
 
     The parent holds the other end of a pipe, which the system closes however the parent ends.
@@ -115,8 +113,6 @@ def _end_with_parent(scratch: str, orphaned: Callable[[], None] | None) -> None:
         parent.join()
         try:
             shutil.rmtree(scratch, ignore_errors=True)
-            if orphaned:
-                orphaned()
         finally:
             os._exit(1)
 

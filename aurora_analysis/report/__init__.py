@@ -16,6 +16,7 @@
 - `build`      builds the whole report in a folder that appears at once
 - `replacement` replaces a report's folder at once
 - `abandoned`  removes what killed reports left
+- `watcher`    does so at once, as a small process beside each report
 - `history`    writes the page over all reports of an archive
 - `record`     writes the findings into the store
 - `publish`    puts a report into a folder, a bucket or an archive

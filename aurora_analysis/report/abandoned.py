@@ -1,7 +1,7 @@
 """Remove the hidden folders of killed reports.
 
-A lock that the system releases with its process distinguishes the folders of running reports from those of killed ones. This
-module imports little, because every worker imports it.
+A lock that the system releases with its process distinguishes the folders of running reports from those of killed ones.
+This module imports nothing of the package, because `watcher` runs it where the package is not found.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import re
 import shutil
 import sys
 from contextlib import suppress
+from io import BufferedWriter
 from pathlib import Path
-from typing import IO
 
 if sys.platform != "win32":
     import fcntl
@@ -53,7 +53,7 @@ def _remove(beside: Path, output: Path) -> None:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def locked(beside: Path) -> IO[bytes] | None:
+def locked(beside: Path) -> BufferedWriter | None:
     """Return the lock of a hidden folder, or None if a running report has it."""
     lock = (beside / LOCK).open("ab")
     try:

@@ -11,10 +11,9 @@ import secrets
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,7 +24,6 @@ from aurora_analysis import __version__, executors
 from aurora_analysis.bundled import PACKAGE, bundled
 from aurora_analysis.errors import Error, first_line
 from aurora_analysis.report import (
-    abandoned,
     fleet,
     history,
     index,
@@ -183,9 +181,7 @@ def report(
             for notebook in chosen
             if len(chosen) == 1 or _concerns(notebook, store, cluster)
         ]
-        # If this process is killed, the workers remove its hidden folder as they end.
-        orphaned = partial(abandoned.remove, output.parent, output.name)
-        outcomes = _run_all(tasks, folder, execution, partial(executors.processes, orphaned=orphaned))
+        outcomes = _run_all(tasks, folder, execution)
         statements.write(folder, store, readable, outcomes, request.timezone)
         document = index.record(run, clusters, outcomes)
         document["fleet"] = fleet.rows(document) if len(clusters) > 1 else []
@@ -214,12 +210,7 @@ def _task(source: bytes, manifest: Mapping[str, Any], request: Request, executio
     return runner.Task(manifest["notebook"], source, manifest, execution.timeout_s, environment, settings)
 
 
-def _run_all(
-    tasks: Sequence[runner.Task],
-    folder: Path,
-    execution: Execution,
-    processes: Callable[[int], AbstractContextManager[Executor]],
-) -> list[runner.Outcome]:
+def _run_all(tasks: Sequence[runner.Task], folder: Path, execution: Execution) -> list[runner.Outcome]:
     """Run the tasks, and write each page into the folder as it arrives."""
 
     def keep(page: runner.Page) -> None:
@@ -228,7 +219,7 @@ def _run_all(
 
     if execution.executor is not None:
         return runner.run(tasks, execution.executor, keep)
-    with processes(execution.jobs or os.cpu_count() or 1) as executor:
+    with executors.processes(execution.jobs or os.cpu_count() or 1) as executor:
         return runner.run(tasks, executor, keep)
 
 

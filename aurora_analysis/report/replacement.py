@@ -1,21 +1,25 @@
 """Replace a report's folder at once.
 
 A report is built in a hidden folder beside its destination and moved there at the end, so that a reader sees the
-earlier report or the new one, never half of one. The workers of a killed report remove its hidden folder as they end, and
-the next report to the same place removes what they left: see `abandoned`.
+earlier report or the new one, never half of one. If the report is killed, a small process beside it removes the hidden
+folder: see `watcher`. If that process is killed too, as in a container that ends, the next report to the same place
+removes the folder: see `abandoned`.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedWriter
 from pathlib import Path
-from typing import IO
 
 from aurora_analysis.errors import Error
-from aurora_analysis.report import abandoned, records
+from aurora_analysis.report import abandoned, records, watcher
 
 ATTEMPTS = 20
 """Number of attempts to move a report into place while other runs write the same folder."""
@@ -45,25 +49,47 @@ def built(output: Path, *, archived: bool = False) -> Iterator[Path]:
     archived
         Whether the folder above it is an archive: all hidden folders of killed reports there are removed then.
     """
+    with _watched(output):
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            abandoned.remove(output.parent, "" if archived else output.name)
+            beside, lock = _hidden(output)
+        except OSError as problem:
+            raise Error(
+                f"Cannot write to {output.parent}: {problem.strerror}. Choose another --output."
+            ) from None
+        try:
+            new = beside / "new"
+            new.mkdir()
+            yield new
+            _put(new, output, beside)
+        finally:
+            with lock:
+                shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextmanager
+def _watched(output: Path) -> Iterator[None]:
+    """Keep a process that removes the hidden folder of `output` if this process is killed.
+
+    It starts before the folder exists, in a session of its own that Ctrl-C does not reach, and holds none of this process's files.
+    """
+    place = [str(output.parent.resolve()), output.name]
+    script = [sys.executable, "-I", "-S", watcher.__file__, *place, str(os.getpid())]
+    nowhere = subprocess.DEVNULL
+    watching = None
+    with suppress(OSError):  # at the limit of processes, the next report removes what a killed one leaves
+        watching = subprocess.Popen(
+            script, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere, cwd="/", start_new_session=True
+        )
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        abandoned.remove(output.parent, "" if archived else output.name)
-        beside, lock = _hidden(output)
-    except OSError as problem:
-        raise Error(
-            f"Cannot write to {output.parent}: {problem.strerror}. Choose another --output."
-        ) from None
-    try:
-        new = beside / "new"
-        new.mkdir()
-        yield new
-        _put(new, output, beside)
+        yield
     finally:
-        with lock:
-            shutil.rmtree(beside, ignore_errors=True)
+        if watching is not None:
+            watching.communicate(watcher.DONE)
 
 
-def _hidden(output: Path) -> tuple[Path, IO[bytes]]:
+def _hidden(output: Path) -> tuple[Path, BufferedWriter]:
     """Return a new hidden folder next to `output`, and its lock."""
     while True:
         beside = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -16,6 +15,7 @@ import nbformat
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
+from lab_processes import is_running
 
 from aurora_analysis import Window
 from aurora_analysis.bundled import bundled
@@ -258,14 +258,3 @@ def until(holds: Callable[[], object], seconds: float = 120) -> None:
     while not holds():
         assert time.monotonic() < end, "the condition did not hold in time"
         time.sleep(0.1)
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process runs; one that has ended and waits to be reaped, as in a container, does not."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    with contextlib.suppress(OSError):  # no /proc, or it ended since
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return True
