@@ -275,15 +275,16 @@ def _add_columns(table: DeltaTable, spec: Table) -> None:
 def _create(location: str, spec: Table, cluster: str) -> DeltaTable:
     check_layout(location, "coverage")  # the table that every writer writes
     _make_folder(location)
+    folder = Place(location, spec.name, cluster).folder
     return DeltaTable.create(
-        table_uri(location, Place(location, spec.name, cluster).folder),
+        table_uri(location, folder),
         _schema(spec),
         mode="ignore",
         partition_by=["week"],
         name=spec.name,
         description=f"schema {SCHEMA_VERSION}: one row is {spec.row}",
         configuration=tidy.CONFIGURATION,
-        storage_options=storage_options(location),
+        storage_options=storage_options(location, folder),
     )
 
 

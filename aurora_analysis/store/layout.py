@@ -255,7 +255,7 @@ def _bucket(location: str) -> FileSystem:
 
 
 def _s3(location: str) -> FileSystem:
-    scheme, _, host = (storage_options(location) or {}).get("aws_endpoint_url", "").partition("://")
+    scheme, _, host = (storage_options(location, "") or {}).get("aws_endpoint_url", "").partition("://")
     names = ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_DEFAULT_REGION")
     return _connected(scheme, host, tuple(os.environ.get(name, "") for name in names))
 

@@ -104,7 +104,7 @@ def _versions(location: str, tables: list[str]) -> dict[str, int]:
 
 
 def _old(location: str, table: str) -> DeltaTable:
-    return DeltaTable(table_uri(location, table), storage_options=storage_options(location))
+    return DeltaTable(table_uri(location, table), storage_options=storage_options(location, table))
 
 
 def _copied(location: str, to: str, spec: Table) -> int:

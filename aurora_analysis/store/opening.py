@@ -66,7 +66,7 @@ def opened(location: str, spec: Table, cluster: str, version: int | None = None)
 
 def _table(place: Place, version: int | None) -> DeltaTable:
     """Open a table; again if another process removed the log's older part while this one was reading it."""
-    uri, options = table_uri(place.location, place.folder), storage_options(place.location)
+    uri, options = table_uri(place.location, place.folder), storage_options(place.location, place.folder)
     for _ in range(3):
         with suppress(*FULL_OR_GONE):
             return DeltaTable(uri, version=version, storage_options=options)

@@ -31,19 +31,23 @@ def table_uri(location: str, folder: str) -> str:
     -------
     str
     """
-    return f"fs://local/{folder}" if _is_awkward(location) else f"{location.rstrip('/')}/{folder}"
+    return "fs://local/" if _is_awkward(location) else f"{location.rstrip('/')}/{folder}"
 
 
-def storage_options(location: str) -> dict[str, str] | None:
-    """Return the options that go with the store's table addresses; None if there are none.
+def storage_options(location: str, folder: str) -> dict[str, str] | None:
+    """Return the options that go with a table's address; None if there are none.
 
-    On S3, conditional puts make commits atomic without a lock table. An awkward folder is opened as the root of
-    OpenDAL's file system, so that its name is in no address. OpenDAL creates a commit's file exclusively but does
-    not write it under another name first: a reader at that very moment may fail, and may simply try again.
+    On S3, conditional puts make commits atomic without a lock table. In an awkward store, the table's folder is the
+    root of OpenDAL's file system, so that neither its name nor the store's is in an address (OpenDAL lists no folder
+    whose name needs quoting, such as that of the cluster `Shop`). OpenDAL creates a commit's file exclusively but
+    does not write it under another name first: a reader at that very moment may fail, and may simply try again.
 
     Parameters
     ----------
     location : str
+        A folder or an s3:// prefix.
+    folder : str
+        The table's folder inside the store.
 
     Returns
     -------
@@ -51,7 +55,7 @@ def storage_options(location: str) -> dict[str, str] | None:
     """
     if location.startswith("s3://"):
         return {"aws_conditional_put": "etag"} | _endpoint()
-    return {"opendal.root": str(Path(location).resolve())} if _is_awkward(location) else None
+    return {"opendal.root": str(Path(location).resolve() / folder)} if _is_awkward(location) else None
 
 
 def _endpoint() -> dict[str, str]:

@@ -49,7 +49,7 @@ def test_an_http_endpoint_needs_no_further_variable(monkeypatch, name):
     for each in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.delenv(each, raising=False)
     monkeypatch.setenv(name, "http://127.0.0.1:9000")
-    options = storage_options("s3://shop/store")
+    options = storage_options("s3://shop/store", "metrics")
     assert (options["aws_endpoint_url"], options["aws_allow_http"]) == ("http://127.0.0.1:9000", "true")
     monkeypatch.setenv(name, "https://minio.example")
-    assert "aws_allow_http" not in storage_options("s3://shop/store")
+    assert "aws_allow_http" not in storage_options("s3://shop/store", "metrics")

@@ -47,6 +47,18 @@ def test_a_store_in_an_awkward_folder_is_written_and_read(tmp_path, name):
     assert list((tmp_path / name / "store" / "metrics").glob("cluster=shop/week=*/*.parquet"))
 
 
+@pytest.mark.parametrize("cluster", ["Shop", "a b", "ö", "feature/orders[2]%2F"])
+def test_an_awkward_folder_takes_every_cluster_name(tmp_path, cluster):
+    """The names of the store and of the cluster are quoted apart from each other."""
+    store = Store(tmp_path / "feature%2Forders")
+    for value in (1.0, 2.0):
+        frame, window = values(value)
+        store.write("metrics", frame, window, cluster=cluster, source="test")
+    assert store.read("metrics", DAY, cluster=cluster)["value"].tolist() == [2.0]
+    assert store.versions() == {cluster: {"metrics": 2}}
+    assert int(store.sql("select count(*) as n from metrics where cluster = $c", c=cluster)["n"].iloc[0]) == 1
+
+
 @pytest.mark.parametrize("name", AWKWARD)
 def test_an_awkward_folder_takes_logs_and_upkeep(tmp_path, name):
     """`ingest` writes through `delta`; compacting and pinned versions work too."""
