@@ -1,7 +1,8 @@
 """Every table of the store: the authority for code and documentation.
 
 All times are UTC and mark the start of a period unless the name says otherwise. A unit that is not in a column's name
-stands in brackets. Every table has the partitions `cluster` and `day` (the UTC day of its time column), and `source`.
+stands in brackets. Each cluster has tables of its own, partitioned by `week` (the ISO week of the time column, UTC).
+Every table has the columns `cluster`, `week` and `source`.
 `docs/generate.py` makes the reference pages from this module.
 """
 
@@ -15,6 +16,10 @@ SCHEMA_VERSION = 1
 """Increased when a column changes its meaning; a store of a higher version is refused."""
 
 Type = Literal["timestamp", "text", "real", "integer", "boolean"]
+
+
+STATISTICS = ("average", "sum", "maximum", "p50", "p95", "p99", "last", "sample_count")
+"""The values of `statistic` in the table `metrics`."""
 
 
 class TrialEvent(StrEnum):
@@ -111,11 +116,7 @@ TABLES: dict[str, Table] = {
             Column("engine", "text", "aurora-mysql, mysql, mariadb, aurora-postgresql or postgresql"),
             Column("engine_version", "text", "the engine's version string"),
             Column("long_query_time_s", "real", "statements that run at least this long are logged"),
-            Column(
-                "min_examined_row_limit",
-                "integer",
-                "statements that examine fewer rows than this are not logged [rows]",
-            ),
+            Column("min_examined_row_limit", "integer", "statements that examine fewer rows are not logged"),
             Column(
                 "log_slow_rate_limit", "real", "one in this many statements or sessions is logged; 1 logs all"
             ),
@@ -156,7 +157,7 @@ TABLES: dict[str, Table] = {
             PERIOD,
             Column("instance", "text", "the DB instance's identifier; null for the cluster's own metrics"),
             Column("name", "text", "the metric's name, documented in METRICS"),
-            Column("statistic", "text", "average, sum, maximum, p50, p95, p99, last or sample_count"),
+            Column("statistic", "text", f"{', '.join(STATISTICS[:-1])} or {STATISTICS[-1]}"),
             Column("value", "real", "the value, in the metric's unit"),
         ),
         _table(

@@ -72,7 +72,15 @@ def _received(
 
 
 def _clusters(opened: Store, which: Which, store_options: StoreOptions) -> Iterable[str]:
-    """Return the clusters that are named, those of the settings file with --all, else those of the store."""
+    """Return the clusters that are named, those of the settings file with --all, else those of the store.
+
+    Raises
+    ------
+    Error
+        If the store lacks a named cluster.
+    """
+    for name in which.clusters:
+        opened.check_cluster(name)
     if which.all_clusters:
         return fleet.every_cluster(which.clusters, store_options.config())
     return which.clusters or opened.versions()
@@ -138,7 +146,9 @@ def compact(store_options: StoreOptions, which: Which) -> None:
         opened.compact([name])
         return True
 
-    names = _clusters(opened, which, store_options)
+    names = opened.versions(
+        _clusters(opened, which, store_options)
+    )  # a cluster without data has nothing to rewrite
     failed = [name for name in names if not fleet.attempted(name, partial(done, name))]
     sys.exit(int(bool(failed)))
 
@@ -191,7 +201,7 @@ def prune(store_options: StoreOptions, keep_days: int, which: Which) -> None:
     opened = _existing(store_options.to_write())
     done = [
         fleet.attempted(name, partial(opened.prune, before, [name]))
-        for name in _clusters(opened, which, store_options)
+        for name in opened.versions(_clusters(opened, which, store_options))
     ]
     deleted = sum((Counter(each) for each in done if each), Counter[str]())
     for table in {table: None for each in done if each for table in each}:

@@ -9,6 +9,7 @@ import pandas as pd
 from aurora_analysis.errors import Error
 from aurora_analysis.glossary import METRICS
 from aurora_analysis.store.names import unknown
+from aurora_analysis.tables import STATISTICS
 
 
 def series(rows: pd.DataFrame, name: str) -> pd.Series:
@@ -53,18 +54,23 @@ def columns(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return found[[name for name in names if name in found]].rename_axis(columns=None)
 
 
-def check_names(names: Iterable[str]) -> None:
-    """Raise if a name is not a metric of the glossary; call it for names without any value.
+def check_names(names: Iterable[str], statistic: str = "average") -> None:
+    """Raise if a name is not a metric of the glossary, or if no metric has the statistic; call it for names without values.
 
     Parameters
     ----------
     names : iterable of str
+    statistic : str, default "average"
 
     Raises
     ------
     Error
-        With the names of all metrics, and the one that was probably meant.
+        With the names of all metrics or statistics, and the one that was probably meant.
     """
     for name in names:
         if name not in METRICS:
             raise Error(f"The glossary has {unknown('metric', name, METRICS, 'name one of these.')}")
+    if statistic not in STATISTICS:
+        raise Error(
+            f"The table metrics has {unknown('statistic', statistic, STATISTICS, 'name one of these.')}"
+        )

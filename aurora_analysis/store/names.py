@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from aurora_analysis.errors import Error
+from aurora_analysis.tables import Table
 
 LISTED = 80
 """Most names that an error lists: all metrics fit."""
@@ -31,6 +32,28 @@ def check_not_empty(cluster: str, instance: str | None = None) -> None:
             raise Error(
                 f"The {kind} name is empty: name the {kind} (is the shell variable that holds it set?)."
             )
+
+
+def check_columns(spec: Table, named: Iterable[str], more: Iterable[str] = ()) -> None:
+    """Raise if a table has no column of a name.
+
+    Parameters
+    ----------
+    spec : Table
+    named : iterable of str
+        The columns that a caller names.
+    more : iterable of str, optional
+        Further columns to offer, which the caller adds to the table.
+
+    Raises
+    ------
+    Error
+        With the names of the table's columns, and the one that was probably meant.
+    """
+    for name in named:
+        if name not in spec.column_names():
+            known = [*spec.column_names(), *more]
+            raise Error(f"{spec.name} has {unknown('column', name, known, 'name one of these.')}")
 
 
 def unknown(kind: str, name: str, known: Iterable[str], otherwise: str) -> str:

@@ -16,7 +16,7 @@ from aurora_analysis import engines
 from aurora_analysis.engines.vocabulary import Words
 from aurora_analysis.errors import Error
 from aurora_analysis.store import baseline, metrics, roles
-from aurora_analysis.store.names import unknown
+from aurora_analysis.store.names import check_columns
 from aurora_analysis.store.reading import Value
 from aurora_analysis.store.store import Store
 from aurora_analysis.tables import TABLES
@@ -262,12 +262,9 @@ class Observations:
         >>> data.slow_queries(user="snowflake", at_least_s=3600)["fingerprint"].nunique()
         1
         """
-        spec = TABLES["slow_queries"]
         joined = {name: where[name] for name in where if name in JOINED}
         stored = {name: where[name] for name in where if name not in JOINED}
-        for name in set(stored) - set(spec.column_names()):
-            known = [*spec.column_names(), *JOINED]
-            raise Error(f"slow_queries has {unknown('column', name, known, 'name one of these.')}")
+        check_columns(TABLES["slow_queries"], stored, JOINED)
         least = {"query_time_s": at_least_s} if at_least_s > 0 else None
         rows = self.table("slow_queries", where=stored or None, at_least=least, overlapping=overlapping)
         endpoint = roles.setting(rows, self._instances, "custom_endpoints", time=ROLE_AT["slow_queries"])
@@ -351,6 +348,7 @@ class Observations:
         instance : str, optional
             Default: the writer, whichever instance that was at the time.
         statistic : str, default "average"
+            One of `tables.STATISTICS`.
 
         Returns
         -------
@@ -360,12 +358,12 @@ class Observations:
         Raises
         ------
         Error
-            If there is no such metric or instance.
+            If there is no such metric, statistic or instance.
         """
         only: dict[str, Value] = {"name": name, "statistic": statistic}
         rows = self.table("metrics", columns=["instance", "value"], where=only)
         if rows.empty:
-            metrics.check_names([name])
+            metrics.check_names([name], statistic)
         mine = rows["role"] == "writer" if instance is None else rows["instance"] == instance
         if not mine.any():
             self.store.check_instance(instance, cluster=self.cluster, table="metrics")

@@ -24,7 +24,7 @@ from aurora_analysis.errors import Error
 from aurora_analysis.store import delta as delta_tables
 from aurora_analysis.store import frames, layout, merging, metrics, opening, reading, roles, sql, tidy, upkeep
 from aurora_analysis.store import location as locations
-from aurora_analysis.store.names import unknown
+from aurora_analysis.store.names import check_columns, unknown
 from aurora_analysis.tables import TABLES, Table
 from aurora_analysis.window import Window
 
@@ -137,15 +137,17 @@ class Store:
         ------
         Error
             If the store has clusters but not this one, or the cluster has instances but not this one (unless
-            `missing_ok`). A store without any cluster has no rows, and does not raise.
+            `missing_ok`). A store without any cluster has no rows, and does not raise. Also if the table has no
+            such column.
         ValueError
             If there is no such table.
         """
         spec = _table(table)
+        check_columns(spec, [*columns, *(where or {}), *(at_least or {})])
         query = reading.Query(cluster, window, instance, overlapping, where or {}, at_least or {})
         found = self._rows(spec, query, list(columns))
         if found.empty and not missing_ok:
-            self._check_cluster(cluster)
+            self.check_cluster(cluster)
             self.check_instance(instance, cluster=cluster, table=table)
         return found
 
@@ -199,6 +201,7 @@ class Store:
         instance : str, optional
             Default: the writer, whichever instance that was at the time.
         statistic : str, default "average"
+            One of `tables.STATISTICS`.
 
         Returns
         -------
@@ -208,13 +211,13 @@ class Store:
         Raises
         ------
         Error
-            If the store has no such cluster, or there is no such metric.
+            If the store has no such cluster, or there is no such metric or statistic.
         """
         only: dict[str, reading.Value] = {"name": name, "statistic": statistic}
         columns = ["instance", "value"]
         rows = self.read("metrics", window, cluster=cluster, instance=instance, where=only, columns=columns)
         if rows.empty:
-            metrics.check_names([name])
+            metrics.check_names([name], statistic)
         if instance is None:
             rows = rows[self.roles(rows, cluster=cluster) == "writer"]
         return metrics.series(rows, name)
@@ -475,8 +478,18 @@ class Store:
         opened = {cluster: self.open(spec, cluster) for cluster in self._clusters_of([spec.name])}
         return {cluster: delta for cluster, delta in opened.items() if delta is not None}
 
-    def _check_cluster(self, cluster: str) -> None:
-        """Raise if the store has clusters, in any table, but not this one."""
+    def check_cluster(self, cluster: str) -> None:
+        """Raise if the store has clusters, in any table, but not this one.
+
+        Parameters
+        ----------
+        cluster : str
+
+        Raises
+        ------
+        Error
+            With the names of the store's clusters, and the one that was probably meant.
+        """
         if cluster in self._known:
             return
         self._known = set(self._clusters_of(TABLES))
@@ -647,8 +660,14 @@ class Store:
         ----------
         clusters : iterable of str, optional
             Default: all clusters.
+
+        Raises
+        ------
+        Error
+            If the store has no such cluster.
         """
         for cluster in self._clusters_of(TABLES) if clusters is None else clusters:
+            self.check_cluster(cluster)
             upkeep.compact(self, cluster)
 
     def prune(self, before: date, clusters: Iterable[str] | None = None) -> dict[str, int]:
@@ -667,9 +686,15 @@ class Store:
         -------
         dict of str to int
             Deleted rows by table.
+
+        Raises
+        ------
+        Error
+            If the store has no such cluster.
         """
         deleted: Counter[str] = Counter()
         for cluster in self._clusters_of(TABLES) if clusters is None else clusters:
+            self.check_cluster(cluster)
             deleted.update(upkeep.prune(self, before, cluster))
         return dict(deleted)
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import date
+from functools import partial
+
 import pandas as pd
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 
 from aurora_analysis import Store, Window, observe
+from aurora_analysis.cli import main
 from aurora_analysis.errors import Error
 from aurora_analysis.store import delta
 from aurora_analysis.tables import TABLES
@@ -140,6 +145,39 @@ def test_a_misspelt_metric_names_the_metrics(store):
         observe(store, DAY, "shop").metric("history_list")
     with pytest.raises(Error, match=wanted):
         observe(store, DAY, "shop").metrics(["history_list"])
+
+
+def test_a_misspelt_statistic_names_the_statistics(store):
+    """A statistic that the metric merely lacks is an empty series, and no error."""
+    assert store.metric("commit_latency", DAY, cluster="shop", statistic="p95").empty
+    wanted = "no statistic 'maximun' .*did you mean 'maximum'"
+    with pytest.raises(Error, match=wanted):
+        store.metric("commit_latency", DAY, cluster="shop", statistic="maximun")
+    with pytest.raises(Error, match=wanted):
+        observe(store, DAY, "shop").metric("commit_latency", statistic="maximun")
+
+
+@pytest.mark.parametrize(
+    "query", [{"columns": ["valu"]}, {"where": {"valu": 1.0}}, {"at_least": {"valu": 1.0}}]
+)
+def test_a_misspelt_column_names_the_columns(store, query):
+    """Neither an empty column nor a message of Arrow."""
+    wanted = "metrics has no column 'valu' .*did you mean 'value'"
+    with pytest.raises(Error, match=wanted):
+        store.read("metrics", cluster="shop", **query)
+    with pytest.raises(Error, match=wanted):
+        observe(store, DAY, "shop").table("metrics", **query)
+
+
+@pytest.mark.parametrize("command", ["coverage", "compact", "prune"])
+def test_upkeep_of_a_misspelt_cluster_is_refused(store, command):
+    """Nothing is done and nothing claimed: exit code 2, with the clusters that there are."""
+    typed = ["store", command, "--store", store.location, "--cluster", "shopp"]
+    done = CliRunner().invoke(main, typed)
+    assert done.exit_code == 2 and "no cluster 'shopp'" in done.output
+    for act in (store.compact, partial(store.prune, date(2026, 11, 9))):
+        with pytest.raises(Error, match="no cluster 'shopp'"):
+            act(clusters=["shopp"])
 
 
 def test_a_misspelt_table_names_the_tables(store):
