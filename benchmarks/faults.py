@@ -88,21 +88,27 @@ def ran(
 ) -> tuple[bool, str]:
     """Run a command, and kill it after a time; return whether it ended by itself, and its last output.
 
-    Whatever it started and still runs after the grace period is reported as a line that begins with "left".
+    What it started and still runs after the grace period, and the temporary files that it left, are reported as a line that begins
+    with "left".
     """
     mark = uuid.uuid4().hex
-    with subprocess.Popen(
-        words, env=environment | {MARK: mark}, stdout=lines, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        try:
-            said, _ = process.communicate(timeout=after_s)
-            return True, f"exit code {process.returncode}: {(said or '')[-300:]}"
-        except subprocess.TimeoutExpired:
-            process.kill()
-    deadline = time.monotonic() + GRACE_S
-    while (left := marked(mark)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return False, f"left: {left}" if left else ""
+    with tempfile.TemporaryDirectory() as scratch:
+        with subprocess.Popen(
+            words,
+            env=environment | {MARK: mark, "TMPDIR": scratch},
+            stdout=lines,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            try:
+                said, _ = process.communicate(timeout=after_s)
+                return True, f"exit code {process.returncode}: {(said or '')[-300:]}"
+            except subprocess.TimeoutExpired:
+                process.kill()
+        deadline = time.monotonic() + GRACE_S
+        while (left := marked(mark) + os.listdir(scratch)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return False, f"left: {left}" if left else ""
 
 
 def marked(mark: str) -> list[int]:

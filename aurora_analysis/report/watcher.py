@@ -20,11 +20,8 @@ def main(folder: str, name: str, report: int) -> None:
     Standard input ends however the report ends. A killed process may keep its locks for a moment longer, until this process has another
     parent.
     """
-    for ending in (
-        signal.SIGHUP,
-        signal.SIGINT,
-        signal.SIGTERM,
-    ):  # systemd sends them to what a killed process leaves
+    # systemd sends SIGTERM to the processes that a killed one leaves.
+    for ending in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, signal.SIG_IGN)
     if sys.stdin.buffer.read() == DONE:
         return
