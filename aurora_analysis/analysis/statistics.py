@@ -135,14 +135,14 @@ def t_reach(df: float, alpha: float = 0.05) -> float:
     return float(special.stdtrit(df, 1 - alpha / 2))
 
 
-def t_p(statistic: Array, df: float) -> Array:
+def t_p(statistic: Array, df: float | Array) -> Array:
     """Two-sided p-value of Student's t.
 
     Parameters
     ----------
     statistic : numpy.ndarray
         Effects over their standard errors.
-    df : float
+    df : float or numpy.ndarray
         Degrees of freedom.
 
     Returns

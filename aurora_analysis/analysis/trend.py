@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special
 
 from aurora_analysis.analysis.series import Array
 from aurora_analysis.analysis.verdict import Severity, Verdict, three_digits
@@ -331,12 +331,17 @@ def _signed(value: float) -> str:
     return f"{'+' if value > 0 else '-' if value < 0 else ''}{three_digits(abs(value))}"
 
 
+def _wider_than_normal(df: float | Array, alpha: float = 0.05) -> Array:
+    """Width of an interval of Student's t over a normal one's."""
+    return np.asarray(special.stdtrit(df, 1 - alpha / 2) / special.ndtri(1 - alpha / 2))
+
+
 def _logs(weeks: Sequence[WeekEffect]) -> tuple[Array, Array]:
     """Log effects and their standard errors, each wider by what its t interval has over a normal one."""
     effect, error, df = (
         np.array([getattr(week, name) for week in weeks]) for name in ("effect", "error", "df")
     )
-    wider = stats.t.isf(0.025, df) / stats.norm.isf(0.025)
+    wider = _wider_than_normal(df)
     return effect, np.maximum(error * wider, 1e-6)
 
 
@@ -395,12 +400,12 @@ def _boundary(information: float, tuned_to: float, alpha: float) -> float:
 
 def _small_sample(windows: int, alpha: float) -> float:
     """How much wider t is than the normal distribution, because few windows estimate their variance."""
-    return float(np.sqrt(stats.t.isf(alpha / 2, windows - 1) / stats.norm.isf(alpha / 2)))
+    return float(np.sqrt(_wider_than_normal(windows - 1, alpha)))
 
 
 def _few_clusters(clusters: int, alpha: float) -> float:
     """How much wider t is than the normal distribution, because few clusters estimate their variance once for all looks."""
-    return float(stats.t.isf(alpha / 2, clusters - 1) / stats.norm.isf(alpha / 2))
+    return float(_wider_than_normal(clusters - 1, alpha))
 
 
 def _running(effects: Array) -> int:

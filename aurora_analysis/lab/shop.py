@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from aurora_analysis import histogram
 from aurora_analysis.lab.shop_slow_queries import (
@@ -344,7 +344,7 @@ def _histogram(rng: np.random.Generator, digest: str, median_ms: Array, executio
     buckets = np.arange(*histogram.bucket([0.05, 200]))
     low, high = (np.log(edge) for edge in histogram.bounds(buckets))
     middle = np.log(median_ms)[:, None]
-    shares = norm.cdf((high - middle) / 0.7) - norm.cdf((low - middle) / 0.7)
+    shares = ndtr((high - middle) / 0.7) - ndtr((low - middle) / 0.7)
     counts = rng.poisson(shares * executions[:, None])
     hour, column = np.nonzero(counts)
     return pd.DataFrame(

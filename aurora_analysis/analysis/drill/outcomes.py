@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 FEWEST_RUNS = 3
 """Runs that must all meet the objective before a client counts as meeting it: one or two may be luck."""
@@ -183,4 +183,4 @@ def _summed(key: dict[str, object], own: pd.DataFrame) -> dict[str, object]:
 
 def _upper_bound(misses: int, total: int) -> float:
     """Return the one-sided 95 % bound of a share by Clopper and Pearson (1934); 1 without a run."""
-    return 1.0 if misses == total else float(stats.beta.ppf(0.95, misses + 1, total - misses))
+    return 1.0 if misses == total else float(special.betaincinv(misses + 1, total - misses, 0.95))

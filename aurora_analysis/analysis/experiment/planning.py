@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import scipy
+from scipy import special
 
 from aurora_analysis.analysis.experiment.blocks import FOURS
 
@@ -49,7 +49,7 @@ def detectable_pct(latency: Sequence[float], *, blocks: int, run_s: float, perio
     if runs < RUNS_NEEDED or np.ptp(logs) == 0:
         return float("nan")
     means = logs[: runs * run].reshape(runs, run).mean(axis=1)
-    bound = means.var(ddof=1) * (runs - 1) / scipy.stats.chi2.ppf(1 - SURE, runs - 1)
+    bound = means.var(ddof=1) * (runs - 1) / special.chdtri(runs - 1, SURE)
     degrees = blocks - blocks / FOURS - 1
-    significant, found = (float(scipy.stats.t.ppf(q, degrees)) for q in (0.975, SURE))
+    significant, found = (float(special.stdtrit(degrees, q)) for q in (0.975, SURE))
     return float(100 * np.expm1((significant + found) * np.sqrt(4 / blocks * bound)))

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from aurora_analysis.analysis.latency.samples import Limits, Sample, figures
 from aurora_analysis.analysis.workload_change.weekly_variation import WEEKS_NEEDED
@@ -55,7 +55,9 @@ def against_weeks(
     found = figures(now, cuts).merge(known, on=key)
     found["std"] = found["std"].where(found["count"] + 1 >= WEEKS_NEEDED)
     reach = (
-        stats.t.isf((1 - confidence) / 2, found["count"] - 1) * found["std"] * np.sqrt(1 + 1 / found["count"])
+        special.stdtrit(found["count"] - 1, (1 + confidence) / 2)
+        * found["std"]
+        * np.sqrt(1 + 1 / found["count"])
     )
     percents = {
         "from_usual_pct": np.log(found["value"]) - found["mean"],

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from aurora_analysis.analysis.reader_impact import event_study, regressors
 from aurora_analysis.analysis.reader_impact.design import Design
@@ -199,5 +198,7 @@ def _influence(y: Array, q: float) -> Array:
     at = np.quantile(y, q)
     spread = min(y.std(), np.subtract(*np.quantile(y, [0.75, 0.25])) / 1.349)
     width = max(0.9 * spread * len(y) ** -0.2, 1e-9)
-    density = stats.norm.pdf((y - at) / width).mean() / width
+    density = np.exp(-(((y - at) / width) ** 2) / 2).mean() / (
+        np.sqrt(2 * np.pi) * width
+    )  # of a normal kernel
     return np.asarray(at + (q - (y <= at)) / density)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from aurora_analysis.analysis.reader_impact import regressors
 from aurora_analysis.analysis.series import Array, Integers, Mask
@@ -89,5 +89,5 @@ def _mean_and_reach(sums: Array, counts: Array, alpha: float) -> tuple[Array, Ar
         mean = sums.sum(axis=0) / counts.sum(axis=0)
         without = (sums.sum(axis=0) - sums) / (counts.sum(axis=0) - counts)
     error = jackknife_se(np.where(counts > 0, without, np.nan))
-    reach = stats.t.ppf(1 - alpha / 2, block_df(counts)) * error
+    reach = special.stdtrit(block_df(counts), 1 - alpha / 2) * error
     return mean, np.where(known >= DAYS_NEEDED, reach, np.nan)

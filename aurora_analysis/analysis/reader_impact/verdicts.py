@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from aurora_analysis import engines
 from aurora_analysis.analysis import latency, workloads
@@ -35,7 +34,7 @@ from aurora_analysis.analysis.reader_impact.mechanism import FULLY_JUDGED, mecha
 from aurora_analysis.analysis.reader_impact.placebo import REJECTED_MOST
 from aurora_analysis.analysis.reader_impact.scaling import Scaling
 from aurora_analysis.analysis.series import Array
-from aurora_analysis.analysis.statistics import block_df, jackknife_se
+from aurora_analysis.analysis.statistics import block_df, jackknife_se, t_reach
 from aurora_analysis.analysis.verdict import Remarks, Verdict, by_severity, dates
 from aurora_analysis.analysis.workloads.exposure import Exposure
 from aurora_analysis.engines.vocabulary import Words
@@ -150,7 +149,7 @@ def _interval(grown: Array, hours: Array, confidence: float) -> tuple[float, flo
     ratio = grown.sum() / hours.sum()
     without = (grown.sum() - grown) / (hours.sum() - hours)
     error = float(jackknife_se(np.where(hours > 0, without, np.nan)))
-    reach = float(stats.t.ppf((1 + confidence) / 2, block_df(hours)) * error)
+    reach = t_reach(float(block_df(hours)), 1 - confidence) * error
     return max(ratio - reach, 0.0), ratio + reach
 
 

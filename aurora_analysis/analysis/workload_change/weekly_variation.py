@@ -14,9 +14,10 @@ from operator import add
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import special
 
 from aurora_analysis.analysis.series import Array, Mask
+from aurora_analysis.analysis.statistics import t_p
 from aurora_analysis.analysis.workload_change.matched_hours import HourlyTotals, log_ratio, row_mean
 
 WEEKS_NEEDED = 5
@@ -63,7 +64,7 @@ class Effect:
     @property
     def p(self) -> Array:
         """Two-sided p-value of no move."""
-        return np.multiply(2, stats.t.sf(np.abs(self.estimate) / np.maximum(self.se, 1e-9), self.df))
+        return t_p(self.estimate / np.maximum(self.se, 1e-9), self.df)
 
     def half_width(self, p: float) -> Array:
         """Half-width of the (1 - p) confidence interval.
@@ -78,7 +79,7 @@ class Effect:
         ndarray, shape (rows,)
             In logarithms.
         """
-        return np.multiply(stats.t.isf(p / 2, self.df), self.se)
+        return np.asarray(special.stdtrit(self.df, 1 - p / 2) * self.se)
 
 
 @dataclass(frozen=True)
