@@ -22,7 +22,7 @@ examples = false                # true keeps one execution of each statement, li
 [workloads.snowflake]           # a workload on the readers: one glob or several per field; all fields must match
 user = ["snowflake*", "sf_*"]
 
-[[workloads.extracts]]          # or several rules, of which one must match
+[[workloads.extracts]]          # or several rules; one of them must match
 host = "10.20.3.*"
 database = "shop"
 [[workloads.extracts]]

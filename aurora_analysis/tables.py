@@ -31,7 +31,7 @@ class TrialEvent(StrEnum):
 
 
 class Needer(StrEnum):
-    """What needs an old transaction id: the values of `holder` in `read_views`."""
+    """Kinds of holders of an old transaction id: the values of `holder` in `read_views`."""
 
     SESSION = "session"
     REPORT = "report of a reader"
@@ -379,7 +379,7 @@ TABLES: dict[str, Table] = {
             Column(
                 "identity",
                 "text",
-                "what tells the ingested file from another of its name: ETag or time of change, size, sql_mode; else null",
+                "distinguishes the ingested file from another of its name: ETag or time of change, size, sql_mode; else null",
             ),
         ),
         _table(

@@ -24,7 +24,7 @@ READ_VIEWS = {
     None: "First find out whether its read views let the history list grow, which needs the history list length and the "
     "writer's commits: only then shorter statements or READ COMMITTED help. A clone or an export helps in either case.",
 }
-"""What to do about a workload that slows the writer, by whether its read views let the history list grow (None: unknown)."""
+"""First action about a workload that slows the writer, by whether its read views let the history list grow (None: unknown)."""
 
 SNAPSHOTS = {
     True: "Split its long statements, end each transaction and cursor soon after its last row, or move it to a clone or an "
@@ -44,7 +44,7 @@ UNLIKE_CLEANUP = {
     "read view": ANOTHER_WAY.format("history list", "shorter statements or READ COMMITTED"),
     "snapshot": ANOTHER_WAY.format("age of the xmin horizon", "shorter statements and transactions"),
 }
-"""What to do about a workload that blocked cleanup, if the slowdown does not grow with what that let grow."""
+"""First action about a workload that blocked cleanup, if the slowdown does not grow with the backlog."""
 
 BLOCKS_CLEANUP = {"read view": READ_VIEWS, "snapshot": SNAPSHOTS}
 """The actions by what blocks cleanup on an engine: see `engines.words`."""

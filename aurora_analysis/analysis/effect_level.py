@@ -31,7 +31,7 @@ NOUNS = {
     "dml_latency": "INSERTs, UPDATEs and DELETEs",
     "select_latency": "SELECTs",
 }
-"""What becomes slower, by metric."""
+"""Noun of the operation that becomes slower, by metric."""
 
 STATEMENT_LATENCY = "latency_of_"
 """Beginning of the metric of one statement's latency; the digest's first characters follow."""

@@ -1,4 +1,4 @@
-"""How much each cluster's writer suffers from readers, in minutes over its objective, and a fair order of many clusters.
+"""Rank clusters by the minutes over their objective that readers caused on each writer.
 
 A minute counts as caused by readers if it was over the objective while their queries ran, and would have been within it
 without their effect on latency. Estimates of small clusters are noisy, so that the largest of many is mostly noise: each is
@@ -18,7 +18,7 @@ from scipy import optimize
 from aurora_analysis.analysis.series import Array
 
 CLUSTERS_NEEDED = 3
-"""With fewer clusters the variance between them cannot be estimated, and nothing is shrunk."""
+"""Fewest clusters from which the variance between them is estimated; with fewer, nothing is shrunk."""
 
 LEAST_ERROR_MIN = 1.0
 """Smallest standard error of a count of minutes [min]."""

@@ -24,10 +24,10 @@ from aurora_analysis.analysis.series import Array
 from aurora_analysis.analysis.verdict import Severity, Verdict, three_digits
 
 WEEKS_NEEDED = 3
-"""With fewer windows the variance between weeks cannot be estimated."""
+"""Fewest windows from which the variance between weeks is estimated."""
 
 CLUSTERS_NEEDED = 3
-"""With fewer clusters the variance between them cannot be estimated."""
+"""Fewest clusters from which the variance between them is estimated."""
 
 SHARPEST_AT = 5
 """Number of windows at which the confidence sequence is narrowest, relative to an ordinary interval."""
@@ -198,7 +198,7 @@ def verdict(
     found = pooled(chosen, alpha=alpha)
     if found is None:
         return None
-    evidence = f"{len(weeks)} reports, of which {found.windows} have no day in common"
+    evidence = f"{len(weeks)} reports; {found.windows} of them have no day in common"
     return _verdict(
         workload, chosen, found, materiality_pct, _sentence(workload, metric, chosen, found), evidence
     )
@@ -399,12 +399,12 @@ def _boundary(information: float, tuned_to: float, alpha: float) -> float:
 
 
 def _small_sample(windows: int, alpha: float) -> float:
-    """How much wider t is than the normal distribution, because few windows estimate their variance."""
+    """Width of t relative to the normal distribution, because few windows estimate their variance."""
     return float(np.sqrt(_wider_than_normal(windows - 1, alpha)))
 
 
 def _few_clusters(clusters: int, alpha: float) -> float:
-    """How much wider t is than the normal distribution, because few clusters estimate their variance once for all looks."""
+    """Width of t relative to the normal distribution, because few clusters estimate their variance once for all looks."""
     return float(_wider_than_normal(clusters - 1, alpha))
 
 

@@ -38,7 +38,7 @@ PATIENCE_S = 10.0
 
 @dataclass(frozen=True)
 class AlertOptions:
-    """Where alerts and figures go, and when to alert."""
+    """Targets of alerts and figures, and the limits at which to alert."""
 
     notify: tuple[str, ...] = ()
     alert_after_s: float | None = None

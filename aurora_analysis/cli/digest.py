@@ -25,7 +25,7 @@ LIMITS = {"text": 20, "html": 200}
 
 @dataclass(frozen=True)
 class DigestOptions:
-    """Which executions count, and how the profile is printed."""
+    """Options that select executions and the form of the profile."""
 
     since: str
     until: str
@@ -116,7 +116,7 @@ def _print_executions(files: Sequence[Source], chosen: DigestOptions, mode: SqlM
 
 
 class _Enough(Exception):
-    """As many executions as wanted are printed."""
+    """Signals that as many executions as requested have been printed."""
 
 
 def _print_profile(files: Sequence[Source], chosen: DigestOptions, mode: SqlMode) -> None:

@@ -53,7 +53,7 @@ class PlaceArguments:
 
 @dataclass(frozen=True)
 class ClientArguments:
-    """How the clients work."""
+    """Options of the clients."""
 
     workers: int
     pause_s: float

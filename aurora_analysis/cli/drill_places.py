@@ -1,4 +1,4 @@
-"""Where `drill` runs: private servers, or a cluster that AWS describes."""
+"""Choose the place of a drill: private servers, or a cluster that AWS describes."""
 
 from __future__ import annotations
 

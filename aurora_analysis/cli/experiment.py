@@ -38,7 +38,7 @@ class TrialArguments:
 
 @dataclass(frozen=True)
 class SafetyOptions:
-    """When a trial stops early, and what loads the writer meanwhile."""
+    """Limits that stop a trial early, and the writer's load meanwhile."""
 
     canary: str
     max_history: float

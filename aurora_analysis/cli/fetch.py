@@ -88,7 +88,7 @@ def fetch(store_options: StoreOptions, span: WindowOptions, aws: AwsOptions, cho
 
 
 class _Request(NamedTuple):
-    """What to fetch of each cluster, where to put it, and a Dask cluster's workers if there is one."""
+    """The data to fetch of each cluster, their store, and the workers of a Dask cluster if there is one."""
 
     store: StoreOptions
     settings: Config

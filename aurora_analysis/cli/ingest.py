@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reading:
-    """How logs are read: the time zone of PostgreSQL's, and where the work runs."""
+    """Options of reading logs: the time zone of PostgreSQL's, and the place of the work."""
 
     log_timezone: str
     processes: int

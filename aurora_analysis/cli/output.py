@@ -1,4 +1,4 @@
-"""What commands print, and how far they are: nothing in the data acts on the terminal."""
+"""Print results and progress, so that nothing in the data acts on the terminal."""
 
 from __future__ import annotations
 

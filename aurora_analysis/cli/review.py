@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aurora_analysis.window import Window
 
 LONGEST_S = 7 * 86_400
-"""Longest hold that is reviewed [s]: the week then begins anew."""
+"""Longest hold that is reviewed [s]: the week then begins again."""
 
 LEARN_DAYS = 28
 """Default window: at most so many days, up to the newest data."""
@@ -144,7 +144,7 @@ def _write(path: Path, page: str) -> None:
 
 
 def _hold(chosen: ReviewOptions, reviewed: dict[str, Any] | None) -> float:
-    """How long the view is held [s]."""
+    """Length of the hold [s]."""
     if chosen.hold_s and (chosen.duration_s or chosen.sql):
         raise Error("Give either --hold, or --sql with --duration.")
     if chosen.duration_s and not chosen.sql:

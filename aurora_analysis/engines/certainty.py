@@ -1,4 +1,4 @@
-"""From which confidence on a holder is named: one rule for live samples and for the log.
+"""Decide from which confidence a holder is named: one rule for live samples and for the log.
 
 `watch` and the notebook name a session alone only from `DECIDED` on. With less confidence they name the two likeliest
 explanations and say that they cannot decide, because a wrong name ends an innocent session.
@@ -9,11 +9,11 @@ from __future__ import annotations
 from enum import StrEnum
 
 DECIDED, CERTAIN = 0.9, 0.95
-"""With less confidence nobody is named alone; from the second on the name stands without "probably" [0 to 1]."""
+"""Confidences from which a holder is named alone, and from which without "probably" [0 to 1]."""
 
 
 class Certainty(StrEnum):
-    """How a name may be stated."""
+    """The ways to state a name."""
 
     CERTAIN = "certain"
     PROBABLE = "probable"

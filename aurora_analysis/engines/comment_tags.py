@@ -52,7 +52,7 @@ _FRAMEWORK = {
     "current_graphql_operation", "dag_id", "db_config_name", "db_driver", "endpoint_id", "feature_category", "framework",
     "job", "namespaced_controller", "request_id", "route", "sidekiq_job", "source_location", "task_id", "traceparent",
 }  # fmt: skip
-"""Keys of which a comment with `key:value` pairs holds one: without, it is a note such as `TODO:later`."""
+"""Keys one of which marks `key:value` pairs as tags: a comment without any is a note such as `TODO:later`."""
 
 _JSON = re.compile(r"""\s*+(?:Looker\ Query\ Context\ '(?P<looker>\{.*\})'|Sigma\ \S{1,3}\ (?P<sigma>\{.*\})|(?P<json>\{\s*"\w+":.*\}))\s*+""", re.DOTALL | re.VERBOSE)  # fmt: skip
 

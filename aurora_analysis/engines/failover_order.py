@@ -21,7 +21,7 @@ class Candidate(NamedTuple):
 
 
 def first_in_line(readers: Sequence[Candidate]) -> list[str]:
-    """Return the readers one of which would become the writer: the lowest tier, then the largest class.
+    """Return the readers that a failover may promote: the lowest tier, then the largest class.
 
     Parameters
     ----------

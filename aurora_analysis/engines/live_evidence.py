@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 SNAPSHOT_LEVELS = {"REPEATABLE READ", "SERIALIZABLE"}
-"""At these isolation levels a transaction keeps the view of its first read; at others each statement has its own."""
+"""Isolation levels at which a transaction keeps the view of its first read; at others each statement has its own."""
 
 
 class ConnectionLost(Exception):

@@ -28,7 +28,7 @@ class Account:
     repaired : int
         Header lines that lost nothing but a marker inside them.
     lost : int
-        Entries of which only remains were found.
+        Entries that were found only in part.
     lost_bytes : int
         Bytes that belong to no entry.
     untimed : int
@@ -162,7 +162,7 @@ class ServerEvent(NamedTuple):
 
 
 Logged = Entry | Vacuum | ServerEvent
-"""What a log holds."""
+"""The records of a log."""
 
 
 FIGURES = Event._fields[2:12]

@@ -1,4 +1,4 @@
-"""What a log holds as rows of the store's tables: executions, statements, examples, reports of vacuum and events.
+"""Turn a log's records into rows of the store's tables: executions, statements, examples, reports of vacuum and events.
 
 Literals go into no table, except for the text of one execution per digest in `examples`, on request. Columns are plain
 lists of values until they become frames, so that `ingest` needs no pandas.

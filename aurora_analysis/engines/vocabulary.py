@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Words(NamedTuple):
-    """How sentences about cleanup name it on one engine.
+    """One engine's words in sentences about cleanup.
 
     Attributes
     ----------

@@ -20,7 +20,7 @@ from aurora_analysis.sources.aws.answers import pages
 
 
 def _is_wanted_instance(row: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """Whether an instance is the one that is named, or belongs to the cluster that the filter names."""
+    """Return whether an instance is the one that is named, or belongs to the cluster that the filter names."""
     if "DBInstanceIdentifier" in wanted:
         return bool(row.get("DBInstanceIdentifier") == wanted["DBInstanceIdentifier"])
     return any(row.get("DBClusterIdentifier") in each["Values"] for each in wanted.get("Filters", []))
@@ -108,7 +108,7 @@ class _Shared:
             return dict(operation(**request))
         wanted = {each: value for each, value in request.items() if each not in KEPT}
         found = [row for row in rows if answers(row, wanted)]
-        # Whoever asks for what is not there gets the service's own error.
+        # A caller that names a missing cluster gets the service's own error.
         return (
             {key: found}
             if found or name in ("describe_events", "describe_db_cluster_endpoints")

@@ -55,7 +55,7 @@ def export_fix(found: Topology) -> Fix:
 
 
 class _Resource(NamedTuple):
-    """What a setting belongs to: the cluster, or an instance without one."""
+    """Owner of a setting: the cluster, or an instance without one."""
 
     noun: str
     modify: str

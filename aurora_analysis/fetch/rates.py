@@ -1,6 +1,6 @@
 """Call rates: token buckets for the services, and the hook that makes boto3 clients keep to them.
 
-The workers of a Dask cluster share an account's rates by leases: whoever calls a service holds one of `LEASES` leases and
+The workers of a Dask cluster share an account's rates by leases: each caller of a service holds one of `LEASES` leases and
 keeps to that share of the rate. So the rate holds for all workers of all commands that use the cluster.
 """
 

@@ -27,7 +27,7 @@ from aurora_analysis.sources.aws import errors
 
 @dataclass(frozen=True)
 class Access:
-    """How workers reach the services, and what they need of the store. Can be pickled if `connect` can.
+    """The workers' way to the services, and the parts of the store that they need. Can be pickled if `connect` can.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Packed:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What a chunk's work returns.
+    """Result of a chunk's work.
 
     Attributes
     ----------

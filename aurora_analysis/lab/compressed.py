@@ -97,7 +97,7 @@ def run(
 
 @dataclass(frozen=True)
 class Compressed:
-    """What a compressed recording does.
+    """Options of a compressed recording.
 
     Attributes
     ----------

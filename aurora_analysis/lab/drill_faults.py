@@ -1,4 +1,4 @@
-"""What the lab's places for drills share: endpoints that follow a failover late, and faults of a server's processes."""
+"""Serve the lab's places for drills: endpoints that follow a failover late, and faults of a server's processes."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ OPTIONS: dict[str, object] = {
 }
 BLOCK_S = 75.0
 LEAD_S = 4
-"""From the plan to its first second: time to write the plan to the store."""
+"""Time from the plan to its first second, in which the plan is written to the store."""
 
 SETTLE_S = 1.0
 """Wait after the end of a block for its last sample."""

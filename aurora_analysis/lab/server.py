@@ -211,7 +211,7 @@ def _answer(process: subprocess.Popen[bytes], folder: Path) -> str:
 
 
 def _listens(path: Path) -> bool:
-    """Whether the socket accepts connections; a PyMySQL client that fails to connect leaks its socket."""
+    """Return whether the socket accepts connections; a PyMySQL client that fails to connect leaks its socket."""
     with socket.socket(socket.AF_UNIX) as one:
         return one.connect_ex(str(path)) == 0
 

@@ -31,7 +31,7 @@ from aurora_analysis.lab.workload import Pace, Run, RunTimes, Timing, planned_ru
 Result = TypeVar("Result")
 
 Act = Callable[[Any, list[Run], Event, "Queue[Any]"], None]
-"""What a process does: takes the load, the planned runs, the event that stops it, and the queue for its results."""
+"""Work of a process: takes the load, the planned runs, the event that stops it, and the queue for its results."""
 
 READY_S = 60.0
 """Time limit for a process to be ready, and for its next message."""
@@ -163,7 +163,7 @@ def _process(
     if end_with_parent := die_with_parent(signal.SIGKILL):
         end_with_parent()
     if (parent := multiprocessing.parent_process()) and not parent.is_alive():
-        return  # it ended before we asked to end with it
+        return  # the parent ended before this process was tied to it
     ready.wait(READY_S)
     while not stopping.is_set():
         with suppress(Empty):

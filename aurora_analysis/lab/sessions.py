@@ -1,4 +1,4 @@
-"""What the sessions of a recording of InnoDB do: the writer's load, and the readers' runs."""
+"""Run the sessions of a recording of InnoDB: the writer's load, and the readers' runs."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Plan:
     failover: float
     gap: tuple[float, float]
     release: float
-    """When the application starts its new statement."""
+    """Time at which the application starts its new statement."""
 
     @property
     def minutes(self) -> int:
@@ -85,7 +85,7 @@ class Plan:
         return np.where(np.asarray(minutes) < self.failover, before, after).astype(object)
 
     def observed(self, minutes: npt.NDArray[np.number]) -> npt.NDArray[np.bool_]:
-        """Whether each minute was monitored: all but those of the gap and of the failover."""
+        """Return whether each minute was monitored: all but those of the gap and of the failover."""
         in_gap = (minutes >= self.gap[0]) & (minutes < self.gap[1])
         return np.asarray(~in_gap & (minutes != np.floor(self.failover)), dtype=np.bool_)
 

@@ -113,7 +113,7 @@ class Timing(NamedTuple):
 
 
 class RunTimes(NamedTuple):
-    """When a run of the plan really started and ended [s since 1970]; `row` is its row in the plan."""
+    """Actual start and end of a run of the plan [s since 1970]; `row` is its row in the plan."""
 
     row: int
     started_at: float
@@ -153,7 +153,7 @@ class Clock:
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """When the statements of a recording are due, as both processes need it.
+    """Times at which the statements of a recording are due, as both processes need them.
 
     Attributes
     ----------

@@ -44,7 +44,7 @@ class Figure(NamedTuple):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What is known after a round. `answered` has the time of each instance's last sample [s since 1970]."""
+    """State after a round. `answered` has the time of each instance's last sample [s since 1970]."""
 
     cluster: str
     status: PurgeStatus | None = None

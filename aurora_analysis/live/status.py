@@ -225,7 +225,7 @@ def _name(one: Holder) -> str:
 
 
 def _details(holder: Holder, engine: str) -> Iterator[tuple[str, str]]:
-    """What is known of a session: its user, its program, what it runs."""
+    """Describe a session: its user, its program, its statement."""
     one = holder.transaction
     if one is None:
         return

@@ -41,7 +41,7 @@ CONFLICTS = "recovery_conflicts"
 """Counter of the queries and sessions that a PostgreSQL reader ended because they held up its replay."""
 
 CLOCK_STEP_S = 2.0
-"""If the system clock gains or loses more between two samples, it was set."""
+"""Largest gain or loss of the system clock between two samples; beyond it, the clock was set."""
 
 
 class Watch:

@@ -13,7 +13,7 @@ Value = float | int | str | None
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of a table's rows a window has: `received` of `expected` in `unit`; `covered` is the share of its time [0 to 1]."""
+    """Completeness of a table in a window: `received` of `expected` in `unit`; `covered` is the share of its time [0 to 1]."""
 
     table: str
     instance: str | None
@@ -95,7 +95,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Limit:
-    """How long a read view may be held from one hour on before the writer is slower by `objective_pct`.
+    """Longest hold of a read view that begins in one hour, before the writer is slower by `objective_pct`.
 
     `minutes` is the median with its 95 % prediction interval; `beyond` if it is longer than `most_minutes`, the longest
     time that the records cover. Without a limit, `reason` says why, and `next_step` says what would settle it.
@@ -142,7 +142,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Review:
-    """What a planned reader query would do to the writer. `reason` is there if the level is `cannot tell`."""
+    """Predicted effect of a planned reader query on the writer. `reason` is there if the level is `cannot tell`."""
 
     cluster: str
     level: str

@@ -1,6 +1,6 @@
 """Turn a figure's SVG into inline SVG that runs nothing, requests nothing, and carries the notes for hover values.
 
-The SVG is parsed, and written anew from lists of allowed elements, attributes and values; everything else is dropped. Ids
+The SVG is parsed, and written again from lists of allowed elements, attributes and values; everything else is dropped. Ids
 are new, so that figures of one page do not meet. An SVG that does not parse is not shown.
 """
 
@@ -113,7 +113,7 @@ class _Writer:
     opened: list[str] = field(default_factory=list)
     """Names of the open elements; empty for a group that is not written, because it has no attribute."""
     dropped: int = 0
-    """Number of open elements of which nothing is written."""
+    """Number of open elements that are dropped."""
     ids: dict[str, str] = field(default_factory=dict)
     paths: set[str] = field(default_factory=set)
     """Ids of the paths so far. Only they can be used again: uses of uses could grow without limit."""

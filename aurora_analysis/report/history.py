@@ -248,7 +248,7 @@ def _by_workload(found: Mapping[str, Mapping[str, Any]], cluster: str) -> dict[s
 
 
 def _materiality(reports: Sequence[_Report]) -> float:
-    """That of the newest report."""
+    """Value of the newest report."""
     return max(reports, key=lambda one: one.compared.end).materiality_pct
 
 

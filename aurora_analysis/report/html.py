@@ -142,7 +142,7 @@ def _attribute(tag: str, name: str, value: str) -> str | None:
 
 
 class Place(NamedTuple):
-    """What a cell's outputs depend on: the page's time zone, the captions of tables by tag, and the cell's number."""
+    """Inputs of a cell's outputs: the page's time zone, the captions of tables by tag, and the cell's number."""
 
     timezone: str
     captions: Mapping[str, str]

@@ -73,7 +73,7 @@ IMPORTED = (
 open files."""
 
 STARTED = itertools.count()
-"""How many kernels this process has started."""
+"""Number of kernels that this process has started."""
 
 LONGEST_ADDRESS = 90
 """Longest socket path [characters]: 104 bytes on macOS and 108 on Linux, minus the number that each channel appends."""

@@ -1,6 +1,6 @@
 """Make a DataFrame's HTML readable: one row of titles with units, human units, local times, and – for what is missing.
 
-The HTML is parsed into a `Table` and written anew. Cells keep a raw value where the page sorts by another value than it shows.
+The HTML is parsed into a `Table` and written again. Cells keep a raw value where the page sorts by another value than it shows.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ WIDEST_PCT = 1000.0
 SECONDS = {"_s": 1.0, "_min": 60.0}
 """Suffixes of durations → their unit [s]."""
 LONG_MS = 10_000.0
-"""From this latency on, a column of milliseconds has its units in the cells."""
+"""Latency from which a column of milliseconds has its units in the cells."""
 
 NAMES = {"metric", "measure", "of"}
 """Columns whose cells are names of metrics."""
@@ -249,7 +249,7 @@ def _joined(columns: Sequence[Column]) -> list[Column]:
 def _ends(low: str, high: str) -> str:
     if low in MISSING or high in MISSING:
         return DASH
-    return f"{_rounded(low)} to {_rounded(high)}" if _says_something(low, high) else "too wide to tell"
+    return f"{_rounded(low)} to {_rounded(high)}" if _says_something(low, high) else "too wide to judge"
 
 
 def _says_something(low: str, high: str) -> bool:
@@ -316,7 +316,7 @@ def _range(text: str) -> str:
     return (
         _rounded(text)
         if not found or _says_something(found[2], found[3])
-        else f"{found[1]} [too wide to tell]"
+        else f"{found[1]} [too wide to judge]"
     )
 
 

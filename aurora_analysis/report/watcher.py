@@ -11,7 +11,7 @@ import sys
 import time
 
 DONE = b"done"
-"""What a report writes to its watcher when it has cleaned up by itself."""
+"""Message by which a report ends its watcher after it has cleaned up by itself."""
 
 
 def main(folder: str, name: str, report: int) -> None:

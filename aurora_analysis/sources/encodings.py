@@ -40,7 +40,7 @@ _FOREIGN = {
 
 
 def uniform(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the chunks; refuse a file of which a part has another form, which `>>` and `cat` make."""
+    """Yield the chunks; refuse a file with parts in different forms, as `>>` and `cat` make them."""
     at, before = 0, b""
     for chunk in chunks:
         if b"\0" in chunk:

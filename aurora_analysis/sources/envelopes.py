@@ -162,7 +162,7 @@ _HEADER_KEY = re.compile(
 """The key of a header line: other tools have other names for their message, such as `line` or `_raw`."""
 
 Forms = tuple[re.Pattern[bytes], re.Pattern[bytes]]
-"""What matches the log's texts in a document, and what matches the start of one that goes on."""
+"""Patterns of the log's texts in a document, and of the start of one that goes on."""
 
 
 def _json_forms(head: bytes) -> Forms:
@@ -432,7 +432,7 @@ _COLUMNS_BEFORE = (
     rb"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)[ \t]+[A-Za-z][^\s:]*[ \t]",  # aws logs tail
     rb"^[A-Za-z][\w.\-]*[ \t]*\| ",  # docker compose logs
 )
-"""What stands before every line of a log that has no header lines: a time, a time and a stream, a container."""
+"""Prefix of every line of a log that has no header lines: a time, a time and a stream, a container."""
 
 
 def _without_columns(head: bytes) -> Unwrap | None:

@@ -59,7 +59,7 @@ def label(source: Source) -> str:
 
 
 def identity(source: Source) -> str | None:
-    """Return what tells a file's content from an earlier one of the same name: ETag or time of change, and size.
+    """Return the mark of a file's content, which distinguishes it from an earlier one of the same name: ETag or time of change, and size.
 
     Parameters
     ----------

@@ -400,7 +400,7 @@ def merge(target: Target, table: str, rows: ArrowStreamExportable) -> None:
 
 
 class Covered(NamedTuple):
-    """What was read of a log: its engine, account, the first and last time [us since 1970], and the file's identity."""
+    """Result of reading a log: its engine, account, the first and last time [us since 1970], and the file's identity."""
 
     engine: str
     account: Account

@@ -52,7 +52,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a worker read of a part.
+    """Result of a worker that read a part.
 
     Attributes
     ----------
@@ -170,12 +170,12 @@ def _finished(
 
 
 Execution = tuple[int, int, float, float, str]
-"""What distinguishes executions, except for their number: end [us], session, two durations [s], digest."""
+"""Identity of executions, except for their number: end [us], session, two durations [s], digest."""
 
 
 @dataclass
 class _Log:
-    """What is written of a log so far, and what the next part takes over from it.
+    """Rows of a log written so far, and the state that the next part takes over.
 
     Attributes
     ----------

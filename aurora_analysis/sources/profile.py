@@ -215,7 +215,7 @@ def read(
 
 
 Ends = tuple[int | None, int | None]
-"""When the first and the last execution of a log ended [us since 1970, UTC]."""
+"""Ends of the first and the last execution of a log [us since 1970, UTC]."""
 
 
 def _count(

@@ -26,7 +26,7 @@ S3_CAUSES = (
         "S3 does not answer; check the network, AWS_REGION and AWS_ENDPOINT_URL",
     ),
 )
-"""What delta-rs's message contains → the cause and the next step, the first that matches."""
+"""Part of delta-rs's message → the cause and the next step, the first that matches."""
 
 
 def cause(problem: Exception, location: str) -> str:

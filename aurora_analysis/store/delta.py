@@ -245,7 +245,7 @@ def commit(location: str, spec: Table, cluster: str, change: Callable[[DeltaTabl
 
 
 def _is_behind(place: Place, version: int) -> bool:
-    """Whether others have committed so often that the log no longer reaches back to a version."""
+    """Return whether others have committed so often that the log no longer reaches back to a version."""
     commits = {layout.version(entry) for entry in layout.log_entries(place) if entry.endswith(".json")}
     return version + 1 < max(commits, default=0) and version + 1 not in commits
 

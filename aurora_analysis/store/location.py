@@ -22,7 +22,7 @@ SAMPLE_OPENED = (
     "No store is named (--store, AURORA_ANALYSIS_STORE, `store` in aurora-analysis.toml): opening the bundled sample, "
     "which holds simulated and recorded clusters."
 )
-"""What commands and `Store()` say where nothing names a store: the sample's clusters must not pass for the user's."""
+"""Message of commands and `Store()` where nothing names a store: the sample's clusters must not pass for the user's."""
 
 
 @dataclass(frozen=True)

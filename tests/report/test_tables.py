@@ -51,12 +51,12 @@ def test_the_ends_of_an_interval_are_one_column():
     assert shown(pd.DataFrame({"shift_pct": 1.0} | ends)) == [
         ["shift [%]", "interval [%]"],
         ["1.0", "-1.5 to 2.0"],
-        ["1.0", "too wide to tell"],
+        ["1.0", "too wide to judge"],
         ["1.0", "–"],
-        ["1.0", "too wide to tell"],
+        ["1.0", "too wide to judge"],
     ]
     texts = pd.DataFrame({"change [%]": ["+27.1 [-99.9, +142,231.9]", "+2.0 [-1.0, +5.0]"]})
-    assert shown(texts)[1:] == [["+27.1 [too wide to tell]"], ["+2.0 [-1.0, +5.0]"]]
+    assert shown(texts)[1:] == [["+27.1 [too wide to judge]"], ["+2.0 [-1.0, +5.0]"]]
 
 
 def test_long_latencies_are_not_milliseconds():

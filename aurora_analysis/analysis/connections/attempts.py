@@ -14,7 +14,7 @@ STORMS = ["instance", "start", "end", "peak_per_s", "ordinary_per_s", "ratio", "
 
 @dataclass(frozen=True)
 class StormRules:
-    """When attempts to connect are a storm.
+    """Limits beyond which attempts to connect are a storm.
 
     Parameters
     ----------

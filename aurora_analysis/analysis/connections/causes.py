@@ -139,7 +139,7 @@ def _event(
 
 
 def _on_schedule(storms: pd.DataFrame) -> pd.Series:
-    """Whether storms of the same instance begin at about the same time of day on enough days."""
+    """Return whether storms of the same instance begin at about the same time of day on enough days."""
     minute = storms["start"].dt.hour * 60 + storms["start"].dt.minute
     day = storms["start"].dt.floor("D")
     apart = np.abs(minute.to_numpy()[:, None] - minute.to_numpy())

@@ -17,7 +17,7 @@ BRIEF = pd.Timedelta("1min")
 """A connection whose logged statements all lie within this time, beyond their own length, was opened for them."""
 
 CONNECTIONS_NEEDED = 10
-"""With fewer connections in the log, a client's habit is unclear."""
+"""Fewest connections in the log that show a client's habit."""
 
 MOST = 0.5
 """A habit holds if at least this share of the client's logged statements follows it."""

@@ -1,4 +1,4 @@
-"""What a failover would do to custom endpoints: whose queries would land on the writer, and which would find no instance."""
+"""Predict a failover's effect on custom endpoints: whose queries would land on the writer, and which find no instance."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class _Cluster:
     users: pd.DataFrame
 
     def next_writers(self) -> list[_Instance]:
-        """Return the readers one of which would become the writer."""
+        """Return the readers that a failover may promote."""
         first = first_in_line([each.candidate for each in self.readers])
         return [each for each in self.readers if each.name in first]
 

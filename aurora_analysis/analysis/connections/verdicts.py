@@ -63,7 +63,7 @@ ACTIONS = {
 
 @dataclass(frozen=True)
 class Thresholds:
-    """When connections need attention.
+    """Limits beyond which connections need attention.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def verdicts(
     window : Window
         The window.
     thresholds : Thresholds
-        When connections need attention.
+        Limits beyond which connections need attention.
     words : Words, optional
         The engine's words: CloudWatch counts no attempts on PostgreSQL. Default: those of MySQL.
 
@@ -218,9 +218,7 @@ def _instance(facts: _Facts, storms: pd.DataFrame, thresholds: Thresholds) -> Ve
         return _finding(facts, "refused logins", share, f"{share}, {facts.count(facts.refused):,.0f} in all")
     per_connection = facts.queries / facts.attempts if facts.attempts > 0 else np.nan
     if facts.attempts >= thresholds.attempts_per_s and per_connection < thresholds.queries_per_connection:
-        headline = (
-            f"Clients of {facts.instance} connect anew for every {three_digits(per_connection)} statements"
-        )
+        headline = f"Clients of {facts.instance} open a new connection for every {three_digits(per_connection)} statements"
         sentence = f"{headline}: {three_digits(facts.attempts)} attempts to connect per second"
         return _finding(facts, "no pool", headline, sentence)
     if (

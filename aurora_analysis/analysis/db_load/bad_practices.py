@@ -35,7 +35,7 @@ PRACTICE_ACTIONS = {
 
 @dataclass(frozen=True)
 class PracticeRules:
-    """When a statement counts as a bad practice.
+    """Limits beyond which a statement counts as a bad practice.
 
     Parameters
     ----------

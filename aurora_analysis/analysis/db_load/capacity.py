@@ -1,4 +1,4 @@
-"""How many sessions each instance could run at once, over time: its vCPUs."""
+"""Compute the number of sessions that each instance could run at once, over time: its vCPUs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STALE = pd.Timedelta("15min")
 """A measured capacity is used for at most this long: a serverless instance changes it within seconds."""
 
 CLASS, SAMPLED, SYSTEM, ACUS = "instance class", "Performance Insights", "operating system", "ACUs"
-"""Where a number of vCPUs comes from."""
+"""Source of a number of vCPUs."""
 
 
 def with_vcpus(classes: pd.DataFrame, instances: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:

@@ -78,7 +78,7 @@ NO_VCPUS_ACTION = (
 
 @dataclass(frozen=True)
 class Thresholds:
-    """When load counts as a bottleneck.
+    """Limits beyond which load counts as a bottleneck.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def verdicts(
     metrics : DataFrame
         Rows of the table `metrics` whose name is in `EVIDENCE_METRICS`; they are quoted as evidence.
     thresholds : Thresholds
-        When load counts as a bottleneck.
+        Limits beyond which load counts as a bottleneck.
 
     Returns
     -------

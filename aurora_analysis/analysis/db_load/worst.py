@@ -24,7 +24,7 @@ LONGEST_OPEN = "was open longest in the log, because no load by statement is kno
 
 @dataclass(frozen=True)
 class Known:
-    """What the window shows of single statements.
+    """The window's evidence about single statements.
 
     Parameters
     ----------

@@ -104,7 +104,7 @@ def level(row: dict[str, Any]) -> str:
 
 
 def _has_old_reads(row: dict[str, Any]) -> bool:
-    """Whether reads after a failover or crash were old; after a fault of the reader the objective judges them."""
+    """Return whether reads after a failover or crash were old; after a fault of the reader the objective judges them."""
     return row["fault"] not in ("lag", "reader-restart") and bool(
         row["former_writer_reads"] or row["stale_reads"]
     )

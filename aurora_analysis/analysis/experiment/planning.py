@@ -10,7 +10,7 @@ from scipy import special
 from aurora_analysis.analysis.experiment.blocks import FOURS
 
 RUNS_NEEDED = 4
-"""With fewer run lengths in the baseline the variance of run means is too uncertain."""
+"""Fewest run lengths in the baseline from which the variance of run means can be estimated."""
 
 SURE = 0.8
 """Power of the detectable effect, and confidence of the upper bound of the noise."""

@@ -86,7 +86,7 @@ class Comparison:
         return float(self.coefficients(self.on[None])[0])
 
     def is_large_enough(self) -> bool:
-        """Whether there are `BLOCKS_NEEDED` on-blocks and off-blocks.
+        """Return whether there are `BLOCKS_NEEDED` on-blocks and off-blocks.
 
         Returns
         -------

@@ -26,7 +26,7 @@ from aurora_analysis.analysis.verdict import Verdict, by_severity, percent
 from aurora_analysis.engines.vocabulary import Words
 
 THROUGHPUTS = ["dml_throughput"]
-"""Metrics of which less is slower."""
+"""Metrics whose decrease means slower."""
 
 TRIAL_METRICS = [*OUTCOMES, "canary_latency", *THROUGHPUTS]
 """The metrics that a trial is judged by, if they have values: the writer's latencies and throughput."""

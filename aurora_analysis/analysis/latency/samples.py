@@ -1,4 +1,4 @@
-"""What one window shows of latency, and the figures that follow from it: of logged statements, and of all."""
+"""Read one window's evidence on latency, and derive the figures of logged statements and of all statements."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aurora_analysis.analysis.latency.distributions import no_counts
 from aurora_analysis.window import Window
 
 LOGGED, ALL, COUNTED, RATE = "logged", "all", "counted", "rate"
-"""What a figure is of: logged statements, all statements by log and total, all by histogram, the logged share."""
+"""Statements that a figure covers: logged statements, all statements by log and total, all by histogram, the logged share."""
 
 JUDGED = 0.95
 """The quantile that is judged."""
@@ -112,7 +112,7 @@ def whole_histograms(
 
 
 def holds_slowest(limits: Limits) -> bool:
-    """Whether the log holds every statement above a known cut.
+    """Return whether the log holds every statement above a known cut.
 
     Parameters
     ----------

@@ -244,7 +244,7 @@ def _interval_of_all(
 
 
 def response(before: Sample, cuts: Mapping[Hashable, Limits]) -> pd.Series:
-    """How far the p95 of logged statements moves if all statements shift, as a share of that shift [0 to 1].
+    """Movement of the logged statements' p95 if all statements shift, as a share of that shift [0 to 1].
 
     Statements that cross the cut offset the move of the others. The share is 1 far from the cut, and 0 under a Pareto
     tail, which looks the same at every scale: the log alone then shows nothing about the size of a shift.

@@ -16,7 +16,7 @@ from aurora_analysis.analysis.workload_change.weekly_variation import WEEKS_NEED
 
 @dataclass(frozen=True)
 class Thresholds:
-    """When a shift of latency counts.
+    """Limits beyond which a shift of latency counts.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ ACTIONS = {
 WEEKS_UNKNOWN = f"How much ordinary weeks differ is not known: the store has fewer than {WEEKS_NEEDED} weeks with this figure."
 
 RESPONSE_LEAST = 0.5
-"""If the log's quantile moves by a smaller share of a true shift, the sentence says that its size is not known."""
+"""Smallest share of a true shift by which the log's quantile must move; below it, the size of a shift is unknown."""
 
 Row = Mapping[Hashable, float]
 
@@ -102,7 +102,7 @@ class _Compared:
 
     @property
     def of(self) -> str:
-        """What the judged quantile is of."""
+        """Statements that the judged quantile covers."""
         return str((self.quantile or {}).get("of", LOGGED))
 
     @property
@@ -129,7 +129,7 @@ class _Compared:
 
     @property
     def subject(self) -> str:
-        """What the judged quantile is of, in words."""
+        """Statements that the judged quantile covers, in words."""
         return {
             COUNTED: "all statements",
             ALL: f"all statements, of which the log holds {self.logged},",
@@ -289,7 +289,7 @@ def _sentence(one: _Compared, level: str, materiality_pct: float) -> str:
 
 
 def _size_unknown(moves: float) -> str:
-    """That the log alone does not show the size of a shift, because its quantile hardly follows one."""
+    """State that the log alone does not show the size of a shift, because its quantile hardly follows one."""
     if np.isnan(moves):
         return "Nearly all logged executions are just above the cut, so the log does not show the size of a shift."
     true, seen = 100 * (RESPONSE_FACTOR - 1), 100 * (RESPONSE_FACTOR**moves - 1)
@@ -300,7 +300,7 @@ def _size_unknown(moves: float) -> str:
 
 
 def _week_sentences(one: _Compared) -> list[str]:
-    """How the judged quantile, and the rate above the cut, compare with earlier weeks."""
+    """Compare the judged quantile, and the rate above the cut, with earlier weeks."""
     names = {one.of: "This quantile"} | ({} if one.complete else {RATE: "The rate of logged executions"})
     known = {name: one.weeks[of] for of, name in names.items() if of in one.weeks}
     if not known:
@@ -349,7 +349,7 @@ def _level(one: _Compared, materiality_pct: float) -> str:
 
 
 def _is_ordinary(against_weeks: Row | None) -> bool:
-    """Whether a figure is known to be within the variation of earlier weeks."""
+    """Return whether a figure is known to be within the variation of earlier weeks."""
     return against_weeks is not None and (
         against_weeks["low_pct"] <= against_weeks["from_usual_pct"] <= against_weeks["high_pct"]
     )
@@ -379,7 +379,7 @@ def _falls(rate: Row, materiality_pct: float) -> bool:
 
 
 def _no_rise(rate: Row | None, least_pct: float) -> bool:
-    """Whether the rate is known and did not rise by more than `least_pct`; an unknown rate never leads to `ok`."""
+    """Return whether the rate is known and did not rise by more than `least_pct`; an unknown rate never leads to `ok`."""
     return rate is not None and not np.isnan(rate["rate_low_pct"]) and rate["rate_pct"] <= least_pct
 
 

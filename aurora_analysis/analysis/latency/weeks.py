@@ -1,4 +1,4 @@
-"""How much latency varies from week to week if nothing changes, estimated from the weeks in the store."""
+"""Estimate the week-to-week variation of latency from the weeks in the store."""
 
 from __future__ import annotations
 

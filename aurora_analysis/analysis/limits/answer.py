@@ -55,7 +55,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Answer:
-    """How long a view may be held, and what that rests on.
+    """The longest hold of a read view, and the evidence for it.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from aurora_analysis.window import zone
 
 @dataclass(frozen=True)
 class HourLimit:
-    """How long a view may be held from one hour of the week on before the writer is slower by the objective.
+    """Longest hold that begins in one hour of the week, before the writer is slower by the objective.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class HourLimit:
 
     @property
     def alert_after_min(self) -> float:
-        """When to alert [min]: at the interval's lower end, before the slowdown; at the latest where nothing is known."""
+        """Time of a hold at which to alert [min]: the interval's lower end; the latest limit where nothing is known."""
         return min(self.low_minutes, self.most_minutes)
 
 

@@ -1,4 +1,4 @@
-"""How a snapshot on PostgreSQL becomes latency: changed rows stay dead, dead rows cost buffers, buffers cost time.
+"""Derive latency from a snapshot on PostgreSQL: changed rows stay dead, dead rows cost buffers, buffers cost time.
 
 The dose identity has three factors, each measured by itself: the dead rows that a changed row leaves while something holds the
 xmin horizon (close to 1), the buffers that one call of a statement touches more per dead row, and the milliseconds of a buffer.
@@ -36,7 +36,7 @@ RATIO_DEVIATION_LEAST = 0.01
 
 @dataclass(frozen=True)
 class Dose:
-    """What a window shows of the three factors.
+    """The window's evidence on the three factors.
 
     Attributes
     ----------

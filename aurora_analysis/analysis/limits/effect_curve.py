@@ -1,4 +1,4 @@
-"""How much slower the writer is at a given history list length, and why that may not be known.
+"""Estimate the writer's slowdown at each history list length, or refuse with the reason.
 
 A longer version chain costs time in proportion, so latency is modelled as 1 + b(excess), where b is linear with one
 bend. Everything else that moves latency (time of day, load, the writer's jobs, drift) is removed as in `reader_impact`,
@@ -164,7 +164,7 @@ def _of_group(recorded: Recorded, group: EstimationGroup) -> Iterator[Curve | Re
 
 
 HOLDER = "the holder of the views"
-"""Subject of a refusal: the sessions that hold views, whoever they are."""
+"""Subject of a refusal: all sessions that hold views."""
 
 
 def _refusal(metric: str, reasons: Mapping[str, str]) -> Refusal:

@@ -1,4 +1,4 @@
-"""How fast the history list grows while a view is held, and how fast purge works it off, as recorded holds show.
+"""Estimate the speeds at which the history list grows during a hold and purge works it off, from recorded holds.
 
 A hold adds the transactions that the writer commits, times the history entries that each leaves. The variation of
 both between recorded holds makes an interval a prediction interval for one hold, not a confidence interval for a mean.
@@ -20,7 +20,7 @@ SHORTEST_SPAN = 5
 """Shorter spans of one holder do not measure the growth per transaction [samples]."""
 
 SAMPLES_NEEDED = 12
-"""With fewer samples an hour does not show that no view was held: a view of minutes may lie between two of them."""
+"""Fewest samples of an hour that show that no view was held: a view of minutes may lie between two samples."""
 
 SPANS_NEEDED = 3
 """Fewer spans do not show how much they differ."""
@@ -70,7 +70,7 @@ class Lognormal:
 
 @dataclass(frozen=True)
 class Growth:
-    """What turns time into history list length.
+    """The factors that turn time into history list length.
 
     Attributes
     ----------
@@ -188,7 +188,7 @@ def _hourly_peaks(recorded: Recorded) -> Array:
 
 
 def _draining(recorded: Recorded) -> pd.Series:
-    """Whether the history list at each sample is still above where a hold found it."""
+    """Flag samples at which the history list at each sample is still above where a hold found it."""
     length = recorded.oldest_view["length"]
     found = pd.Series(False, length.index)
     spans = recorded.episodes[["start", "peak_at", "start_length"]]

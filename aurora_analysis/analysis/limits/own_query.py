@@ -27,7 +27,7 @@ COLUMNS = {
 """Column of the table → field of the outcome."""
 
 WAITING = {"purge": "longest history list", "vacuum": "most dead rows"}
-"""What the first column counts, by the engine's word for cleanup."""
+"""Noun that the first column counts, by the engine's word for cleanup."""
 
 NONE = (
     "No logged statement on a reader is known to have blocked {} in this window, so there is none to review."

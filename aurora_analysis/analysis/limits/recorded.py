@@ -92,7 +92,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Observed:
-    """What a window shows of the writer and of its undo history.
+    """The window's evidence on the writer and its undo history.
 
     Attributes
     ----------

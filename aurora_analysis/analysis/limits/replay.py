@@ -37,7 +37,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a plan does to the writer.
+    """The predicted effect of a plan on the writer.
 
     Attributes
     ----------

@@ -26,7 +26,7 @@ RENEWED_MIN = 1.0
 """Longest age of a view that an Aurora reader renews while the statement runs [min]; an assumption."""
 
 MEASURES = {"purge": "history list [transactions]", "vacuum": "dead rows"}
-"""What waits for cleanup, by the engine's word for it."""
+"""Noun of the backlog, by the engine's word for cleanup."""
 
 NOTHING = Interval(nan, nan, nan)
 LEVELS = ("within the objective", "may exceed the objective", "over the objective", "cannot tell")
@@ -79,7 +79,7 @@ class Alternative:
 
 @dataclass(frozen=True)
 class Review:
-    """What a query would do to the writer, and its alternatives.
+    """The predicted effect of a query on the writer, and of its alternatives.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ class Review:
 
 @dataclass(frozen=True)
 class _Known:
-    """What the replay of a plan needs. Without a curve the slowdown is unknown."""
+    """Inputs of a plan's replay. Without a curve the slowdown is unknown."""
 
     growth: Growth
     recorded: Recorded

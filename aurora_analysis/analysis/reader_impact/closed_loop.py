@@ -46,7 +46,7 @@ class Total:
     latency: dict[str, Fit]
 
     def applies(self, metric: str, at_equal_load: Fit) -> bool:
-        """Whether the total effect is the answer: throughput falls, and holding it constant hides a part.
+        """Return whether the total effect is the answer: throughput falls, and holding it constant hides a part.
 
         Parameters
         ----------

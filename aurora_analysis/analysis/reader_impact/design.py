@@ -26,7 +26,7 @@ WRITER_METRICS = [*OUTCOMES, LOAD, HISTORY]
 RUN_COLUMNS = ["workload", "start", "end"]
 
 NAMED = 3
-"""At most so many readers are named."""
+"""Most readers that a sentence names."""
 
 FAILOVER_MASK = (5, 15)
 """Minutes before and after a failover that are not used."""
@@ -126,7 +126,7 @@ class Design:
     held: Array | None = None
 
     def companions(self) -> dict[str, Array]:
-        """What may accompany a workload, by the name that a refusal prints: the writer's jobs and blind readers.
+        """Possible confounders of a workload, by the name that a refusal prints: the writer's jobs and readers without a source.
 
         Returns
         -------

@@ -1,7 +1,7 @@
 """Outcomes beside the typical minute: the arithmetic mean of latency, and how often a minute is bad.
 
 The mean of log latency, with outliers pulled in, is the typical minute. A workload that doubles one minute in ten hardly
-moves it, but the mean latency, and the bad minutes, of which users complain.
+moves the typical minute. It moves the mean latency and the bad minutes, about which users complain.
 """
 
 from __future__ import annotations

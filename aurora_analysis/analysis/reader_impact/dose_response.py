@@ -1,4 +1,4 @@
-"""Whether a slowdown grows with the undo that a workload's own read views hold back.
+"""Test whether a slowdown grows with the undo that a workload's own read views hold back.
 
 A read view slows the writer through the history that purge cannot clean up while it is open. The slowdown then grows with
 that history (a dose-response relation: Hill 1965, The environment and disease: association or causation?). A hidden event
@@ -161,7 +161,7 @@ def kind(row: Mapping[Any, Any]) -> str:
 
 
 EXCLUDED = 0.5
-"""Undo is said not to matter only if its interval excludes that it explains so large a share of the effect."""
+"""Share of the effect that undo's interval must exclude before a sentence states that undo does not matter."""
 
 
 SENTENCES = {
@@ -184,7 +184,7 @@ SENTENCES = {
     ),
     "open": "The data do not show whether the slowdown grows with {held} ({undo} of latency, {of_undo}).",
 }
-"""What is printed, by `kind`."""
+"""Printed sentence, by `kind`."""
 
 
 def sentence(row: Mapping[Any, Any], words: Words) -> str:

@@ -370,7 +370,7 @@ def _pooled(row: EffectRow) -> dict[str, float]:
 
 
 def _hidden_cause(design: Design, row: EffectRow) -> str:
-    """How strong a hidden event would have to be to explain the effect."""
+    """Compute how strong a hidden event would have to be to explain the effect."""
     exposed = design.exposed[:, design.workloads.index(row.workload)]
     job = hidden_cause.strongest_job(design.writer_jobs, design.logs[row.metric].to_numpy(), exposed)
     return hidden_cause.sentence(row.interval[0], row.metric, job)

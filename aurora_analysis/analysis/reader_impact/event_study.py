@@ -21,7 +21,7 @@ BIN = 5
 """Minutes that are averaged: a single one is mostly noise."""
 
 DAYS_NEEDED = 4
-"""With runs on fewer days there is no interval."""
+"""Fewest days with runs from which an interval is computed."""
 
 COLUMNS = ["edge", "minute", "effect_pct", "low_pct", "high_pct", "exposed_share", "runs"]
 

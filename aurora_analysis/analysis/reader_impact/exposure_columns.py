@@ -13,7 +13,7 @@ from aurora_analysis.analysis.reader_impact.projection import Floats, Projection
 from aurora_analysis.analysis.series import Array, Integers, Mask
 
 VARIES_LEAST = 1e-3
-"""A column of which the controls leave less than this share of its variance is left out."""
+"""Smallest share of a column's variance that the controls must leave; other columns are left out."""
 
 CHUNK, CHUNK_MINUTES = 25, 40_320
 """Workloads whose columns are built at once in a window of four weeks; fewer in a longer one, for they are wide."""

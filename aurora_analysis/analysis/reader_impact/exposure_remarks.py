@@ -65,8 +65,6 @@ def _ended_early(ended: pd.DataFrame) -> str:
 
 
 def _while_it_existed(exposure: Exposure) -> str:
-    """How long readers without any source existed, if they came and went."""
+    """State how long readers without any source existed, if they came and went."""
     hours = (exposure.blind["end"] - exposure.blind["start"]).dt.total_seconds().sum() / 3600
-    return f" (of which some existed for {hours:,.0f} hours only; their presence is held constant)" * bool(
-        hours
-    )
+    return f" (some existed for {hours:,.0f} hours only; their presence is held constant)" * bool(hours)

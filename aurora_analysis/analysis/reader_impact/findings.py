@@ -26,7 +26,7 @@ SIGN_ALPHA = 0.1
 sign differs makes the effect unstable; a variant without a clear sign says nothing."""
 
 LEADING_MOST = 20
-"""At most this many workloads that seem to slow the writer are controls in every model."""
+"""Most workloads that seem to slow the writer and therefore are controls in every model."""
 
 IGNORING_LENGTH = "ignoring run length"
 EQUAL_CLOCKS = "as if all clocks agreed"
@@ -196,7 +196,7 @@ def _finding(group: EstimationGroup, i: int, model: WorkloadModel) -> Finding:
 
 
 def _sign_changes(group: EstimationGroup, i: int, model: WorkloadModel, fit: Fit) -> list[str]:
-    """For each metric the first variant that clearly reverses the sign of a significant effect, or nothing."""
+    """Find for each metric the first variant that clearly reverses the sign of a significant effect."""
     significant = fit.p() < SIGN_ALPHA
     if not significant.any():
         return ["" for _ in group.metrics]

@@ -35,7 +35,7 @@ RUN_LENGTHS_OF_DRIFT = 6
 """The drift period is at least this many times the 90th percentile of run lengths."""
 
 CO_EXPOSURES = 10
-"""At most this many other workloads, those that overlap most, are controls in a workload's model."""
+"""Most other workloads that are controls in a workload's model; those that overlap most are chosen."""
 
 RELATED = 0.15
 """Correlation above which two workloads coincide by more than chance (some 400 run lengths in a fortnight)."""
@@ -46,7 +46,7 @@ COLLINEAR = 0.80
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Which other workloads matter for each workload's model.
+    """The other workloads that matter for each workload's model.
 
     Attributes
     ----------
@@ -292,7 +292,7 @@ def _group(design: Design, part: _Part, beside: Neighbours, like: EstimationGrou
 
 
 def _has_columns(group: EstimationGroup, part: _Part, first_column: dict[int, int]) -> bool:
-    """Whether a group of the same design has the columns that a part needs, with the same controls removed."""
+    """Return whether a group of the same design has the columns that a part needs, with the same controls removed."""
     return (
         group.first_column == first_column
         and group.drift_hours == part.drift_hours

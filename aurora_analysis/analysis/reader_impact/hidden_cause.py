@@ -1,4 +1,4 @@
-"""How strong a hidden cause would have to be to explain an effect on ordinary days.
+"""Compute how strong a hidden cause would have to be to explain an effect on ordinary days.
 
 Statistics cannot exclude an event that accompanies a workload and leaves no trace in the data. Its bias is its impact on
 the writer times its imbalance: the share of the exposed time that it accompanies, if it never occurs otherwise
@@ -102,7 +102,7 @@ def needed(effect_pct: float, impact_pct: float) -> float:
 
 
 def sentence(low_pct: float, metric: str, job: Yardstick | None) -> str:
-    """What a hidden event would have to be to leave no significant effect.
+    """Strength of a hidden event that would leave no significant effect.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ import pandas as pd
 from aurora_analysis.engines.vocabulary import Words
 
 FULLY_JUDGED = 0.95
-"""Share of the time that its statements were open in which the holder must be known before "never" is said."""
+"""Share of the statements' open time in which the holder must be known before a sentence states "never"."""
 
 
 def mechanism(row: pd.Series, words: Words, when: str) -> str:
@@ -51,13 +51,13 @@ GROWTH = {
     "read view": "the history list's growth",
     "snapshot": "the growth of the xmin horizon's age",
 }
-"""What grew while cleanup was blocked, by what blocks it."""
+"""Noun of the quantity that grew while cleanup was blocked, by the kind of view."""
 
 MISSING = {
     "read view": "the history list length or a count of the writer's transactions is missing",
     "snapshot": "the age of the xmin horizon is missing",
 }
-"""What is missing if nobody can be named, by what blocks cleanup."""
+"""Data that are missing if no holder can be named, by the kind of view."""
 
 
 def _between(row: pd.Series) -> str:

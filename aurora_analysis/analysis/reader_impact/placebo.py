@@ -42,7 +42,7 @@ def rejected_pct(design: Design, *, alpha: float, placebos: int, seed: int) -> d
     Returns
     -------
     dict of str to float
-        By metric; a metric of which every placebo was refused is absent.
+        By metric; a metric whose placebos were all refused is absent.
     """
     if not placebos:
         return {}
@@ -100,7 +100,7 @@ def with_placebos(design: Design, count: int, seed: int) -> Design:
 
 
 def swapped_days(grid: Grid, rng: np.random.Generator) -> Integers:
-    """For each minute the index of the same time on another day of its class; its own if that day lacks it.
+    """Return for each minute the index of the same time on another day of its class; its own if that day lacks it.
 
     Parameters
     ----------

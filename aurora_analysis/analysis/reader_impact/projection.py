@@ -291,7 +291,7 @@ def _by_segment(daily: Array, segment: Integers) -> Array:
 
 
 def _others(shared: Array, removed: Array) -> Array:
-    """For each segment, the shared part of all segments without what all other segments explain."""
+    """Return for each segment the part shared by all segments, without the other segments' share."""
     return np.asarray(shared.sum(axis=0) - (removed.sum(axis=0) - removed))
 
 

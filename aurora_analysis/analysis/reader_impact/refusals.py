@@ -30,7 +30,7 @@ EXPLAINED_MOST = 0.80
 
 COMPARABLE_DAYS = 3
 COMPARABLE_LEAST = 0.5
-"""At least this share of exposed minutes needs `COMPARABLE_DAYS` days of its kind without the workload at that time.
+"""Smallest share of exposed minutes that must have `COMPARABLE_DAYS` days of their kind without the workload at that time.
 
 At weekends half as many comparison days suffice, because the weekend effect is modelled as a smooth curve. One suffices
 if the controls explain less than `IRREGULAR` of the exposure's variance: the runs have no usual time of day.
@@ -88,7 +88,7 @@ MOVES = ("job", "after job", "clock", "r2")
 
 
 def settling_step(reasons: Mapping[str, str], workload: str) -> str:
-    """What would settle the question that these reasons leave open.
+    """Name the data or trial that would settle the question.
 
     Parameters
     ----------

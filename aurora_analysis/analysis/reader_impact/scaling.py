@@ -19,10 +19,10 @@ CAPACITY, UTILISATION = "serverless_capacity", "acu_utilization"
 CLASS = "db.serverless"
 
 AT_MAXIMUM = 95.0
-"""From this utilisation on, capacity counts as at its maximum [%]."""
+"""Utilisation from which capacity counts as at its maximum [%]."""
 
 MINUTES_NEEDED = 30
-"""With fewer samples while the workload runs, or without it, their mean says nothing."""
+"""Fewest samples with the workload, and without it, from which their means are compared."""
 
 
 @dataclass(frozen=True)

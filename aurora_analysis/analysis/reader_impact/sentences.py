@@ -242,7 +242,7 @@ def _answer(row: EffectRow, level: str, metric: str, materiality_pct: float) -> 
 
 
 def _of_bad_minutes(row: EffectRow, level: str) -> str:
-    """How often minutes are bad, if that is why the workload is blamed."""
+    """State how often minutes are bad, if that is why the workload is blamed."""
     if row.basis == "typical" or level not in SLOWER:
         return ""
     typical = f"{100 * (row.fit.factor(0) - 1):+.1f} %" if row.fit else ""
@@ -253,7 +253,7 @@ def _of_bad_minutes(row: EffectRow, level: str) -> str:
 
 
 def _of_throughput(row: EffectRow, metric: str) -> str:
-    """What load has to do with the effect, if it includes the fall of throughput."""
+    """State the role of load, if the effect includes the fall of throughput."""
     if isnan(row.throughput_pct) or row.basis == "average":
         return ""
     return (

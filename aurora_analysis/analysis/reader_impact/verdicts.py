@@ -56,7 +56,7 @@ DAYS_FOR_BLOCKS = 7
 """With at least this many days, jackknife blocks are days; shorter windows use `latency.BLOCKS` equal blocks."""
 
 BLOCKS_NEEDED = 4
-"""With exposure in fewer blocks there is no interval."""
+"""Fewest blocks with exposure from which an interval is computed."""
 
 
 def growth(
@@ -418,14 +418,14 @@ def _action(name: str, one: JudgedEffect | None, evidence: Evidence) -> str:
 
 
 def _part_of(one: JudgedEffect, evidence: Evidence) -> str:
-    """Which part of an effect on ordinary days is clearly above zero: a key of `dose_response.SENTENCES`, or empty."""
+    """Return the part of an effect on ordinary days that is clearly above zero: a key of `dose_response.SENTENCES`, or empty."""
     rows = evidence.days
     [row] = rows[(rows["workload"] == one.workload) & (rows["metric"] == one.metric)].to_dict("records")
     return dose_response.kind(row)
 
 
 def _blocked(name: str, evidence: Evidence) -> bool | None:
-    """Whether the workload's views or snapshots were the oldest while cleanup fell behind; None if that is not known."""
+    """Return whether the workload's views or snapshots were the oldest while cleanup fell behind; None if that is not known."""
     row = evidence.growth[evidence.growth["workload"] == name].iloc[0]
     blocked, known = bool(row["growth"] > 0), bool(row["judged_share"] >= FULLY_JUDGED)
     return blocked if blocked or (known and row["growth"] <= 0) else None
@@ -445,7 +445,7 @@ def _not_assessed(name: str) -> str:
 
 
 def _covered(evidence: Evidence) -> str:
-    """How much of the window has latency, with the window's dates."""
+    """State how much of the window has latency, with the window's dates."""
     known = f"{100 * evidence.coverage:.0f} %"
     return f"The writer's latency is known for {known} of the window ({dates(evidence.window, evidence.timezone)})"
 

@@ -91,7 +91,7 @@ class Answer:
 
     @property
     def oldest_view(self) -> pd.DataFrame:
-        """Which run held the oldest read view at each sample; see `attribute_oldest_view`."""
+        """Run that held the oldest read view at each sample; see `attribute_oldest_view`."""
         return self.attribution.oldest_view
 
     def by_blocker(self) -> pd.DataFrame:
@@ -198,7 +198,7 @@ _ANSWERS = {"purge": _of_purge, "vacuum": _of_vacuum}
 
 @dataclass(frozen=True)
 class Mechanism:
-    """What grows while cleanup is blocked, and who blocked it.
+    """The quantity that grows while cleanup is blocked, and the blockers.
 
     Parameters
     ----------
@@ -241,7 +241,7 @@ def mechanism(data: Observations, runs: pd.DataFrame) -> Mechanism:
 
 
 def _purge(data: Observations) -> tuple[pd.Series, pd.Series]:
-    """How far purge may go, and how far it has come [transaction numbers]."""
+    """Numbers up to which purge is allowed, and up to which it has purged [transaction numbers]."""
     return data.metric("purge_boundary"), data.metric("purge_finished")
 
 

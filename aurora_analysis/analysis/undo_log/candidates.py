@@ -71,7 +71,7 @@ def candidates(spans: pd.DataFrame, oldest_view: pd.DataFrame, starts: pd.DataFr
 
 
 def _matches(start: pd.Series, since: pd.Series, period: float) -> bool:
-    """Whether an instance's oldest transaction began when the view did, at most samples."""
+    """Return whether an instance's oldest transaction began when the view did, at most samples."""
     off = np.abs(seconds(pd.Index(start)) - seconds(pd.Index(since))) / period
     age = (seconds(start.index) - seconds(pd.Index(since))) / period
     return bool((off <= NEAR + NEAR_OF_AGE * np.clip(age, 0, None)).mean() >= MOST)

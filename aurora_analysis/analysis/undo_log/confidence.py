@@ -1,4 +1,4 @@
-"""How sure the name of a holder is: the probability of each explanation of a span or of a blocker's growth.
+"""Compute the confidence in a holder's name: the probability of each explanation of a span or of a blocker's growth.
 
 The model's probabilities are too certain, because errors of neighbouring samples are alike. `calibrated` maps them to the
 share that was right in simulations (`benchmarks/attribution.py`, with seeds below 10; docs/explanation/holders.md has

@@ -33,7 +33,7 @@ class Left(NamedTuple):
 
     @property
     def severity(self) -> Severity:
-        """How much attention the dead rows need."""
+        """Severity of the dead rows."""
         return "act" if self.rows >= ACT else "watch" if self.rows >= WATCH else "ok"
 
 

@@ -59,7 +59,7 @@ HELD, NOT_HELD = 0.6, 0.4
 TIED = 0.02
 """Weight of a run that began together with a run of another digest and did not outlast it: either may hold the view."""
 NEIGHBOURS = 5
-"""So many neighbours of a statement, by start, are compared with it."""
+"""Number of neighbours, by start, with which a statement is compared."""
 OUTLASTS = 3.0
 """A statement outlasts another if it ends so much later [periods]."""
 UNLOGGED, UNLOGGED_SAMPLES, VIEWS = 0.5, 100.0, 10.0
@@ -72,7 +72,7 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class Attribution:
-    """Which run held the oldest read view at each sample, and the probabilities behind it.
+    """The run that held the oldest read view at each sample, and the probabilities behind it.
 
     Parameters
     ----------
@@ -277,7 +277,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Costs:
-    """How badly each explanation fits each sample."""
+    """Misfit of each explanation at each sample."""
 
     x: Array
     start: Array

@@ -158,7 +158,7 @@ def _rises(found: Samples, length: int) -> pd.DataFrame:
 
 
 def _is_steady(off_line: Array, step: Array, noise: Array) -> Mask:
-    """Whether a rise goes on alike in its parts: in its steps if it is short, else in its halves, first and last step.
+    """Return whether a rise goes on alike in its parts: in its steps if it is short, else in its halves, first and last step.
 
     `off_line` is the rise without its mean trend; noise may add to a part's deviation, up to half of a step.
     """
@@ -195,7 +195,7 @@ def _steadied(level: pd.Series, at: pd.Series, error: pd.Series) -> Array:
 
 
 def _under_a_statement(found: Samples, rises: pd.DataFrame, runs: pd.DataFrame) -> Mask:
-    """Whether purge had reached the start of a statement that was open throughout a rise."""
+    """Return whether purge had reached the start of a statement that was open throughout a rise."""
     first, last = (rises[name].to_numpy(dtype=int) for name in ("first", "last"))
     since = _oldest_open(found, runs)[last]
     reached = found.view_start + CAUGHT_UP + CAUGHT_UP_OF_AGE * found.age

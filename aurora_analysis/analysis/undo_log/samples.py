@@ -142,7 +142,7 @@ class Samples:
 
     @cached_property
     def slowness(self) -> float:
-        """How plausible it is that purge trails, by the speed at which it drains a backlog [0 to 1]."""
+        """Plausibility that purge trails, by the speed at which it drains a backlog [0 to 1]."""
         share, error = self.purged_share
         drains = share[(error < PRECISE) & (self.age > OLD) & (share > DRAINING)]
         speed = float(np.quantile(drains, 0.75)) if len(drains) >= DRAINS_NEEDED else FAST

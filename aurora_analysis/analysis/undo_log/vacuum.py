@@ -35,7 +35,7 @@ RELATION_COLUMNS = ["dead_rows", "vacuum_at", "vacuumed_s_ago"]
 
 @dataclass(frozen=True)
 class Vacuum:
-    """What a window shows of vacuum.
+    """The window's evidence on vacuum.
 
     Attributes
     ----------

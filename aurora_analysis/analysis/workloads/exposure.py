@@ -202,7 +202,7 @@ class Tables:
 
 @dataclass(frozen=True)
 class Exposure:
-    """When each workload was open, when that is unknown, and which source says so.
+    """Times at which each workload was open or unknown, and the source of each.
 
     Parameters
     ----------

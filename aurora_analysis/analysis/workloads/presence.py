@@ -1,4 +1,4 @@
-"""Find when a reader existed of which no source shows what ran on it.
+"""Find when a reader existed whose statements no source shows.
 
 Autoscaling adds readers and deletes them again. What ran there may slow the writer at the same hours as a known workload,
 so their presence is a confounder that can be controlled for. CloudWatch publishes an instance's metrics only while

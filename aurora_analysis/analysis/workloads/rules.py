@@ -123,7 +123,7 @@ def matches_globs(values: pd.Series, globs: Sequence[str]) -> Mask:
     Parameters
     ----------
     values : Series
-        Text values; a value may list several, separated by a comma and a space, of which one must match.
+        Text values; a value may list several, separated by a comma and a space; one of them must match.
     globs : sequence of str
         Case-sensitive patterns (`fnmatch`).
 

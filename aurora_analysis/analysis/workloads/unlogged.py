@@ -30,7 +30,7 @@ LONGEST = {True: pd.Timedelta("1min"), False: pd.Timedelta("1h")}
 a statement's time or of its wait for a lock ended it (True), because an application sets these to seconds."""
 
 MOSTLY = 0.5
-"""A sampled transaction of which logged statements fill at least this share is that statement [0 to 1]."""
+"""Share of a sampled transaction that a logged statement must fill to be the transaction's statement [0 to 1]."""
 
 AT_LEAST = pd.Timedelta("1s")
 """Exposure before an early end whose start is unknown: the statement ran at that moment."""

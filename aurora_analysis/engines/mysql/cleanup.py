@@ -64,7 +64,7 @@ def holder(samples: Sequence[InstanceSample]) -> Holder | None:
 
 
 def _sessions(samples: Sequence[InstanceSample], from_writer: Mapping[str, int]) -> list[Holder]:
-    """What holds back purge on each instance that a status shows."""
+    """Return the holders of purge on each instance that a status shows."""
     found: list[Holder] = []
     for one in samples:
         if one.innodb is None or not (one.has_comparable_trx_ids or one.instance in from_writer):

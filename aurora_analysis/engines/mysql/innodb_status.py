@@ -141,7 +141,7 @@ def complete_mysql_status(
 
 
 def _is_tied(thread: int, first: int, status: InnodbStatus, began: Mapping[int, float]) -> bool:
-    """Whether a view may be as old as the first one: the lists have whole seconds, the numbers a small tolerance."""
+    """Return whether a view may be as old as the first one: the lists have whole seconds, the numbers a small tolerance."""
     if thread == first:
         return True
     if first in status.limits and thread in status.limits:

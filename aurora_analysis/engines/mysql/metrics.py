@@ -127,4 +127,4 @@ NO_HOLDER: float | None = None
 """The value by which an age states that there is nothing: MySQL's counters have none."""
 
 HOLDERS: dict[str, tuple[str, ...]] = {}
-"""Kind of holder of cleanup → the counters of its age, in lower case: MySQL's counters tell no kinds apart."""
+"""Kind of holder of cleanup → the counters of its age, in lower case: MySQL's counters do not distinguish kinds."""

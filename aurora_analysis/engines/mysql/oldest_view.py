@@ -72,7 +72,7 @@ def candidates(transactions: Sequence[Transaction]) -> list[Candidate]:
 
 
 def _reads_with_locks(one: Transaction) -> bool:
-    """Whether an idle transaction reads with locks: SERIALIZABLE turns its SELECTs into FOR SHARE."""
+    """Return whether an idle transaction reads with locks: SERIALIZABLE turns its SELECTs into FOR SHARE."""
     return one.isolation_level == "SERIALIZABLE" and not one.query
 
 
@@ -134,7 +134,7 @@ def _holds(found: Sequence[Candidate], has_locks: bool, fits: Array) -> float:
 
 
 def _fits(most: int, views: int | None, brief: float) -> Array:
-    """How well each number of lasting views fits the count: the rest are brief, a Poisson number with mean `brief`."""
+    """Likelihood of each number of lasting views: the rest of the count are brief, a Poisson number with mean `brief`."""
     if views is None:
         return np.ones(most + 1)
     others = views - np.arange(most + 1)

@@ -14,7 +14,7 @@ LOG_TYPE, LOG_TITLE = "slowquery", "Slow query log"
 """RDS's name of the log that has slow statements, which its files' names contain; and its name in the console."""
 
 ON_REPLICAS = "a replica has an undo log of its own, so a query on a replica cannot block purge here. Sessions on this instance can."
-"""What it means for the question that an RDS instance is not Aurora's."""
+"""Consequence of analysing an RDS instance that is not Aurora's."""
 
 PARAMETERS = {
     "slow_query_log", "long_query_time", "log_output", "min_examined_row_limit", "log_slow_extra",

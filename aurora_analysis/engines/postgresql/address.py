@@ -1,7 +1,7 @@
 """Connect to a PostgreSQL server: its address, TLS, and IAM tokens.
 
 Everything about a connection comes from the address and the command line. libpq, below psycopg, would also read PG*
-variables and a service file, and falls back to an unencrypted connection unless it is told otherwise.
+variables and a service file, and falls back to an unencrypted connection unless `sslmode` forbids it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DRIVER_VARIABLES = (
     *("PGCONNECT_TIMEOUT", "PGCLIENTENCODING", "PGTARGETSESSIONATTRS", "PGLOADBALANCEHOSTS", "PGDATESTYLE", "PGTZ"),
     *("PGGEQO", "PGMINPROTOCOLVERSION", "PGMAXPROTOCOLVERSION", "PGOAUTHDEBUG"),
 )  # fmt: skip
-"""Environment variables that libpq reads: whoever makes an engine removes them first.
+"""Environment variables that libpq reads: `cli/connections.py` removes them before it makes an engine.
 https://www.postgresql.org/docs/current/libpq-envars.html"""
 
 NO_TLS = ("server does not support SSL", "SSL was required")
@@ -60,7 +60,7 @@ def url(text: str, environ: Mapping[str, str]) -> sqlalchemy.URL:
 
 
 def _is_local(host: str) -> bool:
-    """Whether a connection stays on this machine: a socket's folder, or a loopback address."""
+    """Return whether a connection stays on this machine: a socket's folder, or a loopback address."""
     if host in {"", "localhost"} or host.startswith(("/", "@")):
         return True
     try:

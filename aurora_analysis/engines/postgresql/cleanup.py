@@ -72,7 +72,7 @@ def holder(samples: Sequence[InstanceSample]) -> Holder | None:
 
 
 def holds(role: str, database: str | None, harmed: str | None) -> bool:
-    """Whether a snapshot keeps dead rows of a database of the writer: one on a reader does, of whatever database.
+    """Return whether a snapshot keeps dead rows of a database of the writer: one on a reader does, of whatever database.
 
     On the writer it keeps those of its own database only; a background process without a database keeps those of all.
 
@@ -127,7 +127,7 @@ def _on_readers(one: InstanceSample, samples: Sequence[InstanceSample]) -> Itera
 
 
 def _is_sampled(report: Feedback, readers: Sequence[InstanceSample], one: InstanceSample) -> bool:
-    """Whether the reader of a report is sampled: by its name, or because every reader is."""
+    """Return whether the reader of a report is sampled: by its name, or because every reader is."""
     return any(each.instance == report.instance for each in readers) or len(readers) >= len(
         one.feedback or ()
     )
@@ -144,7 +144,7 @@ def _slots(one: InstanceSample) -> Iterator[Holder]:
 
 
 def _follows_reader(slot: Slot) -> bool:
-    """Whether the slot keeps what a connected reader reports."""
+    """Return whether the slot keeps what a connected reader reports."""
     return slot.is_active and slot.kind == PHYSICAL
 
 
@@ -221,14 +221,14 @@ def state_of(is_blocked: bool, is_overdue: bool | None) -> str:
 
 
 def any_overdue(relations: Sequence[Relation] | None) -> bool | None:
-    """Whether vacuum trails any of the tables; None if they may not be read."""
+    """Return whether vacuum trails any of the tables; None if they may not be read."""
     if relations is None:
         return None
     return any(is_overdue(one.dead_rows, one.vacuum_at, one.vacuumed_s_ago) for one in relations)
 
 
 def is_overdue(dead_rows: float, vacuum_at: float, vacuumed_s_ago: float) -> bool:
-    """Whether vacuum trails a table: see `OVERDUE`.
+    """Return whether vacuum trails a table: see `OVERDUE`.
 
     >>> is_overdue(151, 50, 999), is_overdue(151, 50, 9)
     (True, False)
@@ -237,7 +237,7 @@ def is_overdue(dead_rows: float, vacuum_at: float, vacuumed_s_ago: float) -> boo
 
 
 def _stood_still(held: Holder, before: Sequence[InstanceSample], first: InstanceSample) -> bool:
-    """Whether the horizon was the same before; a holder on an instance that had no sample yet is judged by its id."""
+    """Return whether the horizon was the same before; a holder on an instance that had no sample yet is judged by its id."""
     is_new = held.instance not in {one.instance for one in before}
     return boundary(before) == held.number or (is_new and held.number < first.next_xid)
 

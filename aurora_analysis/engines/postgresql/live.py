@@ -443,7 +443,7 @@ def sqlstate(problem: exc.DBAPIError) -> str:
 
 
 def _is_login(problem: exc.DBAPIError) -> bool:
-    """Whether the server refused the connection: before a session exists, psycopg gives no SQLSTATE."""
+    """Return whether the server refused the connection: before a session exists, psycopg gives no SQLSTATE."""
     text = str(problem.orig)
     return any(part in text for part in ("authentication failed", "does not exist", "no pg_hba.conf entry"))
 

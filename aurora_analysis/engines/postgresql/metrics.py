@@ -114,4 +114,4 @@ HOLDERS = {
         "db.transactions.oldest_active_logical_replication_slot_xid_age",
     ),
 }
-"""Kind of holder of cleanup → the counters of its age, in lower case, of which one must be on offer."""
+"""Kind of holder of cleanup → the counters of its age, in lower case; one of them must be on offer."""

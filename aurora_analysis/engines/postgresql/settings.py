@@ -18,7 +18,7 @@ ON_REPLICAS = (
     "a query on a replica blocks vacuum here only while the replica has hot_standby_feedback on. Sessions on this "
     "instance always can."
 )
-"""What it means for the question that an RDS instance is not Aurora's."""
+"""Consequence of analysing an RDS instance that is not Aurora's."""
 
 PARAMETERS = {
     "log_min_duration_statement", "log_autovacuum_min_duration", "idle_in_transaction_session_timeout",

@@ -79,5 +79,5 @@ class StatementSampler:
 
 
 def _is_ours(text: str | None) -> bool:
-    """Whether a statement is ours: the server keeps the comment of a text that it normalised."""
+    """Return whether a statement is ours: the server keeps the comment of a text that it normalised."""
     return text is not None and text.startswith(TAG)

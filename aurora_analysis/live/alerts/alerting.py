@@ -12,7 +12,7 @@ from aurora_analysis.live.status import PurgeStatus, Sample
 
 @dataclass(frozen=True)
 class Rules:
-    """When to alert: each hold's limit by its start, and the pause before a second alert about a session [s]."""
+    """Rules of alerting: each hold's limit by its start, and the pause before a second alert about a session [s]."""
 
     limit_at: LimitAt
     cooldown_s: float = 1800.0

@@ -71,7 +71,7 @@ class State:
 
 
 class Step(NamedTuple):
-    """What a sample changes: the next state, the hold to alert about with its limit, and alerted holds that have ended."""
+    """Changes by a sample: the next state, the hold to alert about with its limit, and alerted holds that have ended."""
 
     state: State
     alert: tuple[Hold, Limit] | None

@@ -1,4 +1,4 @@
-"""Where a message goes: a webhook, a Slack webhook, an SNS topic, a file, or a command.
+"""Send a message to its target: a webhook, a Slack webhook, an SNS topic, a file, or a command.
 
 The address of a webhook is a secret, like a password: names, errors and logs contain only its host.
 """
@@ -161,7 +161,7 @@ def _reason(problem: Exception) -> str:
         ConnectionRefusedError: "it refused the connection",
         ConnectionError: "the connection broke",
     }
-    return next((said for kind, said in kinds.items() if isinstance(inner, kind)), "the request failed")
+    return next((cause for kind, cause in kinds.items() if isinstance(inner, kind)), "the request failed")
 
 
 def _sns(client: Any, topic: str) -> Callable[[Message], None]:

@@ -36,7 +36,7 @@ BY_STATEMENT = ("crash", "lag", "disk")
 
 @dataclass(frozen=True)
 class Cluster:
-    """What AWS says about a cluster.
+    """A cluster as AWS describes it.
 
     Attributes
     ----------

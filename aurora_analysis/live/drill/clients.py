@@ -84,7 +84,7 @@ class CachedName:
 class Topology:
     """Asks the instances which of them is the writer, and connects to that one by its own name.
 
-    All workers of a client share one answer, which is forgotten at an error and asked for again at most once a pause.
+    All workers of a client share one answer, which is dropped at an error and looked up again at most once per pause.
     """
 
     def __init__(self, place: Place, pause_s: float, count: Callable[[sqlalchemy.Engine], None]) -> None:
@@ -221,7 +221,7 @@ def _first_line(problem: BaseException) -> str:
 
 @dataclass(frozen=True)
 class Lane:
-    """What the workers of one run do: the statements, the number of the run, the pause [s], and when to stop."""
+    """Plan of the workers of one run: the statements, the number of the run, the pause [s], and when to stop."""
 
     table: TableStatements
     run: int
@@ -320,5 +320,5 @@ class Worker:
 
 
 def _first_after(acknowledged: Sequence[tuple[int, float]], sequence: int) -> float | None:
-    """When the first write after `sequence` was acknowledged; None if none was."""
+    """Return the time at which the first write after `sequence` was acknowledged; None if none was."""
     return next((at for number, at in acknowledged if number > sequence), None)

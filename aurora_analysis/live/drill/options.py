@@ -23,7 +23,7 @@ TABLE = "aurora_analysis_drill"
 
 @dataclass(frozen=True)
 class ClientOptions:
-    """What the three clients have in common, and what sets each apart.
+    """Options that the three clients share, and options of each.
 
     Attributes
     ----------

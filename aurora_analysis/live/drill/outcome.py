@@ -1,4 +1,4 @@
-"""What a fault did to one client, computed from the client's attempts."""
+"""Compute a fault's effect on one client from the client's attempts."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SHORT_STALL_S = 0.3
 """The same for an interruption that begins with the fault, if it is also three times as long as any pause before the fault."""
 
 STALE_S = 1.0
-"""On a reader, a read counts as stale if it lacks a write that was acknowledged longer ago; on the writer any lack counts."""
+"""Time after which a read on a reader must show a write, else it is stale; on the writer any lack counts."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a fault did to one client.
+    """A fault's effect on one client.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Where a drill runs: a cluster of AWS, or a lab that stands in for one."""
+"""Describe the place of a drill: a cluster of AWS, or a lab that stands in for one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WRITER, READER = "writer", "reader"
 
 
 class Address(NamedTuple):
-    """Where an endpoint leads at this moment."""
+    """Address to which an endpoint leads at this moment."""
 
     host: str
     port: int

@@ -40,7 +40,7 @@ LOOK_EVERY_S = 0.5
 """Interval at which the servers are looked at after a fault."""
 
 STATEMENT_S = 10.0
-"""How long to wait for workers to stop; a statement that takes longer is given up."""
+"""Longest wait for workers to stop; a statement that takes longer is given up."""
 
 
 @dataclass
@@ -187,7 +187,7 @@ class Drill:
 
 
 def _changed(fault: str, before: Servers, after: Servers) -> bool:
-    """Whether the servers show that a fault took effect."""
+    """Return whether the servers show that a fault took effect."""
     if fault == "failover":
         return bool(after.writer) and after.writer != before.writer
     if fault == "crash":
@@ -200,7 +200,7 @@ def _changed(fault: str, before: Servers, after: Servers) -> bool:
 def _took_effect(
     fault: str, injected: Injected, before: Servers, after: Servers, found: dict[str, Outcome]
 ) -> bool | None:
-    """Whether a fault took effect; None if neither the place nor the servers can show it."""
+    """Return whether a fault took effect; None if neither the place nor the servers can show it."""
     if injected.is_certain or _changed(fault, before, after):
         return True
     if fault == "lag" and any(one.stale_reads for one in found.values()):

@@ -21,7 +21,7 @@ LEFT_AFTER_S = 5.0
 """A drill that runs changes its table every second; a table that did not change for so long was left."""
 
 RETRY_S = 60.0
-"""How long to look for the writer after a fault, for the check and the clean-up."""
+"""Longest search for the writer after a fault, for the check and the clean-up."""
 
 
 @dataclass(frozen=True)

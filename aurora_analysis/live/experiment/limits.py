@@ -10,7 +10,7 @@ import numpy as np
 from aurora_analysis.live.status import Sample
 
 UNSEEN_S = 10
-"""If the writer is silent for so long, the trial stops: its limits cannot be checked meanwhile."""
+"""Longest silence of the writer before the trial stops: its limits cannot be checked meanwhile."""
 
 
 @dataclass(frozen=True)

@@ -156,5 +156,5 @@ def production_writes_per_s(store: Store, cluster: str) -> float | None:
 
 
 def is_loaded(baseline: Baseline, production_per_s: float | None) -> bool:
-    """Whether the clone's writer has at least half of production's writes; False if production's are unknown."""
+    """Return whether the clone's writer has at least half of production's writes; False if production's are unknown."""
     return production_per_s is not None and baseline.writes_per_s >= SHARE_OF_PRODUCTION * production_per_s

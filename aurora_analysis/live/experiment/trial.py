@@ -41,7 +41,7 @@ from aurora_analysis.store import Store
 from aurora_analysis.tables import TrialEvent
 
 LEAD_S = 2
-"""From the plan to its first block: time to write the plan to the store."""
+"""Time from the plan to its first block, in which the plan is written to the store."""
 
 Progress = Callable[[str], None]
 """Receives one line for each message of a trial."""

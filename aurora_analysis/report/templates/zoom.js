@@ -122,7 +122,7 @@ const zoomable = (chart, svg, panels, { changed, place }) => {
       }));
     });
     changed();
-    tell();
+    announce();
   };
   const show = (from, to) => {
     const length = Math.min(Math.max(to - from, CLOSEST), whole[1] - whole[0]);
@@ -140,21 +140,21 @@ const zoomable = (chart, svg, panels, { changed, place }) => {
   const reset = () => show(...whole);
 
   const line = make("p", { class: "tools zoom" });
-  const said = make("span", { class: "range", "aria-live": "polite" });
+  const shown = make("span", { class: "range", "aria-live": "polite" });
   const acts = [["Zoom in", "+", () => zoom(0.5)], ["Zoom out", "-", () => zoom(2)], ["Earlier", "Shift+ArrowLeft", () => pan(-0.5)], ["Later", "Shift+ArrowRight", () => pan(0.5)], ["Whole window", "0", reset]];
   const buttons = acts.map(([name, keys, act]) => {
     const button = make("button", { type: "button", class: "copy", "aria-keyshortcuts": keys }, name);
     button.addEventListener("click", act);
     return button;
   });
-  line.append(...buttons.flatMap((button) => [button, " "]), said);
+  line.append(...buttons.flatMap((button) => [button, " "]), shown);
   chart.parentElement.append(line);
-  const tell = () => {
+  const announce = () => {
     const isWhole = view === whole;
     buttons.forEach((button, n) => { button.disabled = n === 0 ? view[1] - view[0] <= CLOSEST : isWhole; });
-    said.textContent = isWhole ? "or drag across the figure" : `${moment(first.x, view[0])} to ${moment(first.x, view[1])}`;
+    shown.textContent = isWhole ? "or drag across the figure" : `${moment(first.x, view[0])} to ${moment(first.x, view[1])}`;
   };
-  tell();
+  announce();
 
   // A mouse drags across the part to see; a finger scrolls the page as everywhere.
   const frame = svg.appendChild(drawn(svg, "rect", { class: "selection", y: Math.min(...column.flatMap(({ y }) => y.at)), height: Math.max(...column.flatMap(({ y }) => y.at)) - Math.min(...column.flatMap(({ y }) => y.at)), width: 0, visibility: "hidden" }));

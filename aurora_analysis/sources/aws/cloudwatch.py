@@ -115,7 +115,7 @@ def _is_latency(metric: VendorMetric) -> bool:
 
 
 def chunks(topology: Topology, have: Have, window: Window, now: datetime) -> list[Chunk]:
-    """Plan one chunk for each day of which an instance or the cluster lacks anything: they share their calls."""
+    """Plan one chunk for each day on which an instance or the cluster lacks data: they share their calls."""
     names = tuple(each.name for each in topology.instances)
     lacking = [gap for name in (None, *names) for gap in have.missing(SOURCE, name, window)]
     return [_chunk(topology, names, piece, now) for piece in by_day(united(lacking))]

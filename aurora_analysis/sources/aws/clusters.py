@@ -1,4 +1,4 @@
-"""What an identifier names: a cluster, an RDS instance without one, or something that belongs to a cluster.
+"""Find the thing that an identifier names: a cluster, an RDS instance without one, or something that belongs to a cluster.
 
 People paste an instance's name, an endpoint or an ARN where a cluster is expected. The error then names the cluster.
 """

@@ -267,7 +267,7 @@ class LogFile(NamedTuple):
 
     @property
     def is_current(self) -> bool:
-        """Whether the server renames the file when it rotates the log: the name of any other ends in its hour."""
+        """Return whether the server renames the file when it rotates the log: the name of any other ends in its hour."""
         return not re.search(r"\.\d{4}-\d\d-\d\d([.-]\d{2,4})?$|\.\d+$", self.name)
 
 

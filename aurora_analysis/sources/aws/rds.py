@@ -56,7 +56,7 @@ class Instance:
 
 
 class Backtrack(NamedTuple):
-    """How far back the cluster can be rewound: the target window [h], and the earliest time if RDS states one."""
+    """Reach of a rewind of the cluster: the target window [h], and the earliest time if RDS states one."""
 
     target_h: float
     since: datetime | None
@@ -313,7 +313,7 @@ def _may_lead(endpoint: Mapping[str, Any], name: str, is_writer: bool) -> bool:
 
 
 def next_writers(topology: Topology) -> tuple[Instance, ...]:
-    """Return the readers one of which a failover would promote now."""
+    """Return the readers that a failover may promote now."""
     readers = {each.name: each for each in topology.instances if not each.is_writer and not each.gone}
     if topology.writer is None:
         return ()

@@ -28,7 +28,7 @@ FAILOVER = re.compile(
 
 @dataclass(frozen=True)
 class Change:
-    """From `time` on, `writer` was the writer; None if there was none or it is unknown."""
+    """The writer from `time` on; None if there was none or it is unknown."""
 
     time: datetime
     writer: str | None

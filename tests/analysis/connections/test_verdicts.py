@@ -154,7 +154,7 @@ def test_the_client_whose_load_rose_is_named():
     ("known", "level", "sentence"),
     [
         ({"login_failures": 0.1}, "refused logins", "5 % of the logins to db-1 were refused, 60,480 in all"),
-        ({"query_throughput": 4.0}, "no pool", "connect anew for every 2 statements"),
+        ({"query_throughput": 4.0}, "no pool", "open a new connection for every 2 statements"),
         (
             {"aborted_clients": 0.2},
             "aborted connections",

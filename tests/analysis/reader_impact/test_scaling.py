@@ -61,7 +61,7 @@ def test_a_reader_without_a_log_at_other_hours_is_held_constant(raised, level):
     present["end"] += pd.Timedelta("2h")
     found = printed(present, {"reader": present, "extract": EXTRACT}[raised])
     assert found.level == level
-    assert "No source shows what ran on auto-1 (of which some existed for" in found.evidence
+    assert "No source shows what ran on auto-1 (some existed for" in found.evidence
 
 
 def capacity(during: float, otherwise: float) -> pd.Series:

@@ -110,7 +110,7 @@ class FingerprintCache:
 
 
 _MARKED = {b"\x01": b"0", b"\x02": b"''", b"\x03": b'""', b"\x04": b",0 ", b"\x05": b"0x0", b"\x06": b"/**/"}
-"""What each mark of the compiled scanner's shapes stands for: a literal of the same kind, further values, a comment."""
+"""Meaning of each mark of the compiled scanner's shapes: a literal of the same kind, further values, a comment."""
 
 _MARK = re.compile(rb"[\x01-\x06]")
 
@@ -134,7 +134,7 @@ def _shortened(sql: bytes, shape: bytes) -> bytes:
 _ADMINISTRATOR = ADMINISTRATOR.encode()
 _DOLLARS = re.compile(rb"\$\w*\$")
 _EXPONENT = re.compile(rb"[0-9.][eE]--")
-"""What the lexer reads as a number and a minus, not as a word and a comment."""
+"""A text that the lexer reads as a number and a minus, not as a word and a comment."""
 _PREFIXED = re.compile(rb"""[nNxXbB@]\"""")
 """Before an apostrophe it would belong to the literal."""
 

@@ -38,7 +38,7 @@ UNKNOWN: frozenset[str] = frozenset()
 """The figures of an execution that the log does not have."""
 
 COVERED = ("slow_queries",)
-"""The tables of which a log holds all rows of its time."""
+"""Tables whose rows of a log's time are all in the log."""
 
 __all__ = [
     "BOUNDARIES",

@@ -1,4 +1,4 @@
-"""Whether `SET timestamp` is the server's time or one that the session set itself.
+"""Decide whether `SET timestamp` is the server's time or one that the session set itself.
 
 `mysqlbinlog | mysql` and a restore to a point in time run statements under `SET timestamp` of another time, and the
 server logs that value. A log of MySQL 5.7 and newer has a `# Time` with a zone for each entry, so that nothing depends

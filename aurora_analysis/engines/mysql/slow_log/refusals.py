@@ -5,7 +5,7 @@ from __future__ import annotations
 from aurora_analysis.engines.log_events import Account
 
 MOSTLY_CUT, FEWEST = 0.9, 3
-"""A log with at least `FEWEST` entries, of which this share ends early, is not as the server wrote it."""
+"""Share of entries that end early from which a log of at least `FEWEST` entries is not as the server wrote it."""
 
 
 def refusal(account: Account, files: str) -> str | None:

@@ -52,7 +52,7 @@ def entries(chunks: Iterable[bytes], account: Account, mode: SqlMode = DEFAULT_M
 
 @dataclass(slots=True)
 class State:
-    """What the next entry takes over from the log before it.
+    """State that the next entry takes over from the log before it.
 
     Attributes
     ----------

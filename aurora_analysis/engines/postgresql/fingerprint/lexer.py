@@ -24,7 +24,7 @@ class OpenQuote(Exception):
 _PLAIN = r"'(?:[^']++|'')*+'"
 _ESCAPED = r"'(?:[^'\\]++|\\.|'')*+'"
 _ON = r"(?:[ \t\r\f\v]++|--[^\n]*+)*+\n(?:\s++|--[^\n]*+\n)*+"
-"""What stands between two parts of one string: white space with a line end."""
+"""Separator of two parts of one string: white space with a line end."""
 _TAG = r"\$(?:[^\W\d]\w*)?\$"
 
 NUMBER = (
@@ -59,7 +59,7 @@ def _token(plain: str) -> re.Pattern[str]:
 
 
 OPENS = re.compile(rf"""(?:(?<![\w$])(?:[eEbBxXnN]|[uU]&))?'|(?:(?<![\w$])[uU]&)?"|{_TAG}""")
-"""What opens a literal or a quoted name."""
+"""Openings of literals and quoted names."""
 
 _COMMENT_ENDS = re.compile(r"/\*|\*/")
 

@@ -37,7 +37,7 @@ UNKNOWN = frozenset({"lock_time_s", "rows_sent", "rows_examined"})
 """The figures of an execution that the log does not have."""
 
 COVERED = ("slow_queries", "vacuums")
-"""The tables of which a log holds all rows of its time."""
+"""Tables whose rows of a log's time are all in the log."""
 
 
 def library(mode: SqlMode) -> None:

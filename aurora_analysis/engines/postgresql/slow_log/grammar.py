@@ -38,7 +38,7 @@ IS_VACUUM = re.compile(rb"automatic (?:aggressive )?vacuum ")
 
 @dataclass(frozen=True)
 class VacuumReport:
-    """What autovacuum reports of one table: row versions, transaction ids as the log writes them, and seconds."""
+    """Autovacuum's report on one table: row versions, transaction ids as the log writes them, and seconds."""
 
     database: str
     table: str

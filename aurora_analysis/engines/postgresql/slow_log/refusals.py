@@ -5,7 +5,7 @@ from __future__ import annotations
 from aurora_analysis.engines.log_events import Account
 
 MOSTLY, FEWEST = 0.9, 3
-"""A log with at least `FEWEST` statements, of which this share ends early, is not as the server wrote it."""
+"""Share of statements that end early from which a log of at least `FEWEST` statements is not as the server wrote it."""
 
 
 def refusal(account: Account, files: str) -> str | None:

@@ -26,7 +26,7 @@ _FURTHER = frozenset(word.encode() for word in prefix.FURTHER)
 
 @dataclass(slots=True)
 class _Session:
-    """What waits for a further record of a process."""
+    """Records that wait for a further record of their process."""
 
     identity: tuple[bytes, bytes, bytes]
     statement: bytes | None = None
@@ -45,7 +45,7 @@ class _Session:
 
 
 class Sessions:
-    """The processes of a log of which something waits for a further record."""
+    """The processes of a log that have records waiting for a further one."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
@@ -207,7 +207,7 @@ class Sessions:
                 yield from self._given_up(pid)
 
     def _given_up(self, pid: bytes) -> Iterator[Logged]:
-        """Yield what waits of a process of which nothing more will come."""
+        """Yield the waiting records of a process that writes nothing more."""
         session = self._waiting.pop(pid, None)
         if session is None:
             return

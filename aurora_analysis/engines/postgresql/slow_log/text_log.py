@@ -208,7 +208,7 @@ _MS = b"e-3"
 """Turns the text of milliseconds into one of seconds, which is exact."""
 
 _SQLSTATE = re.compile(rb"[0-9A-Z]{5}: ")
-"""What log_error_verbosity = verbose writes before a message."""
+"""Text that log_error_verbosity = verbose writes before a message."""
 
 
 def _refuse_other_engines(line: bytes) -> None:
