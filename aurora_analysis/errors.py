@@ -15,4 +15,8 @@ class NotEnabled(Error):
 
 
 class Unfinished(Error):
-    """Something outside did not hold, such as a Dask scheduler; a command prints it as one line and exits with 1."""
+    """Something outside did not hold, such as a permission; a command prints it as one line and exits with 1."""
+
+
+class Lost(Unfinished):
+    """Something that all further work needs does not answer: Dask's scheduler, or S3, which holds the store."""

@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-from aurora_analysis.errors import Error, NotEnabled, Unfinished, first_line
+from aurora_analysis.errors import Error, Lost, NotEnabled, first_line
 
 
 @contextmanager
@@ -147,7 +147,7 @@ def dask(address: str) -> Iterator[Pool]:
     ------
     NotEnabled
         If Dask is not installed here.
-    Unfinished
+    Lost
         If the scheduler does not answer, has no workers, or is lost while the block runs.
     Error
         If a worker runs another version of this package, or does not have it.
@@ -158,12 +158,12 @@ def dask(address: str) -> Iterator[Pool]:
         yield Pool(client.get_executor(pure=False), sum(client.nthreads().values()))
     except Exception as problem:
         if isinstance(problem, CancelledError) or client.status != "running":
-            raise Unfinished(
+            raise Lost(
                 f"The Dask scheduler {address} was lost: start it and its workers again, then rerun the command, which "
                 "does what is missing."
             ) from None
         if type(problem).__name__ == "KilledWorker":
-            raise Unfinished(
+            raise Lost(
                 f"Four workers of {address} ended one after the other at the same work, perhaps for lack of memory: give "
                 "them more, then rerun the command, which does what is missing."
             ) from None
@@ -194,7 +194,7 @@ def _connected(address: str) -> Any:
         ) from None
     except (OSError, RuntimeError) as problem:
         reason = first_line(problem)
-        raise Unfinished(
+        raise Lost(
             f"The Dask scheduler {address} does not answer ({reason}): check --dask or AURORA_ANALYSIS_DASK, as in "
             "tcp://host:8786, and that the scheduler runs."
         ) from None
@@ -205,7 +205,7 @@ def _check_workers(client: Any, address: str) -> None:
     try:
         client.wait_for_workers(1, timeout=WORKERS_S)
     except TimeoutError:
-        raise Unfinished(
+        raise Lost(
             f"The Dask scheduler {address} has no workers: start one with `dask worker {address}`."
         ) from None
     ours = installed_version()

@@ -81,12 +81,12 @@ class Commands(click.Group):
             sys.exit(1)
         except Exception as problem:
             # Importing botocore for its classes would slow every command down.
-            if not type(problem).__module__.startswith("botocore."):
+            if not type(problem).__module__.startswith(("botocore.", "boto3.")):
                 raise
-            from aurora_analysis.sources.aws.errors import explained
+            from aurora_analysis.sources.aws.errors import explained, is_outside
 
             output.echo(f"aurora-analysis: {explained(problem)}", err=True)
-            sys.exit(2)
+            sys.exit(1 if is_outside(problem) else 2)
 
 
 def _version(context: click.Context, is_wanted: bool) -> None:

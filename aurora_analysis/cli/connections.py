@@ -32,8 +32,14 @@ DATA_API_TIMEOUT_S = 45.0
 def s3_client() -> Any:
     """Return boto3's client of S3."""
     import boto3
+    from botocore.config import Config
 
-    return boto3.session.Session().client("s3")
+    return boto3.session.Session().client("s3", config=Config(retries=_retries()))
+
+
+def _retries() -> dict[str, Any]:
+    """Return how often boto3 repeats a call that a service refuses for now."""
+    return {"mode": "standard", "max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", "8"))}
 
 
 def aws_clients(cluster: Cluster, rates: Mapping[str, Rate | Leased], threads: int) -> dict[str, Any]:
@@ -53,9 +59,8 @@ def aws_clients(cluster: Cluster, rates: Mapping[str, Rate | Leased], threads: i
     from aurora_analysis.sources.aws.answers import check_answers
     from aurora_analysis.sources.aws.errors import explained
 
-    retries = {"mode": "standard", "max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", "8"))}
     agent = f"aurora-analysis/{__version__}"
-    options = Config(retries=retries, max_pool_connections=2 * threads, user_agent_extra=agent)
+    options = Config(retries=_retries(), max_pool_connections=2 * threads, user_agent_extra=agent)
     try:
         session = boto3.session.Session(
             profile_name=cluster.profile or None, region_name=cluster.region or None

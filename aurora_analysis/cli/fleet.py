@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from aurora_analysis import config
 from aurora_analysis.cli import output
-from aurora_analysis.errors import Error, Unfinished, first_line
+from aurora_analysis.errors import Error, Lost, first_line
 
 if TYPE_CHECKING:
     from aurora_analysis.executors import Pool
@@ -54,8 +54,8 @@ def attempted(cluster: str, act: Callable[[], T]) -> T | None:
 
     try:
         return act()
-    except Unfinished:
-        raise  # a Dask cluster that is lost is lost for every cluster
+    except Lost:
+        raise  # a Dask cluster or a store that is lost is lost for every cluster
     except Error as problem:
         output.echo(f"{cluster}: {problem}", err=True)
     except (BotoCoreError, ClientError) as problem:

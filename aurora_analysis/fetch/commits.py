@@ -14,6 +14,7 @@ from datetime import datetime
 
 import pandas as pd
 
+from aurora_analysis.errors import Lost
 from aurora_analysis.fetch.chunks import Chunk, Part, coverage_rows
 from aurora_analysis.fetch.work import Fetched, Packed, failed, is_full_disk
 from aurora_analysis.store import Store
@@ -92,7 +93,7 @@ def _together(waiting: list[tuple[Chunk, Fetched]], target: Target) -> list[Outc
     try:
         return _committed(waiting, target)
     except Exception as problem:
-        if is_full_disk(problem):
+        if is_full_disk(problem) or isinstance(problem, Lost):
             raise
         if len(waiting) > 1:
             return [outcome for one in waiting for outcome in _together([one], target)]

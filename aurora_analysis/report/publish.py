@@ -19,6 +19,9 @@ from aurora_analysis.store import Store
 
 DEFAULT = "report"
 
+UNFINISHED = ".unfinished"
+"""An object that exists while the first report of a prefix is being uploaded."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -155,12 +158,18 @@ class Bucket:
         return found
 
     def replace(self, folder: Path, name: str) -> None:
-        """Upload a report and remove files of the earlier one; refuse to replace anything else."""
-        there = set(self.names(name))
-        if there and f"{name}{records.NAME}" not in there:
+        """Upload a report and remove files of the earlier one; refuse to replace anything else.
+
+        An upload that was interrupted leaves a marker, by which the next one recognises its own pages.
+        """
+        there, marker = set(self.names(name)), f"{name}{UNFINISHED}"
+        if there and not {f"{name}{records.NAME}", marker} & there:
             raise Error(
                 f"s3://{self.bucket}/{self.prefix}{name} contains something other than a report. Choose another prefix."
             )
+        if not there:
+            self.client.put_object(Bucket=self.bucket, Key=self.prefix + marker)
+            there = {marker}
         pages = [path for path in folder.rglob("*") if path.is_file()]
         files = {f"{name}{path.relative_to(folder).as_posix()}": path for path in pages}
         last = [f"{name}{records.NAME}", f"{name}{index.PAGE}"]
@@ -182,7 +191,8 @@ class Bucket:
         kind = mimetypes.guess_type(path.name)[0] or "application/json"
         charset = "; charset=utf-8" if kind.startswith("text/") else ""
         content = {"ContentType": f"{kind}{charset}"}
-        self.client.upload_file(str(path), self.bucket, self.prefix + name, ExtraArgs=content)
+        with path.open("rb") as body:  # boto3's upload_file hides the service's error behind its own
+            self.client.put_object(Bucket=self.bucket, Key=self.prefix + name, Body=body, **content)
 
     def names(self, under: str) -> Iterator[str]:
         """Yield the names that begin with `under`."""

@@ -14,7 +14,7 @@ import pandas as pd
 from deltalake.exceptions import DeltaError
 
 from aurora_analysis.analysis.verdict import SEVERITIES
-from aurora_analysis.errors import Error, first_line
+from aurora_analysis.errors import Error, Unfinished, first_line
 from aurora_analysis.store import Store, location
 from aurora_analysis.store.opening import KEPT_WEEKS
 from aurora_analysis.window import Window
@@ -63,9 +63,10 @@ def write(store: Store, document: Mapping[str, Any]) -> None:
         store.keep(KEPT, document["run"]["versions"])
         for notebook in document["notebooks"]:
             _write(store, document, notebook)
-    except (DeltaError, OSError) as problem:
+    except (Error, DeltaError, OSError) as problem:
         reason = first_line(problem)
-        raise Error(
+        kind = Unfinished if isinstance(problem, Unfinished) else Error
+        raise kind(
             f"The report is complete, but its findings could not be written to {store.location}: {reason}"
         ) from problem
 

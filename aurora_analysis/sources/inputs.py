@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from aurora_analysis.errors import Error
+from aurora_analysis.errors import Error, Unfinished
 
 CHUNK = 2 * 2**20
 """Size of a chunk of an object [bytes]."""
@@ -182,5 +182,8 @@ def _one_line(name: str) -> Iterator[None]:
         if errors.code(problem) in missing:
             raise Error(f"Cannot read {name}: {missing[errors.code(problem)]}.") from None
         if errors.code(problem) in errors.DENIED:
-            raise Error(f"Cannot read {name}: allow s3:ListBucket and s3:GetObject for it.") from None
-        raise Error(f"Cannot read {name}: {errors.explained(problem)}") from None
+            raise Unfinished(
+                f"Cannot read {name}: allow s3:ListBucket and s3:GetObject for it, then rerun the command."
+            ) from None
+        kind = Unfinished if errors.is_outside(problem) else Error
+        raise kind(f"Cannot read {name}: {errors.explained(problem)}") from None

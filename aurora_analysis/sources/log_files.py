@@ -457,6 +457,7 @@ def is_stored(name: Source, target: Target) -> bool:
     target : Target
     """
     from aurora_analysis.store import delta, opening
+    from aurora_analysis.store.causes import one_line
     from aurora_analysis.tables import TABLES
 
     identity = target.identity(name)
@@ -465,4 +466,5 @@ def is_stored(name: Source, target: Target) -> bool:
         return False
     wanted = {"source": source_of(name), "instance": target.instance, "identity": identity}
     where = " AND ".join(f"{column} = {delta.quoted(value)}" for column, value in wanted.items())
-    return any(batch.num_rows for batch in table.scan(columns=["source"], predicate=where))
+    with one_line("read coverage in", target.location):
+        return any(batch.num_rows for batch in table.scan(columns=["source"], predicate=where))

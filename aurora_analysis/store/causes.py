@@ -3,6 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from deltalake.exceptions import DeltaError
+
+from aurora_analysis.errors import Error, Lost, Unfinished
+
+DENIED = "AccessDenied|ACCESS_DENIED|403 Forbidden"
+BUSY = (
+    "SlowDown|SLOW_DOWN|ServiceUnavailable|SERVICE_UNAVAILABLE|InternalError|INTERNAL_FAILURE|50[0234] [A-Z]|"
+    "HTTP response code 50[0234]"
+)
+SILENT = "error sending request|dns error|timed out|NETWORK_CONNECTION|REQUEST_TIMEOUT|error decoding response body"
 
 S3_CAUSES = (
     ("NoSuchBucket", "there is no such bucket; create it, or check its name"),
@@ -20,13 +33,14 @@ S3_CAUSES = (
     ),
     ("RequestTimeTooSkewed", "this machine's clock is wrong; set it (timedatectl set-ntp true)"),
     ("kms:|KMS", "its KMS key may not be used; allow kms:Decrypt and kms:GenerateDataKey on the key"),
-    ("AccessDenied|403 Forbidden", "access is denied; allow it as deploy/iam-policy-s3.json does"),
+    (DENIED, "access is denied; allow it as deploy/iam-policy-s3.json does, then rerun the command"),
+    (BUSY, "S3 refuses requests for now (503); wait some minutes, then rerun the command"),
     (
-        "error sending request|dns error",
-        "S3 does not answer; check the network, AWS_REGION and AWS_ENDPOINT_URL",
+        SILENT,
+        "S3 does not answer; check the network, AWS_REGION and AWS_ENDPOINT_URL, then rerun the command",
     ),
 )
-"""Part of delta-rs's message → the cause and the next step, the first that matches."""
+"""Part of the message of delta-rs or pyarrow → the cause and the next step, the first that matches."""
 
 
 def cause(problem: Exception, location: str) -> str:
@@ -49,3 +63,69 @@ def cause(problem: Exception, location: str) -> str:
         if known:
             return known
     return text.split("\n")[-1].strip(" ↳") or type(problem).__name__
+
+
+def is_of_storage(problem: Exception) -> bool:
+    """Return whether an error is one of delta-rs, pyarrow or the system; a scan by arro3 raises a plain `Exception`.
+
+    Parameters
+    ----------
+    problem : Exception
+
+    Returns
+    -------
+    bool
+    """
+    return isinstance(problem, OSError | DeltaError) or type(problem) is Exception
+
+
+def failed(act: str, problem: Exception, location: str) -> Error:
+    """Return the error of an act that the store did not allow.
+
+    Parameters
+    ----------
+    act : str
+        What failed, as in "Cannot open metrics in s3://kept/store".
+    problem : Exception
+        The error of delta-rs or pyarrow.
+    location : str
+        The store's folder or s3:// prefix.
+
+    Returns
+    -------
+    Error
+        `Lost` if S3 does not answer any request for now, `Unfinished` if it denies this one.
+    """
+    line, text = f"{act}: {cause(problem, location)}.", str(problem)
+    if not location.startswith("s3://"):
+        return Error(line)
+    known = next((pattern for pattern, _ in S3_CAUSES if re.search(pattern, text)), "")
+    return {BUSY: Lost, SILENT: Lost, DENIED: Unfinished}.get(known, Error)(line)
+
+
+@contextmanager
+def one_line(act: str, location: str) -> Iterator[None]:
+    """Turn an error of delta-rs or pyarrow into one line.
+
+    Parameters
+    ----------
+    act : str
+        What the block does, as in "read metrics in".
+    location : str
+        The store's folder or s3:// prefix.
+
+    Returns
+    -------
+    context manager
+
+    Raises
+    ------
+    Error
+        As from `failed`.
+    """
+    try:
+        yield
+    except Exception as problem:
+        if not is_of_storage(problem):
+            raise
+        raise failed(f"Cannot {act} {location}", problem, location) from None

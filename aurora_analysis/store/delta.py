@@ -23,12 +23,13 @@ from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
 from aurora_analysis.engines.log_tables import Coded
-from aurora_analysis.errors import Error
+from aurora_analysis.errors import Error, Unfinished
 from aurora_analysis.store import layout, tidy
-from aurora_analysis.store.causes import cause
+from aurora_analysis.store.causes import failed, is_of_storage
 from aurora_analysis.store.layout import Place
 from aurora_analysis.store.names import check_not_empty
-from aurora_analysis.store.opening import FULL_OR_GONE, check_layout, opened
+from aurora_analysis.store.opening import check_layout, opened
+from aurora_analysis.store.panics import without_panics
 from aurora_analysis.store.uri import storage_options, table_uri
 from aurora_analysis.tables import SCHEMA_VERSION, Table, Type
 from aurora_analysis.window import Window
@@ -223,21 +224,24 @@ def commit(location: str, spec: Table, cluster: str, change: Callable[[DeltaTabl
     place, before = Place(location, spec.name, cluster), -1
     for attempt in range(ATTEMPTS):
         try:
-            table = opened(location, spec, cluster) or _create(location, spec, cluster)
-            _add_columns(table, spec)
-            before = table.version()
-            if not change(table):
-                return None
-            version = int(table.version())
-            tidy.after_commit(place, table, before)
-            return version
-        except FULL_OR_GONE as problem:
+            with without_panics(location):
+                table = opened(location, spec, cluster) or _create(location, spec, cluster)
+                _add_columns(table, spec)
+                before = table.version()
+                if not change(table):
+                    return None
+                version = int(table.version())
+                tidy.after_commit(place, table, before)
+                return version
+        except Exception as problem:
+            if not is_of_storage(problem):
+                raise
             if os.strerror(errno.ENOSPC) in str(problem):
                 raise _full(location) from None
-            if not (isinstance(problem, CommitFailedError) or _is_behind(place, before)):
-                raise Error(
-                    f"Cannot write {spec.name} into {location}: {cause(problem, location)}."
-                ) from None
+            if not isinstance(problem, CommitFailedError):
+                refusal = failed(f"Cannot write {spec.name} into {location}", problem, location)
+                if isinstance(refusal, Unfinished) or not _is_behind(place, before):
+                    raise refusal from None
             time.sleep(random.uniform(0, 0.02 * 2 ** min(attempt, 6)))
     raise Error(
         f"Could not write {spec.name} in {location}: other writers committed first {ATTEMPTS} times. Try again."

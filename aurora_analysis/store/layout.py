@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from aurora_analysis.errors import Error
-from aurora_analysis.store.uri import storage_options
+from aurora_analysis.store.causes import one_line
+from aurora_analysis.store.uri import attempts, storage_options
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -176,7 +177,7 @@ def names(location: str, inside: str) -> list[str]:
     Raises
     ------
     Error
-        If the bucket does not exist.
+        If the bucket does not exist, or S3 does not list it.
     """
     if not location.startswith("s3://"):
         try:
@@ -185,7 +186,8 @@ def names(location: str, inside: str) -> list[str]:
             return []
     from pyarrow.fs import FileSelector
 
-    found = _bucket(location).get_file_info(FileSelector(inside, allow_not_found=True))
+    with one_line(f"list {inside} in", location):
+        found = _bucket(location).get_file_info(FileSelector(inside, allow_not_found=True))
     if not found:  # S3 answers alike for a bucket and for a prefix that do not exist
         _check_bucket(location, inside.partition("/")[0])
     return [one.base_name for one in found]
@@ -263,7 +265,10 @@ def _s3(location: str) -> FileSystem:
 @lru_cache(maxsize=8)
 def _connected(scheme: str, host: str, environment: tuple[str, ...]) -> FileSystem:
     """Connect to S3 once for each endpoint, identity and region."""
-    from pyarrow.fs import S3FileSystem
+    from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 
     region = next(filter(None, environment[2:]), None)
-    return S3FileSystem(region=region, endpoint_override=host or None, scheme=scheme or None)
+    patient = AwsStandardS3RetryStrategy(max_attempts=attempts())
+    return S3FileSystem(
+        region=region, endpoint_override=host or None, scheme=scheme or None, retry_strategy=patient
+    )

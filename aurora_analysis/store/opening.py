@@ -13,7 +13,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from aurora_analysis.errors import Error
 from aurora_analysis.store import layout
-from aurora_analysis.store.causes import cause
+from aurora_analysis.store.causes import failed
 from aurora_analysis.store.layout import Place
 from aurora_analysis.store.uri import storage_options, table_uri
 from aurora_analysis.tables import SCHEMA_VERSION, Table
@@ -59,7 +59,7 @@ def opened(location: str, spec: Table, cluster: str, version: int | None = None)
         if version is not None and version not in _whole_versions(place):
             raise Error(_no_longer_kept(place, version)) from None
         at = "" if version is None else f" at version {version}"
-        raise Error(f"Cannot open {spec.name}{at} in {location}: {cause(problem, location)}.") from None
+        raise failed(f"Cannot open {spec.name}{at} in {location}", problem, location) from None
     _check_schema(table, spec, location)
     return table
 

@@ -24,6 +24,7 @@ from aurora_analysis.errors import Error
 from aurora_analysis.store import delta as delta_tables
 from aurora_analysis.store import frames, layout, merging, metrics, opening, reading, roles, sql, tidy, upkeep
 from aurora_analysis.store import location as locations
+from aurora_analysis.store.causes import one_line
 from aurora_analysis.store.names import check_columns, unknown
 from aurora_analysis.tables import TABLES, Table
 from aurora_analysis.window import Window
@@ -157,7 +158,8 @@ class Store:
         if delta is None:
             return frames.empty(spec, named)
         texts = [column.name for column in spec.columns if column.name in columns and column.type == "text"]
-        return frames.to_frame(reading.rows(delta, spec, query, named, texts), spec)
+        with one_line(f"read {spec.name} in", self.location):
+            return frames.to_frame(reading.rows(delta, spec, query, named, texts), spec)
 
     def days(
         self, table: str, window: Window, *, overlapping: bool = False, **query: Any

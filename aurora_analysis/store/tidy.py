@@ -15,8 +15,10 @@ from arro3.core import DataType, RecordBatch, RecordBatchReader, Schema
 from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
+from aurora_analysis.errors import Error
 from aurora_analysis.store import layout
 from aurora_analysis.store.layout import Place
+from aurora_analysis.store.panics import without_panics
 from aurora_analysis.tables import TABLES
 
 CHECKPOINT_EVERY = 10
@@ -62,7 +64,7 @@ def after_commit(place: Place, table: DeltaTable, before: int) -> None:
     before : int
         Its version before the commit.
     """
-    with suppress(DeltaError, OSError):
+    with suppress(Error, DeltaError, OSError):
         if before // COMPACT_EVERY != table.version() // COMPACT_EVERY:
             compact(place, table)
         if (before + 1) // CHECKPOINT_EVERY != (table.version() + 1) // CHECKPOINT_EVERY:
@@ -81,8 +83,9 @@ def compact(place: Place, table: DeltaTable, grace_hours: int = GRACE_HOURS) -> 
     """
     for _ in range(ATTEMPTS):
         try:
-            for where in _small_files(place, table):
-                _rewrite(table, where)
+            with without_panics(place.location):
+                for where in _small_files(place, table):
+                    _rewrite(table, where)
             break
         except CommitFailedError:
             table.update_incremental()

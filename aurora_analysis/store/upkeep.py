@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from aurora_analysis.errors import Error
 from aurora_analysis.store import tidy
 from aurora_analysis.store.delta import commit
 from aurora_analysis.store.layout import Place
@@ -58,7 +59,7 @@ def tidy_up(store: Store, cluster: str) -> None:
     """
     for place, delta in _tables(store, TABLES, cluster):
         if len(delta.file_uris()) >= SCATTERED + len(delta.partitions()):
-            with suppress(DeltaError, OSError):
+            with suppress(Error, DeltaError, OSError):
                 tidy.compact(place, delta)
                 tidy.shorten_log(place)
 

@@ -54,8 +54,19 @@ def storage_options(location: str, folder: str) -> dict[str, str] | None:
     dict of str to str, or None
     """
     if location.startswith("s3://"):
-        return {"aws_conditional_put": "etag"} | _endpoint()
+        return {"aws_conditional_put": "etag", "max_retries": str(attempts() - 1)} | _endpoint()
     return {"opendal.root": str(Path(location).resolve() / folder)} if _is_awkward(location) else None
+
+
+def attempts() -> int:
+    """Return how often a request to S3 is tried: S3 refuses some while it adapts to a higher rate (503 SlowDown).
+
+    Returns
+    -------
+    int
+        `AWS_MAX_ATTEMPTS`, as in boto3, else 10.
+    """
+    return int(os.environ.get("AWS_MAX_ATTEMPTS", "10"))
 
 
 def _endpoint() -> dict[str, str]:

@@ -65,6 +65,9 @@ THROTTLED = {
 }
 """Error codes of a call above the service's rate."""
 
+BUSY = {"SlowDown", "ServiceUnavailable", "503"}
+"""S3's error codes while it adapts to a higher rate; 503 is that of an answer without a body."""
+
 NOT_CONFIGURED = (
     ConfigParseError,
     CredentialRetrievalError,
@@ -115,6 +118,15 @@ BOUNDARIES = (
 def code(problem: BaseException) -> str:
     """Return the service's error code, or an empty string for any other error."""
     return str(problem.response["Error"].get("Code", "")) if isinstance(problem, ClientError) else ""
+
+
+def is_outside(problem: BaseException) -> bool:
+    """Return whether nothing but AWS, its permissions or the network has to change for the same command to succeed."""
+    if not isinstance(problem, ClientError):
+        return not isinstance(problem, (*NOT_CONFIGURED, *SIGNED_OUT, ParamValidationError))
+    status = int(problem.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    is_denied = code(problem) in DENIED and problem.operation_name in S3_ACTIONS
+    return is_denied or status >= 500 or code(problem) in THROTTLED
 
 
 def is_credentials(problem: BaseException) -> bool:
@@ -179,9 +191,13 @@ def _client_error(problem: ClientError) -> str:
     if name in WRONG_REGION:
         return f"The bucket is in another region ({name}): set AWS_REGION to the bucket's region."
     if name in DENIED and action in S3_ACTIONS:
-        return f"{action} is not permitted: allow it as deploy/iam-policy-s3.json does."
+        return (
+            f"{action} is not permitted: allow it as deploy/iam-policy-s3.json does, then rerun the command."
+        )
     if name in DENIED:
         return _denied(action, message)
+    if name in BUSY:
+        return f"{action} was still refused after the last retry ({name}): wait some minutes, then rerun the command."
     if name in THROTTLED:
         return f"{action} was still throttled after the last retry: lower its rate in [rates], then rerun the command."
     if "log-group-class" in message or "log class" in message:
