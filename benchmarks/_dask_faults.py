@@ -18,7 +18,7 @@ from pathlib import Path
 from dask_cluster import DaskCluster
 
 ROOT = Path(__file__).parent.parent
-LOGS = 30
+LOGS = 10
 LONGEST_S = 300.0
 """A command that has not ended by then hangs [s]."""
 
@@ -105,8 +105,6 @@ def commands(folder: Path, now: str, variables: Mapping[str, str], tables: Conte
         "lab",
         "--notebook",
         "latency",
-        "--notebook",
-        "db_load",
     ]
     return [
         Command(

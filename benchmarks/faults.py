@@ -9,6 +9,12 @@ The studies, all by default; the exit code is 1 if one misses its limit:
 - dask: SIGKILL of a worker, of the command and of the scheduler (which starts again) in the middle of ingest, fetch and report
   on a Dask cluster, `--dask-kills` times each. A lost worker is replaced; after a lost scheduler the command exits with 1 and
   one line; the next run leaves the same rows and pages as a run without a fault.
+- s3: the same commands on Dask and S3, `--dask-kills` times with each fault from a random moment on: 30 % of the requests are
+  answered by 503, half of them after they were carried out; all of them; 10 % of the answers are late by up to 2 s; access to
+  one prefix is denied. A command that cannot go on exits with 1 and a line; what coverage marks as received is there as a
+  whole; once S3 is well, the next run leaves the same content as a run without a fault.
+- writers: two fetches, a watch, a compact and reports at the same time on one S3 store for `--writer-minutes`: no row of the
+  fetches and no sample that the watch printed is lost or there twice.
 - migrate: SIGKILL of `store migrate`, `--kills` times; the store is whole before and after, in the old layout or the new one.
 - stall: the server is stopped (SIGSTOP) for 12 s; the watch may lose 15 s of samples.
 - soak: seven minutes at one sample a second beside 200 connections; memory stays flat, and each line names the holder.
@@ -28,8 +34,8 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -39,8 +45,12 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import _dask_faults
+import _s3_faults
+import _s3_writers
 import dask_cluster
 import earlier_store
+import s3_server
+from _sample_aws import aws
 from live_server import prepare, written_to
 
 from aurora_analysis import Store
@@ -133,25 +143,6 @@ def content(place: Path) -> dict[str, tuple[int, float]]:
             total = float(frame.select_dtypes("number").fillna(0).to_numpy(dtype=float).sum())
             found[f"{cluster} {table}"] = (len(frame), float(f"{total:.9g}"))
     return found
-
-
-@contextmanager
-def aws() -> Iterator[tuple[str, dict[str, str]]]:
-    """Serve the sample's `shop` as AWS on loopback; yields its time and the variables that lead to it."""
-    serve = [sys.executable, str(ROOT / "tests/aws_endpoint"), "--store", str(ROOT / "data/sample")]
-    with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as endpoint:
-        assert endpoint.stdout is not None
-        lines = iter(endpoint.stdout.readline, "\n")
-        _, now, *exports = (line.strip() for line in lines)
-        variables = dict(one.removeprefix("export ").split("=", 1) for one in exports)
-        rates = {
-            f"AURORA_ANALYSIS_RATES_{one}": "1000"
-            for one in ("PERFORMANCE_INSIGHTS", "CLOUDWATCH", "LOGS", "RDS")
-        }
-        try:
-            yield now, {name: value.strip("'") for name, value in variables.items()} | rates
-        finally:
-            endpoint.terminate()
 
 
 Words = Callable[[Path], list[str]]
@@ -358,6 +349,25 @@ def dask(chosen: argparse.Namespace) -> bool:
         return _dask_faults.study(cluster, wanted, folder, chosen.dask_kills, random.Random(chosen.seed))
 
 
+def s3(chosen: argparse.Namespace) -> bool:
+    """Let S3 refuse, delay and deny while commands run on a Dask cluster."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        now, variables = stack.enter_context(aws())
+        bucket = stack.enter_context(s3_server.running(_s3_faults.BUCKET))
+        both = {**bucket.variables, **variables}
+        stack.enter_context(_s3_faults.environment(both))
+        cluster = stack.enter_context(dask_cluster.running(folder, variables=both, threads=2))
+        wanted = (chosen.commands, chosen.s3_faults, chosen.dask_kills)
+        return _s3_faults.study(cluster, bucket, now, wanted, random.Random(chosen.seed))
+
+
+def writers(chosen: argparse.Namespace) -> bool:
+    """Let commands write into one store on S3 at the same time."""
+    with tempfile.TemporaryDirectory() as folder, s3_server.running("kept") as bucket, aws() as found:
+        return _s3_writers.study(bucket, found, Path(folder), chosen.writer_minutes)
+
+
 # A migration
 
 
@@ -473,6 +483,8 @@ def main() -> int:
     studies: dict[str, Callable[[argparse.Namespace], bool]] = {
         "kills": kills,
         "dask": dask,
+        "s3": s3,
+        "writers": writers,
         "migrate": migrate,
         "stall": stall,
         "soak": soak,
@@ -482,6 +494,8 @@ def main() -> int:
     parser.add_argument("--commands", action="append", choices=sorted(KILLED), default=[])
     parser.add_argument("--kills", type=int, default=40, help="of each command [default: 40]")
     parser.add_argument("--dask-kills", type=int, default=10, help="of each command and fault [default: 10]")
+    parser.add_argument("--s3-faults", action="append", choices=_s3_faults.FAULTS, default=[])
+    parser.add_argument("--writer-minutes", type=float, default=10.0, help="writers: duration [default: 10]")
     parser.add_argument("--minutes", type=float, default=7.0, help="soak: duration [default: 7]")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()

@@ -1,0 +1,232 @@
+"""Let S3 fail while commands run on a Dask cluster: a study of `dev.py bench faults`."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pandas as pd
+from _dask_faults import ROOT, Run, running
+from dask_cluster import DaskCluster
+from s3_server import S3, Fault
+
+from aurora_analysis import Store
+from aurora_analysis.tables import TABLES
+
+BUCKET, LOGS = "kept", 8
+SHARE_BUSY, SHARE_SLOW, SLOW_S = 0.3, 0.1, 2.0
+LONGEST_S = 400.0
+"""A command that has not ended by then hangs [s]: a client of S3 repeats a refused request for most of a minute."""
+
+ONCE = ("metrics", "db_load", "statement_metrics", "slow_queries", "events", "coverage", "histograms")
+"""Tables whose windows are compared."""
+
+REASON = re.compile(
+    "503|SlowDown|access is denied|is not permitted|does not answer|allow s3:|still refused|Service Unavailable"
+)
+"""What one line says of each fault."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command, the prefixes that it needs, and what it leaves at an address."""
+
+    name: str
+    words: Callable[[str], list[str]]
+    content: Callable[[str], Any]
+    prefixes: Callable[[str], Sequence[str]]
+
+
+def tables(place: str) -> dict[str, pd.DataFrame]:
+    """Return the rows of a store, in one order."""
+    store, found = Store(place), {}
+    for cluster in store.clusters():
+        for name in TABLES:
+            rows = store.read(name, cluster=cluster)
+            texts = rows.astype(object).where(rows.notna(), None).astype(str)
+            order = texts.sort_values(list(texts.columns), kind="stable").index
+            if len(rows):
+                found[name] = rows.loc[order].reset_index(drop=True)
+    return found
+
+
+def same(one: Mapping[str, pd.DataFrame], other: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Return the tables that differ."""
+    return [name for name in sorted(one.keys() | other.keys()) if not _equal(one.get(name), other.get(name))]
+
+
+def _equal(one: pd.DataFrame | None, other: pd.DataFrame | None) -> bool:
+    return one is not None and other is not None and one.astype(str).equals(other.astype(str))
+
+
+def half_windows(found: Mapping[str, pd.DataFrame], whole: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Return what the coverage marks as received although its rows are not those of a run without a fault."""
+    problems = []
+    received = found["coverage"].dropna(subset=["received"]) if "coverage" in found else pd.DataFrame()
+    for row in received.itertuples():
+        if row.table not in ONCE or row.table == "coverage":
+            continue
+        spec = TABLES[row.table]
+        slices = []
+        for frames in (found, whole):
+            rows = frames.get(row.table, pd.DataFrame(columns=spec.column_names()))
+            inside = (rows[spec.time] >= row.time) & (rows[spec.time] < row.end)
+            own = rows["source"] == row.source.partition(" s3://")[0]
+            mine = (rows["instance"] == row.instance) | pd.isna(row.instance)
+            slices.append(rows[inside & own & mine].reset_index(drop=True))
+        if not _equal(*slices):
+            problems.append(f"half a window of {row.table}: {len(slices[0])} of {len(slices[1])} rows")
+    return problems
+
+
+def pages(client: Any, place: str) -> Any:
+    """Return the objects of a report, and what stopped its notebooks."""
+    import json
+
+    prefix = place.removeprefix(f"s3://{BUCKET}/") + "/"
+    listed = client.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
+    names = [one["Key"].removeprefix(prefix) for one in listed]
+    if "findings.json" not in names:
+        return names
+    document = json.loads(client.get_object(Bucket=BUCKET, Key=f"{prefix}findings.json")["Body"].read())
+    return sorted(names), [(one["page"], one["error"]) for one in document["notebooks"]]
+
+
+def commands(s3: S3, now: str) -> list[Command]:
+    """Put logs and a store into the bucket, and return the commands that use them."""
+    client = boto3.client("s3")
+    text = (ROOT / "tests/slow_logs/aurora_mysql_3.log").read_bytes()
+    for number in range(LOGS):
+        client.put_object(Bucket=BUCKET, Key=f"logs/{number:02}.log", Body=text.replace(b"2026-", b"20%02d-" % (10 + number)))  # fmt: skip
+    sample = ROOT / "data/sample"
+    for path in sample.glob("*/cluster=lab/**/*"):
+        if path.is_file():
+            client.put_object(Bucket=BUCKET, Key=f"sample/{path.relative_to(sample)}", Body=path.read_bytes())
+    span = ["--start", "2026-11-09T00:00", "--end", "2026-11-09T03:00", "--now", now]
+    target = ["--cluster", "a", "--instance", "b"]
+    of_table = [
+        f"{name}/cluster=" for name in ("metrics", "db_load", "slow_queries", "statements", "coverage")
+    ]
+    lab = ["--store", f"s3://{BUCKET}/sample", "--cluster", "lab", "--notebook", "latency"]
+    return [
+        Command("ingest", lambda place: ["ingest", f"s3://{BUCKET}/logs/", *target, "--store", place], tables,
+                lambda place: ["logs/04", *of_table[2:]]),
+        Command("fetch", lambda place: ["fetch", "--cluster", "shop", "--store", place, *span], tables,
+                lambda place: of_table),
+        Command("report", lambda place: ["report", *lab, "--output", place], lambda place: pages(client, place),
+                lambda place: ["sample/metrics", "sample/coverage", place.removeprefix(f"s3://{BUCKET}/")]),
+    ]  # fmt: skip
+
+
+FAULTS = ("busy", "outage", "slow", "denied")
+
+
+def fault(kind: str, prefixes: Sequence[str], rng: random.Random) -> Fault:
+    """Return a fault of a kind."""
+    return {
+        "busy": Fault("busy", SHARE_BUSY),
+        "outage": Fault("busy", 1.0),
+        "slow": Fault("slow", SHARE_SLOW, "", SLOW_S),
+        "denied": Fault("denied", 1.0, rng.choice(list(prefixes))),
+    }[kind]
+
+
+def problems(kind: str, code: int, lines: list[str]) -> list[str]:
+    """Return what is wrong with the end of a command that met a fault."""
+    text = "\n".join(lines)
+    if found := [each for each in ("Traceback", "panicked", "<Error>", "RUST_BACKTRACE") if each in text]:
+        return [f"the output has {found}: {text[-400:]}"]
+    if code == 0:
+        return []
+    if kind == "slow" or code != 1:
+        return [f"exit code {code}: {lines[-2:]}"]
+    return [] if REASON.search(text) else [f"no reason: {lines[-3:]}"]
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables within the block."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def ended(run: Run) -> int | None:
+    """Return the exit code of a command; None if it hangs."""
+    try:
+        return run.process.wait(LONGEST_S)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def study(
+    cluster: DaskCluster,
+    s3: S3,
+    now: str,
+    chosen: tuple[Sequence[str], Sequence[str], int],
+    rng: random.Random,
+) -> bool:
+    """Meet each command with each fault so many times, print a line for each pair, and return whether all was well."""
+    wanted_names, kinds, repeats = chosen
+    is_good = True
+    for command in commands(s3, now):
+        if wanted_names and command.name not in wanted_names:
+            continue
+        whole, lasts_s = _whole(command, cluster)
+        for kind in kinds or FAULTS:
+            found: list[str] = []
+            hits = finished = 0
+            for number in range(repeats):
+                place = f"s3://{BUCKET}/{command.name}-{kind}-{number}"
+                act = fault(kind, command.prefixes(place), rng)
+                with running([*command.words(place), "--dask", cluster.address], {}) as run:
+                    time.sleep(rng.uniform(0.0, 0.8) * lasts_s)
+                    s3.put(act)
+                    code = ended(run)
+                hits += s3.lift() > 0
+                finished += code == 0
+                found += ["hangs"] if code is None else problems(kind, code, run.lines)
+                if command.content is tables:
+                    found += half_windows(tables(place), whole)
+                if code != 0:
+                    with running([*command.words(place), "--dask", cluster.address], {}) as run:
+                        code = ended(run)
+                    found += [] if code == 0 else [f"the next run exits with {code}: {run.lines[-2:]}"]
+                left = command.content(place)
+                differ = (
+                    same(left, whole) if command.content is tables else [] if left == whole else [f"{left}"]
+                )
+                found += [f"other content than without a fault: {differ}"] if differ else []
+            print(
+                f"s3 {command.name:7} {kind:7} {repeats} runs, {hits} met the fault, {finished} finished in spite of it, "
+                f"the others at the next run; problems {len(found)}",
+                flush=True,
+            )
+            for problem in dict.fromkeys(found):
+                print(f"    {problem}", flush=True)
+            is_good &= not found
+    return is_good
+
+
+def _whole(command: Command, cluster: DaskCluster) -> tuple[Any, float]:
+    """Run a command without a fault, twice because workers import in the first run; return what it leaves and its time [s]."""
+    for number in range(2):
+        place = f"s3://{BUCKET}/whole-{number}-{command.name}"
+        began = time.monotonic()
+        with running([*command.words(place), "--dask", cluster.address], {}) as run:
+            code = ended(run)
+        if code != 0:
+            raise SystemExit(f"{command.name} without a fault exits with {code}: {run.lines[-3:]}")
+    return command.content(place), time.monotonic() - began
