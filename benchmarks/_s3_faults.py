@@ -6,14 +6,18 @@ import os
 import random
 import re
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
+import dask_cluster
 import pandas as pd
+import s3_server
 from _dask_faults import ROOT, Run, running
 from dask_cluster import DaskCluster
 from s3_server import S3, Fault
@@ -161,6 +165,15 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+@contextmanager
+def on_dask(variables: Mapping[str, str]) -> Iterator[tuple[S3, DaskCluster]]:
+    """Run S3 and a Dask cluster that reaches AWS and S3, as this process then does, too."""
+    with tempfile.TemporaryDirectory() as folder, s3_server.running(BUCKET) as s3:
+        both = {**s3.variables, **variables}
+        with environment(both), dask_cluster.running(Path(folder), variables=both, threads=2) as cluster:
+            yield s3, cluster
 
 
 def ended(run: Run) -> int | None:

@@ -10,10 +10,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
+import s3_server
 from _dask_faults import running
 from _s3_faults import environment, same, tables
 from live_server import prepare, written_to
-from s3_server import S3
 
 from aurora_analysis.lab import server
 
@@ -73,10 +73,11 @@ def fetches(place: str, now: str, first: int) -> Iterator[list[str]]:
         ]
 
 
-def study(s3: S3, aws: tuple[str, dict[str, str]], folder: Path, minutes: float) -> bool:
+def study(aws: tuple[str, dict[str, str]], folder: Path, minutes: float) -> bool:
     """Run the commands together, print how often each ran, and return whether every row is there once."""
     now, variables = aws
     with ExitStack() as stack:
+        s3 = stack.enter_context(s3_server.running("kept"))
         stack.enter_context(
             environment({**variables, **s3.variables, "AWS_ENDPOINT_URL": variables["AWS_ENDPOINT_URL"]})
         )

@@ -49,7 +49,6 @@ import _s3_faults
 import _s3_writers
 import dask_cluster
 import earlier_store
-import s3_server
 from _sample_aws import aws
 from live_server import prepare, written_to
 
@@ -351,21 +350,15 @@ def dask(chosen: argparse.Namespace) -> bool:
 
 def s3(chosen: argparse.Namespace) -> bool:
     """Let S3 refuse, delay and deny while commands run on a Dask cluster."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        now, variables = stack.enter_context(aws())
-        bucket = stack.enter_context(s3_server.running(_s3_faults.BUCKET))
-        both = {**bucket.variables, **variables}
-        stack.enter_context(_s3_faults.environment(both))
-        cluster = stack.enter_context(dask_cluster.running(folder, variables=both, threads=2))
-        wanted = (chosen.commands, chosen.s3_faults, chosen.dask_kills)
+    wanted = (chosen.commands, chosen.s3_faults, chosen.dask_kills)
+    with aws() as (now, variables), _s3_faults.on_dask(variables) as (bucket, cluster):
         return _s3_faults.study(cluster, bucket, now, wanted, random.Random(chosen.seed))
 
 
 def writers(chosen: argparse.Namespace) -> bool:
     """Let commands write into one store on S3 at the same time."""
-    with tempfile.TemporaryDirectory() as folder, s3_server.running("kept") as bucket, aws() as found:
-        return _s3_writers.study(bucket, found, Path(folder), chosen.writer_minutes)
+    with tempfile.TemporaryDirectory() as folder, aws() as found:
+        return _s3_writers.study(found, Path(folder), chosen.writer_minutes)
 
 
 # A migration
