@@ -7,6 +7,7 @@ import os
 import random
 import re
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from unittest import mock
 
@@ -187,7 +188,7 @@ def _statements(batches: list[Batch]) -> dict[tuple, tuple[int, int]]:
 
 def broken(r: random.Random, gallery: Sequence[bytes] = GALLERY) -> bytes:
     """Damage a log of the gallery: change, remove, repeat or insert some bytes, or insert a marker."""
-    text = bytearray(r.choice(gallery))
+    text = bytearray(restarted(r) if r.random() < 0.2 else r.choice(gallery))
     for _ in range(r.randint(1, 6)):
         a, b = sorted(r.randrange(len(text) + 1) for _ in range(2))
         b = min(b, a + r.choice((1, 4, 60, 2000)))
@@ -207,6 +208,55 @@ def broken(r: random.Random, gallery: Sequence[bytes] = GALLERY) -> bytes:
             text[a:b] = other[len(other) // 3 : len(other) // 3 + r.randrange(500)]
         text = text or bytearray(b"#")
     return bytes(text)
+
+
+BANNER = (
+    b"/usr/sbin/mysqld, Version: 8.0.28 (Source distribution). started with:\n"
+    b"Tcp port: 3306  Unix socket: /tmp/mysql.sock\nTime                 Id Command    Argument"
+)
+ODD_BANNERS = [
+    BANNER + b" ",
+    BANNER + b"\n",
+    b"\n" + BANNER,
+    BANNER + b"\n" + BANNER,
+    BANNER.replace(b"/tmp", b"'/tmp"),
+    BANNER.replace(b"Version", b"version"),
+    BANNER.replace(b"\nTime", b"\n\nTime"),
+    BANNER.replace(b"\nTcp", b"\r\nTcp"),
+    BANNER.replace(b" Id", b" It"),
+    BANNER.replace(b"started with:", b"/* started with:"),
+    BANNER.replace(b"started with:\n", b"started with: \n"),
+]
+
+
+def restarted(r: random.Random) -> bytes:
+    """A log with banners, sessions and clocks that change: times with and without a zone, zones, own timestamps."""
+    second, zone, is_zoned, text = 1_795_000_000, r.choice((0, 0, 19800, -34200)), r.random() < 0.5, b""
+    for n in range(r.randint(2, 12)):
+        second += r.choice((0, 0, 0, 1, 2, 30, 100_000))
+        at = datetime.fromtimestamp(second + zone, UTC)
+        if r.random() < 0.2:
+            text += (BANNER if r.random() < 0.6 else r.choice(ODD_BANNERS)) + b"\n"
+            is_zoned = r.random() < 0.3
+            zone += r.choice((0, 0, 900, 3600, -3600, 7200, 10**5))
+        if is_zoned or r.random() < 0.6:
+            text += (
+                f"# Time: {at:%Y-%m-%dT%H:%M:%S}.5Z\n" if is_zoned else f"# Time: {at:%y%m%d %k:%M:%S}\n"
+            ).encode()
+        query = r.choice((0.0, 0.5, 1.0, 898.0, 899.5, 2.000001, 3600.0, 54001.0))
+        off = r.choice(
+            (0, 0, 0, 0, -1, 1, 2, -int(query), 450, 899, 901, 3601, -900, 54000, -54001, 54002, 10**9)
+        )
+        text += (
+            f"# User@Host: u[u] @ h [1]  Id: {r.choice((1, 1, 2))}{r.choice(('', '', '', ' '))}\n".encode()
+        )
+        text += f"# Query_time: {query:.6f}  Lock_time: 0.000001 Rows_sent: 1  Rows_examined: 2\n".encode()
+        text += r.choice((b"", b"", b"use shop;\n"))
+        text += f"SET timestamp={second + off};\n".encode() if r.random() < 0.8 else b""
+        text += r.choice(
+            (b"SELECT %d;\n" % n, b"SELECT 'a', %d -- c;\n" % n, b"SELECT '%d;\n" % n, b"SELECT %d\n" % n)
+        ) if r.random() < 0.3 else b"SELECT a FROM t;\n"  # fmt: skip
+    return text
 
 
 def cut_up(r: random.Random, text: bytes) -> Iterator[bytes]:

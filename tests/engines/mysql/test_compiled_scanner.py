@@ -267,7 +267,8 @@ def test_a_scanner_refuses_what_it_cannot_do(scanner):
         ours.learn(2**32)
     with pytest.raises(ValueError, match="most_pairs"):
         compiled.library().Scanner(True, 0)
-    assert ours.resume(b"x" * 65, None, None, None) is False
+    assert ours.resume((b"x" * 65, None, None, None), (None, None, False)) is False
+    assert ours.resume((None, None, None, None), (None, b"x" * 256, False)) is False
     assert ours.take() == ([], [])
     assert ours.ends() == (None, None)
 

@@ -57,14 +57,48 @@ typedef struct {
     const byte *text_end, *end; /* where the entry's text ends, and where the next entry begins */
     const byte *line;           /* the last line end before a line that looks like a header's; NULL if there is none */
     Text time;                  /* the time of the next entry; its `at` is NULL if the log does not give it here */
+    const byte *banner;         /* the last line of the banner behind the text; NULL if there is none */
     int is_hard;
 } Piece;
+
+/* The start of the line before the one that starts at `line`; NULL if that is not behind `start`. */
+static const byte *line_before(const byte *line, const byte *start)
+{
+    if (line <= start)
+        return NULL;
+    for (line--; line > start && line[-1] != '\n'; line--)
+        ;
+    return line > start ? line : NULL;
+}
+
+/* The line end before a banner whose last line is at `last`: the three lines of a server that opens its log; NULL if
+ * they do not stand between a semicolon and `end`, or if they hold anything that could be read in another way. */
+static const byte *banner_start(const byte *start, const byte *last, const byte *end)
+{
+    static const char *const words[] = {"Time", "Id", "Command", "Argument"};
+    const byte *at = last, *second = line_before(last, start), *first = second ? line_before(second, start) : NULL;
+    if (first == NULL || first - start < 2 || first[-2] != ';')
+        return NULL;
+    for (size_t n = 0; n < sizeof(words) / sizeof(*words); n++)
+        if ((n && !take_spaces(&at, end)) || !take(&at, end, words[n], strlen(words[n])))
+            return NULL;
+    const byte *title = second - sizeof("started with:");
+    if (at != end || title < first || !STARTS(title, end, "started with:\n"))
+        return NULL;
+    int has_version = 0;
+    for (at = first; at < end; at++) {
+        if (strchr("*\\\r", *at) || (is(*at, STOP) && *at != '(' && *at != ')'))
+            return NULL;
+        has_version |= at < title && STARTS(at, title, ", Version: ");
+    }
+    return has_version ? first - 1 : NULL;
+}
 
 /* Find the end of the entry that begins at `at`; return 0 if it is not in the buffer. */
 static int take_piece(const byte *at, const byte *limit, Piece *piece)
 {
     const byte *time = NULL;
-    *piece = (Piece){NULL, NULL, NULL, {NULL, 0}, 0};
+    *piece = (Piece){NULL, NULL, NULL, {NULL, 0}, NULL, 0};
     for (const byte *sign = at;; sign++) {
         sign = next_sign(sign, limit);
         if (limit - sign < (ptrdiff_t)sizeof(SEPARATOR) - 1)
@@ -72,7 +106,10 @@ static int take_piece(const byte *at, const byte *limit, Piece *piece)
         if (*sign == '[') {
             piece->is_hard |= STARTS(sign, limit, MARKER);
         } else if (sign[1] == 'T') {
-            piece->is_hard |= STARTS(sign + 1, limit, "Time ") || STARTS(sign + 1, limit, "Time\t");
+            if (STARTS(sign + 1, limit, "Time ") || STARTS(sign + 1, limit, "Time\t")) {
+                piece->is_hard |= piece->banner != NULL;
+                piece->banner = sign + 1;
+            }
         } else if (STARTS(sign, limit, SEPARATOR)) {
             piece->text_end = sign;
             piece->end = sign + sizeof(SEPARATOR) - 1;
@@ -93,6 +130,11 @@ static int take_piece(const byte *at, const byte *limit, Piece *piece)
         piece->text_end = time;
         piece->is_hard |= piece->time.size > LONGEST_TIME || memchr(text, '\n', piece->time.size)
                           || memchr(text, '#', piece->time.size);
+    }
+    if (piece->banner && !piece->is_hard) {
+        const byte *start = banner_start(at, piece->banner, piece->text_end), *line = line_end(at, piece->text_end);
+        piece->is_hard = start == NULL || line == at || is(line[-1], BLANK); /* `pieces` removes such blanks */
+        piece->text_end = start ? start : piece->text_end;
     }
     return 1;
 }
@@ -137,25 +179,60 @@ static int ended_us(Scanner *s, const Entry *entry, int64_t *us, double *precisi
     return 1;
 }
 
-/* Whether `SET timestamp` is the server's own for sure; `clock.py` decides the others. */
-static int is_servers(const Scanner *s, Text timestamp)
+/* What an entry shows of the server's clock: `clock.py` is the authority. */
+typedef struct {
+    Text recent; /* its `at` is NULL if the entry shows nothing */
+    int64_t zone_s;
+} Shown;
+
+/* Whether an entry's time without a zone, `ahead_s` ahead of its `SET timestamp`, may show the server's zone. */
+static int shows_zone(int64_t ahead_s, int64_t query_us, int is_timed, Shown *shown)
 {
-    Text first = {timestamp.at, timestamp.size < 5 ? timestamp.size : 5};
+    int64_t over_s = ahead_s % QUARTER_S + (ahead_s % QUARTER_S < 0 ? QUARTER_S : 0);
+    if (over_s <= ROUNDING_S)
+        shown->zone_s = ahead_s - over_s;
+    else if (QUARTER_S - over_s <= ROUNDING_S)
+        shown->zone_s = ahead_s - over_s + QUARTER_S;
+    return !is_timed || (over_s - ROUNDING_S) * MICRO <= query_us || QUARTER_S - over_s <= ROUNDING_S;
+}
+
+/* Whether `SET timestamp` is the server's own for sure; `clock.py` decides the others. */
+static int is_servers(const Scanner *s, const Entry *entry, Shown *shown)
+{
+    Text timestamp = entry->timestamp, first = {timestamp.at, timestamp.size < 5 ? timestamp.size : 5};
+    int64_t local = s->time.is_set ? local_s((Text){s->time.text, s->time.size}) : s->local_s, at;
+    *shown = (Shown){{NULL, 0}, s->zone_s};
     if (first.at == NULL)
         return 1;
-    if (!s->recent.is_set || first.size != s->recent.size || memcmp(first.at, s->recent.text, first.size))
-        return 0;
-    int64_t local = s->time.is_set ? local_s((Text){s->time.text, s->time.size}) : s->local_s, at;
-    if (local == NO_TIME)
+    if (local == NO_TIME && s->recent.is_set && first.size == s->recent.size
+        && memcmp(first.at, s->recent.text, first.size) == 0)
         return 1;
-    return s->zone_s != NO_TIME && take_digits(&timestamp.at, timestamp.at + timestamp.size, 10, &at)
-           && at - (local - s->zone_s) <= 1 && at - (local - s->zone_s) >= -1;
+    if (!take_digits(&timestamp.at, timestamp.at + timestamp.size, 10, &at))
+        return 0;
+    shown->recent = first;
+    if (local == NO_TIME)
+        return at >= EARLIEST_S && at < LATEST_S;
+    int64_t ahead_s = local - at;
+    if (((ahead_s < 0 ? -ahead_s : ahead_s) - FURTHEST_S) * MICRO > entry->query_us)
+        return 0;
+    if (s->zone_s == NO_TIME)
+        return shows_zone(ahead_s, entry->query_us, s->time.is_set, shown);
+    int64_t later_s = s->zone_s - ahead_s;
+    return later_s <= ROUNDING_S && -(later_s + ROUNDING_S) * MICRO <= entry->query_us;
 }
 
 static void log_time(Scanner *s, const Time *time)
 {
     s->logged = *time;
     s->local_s = time->is_set ? local_s((Text){time->text, time->size}) : NO_TIME;
+}
+
+/* A server that opens its log names every database again, and may have another time zone. */
+static void begin_log(Scanner *s)
+{
+    s->zone_s = NO_TIME;
+    s->records.database.is_set = s->records.named_by.is_set = 0;
+    s->records.database.size = s->records.named_by.size = 0;
 }
 
 static int is_selected(const Scanner *s, const Entry *entry, int64_t us)
@@ -346,11 +423,12 @@ static int scan(Scanner *s, const byte **at, const byte *limit)
     Entry entry;
     int64_t us;
     double precision_s;
+    Shown shown;
     while (take_piece(*at, limit, &piece)) {
         if (piece.is_hard || !take_header(*at, piece.text_end, &entry)
             || (piece.line && piece.line >= entry.sql.at) || !ended_us(s, &entry, &us, &precision_s))
             return HARD;
-        if (!is_servers(s, entry.timestamp))
+        if (!is_servers(s, &entry, &shown))
             return HARD;
         if (s->shape_room < entry.sql.size + 64) {
             byte *shape = realloc(s->shape, entry.sql.size * 2 + 4096);
@@ -380,6 +458,11 @@ static int scan(Scanner *s, const byte **at, const byte *limit)
         s->events++;
         if (s->time.is_set)
             log_time(s, &s->time);
+        if (shown.recent.at)
+            set_time(&s->recent, shown.recent);
+        s->zone_s = shown.zone_s;
+        if (piece.banner)
+            begin_log(s);
         set_time(&s->time, piece.time);
         *at = piece.end;
     }
@@ -741,66 +824,49 @@ static PyObject *scanner_ends(Scanner *s, PyObject *Py_UNUSED(ignored))
     return Py_BuildValue("NN", moment(s->first_us), moment(s->last_us));
 }
 
-static PyObject *text_of(const Time *time)
+static PyObject *text_of(int is_set, const byte *text, size_t size)
 {
-    return time->is_set ? PyBytes_FromStringAndSize((const char *)time->text, (Py_ssize_t)time->size)
-                        : Py_NewRef(Py_None);
+    return is_set ? PyBytes_FromStringAndSize((const char *)text, (Py_ssize_t)size) : Py_NewRef(Py_None);
 }
+#define TEXT_OF(text_or_name) text_of((text_or_name).is_set, (text_or_name).text, (text_or_name).size)
 
 static PyObject *scanner_state(Scanner *s, PyObject *Py_UNUSED(ignored))
 {
-    return is_free(s) ? Py_BuildValue("NN", text_of(&s->time), text_of(&s->logged)) : NULL;
+    const Records *r = &s->records;
+    return is_free(s) ? Py_BuildValue("(NNNNN)(NNN)", TEXT_OF(s->time), TEXT_OF(s->logged), TEXT_OF(s->recent), moment(s->local_s),
+                                      moment(s->zone_s), TEXT_OF(r->database), TEXT_OF(r->named_by), PyBool_FromLong(r->is_zoned))
+                      : NULL;
 }
 
 static PyObject *scanner_resume(Scanner *s, PyObject *arguments)
 {
-    const char *text[3];
-    Py_ssize_t size[3];
-    Time *time[3] = {&s->time, &s->logged, &s->recent};
+    enum { TIMES = 3, TEXTS = 5 };
+    const char *text[TEXTS];
+    Py_ssize_t size[TEXTS];
+    int is_zoned;
+    Time *time[TIMES] = {&s->time, &s->logged, &s->recent};
+    Name *name[TEXTS - TIMES] = {&s->records.database, &s->records.named_by};
     PyObject *zone;
     if (!is_free(s)
-        || !PyArg_ParseTuple(arguments, "z#z#z#O", &text[0], &size[0], &text[1], &size[1], &text[2], &size[2], &zone))
+        || !PyArg_ParseTuple(arguments, "(z#z#z#O)(z#z#p)", &text[0], &size[0], &text[1], &size[1], &text[2], &size[2], &zone,
+                             &text[3], &size[3], &text[4], &size[4], &is_zoned))
         return NULL;
     int64_t zone_s = zone == Py_None ? NO_TIME : PyLong_AsLongLong(zone);
     if (zone_s == -1 && PyErr_Occurred())
         return NULL;
-    for (int n = 0; n < 3; n++)
-        if (text[n] && size[n] > LONGEST_TIME)
+    for (int n = 0; n < TEXTS; n++)
+        if (text[n] && size[n] > (n < TIMES ? LONGEST_TIME : LONGEST_NAME))
             Py_RETURN_FALSE;
-    for (int n = 0; n < 3; n++)
-        set_time(time[n], (Text){(const byte *)text[n], text[n] ? (size_t)size[n] : 0});
+    for (int n = 0; n < TEXTS; n++) {
+        Text given = {(const byte *)text[n], text[n] ? (size_t)size[n] : 0};
+        if (n < TIMES)
+            set_time(time[n], given);
+        else
+            set_name(name[n - TIMES], given);
+    }
     log_time(s, &s->logged);
     s->zone_s = zone_s;
-    Py_RETURN_TRUE;
-}
-
-static PyObject *text_of_name(const Name *name)
-{
-    return name->is_set ? PyBytes_FromStringAndSize((const char *)name->text, (Py_ssize_t)name->size)
-                        : Py_NewRef(Py_None);
-}
-
-static PyObject *scanner_session(Scanner *s, PyObject *Py_UNUSED(ignored))
-{
-    const Records *r = &s->records;
-    return is_free(s) ? Py_BuildValue("NNN", text_of_name(&r->database), text_of_name(&r->named_by), PyBool_FromLong(r->is_zoned))
-                      : NULL;
-}
-
-static PyObject *scanner_set_session(Scanner *s, PyObject *arguments)
-{
-    const char *database, *named_by;
-    Py_ssize_t database_size, named_by_size;
-    int is_zoned;
-    Records *r = &s->records;
-    if (!is_free(s)
-        || !PyArg_ParseTuple(arguments, "z#z#p", &database, &database_size, &named_by, &named_by_size, &is_zoned))
-        return NULL;
-    if ((database && database_size > LONGEST_NAME) || (named_by && named_by_size > LONGEST_NAME))
-        Py_RETURN_FALSE;
-    set_name(&r->database, (Text){(const byte *)database, database ? (size_t)database_size : 0});
-    set_name(&r->named_by, (Text){(const byte *)named_by, named_by ? (size_t)named_by_size : 0});
-    r->is_zoned = is_zoned;
+    s->records.is_zoned = is_zoned;
     Py_RETURN_TRUE;
 }
 
@@ -876,19 +942,16 @@ static PyMethodDef scanner_methods[] = {
      "take_records()\n--\n\nReturn the recorded executions as columns, and begin again with none."},
     {"drop_last", (PyCFunction)scanner_drop_last, METH_NOARGS, "drop_last()\n--\n\nDrop the last recorded execution."},
     {"forget", (PyCFunction)scanner_forget, METH_NOARGS, "forget()\n--\n\nForget all shapes and comments."},
-    {"session", (PyCFunction)scanner_session, METH_NOARGS,
-     "session()\n--\n\nReturn the latest database, the session that named it, and whether the log has zones."},
-    {"set_session", (PyCFunction)scanner_set_session, METH_VARARGS,
-     "set_session(database, named_by, is_zoned)\n--\n\nContinue from those; False if a name is too long for that."},
     {"count", (PyCFunction)scanner_count, METH_VARARGS,
      "count(row, user, host, ended_us)\n--\n\nCount a call that Python read; False if `take` must come first."},
     {"take", (PyCFunction)scanner_take, METH_NOARGS,
      "take()\n--\n\nReturn the counts by row, and the calls by row, user and host; and begin again at 0."},
     {"ends", (PyCFunction)scanner_ends, METH_NOARGS, "ends()\n--\n\nReturn when the first and last execution ended."},
     {"state", (PyCFunction)scanner_state, METH_NOARGS,
-     "state()\n--\n\nReturn the next entry's time and the latest time."},
+     "state()\n--\n\nReturn the log's times (next entry's, latest, recent, local_s, zone_s), and its session (database, "
+     "named_by, is_zoned)."},
     {"resume", (PyCFunction)scanner_resume, METH_VARARGS,
-     "resume(time, logged, recent, zone_s)\n--\n\nContinue from that state; False if a time is too long for that."},
+     "resume(times, session)\n--\n\nContinue from that state, times without local_s; False if a text is too long for that."},
     {NULL, NULL, 0, NULL},
 };
 

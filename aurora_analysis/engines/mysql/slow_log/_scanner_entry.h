@@ -14,6 +14,10 @@ enum { LONGEST_NAME = 255, LONGEST_TIME = 64 };
 #define MICRO 1000000
 #define LONGEST_US (INT64_C(366) * 86400 * MICRO) /* scanner.py: LONGEST_S */
 
+enum { QUARTER_S = 900, ROUNDING_S = 1, FURTHEST_S = 15 * 3600 }; /* these and the next two: clock.py */
+#define EARLIEST_S INT64_C(946684800)
+#define LATEST_S INT64_C(4102444800)
+
 typedef struct {
     Text user, host, thread, figures, timestamp, sql;
     Text database; /* its `at` is NULL if the lines do not name it */

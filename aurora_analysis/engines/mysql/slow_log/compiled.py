@@ -50,10 +50,8 @@ def hard_entries(
 
     def plain(text: bytes, at: int) -> int:
         clock = state.clock
-        if not (
-            scanner.resume(state.time, clock.logged, clock.recent, clock.zone_s)
-            and scanner.set_session(state.database, state.named_by, state.is_zoned)
-        ):
+        times = (state.time, clock.logged, clock.recent, clock.zone_s)
+        if not scanner.resume(times, (state.database, state.named_by, state.is_zoned)):
             return at
         while True:
             at, reason, events = scanner.scan(text, at)
@@ -61,9 +59,9 @@ def hard_entries(
             if reason in ended:
                 break
             stopped(reason, text)
-        state.time, logged = scanner.state()
-        clock.log(logged)
-        state.database, state.named_by, state.is_zoned = scanner.session()
+        read_times, session = scanner.state()
+        state.time, clock.logged, clock.recent, clock.local_s, clock.zone_s = read_times
+        state.database, state.named_by, state.is_zoned = session
         return at
 
     return read(hard_pieces(chunks, account, state.queue, plain), state, account, mode)
