@@ -46,7 +46,7 @@ SOURCES = sorted(
 """Both scanners: after a change of theirs the counts of a ledger begin again."""
 
 MODES = (DEFAULT_MODE, SqlMode(backslash_escapes=False))
-WIDTHS = (1, 16, 32)
+WIDTHS = (1, 16, 32, 64)
 """Bytes that the searches take at a time: of other processors, and of this one."""
 
 SANITIZERS = "-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"

@@ -52,11 +52,11 @@ def test_searches_of_any_width_make_the_same_shapes(scanner):
     for mode in MODES:
         try:
             by_width = []
-            for width in (1, 16, 32):
+            for width in (1, 16, 32, 64):
                 library.width(width)
                 by_width.append(cases.shapes(statements, mode))
         finally:
-            library.width(32)
+            library.width(64)
         assert by_width[0] == by_width[1] == by_width[2]
         assert len(by_width[0]) > 1000
 
@@ -159,7 +159,7 @@ def test_tags_depend_on_the_place_of_a_comment(scanner):
         b"SELECT 2*/*c*/(3), (4)",
     ],
 )
-@pytest.mark.parametrize("width", [1, 16, 32])
+@pytest.mark.parametrize("width", [1, 16, 32, 64])
 def test_unusual_text_has_one_fingerprint(scanner, sql, width):
     """A list behind a stray end of a comment, or behind a blank that does not break, belongs to IN; a third @ begins no variable."""
     compiled.library().width(width)
@@ -167,7 +167,7 @@ def test_unusual_text_has_one_fingerprint(scanner, sql, width):
     for shape in cases.shapes([sql], DEFAULT_MODE).values():
         assert known.of_shape(shape) == statement((sql + b";").decode(), DEFAULT_MODE)
     by_c, by_python = cases.both(cases.entry(b"u", sql) * 2, 10**6)
-    compiled.library().width(32)
+    compiled.library().width(64)
     assert by_c == by_python
 
 

@@ -456,7 +456,7 @@ static int take_comment(Shape *s)
     return 1;
 }
 
-/* Copy bytes up to the next that needs a look. Up to 32 bytes are written behind the copy. */
+/* Copy bytes up to the next that needs a look. Up to 64 bytes are written behind the copy, for which `out` has room. */
 static void copy_plain(Shape *s)
 {
     unsigned word = s->at > s->start && is(s->at[-1], WORD);

@@ -1,25 +1,22 @@
 /* The searches that take most of the time, WIDTH bytes at a time. `_scanner_wide.h` includes this once for each width.
  *
- * A load may cross `end`, where the searched text ends, and never `limit`, where the readable buffer ends.
+ * A load may cross `end`, where the searched text ends, and never `limit`, where the readable buffer ends. FOUND is what
+ * a comparison of a VECTOR gives: another one, or with AVX-512 a mask of a bit for each byte.
  */
 
-TARGET INLINE VECTOR NAME(equal)(VECTOR v, char c) { return EQUAL(v, SET(c)); }
+TARGET INLINE FOUND NAME(equal)(VECTOR v, char c) { return EQUAL(v, SET(c)); }
 
-TARGET INLINE VECTOR NAME(within)(VECTOR v, char first, char span)
-{
-    VECTOR from = SUBTRACT(v, SET(first));
-    return EQUAL(MINIMUM(from, SET(span)), from);
-}
+TARGET INLINE FOUND NAME(within)(VECTOR v, char first, char span) { return AT_MOST(SUBTRACT(v, SET(first)), SET(span)); }
 
 /* As `next_sign`; it may stop earlier, where fewer bytes are left. */
 TARGET static const byte *NAME(skip_to_sign)(const byte *at, const byte *limit)
 {
     for (; limit - at > WIDTH; at += WIDTH) {
         VECTOR here = LOAD(at), next = LOAD(at + 1);
-        VECTOR line = AND(NAME(equal)(here, '\n'), OR(NAME(equal)(next, '#'), NAME(equal)(next, 'T')));
-        unsigned found = MASK(OR(line, AND(NAME(equal)(here, '['), NAME(equal)(next, 'Y'))));
+        FOUND line = AND(NAME(equal)(here, '\n'), OR(NAME(equal)(next, '#'), NAME(equal)(next, 'T')));
+        uint64_t found = MASK(OR(line, AND(NAME(equal)(here, '['), NAME(equal)(next, 'Y'))));
         if (found)
-            return at + __builtin_ctz(found);
+            return at + __builtin_ctzll(found);
     }
     return at;
 }
@@ -29,21 +26,21 @@ TARGET static const byte *NAME(copy_until_special)(const byte *at, const byte *e
 {
     for (; at < end && limit - at > WIDTH; at += WIDTH, o += WIDTH) {
         VECTOR v = LOAD(at), next = LOAD(at + 1);
-        VECTOR digit = NAME(within)(v, '0', 9), letter = NAME(within)(OR(v, SET(0x20)), 'a', 25);
-        unsigned digits = MASK(digit);
-        unsigned words = MASK(OR(OR(letter, digit), OR(NAME(equal)(v, '$'), NAME(equal)(v, '_')))) | MASK(v);
+        FOUND digit = NAME(within)(v, '0', 9), letter = NAME(within)(LOWER(v), 'a', 25);
+        uint64_t digits = MASK(digit), not_ascii = HIGH(v);
+        uint64_t words = MASK(OR(OR(letter, digit), OR(NAME(equal)(v, '$'), NAME(equal)(v, '_')))) | not_ascii;
         /* 0x22 to 0x24: quotation mark, number sign, dollar; 0x27 to 0x29: apostrophe and brackets. */
-        VECTOR stop = OR(NAME(within)(v, '"', 2), NAME(within)(v, '\'', 2));
+        FOUND stop = OR(NAME(within)(v, '"', 2), NAME(within)(v, '\'', 2));
         stop = OR(stop, OR(NAME(equal)(v, '@'), NAME(equal)(v, '`')));
-        VECTOR control = OR(NAME(within)(v, 0, 0x1f), NAME(equal)(v, 0x7f));
-        VECTOR blank = OR(NAME(within)(v, '\t', 1), NAME(equal)(v, '\r'));
+        FOUND control = OR(NAME(within)(v, 0, 0x1f), NAME(equal)(v, 0x7f));
+        FOUND blank = OR(NAME(within)(v, '\t', 1), NAME(equal)(v, '\r'));
         stop = OR(stop, WITHOUT(control, blank));
         stop = OR(stop, AND(NAME(equal)(v, '-'), NAME(equal)(next, '-')));
         stop = OR(stop, AND(NAME(equal)(v, '/'), NAME(equal)(next, '*')));
-        unsigned found = MASK(stop) | (digits & ~(words << 1 | word));
+        uint64_t found = MASK(stop) | (digits & ~(words << 1 | word));
         STORE(o, v);
         if (found)
-            return at + __builtin_ctz(found);
+            return at + __builtin_ctzll(found);
         word = words >> (WIDTH - 1) & 1;
     }
     return at;
@@ -55,19 +52,19 @@ TARGET INLINE void NAME(classify)(const byte *at, Block *b)
     *b = (Block){0};
 #pragma GCC unroll 4
     for (int shift = 0; shift < BLOCK; shift += WIDTH) {
-        VECTOR v = LOAD(at + shift), small = OR(v, SET(0x20));
-        b->quote |= (uint64_t)MASK(NAME(equal)(v, '\'')) << shift;
-        b->escape |= (uint64_t)MASK(NAME(equal)(v, '\\')) << shift;
-        b->digit |= (uint64_t)MASK(NAME(within)(v, '0', 9)) << shift;
-        b->comma |= (uint64_t)MASK(NAME(equal)(v, ',')) << shift;
-        b->blank |= (uint64_t)MASK(NAME(equal)(v, ' ')) << shift;
-        b->dot |= (uint64_t)MASK(NAME(equal)(v, '.')) << shift;
-        b->minus |= (uint64_t)MASK(NAME(equal)(v, '-')) << shift;
-        b->open |= (uint64_t)MASK(NAME(equal)(v, '(')) << shift;
-        b->close |= (uint64_t)MASK(NAME(equal)(v, ')')) << shift;
-        b->n |= (uint64_t)MASK(NAME(equal)(small, 'n')) << shift;
-        b->u |= (uint64_t)MASK(NAME(equal)(small, 'u')) << shift;
-        b->l |= (uint64_t)MASK(NAME(equal)(small, 'l')) << shift;
+        VECTOR v = LOAD(at + shift), small = LOWER(v);
+        b->quote |= MASK(NAME(equal)(v, '\'')) << shift;
+        b->escape |= MASK(NAME(equal)(v, '\\')) << shift;
+        b->digit |= MASK(NAME(within)(v, '0', 9)) << shift;
+        b->comma |= MASK(NAME(equal)(v, ',')) << shift;
+        b->blank |= MASK(NAME(equal)(v, ' ')) << shift;
+        b->dot |= MASK(NAME(equal)(v, '.')) << shift;
+        b->minus |= MASK(NAME(equal)(v, '-')) << shift;
+        b->open |= MASK(NAME(equal)(v, '(')) << shift;
+        b->close |= MASK(NAME(equal)(v, ')')) << shift;
+        b->n |= MASK(NAME(equal)(small, 'n')) << shift;
+        b->u |= MASK(NAME(equal)(small, 'u')) << shift;
+        b->l |= MASK(NAME(equal)(small, 'l')) << shift;
     }
 }
 
@@ -86,14 +83,17 @@ TARGET static const byte *NAME(skip_values)(const byte *at, const byte *end, con
 #undef NAME
 #undef TARGET
 #undef VECTOR
+#undef FOUND
 #undef WIDTH
 #undef LOAD
 #undef STORE
 #undef SET
-#undef EQUAL
+#undef LOWER
 #undef SUBTRACT
-#undef MINIMUM
+#undef EQUAL
+#undef AT_MOST
 #undef OR
 #undef AND
 #undef WITHOUT
 #undef MASK
+#undef HIGH
