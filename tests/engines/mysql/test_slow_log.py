@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
 
 from aurora_analysis.engines import log_tables
 from aurora_analysis.engines.mysql import slow_log
-from aurora_analysis.engines.mysql.slow_log import MARKER, Account, Layout
+from aurora_analysis.engines.mysql.slow_log import MARKER, Account, Layout, grammar
 from aurora_analysis.tables import TABLES
 
 SLOW_LOGS = Path(__file__).parents[2] / "slow_logs"
@@ -319,6 +320,29 @@ def test_users_with_brackets_keep_their_names(user):
     log = f"# User@Host: {user}[{user}] @ localhost []  Id: 1\n# Query_time: 1.0  Lock_time: 0 Rows_sent: 1  Rows_examined: 1\nSELECT 1;\n"
     (event,), account = read(log.encode())
     assert (event.user, event.host) == (user, "localhost")
+    assert account.is_whole
+
+
+def test_a_hostile_header_is_refused_quickly():
+    """A header has many readings if its names look like headers; they are not all tried (13 s of CPU time)."""
+    started = time.process_time()
+    assert grammar.header(b"[a] @ " * 250 + b"\n# Query_time: ") is None
+    assert time.process_time() - started < 3
+
+
+@pytest.mark.parametrize(
+    ("client", "host"),
+    [
+        ("host[1] [10.0.0.1]  Id: 7", "host[1]"),
+        ("[a][b] []  Id: 7", "[a][b]"),
+        ("host [10.0.0.1]  Id: 7 [x]", "host"),
+    ],
+)
+def test_hosts_with_brackets_keep_their_names(client, host):
+    """The last brackets before the session's number hold the address."""
+    log = f"# User@Host: bi[bi] @ {client}\n# Query_time: 1.0  Lock_time: 0 Rows_sent: 1  Rows_examined: 1\nSELECT 1;\n"
+    (event,), account = read(log.encode())
+    assert (event.user, event.host, event.thread_id) == ("bi", host, 7)
     assert account.is_whole
 
 

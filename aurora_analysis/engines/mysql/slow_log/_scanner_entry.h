@@ -107,6 +107,8 @@ static int take_client(const byte *at, const byte *end, Entry *entry)
         return 0;
     address = (Text){at, (size_t)(found - at)};
     at = found + 1;
+    if (memchr(at, '[', (size_t)(end - at)))
+        return 0; /* a host with brackets: "host[1] [10.0.0.1]" */
     if (entry->user.size > LONGEST_NAME || login.size > LONGEST_NAME || entry->host.size > LONGEST_NAME
         || address.size > LONGEST_NAME)
         return 0;

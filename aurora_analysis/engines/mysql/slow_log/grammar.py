@@ -47,18 +47,26 @@ _FIELDS = rb"""
     """
 _PLAIN_SCHEMA = rb"[^\n\[]*?(?:\n[^\#\n\[][^\n\[]*?)?"
 
-HEADER = re.compile(_USER_HOST + _FIELDS.replace(b"SCHEMA", _PLAIN_SCHEMA), re.VERBOSE)
+_NO_MORE_BRACKETS = (
+    rb"(?![^\n\[]*\[)"  # else the first ones may belong to the host: "host[1] [10.0.0.1]  Id: 7"
+)
+
+HEADER = re.compile(_USER_HOST + _NO_MORE_BRACKETS + _FIELDS.replace(b"SCHEMA", _PLAIN_SCHEMA), re.VERBOSE)
 
 _ANY_NAME = _FIELDS.replace(b"SCHEMA", rb"[^\n]*?(?:\n[^\#\n][^\n]*?)?")
-_SAME_USER = rb"([^\n]{,255}?)\[(\1)\]\ @\ *([^\n]{,255}?)\ *\[([^\n]{,255}?)\]"
-_ANY_USER = rb"([^\n]{,255}?)\[([^\n]{,255}?)\]\ @\ *([^\n]{,255}?)\ *\[([^\n]{,255}?)\]"
+_SAME_USER = rb"([^\n]{,255}?)\[(\1)\]\ @\ *"
+_ANY_USER = rb"([^\n]{,255}?)\[([^\n]{,255}?)\]\ @\ *"
+_BEFORE_ID = rb"([^\n]{,255}?)\ *\[([^\[\]\n]{,255}?)\](?=\s+Id:)"
+_ANY_HOST = rb"([^\n]{,255}?)\ *\[([^\n]{,255}?)\]"
 _NO_USER = rb"()()()()\ *(?=\n)"
 
 
 @cache
 def _lenient() -> list[re.Pattern[bytes]]:
     """Return the same for no user, and for names with brackets in them, which are rare and slow to match."""
-    return [re.compile(user + _ANY_NAME, re.VERBOSE) for user in (_NO_USER, _SAME_USER, _ANY_USER)]
+    clients = [user + host for host in (_BEFORE_ID, _ANY_HOST) for user in (_SAME_USER, _ANY_USER)]
+    # Atomic: if the next lines do not match, other readings of the first one would not help, and there are many.
+    return [re.compile(rb"(?>%s)" % client + _ANY_NAME, re.VERBOSE) for client in (_NO_USER, *clients)]
 
 
 def header(piece: bytes) -> re.Match[bytes] | None:
