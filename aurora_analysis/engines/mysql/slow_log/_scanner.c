@@ -35,6 +35,7 @@ typedef struct {
     /* The log's state at the next entry. */
     Time time, logged, recent;
     int64_t local_s, zone_s; /* of `logged`, and the server's zone; NO_TIME if unknown */
+    Second second;
     /* The executions to count. */
     int is_limited, has_user;
     int64_t since_us, until_us;
@@ -153,8 +154,12 @@ static int ended_us(Scanner *s, const Entry *entry, int64_t *us, double *precisi
     const byte *at = entry->timestamp.at;
     *precision_s = 1e-6;
     if (s->time.is_set) {
-        if (!zoned_us((Text){s->time.text, s->time.size}, us))
-            return 0;
+        Text time = {s->time.text, s->time.size};
+        if ((*us = same_second_us(&s->second, time)) == NO_TIME) {
+            if (!zoned_us(time, us))
+                return 0;
+            note_second(&s->second, time, *us);
+        }
         if (*us != NO_TIME) {
             s->records.is_zoned = 1;
             return 1;
@@ -437,9 +442,8 @@ static int scan(Scanner *s, const byte **at, const byte *limit)
             s->shape = shape;
             s->shape_room = entry.sql.size * 2 + 4096;
         }
-        Shape shape = {.at = entry.sql.at, .end = entry.sql.at + entry.sql.size, .limit = limit, .out = s->shape};
-        shape.escapes = s->escapes;
-        if (!make_shape(&shape))
+        Shape shape; /* without an initial value: its comments are many bytes */
+        if (!make_shape(&shape, entry.sql, limit, s->shape, s->escapes))
             return HARD;
         if (is_selected(s, &entry, us)) {
             size_t size = (size_t)(shape.o - shape.out);
@@ -891,6 +895,7 @@ static int scanner_init(Scanner *s, PyObject *arguments, PyObject *names)
         PyErr_SetString(PyExc_ValueError, "most_pairs must be between 1 and 10 million");
         return -1;
     }
+    s->second.us = NO_TIME;
     s->most_pairs = (size_t)most_pairs;
     s->is_limited = since != Py_None || until != Py_None;
     s->since_us = since == Py_None ? 0 : (int64_t)PyLong_AsLongLong(since);
@@ -1038,9 +1043,9 @@ static PyObject *module_shape(PyObject *Py_UNUSED(module), PyObject *arguments)
         PyBuffer_Release(&sql);
         return PyErr_NoMemory();
     }
-    const byte *at = sql.buf, *end = at + sql.len;
-    Shape shape = {.at = at, .end = end, .limit = end, .out = out, .escapes = escapes};
-    PyObject *made = make_shape(&shape) ? PyBytes_FromStringAndSize((const char *)out, shape.o - out) : Py_NewRef(Py_None);
+    Text text = {sql.buf, (size_t)sql.len};
+    Shape shape;
+    PyObject *made = make_shape(&shape, text, text.at + text.size, out, escapes) ? PyBytes_FromStringAndSize((const char *)out, shape.o - out) : Py_NewRef(Py_None);
     free(out);
     PyBuffer_Release(&sql);
     return made;

@@ -38,10 +38,40 @@ INLINE int take_digits(const byte **at, const byte *end, int most, int64_t *valu
     return *at > first;
 }
 
+/* Eight digits, the first in the lowest byte → number; -1 if another character is among them. */
+INLINE int64_t eight_digits(uint64_t text)
+{
+    const uint64_t high = UINT64_C(0xF0F0F0F0F0F0F0F0), each_fourth = UINT64_C(0x000000FF000000FF);
+    if (((text & high) | (text + UINT64_C(0x0606060606060606) & high) >> 4) != UINT64_C(0x3333333333333333))
+        return -1;
+    text -= UINT64_C(0x3030303030303030);
+    text = text * 10 + (text >> 8); /* pairs; then both halves at once: 10^6 and 100, 10^4 and 1 */
+    return (int64_t)(((text & each_fourth) * (100 + (UINT64_C(1000000) << 32))
+                      + (text >> 16 & each_fourth) * (1 + (UINT64_C(10000) << 32))) >> 32);
+}
+
+/* "0.001234", as nearly all durations are → microseconds; -1 if it is not of that form. */
+INLINE int64_t usual_seconds(const byte *at, const byte *end)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    uint64_t text;
+    if (end - at > 8 && at[1] == '.' && !is(at[8], DIGIT)) {
+        memcpy(&text, at, 8);
+        return eight_digits((text & ~UINT64_C(0xFFFF)) | (text & 0xFF) << 8 | '0'); /* without the point */
+    }
+#endif
+    (void)at, (void)end;
+    return -1;
+}
+
 /* Seconds with at most six decimals → microseconds. */
 static int take_seconds(const byte **at, const byte *end, int64_t *us)
 {
     int64_t whole, part = 0, unit = MICRO;
+    if ((*us = usual_seconds(*at, end)) >= 0) {
+        *at += 8;
+        return 1;
+    }
     if (!take_digits(at, end, 9, &whole))
         return 0;
     if (*at < end && **at == '.')
@@ -282,6 +312,25 @@ static int64_t month_length(int64_t year, int64_t month)
 
 static int64_t two(const byte *at) { return (at[0] - '0') * 10 + (at[1] - '0'); }
 
+enum { TO_SECOND = sizeof("2026-11-23T10:00:00.") - 1 };
+
+/* The second of the latest time with "Z": consecutive entries often share it. */
+typedef struct {
+    byte text[TO_SECOND];
+    int64_t us; /* NO_TIME if there is none */
+} Second;
+
+/* Six decimals and Z behind a second that is known → microseconds since 1970; NO_TIME if it is not that. */
+static int64_t same_second_us(const Second *known, Text time)
+{
+    const byte *at = time.at + TO_SECOND, *end = at + 6;
+    int64_t part;
+    if (known->us == NO_TIME || time.size != TO_SECOND + 7 || memcmp(time.at, known->text, TO_SECOND) != 0 || *end != 'Z'
+        || !take_digits(&at, end, 6, &part) || at != end)
+        return NO_TIME;
+    return known->us + part;
+}
+
 /* A time with a zone, "2026-11-23T10:00:00.500000Z" → microseconds since 1970; NO_TIME if it has another form, and 0 is
  * returned if the calendar or clock has no such time. */
 static int zoned_us(Text time, int64_t *us)
@@ -325,6 +374,16 @@ static int zoned_us(Text time, int64_t *us)
         return 0;
     *us = (days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset) * MICRO + part;
     return 1;
+}
+
+/* Keep the second of a time in UTC. */
+static void note_second(Second *known, Text time, int64_t us)
+{
+    known->us = NO_TIME;
+    if (us == NO_TIME || time.size <= TO_SECOND || time.at[TO_SECOND - 1] != '.' || time.at[time.size - 1] != 'Z')
+        return;
+    memcpy(known->text, time.at, TO_SECOND);
+    known->us = us - us % MICRO; /* after 1970, by the form of the year */
 }
 
 /* A time without a zone, "261129  2:50:20" → seconds since 1970, as if it were UTC; NO_TIME if it has another form. */

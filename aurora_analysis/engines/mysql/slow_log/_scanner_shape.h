@@ -519,13 +519,17 @@ static int take_command(Shape *s)
     return 1;
 }
 
-/* Make the shape of the statement in [at, end); return 0 if the entry is a hard one. */
-static int make_shape(Shape *s)
+/* Make the shape of a statement in `out`, which has room for it and 64 bytes; return 0 if the entry is a hard one. */
+static int make_shape(Shape *s, Text sql, const byte *limit, byte *out, int escapes)
 {
-    const byte *first = skip_blanks(s->at, s->end);
-    s->start = s->at;
-    s->o = s->out;
+    const byte *first = skip_blanks(sql.at, sql.at + sql.size);
+    s->start = s->at = sql.at;
+    s->end = sql.at + sql.size;
+    s->limit = limit;
+    s->out = s->o = out;
+    s->escapes = escapes;
     s->depth = s->row_depth = s->comment_count = 0;
+    s->row = s->kept = s->kept_end = NULL;
     if (STARTS(s->at, s->end, "# administrator command"))
         return take_command(s);
     if (first >= s->end || *first == '#' || *first >= 0x80)
