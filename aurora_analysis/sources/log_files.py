@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,7 +178,7 @@ def ranges(name: str, count: int) -> list[tuple[int, int]]:
             before = (CHECKED // 2 * n for n in (1, 2, 3))
             starts = {_boundary(name, at - size, total, boundaries) if size < at else 0 for size in before}
             end = min(total, at + CHECKED)
-            if all(_separates(name, (start, at, end), slow_log.entries) for start in starts):
+            if all(_separates(name, (start, at, end), slow_log.account_of) for start in starts):
                 break
         return at
 
@@ -187,13 +186,13 @@ def ranges(name: str, count: int) -> list[tuple[int, int]]:
     return list(zip(sorted(cuts), sorted(cuts)[1:]))
 
 
-def _separates(name: str, places: tuple[int, int, int], entries: Callable[..., Iterable[object]]) -> bool:
+def _separates(
+    name: str, places: tuple[int, int, int], account_of: Callable[[Iterable[bytes]], Account]
+) -> bool:
     """Return whether the entries from the first to the last place are the same if the log is cut at the middle one."""
 
     def read(start: int, end: int) -> Account:
-        account = Account()
-        deque(entries(chunks(name, start, end), account), maxlen=0)
-        return account
+        return account_of(chunks(name, start, end))
 
     start, at, end = places
     return start >= at or read(start, at) + read(at, end) == read(start, end)

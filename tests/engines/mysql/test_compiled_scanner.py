@@ -273,6 +273,15 @@ def test_a_scanner_refuses_what_it_cannot_do(scanner):
     assert ours.ends() == (None, None)
 
 
+@pytest.mark.parametrize("text", cases.GALLERY)
+def test_an_account_alone_is_that_of_all_entries(scanner, text):
+    """The places where a log is cut are checked by accounts."""
+    account = slow_log.Account()
+    list(slow_log.entries([text], account))
+    assert slow_log.account_of([text]) == account
+    assert slow_log.account_of(text[at : at + 100] for at in range(0, len(text), 100)) == account
+
+
 def test_threads_share_no_scanner(scanner):
     """While one scans, the other gets an error, and nothing is lost."""
     ours, log = compiled.library().Scanner(True, 10), cases.entry(b"u", b"SELECT 1") * 50_000

@@ -20,7 +20,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from aurora_analysis.engines.log_events import MARKER, Account, Entry, Event, record
-from aurora_analysis.engines.mysql.slow_log.compiled import hard_entries, library
+from aurora_analysis.engines.mysql.slow_log.compiled import account_of, hard_entries, library
 from aurora_analysis.engines.mysql.slow_log.grammar import BOUNDARIES, HEAD, INHERITED, PREFACE, is_slow_log
 from aurora_analysis.engines.mysql.slow_log.refusals import refusal
 from aurora_analysis.engines.mysql.slow_log.scanner import State, entries
@@ -56,6 +56,7 @@ __all__ = [
     "Layout",
     "LogTables",
     "State",
+    "account_of",
     "batches",
     "ended",
     "entries",

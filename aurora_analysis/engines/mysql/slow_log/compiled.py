@@ -5,14 +5,15 @@ Without the library (`engines.compiled`), `scanner` reads every entry, with the 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from aurora_analysis.engines import compiled
 from aurora_analysis.engines.log_events import Account, Entry
 from aurora_analysis.engines.mysql.slow_log.pieces import hard_pieces
-from aurora_analysis.engines.mysql.slow_log.scanner import State, read
-from aurora_analysis.engines.sql_mode import SqlMode
+from aurora_analysis.engines.mysql.slow_log.scanner import State, entries, read
+from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 
 
 def library(mode: SqlMode) -> Any:
@@ -65,3 +66,32 @@ def hard_entries(
         return at
 
     return read(hard_pieces(chunks, account, state.queue, plain), state, account, mode)
+
+
+def account_of(chunks: Iterable[bytes], mode: SqlMode = DEFAULT_MODE) -> Account:
+    """Return the account of a log that is read for nothing else.
+
+    Parameters
+    ----------
+    chunks : iterable of bytes
+        The log, in chunks of any size.
+    mode : SqlMode
+        The server's sql_mode.
+    """
+    account, scanners = Account(), library(mode)
+    if scanners is None:
+        found = entries(chunks, account, mode)
+    else:
+        scanner = scanners.Scanner(mode.backslash_escapes, MOST_PAIRS)
+
+        def stopped(reason: int, _: bytes) -> None:
+            """Give all shapes one row, because nothing is counted by statement."""
+            scanner.take() if reason == scanners.FULL else scanner.learn(0)
+
+        found = hard_entries(chunks, account, State(), scanner, stopped, mode)
+    deque(found, maxlen=0)
+    return account
+
+
+MOST_PAIRS = 1000
+"""Pairs of user and host that `account_of` lets the scanner hold."""
