@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -51,6 +52,7 @@ class Writer:
             self.lines += run.lines
             if code != 0:
                 self.problems.append(f"{self.name} exits with {code}: {run.lines[-2:]}")
+                print(f"    {self.problems[-1]}", file=sys.stderr, flush=True)
 
 
 def fetches(place: str, now: str, first: int) -> Iterator[list[str]]:

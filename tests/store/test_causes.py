@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from aurora_analysis.store.causes import cause
+from aurora_analysis.errors import Error, Lost, Unfinished
+from aurora_analysis.store.causes import cause, failed
+from aurora_analysis.store.panics import without_panics
 from aurora_analysis.store.uri import storage_options
 
 TREE = "Kernel error -> Generic S3 error\n  \x1b[31m↳\x1b[0m Error performing GET {}\n   ↳ {}\n    ↳ the last line"
@@ -53,3 +57,41 @@ def test_an_http_endpoint_needs_no_further_variable(monkeypatch, name):
     assert (options["aws_endpoint_url"], options["aws_allow_http"]) == ("http://127.0.0.1:9000", "true")
     monkeypatch.setenv(name, "https://minio.example")
     assert "aws_allow_http" not in storage_options("s3://shop/store", "metrics")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("503 Service Unavailable: <Code>SlowDown</Code>", Lost),
+        ("AWS Error SLOW_DOWN during ListObjectsV2 operation", Lost),
+        ("error sending request", Lost),
+        ("403 Forbidden: <Code>AccessDenied</Code>", Unfinished),
+        ("AWS Error ACCESS_DENIED during ListObjectsV2 operation", Unfinished),
+        ("<Code>NoSuchBucket</Code>", Error),
+        ("something new", Error),
+    ],
+)
+def test_only_what_s3_may_answer_later_is_unfinished(text, kind):
+    """Exit code 1 for a refusal and a denial, 2 for a bucket that does not exist; only a refusal stops other clusters."""
+    assert type(failed("Cannot open metrics", OSError(text), "s3://shop/store")) is kind
+    assert type(failed("Cannot open metrics", OSError(text), "/srv/store")) is Error
+
+
+PANIC = b"""
+thread 'tokio-rt-worker' (7) panicked at object_store/src/buffered.rs:369:41:
+Already shut down
+stack backtrace:
+   0: first
+   1: second
+note: Some details are omitted.
+"""
+
+
+def test_panics_of_rust_are_not_printed(capfd):
+    """What else is printed meanwhile comes out in its order; a folder's output is left alone."""
+    with without_panics("s3://shop/store"), without_panics("s3://shop/store"):
+        os.write(2, b"before\n" + PANIC + PANIC + b"after\n")
+    assert capfd.readouterr().err == "before\nafter\n"
+    with without_panics("/srv/store"):
+        os.write(2, PANIC)
+    assert "panicked" in capfd.readouterr().err
