@@ -45,6 +45,7 @@ typedef struct {
     size_t shape_room, shape_size;
     uint64_t shape_hash;
     Names shapes, clients;
+    Clients lines; /* numbers of `clients` by the beginning of a line */
     /* The counts. */
     List rows, pairs, client_texts; /* client_texts: sizes of the users, by client */
     uint32_t *slots;
@@ -282,14 +283,16 @@ static size_t slot_of(const Scanner *s, uint32_t row, uint32_t client)
 }
 
 /* Find the calls of a row by a client, or begin to count them; *found is NULL where there is no room or memory. */
-static int pair_of(Scanner *s, uint32_t row, Text user, Text host, Pair **found)
+static int pair_of(Scanner *s, uint32_t row, const Entry *entry, Pair **found)
 {
     *found = NULL;
     if (s->clients.known.count > s->most_pairs)
         return FULL;
-    int64_t client = client_of(s, user, host);
+    int64_t client = entry->client && *entry->client != NO_CLIENT ? *entry->client : client_of(s, entry->user, entry->host);
     if (client < 0)
         return NO_MEMORY;
+    if (entry->client)
+        *entry->client = client;
     if (s->pairs.count * 2 >= s->room) {
         size_t room = s->room ? s->room * 2 : 512;
         uint32_t *slots = calloc(room, sizeof(*slots));
@@ -337,7 +340,7 @@ static int count_entry(Scanner *s, const Entry *entry, const Known *known, int64
         return FULL;
     if (!make_room(&row->times, 1, sizeof(int64_t)))
         return NO_MEMORY;
-    int reason = pair_of(s, known->value, entry->user, entry->host, &pair);
+    int reason = pair_of(s, known->value, entry, &pair);
     if (reason != ENDED)
         return reason;
     pair->calls++;
@@ -430,7 +433,7 @@ static int scan(Scanner *s, const byte **at, const byte *limit)
     double precision_s;
     Shown shown;
     while (take_piece(*at, limit, &piece)) {
-        if (piece.is_hard || !take_header(*at, piece.text_end, &entry)
+        if (piece.is_hard || !take_header(*at, piece.text_end, &s->lines, &entry)
             || (piece.line && piece.line >= entry.sql.at) || !ended_us(s, &entry, &us, &precision_s))
             return HARD;
         if (!is_servers(s, &entry, &shown))
@@ -583,8 +586,8 @@ static PyObject *scanner_count(Scanner *s, PyObject *arguments)
         return NULL;
     if (!make_rows(s, row))
         return NULL;
-    int reason = pair_of(s, (uint32_t)row, (Text){(const byte *)user, (size_t)user_size},
-                         (Text){(const byte *)host, (size_t)host_size}, &pair);
+    Entry entry = {.user = {(const byte *)user, (size_t)user_size}, .host = {(const byte *)host, (size_t)host_size}};
+    int reason = pair_of(s, (uint32_t)row, &entry, &pair);
     if (reason == NO_MEMORY)
         return PyErr_NoMemory();
     if (reason == FULL)
@@ -668,6 +671,7 @@ static void clear_counts(Scanner *s)
     s->room = 0;
     s->held = 0;
     forget(&s->clients);
+    forget_clients(&s->lines);
 }
 
 static PyObject *scanner_take(Scanner *s, PyObject *Py_UNUSED(ignored))
@@ -915,6 +919,7 @@ static int scanner_init(Scanner *s, PyObject *arguments, PyObject *names)
     PyObject *salt = PyUnicode_FromString("aurora_analysis");
     s->seed = salt ? (uint64_t)PyObject_Hash(salt) : 0; /* differs between processes, unless PYTHONHASHSEED is set */
     Py_XDECREF(salt);
+    s->lines.seed = s->seed;
     return PyErr_Occurred() ? -1 : 0;
 }
 

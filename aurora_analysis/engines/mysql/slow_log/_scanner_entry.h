@@ -7,6 +7,7 @@
 #define AURORA_SCANNER_ENTRY_H
 
 #include "_scanner_bytes.h"
+#include "_scanner_tally.h"
 
 enum { LONGEST_NAME = 255, LONGEST_TIME = 64 };
 
@@ -22,8 +23,29 @@ typedef struct {
     Text user, host, thread, figures, timestamp, sql;
     Text database; /* its `at` is NULL if the lines do not name it */
     int64_t query_us, lock_us, rows_sent, rows_examined;
+    int64_t *client; /* the number of user and host, NO_CLIENT if it has none yet; NULL if it is not kept */
     int timestamp_is_start;
 } Entry;
+
+enum { NO_CLIENT = -1, MOST_CLIENTS = 4096 };
+
+/* What was read of a first line up to its address: most lines begin like an earlier one. */
+typedef struct {
+    size_t user_at, user_size, host_at, host_size;
+    int64_t client;
+} Client;
+
+typedef struct {
+    Names names; /* the beginning of a line → the place in `found` */
+    List found;
+    uint64_t seed;
+} Clients;
+
+static void forget_clients(Clients *clients)
+{
+    forget(&clients->names);
+    clear(&clients->found);
+}
 
 /* Digits → number; they may be at most `most`, and there must be one. */
 INLINE int take_digits(const byte **at, const byte *end, int most, int64_t *value)
@@ -105,56 +127,96 @@ INLINE int take_spaces(const byte **at, const byte *end)
 
 static int is_plain_name(Text name) { return name.size <= LONGEST_NAME && is_plain(name.at, name.at + name.size); }
 
-/* "user[login] @ host [address] Id: 1": the rest of the first line, which ends at `end`. */
-static int take_client(const byte *at, const byte *end, Entry *entry)
+/* " Id: 1", if it is there, and the rest of the line, which may hold no bracket: "host[1] [10.0.0.1]". */
+static int take_thread(const byte *at, const byte *end, Entry *entry)
+{
+    int64_t id;
+    entry->thread = (Text){NULL, 0};
+    if (take_spaces(&at, end) && TAKE(&at, end, "Id:")) {
+        take_spaces(&at, end);
+        const byte *first = at;
+        if (!take_digits(&at, end, 17, &id))
+            return 0;
+        entry->thread = (Text){first, (size_t)(at - first)};
+    }
+    return at == end || (is_plain(at, end) && memchr(at, '[', (size_t)(end - at)) == NULL);
+}
+
+/* "user[login] @ host [address]": where it ends; NULL if the line, which ends at `end`, is not plain. */
+static const byte *take_client(const byte *at, const byte *end, Entry *entry)
 {
     Text login, address;
-    int64_t id;
     if (!is_plain_name((Text){at, (size_t)(end - at)}))
-        return 0;
+        return NULL;
     const byte *found = memchr(at, '[', (size_t)(end - at));
     if (found == NULL)
-        return 0;
+        return NULL;
     entry->user = (Text){at, (size_t)(found - at)};
     at = found + 1;
     if ((found = memchr(at, ']', (size_t)(end - at))) == NULL)
-        return 0;
+        return NULL;
     login = (Text){at, (size_t)(found - at)};
     if (memchr(login.at, '[', login.size))
-        return 0; /* a name with brackets: "a[b[a[b]" */
+        return NULL; /* a name with brackets: "a[b[a[b]" */
     at = found;
     if (!TAKE(&at, end, "] @ "))
-        return 0;
+        return NULL;
     while (at < end && *at == ' ')
         at++;
     if ((found = memchr(at, '[', (size_t)(end - at))) == NULL)
-        return 0;
+        return NULL;
     entry->host = (Text){at, (size_t)(found - at)};
     while (entry->host.size && entry->host.at[entry->host.size - 1] == ' ')
         entry->host.size--;
     at = found + 1;
     if ((found = memchr(at, ']', (size_t)(end - at))) == NULL)
-        return 0;
+        return NULL;
     address = (Text){at, (size_t)(found - at)};
-    at = found + 1;
-    if (memchr(at, '[', (size_t)(end - at)))
-        return 0; /* a host with brackets: "host[1] [10.0.0.1]" */
     if (entry->user.size > LONGEST_NAME || login.size > LONGEST_NAME || entry->host.size > LONGEST_NAME
         || address.size > LONGEST_NAME)
-        return 0;
-    entry->thread = (Text){NULL, 0};
-    if (take_spaces(&at, end) && TAKE(&at, end, "Id:")) {
-        take_spaces(&at, end);
-        found = at;
-        if (!take_digits(&at, end, 17, &id))
-            return 0;
-        entry->thread = (Text){found, (size_t)(at - found)};
-    }
+        return NULL;
     if (entry->user.size == 0)
         entry->user = login;
     if (entry->host.size == 0)
         entry->host = address;
-    return 1;
+    return found + 1;
+}
+
+/* Where the second closing bracket of a line ends, which is that of the address unless a name has brackets. */
+INLINE const byte *brackets_end(const byte *at, const byte *end)
+{
+    const byte *login = memchr(at, ']', (size_t)(end - at));
+    const byte *address = login ? memchr(login + 1, ']', (size_t)(end - login - 1)) : NULL;
+    return address ? address + 1 : NULL;
+}
+
+/* The rest of the first line, which ends at `end`. What was read of an earlier line with this beginning is taken over. */
+static int take_first_line(const byte *at, const byte *end, Clients *clients, Entry *entry)
+{
+    const byte *last = end - at <= LONGEST_NAME ? brackets_end(at, end) : NULL;
+    entry->client = NULL;
+    if (last == NULL)
+        return (last = take_client(at, end, entry)) != NULL && take_thread(last, end, entry);
+    size_t size = (size_t)(last - at);
+    uint64_t key = hash(at, size, clients->seed);
+    const Known *known = find(&clients->names, at, size, key);
+    if (known) {
+        Client *client = (Client *)clients->found.items + known->value;
+        entry->user = (Text){at + client->user_at, client->user_size};
+        entry->host = (Text){at + client->host_at, client->host_size};
+        entry->client = &client->client;
+        return take_thread(last, end, entry);
+    }
+    const byte *taken = take_client(at, end, entry);
+    if (taken == NULL)
+        return 0;
+    if (clients->found.count >= MOST_CLIENTS)
+        forget_clients(clients);
+    if (taken == last && make_room(&clients->found, 1, sizeof(Client))
+        && add(&clients->names, at, size, key, (uint32_t)clients->found.count))
+        ((Client *)clients->found.items)[clients->found.count++] =
+            (Client){(size_t)(entry->user.at - at), entry->user.size, (size_t)(entry->host.at - at), entry->host.size, NO_CLIENT};
+    return take_thread(taken, end, entry);
 }
 
 /* "# Thread_id: 1  Schema: shop  QC_hit: No": the second line of Percona Server and MariaDB, if there is one. */
@@ -268,10 +330,10 @@ static int take_settings(const byte **line, const byte *end, Entry *entry)
 }
 
 /* Read the header lines of the entry in [at, end); `entry->sql` is what follows them. */
-static int take_header(const byte *at, const byte *end, Entry *entry)
+static int take_header(const byte *at, const byte *end, Clients *clients, Entry *entry)
 {
     const byte *last = line_end(at, end);
-    if (last == end || last == at || last[-1] == '\r' || !take_client(at, last, entry))
+    if (last == end || last == at || last[-1] == '\r' || !take_first_line(at, last, clients, entry))
         return 0;
     at = last + 1;
     if (!take_schema(&at, end, entry))
