@@ -24,6 +24,8 @@ class Words(NamedTuple):
         The setting from which duration on the log has a statement.
     time_limit : str
         The setting that ends a statement after a time [ms].
+    log_bytes : str
+        The setting by which the log counts the bytes sent to clients; empty if the engine has none.
     """
 
     cleanup: str
@@ -33,3 +35,4 @@ class Words(NamedTuple):
     view: str
     log_limit: str
     time_limit: str
+    log_bytes: str

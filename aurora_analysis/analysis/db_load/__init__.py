@@ -1,4 +1,4 @@
-"""Where does the load come from, what does it wait for, and is an instance short of something?
+"""Where does the load come from, what does it wait for, and is an instance short of a resource?
 
 Db load is counted in average active sessions: the number of sessions that run or wait at a moment. If it exceeds the
 number of vCPUs, some sessions wait for a processor or for each other. Wait events show what they wait for; they are

@@ -1,4 +1,4 @@
-"""The answer to "is an instance short of something?" for one window, with the frames that support it."""
+"""The answer to "is an instance short of a resource?" for one window, with the frames that support it."""
 
 from __future__ import annotations
 

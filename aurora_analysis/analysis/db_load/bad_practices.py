@@ -222,7 +222,7 @@ def _practice(
         severity,
         f"{user}: {executions} × {practice} on {', '.join(sorted(set(rows['instance'])))}, open for "
         f"{duration(3600 * hours)} in all and {duration(60 * rows['longest_min'].max())} at most; a run examines "
-        f"{each[0]:,.0f} rows and sends {each[1]:,.0f} on average{cost}. {_sent(rows)} While a statement is open, its {words.view} may block {words.cleanup}.",
+        f"{each[0]:,.0f} rows and sends {each[1]:,.0f} on average{cost}. {_sent(rows, words)} While a statement is open, its {words.view} may block {words.cleanup}.",
         {"executions": executions, "open_hours": round(float(hours), 2)},
         "the table of practices; the notebook reader_impact shows whether it slowed the writer",
         "Nothing urgent: its share of the load is small." * (severity == "ok")
@@ -232,12 +232,13 @@ def _practice(
     )
 
 
-def _sent(rows: pd.DataFrame) -> str:
+def _sent(rows: pd.DataFrame, words: Words) -> str:
     """State what all runs sent: rows, and bytes where the log counts them."""
     total = (rows["rows_sent"] * rows["executions"]).sum()
     size = (rows["bytes_sent"] * rows["executions"]).sum(min_count=len(rows))
     if np.isnan(size):
-        return f"They sent {large(total)} rows in all; the log does not count bytes (log_slow_extra)."
+        setting = f" ({words.log_bytes})" * bool(words.log_bytes)
+        return f"They sent {large(total)} rows in all; the log does not count bytes{setting}."
     return f"They sent {large(total)} rows and {three_digits(size / GIGABYTE)} GB in all."
 
 

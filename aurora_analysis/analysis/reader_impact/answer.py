@@ -165,7 +165,8 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
     in_trials = outcomes.in_trials(data) if len(trials) else latency
     tried = experiment.effects(in_trials, trials, covariate=data.metric("planned_rate"))
     commits = data.metric("commit_throughput")
-    cleanup = undo_log.mechanism(data, known)
+    is_same = exposed.compared.window == data.window
+    cleanup = over_days if is_same else undo_log.mechanism(data, known)
     grown = growth(cleanup.attribution.oldest_view, known, data.window)
     coverage = data.window.coverage(pd.DatetimeIndex(latency.dropna(how="all").index))
     timezone, words = options.timezone, data.words
@@ -185,6 +186,7 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
         data.fingerprints,
         latency,
         cleanup.delay,
+        estimates,
         cleanup.blockers,
         data.window,
         timezone,

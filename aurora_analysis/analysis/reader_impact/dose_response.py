@@ -187,6 +187,25 @@ SENTENCES = {
 """Printed sentence, by `kind`."""
 
 
+def part(estimates: pd.DataFrame, workload: str, metric: str) -> str:
+    """Return the part of an effect on ordinary days that is clearly above zero.
+
+    Parameters
+    ----------
+    estimates : pandas.DataFrame
+        The frame of `effects`.
+    workload, metric : str
+        The row of the estimate.
+
+    Returns
+    -------
+    str
+        A key of `SENTENCES`; empty if the parts are not known.
+    """
+    rows = estimates[(estimates["workload"] == workload) & (estimates["metric"] == metric)]
+    return kind(rows.to_dict("records")[0])
+
+
 def sentence(row: Mapping[Any, Any], words: Words) -> str:
     """State how much of a slowdown grows with the history that the workload holds back.
 

@@ -9,9 +9,10 @@ from datetime import timedelta
 import pandas as pd
 
 from aurora_analysis.analysis import experiment
-from aurora_analysis.analysis.advice import UNLIKE_CLEANUP, Held, gain, shorter_views
+from aurora_analysis.analysis.advice import Held, gain, shorter_views
 from aurora_analysis.analysis.costliest import costliest, owner
 from aurora_analysis.analysis.effect_level import SLOWER, noun, slowdown_ms
+from aurora_analysis.analysis.reader_impact import dose_response
 from aurora_analysis.analysis.series import period_s
 from aurora_analysis.analysis.undo_log.episodes import base
 from aurora_analysis.analysis.verdict import Figure, Verdict, duration, percent, three_digits
@@ -38,6 +39,8 @@ class Background:
         The writer's latencies in the window [ms], one column per metric.
     history : pandas.Series
         History list length over the window (UTC) [transactions].
+    estimates : pandas.DataFrame
+        Effects on ordinary days: the frame of `effects`.
     blockers : pandas.DataFrame
         Who blocked purge: `undo_log.Mechanism.blockers`.
     window : Window
@@ -54,6 +57,7 @@ class Background:
     fingerprints: pd.DataFrame
     latency: pd.DataFrame
     history: pd.Series
+    estimates: pd.DataFrame
     blockers: pd.DataFrame
     window: Window
     timezone: str = "UTC"
@@ -107,8 +111,12 @@ def _shorter(verdict: Verdict, statement: Mapping[str, Figure], background: Back
     blockers = background.blockers
     same = (blockers["workload"] == verdict.subject) & (blockers["instance"] == statement.get("instance"))
     held = blockers[same & (blockers["state"] == "held") & (blockers["held_s"] > 0)]
-    unlike = verdict.action in UNLIKE_CLEANUP.values()
-    if unlike or verdict.level != "slows" or statement.get("digest", IDLE) == IDLE or held.empty:
+    if (
+        _is_unlike_cleanup(verdict, background)
+        or verdict.level != "slows"
+        or statement.get("digest", IDLE) == IDLE
+        or held.empty
+    ):
         return verdict.action
     row = held.iloc[0]
     views = Held(
@@ -120,6 +128,14 @@ def _shorter(verdict: Verdict, statement: Mapping[str, Figure], background: Back
         on_writer=False,
     )
     return shorter_views(views)
+
+
+def _is_unlike_cleanup(verdict: Verdict, background: Background) -> bool:
+    """Return whether the slowdown does not grow with what the workload's views hold back: shorter views would not help."""
+    if verdict.numbers.get("source") != "days":
+        return False
+    metric = str(verdict.numbers["metric"])
+    return dose_response.part(background.estimates, verdict.subject, metric) == "openness"
 
 
 def latency_while_running(latency: pd.Series | None, runs: pd.DataFrame) -> float | None:

@@ -412,16 +412,9 @@ def _action(name: str, one: JudgedEffect | None, evidence: Evidence) -> str:
     if one.level != "slows":
         return one.action or ACTIONS[one.level]
     view, blocked = _words(evidence).view, _blocked(name, evidence)
-    if blocked and one.source == "days" and _part_of(one, evidence) == "openness":
+    if blocked and one.source == "days" and dose_response.part(evidence.days, name, one.metric) == "openness":
         return UNLIKE_CLEANUP[view]
     return BLOCKS_CLEANUP[view][blocked]
-
-
-def _part_of(one: JudgedEffect, evidence: Evidence) -> str:
-    """Return the part of an effect on ordinary days that is clearly above zero: a key of `dose_response.SENTENCES`, or empty."""
-    rows = evidence.days
-    [row] = rows[(rows["workload"] == one.workload) & (rows["metric"] == one.metric)].to_dict("records")
-    return dose_response.kind(row)
 
 
 def _blocked(name: str, evidence: Evidence) -> bool | None:

@@ -233,6 +233,7 @@ WORDS = Words(
     view="read view",
     log_limit="long_query_time",
     time_limit="max_execution_time",
+    log_bytes="log_slow_extra",
 )
 
 METRICS = ("history_list_length", "trx_counter", "purge_finished", "open_read_views", "active_transactions")

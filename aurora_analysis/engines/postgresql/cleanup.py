@@ -257,6 +257,7 @@ WORDS = Words(
     view="snapshot",
     log_limit="log_min_duration_statement",
     time_limit="statement_timeout",
+    log_bytes="",
 )
 
 

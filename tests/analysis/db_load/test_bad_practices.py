@@ -12,6 +12,7 @@ import pytest
 from botocore import xform_name
 from db_load_cases import HOUR, INSTANCES, NO_METRICS, load
 
+from aurora_analysis import engines
 from aurora_analysis.analysis import db_load
 from aurora_analysis.window import Window
 
@@ -100,6 +101,9 @@ def test_the_sentence_states_rows_and_bytes_of_all_runs():
     assert "They sent 8 million rows and 6 GB in all." in verdict.sentence
     [silent] = db_load.practice_verdicts(found_practices(queries(rows_sent=4_000_000)), NO_TEXTS)
     assert "They sent 4 million rows in all; the log does not count bytes" in silent.sentence
+    words = engines.words("aurora-postgresql")
+    [other] = db_load.practice_verdicts(found_practices(queries(rows_sent=4_000_000)), NO_TEXTS, words=words)
+    assert "the log does not count bytes. While" in other.sentence and "log_slow_extra" not in other.sentence
 
 
 @pytest.mark.parametrize(
