@@ -35,23 +35,6 @@ class Arguments:
 
 
 @dataclass(frozen=True)
-class PlaceArguments:
-    """Where a drill runs: a lab, a clone or production."""
-
-    is_lab: bool
-    engine: str
-    clone: bool
-    production: bool
-    cluster: str
-    endpoint: str
-    schema: str
-    iam: bool
-    ca: str
-    region: str
-    profile: str
-
-
-@dataclass(frozen=True)
 class ClientArguments:
     """Options of the clients."""
 
@@ -113,7 +96,7 @@ class ClientArguments:
 )
 @options.together(
     "where",
-    PlaceArguments,
+    drill_places.PlaceArguments,
     click.option(
         "--lab",
         "is_lab",
@@ -181,7 +164,10 @@ class ClientArguments:
 )
 @options.STORE
 def drill(
-    chosen: Arguments, where: PlaceArguments, client: ClientArguments, store_options: StoreOptions
+    chosen: Arguments,
+    where: drill_places.PlaceArguments,
+    client: ClientArguments,
+    store_options: StoreOptions,
 ) -> None:
     """Inject a failure, and measure how three clients survive it.
 
@@ -206,7 +192,7 @@ LONGEST_FAULT_S = 600.0
 """A fault of Aurora cannot be ended early: a longer one would be an outage."""
 
 
-def _check(chosen: Arguments, where: PlaceArguments) -> None:
+def _check(chosen: Arguments, where: drill_places.PlaceArguments) -> None:
     if [where.is_lab, where.clone, where.production].count(True) != 1:
         raise Error("State where the drill runs: pass --lab, --clone or --production.")
     if not where.is_lab and not (where.cluster and where.endpoint):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,9 +13,25 @@ from aurora_analysis.cli import connections, output
 from aurora_analysis.errors import Error
 
 if TYPE_CHECKING:
-    from aurora_analysis.cli.drill import PlaceArguments
     from aurora_analysis.cli.options import StoreOptions
     from aurora_analysis.live.drill import Place
+
+
+@dataclass(frozen=True)
+class PlaceArguments:
+    """Where a drill runs: a lab, a clone or production."""
+
+    is_lab: bool
+    engine: str
+    clone: bool
+    production: bool
+    cluster: str
+    endpoint: str
+    schema: str
+    iam: bool
+    ca: str
+    region: str
+    profile: str
 
 
 @contextmanager
