@@ -123,7 +123,15 @@ def test(arguments: Sequence[str]) -> int:
     set_up()
     if arguments:
         return run("-m", "pytest", *arguments)
-    verified = ["-p", "nbval", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=120"]
+    verified = [
+        "-p",
+        "aurora_analysis.report",
+        "-p",
+        "nbval",
+        "--nbval",
+        "--nbval-current-env",
+        "--nbval-cell-timeout=120",
+    ]
     # A third of the tests' time is waiting, for servers and browsers: one worker more than there are cores.
     workers = str(min(4, (os.cpu_count() or 1) + 1))
     parallel = ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]

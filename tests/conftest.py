@@ -6,13 +6,15 @@ A browser and the lab are imported by the fixtures that use them: importing both
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -138,6 +140,32 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+class Inline(Executor):
+    """An executor that runs work at once, in the process that submits it."""
+
+    def submit(self, function: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(function(*given, **named))
+        except Exception as problem:
+            done.set_exception(problem)
+        return done
+
+
+@pytest.fixture
+def pages_inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a report's pages one after the other in this process, with kernels forked from one that has the imports.
+
+    Local workers and their first kernels would import everything again for each report: 5 s of CPU.
+    """
+    from types import SimpleNamespace
+
+    from aurora_analysis.report import build, kernels
+
+    monkeypatch.setattr(build, "executors", SimpleNamespace(processes=lambda jobs: Inline()))
+    monkeypatch.setattr(kernels, "STARTED", itertools.count(1))
+
+
 SLOW = (
     "live/test_experiment.py",
     "lab/test_record.py",
@@ -145,7 +173,7 @@ SLOW = (
     "lab/test_drill.py",
     "lab/test_ledger_record.py",
     "test_wheel.py",
-    "test_fortnight.py",
+    "test_fetched_week.py",
     "test_jupyterlab.py",
     "test_docs.py",
     "live/test_holders.py",

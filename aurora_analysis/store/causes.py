@@ -15,6 +15,7 @@ BUSY = (
     "SlowDown|SLOW_DOWN|ServiceUnavailable|SERVICE_UNAVAILABLE|InternalError|INTERNAL_FAILURE|50[0234] [A-Z]|"
     "HTTP response code 50[0234]"
 )
+GONE = r"Object at location (?P<file>.+?\.parquet) not found"
 SILENT = "error sending request|dns error|timed out|NETWORK_CONNECTION|REQUEST_TIMEOUT|error decoding response body"
 
 S3_CAUSES = (
@@ -62,6 +63,8 @@ def cause(problem: Exception, location: str) -> str:
         known = next((line for pattern, line in S3_CAUSES if re.search(pattern, text)), "")
         if known:
             return known
+    if gone := re.search(GONE, text):
+        return f"its file {gone['file']} is missing; restore that file, or read a version that `store compact` has kept"
     return text.split("\n")[-1].strip(" ↳") or type(problem).__name__
 
 

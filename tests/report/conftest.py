@@ -24,6 +24,11 @@ limit: float = 10.0          # act above this
 """
 
 
+@pytest.fixture(autouse=True)
+def _quick_pages(pages_inline: None) -> None:
+    """Tests of workers and of kills start the command or a pool of their own."""
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """Clusters `shop` and `toy` with one value per hour for a day; `toy` is simulated."""

@@ -102,7 +102,7 @@ def test_a_table_that_cannot_be_read_stops_no_other_cluster(store):
     request = build.Request(store.location, clusters=["toy", "shop"], keep_going=True)
     toy, shop = build._clusters(request, store)
     assert (bool(toy["error"]), shop["error"]) == (True, "")
-    with pytest.raises(OSError, match="parquet"):
+    with pytest.raises(Error, match=r"\.parquet is missing; restore"):
         build._clusters(build.Request(store.location, clusters=["toy"]), store)
 
 
@@ -195,7 +195,7 @@ def test_a_recorded_report_survives_compaction(store, refill):
         refill(store, value)
     store.compact()
     assert set(store.at({"toy": {"metrics": read}}).read("metrics", cluster="toy")["value"]) == {20.0}
-    with pytest.raises(OSError, match="parquet"):
+    with pytest.raises(Error, match=r"\.parquet is missing; restore"):
         store.at({"toy": {"metrics": read + 1}}).read("metrics", cluster="toy")
 
 
@@ -217,7 +217,7 @@ def test_prune_deletes_what_no_report_recorded(store):
     """A version that only an unrecorded report read is gone with its files."""
     read = store.versions()
     store.prune(pd.Timestamp("2026-11-10").date())
-    with pytest.raises(OSError, match="parquet"):
+    with pytest.raises(Error, match=r"\.parquet is missing; restore"):
         store.at(read).read("metrics", cluster="toy")
 
 

@@ -72,27 +72,29 @@ LOGS = {
         entry(0, use="shop"), *map(entry, range(1, 30)), BANNER, *map(entry, range(30, 80))
     ],
     "equal executions on both sides of every cut": [entry(0, use="shop"), *[entry(5, session=4)] * 80],
-    "a text that looks like entries": [
-        entry(0, use="shop"),
-        *(entry(n, "INSERT INTO t VALUES ('" + f"x;\n{entry(n)}" * (4 + n % 6) + "')") for n in range(1, 40)),
-    ],
 }  # fmt: skip
+
+LIKE_ENTRIES = [
+    entry(0, use="shop"),
+    *(entry(n, "INSERT INTO t VALUES ('" + f"x;\n{entry(n)}" * (4 + n % 6) + "')") for n in range(1, 13)),
+]
+"""A text that looks like entries, longer than a part."""
 
 
 @pytest.mark.parametrize("log", LOGS)
 def test_parts_of_a_file_give_the_rows_of_the_file(tmp_path, monkeypatch, log):
     """What an entry takes over from the log before it, and its number among equal ones, crosses every cut."""
-    _compare_parts_with_the_file(tmp_path, monkeypatch, log)
+    _compare_parts_with_the_file(tmp_path, monkeypatch, LOGS[log])
 
 
 def test_parts_are_cut_alike_without_the_compiled_scanner(tmp_path, monkeypatch, scanner):
     """Where a text looks like entries, both scanners cut at the same places."""
-    _compare_parts_with_the_file(tmp_path, monkeypatch, "a text that looks like entries")
+    _compare_parts_with_the_file(tmp_path, monkeypatch, LIKE_ENTRIES)
 
 
-def _compare_parts_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str) -> None:
+def _compare_parts_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: list[str]) -> None:
     path = tmp_path / "slow.log"
-    path.write_text("".join(LOGS[log]))
+    path.write_text("".join(log))
     store = in_parts(tmp_path / "parts", str(path), monkeypatch=monkeypatch)
     assert len(log_parts.parts(str(path))) > 2
     assert_same(store, whole(tmp_path / "whole", str(path)))
