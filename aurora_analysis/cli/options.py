@@ -460,8 +460,8 @@ def washout(default: str | None = None) -> Decorator:
         type=Duration(),
         default=default,
         show_default=default
-        or "twice the time that purge took in the baseline, or --run if nothing had to be purged",
-        help="Pause after each block, in which purge catches up.",
+        or "twice the time that cleanup took in the baseline, or --run if nothing had to be cleaned up",
+        help="Pause after each block, in which purge or vacuum catches up.",
     )
 
 

@@ -1,4 +1,4 @@
-"""`watch`: sample the servers, and show who blocks purge right now."""
+"""`watch`: sample the servers, and show who blocks purge or vacuum right now."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SERVERS = options.together(
 
 
 @click.command(
-    short_help="Show who is blocking purge right now, and record samples.",
+    short_help="Show who is blocking purge or vacuum right now, and record samples.",
     epilog=options.exit_codes(
         "the last samples could not be written, a server never answered, or an alert was not delivered"
     ),
@@ -69,7 +69,7 @@ def watch(
     duration_s: float,
     alerts: AlertOptions,
 ) -> None:
-    """Show who is blocking purge right now, and record samples of every instance in the store.
+    """Show who is blocking purge or vacuum right now, and record samples of every instance in the store.
 
     Ctrl-C ends the watch and keeps the samples. The command prints the statement that would end the blocking session,
     and never runs it; with --notify it alerts. When output is not a terminal, each sample is printed as one line.
@@ -117,7 +117,7 @@ def _probes(servers: ServerOptions, store_options: StoreOptions, cluster: str) -
 
 
 def display() -> Callable[[list[str], PurgeStatus], None]:
-    """Return a callback that prints new events and the status of purge.
+    """Return a callback that prints new events and the status of cleanup.
 
     A terminal shows a table that is redrawn; otherwise each sample is one line.
     """
