@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import optimize
+import scipy
 
 from aurora_analysis.analysis.series import Array
 
@@ -157,4 +157,4 @@ def _between(x: Array, error: Array) -> float:
     if excess(0.0) <= 0:
         return 0.0
     most = float(np.ptp(x)) ** 2 * len(x) + 1.0
-    return float(optimize.brentq(excess, 0.0, most))
+    return float(scipy.optimize.brentq(excess, 0.0, most))

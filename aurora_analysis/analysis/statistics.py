@@ -7,7 +7,8 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, special
+import scipy
+from scipy import special
 
 from aurora_analysis.analysis.series import Array
 
@@ -166,7 +167,7 @@ def _noncentrality(df: float, alpha: float, power: float) -> float:
         df, power
     )  # exact for many degrees of freedom, up to 30 % too small for 2
     missing = lambda shift: 1 - special.nctdtr(df, shift, critical) - power  # noqa: E731
-    return float(optimize.brentq(missing, 0.9 * guess, 1.5 * guess, xtol=1e-3 * guess))
+    return float(scipy.optimize.brentq(missing, 0.9 * guess, 1.5 * guess, xtol=1e-3 * guess))
 
 
 def jackknife_se(replicates: Array) -> Array:

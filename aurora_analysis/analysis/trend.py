@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
-from scipy import optimize, special
+import scipy
+from scipy import special
 
 from aurora_analysis.analysis.series import Array
 from aurora_analysis.analysis.verdict import Severity, Verdict, three_digits
@@ -362,7 +363,7 @@ def _between(logs: Sequence[tuple[Array, Array]]) -> float:
     if excess(0.0) <= 0:
         return 0.0
     most = sum(float(np.square(effects - effects.mean()).sum()) for effects, _ in several) + 1e-12
-    return float(optimize.brentq(excess, 0.0, most)) if excess(most) < 0 else most
+    return float(scipy.optimize.brentq(excess, 0.0, most)) if excess(most) < 0 else most
 
 
 def _variance(logs: Sequence[tuple[Array, Array]]) -> float:

@@ -26,6 +26,7 @@ This module imports nothing of the suite's: workers import only `runner`, `kerne
 
 import sys
 
-# nbformat imports jsonschema, which compiles the grammar of IRIs when it finds this package: 1.2 s of CPU for each process. No schema
-# of notebooks has an IRI. None makes the package absent.
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+# nbformat imports jsonschema, which compiles the grammar of IRIs where it finds one of these packages: 1.3 s of CPU for each process. No
+# schema of notebooks has an IRI. None makes a package absent.
+for name in ("rfc3987_syntax", "rfc3986_validator"):
+    sys.modules.setdefault(name, None)  # type: ignore[arg-type]
