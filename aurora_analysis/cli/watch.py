@@ -42,7 +42,7 @@ SERVERS = options.together(
 
 
 @click.command(
-    short_help="Show who is blocking purge or vacuum right now, and record samples.",
+    short_help="Show who blocks purge or vacuum now, and record samples.",
     epilog=options.exit_codes(
         "the last samples could not be written, a server never answered, or an alert was not delivered"
     ),
