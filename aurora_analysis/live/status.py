@@ -9,7 +9,7 @@ from types import ModuleType
 
 from aurora_analysis import engines
 from aurora_analysis.engines.certainty import Certainty, certainty, share
-from aurora_analysis.engines.live_evidence import Holder, InstanceSample
+from aurora_analysis.engines.live_evidence import Holder, InstanceSample, Transaction
 
 SLOPE_WINDOW_S = 60.0
 """Length of the window over which the slope of the history list is computed."""
@@ -100,8 +100,8 @@ def purge_status(samples: Sequence[Sample]) -> PurgeStatus:
     with_writer, last = [one for one in samples if one.writer is not None], samples[-1]
     if last.writer is None:
         return PurgeStatus(last.time, "unknown", None, None, None, None)
-    holder = _old_enough(last.holder, with_writer)
     before = with_writer[-2].instances if len(with_writer) > 1 else []
+    holder = _old_enough(_lasting(last.holder, before), with_writer)
     state = last.cleanup.state(before, last.instances)
     if state != "blocked":
         holder = None
@@ -110,6 +110,27 @@ def purge_status(samples: Sequence[Sample]) -> PurgeStatus:
     return PurgeStatus(
         last.time, state, last.history_list_length, slope, holder, since, engine_name=last.engine_name
     )
+
+
+def _lasting(holder: Holder | None, before: Sequence[InstanceSample]) -> Holder | None:
+    """Drop the sessions that need the same number only for a moment, if others need it since the sample before.
+
+    Every statement needs the number of the oldest transaction in progress, so that short ones would be named beside it.
+    """
+    if holder is None or not holder.tied:
+        return holder
+    was_open = {_unchanged(each.instance, one) for each in before for one in each.transactions or ()}
+    every = [holder, *holder.tied]
+    lasting = [
+        one for one in every if not one.transaction or _unchanged(one.instance, one.transaction) in was_open
+    ]
+    first, *tied = lasting or every
+    return first._replace(tied=tuple(tied), rivals=holder.rivals, confidence=holder.confidence)
+
+
+def _unchanged(instance: str, one: Transaction) -> tuple[str, int, float, float | None]:
+    """What stays the same while a session holds its view; where the server shows the view, a next statement has a new one."""
+    return instance, one.thread_id, one.started_at, one.since if one.needs is not None else None
 
 
 def _old_enough(holder: Holder | None, samples: Sequence[Sample]) -> Holder | None:

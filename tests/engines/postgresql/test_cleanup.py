@@ -16,6 +16,8 @@ from aurora_analysis.engines.postgresql.live import (
     Slot,
     full_xid,
 )
+from aurora_analysis.live import status
+from aurora_analysis.live.status import Sample
 
 NEXT = 10_000
 
@@ -149,6 +151,23 @@ def test_sessions_that_need_the_same_transaction_are_all_named():
     """Vacuum goes on only after both have ended; the one that began first comes first."""
     found = cleanup.holder([primary(session(7, 9_000), session(3, 9_000))])
     assert (found.transaction.thread_id, [one.transaction.thread_id for one in found.tied]) == (3, [7])
+
+
+@pytest.mark.parametrize(
+    ("now", "later"), [({"started_at": 100.95, "since": 100.95}, [5, 7, 3]), ({"since": 100.95}, [3, 5, 7])]
+)
+def test_a_short_statement_that_sees_the_holder_in_progress_is_not_named(now, later):
+    """It needs the holder's id for a moment, as a transaction of its own or as the next statement of a long one that lasts."""
+    holder, snapshot = session(5, 9_000, has_written=True), session(7, 9_000)
+    first = session(3, 9_000, since=99.9)._replace(command="active")
+    samples = [
+        Sample(100 + n, [primary(holder, snapshot, one, time=100.0 + n)._replace(next_xid=NEXT + n)])
+        for n, one in enumerate([first, first._replace(**now), first._replace(**now)])
+    ]
+    for until, expected in ((2, [5, 7]), (3, later)):
+        found = status.purge_status(samples[:until])
+        assert found.state == "blocked"
+        assert [one.transaction.thread_id for one in (found.holder, *found.holder.tied)] == expected
 
 
 def test_a_report_that_moves_names_nobody():
