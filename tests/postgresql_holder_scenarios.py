@@ -30,8 +30,8 @@ READ, WRITE = "SELECT count(*) FROM queue", "INSERT INTO notes VALUES (1)"
 LONG = "SELECT count(pg_sleep(0.05)) FROM facts"
 CURSOR = "DECLARE c CURSOR FOR SELECT * FROM facts"
 DEAD = "SELECT n_dead_tup FROM pg_stat_user_tables WHERE relname = 'queue'"
-SEEN_S = 20.0
-"""Time in which a holder must be named, and vacuum must remove all rows: a reader reports its snapshot once per second."""
+SEEN_S = 90.0
+"""Longest time until a holder is named, or vacuum has removed all rows: a busy machine answers some rounds too late."""
 
 QUIET_S = 3.0
 """Time in which nobody may be named where nobody holds the horizon, and in which vacuum removes nothing where somebody does."""
