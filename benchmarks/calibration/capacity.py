@@ -73,7 +73,7 @@ def fortnight(scenario: str, seed: int, percent: int) -> Scaled:
     data = simulator.observed(
         rng, writer, {"latency": writer.log_latency + relief + hidden + total}, runs, {}, np.zeros(COUNT)
     )
-    return Scaled(replace(data, truth={"latency": percent}), capacity, present.frame("reader"))
+    return Scaled(data, capacity, present.frame("reader"))
 
 
 def _presence(rng: np.random.Generator, scenario: str) -> Runs:

@@ -19,7 +19,7 @@ DAYS = 14
 COUNT = DAYS * DAY
 
 PERCENTS = (0, 5, 10, 25)
-"""True effects over the exposed minutes [%]."""
+"""Planted effects over the exposed minutes [%]; `Fortnight.truth` has what they are on the typical and the average one."""
 
 SKEWS = {
     "skew_75s": pd.Timedelta("75s"),
@@ -62,7 +62,8 @@ def fortnight(scenario: str, seed: int, percent: int) -> Fortnight:
     logged = _logged(scenario, runs)
     history = simulator.history_list(np.exp(writer.log_load), runs)
     shape = _shape(rng, scenario, runs.open_share(COUNT), history)
-    effect = _scaled(scenario, shape, logged.open_share(COUNT) > 0, percent)
+    exposed = logged.open_share(COUNT) > 0
+    effect = _scaled(scenario, shape, exposed, percent)
     plain = writer.log_latency + _aftermath(job)
     log_load, log_latency = writer.log_load, plain + effect
     if scenario == "closed_loop":
@@ -72,7 +73,9 @@ def fortnight(scenario: str, seed: int, percent: int) -> Fortnight:
     jobs = pd.concat([data.writer_jobs, job.frame("load_job")]) if len(job.start) else data.writer_jobs
     shift = SKEWS.get(scenario, pd.Timedelta(0))
     moved = data.exposures.assign(start=data.exposures["start"] + shift, end=data.exposures["end"] + shift)
-    return replace(data, exposures=moved, writer_jobs=jobs, truth={"latency": percent})
+    return replace(
+        data, exposures=moved, writer_jobs=jobs, truth={"latency": simulator.Truth.of(effect, exposed)}
+    )
 
 
 def _runs(rng: np.random.Generator, scenario: str, job: Runs) -> Runs:
@@ -146,7 +149,7 @@ def _shape(rng: np.random.Generator, scenario: str, share: Array, history: Array
 
 
 def _scaled(scenario: str, shape: Array, exposed: Array, percent: int) -> Array:
-    """The effect on log latency: its mean over the exposed minutes is the truth; in `tail`, that of latency itself."""
+    """The effect on log latency: its mean over the exposed minutes is `percent`; in `tail`, that of latency itself."""
     if scenario == "tail":
         return shape * np.log1p(percent / 100 / shape[exposed].mean())
     return np.log1p(percent / 100) * shape / shape[exposed].mean()

@@ -23,7 +23,7 @@ from aurora_analysis.analysis import reader_impact
 from aurora_analysis.errors import Error
 from calibration import naive, simulator
 
-KEPT = ["metric", "level", "effect_pct", "ci_low_pct", "ci_high_pct", "p", "reason"]
+KEPT = ["metric", "level", "effect_pct", "ci_low_pct", "ci_high_pct", "p", "reason", "basis"]
 
 THREADS = ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"]
 

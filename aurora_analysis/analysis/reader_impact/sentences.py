@@ -8,6 +8,7 @@ from math import isnan
 from typing import Literal
 
 from aurora_analysis.analysis.effect_level import ACTIONS, SLOWER, Effect
+from aurora_analysis.analysis.reader_impact import distribution
 from aurora_analysis.analysis.reader_impact.model import Fit
 from aurora_analysis.analysis.reader_impact.refusals import settling_step
 from aurora_analysis.analysis.verdict import percent
@@ -248,7 +249,7 @@ def _of_bad_minutes(row: EffectRow, level: str) -> str:
     typical = f"{100 * (row.fit.factor(0) - 1):+.1f} %" if row.fit else ""
     return (
         f" The effect is in the tail: a typical minute changes by {typical}, and bad minutes (the slowest tenth) are "
-        f"{row.bad_minutes:.1f} times as frequent."
+        f"{row.bad_minutes:.1f} times as frequent. The average counts no minute as more than {distribution.MOST:g} times slower."
     )
 
 

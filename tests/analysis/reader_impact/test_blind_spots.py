@@ -75,6 +75,7 @@ def test_an_effect_in_the_tail_is_that_on_the_average():
     assert (
         f"bad minutes (the slowest tenth) are {row['bad_minutes']:.1f} times as frequent" in row["sentence"]
     )
+    assert "counts no minute as more than 10 times slower" in row["sentence"]
 
 
 def test_an_even_effect_is_that_on_the_typical_minute():

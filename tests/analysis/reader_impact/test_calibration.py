@@ -58,7 +58,7 @@ def test_a_workload_launched_by_an_unseen_event_is_refused(smoke):
 
 @pytest.mark.parametrize("scenario", simulator.SCENARIOS)
 def test_the_simulator_plants_the_effect_that_it_declares(scenario):
-    """The mean effect over the exposed minutes is the planted one, in every scenario."""
+    """The mean effect over the exposed minutes is the planted one, in every scenario, and both truths are its means."""
     data = simulator.fortnight(scenario, 7)
     planted = np.log(data.latency["hll 10"] / data.latency["null"])
     mine = data.exposures.query("workload == 'extract'")
@@ -66,6 +66,7 @@ def test_the_simulator_plants_the_effect_that_it_declares(scenario):
     for run in mine.itertuples():
         exposed[run.start.floor("min") : run.end - pd.Timedelta("1ms")] = True
     assert 100 * np.expm1(planted[exposed].mean()) == pytest.approx(10, abs=0.6)
+    _check_truth(data.truth["hll 10"], planted[exposed])
 
 
 @pytest.mark.parametrize("scenario", everyday.SCENARIOS)
@@ -77,14 +78,27 @@ def test_an_everyday_scenario_has_the_effect_that_it_declares(scenario):
     exposed = pd.Series(False, factor.index)
     for run in with_ten.exposures.itertuples():
         exposed[(run.start - shift).floor("min") : run.end - shift - pd.Timedelta("1ms")] = True
+    _check_truth(with_ten.truth["latency"], np.log(factor[exposed]))
     mean = factor[exposed].mean() if scenario == "tail" else np.exp(np.log(factor[exposed]).mean())
     assert 100 * (mean - 1) == pytest.approx(10, abs=0.8)
+
+
+def _check_truth(truth: simulator.Truth, log_effect: pd.Series) -> None:
+    """The truths are the geometric and the arithmetic mean, but for minutes that are missing or begin with a run."""
+    assert truth.typical == pytest.approx(100 * np.expm1(log_effect.mean()), abs=0.8)
+    assert truth.average == pytest.approx(100 * np.expm1(log_effect.clip(upper=np.log(10))).mean(), abs=0.8)
 
 
 def printed(scenario: str, percent: int, level: str, reason: str = "", limits: tuple = (-1, 1)) -> dict:
     """One printed verdict whose interval is the truth plus `limits`."""
     low, high = (percent + limit for limit in limits)
-    numbers = {"effect_pct": float(percent), "ci_low_pct": low, "ci_high_pct": high, "p": 0.5}
+    numbers = {
+        "effect_pct": float(percent),
+        "ci_low_pct": low,
+        "ci_high_pct": high,
+        "p": 0.5,
+        "truth": percent,
+    }
     return {"scenario": scenario, "seed": 1, "percent": percent, "level": level, "reason": reason} | numbers
 
 
