@@ -88,11 +88,11 @@ def _ramp(trials: pd.DataFrame, minutes: pd.DataFrame) -> Array:
     """Shape of the runs' effect by minute: the logarithm of their dose; 0 while no run is open."""
     load = minutes[reader_impact.LOAD]
     grid = controls.grid(pd.DatetimeIndex(minutes.index), load, "UTC")
-    exposed = regressors.exposed_share(_runs(trials), grid)[:, None]
-    drain = regressors.drain(minutes[reader_impact.HISTORY], load)
-    dose = regressors.columns(exposed, load.to_numpy(), drain, np.ones(len(exposed), dtype=bool))[
-        :, regressors.DOSE
-    ]
+    runs = _runs(trials)
+    exposed, age = (of(runs, grid)[:, None] for of in (regressors.exposed_share, regressors.oldest_run_age))
+    speed = regressors.purge_speed(minutes[reader_impact.HISTORY], load)
+    everywhere = np.ones(len(exposed), dtype=bool)
+    dose = regressors.columns(exposed, age, load.to_numpy(), speed, everywhere)[:, regressors.DOSE]
     return np.log1p(dose / RAMP_MIN) * exposed[:, 0]
 
 

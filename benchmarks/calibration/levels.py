@@ -1,7 +1,7 @@
 """Measure how often the printed level is wrong, and write RESULTS.md or LEVELS.md; exit 1 if a gate fails.
 
 `python dev.py calibrate levels` runs the everyday scenarios and those of `simulator` and writes RESULTS.md; with
-`--scenarios everyday` it runs only the former and writes LEVELS.md. Each latency is judged alone, as in a report on one
+`--scenarios everyday` it runs only the former and writes LEVELS.md; with names of scenarios, those and SCENARIOS.md. Each latency is judged alone, as in a report on one
 workload and one metric. A stopped run resumes; `--finished` runs nothing and publishes the seeds of which every scenario
 is ready. Seeds below 10,000 are for tuning.
 """
@@ -252,6 +252,11 @@ def _gates_and_scenarios(table: pd.DataFrame, results: list[Gate]) -> list[str]:
     return lines
 
 
+ALL = [*everyday.SCENARIOS, *simulator.SCENARIOS]
+
+PAGES = {"all": "RESULTS.md", "everyday": "LEVELS.md"}
+"""Page of each set of scenarios; named ones have their own."""
+
 FORTNIGHTS_NEEDED = 20
 """With fewer fortnights, chance alone moves a scenario's shares by more than 20 points."""
 
@@ -270,14 +275,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--seeds", type=int, default=200, help="fortnights per scenario and true effect")
     parser.add_argument("--first-seed", type=int, default=300_000)
-    parser.add_argument("--scenarios", choices=["all", "everyday"], default="all")
+    known = {"all": ALL, "everyday": everyday.SCENARIOS} | {name: [name] for name in ALL}
+    parser.add_argument(
+        "--scenarios",
+        nargs="+",
+        choices=known,
+        default=["all"],
+        metavar="NAME",
+        help="all, everyday, or names",
+    )
     parser.add_argument("--quick", action="store_true", help="only true effects of 0 and 10 %%")
     parser.add_argument("--finished", action="store_true", help="run nothing; publish what is ready")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--keep", type=Path, default=HERE.parents[1] / ".cache" / "calibration")
     parser.add_argument("--results", type=Path)
     options = parser.parse_args()
-    names = [*everyday.SCENARIOS, *(simulator.SCENARIOS if options.scenarios == "all" else [])]
+    names = list(dict.fromkeys(name for chosen in options.scenarios for name in known[chosen]))
     path = options.keep / f"levels-{'quick-' if options.quick else ''}{options.first_seed}.jsonl"
     work = without_effect_and_with_ten if options.quick else verdicts
     if options.finished:
@@ -286,9 +299,11 @@ def main() -> int:
     if not cases:
         parser.error(f"{path} has no seed of which every scenario is ready: run without --finished.")
     rows = study.run(work, cases, path, processes=options.processes, log=sys.stderr)
-    flags = f"--seeds {options.seeds} --first-seed {options.first_seed} --scenarios {options.scenarios}"
+    flags = (
+        f"--seeds {options.seeds} --first-seed {options.first_seed} --scenarios {' '.join(options.scenarios)}"
+    )
     text, passed = page(rows, f"python dev.py calibrate levels {flags}{' --quick' if options.quick else ''}")
-    written = options.results or HERE / ("RESULTS.md" if options.scenarios == "all" else "LEVELS.md")
+    written = options.results or HERE / PAGES.get(*options.scenarios[:1], "SCENARIOS.md")
     written.write_text(text, encoding="utf-8")
     print(text)
     return 0 if passed else 1

@@ -76,11 +76,13 @@ class Recorded:
         mine = days[grid.day[at]]
         hidden = _inside(grid.times, self.episodes[~mine]) | (_inside(grid.times, self.episodes) & ~kept)
         logs = self.design.logs.mask(pd.Series(hidden, grid.times), axis=0)
-        exposed = np.where(hidden[:, None], 0.0, self.design.exposed)
+        exposed, view_age = (
+            np.where(hidden[:, None], 0.0, of) for of in (self.design.exposed, self.design.view_age)
+        )
         others = grid.times[~kept]
         return replace(
             self,
-            design=replace(self.design, logs=logs, exposed=exposed),
+            design=replace(self.design, logs=logs, exposed=exposed, view_age=view_age),
             excess=np.where(hidden, 0.0, self.excess),
             episodes=self.episodes[mine],
             oldest_view=self.oldest_view.assign(

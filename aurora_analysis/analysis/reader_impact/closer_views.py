@@ -29,7 +29,7 @@ def sensitivity(design: Design, *, alpha: float = 0.05) -> pd.DataFrame:
 
     Answers: is the result sensitive to our assumptions? The variants: ignoring run length (without the dose); as if
     the log and the metrics had one clock; only runs outside the writer's jobs; all runs of median length (slow storage can make a run long); and the pre-trend
-    before the start, where there can be no effect.
+    shortly and longer before the start, where there can be no effect.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def sensitivity(design: Design, *, alpha: float = 0.05) -> pd.DataFrame:
     rows = [
         (design.workloads[i], metric, name, *fit.percent(m, alpha))
         for group, i, model in _models(design)
-        for name, fit in (variants(group, i, model) | {BEFORE_START: model.pre_trend()}).items()
+        for name, fit in (variants(group, i, model) | dict(zip(BEFORE_START, model.pre_trend()))).items()
         for m, metric in enumerate(group.metrics)
     ]
     return pd.DataFrame(rows, columns=SENSITIVITY_COLUMNS)
@@ -173,9 +173,8 @@ def _aligned(group: EstimationGroup, i: int, model: WorkloadModel, alpha: float)
 
 def _raw_columns(group: EstimationGroup, i: int) -> Array:
     """A workload's own columns on the valid minutes, controls not removed."""
-    design, exposed = group.design, group.design.exposed[:, [i]]
-    kept = regressors.columns(exposed, design.load, design.drain, group.valid)
-    return np.column_stack([kept, regressors.shifted(exposed)[group.valid]])
+    clock = regressors.shifted(group.design.exposed[:, [i]])[group.valid]
+    return np.column_stack([group.design.columns([i], group.valid), clock])
 
 
 def _workload_alone(

@@ -6,6 +6,7 @@ follow from it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +15,8 @@ import pandas as pd
 from aurora_analysis.analysis.effect_level import OUTCOMES
 from aurora_analysis.analysis.reader_impact import controls, regressors
 from aurora_analysis.analysis.reader_impact.controls import Grid
-from aurora_analysis.analysis.series import Array, Mask
+from aurora_analysis.analysis.reader_impact.projection import Floats
+from aurora_analysis.analysis.series import Array, Integers, Mask
 from aurora_analysis.analysis.workloads.exposure import Exposure
 from aurora_analysis.errors import Error
 
@@ -89,12 +91,14 @@ class Design:
         Share of each minute in which each of the writer's own jobs was running [0 to 1].
     writer_terms : numpy.ndarray, shape (minutes, writers - 1)
         One step column for each writer after the first.
-    drain : float
+    purge_speed : float
         Purge speed when nothing blocks purge [mean write rates].
     workloads : list of str
         Names of the columns of `exposed`.
     exposed : numpy.ndarray, shape (minutes, workloads)
         Share of each minute in which each workload was running [0 to 1].
+    view_age : numpy.ndarray, shape (minutes, workloads)
+        Age of each workload's oldest run at the end of each minute [min]; 0 without one.
     unknown : numpy.ndarray, shape (minutes, workloads)
         Minutes in which a workload's exposure is unknown.
     real : int
@@ -115,15 +119,34 @@ class Design:
     load: Array
     writer_jobs: dict[str, Array]
     writer_terms: Array
-    drain: float
+    purge_speed: float
     workloads: list[str]
     exposed: Array
+    view_age: Floats
     unknown: Mask
     real: int
     leading_effects: tuple[int, ...] = ()
     load_held: bool = True
     blind_readers: dict[str, Array] = field(default_factory=dict)
     held: Array | None = None
+
+    def columns(self, workloads: Sequence[int] | Integers, valid: Mask) -> Array:
+        """Regressors of some workloads on the valid minutes, with the controls not removed.
+
+        Parameters
+        ----------
+        workloads : sequence of int
+            The workloads.
+        valid : numpy.ndarray, shape (minutes,)
+            Which minutes are rows of the result.
+
+        Returns
+        -------
+        numpy.ndarray, shape (valid minutes, regressors.COLUMNS · workloads)
+            Result of `regressors.columns`.
+        """
+        exposed, view_age = self.exposed[:, workloads], self.view_age[:, workloads]
+        return regressors.columns(exposed, view_age, self.load, self.purge_speed, valid)
 
     def companions(self) -> dict[str, Array]:
         """Possible confounders of a workload, by the name that a refusal prints: the writer's jobs and readers without a source.
@@ -163,15 +186,17 @@ def design(inputs: Inputs) -> Design:
     writer_terms, usable = _writer_terms(grid, inputs.writers)
     by_name = {str(name): runs for name, runs in inputs.runs.groupby("workload", sort=True, observed=True)}
     exposed = stack([regressors.exposed_share(runs, grid) for runs in by_name.values()], len(times))
+    ages = stack([regressors.oldest_run_age(runs, grid) for runs in by_name.values()], len(times))
     return Design(
         grid=grid,
         logs=_logs(inputs.latency, times, usable),
         load=throughput.to_numpy(dtype=float),
         writer_jobs=_writer_jobs(grid, inputs.writer_jobs),
         writer_terms=writer_terms,
-        drain=_drain(inputs.history_list_length, throughput),
+        purge_speed=_purge_speed(inputs.history_list_length, throughput),
         workloads=list(by_name),
         exposed=exposed,
+        view_age=ages.astype(np.float32),
         unknown=_unknown(grid, list(by_name), inputs.unknown) & (exposed == 0),
         real=len(by_name),
         blind_readers=_blind_readers(grid, inputs.blind_readers),
@@ -251,9 +276,10 @@ def empty_design() -> Design:
         load=np.zeros(0),
         writer_jobs={},
         writer_terms=np.zeros((0, 0)),
-        drain=regressors.DRAIN,
+        purge_speed=regressors.PURGE_SPEED,
         workloads=[],
         exposed=np.zeros((0, 0)),
+        view_age=np.zeros((0, 0)),
         unknown=np.zeros((0, 0), dtype=bool),
         real=0,
     )
@@ -399,10 +425,10 @@ def _held(grid: Grid, workloads: list[str], held: pd.DataFrame | None) -> Array 
     return columns.where(held.notna().any(axis=1), np.nan).reindex(grid.times).to_numpy(dtype=float)
 
 
-def _drain(history_list_length: pd.Series | None, throughput: pd.Series) -> float:
+def _purge_speed(history_list_length: pd.Series | None, throughput: pd.Series) -> float:
     if history_list_length is not None:
         _check_series(history_list_length, "history_list_length")
-    return regressors.drain(history_list_length, throughput)
+    return regressors.purge_speed(history_list_length, throughput)
 
 
 def _unknown(grid: Grid, workloads: list[str], spans: pd.DataFrame | None) -> Mask:

@@ -119,9 +119,7 @@ def dose_response(group: EstimationGroup, i: int) -> DoseResponse | None:
     if not running.any() or np.isfinite(held[running]).mean() < SAMPLED_LEAST:
         return None
     columns = exposure_columns.with_dose(design, i, _filled(held), group.valid, group.projection)
-    own = columns.beside(
-        exposure_columns.clock_columns(design.exposed, [i], group.valid, group.projection), 1
-    )
+    own = columns.beside(exposure_columns.own_columns(design.exposed, [i], group.valid, group.projection), 1)
     model = group.model_of(i, own, group.y)
     if not model.varies[regressors.DOSE]:
         return None

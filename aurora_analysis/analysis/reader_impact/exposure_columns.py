@@ -104,16 +104,23 @@ class ExposureColumns:
 
 
 def exposure_columns(
-    design: Design, exposed: Array, needed: Sequence[int], valid: Mask, projection: Projection
+    design: Design,
+    exposed: Array,
+    view_age: Floats,
+    needed: Sequence[int],
+    valid: Mask,
+    projection: Projection,
 ) -> ExposureColumns:
     """Residualised regressors of some exposures, built in chunks because they are wide.
 
     Parameters
     ----------
     design : Design
-        Gives load and drain.
+        Gives load and purge speed.
     exposed : numpy.ndarray, shape (minutes, exposures)
         Share of each minute of each exposure [0 to 1].
+    view_age : numpy.ndarray, shape (minutes, exposures)
+        Age of each exposure's oldest run at the end of each minute [min].
     needed : sequence of int
         Which of the exposures.
     valid : numpy.ndarray, shape (minutes,)
@@ -128,7 +135,9 @@ def exposure_columns(
     """
 
     def raw(chosen: Sequence[int]) -> tuple[Array, Array]:
-        found = regressors.columns(exposed[:, chosen], design.load, design.drain, valid)
+        found = regressors.columns(
+            exposed[:, chosen], view_age[:, chosen], design.load, design.purge_speed, valid
+        )
         return found, regressors.means_while_exposed(found)
 
     return _residualised(raw, regressors.COLUMNS, needed, projection)
@@ -140,7 +149,7 @@ def with_dose(design: Design, i: int, dose: Array, valid: Mask, projection: Proj
     Parameters
     ----------
     design : Design
-        Gives exposure, load and drain.
+        Gives exposure, load and purge speed.
     i : int
         The workload.
     dose : numpy.ndarray, shape (minutes,)
@@ -157,19 +166,19 @@ def with_dose(design: Design, i: int, dose: Array, valid: Mask, projection: Proj
     """
 
     def raw(_: Sequence[int]) -> tuple[Array, Array]:
-        found = regressors.columns(design.exposed[:, [i]], design.load, design.drain, valid)
+        found = design.columns([i], valid)
         found[:, regressors.DOSE] = dose[valid]
         return found, regressors.means_while_exposed(found)
 
     return _residualised(raw, regressors.COLUMNS, [i], projection)
 
 
-def clock_columns(
+def own_columns(
     exposed: Array, needed: Sequence[int], valid: Mask, projection: Projection
 ) -> ExposureColumns:
-    """Residualised exposures as if their minutes were stamped earlier or later.
+    """Residualised regressors that stand in a workload's own model only: exposure by other clocks, and leads.
 
-    Their means are those of the exposure itself: an effect does not depend on how it is stamped.
+    The means of the former are those of the exposure itself: an effect does not depend on how it is stamped.
 
     Parameters
     ----------
@@ -185,15 +194,22 @@ def clock_columns(
     Returns
     -------
     ExposureColumns
-        The columns `regressors.CLOCK` of each needed exposure.
+        The columns `regressors.CLOCK` and `regressors.LEADS` of each needed exposure.
     """
 
     def raw(chosen: Sequence[int]) -> tuple[Array, Array]:
         own = exposed[:, chosen]
         share = own[valid].sum(axis=0) / np.maximum((own[valid] > 0).sum(axis=0), 1)
-        return regressors.shifted(own)[valid], np.repeat(share, len(regressors.CLOCK))
+        parts = [
+            part[valid].reshape(-1, len(chosen), 2)
+            for part in (regressors.shifted(own), regressors.leads(own))
+        ]
+        found = np.concatenate(parts, axis=2)
+        means = np.outer(share, np.repeat([1.0, 0.0], [len(regressors.CLOCK), len(regressors.LEADS)]))
+        return found.reshape(len(found), width * len(chosen)), means.ravel()
 
-    return _residualised(raw, len(regressors.CLOCK), needed, projection)
+    width = regressors.OWN_COLUMNS - regressors.COLUMNS
+    return _residualised(raw, width, needed, projection)
 
 
 def _residualised(

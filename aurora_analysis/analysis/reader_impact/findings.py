@@ -10,7 +10,7 @@ import numpy as np
 from aurora_analysis.analysis.reader_impact import distribution, refusals, regressors
 from aurora_analysis.analysis.reader_impact.design import Design, stack
 from aurora_analysis.analysis.reader_impact.dose_response import DoseResponse, dose_response
-from aurora_analysis.analysis.reader_impact.exposure_columns import clock_columns, exposure_columns
+from aurora_analysis.analysis.reader_impact.exposure_columns import exposure_columns, own_columns
 from aurora_analysis.analysis.reader_impact.groups import (
     CO_EXPOSURES,
     EstimationGroup,
@@ -32,8 +32,8 @@ IGNORING_LENGTH = "ignoring run length"
 EQUAL_CLOCKS = "as if all clocks agreed"
 MEDIAN_LENGTH = "all runs of median length"
 OUTSIDE_JOBS = "outside the writer's jobs"
-BEFORE_START = "before the start"
-"""The pre-trend test, which is listed with the variants: an effect before the start points to another cause."""
+BEFORE_START = ["shortly before the start", "longer before the start"]
+"""The leads of the pre-trend test, listed with the variants: an effect before the start points to another cause."""
 
 
 @dataclass(frozen=True)
@@ -156,9 +156,9 @@ def variants(group: EstimationGroup, i: int, model: WorkloadModel) -> dict[str, 
     by_job = [exposed - in_job, in_job] if beside_jobs else []
     shares = np.column_stack([*regressors.of_median_length(exposed), *by_job])
     each = range(shares.shape[1])
-    columns = exposure_columns(group.design, shares, each, group.valid, group.projection).beside(
-        clock_columns(shares, each, group.valid, group.projection), len(each)
-    )
+    columns = exposure_columns(
+        group.design, shares, regressors.unbroken_age(shares), each, group.valid, group.projection
+    ).beside(own_columns(shares, each, group.valid, group.projection), len(each))
     varied = group.model_of(i, columns, group.y)
     of_median, beyond, *of_jobs = (regressors.OWN_COLUMNS * n for n in each)
     exposure = [regressors.EXPOSED, *regressors.CLOCK]

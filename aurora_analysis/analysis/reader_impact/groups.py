@@ -13,8 +13,8 @@ from aurora_analysis.analysis.reader_impact.design import Design
 from aurora_analysis.analysis.reader_impact.exposure_columns import (
     ExposureColumns,
     chunks,
-    clock_columns,
     exposure_columns,
+    own_columns,
 )
 from aurora_analysis.analysis.reader_impact.model import WorkloadModel
 from aurora_analysis.analysis.reader_impact.projection import (
@@ -121,7 +121,7 @@ class EstimationGroup:
         return np.asarray(self.design.exposed[:, i])
 
     def own(self, members: Sequence[int]) -> ExposureColumns:
-        """Columns of the workloads' own models, with those that allow for other clocks.
+        """Columns of the workloads' own models, with those that allow for other clocks and the leads.
 
         Parameters
         ----------
@@ -135,8 +135,8 @@ class EstimationGroup:
         """
         first = np.array([self.first_column[i] for i in members], dtype=int)
         kept = (first[:, None] + np.arange(regressors.COLUMNS)).ravel()
-        clock = clock_columns(self.design.exposed, members, self.valid, self.projection)
-        return self.columns.select(kept).beside(clock, len(members))
+        more = own_columns(self.design.exposed, members, self.valid, self.projection)
+        return self.columns.select(kept).beside(more, len(members))
 
     def co_exposure_columns(self, i: int) -> Integers:
         """Indices of the effect columns of a workload's co-exposures.
@@ -264,7 +264,7 @@ def _group(design: Design, part: _Part, beside: Neighbours, like: EstimationGrou
         onto, columns = like.projection, like.columns
     else:
         onto = _projection(design, valid, part.drift_hours)
-        columns = exposure_columns(design, design.exposed, needed, valid, onto)
+        columns = exposure_columns(design, design.exposed, design.view_age, needed, valid, onto)
     y = design.logs[metrics].to_numpy()[valid]
     strong = [first_column[i] for i in [*few, *design.leading_effects] if i in first_column]
     chosen = columns.effect_columns(strong)
@@ -317,7 +317,7 @@ def _coefficients(effects: Array, residuals: Floats) -> Array:
 def _raw_columns(design: Design, needed: Sequence[int], chosen: Integers, valid: Mask) -> Array:
     """Some regressors of the needed workloads, with the controls not removed."""
     owners = np.unique(chosen // regressors.COLUMNS)
-    raw = regressors.columns(design.exposed[:, np.array(needed)[owners]], design.load, design.drain, valid)
+    raw = design.columns(np.array(needed)[owners], valid)
     within = regressors.COLUMNS * np.searchsorted(owners, chosen // regressors.COLUMNS)
     return np.asarray(raw[:, within + chosen % regressors.COLUMNS])
 

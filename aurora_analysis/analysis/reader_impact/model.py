@@ -311,18 +311,21 @@ class WorkloadModel:
         kept = self.kept([*own, *alongside])
         return self.products.fit(kept, np.where(np.isin(kept, own), self._weights()[kept], 0))
 
-    def pre_trend(self) -> Fit:
+    def pre_trend(self) -> list[Fit]:
         """Fit the effect in the minutes before a start, next to the effect of the run itself.
 
         Returns
         -------
-        Fit
-            The effect before the start; without numbers if there are too few such minutes.
+        list of Fit
+            One for each of `regressors.LEADS`, the minutes nearest to the start first; without numbers for a lead of too
+            few minutes.
         """
-        if not self.varies[regressors.PRE_TREND]:
-            return self._no_fit().of(slice(self.metrics))
-        kept = self.kept([*regressors.OWN_EFFECT, regressors.PRE_TREND])
-        return self.products.fit(kept, (kept == regressors.PRE_TREND).astype(float)).of(slice(self.metrics))
+        kept = self.kept([*regressors.OWN_EFFECT, *regressors.LEADS])
+        fits = (
+            self.products.fit(kept, (kept == lead).astype(float)) if self.varies[lead] else self._no_fit()
+            for lead in regressors.LEADS
+        )
+        return [fit.of(slice(self.metrics)) for fit in fits]
 
     def kept(self, own: Sequence[int] = regressors.OWN_EFFECT) -> Integers:
         """Columns in a regression: the own columns that vary, and all columns of co-exposures.

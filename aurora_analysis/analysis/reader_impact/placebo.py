@@ -89,13 +89,16 @@ def with_placebos(design: Design, count: int, seed: int) -> Design:
         return design
     sources = rng.choice(enough, count)
     moves = [swapped_days(design.grid, rng) for _ in sources]
-    exposed = [design.exposed[:, i][moved] for i, moved in zip(sources, moves)]
-    unknown = [design.unknown[:, i][moved] for i, moved in zip(sources, moves)]
+    exposed, view_age, unknown = (
+        np.column_stack([of, *(of[moved, i] for i, moved in zip(sources, moves))])
+        for of in (design.exposed, design.view_age, design.unknown)
+    )
     return replace(
         design,
         workloads=[*design.workloads, *(f"{NAME}{n}" for n in range(count))],
-        exposed=np.column_stack([design.exposed, *exposed]),
-        unknown=np.column_stack([design.unknown, *unknown]),
+        exposed=exposed,
+        view_age=view_age,
+        unknown=unknown,
     )
 
 

@@ -6,7 +6,7 @@ another workload. A refusal names the confounder and what would settle the quest
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from aurora_analysis.analysis.reader_impact.model import Fit
 from aurora_analysis.analysis.series import Array, Integers, Mask, minutes_since
 
 PRE_TREND_ALPHA = 0.01
-"""A workload is refused if p of its pre-trend is below this."""
+"""A workload is refused if p of one of its leads is below this over the number of leads."""
 
 DAYS_NEEDED = 7
 RUNS_NEEDED = 5
@@ -194,22 +194,26 @@ def identifiable(group: EstimationGroup) -> list[int]:
     return [i for i in group.members if not not_assessed(group, i) and not not_identifiable(group, i)]
 
 
-def pre_trends(pre_trend: Fit) -> list[dict[str, str]]:
+def pre_trends(leads: Sequence[Fit]) -> list[dict[str, str]]:
     """Refusal of each metric that was already slow or fast before the workload started.
 
     Parameters
     ----------
-    pre_trend : Fit
-        The fitted effect in the minutes before a start.
+    leads : sequence of Fit
+        The fitted effects in the minutes before a start, one for each lead.
 
     Returns
     -------
     list of dict of str to str
-        For each metric the reason by kind; empty if p is at least `PRE_TREND_ALPHA`.
+        For each metric the reason by kind; empty if p of every lead is at least `PRE_TREND_ALPHA` over the number of leads
+        (Bonferroni).
     """
-    words = ["slow" if effect > 0 else "fast" for effect in pre_trend.effect]
+    p = np.array([lead.p() for lead in leads])
+    alpha = PRE_TREND_ALPHA / max(1, np.isfinite(p).any(axis=1).sum())
+    clearest = [leads[n].effect[m] for m, n in enumerate(np.where(np.isnan(p), 1.0, p).argmin(axis=0))]
+    words = ["slow" if effect > 0 else "fast" for effect in clearest]
     reasons = [{"pre-trend": f"the writer was already {word} before its runs started"} for word in words]
-    return [reason if p < PRE_TREND_ALPHA else {} for reason, p in zip(reasons, pre_trend.p())]
+    return [reason if clear else {} for reason, clear in zip(reasons, (p < alpha).any(axis=0))]
 
 
 def _too_short(grid: Grid, valid: Mask) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Regressors of a reader workload: its exposure by minute, and how that may act on the writer.
 
 A run holds a read view. Undo that purge cannot clean up accumulates while the run lasts (the dose) and is worked
-off after it (the carry-over). The minutes before a start cannot show an effect; if they do, the cause is another
-one (the pre-trend, a placebo regressor in the sense of the event-study literature). The readers' log and the writer's
+off after it (the carry-over). Purge stops at the oldest view: what was committed before that view it still cleans up. The minutes before a start cannot show an effect; if they do, the cause is another
+one (the pre-trend: two leads, placebo regressors in the sense of the event-study literature). The readers' log and the writer's
 metrics have different clocks: distributed leads and lags of a minute or two find an effect that is stamped differently.
 """
 
@@ -14,10 +14,14 @@ import numpy as np
 import pandas as pd
 
 from aurora_analysis.analysis.reader_impact.controls import Grid
+from aurora_analysis.analysis.reader_impact.projection import Floats
 from aurora_analysis.analysis.series import Array, Integers, Mask, minutes_since
 
-DRAIN = 2.5
-"""Assumed purge speed when nothing blocks purge, in mean write rates; used if no history list length shows it."""
+PURGE_SPEED = 2.5
+"""Assumed purge speed when nothing blocks purge [mean write rates]; used if no history list length shows it."""
+
+SLOWEST_PURGE, FASTEST_PURGE = 1.2, 20.0
+"""Limits of the purge speed [mean write rates]: purge that only equals the mean write rate never works off a hold."""
 
 CARRYOVER_MINUTES = 30
 """Longest carry-over: minutes after a run in which the writer may still be slow."""
@@ -27,21 +31,22 @@ CARRYOVER_LEAST = 10
 
 PRE_TREND_MINUTES = (35, 5)
 """First and last minute before a start in which a run cannot have had an effect yet; fewer if runs are close together,
-so that most unexposed minutes are no pre-trend."""
+so that most unexposed minutes are no pre-trend. The third that is nearest to the start is a lead of its own: a cause that
+launches the run soon after it begins would be lost in the mean of all these minutes."""
 
-COLUMNS = 4
+COLUMNS = 3
 """Regressors per workload that are kept for all workloads."""
 
-EXPOSED, DOSE, CARRYOVER, PRE_TREND = range(COLUMNS)
-"""Order of a workload's columns. The first three make up its effect; the fourth is a placebo."""
-
-EFFECT = [EXPOSED, DOSE, CARRYOVER]
-"""The columns that make up the effect of a workload in the models of other workloads."""
+EFFECT = [EXPOSED, DOSE, CARRYOVER] = list(range(COLUMNS))
+"""Order of a workload's columns, which make up its effect in the models of other workloads."""
 
 CLOCK = [EARLIER, LATER] = [COLUMNS, COLUMNS + 1]
 """Two more columns in a workload's own model: its exposure, as if its minutes were stamped earlier or later."""
 
-OWN_COLUMNS = COLUMNS + len(CLOCK)
+LEADS = [COLUMNS + 2, COLUMNS + 3]
+"""Two placebos in a workload's own model: the minutes shortly before its starts, and those longer before."""
+
+OWN_COLUMNS = COLUMNS + len(CLOCK) + len(LEADS)
 
 OWN_EFFECT = [*EFFECT, *CLOCK]
 """The columns of a workload's own model whose fitted value over exposed minutes is the effect."""
@@ -75,6 +80,49 @@ def exposed_share(runs: pd.DataFrame, grid: Grid) -> Array:
     edges = np.column_stack([starts, ends]).ravel()
     totals = np.column_stack([covered[:-1], covered[1:]]).ravel()
     return np.diff(np.interp(np.arange(len(grid.times) + 1), edges, totals))
+
+
+def oldest_run_age(runs: pd.DataFrame, grid: Grid) -> Array:
+    """Age of the oldest run in progress at the end of each minute [min].
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame
+        One row per run with `start` and `end` (UTC).
+    grid : Grid
+        The minutes.
+
+    Returns
+    -------
+    numpy.ndarray, shape (minutes,)
+        A run counts to the end of its last minute; 0 where no run is in progress.
+    """
+    ordered = runs.sort_values(["start", "end"])
+    starts, ends = grid.minutes(ordered["start"]), grid.minutes(ordered["end"])
+    # A run that ends before an older one is never the oldest; the others end in the order of their starts.
+    outlasts = ends > np.maximum.accumulate(np.concatenate([[-np.inf], ends[:-1]]))
+    starts, ends = np.append(starts[outlasts], np.inf), ends[outlasts]
+    minute = np.arange(len(grid.times))
+    return np.maximum(minute + 1 - starts[np.searchsorted(ends, minute, side="right")], 0.0)
+
+
+def unbroken_age(exposed: Array) -> Array:
+    """Age of the oldest run if exposed minutes in a row are one run [min].
+
+    Parameters
+    ----------
+    exposed : numpy.ndarray, shape (minutes, exposures)
+        Share of each minute of each exposure [0 to 1].
+
+    Returns
+    -------
+    numpy.ndarray, shape (minutes, exposures)
+        At the end of each minute; 0 where nothing is exposed.
+    """
+    started = starts_of(exposed)
+    first = np.maximum.accumulate(np.where(started, np.arange(len(exposed))[:, None], 0), axis=0)
+    share = np.take_along_axis(exposed, first, axis=0)
+    return np.where(exposed > 0, np.arange(len(exposed))[:, None] - first + share, 0.0)
 
 
 def carryover_minutes(exposed: Array) -> tuple[int, bool]:
@@ -191,16 +239,18 @@ def of_median_length(exposed: Array) -> tuple[Array, Array]:
     return np.asarray(within * exposed[exposed > 0].mean()), np.where(within, 0.0, exposed)
 
 
-def columns(exposed: Array, load: Array, drain: float, valid: Mask) -> Array:
+def columns(exposed: Array, view_age: Floats, load: Array, purge_speed: float, valid: Mask) -> Array:
     """Regressors of each workload, side by side, on the valid minutes.
 
     Parameters
     ----------
     exposed : numpy.ndarray, shape (minutes, workloads)
         Share of each minute in which each workload is running [0 to 1].
+    view_age : numpy.ndarray, shape (minutes, workloads)
+        Age of each workload's oldest run at the end of each minute [min]; 0 without one.
     load : numpy.ndarray, shape (minutes,)
         The writer's write throughput [1/s].
-    drain : float
+    purge_speed : float
         Purge speed when nothing blocks purge [mean write rates].
     valid : numpy.ndarray, shape (minutes,)
         Which minutes are rows of the result.
@@ -208,14 +258,12 @@ def columns(exposed: Array, load: Array, drain: float, valid: Mask) -> Array:
     Returns
     -------
     numpy.ndarray, shape (valid minutes, COLUMNS · workloads)
-        For each workload its exposure, dose, carry-over and pre-trend.
+        For each workload its exposure, dose and carry-over.
     """
-    after = carryover(exposed)
     found = np.empty((np.count_nonzero(valid), exposed.shape[1], COLUMNS))
     found[:, :, EXPOSED] = exposed[valid]
-    found[:, :, DOSE] = _dose(exposed, load, drain)[valid]
-    found[:, :, CARRYOVER] = after[valid]
-    found[:, :, PRE_TREND] = _pre_trend(exposed, after)[valid]
+    found[:, :, DOSE] = _dose(view_age, load, purge_speed)[valid]
+    found[:, :, CARRYOVER] = carryover(exposed)[valid]
     return found.reshape(len(found), COLUMNS * exposed.shape[1])
 
 
@@ -243,21 +291,45 @@ def shifted(exposed: Array) -> Array:
     return np.stack([earlier, later], axis=2).reshape(count, len(CLOCK) * exposed.shape[1])
 
 
-def _dose(exposed: Array, load: Array, drain: float) -> Array:
-    """Undo that purge could not clean up, in minutes of mean writes: it grows during a run, then drains."""
-    writes = np.nan_to_num(load / np.nanmean(load), nan=1.0)
-    steps = exposed * writes[:, None] - (1 - exposed) * drain
-    walk = np.cumsum(steps, axis=0)
-    return np.asarray(walk - np.minimum(np.minimum.accumulate(walk, axis=0), 0))
+def _dose(view_age: Floats, load: Array, purge_speed: float) -> Array:
+    """Undo that is there only because the oldest run stopped purge, in minutes of mean writes.
+
+    Purge moves at its own speed, up to the latest commit or to the start of the oldest run. The dose is how much further
+    it would be without the runs. Purge works off what one run left behind while the next one is already in progress,
+    so that runs in close succession hold back no more than each of them by itself.
+    """
+    written = np.concatenate([[0.0], np.cumsum(np.nan_to_num(load / np.nanmean(load), nan=1.0))])
+    minute = np.arange(len(written))
+    reach = purge_speed * minute[1:, None]
+    at_view = np.interp(np.maximum(minute[1:, None] - view_age, 0), minute, written)
+    freely, held = (np.minimum.accumulate(limit - reach, axis=0) for limit in (written[1:, None], at_view))
+    return np.asarray(freely - held)
 
 
-def _pre_trend(exposed: Array, after: Array) -> Array:
-    """Indicator of the minutes shortly before a start in which neither this run nor the previous one can act."""
+def leads(exposed: Array) -> Array:
+    """Indicators of the minutes before a start in which neither this run nor the previous one can act: the columns `LEADS`.
+
+    Parameters
+    ----------
+    exposed : numpy.ndarray, shape (minutes, workloads)
+        Share of each minute in which each workload is running [0 to 1].
+
+    Returns
+    -------
+    numpy.ndarray, shape (minutes, 2 · workloads)
+        For each workload the third of these minutes that is nearest to the start, and the others.
+    """
     far = np.array([min(PRE_TREND_MINUTES[0], _half_gap(column)) for column in exposed.T], dtype=int)
     near = np.minimum(PRE_TREND_MINUTES[1], far // 2)
+    middle = near + (far - near + 2) // 3
     until = minutes_since(starts_of(exposed)[::-1])[::-1]
-    coming = (until > near) & (until <= far)
-    return np.asarray(coming & (exposed == 0) & (after == 0), dtype=float)
+    free = (exposed == 0) & (carryover(exposed) == 0)
+    shortly, longer = (
+        (until > first) & (until <= last) & free for first, last in ((near, middle), (middle, far))
+    )
+    return (
+        np.stack([shortly, longer], axis=2).astype(float).reshape(len(exposed), len(LEADS) * exposed.shape[1])
+    )
 
 
 def means_while_exposed(columns: Array) -> Array:
@@ -286,7 +358,7 @@ RISEN = 5.0
 """The history list shows purge only if it rose above its median by this many of its median steps."""
 
 
-def drain(history_list_length: pd.Series | None, load: pd.Series) -> float:
+def purge_speed(history_list_length: pd.Series | None, load: pd.Series) -> float:
     """Purge speed when nothing blocks purge, in mean write rates.
 
     Parameters
@@ -299,7 +371,8 @@ def drain(history_list_length: pd.Series | None, load: pd.Series) -> float:
     Returns
     -------
     float
-        How fast the list falls over how fast it grows, clipped to 0.2 to 20; `DRAIN` if the list never rose.
+        How fast the list falls over how fast it grows, plus the writes meanwhile, which purge cleaned up as well; from
+        `SLOWEST_PURGE` to `FASTEST_PURGE`. `PURGE_SPEED` if the list never rose.
 
     Notes
     -----
@@ -307,14 +380,15 @@ def drain(history_list_length: pd.Series | None, load: pd.Series) -> float:
     nothing about purge.
     """
     if history_list_length is None:
-        return DRAIN
+        return PURGE_SPEED
     known = history_list_length.reindex(load.index)
     step = known.diff(STEP_MINUTES)
     if not known.max() - known.median() > RISEN * step.abs().median():
-        return DRAIN
+        return PURGE_SPEED
     writes = (load / load.mean()).rolling(STEP_MINUTES).mean()
-    fall, growth = _typical(-step, -step), _typical(step / writes, step)
-    return float(np.clip(fall / growth, 0.2, 20.0))
+    growth = _typical(step / writes, step)
+    cleaned = _typical(writes - step / growth, -step)
+    return float(np.clip(cleaned, SLOWEST_PURGE, FASTEST_PURGE))
 
 
 def _typical(steps: pd.Series, moved: pd.Series) -> float:

@@ -134,15 +134,30 @@ def _tail_minutes(share: np.ndarray) -> int:
     return int(min(wanted, max(1, np.percentile(inner, 75) // 2))) if inner else wanted
 
 
-def _own(share: np.ndarray, load: np.ndarray) -> list[np.ndarray]:
+def _own(runs: list[tuple[float, float]], load: np.ndarray) -> list[np.ndarray]:
     """Exposure, dose and tail."""
-    dose, tail = np.zeros(len(share)), np.zeros(len(share))
-    level, since, reach = 0.0, 10**6, _tail_minutes(share)
+    share = _share(runs, len(load))
+    tail, since, reach = np.zeros(len(share)), 10**6, _tail_minutes(share)
     for t, value in enumerate(share):
-        level = max(0.0, level + value * load[t] / load.mean() - (1 - value) * 2.5)
         since = 0 if value > 0 else since + 1
-        dose[t], tail[t] = level, 1.0 if 0 < since <= reach else 0.0
-    return [share, dose, tail]
+        tail[t] = 1.0 if 0 < since <= reach else 0.0
+    return [share, _dose(runs, load / load.mean()), tail]
+
+
+def _dose(runs: list[tuple[float, float]], writes: np.ndarray) -> np.ndarray:
+    """Two purges, minute by minute: one stops at the start of the oldest run, the other one only at the last commit."""
+    dose = np.zeros(len(writes))
+    committed = held = free = 0.0
+    before = [0.0]
+    for t, written in enumerate(writes):
+        committed += float(written)
+        before.append(committed)
+        oldest = min((a for a, b in runs if a < t + 1 and b > t), default=t + 1.0)
+        whole = min(math.floor(oldest), t)
+        stop = before[whole] + (oldest - whole) * (before[whole + 1] - before[whole])
+        held, free = (stop, committed) if t == 0 else (min(stop, held + 2.5), min(committed, free + 2.5))
+        dose[t] = free - held
+    return dose
 
 
 def _other_clocks(share: np.ndarray) -> list[np.ndarray]:
@@ -206,7 +221,7 @@ def _without(columns: np.ndarray, values: np.ndarray) -> np.ndarray:
 def _effect(inputs, local, day, open_, name, known, hours) -> tuple[float, float, float, float]:
     nuisance = _nuisance(inputs, local, day, known, hours)
     y = np.log(inputs["latency"][known])
-    near = {other: _own(share, inputs["load"]) for other, share in open_.items()}
+    near = {other: _own(runs, inputs["load"]) for other, runs in inputs["exposures"].items()}
     effects = [column[known] for own in near.values() for column in own]
     rest = _without(np.column_stack([nuisance, *effects]), y)
     limit = 4 * 1.4826 * np.median(np.abs(rest - np.median(rest)))

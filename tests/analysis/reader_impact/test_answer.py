@@ -8,6 +8,7 @@ import pytest
 
 from aurora_analysis import Store, Window, config, observe
 from aurora_analysis.analysis import reader_impact, workloads
+from aurora_analysis.analysis.verdict import percent
 from aurora_analysis.store import location
 
 SHOP = Window("2026-11-09", "2026-11-16")
@@ -31,7 +32,7 @@ def test_each_headline_names_the_workload_and_the_writer(shop):
     assert (snowflake.subject, snowflake.level) == ("snowflake", "slows")
     assert re.fullmatch(
         r"snowflake's `select o\.\* from orders o where o\.change…` makes commits 0\.2\d? ms "
-        rf"\({snowflake.numbers['effect_pct']:.0f} %\) slower for 27 h a week",
+        rf"\({percent(float(snowflake.numbers['effect_pct']))} %\) slower for 27 h a week",
         snowflake.headline,
     )
     assert "Read in chunks by key that take less than" in snowflake.action

@@ -12,6 +12,7 @@ import pytest
 from impact_cases import START, design, minutes, runs, scattered, slowed, writer
 
 from aurora_analysis.analysis import reader_impact
+from aurora_analysis.analysis.reader_impact.findings import BEFORE_START
 from aurora_analysis.analysis.verdict import percent
 from aurora_analysis.errors import Error
 
@@ -136,8 +137,8 @@ def test_every_variant_of_a_clear_effect_has_its_sign():
     table = reader_impact.sensitivity(
         design(slowed(latency, exposures, 10), load, exposures, writer_jobs=jobs)
     ).set_index("variant")
-    assert (table.drop("before the start")["effect_pct"] > 5).all()
-    assert abs(table.loc["before the start", "effect_pct"]) < 3
+    assert (table.drop(BEFORE_START)["effect_pct"] > 5).all()
+    assert (table.loc[BEFORE_START, "effect_pct"].abs() < 3).all()
 
 
 def test_quantiles_shift_with_the_mean():

@@ -8,6 +8,8 @@ import pytest
 from impact_cases import design, runs, scattered, writer
 
 from aurora_analysis.analysis import reader_impact
+from aurora_analysis.analysis.reader_impact import refusals
+from aurora_analysis.analysis.reader_impact.model import Fit
 
 
 @pytest.mark.parametrize(
@@ -186,3 +188,29 @@ def test_a_refusal_for_lack_of_comparison_states_its_cause():
     ]
     assert "it runs in 97 % of all minutes" in reasons[0]
     assert "because it runs at that time of day on most days" in reasons[1]
+
+
+@pytest.mark.parametrize("lead", [12, 35])
+def test_a_workload_launched_by_a_hidden_event_is_refused(lead):
+    """A slight slowdown that begins before each run is found, however soon the run follows."""
+    latency, load = writer()
+    mine = scattered()
+    for run in mine.itertuples():
+        latency[run.start.floor("min") - pd.Timedelta(minutes=lead) : run.end] *= 1.02
+    row = reader_impact.effects(design(latency, load, mine)).iloc[0]
+    assert row["reason"] == "the writer was already slow before its runs started"
+    assert row["level"] == "cannot tell"
+
+
+def test_each_lead_is_tested_at_its_share_of_the_level():
+    """Two leads: p below half of 1 % refuses, with the direction of the clearest; a lead without minutes does not count."""
+
+    def lead(*t: float) -> Fit:
+        return Fit(np.array(t), np.ones(len(t)), 1e6)
+
+    # p of 2.7 is .0069, p of 3 is .0027; the second metric is faster before its runs.
+    slow, none = {"pre-trend": "the writer was already slow before its runs started"}, {}
+    fast = {"pre-trend": "the writer was already fast before its runs started"}
+    assert refusals.pre_trends([lead(2.7, 1, 3), lead(0, -3, 0)]) == [none, fast, slow]
+    assert refusals.pre_trends([lead(2.7, 1, 3), lead(*[np.nan] * 3)]) == [slow, none, slow]
+    assert refusals.pre_trends([lead(np.nan), lead(np.nan)]) == [none]
