@@ -64,7 +64,7 @@ INLINE int take_digits(const byte **at, const byte *end, int most, int64_t *valu
 INLINE int64_t eight_digits(uint64_t text)
 {
     const uint64_t high = UINT64_C(0xF0F0F0F0F0F0F0F0), each_fourth = UINT64_C(0x000000FF000000FF);
-    if (((text & high) | (text + UINT64_C(0x0606060606060606) & high) >> 4) != UINT64_C(0x3333333333333333))
+    if (((text & high) | ((text + UINT64_C(0x0606060606060606)) & high) >> 4) != UINT64_C(0x3333333333333333))
         return -1;
     text -= UINT64_C(0x3030303030303030);
     text = text * 10 + (text >> 8); /* pairs; then both halves at once: 10^6 and 100, 10^4 and 1 */
