@@ -7,7 +7,7 @@ import pandas as pd
 
 from aurora_analysis.analysis import reader_impact
 
-START = pd.Timestamp("2026-11-02", tz="UTC")  # a Monday  # a Monday
+START = pd.Timestamp("2026-11-02", tz="UTC")  # a Monday
 
 
 def design(

@@ -1,9 +1,10 @@
 """Regressors of a reader workload: its exposure by minute, and how that may act on the writer.
 
 A run holds a read view. Undo that purge cannot clean up accumulates while the run lasts (the dose) and is worked
-off after it (the carry-over). Purge stops at the oldest view: what was committed before that view it still cleans up. The minutes before a start cannot show an effect; if they do, the cause is another
-one (the pre-trend: two leads, placebo regressors in the sense of the event-study literature). The readers' log and the writer's
-metrics have different clocks: distributed leads and lags of a minute or two find an effect that is stamped differently.
+off after it (the carry-over). Purge stops at the oldest view: what was committed before that view it still cleans up.
+The minutes before a start cannot show an effect; if they do, the cause is another one (the pre-trend: two leads, placebo
+regressors in the sense of the event-study literature). The readers' log and the writer's metrics have different clocks:
+distributed leads and lags of a minute or two find an effect that is stamped differently.
 """
 
 from __future__ import annotations
