@@ -132,8 +132,8 @@ def test(arguments: Sequence[str]) -> int:
         "--nbval-current-env",
         "--nbval-cell-timeout=120",
     ]
-    # A third of the tests' time is waiting, for servers and browsers: one worker more than there are cores.
-    workers = str(min(4, (os.cpu_count() or 1) + 1))
+    # A third of the tests' time is waiting, for servers and browsers: two workers more than there are cores.
+    workers = str(min(4, (os.cpu_count() or 1) + 2))
     parallel = ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
     # Each core already has a test worker; threads of linear algebra would only wait for it.
     variables = {"OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": SAMPLE_IS_MEANT}

@@ -173,7 +173,6 @@ SLOW = (
     "lab/test_drill.py",
     "lab/test_ledger_record.py",
     "test_wheel.py",
-    "test_fetched_week.py",
     "test_jupyterlab.py",
     "test_docs.py",
     "live/test_holders.py",

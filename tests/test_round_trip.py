@@ -1,4 +1,4 @@
-"""A day behind an endpoint with one fault: the store equals the day, or coverage counts exactly what is missing."""
+"""Hours or a day behind an endpoint with one fault: the store equals them, or coverage counts exactly what is missing."""
 
 from __future__ import annotations
 
@@ -45,6 +45,9 @@ UNDONE = {
 OF_FILES = ("overlaps_portions", "truncates_lines", "rotates")
 """What RDS does to its log files, and loses nothing either."""
 
+HOURS = Window("2026-11-09T09:00", "2026-11-09T15:00")
+"""With the failover in the middle."""
+
 LATE = datetime(2026, 11, 9, 23, 59, 30, tzinfo=UTC)
 """The whole day is in the files that RDS keeps, and the last hour in the current one."""
 TO_LATE = Window(DAY.start, "2026-11-09T23:59")
@@ -52,10 +55,12 @@ NAME = "shop-3"
 """One instance's files are as good as three's."""
 
 
-def fetched(aws: Endpoint, location: Path, *sources: str, instances: tuple[str, ...] = ()) -> Store:
-    """Fetch the day without an error, and return the store."""
+def fetched(
+    aws: Endpoint, location: Path, *sources: str, instances: tuple[str, ...] = (), window: Window = DAY
+) -> Store:
+    """Fetch a window without an error, and return the store."""
     words = [("--source", each) for each in sources] + [("--instance", each) for each in instances]
-    result = fetch(aws, location, *(word for pair in words for word in pair), window=DAY)
+    result = fetch(aws, location, *(word for pair in words for word in pair), window=window)
     assert result.exit_code == 0, result.output
     return Store(location)
 
@@ -72,13 +77,13 @@ def executions() -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("misbehaviour", UNDONE)
-def test_a_day_is_stored_as_it_was(tmp_path, misbehaviour):
+def test_hours_are_stored_as_they_were(tmp_path, misbehaviour):
     """Every role, value, load and execution is stored, whatever the service does."""
     with endpoint(misbehaviour) as aws:
-        store = fetched(aws, tmp_path, *UNDONE[misbehaviour])
+        store = fetched(aws, tmp_path, *UNDONE[misbehaviour], window=HOURS)
     tables = [table for source in UNDONE[misbehaviour] for table in TABLES[source]]
-    assert_same(store, DAY, None, "instances", *tables)
-    assert (coverage(store, DAY)["lost"] == 0).all()
+    assert_same(store, HOURS, None, "instances", *tables)
+    assert (coverage(store, HOURS)["lost"] == 0).all()
 
 
 @pytest.mark.parametrize("misbehaviour", OF_FILES)
