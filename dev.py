@@ -318,7 +318,7 @@ def with_uv() -> bool:
     into = ["--python", str(PYTHON), "--quiet"]
     return succeed(
         [*uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(VENV)],
-        [*pip, "sync", *into, "--require-hashes", "--compile-bytecode", str(LOCK)],
+        [*pip, "sync", *into, "--require-hashes", str(LOCK)],
         [*pip, "install", *into, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)],
     )
 

@@ -197,6 +197,8 @@ def in_short(rows: pd.DataFrame) -> list[str]:
         }
     lines = ["| over all scenarios | fortnights | share | 95 % limits |", "|---|---|---|---|"]
     for name, right in shares.items():
+        if right.empty:  # the chosen scenarios have no such fortnight
+            continue
         limits = stats.binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
         lines.append(
             f"| {name} | {len(right)} | {100 * right.mean():.1f} % | {100 * limits.low:.1f} to {100 * limits.high:.1f} % |"
