@@ -12,9 +12,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from click.testing import CliRunner
 from live_server import Proxy
 
+from aurora_analysis import engines
 from aurora_analysis.cli import main
 from aurora_analysis.engines.mysql.live import Probe
 from aurora_analysis.lab import server
@@ -225,3 +227,17 @@ def test_the_command_reports_a_store_it_could_not_write(real_server, tmp_path):
     (line,) = done.stderr.splitlines()
     assert line.startswith("aurora-analysis: Cannot ")
     assert "are lost. Free some space there, or choose another --store." in line
+
+
+@pytest.mark.parametrize("engine", ["mysql", "postgresql"])
+def test_a_watch_ends_on_a_connection_that_is_out_of_step(engine):
+    """The answer of a silent server arrives while the connection closes: that is no error of the watch."""
+
+    class OutOfStep:
+        def close(self) -> None:
+            raise sqlalchemy.exc.InternalError("", {}, Exception("Packet sequence number wrong"))
+
+    probe = engines.module(engine, "live").Probe(sqlalchemy.create_engine("sqlite://"), "shop-1", "shop-1")
+    probe._connection = OutOfStep()
+    probe.close()
+    assert probe._connection is None

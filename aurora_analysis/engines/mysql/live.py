@@ -267,9 +267,10 @@ class Probe:
             return None
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, also while the answer of a silent server is on its way."""
         if self._connection is not None:
-            self._connection.close()
+            with suppress(exc.DBAPIError):
+                self._connection.close()
         self._connection = None
 
     def _replicas(self) -> list[Replica]:
