@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,14 +182,16 @@ def study(
                     else ["other rows or pages than without a fault"]
                 )
                 shutil.rmtree(place)
-            print(
-                f"dask {command.name:7} {fault:10} {hit} of {kills} in the middle, problems {len(found)}",
-                flush=True,
-            )
-            for problem in dict.fromkeys(found):
-                print(f"    {problem}", flush=True)
-            is_good &= not found
+            is_good &= published(f"dask {command.name:7} {fault:10} {hit} of {kills} in the middle", found)
     return is_good
+
+
+def published(counts: str, problems: Sequence[str]) -> bool:
+    """Print the counts of one fault and each problem once; return whether there was none."""
+    print(f"{counts}; problems {len(problems)}", flush=True)
+    for problem in dict.fromkeys(problems):
+        print(f"    {problem}", flush=True)
+    return not problems
 
 
 def _whole(command: Command, cluster: DaskCluster, place: Path) -> tuple[object, float]:

@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import boto3
 import dask_cluster
 import pandas as pd
 import s3_server
-from _dask_faults import ROOT, Run, running
+from _dask_faults import ROOT, Run, published, running
 from dask_cluster import DaskCluster
 from s3_server import S3, Fault
 
@@ -156,23 +157,14 @@ def problems(kind: str, code: int, lines: list[str]) -> list[str]:
 
 
 @contextmanager
-def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables within the block."""
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-@contextmanager
 def on_dask(variables: Mapping[str, str]) -> Iterator[tuple[S3, DaskCluster]]:
     """Run S3 and a Dask cluster that reaches AWS and S3, as this process then does, too."""
     with tempfile.TemporaryDirectory() as folder, s3_server.running(BUCKET) as s3:
         both = {**s3.variables, **variables}
-        with environment(both), dask_cluster.running(Path(folder), variables=both, threads=2) as cluster:
+        with (
+            patch.dict(os.environ, both),
+            dask_cluster.running(Path(folder), variables=both, threads=2) as cluster,
+        ):
             yield s3, cluster
 
 
@@ -222,14 +214,11 @@ def study(
                     same(left, whole) if command.content is tables else [] if left == whole else [f"{left}"]
                 )
                 found += [f"other content than without a fault: {differ}"] if differ else []
-            print(
+            is_good &= published(
                 f"s3 {command.name:7} {kind:7} {repeats} runs, {hits} met the fault, {finished} finished in spite of it, "
-                f"the others at the next run; problems {len(found)}",
-                flush=True,
+                "the others at the next run",
+                found,
             )
-            for problem in dict.fromkeys(found):
-                print(f"    {problem}", flush=True)
-            is_good &= not found
     return is_good
 
 

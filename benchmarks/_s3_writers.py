@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from unittest.mock import patch
 
 import pandas as pd
 import s3_server
 from _dask_faults import running
-from _s3_faults import environment, same, tables
+from _s3_faults import same, tables
 from live_server import prepare, written_to
 
 from aurora_analysis.lab import server
@@ -81,7 +83,9 @@ def study(aws: tuple[str, dict[str, str]], folder: Path, minutes: float) -> bool
     with ExitStack() as stack:
         s3 = stack.enter_context(s3_server.running("kept"))
         stack.enter_context(
-            environment({**variables, **s3.variables, "AWS_ENDPOINT_URL": variables["AWS_ENDPOINT_URL"]})
+            patch.dict(
+                os.environ, {**variables, **s3.variables, "AWS_ENDPOINT_URL": variables["AWS_ENDPOINT_URL"]}
+            )
         )
         ours = prepare(stack.enter_context(server.running({"performance_schema": True})))
         stack.enter_context(written_to(ours))

@@ -282,7 +282,7 @@ def _with_numbers(row: EffectRow, finding: Finding, m: int, alpha: float) -> Eff
 
 def _of_fit(row: EffectRow, fit: Fit) -> EffectRow:
     """The row with the numbers of a fit."""
-    return replace(row, fit=fit, effect_pct=100 * (fit.factor(0) - 1), p=float(fit.p()[0]))
+    return replace(row, fit=fit, effect_pct=fit.effect_pct(0), p=float(fit.p()[0]))
 
 
 def _with_total(row: EffectRow, total: closed_loop.Total | None) -> EffectRow:
@@ -292,7 +292,7 @@ def _with_total(row: EffectRow, total: closed_loop.Total | None) -> EffectRow:
     fell = replace(
         row,
         at_equal_load_pct=row.effect_pct,
-        throughput_pct=100 * (total.throughput.factor(0) - 1),
+        throughput_pct=total.throughput.effect_pct(0),
     )
     return _of_fit(fell, total.latency[row.metric])
 

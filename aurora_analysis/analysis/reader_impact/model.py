@@ -102,7 +102,21 @@ class Fit:
         reach = t_reach(self.df, alpha) * self.error[metric]
         effect = self.effect[metric]
         low, high = (float(100 * np.expm1(value)) for value in (effect - reach, effect + reach))
-        return float(100 * np.expm1(effect)), low, high, float(self.p()[metric])
+        return self.effect_pct(metric), low, high, float(self.p()[metric])
+
+    def effect_pct(self, metric: int) -> float:
+        """Effect of one metric [%].
+
+        Parameters
+        ----------
+        metric : int
+            Index of the metric.
+
+        Returns
+        -------
+        float
+        """
+        return float(100 * np.expm1(self.effect[metric]))
 
 
 def no_fit(metrics: int) -> Fit:

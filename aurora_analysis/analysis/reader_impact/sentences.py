@@ -246,7 +246,7 @@ def _of_bad_minutes(row: EffectRow, level: str) -> str:
     """State how often minutes are bad, if that is why the workload is blamed."""
     if row.basis == "typical" or level not in SLOWER:
         return ""
-    typical = f"{100 * (row.fit.factor(0) - 1):+.1f} %" if row.fit else ""
+    typical = f"{row.fit.effect_pct(0):+.1f} %" if row.fit else ""
     return (
         f" The effect is in the tail: a typical minute changes by {typical}, and bad minutes (the slowest tenth) are "
         f"{row.bad_minutes:.1f} times as frequent. The average counts no minute as more than {distribution.MOST:g} times slower."
