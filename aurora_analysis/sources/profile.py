@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import math
 import os
-import signal
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from itertools import chain
-from threading import RLock
 from types import ModuleType
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from aurora_analysis import engines
 from aurora_analysis.engines.log_events import Account, Entry, record
@@ -29,13 +27,10 @@ from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 from aurora_analysis.engines.statement import Statement
 from aurora_analysis.errors import Error
 from aurora_analysis.printable import compact_json_line
-from aurora_analysis.sources import log_files, profile_rows, query_times
+from aurora_analysis.sources import forked, log_files, profile_rows, query_times
 from aurora_analysis.sources.inputs import Source
 from aurora_analysis.sources.profile_rows import Profile, Row, add, widen
 from aurora_analysis.sources.selection import ALL, Ended, Selection, selected
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 SHARES = (0.5, 0.95, 0.99)
 """The quantiles of a row."""
@@ -95,12 +90,14 @@ def profile_files(
     parts = [part for name in names for part in _parts(name)] if processes > 1 else []
     if len(parts) > 1:
         spans: dict[Source, tuple[int | None, int | None]] = {}
-        for (name, *_), part in zip(parts, _in_order(parts, processes, selection, mode)):
-            progress(part.account.bytes)
-            if part.rows:
-                spans[name] = (spans[name][0] if name in spans else part.first_us, part.last_us)
-            part.first_us = part.last_us = None
-            add(profile, part)
+        work = partial(_of_part, selection=selection, mode=mode)
+        with closing(forked.in_order(work, parts, processes)) as found:
+            for (name, *_), part in zip(parts, found):
+                progress(part.account.bytes)
+                if part.rows:
+                    spans[name] = (spans[name][0] if name in spans else part.first_us, part.last_us)
+                part.first_us = part.last_us = None
+                add(profile, part)
         for span in spans.values():
             widen(profile, *span)
     done = {name for name, *_ in parts if len(parts) > 1}
@@ -108,46 +105,6 @@ def profile_files(
         if source not in done:
             read(profile, _reported(log_files.chunks(source), progress), selection=selection, mode=mode)
     return profile
-
-
-def _in_order(
-    parts: Sequence[Part], processes: int, selection: Selection, mode: SqlMode
-) -> Iterator[Profile]:
-    """Yield the profiles of the parts, in their order. This process takes parts too: a wait would leave a core idle."""
-    from concurrent.futures import ProcessPoolExecutor
-
-    lock, waiting = RLock(), deque(enumerate(parts))
-    found: dict[int, Profile | Future[Profile]] = {}
-    with ProcessPoolExecutor(processes - 1, initializer=_ended_by_ctrl_c) as pool:
-
-        def hand_out(_: object = None) -> None:
-            with lock, suppress(RuntimeError):  # the pool has ended: this process takes the part
-                if waiting:
-                    number, part = waiting[0]
-                    found[number] = future = pool.submit(_of_part, part, selection, mode)
-                    waiting.popleft()
-                    future.add_done_callback(hand_out)
-
-        for _ in range(processes - 1):
-            hand_out()
-        for number in range(len(parts)):
-            while waiting and not _is_made(found.get(number)):
-                with lock:
-                    taken = waiting.popleft() if waiting else None
-                if taken is not None:
-                    found[taken[0]] = _of_part(taken[1], selection, mode)
-            with lock:
-                one = found.pop(number)
-            yield one if isinstance(one, Profile) else one.result()
-
-
-def _is_made(one: Profile | Future[Profile] | None) -> bool:
-    return isinstance(one, Profile) or (one is not None and one.done())
-
-
-def _ended_by_ctrl_c() -> None:
-    """End a worker at Ctrl-C without a traceback; the parent reports it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 Part = tuple[Source, int, int | None]

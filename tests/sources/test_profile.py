@@ -120,18 +120,6 @@ def test_compressed_files_and_objects_are_read_side_by_side(generated, monkeypat
     assert [bool(profile._parts(name)) for name in names] == [name != largest for name in names]
 
 
-def test_a_pool_that_ends_leaves_its_parts_to_this_process(generated, monkeypatch):
-    """Nothing is lost if no process can be started any more."""
-    log, _ = generated
-    monkeypatch.setattr(profile, "PART", 200_000)
-    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor.submit", _refuse)
-    assert summary_of_files(log, processes=3) == summary_of_files(log)
-
-
-def _refuse(*_: object) -> None:
-    raise RuntimeError("cannot schedule new futures after shutdown")
-
-
 def test_quantiles_are_exact():
     """The nearest rank of the real query times, in the order they came or any other."""
     times = [math.sin(n) ** 2 * 3 + 1e-6 for n in range(199)]
