@@ -31,6 +31,9 @@ SHARE_BUSY, SHARE_SLOW, SLOW_S = 0.3, 0.1, 2.0
 LONGEST_S = 900.0
 """A command that has not ended by then hangs [s]: a refused request is repeated for most of a minute."""
 
+MOST_PRINTED = 8
+"""Rows of a table that differ, printed for each."""
+
 ONCE = ("metrics", "db_load", "statement_metrics", "slow_queries", "events", "coverage", "histograms")
 """Tables whose windows are compared."""
 
@@ -70,6 +73,26 @@ def same(one: Mapping[str, pd.DataFrame], other: Mapping[str, pd.DataFrame]) -> 
 
 def _equal(one: pd.DataFrame | None, other: pd.DataFrame | None) -> bool:
     return one is not None and other is not None and one.astype(str).equals(other.astype(str))
+
+
+def differences(one: Mapping[str, pd.DataFrame], other: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Return the tables that differ, each with some of its rows."""
+    nothing = pd.DataFrame()
+    return [
+        "\n      ".join([name, *differing_rows(one.get(name, nothing), other.get(name, nothing))])
+        for name in same(one, other)
+    ]
+
+
+def differing_rows(one: pd.DataFrame, other: pd.DataFrame) -> list[str]:
+    """Return the rows that only one of two tables has, marked `-` and `+`, without the columns in which all agree."""
+    if one.empty or other.empty:
+        return [f"{len(one)} and {len(other)} rows"]
+    sides = [pd.DataFrame(rows.astype(str)) for rows in (one, other)]
+    rows = sides[0].merge(sides[1], how="outer", indicator="side").query("side != 'both'")
+    rows = rows[[name for name in rows if name == "side" or len({*rows[name]}) > 1]].head(MOST_PRINTED)
+    marks = rows.pop("side").astype(str).map({"left_only": "-", "right_only": "+"})
+    return [f"{mark} {' | '.join(values)}" for mark, values in zip(marks, rows.to_numpy().tolist())]
 
 
 def half_windows(found: Mapping[str, pd.DataFrame], whole: Mapping[str, pd.DataFrame]) -> list[str]:
@@ -210,10 +233,11 @@ def study(
                         code = ended(run)
                     found += [] if code == 0 else [f"the next run exits with {code}: {run.lines[-2:]}"]
                 left = command.content(place)
-                differ = (
-                    same(left, whole) if command.content is tables else [] if left == whole else [f"{left}"]
-                )
-                found += [f"other content than without a fault: {differ}"] if differ else []
+                if command.content is tables:
+                    differ = differences(left, whole)
+                else:
+                    differ = [] if left == whole else [str(left)]
+                found += [f"other content than without a fault: {each}" for each in differ]
             is_good &= published(
                 f"s3 {command.name:7} {kind:7} {repeats} runs, {hits} met the fault, {finished} finished in spite of it, "
                 "the others at the next run",

@@ -17,8 +17,8 @@ from aurora_analysis.fetch.plan import Plan
 from aurora_analysis.fetch.rates import Leases
 from aurora_analysis.fetch.work import Access, Fetched, failed, is_full_disk, work
 from aurora_analysis.sources.aws import performance_insights
-from aurora_analysis.store import Store, upkeep
-from aurora_analysis.window import Window
+from aurora_analysis.store import Store, merging, upkeep
+from aurora_analysis.tables import TABLES
 
 
 def fetch(
@@ -60,7 +60,7 @@ def fetch(
     digests = Digests.from_statements(store.read("statements", cluster=cluster, missing_ok=True), "pi_id")
     access = Access(connect, digests, options.examples, leases)
     outcomes = run(plan.chunks, access, Target(store, cluster, options.now), pools, progress)
-    join_statements(store, window, cluster=cluster)
+    join_statements(store, cluster=cluster)
     upkeep.tidy_up(store, cluster)
     return outcomes
 
@@ -120,26 +120,23 @@ def run(
 # Digests
 
 
-def join_statements(store: Store, window: Window, *, cluster: str) -> None:
-    """Rename statements of Performance Insights to the slow log's digests, if the slow log came second.
+def join_statements(store: Store, *, cluster: str) -> None:
+    """Give each statement one digest, if sources that spell it differently came before they could know of each other.
 
-    The two sources spell a statement differently. If the join keys agree, it is the same statement.
+    If the join keys agree, it is the same statement. The table `statements` is renamed last, so that a fetch that is killed
+    before leaves the rest to the next one.
     """
     same = same_statements(store.read("statements", cluster=cluster, missing_ok=True))
-    where = {"source": performance_insights.SOURCE}
-    for table, column in (("db_load", "member"), ("statement_metrics", "digest")) if same else ():
-        rows = store.read(table, window, cluster=cluster, where=where, missing_ok=True)
-        if rows[column].isin(list(same)).any():
-            renamed = rows.assign(**{column: rows[column].replace(same)}).drop(
-                columns=["cluster", "week", "source"]
-            )
-            store.write(table, renamed, window, cluster=cluster, source=performance_insights.SOURCE)
+    columns = {"db_load": "member", "statement_metrics": "digest", "statements": "digest"}
+    for table, column in columns.items() if same else ():
+        merging.rename(store.location, TABLES[table], cluster, column, same)
 
 
 def same_statements(statements: pd.DataFrame) -> dict[str, str]:
-    """Map Performance Insights' digests to the slow log's, for statements with the same join key."""
+    """Map Performance Insights' digests to that of the same join key: the slow log's, else the first in the alphabet."""
     keyed = statements.dropna(subset=["join_key"])
-    logged = keyed[keyed["source"] != performance_insights.SOURCE].drop_duplicates("join_key")
-    both = keyed[keyed["source"] == performance_insights.SOURCE].merge(logged, on="join_key")
-    different = both[both["digest_x"] != both["digest_y"]]
+    keyed = keyed.assign(is_theirs=keyed["source"] == performance_insights.SOURCE)
+    chosen = keyed.sort_values(["is_theirs", "digest"]).drop_duplicates("join_key")
+    theirs = keyed[keyed["is_theirs"]].merge(chosen[["join_key", "digest"]], on="join_key")
+    different = theirs[theirs["digest_x"] != theirs["digest_y"]]
     return dict(zip(different["digest_x"], different["digest_y"]))

@@ -613,8 +613,8 @@ class Store:
     def merge(self, table: str, frame: pd.DataFrame, *, cluster: str, source: str) -> int | None:
         """Add the rows whose identity is new, for tables whose sources overlap (slow_queries, statements).
 
-        A statement keeps its first source; the span from `first_seen` to `last_seen` widens, and missing ids are
-        filled in.
+        The order of the merges makes no difference to a statement: its span from `first_seen` to `last_seen` widens, missing
+        ids are filled in, and its text and source are those of a log, if one has it.
 
         Parameters
         ----------

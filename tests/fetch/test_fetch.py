@@ -413,10 +413,10 @@ def test_statements_get_the_digest_of_a_later_slow_log(tmp_path):
     load = pd.DataFrame({"time": [seen, seen], "period_s": 60.0, "instance": "a", "dimension": "sql"})
     load = load.assign(member=["theirs", "another"], active_sessions=1.0)
     store.write("db_load", load, hour, cluster="shop", source=performance_insights.SOURCE)
-    join_statements(store, hour, cluster="shop")
+    join_statements(store, cluster="shop")
     assert sorted(store.read("db_load", cluster="shop")["member"]) == ["another", "ours"]
     versions = store.versions()
-    join_statements(store, hour, cluster="shop")
+    join_statements(store, cluster="shop")
     assert store.versions() == versions
 
 

@@ -303,7 +303,8 @@ def statements(load: pd.DataFrame, digests: Digests, engine: str) -> pd.DataFram
     fingerprint = engines.module(engine, "fingerprint")
     busy = load[(load["dimension"] == "sql") & (load["active_sessions"] > 0) & (load["member"] != OTHER)]
     spans = busy.assign(member=busy["member"].astype("str")).groupby("member")["time"].agg(["min", "max"])
-    known = {digest: (pi_id, text) for pi_id, (digest, text) in dict(digests.by_id).items()}
+    learned = sorted(dict(digests.by_id).items(), reverse=True)  # of several ids, the first in the alphabet
+    known = {digest: (pi_id, text) for pi_id, (digest, text) in learned}
     spans = spans[spans.index.isin(list(known))]
     texts = [known[digest][1] for digest in spans.index]
     return pd.DataFrame(
