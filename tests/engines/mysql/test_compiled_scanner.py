@@ -157,11 +157,17 @@ def test_tags_depend_on_the_place_of_a_comment(scanner):
         b"SELECT a in */ /*c*/ (1),(2),('s'x",
         b"VALUES*/(1),(2),(3",
         b"SELECT 2*/*c*/(3), (4)",
+        b"SELECT a$.5e-- c",
+        b"SELECT @@a.5e+N'x'",
+        "SELECT @a\u2003.5e-- c".encode(),
     ],
 )
 @pytest.mark.parametrize("width", [1, 16, 32, 64])
 def test_unusual_text_has_one_fingerprint(scanner, sql, width):
-    """A list behind a stray end of a comment, or behind a blank that does not break, belongs to IN; a third @ begins no variable."""
+    """A list behind a stray end of a comment, or behind a blank that does not break, belongs to IN; a third @ begins no variable.
+
+    A number behind the point of a word has the sign of its exponent.
+    """
     compiled.library().width(width)
     known = FingerprintCache(DEFAULT_MODE)
     for shape in cases.shapes([sql], DEFAULT_MODE).values():
@@ -203,6 +209,29 @@ def test_a_header_that_is_not_plain_has_one_reading(scanner, old, new):
     assert text != b"".join(entries)
     by_c, by_python = cases.both(text + b"\n", 10**6)
     assert by_c == by_python
+
+
+@pytest.mark.parametrize("values", [(b"'a'", b'"b"', b"0x1F", b"1"), (b"1", b"0x1F", b'"b"', b"'a'")])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        b"SELECT a FROM t WHERE b = %s AND c IN (%s, 2)",
+        b"SELECT _utf8mb4 %s, %s",
+        b"SELECT _utf8mb4\xc2\xa0%s, '%s'",
+        b"SELECT 1e+%s, a.%s",
+        b"SELECT %s.1, %sa",
+        b"SELECT %s%s",
+        b"SELECT @%s, a%s",
+        b"SELECT x /* c */%s, %s/* c */y",
+    ],
+)
+def test_literals_of_any_kind_are_one_only_if_nothing_beside_them_belongs_to_them(scanner, sql, values):
+    """The cache lexes one of the shapes that differ in the kind of a literal: whichever comes first, each keeps its fingerprint."""
+    known = FingerprintCache()
+    for value in values:
+        for shape in cases.shapes([sql % (value, value)], DEFAULT_MODE).values():
+            text = (sql % (value, value) + b";").decode()
+            assert known.of_shape(shape) == statement(text), (text, shape)
 
 
 def test_bulk_inserts_of_any_length_are_one_shape(scanner):

@@ -52,9 +52,14 @@ class FingerprintCache:
         """Return the fingerprint and digest of statements, given as the shape that the compiled scanner makes."""
         known = self._marked.get(shape)
         if known is None:
-            text = _MARK.sub(lambda mark: _MARKED[mark[0]], shape)
-            known = statement(text.decode("utf-8", "replace"), self._mode)
-            self._remember(shape, known, self._marked)
+            alike = shape if _KIND_MATTERS.search(shape) else _ANY_KIND.sub(b"\x01", shape)
+            known = self._marked.get(alike)
+            if known is None:
+                text = _MARK.sub(lambda mark: _MARKED[mark[0]], alike)
+                known = statement(text.decode("utf-8", "replace"), self._mode)
+                self._remember(alike, known, self._marked)
+            if alike != shape:
+                self._remember(shape, known, self._marked)
         return known
 
     def _shape(self, sql: bytes) -> bytes | None:
@@ -113,6 +118,15 @@ _MARKED = {b"\x01": b"0", b"\x02": b"''", b"\x03": b'""', b"\x04": b",0 ", b"\x0
 """Meaning of each mark of the compiled scanner's shapes: a literal of the same kind, further values, a comment."""
 
 _MARK = re.compile(rb"[\x01-\x06]")
+
+_ANY_KIND = re.compile(
+    rb"(?<![\w$@.`\x01-\x06\x80-\xff])(?<![eE][+-])[\x02\x03\x05](?![\w$.`\x01-\x03\x05\x06\x80-\xff])"
+)
+"""A mark that the lexer reads alike whether it stands for a number or a string: nothing beside it may belong to it. Half
+of a log's shapes differ from another one in such marks only."""
+
+_KIND_MATTERS = re.compile(rb"""['"]|_\w+[\s\x1c-\x1f\x80-\xff]*[\x02\x03\x05]""")
+"""A quote that was copied, or what may be a charset introducer, which belongs to a string or a hexadecimal number and not to a decimal one."""
 
 _RISKY = re.compile(
     rb"[\w$@.\x80-\xff][\x01\x02]|_\w+\s*[\x01\x02]|[\x01\x02][\w$.\x80-\xff]|/\*|--(?=[\s\x00-\x1f]|\Z)|\#|[^;]\Z"

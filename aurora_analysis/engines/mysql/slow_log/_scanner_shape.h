@@ -332,7 +332,7 @@ static int copy_word(Shape *s)
     return 1;
 }
 
-/* Copy a number with something behind it; it is not clear whose sign stands behind an `e`. */
+/* Copy a word that may hold a number, as a$.5e does; it is not clear whose sign stands behind an `e`. */
 static int copy_number(Shape *s)
 {
     if (!copy_word(s))
@@ -414,9 +414,10 @@ static int take_variable(Shape *s)
     *s->o++ = *s->at++;
     if (s->at < s->end && *s->at == '@') {
         *s->o++ = *s->at++;
-        return s->at >= s->end || *s->at != '@'; /* what a third one begins may be a number with a sign */
+        if (s->at < s->end && *s->at == '@')
+            return 0; /* what a third one begins may be a number with a sign */
     }
-    return copy_word(s);
+    return copy_number(s);
 }
 
 static void note_comment(Shape *s, const byte *first)
@@ -500,7 +501,7 @@ static int take_special(Shape *s)
     case '/':
         return take_comment(s);
     case '$':
-        return copy_word(s);
+        return copy_number(s);
     default:
         return 0;
     }
