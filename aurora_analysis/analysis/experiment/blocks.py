@@ -153,6 +153,26 @@ def outcomes(latency: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(found) if found else trials[:0].assign(value=0.0, coverage=0.0, metric="")
 
 
+def during(series: pd.Series, trials: pd.DataFrame) -> list[pd.Series]:
+    """Samples of each block's planned run.
+
+    Parameters
+    ----------
+    series : pandas.Series
+        Samples over time (index UTC), in any order.
+    trials : pandas.DataFrame
+        Blocks, with `time` and `end` of the planned run (UTC); the end is exclusive.
+
+    Returns
+    -------
+    list of pandas.Series
+        One for each row of `trials`.
+    """
+    ordered = series.sort_index()
+    first, last = (ordered.index.searchsorted(pd.DatetimeIndex(trials[edge])) for edge in ("time", "end"))
+    return [ordered.iloc[a:b] for a, b in zip(first, last)]
+
+
 def outcomes_of_metric(series: pd.Series, trials: pd.DataFrame) -> pd.DataFrame:
     """Geometric mean of one metric over each block's planned run.
 
@@ -168,8 +188,8 @@ def outcomes_of_metric(series: pd.Series, trials: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         The blocks with `value` (in the metric's unit) and `coverage` [0 to 1].
     """
-    logs = np.log(series[series > 0]).sort_index()
-    runs = [logs[start : end - pd.Timedelta("1us")] for start, end in zip(trials["time"], trials["end"])]
+    logs = np.log(series[series > 0])
+    runs = [run.to_numpy() for run in during(logs, trials)]
     period_s = series.index.to_series().diff().dt.total_seconds().median()
     lasted_s = (trials["end"] - trials["time"]).dt.total_seconds()
     return trials.assign(

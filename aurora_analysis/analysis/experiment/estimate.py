@@ -17,6 +17,7 @@ from aurora_analysis.analysis.experiment.randomisation import (
     comparison,
     draw_again,
     held_constant,
+    states,
 )
 
 COVERAGE_NEEDED = 0.8
@@ -76,13 +77,12 @@ def effects(
         switched at the same time are held constant.
     """
     trials = by_draw(trials)
-    covariates = _by_block(covariate, trials)
+    covariates, drawn = _by_block(covariate, trials), states(trials)
     test = RandomisationTest(draws, alpha, seed)
     rows = [
-        (workload, str(metric), *_effect(_compared(blocks, workload, covariates), test))
+        (workload, str(metric), *_effect(_compared(mine, drawn, covariates), test))
         for metric in latency
-        for blocks in [outcomes_of_metric(latency[metric], trials)]
-        for workload in sorted(trials["workload"].unique())
+        for workload, mine in outcomes_of_metric(latency[metric], trials).groupby("workload")
     ]
     return pd.DataFrame(rows, columns=EFFECT_COLUMNS)
 
@@ -122,10 +122,11 @@ def by_chance(
         return pd.DataFrame(columns=CHANCE_COLUMNS)
     workload, metric = known["workload"].iloc[0], known["metric"].iloc[0]
     blocks = by_draw(trials)
-    compared = _compared(outcomes_of_metric(latency[metric], blocks), workload, _by_block(covariate, blocks))
-    states = draw_again(compared, CHANCE_DRAWS, seed)
-    effect_pct = 100 * np.expm1(compared.coefficients(states))
-    happened = np.arange(len(states)) == 0
+    mine = outcomes_of_metric(latency[metric], blocks[blocks["workload"] == workload])
+    compared = _compared(mine, states(blocks), _by_block(covariate, blocks))
+    redrawn = draw_again(compared, CHANCE_DRAWS, seed)
+    effect_pct = 100 * np.expm1(compared.coefficients(redrawn))
+    happened = np.arange(len(redrawn)) == 0
     return pd.DataFrame(
         {"workload": workload, "metric": metric, "effect_pct": effect_pct, "happened": happened}
     )
@@ -137,12 +138,11 @@ def _by_block(covariate: pd.Series | pd.DataFrame | None, blocks: pd.DataFrame) 
     return [outcomes_of_metric(known[name], blocks) for name in known]
 
 
-def _compared(blocks: pd.DataFrame, workload: str, covariates: list[pd.DataFrame]) -> Comparison:
-    """Compare the workload's blocks that have enough samples, by log latency."""
-    mine = blocks[blocks["workload"] == workload]
+def _compared(mine: pd.DataFrame, drawn: pd.DataFrame, covariates: list[pd.DataFrame]) -> Comparison:
+    """Compare one workload's blocks that have enough samples, by log latency."""
     usable = mine[(mine["coverage"] >= COVERAGE_NEEDED) & mine["value"].notna()]
     y = np.log(usable["value"].to_numpy(dtype=float))
-    return comparison(y, usable, held_constant(usable, blocks, workload, covariates))
+    return comparison(y, usable, held_constant(usable, drawn, mine["workload"].iloc[0], covariates))
 
 
 def _effect(compared: Comparison, test: RandomisationTest) -> tuple[float, float, float, float, int, int]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import scipy
 
-from aurora_analysis.analysis.experiment.blocks import by_draw
-from aurora_analysis.analysis.experiment.randomisation import RandomisationTest, comparison, held_constant
+from aurora_analysis.analysis.experiment.blocks import by_draw, during
+from aurora_analysis.analysis.experiment.randomisation import (
+    RandomisationTest,
+    comparison,
+    held_constant,
+    states,
+)
 
 GROWTH_COLUMNS = ["workload", "on_per_hour", "off_per_hour", "difference", "ci_low", "ci_high", "p"]
 """Columns of `history_growth`."""
@@ -50,24 +54,21 @@ def history_growth(
     samples are affected.
     """
     trials = by_draw(trials)
+    drawn = states(trials)
     test = RandomisationTest(draws, alpha, seed)
-    rows = [
-        (workload, *_growth(history, trials, str(workload), test))
-        for workload in sorted(trials["workload"].unique())
-    ]
+    rows = [(workload, *_growth(history, mine, drawn, test)) for workload, mine in trials.groupby("workload")]
     return pd.DataFrame(rows, columns=GROWTH_COLUMNS)
 
 
 def _growth(
-    history: pd.Series, trials: pd.DataFrame, workload: str, test: RandomisationTest
+    history: pd.Series, mine: pd.DataFrame, drawn: pd.DataFrame, test: RandomisationTest
 ) -> tuple[float, ...]:
-    """Growth in on- and off-blocks, their difference with interval, and p."""
-    mine = trials[trials["workload"] == workload]
-    spans = [history[start : end - pd.Timedelta("1us")] for start, end in zip(mine["time"], mine["end"])]
-    rates = np.array([_per_hour(span) for span in spans])
+    """Growth in a workload's on- and off-blocks, their difference with interval, and p."""
+    rates = np.array([_per_hour(span) for span in during(history, mine)])
     known = ~np.isnan(rates)
     usable = mine[known]
-    compared = comparison(rates[known], usable, held_constant(usable, trials, workload, []))
+    workload = mine["workload"].iloc[0]
+    compared = comparison(rates[known], usable, held_constant(usable, drawn, workload, []))
     if not compared.is_large_enough():
         return (np.nan,) * 6
     means = compared.y[compared.on == 1].mean(), compared.y[compared.on == 0].mean()
@@ -79,5 +80,9 @@ def _per_hour(span: pd.Series) -> float:
     some = span.iloc[:: len(span) // SAMPLES_MOST + 1]
     if len(some) < 2:
         return np.nan
-    hours = (some.index - some.index[0]).total_seconds() / 3600
-    return float(scipy.stats.theilslopes(some.to_numpy(dtype=float), hours)[0])
+    hours = ((some.index - some.index[0]).total_seconds() / 3600).to_numpy()
+    values = some.to_numpy(dtype=float)
+    passed = hours[:, None] - hours
+    rise = values[:, None] - values
+    is_later = passed > 0
+    return float(np.median(rise[is_later] / passed[is_later])) if is_later.any() else np.nan

@@ -155,8 +155,28 @@ def comparison(y: Array, blocks: pd.DataFrame, constant: Array) -> Comparison:
     return Comparison(y, on, blocks["trial"], _scale(on, blocks["trial"]), annihilator)
 
 
+KEY = ["trial", "block"]
+"""Columns that name a block of all workloads."""
+
+
+def states(blocks: pd.DataFrame) -> pd.DataFrame:
+    """State of each workload in each block; missing where the workload was not drawn.
+
+    Parameters
+    ----------
+    blocks : pandas.DataFrame
+        The blocks of all workloads.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One column per workload, indexed by `KEY`.
+    """
+    return blocks.pivot_table(index=KEY, columns="workload", values="assigned", aggfunc="first")
+
+
 def held_constant(
-    usable: pd.DataFrame, blocks: pd.DataFrame, workload: str, covariates: list[pd.DataFrame]
+    usable: pd.DataFrame, drawn: pd.DataFrame, workload: str, covariates: list[pd.DataFrame]
 ) -> Array:
     """Columns held constant: each trial's level, the other workloads' states, the covariates.
 
@@ -164,8 +184,8 @@ def held_constant(
     ----------
     usable : pandas.DataFrame
         The blocks of the workload that are compared.
-    blocks : pandas.DataFrame
-        The blocks of all workloads.
+    drawn : pandas.DataFrame
+        The frame of `states`.
     workload : str
         The workload.
     covariates : list of pandas.DataFrame
@@ -176,15 +196,12 @@ def held_constant(
     numpy.ndarray, shape (usable blocks, columns)
         A column with a missing value is left out.
     """
-    key = ["trial", "block"]
-    mine = pd.MultiIndex.from_frame(usable[key])
-    others = blocks[blocks["workload"] != workload].pivot_table(
-        index=key, columns="workload", values="assigned", aggfunc="first"
-    )
+    mine = pd.MultiIndex.from_frame(usable[KEY])
+    others = drawn.drop(columns=workload).reindex(mine).fillna(0)
     columns = [(usable["trial"] == name).to_numpy(dtype=float) for name in usable["trial"].unique()]
-    columns += [others[name].reindex(mine).fillna(0).to_numpy(dtype=float) for name in others]
+    columns += [others[name].to_numpy(dtype=float) for name in others]
     for covariate in covariates:
-        steady = covariate[covariate["workload"] == workload].set_index(key)["value"]
+        steady = covariate[covariate["workload"] == workload].set_index(KEY)["value"]
         columns.append(np.log(steady.reindex(mine).to_numpy(dtype=float)))
     complete = [column for column in columns if np.isfinite(column).all()]
     return np.column_stack(complete) if complete else np.zeros((len(usable), 0))

@@ -230,10 +230,11 @@ def _maybe_open(ended: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Spans before an early end without a known start: as long as the workload's longest run, after the connection's last one."""
     spans = []
     lasted = (runs["end"] - runs["start"]).groupby(runs["workload"]).max()
-    for row in ended.itertuples():
-        own = runs[(runs["instance"] == row.instance) & (runs["thread_id"] == row.thread_id)]
-        before = own.loc[own["end"] <= row.end, "end"].max()
-        earliest = row.end - lasted.get(row.workload, LONGEST[bool(row.is_limit)])
-        spans.append((row.workload, earliest if pd.isna(before) else max(before, earliest), row.end))
+    columns = ["workload", "instance", "thread_id", "end", "is_limit"]
+    for workload, instance, thread, end, is_limit in ended[columns].itertuples(index=False, name=None):
+        is_own = (runs["instance"] == instance) & (runs["thread_id"] == thread)
+        before = runs.loc[is_own & (runs["end"] <= end), "end"].max()
+        earliest = end - lasted.get(workload, LONGEST[is_limit])
+        spans.append((workload, earliest if pd.isna(before) else max(before, earliest), end))
     found = pd.DataFrame(spans, columns=["workload", "start", "end"])
     return found if spans else _no_rows(["workload", "start", "end"])
