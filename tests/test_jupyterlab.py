@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 NAMES = (
     [path.stem for path in suite.notebooks()]
     if os.environ.get("AURORA_ANALYSIS_EVERY_NOTEBOOK")
-    else ["drill", "explore", "undo_log"]
+    else ["explore"]
 )
-"""Three notebooks, or all of them in `dev.py bench jupyterlab`; nbval runs every notebook without JupyterLab."""
+"""The analyst's recipes, or all of them in `dev.py bench jupyterlab`; nbval runs every notebook without JupyterLab."""
 TOKEN = "only-for-this-test"
 
 QUIET = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}

@@ -130,7 +130,7 @@ def test_shops_holders_are_named(blockers):
 RULES = """
 [workloads.extracts]
 user = "snow*"
-instance = "shop-3"
+instance = "*-reader"
 [jobs.nightly]
 user = "batch"
 [jobs.month_end]
@@ -139,12 +139,19 @@ user = "deploy"
 
 
 def test_rules_name_the_workloads_from_the_parameter_or_the_settings(tmp_path, monkeypatch):
-    """The same subjects either way; what no rule takes is its own digest."""
-    given = by_subject("undo_log", rules=RULES, **SHOP)
+    """The same subjects either way."""
+    given = by_subject("undo_log", rules=RULES, **LAB)
     settings = tmp_path / "aurora-analysis.toml"
     settings.write_text(RULES)
     monkeypatch.setenv("AURORA_ANALYSIS_CONFIG", str(settings))
-    assert by_subject("undo_log", **SHOP) == given
+    assert by_subject("undo_log", **LAB) == given
+    assert given["extracts on lab-reader"] == "blocked"
+    assert not [subject for subject in given if "snowflake" in subject]
+
+
+def test_what_no_rule_takes_is_named_by_its_digest():
+    """The month-end job is declared as a job of the writer, and its statement stays a holder without a workload."""
+    given = by_subject("undo_log", rules=RULES.replace("*-reader", "shop-3"), **SHOP)
     assert given["extracts on shop-3"] == "blocked"
     assert "783d2e9a2e9c6b67 on shop-1" in given
     assert not [subject for subject in given if "snowflake" in subject or "finance" in subject]

@@ -25,7 +25,7 @@ def smoke(tmp_path_factory) -> pd.DataFrame:
     """Verdicts on three simulated fortnights of six scenarios, without an effect and with 10 %."""
     cases = study.cases(SMOKE, 100, SMOKE_SEEDS)
     path = tmp_path_factory.mktemp("calibration") / "smoke.jsonl"
-    return study.run(study.smoke_verdicts, cases, path, processes=2, log=io.StringIO())
+    return study.run(study.smoke_verdicts, cases, path, processes=1, log=io.StringIO())
 
 
 def test_few_false_positives_where_nothing_happens(smoke):
