@@ -1,7 +1,7 @@
 """Run every notebook in JupyterLab in a real browser.
 
 `python3 dev.py bench jupyterlab` exits with 1 if a cell fails or the page sends a request to another host. The tests run
-three of the notebooks so.
+one of the notebooks so.
 """
 
 from __future__ import annotations
