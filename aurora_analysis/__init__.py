@@ -19,17 +19,21 @@ Analysis and plots meet only in the notebooks.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from aurora_analysis.window import Window
-
 if TYPE_CHECKING:
     from aurora_analysis.store import Store
     from aurora_analysis.store.observations import Observations, observe
+    from aurora_analysis.window import Window
 
 __version__ = "0.1.0"
 __all__ = ["Observations", "Store", "Window", "observe"]
 
-LAZY = {"Store": "store.store", "Observations": "store.observations", "observe": "store.observations"}
-"""Names imported on first use, so that `digest` and `fingerprint` start without pandas and Delta."""
+LAZY = {
+    "Observations": "store.observations",
+    "Store": "store.store",
+    "Window": "window",
+    "observe": "store.observations",
+}
+"""Names imported on first use, so that `digest` and `fingerprint` start without pandas, Delta and time zones."""
 
 
 def __getattr__(name: str) -> Any:

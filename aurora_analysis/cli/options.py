@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from aurora_analysis import Window, window
 from aurora_analysis.cli import output
 from aurora_analysis.errors import Error
 
 if TYPE_CHECKING:
-    from aurora_analysis import config
+    from aurora_analysis import Window, config
     from aurora_analysis.engines.sql_mode import SqlMode
 
     TextType = click.ParamType[str]
@@ -257,11 +256,15 @@ class WindowOptions:
 
     def __post_init__(self) -> None:
         """Refuse a wrong window before the command imports anything that takes seconds."""
+        from aurora_analysis import window
+
         window.zone(self.timezone or "UTC")
         self.window()
 
     def window(self, now: datetime | None = None) -> Window | None:
         """Return the window that the options name, or None if they name none."""
+        from aurora_analysis import window
+
         if sum([bool(self.start or self.end), bool(self.week), self.last_week]) > 1:
             raise Error("Name one window: --week, or --last-week, or --start with --end.")
         if self.week:
@@ -270,7 +273,7 @@ class WindowOptions:
             return window.last_week(self.timezone or "UTC", now=now)
         if bool(self.start) != bool(self.end):
             raise Error("A window has two ends: give --start with --end.")
-        return Window(self.start, self.end) if self.start else None
+        return window.Window(self.start, self.end) if self.start else None
 
     def required(self, now: datetime | None = None) -> Window:
         """Return the window that the options name; refuse if they name none."""
@@ -308,6 +311,8 @@ NOW = click.option(
 
 def moment(pretended_now: str) -> datetime:
     """Return the time to use as now (UTC): the one of --now, else the clock's."""
+    from aurora_analysis import Window
+
     return Window(pretended_now, "9999-01-01").start if pretended_now else datetime.now(UTC)
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
-from hashlib import blake2b
 from typing import NamedTuple
+
+try:
+    from _blake2 import blake2b  # hashlib's own; hashlib would load OpenSSL, too, which takes 3 ms
+except ImportError:
+    from hashlib import blake2b
 
 
 class Statement(NamedTuple):

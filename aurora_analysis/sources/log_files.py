@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from aurora_analysis import engines
@@ -133,21 +134,27 @@ def _read(log: BinaryIO, size: int | None) -> Iterator[bytes]:
 
 def size(name: Source) -> int | None:
     """Return the size of a log that can be read in parts [bytes]; None for a pipe, S3, or a log in an envelope."""
-    if isinstance(name, S3Object) or name == "-" or not Path(name).is_file():
+    if isinstance(name, S3Object) or name == "-" or not os.path.isfile(name):
         return None
+    there = os.stat(name)
+    return there.st_size if _is_bare_file(name, there.st_size, there.st_mtime_ns) else None
+
+
+@lru_cache
+def _is_bare_file(name: str, *_: int) -> bool:
+    """Return whether a file is plain text without an envelope. A command needs it several times."""
     try:
         with open(name, "rb") as log:
             head = log.read(WRAPPED_BYTES)
     except OSError:
-        return None
+        return False
     if compression.is_compressed(head) or encodings.is_recoded(head):
-        return None
-    if not is_bare(head):
-        from aurora_analysis.sources import envelopes
+        return False
+    if is_bare(head):
+        return True
+    from aurora_analysis.sources import envelopes
 
-        if envelopes.is_wrapped(head):
-            return None
-    return Path(name).stat().st_size
+    return not envelopes.is_wrapped(head)
 
 
 def whole_size(name: Source) -> int | None:
@@ -157,8 +164,8 @@ def whole_size(name: Source) -> int | None:
     """
     if isinstance(name, S3Object):
         return name.size
-    is_file = name != "-" and Path(name).is_file()
-    return Path(name).stat().st_size if is_file and size(name) is None else None
+    is_file = name != "-" and os.path.isfile(name)
+    return os.path.getsize(name) if is_file and size(name) is None else None
 
 
 def ranges(name: str, count: int) -> list[tuple[int, int]]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from aurora_analysis.engines.log_events import Entry
-from aurora_analysis.window import Window
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,10 @@ def parse(since: str = "", until: str = "", user: str = "") -> Selection:
     Error
         If a text is not a time.
     """
+    if not since and not until:
+        return Selection(user=user or None)
+    from aurora_analysis.window import Window  # most commands name no time
+
     span = Window(since or "0001-01-01", until or "9999-12-31")
     return Selection(
         int(span.start.timestamp()) * 1_000_000 if since else None,

@@ -19,8 +19,8 @@ The digest is 16 hex digits of BLAKE2b (RFC 7693) of the fingerprint. performanc
 statements, except for the kinds of pairs that `DIFFERS` (MariaDB) and `DIFFERS_MYSQL` list.
 
 Modules: `lexer` (tokens, and what needs nothing but tokens), `canonical` (tokens → fingerprint), `cache` (the fast
-path for logs: each shape of a text is lexed once) and `server_digests` (the match with performance_schema and
-Performance Insights). A compiled scanner may replace the shapes of `cache`. The policy for tokens, and the tags in
+path for logs: each shape of a text is lexed once), `shapes` (its shapes in pure Python) and `server_digests` (the match with performance_schema and
+Performance Insights). A compiled scanner may replace `shapes`. The policy for tokens, and the tags in
 comments, are the same for every engine: `engines.canonical` and `engines.comment_tags`.
 """
 

@@ -8,13 +8,16 @@ one shape have one fingerprint; one fingerprint may have several shapes. Texts t
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from aurora_analysis.engines.compiled import library
-from aurora_analysis.engines.mysql.fingerprint.canonical import ADMINISTRATOR, statement
-from aurora_analysis.engines.mysql.fingerprint.lexer import PLAIN, quoted
+from aurora_analysis.engines.mysql.fingerprint.canonical import statement
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 from aurora_analysis.engines.statement import Statement
+
+if TYPE_CHECKING:
+    from aurora_analysis.engines.mysql.fingerprint.shapes import Shapes
 
 
 class FingerprintCache:
@@ -27,8 +30,6 @@ class FingerprintCache:
 
     def __init__(self, mode: SqlMode = DEFAULT_MODE) -> None:
         self._mode = mode
-        self._single, self._strings, self._careful = _strings(mode, "'"), _strings(mode), _careful(mode)
-        self._ticks = (b"`", b'"') if mode.ansi_quotes else (b"`",)
         self._known: dict[bytes, Statement] = {}
         self._marked: dict[bytes, Statement] = {}
         self._size = 0
@@ -40,13 +41,20 @@ class FingerprintCache:
             marked = self._library.shape(sql, self._mode.backslash_escapes)
             if marked is not None:
                 return self.of_shape(marked)
-        shape = self._shape(sql)
+        shape = self._shapes.shape(sql)
         known = self._known.get(shape) if shape is not None else None
         if known is None:
-            text = _shortened(sql, shape) if shape is not None else sql
+            text = self._shapes.shortened(sql, shape) if shape is not None else sql
             known = statement(text.decode("utf-8", "replace"), self._mode)
             self._remember(shape, known, self._known)
         return known
+
+    @cached_property
+    def _shapes(self) -> Shapes:
+        """The passes in Python; with the compiled scanner, few logs need them."""
+        from aurora_analysis.engines.mysql.fingerprint.shapes import Shapes
+
+        return Shapes(self._mode)
 
     def of_shape(self, shape: bytes) -> Statement:
         """Return the fingerprint and digest of statements, given as the shape that the compiled scanner makes."""
@@ -61,47 +69,6 @@ class FingerprintCache:
             if alike != shape:
                 self._remember(shape, known, self._marked)
         return known
-
-    def _shape(self, sql: bytes) -> bytes | None:
-        if b"\x01" in sql or b"\x02" in sql or sql.startswith(_ADMINISTRATOR):
-            return None
-        if (
-            (b"--" in sql and _EXPONENT.search(sql))
-            or (b"$" in sql and _DOLLARS.search(sql))
-            or (b'"' in sql and _PREFIXED.search(sql))
-        ):
-            return None
-        bare = self._bare(sql)
-        if b"'" in bare or (b'"' in bare and not self._mode.ansi_quotes):
-            return None
-        if any(tick in bare and _NUMBER.search(b"".join(bare.split(tick)[1::2])) for tick in self._ticks):
-            return None  # a number in a quoted name is no literal
-        if any(bare.count(tick) & 1 for tick in self._ticks):
-            return None  # an open name ends the statement
-        shape = _LIST.sub(b"\x02", _NUMBER.sub(b"\x01", _ROWS.sub(b"(\x02)", bare)))
-        return None if _UNSURE.search(shape) else shape
-
-    def _bare(self, sql: bytes) -> bytes:
-        """Return the text without its strings and comments.
-
-        The quick way takes every quote as one that opens or closes a string. It errs only if a quote stands in a
-        comment or in a quoted name. The first such quote leaves the start of its comment or name in the bare text
-        with a string inside; then the careful way looks at every token.
-        """
-        bare = sql
-        if b'"' in sql:
-            bare = self._strings.sub(b"\x01", sql)
-        elif b"'" in sql:
-            bare = self._single.sub(b"\x01", sql)
-        if b"#" in bare or (b"/" in bare and b"/*" in bare) or (b"-" in bare and b"--" in bare):
-            clean = _COMMENT.sub(b" ", bare)
-            if _OPENED.search(clean) or any(clean.count(tick) != bare.count(tick) for tick in self._ticks):
-                return self._careful.sub(_bare_part, sql)
-            bare = clean
-        for tick in self._ticks:
-            if tick in bare and b"\x01" in b"".join(bare.split(tick)[1::2]):
-                return self._careful.sub(_bare_part, sql)
-        return bare
 
     def _remember(self, shape: bytes | None, known: Statement, where: dict[bytes, Statement]) -> None:
         if shape is None:
@@ -127,66 +94,3 @@ of a log's shapes differ from another one in such marks only."""
 
 _KIND_MATTERS = re.compile(rb"""['"]|_\w+[\s\x1c-\x1f\x80-\xff]*[\x02\x03\x05]""")
 """A quote that was copied, or what may be a charset introducer, which belongs to a string or a hexadecimal number and not to a decimal one."""
-
-_RISKY = re.compile(
-    rb"[\w$@.\x80-\xff][\x01\x02]|_\w+\s*[\x01\x02]|[\x01\x02][\w$.\x80-\xff]|/\*|--(?=[\s\x00-\x1f]|\Z)|\#|[^;]\Z"
-)
-"""What would be read differently if numbers between blanks replaced the marks: a mark that belongs to the word before or
-behind it, what looks like a comment only since another one is gone, a last semicolon that was part of a comment."""
-
-_UNSURE = re.compile(rb"[.+-](?:(?<=\.)|(?<=[0-9.][eE].))[\x01\x02]")
-"""A literal that the lexer may take together with the point or exponent before it."""
-
-
-def _shortened(sql: bytes, shape: bytes) -> bytes:
-    """Return a text with the fingerprint of the statement that is shorter, if there is one: a bulk insert is long."""
-    if len(shape) * 2 > len(sql) or _RISKY.search(shape):
-        return sql
-    return shape.replace(b"\x01", b" 0 ").replace(b"\x02", b" 0,0 ")
-
-
-_ADMINISTRATOR = ADMINISTRATOR.encode()
-_DOLLARS = re.compile(rb"\$\w*\$")
-_EXPONENT = re.compile(rb"[0-9.][eE]--")
-"""A text that the lexer reads as a number and a minus, not as a word and a comment."""
-_PREFIXED = re.compile(rb"""[nNxXbB@]\"""")
-"""Before an apostrophe it would belong to the literal."""
-
-# The passes that make a shape. \x01 stands for a literal, \x02 for several literals.
-
-_NUMBER = re.compile(
-    rb"[0-9](?<![\w$\x80-\xff][0-9])"
-    rb"(?:(?<=0)[xX][0-9a-fA-F]+|(?<=0)[bB][01]+|[0-9]*\.?[0-9]*(?:[eE][-+]?[0-9]+)?)(?![\w$\x80-\xff])"
-)
-_UNSIGNED = r"0[xX][0-9a-fA-F]++|[0-9]++(?:\.[0-9]*+(?:[eE][-+]?[0-9]++)?|[eE][-+]?[0-9]++)?"
-_ITEM = rf"(?:\x01|{_UNSIGNED}|NULL|null|[-+](?:{_UNSIGNED}))\s*+"
-_NOT_OF_ROW = r"(?<![rR][oO][wW]\()(?<![rR][oO][wW]\s\()"
-_ROW = rf"\({_NOT_OF_ROW}\s*+{_ITEM}(?:,\s*+{_ITEM})++\)"
-_ROWS = re.compile(rf"{_ROW}(?:\s*+,\s*+{_ROW})*+".encode())
-_LIST = re.compile(rb"\x01(?:\s*,\s*(?:[-+]?\x01|NULL\b|null\b))+")
-_COMMENT = re.compile(
-    rb"""/\*(?!M?!)[^\x01'"]*?(?:\*/|\Z)|--(?=[\s\x00-\x1f]|\Z)[^\n\x01'"]*(?=\n|\Z)|\#[^\n\x01'"]*(?=\n|\Z)"""
-)
-"""A comment without a quote in it."""
-_OPENED = re.compile(rb"/\*(?!M?!)|--(?=[\s\x00-\x1f]|\Z)|\#")
-
-
-@cache
-def _strings(mode: SqlMode, quotes: str = "'\"") -> re.Pattern[bytes]:
-    """Match strings in these quotes; a pattern that starts with a single character is faster."""
-    quotes = quotes.replace('"', "") if mode.ansi_quotes else quotes
-    return re.compile("|".join(quoted(quote, mode) for quote in quotes).encode(), re.DOTALL)
-
-
-@cache
-def _careful(mode: SqlMode) -> re.Pattern[bytes]:
-    """Match a string, a quoted name (group 1) or a comment (group 2)."""
-    tick, double = quoted("`", PLAIN), quoted('"', PLAIN if mode.ansi_quotes else mode)
-    strings, names = ([], [tick, double]) if mode.ansi_quotes else ([double], [tick])
-    comment = r"/\*(?!M?!)(?:.*?\*/|.*+)|--(?=[\s\x00-\x1f]|\Z)[^\n]*|\#[^\n]*"
-    either = "|".join([quoted("'", mode), *strings, f"({'|'.join(names)})", f"({comment})"])
-    return re.compile(either.encode(), re.DOTALL)
-
-
-def _bare_part(found: re.Match[bytes]) -> bytes:
-    return (b"\x01", found[0], b" ")[found.lastindex or 0]
