@@ -12,8 +12,8 @@ from aurora_analysis.window import zone
 
 EXPECTED = {
     str: 'text: put it into quotes, such as "2026-11-09"',
-    float: "a number: write it without quotes, such as 5.0",
-    int: "a whole number: write it without quotes, such as 3",
+    float: "a number of at least 0: write it without quotes, such as 5.0",
+    int: "a whole number of at least 0: write it without quotes, such as 3",
     bool: "True or False",
 }
 """Type of a parameter → what an error says of it."""
@@ -44,6 +44,20 @@ TYPES = {each.__name__: each for each in EXPECTED}
 """Name of a type → the type: code that imports annotations from __future__ keeps their text."""
 
 
+def is_sensible(number: float) -> bool:
+    """Return whether a notebook can use a number: each is a share, a length or a count, so never negative.
+
+    Parameters
+    ----------
+    number : float
+
+    Returns
+    -------
+    bool
+    """
+    return math.isfinite(number) and number >= 0
+
+
 def _declared(names: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the annotations of a namespace; from Python 3.14 on (PEP 649) a function returns them."""
     annotate = names.get("__annotate__")
@@ -55,5 +69,5 @@ def _fits(value: object, kind: type) -> bool:
     """Return whether a value may stand for a type; a whole number is a float, too, and no truth value is a number."""
     if kind in (float, int):
         numbers = Real if kind is float else Integral
-        return isinstance(value, numbers) and not isinstance(value, bool) and math.isfinite(float(value))
+        return isinstance(value, numbers) and not isinstance(value, bool) and is_sensible(float(value))
     return isinstance(value, kind)

@@ -13,6 +13,9 @@ from aurora_analysis.errors import Error
 if TYPE_CHECKING:
     import pandas as pd
 
+EARLIEST, LATEST = datetime(1700, 1, 1, tzinfo=UTC), datetime(2250, 1, 1, tzinfo=UTC)
+"""Bounds of every window: pandas counts nanoseconds, which end in 1677 and 2262."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -26,7 +29,7 @@ class Window:
     Raises
     ------
     Error
-        If a time cannot be read, or `start` is not before `end`.
+        If a time cannot be read, its year is out of bounds, or `start` is not before `end`.
 
     Examples
     --------
@@ -180,6 +183,7 @@ def week(name: str, timezone: str = "UTC") -> Window:
         monday = None
     if monday is None:
         raise Error(f"{name!r} is not a week: name an ISO week such as 2026-W46.")
+    _check_year(monday)
     return _week_from(monday, timezone)
 
 
@@ -247,8 +251,16 @@ def _utc(moment: datetime | str) -> datetime:
             ) from None
     elif not isinstance(moment, datetime):
         raise Error(f"{moment!r} is not a time: pass a datetime, or text such as 2026-11-09T13:30 (UTC).")
+    _check_year(moment)
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return datetime(*moment.timetuple()[:6], moment.microsecond, tzinfo=UTC)
+
+
+def _check_year(day: date) -> None:
+    if not EARLIEST.year <= day.year <= LATEST.year:
+        raise Error(
+            f"{day.isoformat()[:10]} is not between {EARLIEST.year} and {LATEST.year}: is the year mistyped?"
+        )
 
 
 def _iso(moment: datetime) -> str:

@@ -26,11 +26,19 @@ def cell(**values: object) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"hours": "3"}, "hours = '3' in the notebook's first cell is not a number: write it without quotes"),
+        (
+            {"hours": "3"},
+            "hours = '3' in the notebook's first cell is not a number of at least 0: write it without quotes",
+        ),
         ({"hours": True}, "hours = True"),
         ({"hours": float("nan")}, "hours = nan"),
+        ({"hours": -0.5}, "hours = -0.5 in the notebook's first cell is not a number of at least 0"),
+        ({"placebos": -1}, "placebos = -1"),
         ({"hours": None}, "hours = None"),
-        ({"placebos": 1.5}, "placebos = 1.5 in the notebook's first cell is not a whole number"),
+        (
+            {"placebos": 1.5},
+            "placebos = 1.5 in the notebook's first cell is not a whole number of at least 0",
+        ),
         ({"strict": "no"}, "strict = 'no' in the notebook's first cell is not True or False"),
         (
             {"start": 20261109},

@@ -76,12 +76,21 @@ def test_a_window_is_at_least_so_long():
         ("2026-11-10", "2026-11-09", "must be before"),
         ("yesterday", "2026-11-09", "'yesterday' is not a time"),
         (20261109, "2026-11-10", "20261109 is not a time"),
+        ("0001-01-01", "2026-11-09", "0001-01-01 is not between 1700 and 2250: is the year mistyped"),
+        ("2026-11-09", "9999-12-31T23:59-05:00", "9999-12-31 is not between"),
     ],
 )
 def test_a_wrong_window_says_what_is_wrong(start, end, says):
     """Bad input gives one line that names the culprit."""
     with pytest.raises(Error, match=says):
         Window(start, end)
+
+
+@pytest.mark.parametrize("name", ["0001-W01", "9999-W52"])
+def test_a_week_of_a_mistyped_year_is_refused(name):
+    """Such a week would end after the last day that a date has."""
+    with pytest.raises(Error, match="is the year mistyped"):
+        week(name)
 
 
 @pytest.mark.parametrize("name", ["2026-W54", "46", "last", "2026-W00"])

@@ -9,7 +9,10 @@ from __future__ import annotations
 import errno
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from itertools import pairwise
 
 import click
 
@@ -42,9 +45,11 @@ class Commands(click.Group):
     """A group whose commands print an `Error` or an error of AWS as one line on standard error; exit code 2, or 1."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments; errors in them must be printable, too."""
+        """Parse the arguments; errors in them must be printable, too, and --help and --version print."""
         output.tolerate_any_encoding()
-        return super().parse_args(ctx, args)
+        _refuse_empty(ctx, args)
+        with _errors_in_one_line():
+            return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""
@@ -60,33 +65,51 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command that the arguments name."""
-        try:
+        with _errors_in_one_line():
             return super().invoke(ctx)
-        except Error as problem:
-            output.echo(f"aurora-analysis: {problem}", err=True)
-            sys.exit(1 if isinstance(problem, Unfinished) else 2)
-        except OSError as problem:
-            if problem.errno != errno.ENOSPC:
-                raise
-            where = problem.filename or f"the output, or of {tempfile.gettempdir()} (TMPDIR),"
-            output.echo(
-                f"aurora-analysis: The disk of {where} is full: make room, then rerun the command.", err=True
-            )
-            sys.exit(1)
-        except MemoryError:
-            output.echo(
-                "aurora-analysis: There is not enough memory: close other programs, or raise the limit (ulimit -v).",
-                err=True,
-            )
-            sys.exit(1)
-        except Exception as problem:
-            # Importing botocore for its classes would slow every command down.
-            if not type(problem).__module__.startswith(("botocore.", "boto3.")):
-                raise
-            from aurora_analysis.sources.aws.errors import explained, is_outside
 
-            output.echo(f"aurora-analysis: {explained(problem)}", err=True)
-            sys.exit(1 if is_outside(problem) else 2)
+
+@contextmanager
+def _errors_in_one_line() -> Iterator[None]:
+    """Print an error that the user or the machine caused as one line, and exit with 2 or 1."""
+    try:
+        yield
+    except Error as problem:
+        output.echo(f"aurora-analysis: {problem}", err=True)
+        sys.exit(1 if isinstance(problem, Unfinished) else 2)
+    except OSError as problem:
+        if problem.errno != errno.ENOSPC:
+            raise
+        where = problem.filename or f"the output, or of {tempfile.gettempdir()} (TMPDIR),"
+        output.echo(
+            f"aurora-analysis: The disk of {where} is full: make room, then rerun the command.", err=True
+        )
+        sys.exit(1)
+    except MemoryError:
+        output.echo(
+            "aurora-analysis: There is not enough memory: close other programs, or raise the limit (ulimit -v).",
+            err=True,
+        )
+        sys.exit(1)
+    except Exception as problem:
+        # Importing botocore for its classes would slow every command down.
+        if not type(problem).__module__.startswith(("botocore.", "boto3.")):
+            raise
+        from aurora_analysis.sources.aws.errors import explained, is_outside
+
+        output.echo(f"aurora-analysis: {explained(problem)}", err=True)
+        sys.exit(1 if is_outside(problem) else 2)
+
+
+def _refuse_empty(ctx: click.Context, args: Sequence[str]) -> None:
+    """Refuse an empty argument: it would count as left out, and an unset shell variable would drop a limit."""
+    for before, argument in pairwise([ctx.info_name or "aurora-analysis", *args]):
+        option, _, value = argument.partition("=")
+        is_pair = argument.startswith("--") and "=" in argument
+        if not (value if is_pair else argument).strip():
+            named = option if is_pair else before
+            what = f"The value of {named}" if named.startswith("-") else f"The argument after {named}"
+            raise click.UsageError(f"{what} is empty. Is a shell variable unset?", ctx)
 
 
 def _version(context: click.Context, is_wanted: bool) -> None:

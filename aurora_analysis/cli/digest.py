@@ -113,6 +113,15 @@ def _print_executions(files: Sequence[Source], chosen: DigestOptions, mode: SqlM
         profile.write_lines(files, account, write, selection=selection, mode=mode, with_sql=chosen.with_sql)
     if not account.is_whole or not account.bytes:
         output.echo(f"# {account}", err=True)
+    _note_if_none(printed, account.events)
+
+
+def _note_if_none(selected: int, events: int) -> None:
+    """Say on standard error that no execution was selected: an empty profile would look like a quiet server."""
+    if events and not selected:
+        output.echo(
+            f"# None of the logs' {events:,} executions matches --since, --until and --user.", err=True
+        )
 
 
 class _Enough(Exception):
@@ -139,6 +148,7 @@ def _print_profile(files: Sequence[Source], chosen: DigestOptions, mode: SqlMode
         log_files.check(found.engine or engines.DEFAULT, found.account, *files)
         limit = chosen.limit or LIMITS.get(chosen.output_format)
         summary = profile.summary(found, order_by=chosen.order_by, limit=limit)
+    _note_if_none(summary["events"], found.account.events)
     if chosen.output_format == "text":
         from aurora_analysis.sources import profile_page
 

@@ -140,7 +140,7 @@ class ClientArguments:
     click.option(
         "--pause",
         "pause_s",
-        type=click.FloatRange(min=0.01),
+        type=options.Number(min=0.01),
         default=0.1,
         show_default=True,
         help="Pause of each connection after a write and after an error, in seconds.",

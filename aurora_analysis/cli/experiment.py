@@ -64,7 +64,7 @@ class SafetyOptions:
     ),
     click.option(
         "--hours",
-        type=click.FloatRange(min=0, min_open=True),
+        type=options.Number(min=0, min_open=True),
         default=3.0,
         show_default=True,
         help="Length of the trial, in hours.",
@@ -106,14 +106,14 @@ class SafetyOptions:
     ),
     click.option(
         "--max-history",
-        type=float,
+        type=options.Number(min=0, min_open=True),
         default=1_000_000,
         show_default=True,
         help="Stop the trial if the history list exceeds this many transactions.",
     ),
     click.option(
         "--max-slowdown",
-        type=float,
+        type=options.Number(min=0, min_open=True),
         default=5.0,
         show_default=True,
         help="Stop the trial if the canary's latency exceeds this multiple of its baseline.",
@@ -133,7 +133,7 @@ class SafetyOptions:
     ),
     click.option(
         "--rate",
-        type=click.FloatRange(min=0.1),
+        type=options.Number(min=0.1),
         default=50.0,
         show_default=True,
         help="Statements per second for --writer-load.",

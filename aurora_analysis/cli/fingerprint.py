@@ -31,6 +31,8 @@ def fingerprint(engine: str, sql_mode: SqlModeOptions) -> None:
     if engine == "postgresql" and mode != DEFAULT_MODE:
         raise Error("PostgreSQL has no sql_mode: leave out --no-backslash-escapes and --ansi-quotes.")
     text = log_files.stdin().read().decode("utf-8", "replace")
+    if not text.strip():
+        raise Error("Standard input is empty: pipe SQL statements into it.")
     for sql in found_in.split(text, mode):
         if sql.strip():
             found = found_in.statement(sql, mode)

@@ -71,7 +71,7 @@ def lab() -> None:
     options.cluster(),
     click.option(
         "--block-s",
-        type=float,
+        type=options.Number(min=0, min_open=True),
         help="Length of a block of the trial, in seconds.  [default: 75; postgresql: 24]",
     ),
 )

@@ -6,13 +6,13 @@ Options that belong together reach a command as one dataclass.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from aurora_analysis.cli import output
 from aurora_analysis.errors import Error
@@ -21,10 +21,9 @@ if TYPE_CHECKING:
     from aurora_analysis import Window, config
     from aurora_analysis.engines.sql_mode import SqlMode
 
-    TextType = click.ParamType[str]
     NumberType = click.ParamType[float]
 else:
-    TextType = NumberType = click.ParamType  # generic only in recent releases of click
+    NumberType = click.ParamType  # generic only in recent releases of click
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -55,19 +54,20 @@ def exit_codes(one: str = "", three: str = "") -> str:
     return f"Exit codes: {'; '.join(code for code in codes if code)}."
 
 
-class Name(TextType):
-    """A name that is not empty: an unset shell variable would otherwise name a cluster without a name."""
+class Number(click.FloatRange):
+    """A number within bounds; not nan, which no limit would ever exceed, and not infinite."""
 
-    name = "name"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the name, or fail with a usage error."""
-        if not str(value).strip():
-            self.fail("the name is empty. Is a shell variable unset?", param, ctx)
-        return str(value)
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number, or fail with a usage error."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
 
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+LONGEST_DAYS = 1000
+"""Longest duration that an option takes [d]; timers fail at much longer ones."""
 
 
 class Duration(NumberType):
@@ -85,6 +85,8 @@ class Duration(NumberType):
             seconds = 0
         if not seconds > 0:
             self.fail(f"{value!r} is not a duration: write it as 5s, 30m, 1h or 1d.", param, ctx)
+        if seconds > LONGEST_DAYS * SECONDS["d"]:
+            self.fail(f"{value!r} is longer than {LONGEST_DAYS} days.", param, ctx)
         return seconds
 
 
@@ -120,19 +122,10 @@ class StoreOptions:
         return config.load(self.settings)
 
 
-def _not_empty(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """Refuse an empty value on the command line: an unset shell variable must not open the sample."""
-    given = ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
-    if given and not value.strip():
-        raise click.BadParameter("the name is empty. Is a shell variable unset?", ctx, param)
-    return value
-
-
 CONFIG = click.option(
     "--config",
     "settings",
     default="",
-    callback=_not_empty,
     help="Settings file [default: AURORA_ANALYSIS_CONFIG, else aurora-analysis.toml here or in a folder above].",
 )
 
@@ -163,7 +156,6 @@ STORE = _with_quiet(
             "--store",
             "location",
             default="",
-            callback=_not_empty,
             help="Store: a folder or an s3:// prefix [default: AURORA_ANALYSIS_STORE, else `store` in the settings file; "
             "without either, commands that only read open the bundled sample and the others refuse].",
         ),
@@ -176,7 +168,6 @@ DASK = click.option(
     "--dask",
     default="",
     metavar="ADDRESS",
-    callback=_not_empty,
     help="Run the work on the Dask cluster of this scheduler, as tcp://host:8786 [default: AURORA_ANALYSIS_DASK, else "
     "`dask` in the settings file; without either, on this machine].",
 )
@@ -192,13 +183,13 @@ def cluster(default: str | None = None, *, required: bool = False) -> Decorator:
     """Return --cluster for one cluster."""
     # click takes an explicit default of None for a value, so that `required` would not be enforced.
     given: dict[str, Any] = {} if default is None else {"default": default, "show_default": True}
-    return click.option("--cluster", type=Name(), required=required, help=CLUSTER_HELP, **given)
+    return click.option("--cluster", metavar="NAME", required=required, help=CLUSTER_HELP, **given)
 
 
 CLUSTERS = click.option(
     "--cluster",
     "clusters",
-    type=Name(),
+    metavar="NAME",
     multiple=True,
     show_default="all in the store; repeat the option for several",
     help=CLUSTER_HELP,
@@ -209,11 +200,11 @@ ALL = click.option(
     is_flag=True,
     help="Every cluster of the settings file. A cluster that fails does not stop the others.",
 )
-INSTANCE = click.option("--instance", type=Name(), required=True, help=INSTANCE_HELP)
+INSTANCE = click.option("--instance", metavar="NAME", required=True, help=INSTANCE_HELP)
 INSTANCES = click.option(
     "--instance",
     "instances",
-    type=Name(),
+    metavar="NAME",
     multiple=True,
     show_default="all of the cluster; repeat the option for several",
     help=INSTANCE_HELP,
@@ -311,9 +302,9 @@ NOW = click.option(
 
 def moment(pretended_now: str) -> datetime:
     """Return the time to use as now (UTC): the one of --now, else the clock's."""
-    from aurora_analysis import Window
+    from aurora_analysis.window import LATEST, Window
 
-    return Window(pretended_now, "9999-01-01").start if pretended_now else datetime.now(UTC)
+    return Window(pretended_now, LATEST).start if pretended_now else datetime.now(UTC)
 
 
 # SQL and servers
@@ -438,7 +429,7 @@ def seed(default: int = 0) -> Decorator:
     """Return --seed."""
     return click.option(
         "--seed",
-        type=int,
+        type=click.IntRange(min=0),
         default=default,
         show_default=True,
         help="Random seed: the same seed gives the same random draws.",
@@ -485,7 +476,7 @@ def minutes(default: float, *, least: float) -> Decorator:
     """Return --minutes."""
     return click.option(
         "--minutes",
-        type=click.FloatRange(min=least),
+        type=Number(min=least),
         default=default,
         show_default=True,
         help="Length of the recording or trial, in minutes.",

@@ -99,7 +99,7 @@ class ReportOptions:
     ),
     click.option(
         "--timeout",
-        type=click.FloatRange(min=1),
+        type=click.IntRange(1, 604_800),
         default=600,
         show_default=True,
         help="Time limit for one notebook cell, in seconds.",

@@ -146,9 +146,8 @@ def compact(store_options: StoreOptions, which: Which) -> None:
         opened.compact([name])
         return True
 
-    names = opened.versions(
-        _clusters(opened, which, store_options)
-    )  # a cluster without data has nothing to rewrite
+    # A cluster of the settings file that has no data yet has nothing to rewrite.
+    names = opened.versions(_clusters(opened, which, store_options), missing_ok=True)
     failed = [name for name in names if not fleet.attempted(name, partial(done, name))]
     sys.exit(int(bool(failed)))
 
@@ -175,6 +174,7 @@ def migrate(store_options: StoreOptions, to: str) -> None:
     for table, rows in moved.items():
         output.echo(f"{table}: {rows} rows")
     if not moved:
+        _existing(location)
         output.echo(f"{location} already has today's layout.")
     elif not to:
         output.echo(
@@ -186,7 +186,7 @@ def migrate(store_options: StoreOptions, to: str) -> None:
 @options.STORE
 @click.option(
     "--keep-days",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 36_500),
     default=400,
     show_default=True,
     help="Age in days above which observations are deleted.",
@@ -201,7 +201,7 @@ def prune(store_options: StoreOptions, keep_days: int, which: Which) -> None:
     opened = _existing(store_options.to_write())
     done = [
         fleet.attempted(name, partial(opened.prune, before, [name]))
-        for name in opened.versions(_clusters(opened, which, store_options))
+        for name in opened.versions(_clusters(opened, which, store_options), missing_ok=True)
     ]
     deleted = sum((Counter(each) for each in done if each), Counter[str]())
     for table in {table: None for each in done if each for table in each}:

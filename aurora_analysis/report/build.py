@@ -244,9 +244,11 @@ def _opened(request: Request) -> Store:
     """Open the store at fixed versions, so that writes during the report do not change what it reads."""
     newest = Store(request.store)
     place = newest.location if "://" in newest.location else str(Path(newest.location).resolve())
-    versions = newest.versions(request.clusters or None) if request.versions is None else request.versions
-    if request.versions is None and set(request.clusters) - set(versions):
-        versions = newest.versions()  # the error about an unknown cluster names the known ones
+    versions = request.versions
+    if versions is None:
+        versions = newest.versions(request.clusters or None, missing_ok=True)
+        if set(request.clusters) - set(versions):
+            versions = newest.versions()  # the error about an unknown cluster names the known ones
     if not location.is_sample(place):
         for cluster, tables in versions.items():
             with suppress(Error, DeltaError, OSError):  # a store that may only be read is read all the same

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 import logging
-import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import papermill
 
 from aurora_analysis.bundled import bundled
 from aurora_analysis.errors import Error, first_line
+from aurora_analysis.parameters import is_sensible
 from aurora_analysis.store import Store
 from aurora_analysis.window import Window
 
@@ -262,26 +263,27 @@ def _typed(parameter: Parameter, text: str, notebook: Path) -> Any:
             f"{parameter.name} of {notebook.name} has the type {parameter.type}, which -p cannot set. "
             f"It can set {', '.join(READERS)}."
         )
+    least = ", at least 0" if parameter.type in ("int", "float") else ""
     try:
         return read(text)
     except (ValueError, KeyError):
         raise Error(
-            f"{parameter.name}={text} does not fit {notebook.name}. It takes a value of type {parameter.type}"
+            f"{parameter.name}={text} does not fit {notebook.name}. It takes a value of type {parameter.type}{least}"
             f" ({parameter.meaning or 'as in ' + parameter.default})."
         ) from None
 
 
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
+def _sensible(number: Callable[[str], float], text: str) -> float:
+    value = number(text)
+    if not is_sensible(value):
         raise ValueError(text)
     return value
 
 
 READERS: dict[str, Callable[[str], Any]] = {
     "str": str,
-    "int": int,
-    "float": _finite,
+    "int": partial(_sensible, int),
+    "float": partial(_sensible, float),
     "bool": lambda text: {"true": True, "false": False}[text.lower()],
 }
 """Converters from text, by the type that the notebook declares."""

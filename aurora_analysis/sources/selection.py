@@ -40,9 +40,9 @@ def parse(since: str = "", until: str = "", user: str = "") -> Selection:
     """
     if not since and not until:
         return Selection(user=user or None)
-    from aurora_analysis.window import Window  # most commands name no time
+    from aurora_analysis.window import EARLIEST, LATEST, Window  # most commands name no time
 
-    span = Window(since or "0001-01-01", until or "9999-12-31")
+    span = Window(since or EARLIEST, until or LATEST)
     return Selection(
         int(span.start.timestamp()) * 1_000_000 if since else None,
         int(span.end.timestamp()) * 1_000_000 if until else None,

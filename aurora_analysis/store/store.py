@@ -379,26 +379,39 @@ class Store:
         rows = self.read("coverage", cluster=cluster, missing_ok=missing_ok)
         return rows[(rows["time"] < window.end) & (rows["end"] > window.start)].reset_index(drop=True)
 
-    def versions(self, clusters: Iterable[str] | None = None) -> dict[str, dict[str, int]]:
+    def versions(
+        self, clusters: Iterable[str] | None = None, *, missing_ok: bool = False
+    ) -> dict[str, dict[str, int]]:
         """Return the version of every table that exists.
 
         Parameters
         ----------
         clusters : iterable of str, optional
             Default: all clusters.
+        missing_ok : bool, default False
+            Leave out a cluster that the store does not have, instead of raising.
 
         Returns
         -------
         dict of str to dict of str to int
             Cluster → table → version.
+
+        Raises
+        ------
+        Error
+            If the store has no such cluster (see `missing_ok`).
         """
         if self._pinned is not None:
-            wanted = self._pinned if clusters is None else clusters
-            return {name: dict(self._pinned[name]) for name in wanted if name in self._pinned}
-        wanted = self._clusters_of(TABLES) if clusters is None else clusters
-        found = {name: self._versions(name) for name in wanted}
-        if not any(found.values()):
-            opening.check_layout(self.location, "coverage")
+            wanted = list(self._pinned if clusters is None else clusters)
+            found = {name: dict(self._pinned.get(name, {})) for name in wanted}
+        else:
+            wanted = list(self._clusters_of(TABLES) if clusters is None else clusters)
+            found = {name: self._versions(name) for name in wanted}
+            if not any(found.values()):
+                opening.check_layout(self.location, "coverage")
+        for name in wanted:
+            if not found[name] and not missing_ok:
+                self.check_cluster(name)
         return {name: tables for name, tables in found.items() if tables}
 
     def _versions(self, cluster: str) -> dict[str, int]:

@@ -138,3 +138,38 @@ def test_a_wrong_duration_is_refused(text):
     """The message shows how to write a duration."""
     with pytest.raises(click.BadParameter, match="is not a duration: write it as 5s, 30m, 1h or 1d"):
         options.Duration().convert(text, None, None)
+
+
+@pytest.mark.parametrize(("name", "command"), LEAVES, ids=[name for name, _ in LEAVES])
+def test_an_empty_value_is_refused(name, command):
+    """An unset shell variable never opens the sample, drops a limit, or names a cluster without a name."""
+    for option in command.params:
+        if isinstance(option, click.Option) and not option.is_flag:
+            given = max(option.opts, key=len)
+            for arguments in ([given, ""], [given, " "], [f"{given}="]):
+                result = CliRunner().invoke(main, [*name.split(), *arguments])
+                assert result.exit_code == 2, given
+                assert f"The value of {given} is empty" in result.stderr
+
+
+def test_an_empty_argument_is_refused():
+    """The message names the argument before it."""
+    result = CliRunner().invoke(main, ["digest", "a.log", ""])
+    assert result.exit_code == 2
+    assert "The argument after a.log is empty" in result.stderr
+
+
+def test_numbers_are_finite():
+    """A trial whose limit is nan would never stop at it."""
+    numbers = [
+        option.type
+        for _, command in LEAVES
+        for option in command.params
+        if isinstance(option.type, click.types.FloatParamType | options.Duration)
+    ]
+    assert len(numbers) >= 20
+    for number in numbers:
+        unit = "s" * isinstance(number, options.Duration)
+        for value in ("nan", "inf", "-inf"):
+            with pytest.raises(click.BadParameter):
+                number.convert(value + unit, None, None)

@@ -66,6 +66,9 @@ def test_digest_takes_what_is_wanted(form):
     assert (
         "230c9085039896b3" not in typed("digest", "--format", form, "--user", "snowflake_etl", AURORA).output
     )
+    nobody = typed("digest", "--format", form, "--user", "nobody", AURORA)
+    assert nobody.exit_code == 0
+    assert "executions matches --since, --until and --user" in nobody.stderr
 
 
 def test_digest_reads_standard_input_and_gzip(tmp_path):
@@ -138,6 +141,8 @@ def test_a_closed_standard_input_and_a_full_disk_are_one_line():
     """A shell closes standard input with <&-."""
     for redirected, code, line in (
         ("digest - <&-", 2, b"aurora-analysis: Standard input is closed: name a file"),
+        ("--help >/dev/full", 1, b"aurora-analysis: The disk of the output"),
+        ("fingerprint </dev/null", 2, b"aurora-analysis: Standard input is empty"),
         (f"digest {shlex.quote(str(AURORA))} >/dev/full", 1, b"aurora-analysis: The disk of the output"),
     ):
         command = f"exec {shlex.quote(sys.executable)} -m aurora_analysis {redirected}"

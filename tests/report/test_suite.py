@@ -71,9 +71,10 @@ STANDARD_CELL = "".join(f'{name}: str = ""  # text\n' for name in suite.STANDARD
         ({"limt": "3"}, r"load.ipynb has no parameter 'limt' \(did you mean limit\?\); it has: limit\."),
         (
             {"limit": "abc"},
-            r"limit=abc does not fit load.ipynb. It takes a value of type float \(act above this\)",
+            r"limit=abc does not fit load.ipynb. It takes a value of type float, at least 0 \(act above this\)",
         ),
         ({"limit": "nan"}, "limit=nan does not fit"),
+        ({"limit": "-5"}, "limit=-5 does not fit"),
         ({"start": "2026-11-01"}, "start has its own option: use --start"),
     ],
 )

@@ -43,6 +43,14 @@ def store(tmp_path) -> Store:
     return opened
 
 
+def test_versions_of_a_misspelt_cluster_are_an_error(store):
+    """Also if the store is pinned to versions; a caller who expects clusters without data says so."""
+    for opened in (store, store.at(store.versions())):
+        with pytest.raises(Error, match=r"no cluster 'shopp' \(it has: lab, shop\): did you mean 'shop'"):
+            opened.versions(["shop", "shopp"])
+        assert set(opened.versions(["shop", "shopp"], missing_ok=True)) == {"shop"}
+
+
 @pytest.mark.parametrize("name", ["", " "])
 def test_an_empty_cluster_is_refused_at_every_write(tmp_path, name):
     """An unset shell variable must not leave rows that belong to nobody."""
