@@ -15,7 +15,7 @@ from unittest.mock import patch
 import pandas as pd
 import s3_server
 from _dask_faults import running
-from _s3_faults import same, tables
+from _s3_faults import differences, tables
 from live_server import prepare, written_to
 
 from aurora_analysis.lab import server
@@ -149,8 +149,7 @@ def _judged(
     theirs = {name: _of(found[name], sources) for name in FETCHED if name in found}
     ours = {name: _of(alone[name], sources) for name in FETCHED if name in alone}
     problems += [
-        f"other rows of {name} than of fetches one after the other: {len(theirs.get(name, ()))}, {len(ours.get(name, ()))}"
-        for name in same(theirs, ours)
+        f"other rows than of fetches one after the other: {each}" for each in differences(theirs, ours)
     ]
     printed = {line[:8] for line in writers["watch"].lines if "history list" in line}
     rows = found["metrics"].query("name == 'history_list_length' and source not in @sources")

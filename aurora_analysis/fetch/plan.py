@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
+
+import pandas as pd
 
 from aurora_analysis.config import Cluster
 from aurora_analysis.errors import Error
@@ -110,7 +113,7 @@ def plan(clients: Clients, store: Store, options: FetchOptions) -> Plan:
     name, window = options.cluster.name, options.window
     if window.start >= options.now.replace(second=0, microsecond=0):
         raise Error(f"The window {window} has not begun: choose one in the past.")
-    known = store.read("instances", cluster=name, missing_ok=True)
+    known = _of_aws(store.read("instances", cluster=name, missing_ok=True), name)
     try:
         found = survey(clients, known, options.cluster.identifier, window, options.now)
     except CredentialsRefused as problem:
@@ -118,6 +121,12 @@ def plan(clients: Clients, store: Store, options: FetchOptions) -> Plan:
         return Plan(options, None, failed)
     have = Have(store.read("coverage", cluster=name, missing_ok=True))
     return Plan(options, found, tuple(missing(found.topology, have, options)))
+
+
+def _of_aws(known: pd.DataFrame, cluster: str) -> pd.DataFrame:
+    """Leave out the names that `watch` gives to servers that do not state their own: AWS never had such an instance."""
+    made_up = known["instance"].astype(str).str.fullmatch(rf"{re.escape(cluster)}-(writer|reader-\d+)")
+    return known[known["resource_id"].notna() | ~made_up]
 
 
 def missing(topology: Topology, have: Have, options: FetchOptions) -> list[Chunk]:
