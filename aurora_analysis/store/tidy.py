@@ -155,6 +155,8 @@ def _between(time: str, times: list[int | None]) -> str:
 def delete_superfluous(place: Place, table: DeltaTable, grace_hours: int = GRACE_HOURS) -> None:
     """Delete the files that neither the newest nor a kept version needs, including those of killed writers.
 
+    Others may commit meanwhile; after `ATTEMPTS` such conflicts the files are left to the next time.
+
     Parameters
     ----------
     place : Place
@@ -162,10 +164,15 @@ def delete_superfluous(place: Place, table: DeltaTable, grace_hours: int = GRACE
     grace_hours : int, default GRACE_HOURS
         Files that became superfluous later than this stay [h].
     """
-    spared = sorted(kept(place) & layout.checkpoints(place)) or None
-    remove = partial(table.vacuum, grace_hours, enforce_retention_duration=False, keep_versions=spared)
-    if remove(dry_run=True, full=grace_hours > 0):
-        remove(dry_run=False, full=grace_hours > 0)  # two more commits
+    for _ in range(ATTEMPTS):
+        spared = sorted(kept(place) & layout.checkpoints(place)) or None
+        remove = partial(table.vacuum, grace_hours, enforce_retention_duration=False, keep_versions=spared)
+        try:
+            if remove(dry_run=True, full=grace_hours > 0):
+                remove(dry_run=False, full=grace_hours > 0)  # two more commits
+            return
+        except CommitFailedError:
+            table.update_incremental()
 
 
 def shorten_log(place: Place) -> None:
