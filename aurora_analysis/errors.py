@@ -14,6 +14,10 @@ class NotEnabled(Error):
     """A service is off on this instance, or a program is not installed on this machine."""
 
 
+class Gone(Error):
+    """A file of the store is missing: somebody deleted it, or `store compact` did while an earlier version was read."""
+
+
 class Unfinished(Error):
     """Something outside did not hold, such as a permission; a command prints it as one line and exits with 1."""
 

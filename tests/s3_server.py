@@ -50,11 +50,11 @@ ANSWERS = {"busy": ("503 Slow Down", "SlowDown"), "denied": ("403 Forbidden", "A
 
 
 class Faulty:
-    """A WSGI application in front of moto. Conditional puts are atomic, as on S3; in moto they are not."""
+    """A WSGI application in front of moto, which it calls for one request at a time: as on S3, conditional puts are atomic."""
 
     def __init__(self, moto: Any) -> None:
         self._moto, self._fault, self._hits = moto, Fault("none", 0.0), 0
-        self._lock, self._random = threading.Lock(), random.Random(1)
+        self._lock, self._counting, self._random = threading.Lock(), threading.Lock(), random.Random(1)
 
     def __call__(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
         """Answer a request."""
@@ -77,15 +77,12 @@ class Faulty:
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else text]
 
     def _carried_out(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
-        if not {"HTTP_IF_NONE_MATCH", "HTTP_IF_MATCH"} & environ.keys():
-            answer: Iterable[bytes] = self._moto(environ, start)
-            return answer
         with self._lock:
             return list(self._moto(environ, start))
 
     def _is_hit(self, fault: Fault, environ: dict[str, Any]) -> bool:
         asked = f"{environ['PATH_INFO']}?{environ.get('QUERY_STRING', '').replace('%2F', '/').replace('%3D', '=')}"
-        with self._lock:
+        with self._counting:
             is_hit = fault.within in asked and self._random.random() < fault.share
             self._hits += is_hit
         return is_hit

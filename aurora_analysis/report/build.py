@@ -40,6 +40,9 @@ from aurora_analysis.store.observations import observe
 from aurora_analysis.store.store import Versions
 from aurora_analysis.window import Window, zone
 
+ATTEMPTS = 10
+"""Most attempts to keep the newest versions while others commit."""
+
 WHILE_REPORTING = timedelta(days=1)
 """Time for which the versions that a report reads stay readable, so that it can finish."""
 
@@ -250,10 +253,33 @@ def _opened(request: Request) -> Store:
         if set(request.clusters) - set(versions):
             versions = newest.versions()  # the error about an unknown cluster names the known ones
     if not location.is_sample(place):
-        for cluster, tables in versions.items():
-            with suppress(Error, DeltaError, OSError):  # a store that may only be read is read all the same
-                newest.keep(WHILE_REPORTING, {cluster: tables})
+        is_newest = request.versions is None
+        versions = {
+            cluster: _kept(newest, cluster, tables, is_newest) for cluster, tables in versions.items()
+        }
     return Store(place, versions=versions)
+
+
+def _kept(store: Store, cluster: str, tables: Mapping[str, int], is_newest: bool) -> Mapping[str, int]:
+    """Keep the versions of a cluster's tables while the report reads them.
+
+    Of newest versions, those that are no longer the newest once they are kept are taken anew: `store compact` may have
+    deleted their files before it could see that they are kept.
+    """
+    wanted, found = dict(tables), dict(tables)
+    for _ in range(ATTEMPTS):
+        with suppress(DeltaError, OSError):  # a store that may only be read is read all the same
+            for name, version in wanted.items():
+                with suppress(Error):  # of a version that is gone by now
+                    store.keep(WHILE_REPORTING, {cluster: {name: version}})
+        newest = store.versions([cluster]).get(cluster, {}) if is_newest else {}
+        wanted = {
+            name: newest[name] for name, version in found.items() if newest.get(name, version) != version
+        }
+        if not wanted:
+            break
+        found |= wanted
+    return found
 
 
 def _clusters(request: Request, store: Store) -> list[dict[str, Any]]:

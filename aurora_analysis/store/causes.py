@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from deltalake.exceptions import DeltaError
 
-from aurora_analysis.errors import Error, Lost, Unfinished
+from aurora_analysis.errors import Error, Gone, Lost, Unfinished
 
 DENIED = "AccessDenied|ACCESS_DENIED|403 Forbidden"
 BUSY = (
@@ -97,9 +97,11 @@ def failed(act: str, problem: Exception, location: str) -> Error:
     Returns
     -------
     Error
-        `Lost` if S3 does not answer any request for now, `Unfinished` if it denies this one.
+        `Lost` if S3 does not answer any request for now, `Unfinished` if it denies this one, `Gone` if a file is missing.
     """
     line, text = f"{act}: {cause(problem, location)}.", str(problem)
+    if re.search(GONE, text):
+        return Gone(line)
     if not location.startswith("s3://"):
         return Error(line)
     known = next((pattern for pattern, _ in S3_CAUSES if re.search(pattern, text)), "")

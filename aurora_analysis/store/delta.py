@@ -23,7 +23,7 @@ from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
 from aurora_analysis.engines.log_tables import Coded
-from aurora_analysis.errors import Error, Unfinished
+from aurora_analysis.errors import Error, Gone, Unfinished
 from aurora_analysis.store import layout, tidy
 from aurora_analysis.store.causes import failed, is_of_storage
 from aurora_analysis.store.layout import Place
@@ -240,7 +240,8 @@ def commit(location: str, spec: Table, cluster: str, change: Callable[[DeltaTabl
                 raise _full(location) from None
             if not isinstance(problem, CommitFailedError):
                 refusal = failed(f"Cannot write {spec.name} into {location}", problem, location)
-                if isinstance(refusal, Unfinished) or not _is_behind(place, before):
+                is_late = isinstance(refusal, Gone) and layout.newest_version(place) != before
+                if isinstance(refusal, Unfinished) or not (is_late or _is_behind(place, before)):
                     raise refusal from None
             time.sleep(random.uniform(0, 0.02 * 2 ** min(attempt, 6)))
     raise Error(

@@ -20,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
-from aurora_analysis.errors import Error
+from aurora_analysis.errors import Error, Gone
 from aurora_analysis.store import delta as delta_tables
 from aurora_analysis.store import frames, layout, merging, metrics, opening, reading, roles, sql, tidy, upkeep
 from aurora_analysis.store import location as locations
@@ -154,12 +154,16 @@ class Store:
 
     def _rows(self, spec: Table, query: reading.Query, columns: list[str]) -> pd.DataFrame:
         named = list(dict.fromkeys([spec.time, *columns])) if columns else None
-        delta = self.open(spec, query.cluster)
-        if delta is None:
-            return frames.empty(spec, named)
         texts = [column.name for column in spec.columns if column.name in columns and column.type == "text"]
-        with one_line(f"read {spec.name} in", self.location):
-            return frames.to_frame(reading.rows(delta, spec, query, named, texts), spec)
+        while (delta := self.open(spec, query.cluster)) is not None:
+            try:
+                with one_line(f"read {spec.name} in", self.location):
+                    return frames.to_frame(reading.rows(delta, spec, query, named, texts), spec)
+            except Gone:  # `store compact` may have deleted the files of an earlier version while it was read
+                newest = layout.newest_version(layout.Place(self.location, spec.name, query.cluster))
+                if self._pinned is not None or newest == delta.version():
+                    raise
+        return frames.empty(spec, named)
 
     def days(
         self, table: str, window: Window, *, overlapping: bool = False, **query: Any
