@@ -24,8 +24,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.optimize import brentq
-from scipy.signal import lfilter
+import scipy
 
 from aurora_analysis.window import Window
 
@@ -244,7 +243,7 @@ def _undo_effect(plan: Plan, history: Array) -> Array:
     """log(1 + k · excess), with k such that its mean is log(1 + EFFECT) while `snowflake` runs."""
     excess = np.clip(history - COMMITS_PER_MINUTE, 0, None)
     exposed = share(plan, plan.runs.loc[plan.runs["workload"] == "snowflake", ["start", "end"]]) > 0
-    per_transaction = brentq(
+    per_transaction = scipy.optimize.brentq(
         lambda k: np.log1p(k * excess[exposed]).mean() - np.log1p(EFFECT), 0, 1 / COMMITS_PER_MINUTE
     )
     return np.log1p(per_transaction * excess)
@@ -255,7 +254,7 @@ def wander(rng: np.random.Generator, count: int, minutes: float, deviation: floa
     keep = np.exp(-1 / minutes)
     noise = rng.normal(0, deviation * np.sqrt(1 - keep**2), count)
     noise[0] = rng.normal(0, deviation)
-    return np.asarray(lfilter([1], [1, -keep], noise))
+    return np.asarray(scipy.signal.lfilter([1], [1, -keep], noise))
 
 
 def share(plan: Plan, spans: pd.DataFrame | Array, period: int = 1) -> Array:

@@ -20,7 +20,7 @@ sys.path.insert(0, str(HERE.parent))
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
-from scipy import stats  # noqa: E402
+import scipy  # noqa: E402
 
 from aurora_analysis.analysis import reader_impact  # noqa: E402
 from aurora_analysis.analysis.effect_level import LEVELS, SLOWER  # noqa: E402
@@ -156,9 +156,9 @@ def _gate(required: str, limit: float, rates: pd.Series, count: int, allowance: 
         listed = ", ".join(f"{name} {rate:.3g} %" for name, rate in misses.items())
         common, bound = rates.mean() / 100, count * (limit - allowance) / 100
         beyond = (
-            stats.binom.sf(np.floor(bound), count, common)
+            scipy.stats.binom.sf(np.floor(bound), count, common)
             if at_most
-            else stats.binom.cdf(np.ceil(bound) - 1, count, common)
+            else scipy.stats.binom.cdf(np.ceil(bound) - 1, count, common)
         )
         measured = (
             f"{len(misses)} of {len(rates)} miss it ({listed}); with {count} fortnights each and the same rate in all "
@@ -199,7 +199,7 @@ def in_short(rows: pd.DataFrame) -> list[str]:
     for name, right in shares.items():
         if right.empty:  # the chosen scenarios have no such fortnight
             continue
-        limits = stats.binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+        limits = scipy.stats.binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
         lines.append(
             f"| {name} | {len(right)} | {100 * right.mean():.1f} % | {100 * limits.low:.1f} to {100 * limits.high:.1f} % |"
         )

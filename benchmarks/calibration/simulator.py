@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.signal import lfilter
+import scipy
 
 Array = npt.NDArray[np.float64]
 
@@ -142,7 +142,7 @@ def ar(rng: np.random.Generator, count: int, tau: float, sd: float) -> Array:
     keep = np.exp(-1 / tau)
     shocks = rng.normal(0, sd * np.sqrt(1 - keep**2), count)
     shocks[0] = rng.normal(0, sd)
-    return lfilter([1.0], [1.0, -keep], shocks)
+    return scipy.signal.lfilter([1.0], [1.0, -keep], shocks)
 
 
 def simulated_writer(rng: np.random.Generator, scenario: str, days: int) -> Writer:
@@ -365,7 +365,11 @@ def _effect(name: str, open_: Array, history: Array, late: bool) -> Array:
         return truth * shape / shape[exposed].mean()
     if kind == "hll":
         return np.log1p(strength(history[exposed], truth) * history)
-    shape = open_ if kind == "direct" else lfilter([1 - np.exp(-1 / 15)], [1.0, -np.exp(-1 / 15)], open_)
+    shape = (
+        open_
+        if kind == "direct"
+        else scipy.signal.lfilter([1 - np.exp(-1 / 15)], [1.0, -np.exp(-1 / 15)], open_)
+    )
     return truth * shape / shape[exposed].mean()
 
 

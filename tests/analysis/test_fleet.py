@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
+import scipy
 
 from aurora_analysis.analysis import fleet
 from aurora_analysis.analysis.fleet import Caused, Effect
@@ -73,7 +73,7 @@ def test_a_hundred_clusters_are_ranked_by_their_planted_harm():
     certain = [n for n in range(100) if error[n] < 100]
     order = [int(name[1:]) for name in fleet.shrunk(estimates)]
     shrunk = {int(name[1:]): one.minutes for name, one in fleet.shrunk(estimates).items()}
-    rank = stats.spearmanr([shrunk[n] for n in certain], truth[certain]).statistic
+    rank = scipy.stats.spearmanr([shrunk[n] for n in certain], truth[certain]).statistic
     leading = set(sorted(certain, key=lambda n: -truth[n])[:5])
     raw = sorted(range(100), key=lambda n: -estimates[f"c{n}"].minutes)
     assert rank >= 0.9

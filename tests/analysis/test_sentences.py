@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
+import scipy
 
 from aurora_analysis.analysis import latency, trend, workload_change
 from aurora_analysis.analysis.effect_level import LEVELS, effect_headline, effect_level
@@ -95,7 +95,7 @@ def test_sentences_about_a_trial_agree_with_their_intervals():
                 "effect_pct": effect,
                 "ci_low_pct": effect - 1.96 * error,
                 "ci_high_pct": effect + 1.96 * error,
-                "p": 2 * stats.norm.sf(np.abs(effect) / error),
+                "p": 2 * scipy.stats.norm.sf(np.abs(effect) / error),
                 "blocks_on": 12,
                 "blocks_off": 12,
             }
@@ -118,7 +118,7 @@ def test_the_detectable_effect_has_its_power(df, tests):
     true = np.log1p(list(estimate._adjusted([row] * tests, 0.05))[0].smallest_detectable_pct / 100)
     error = 0.01 * np.sqrt(rng.chisquare(df, 20_000) / df)
     t = (true + 0.01 * rng.normal(size=20_000)) / error
-    assert (2 * stats.t.sf(t, df) <= 0.05 / tests).mean() == pytest.approx(0.8, abs=0.015)
+    assert (2 * scipy.stats.t.sf(t, df) <= 0.05 / tests).mean() == pytest.approx(0.8, abs=0.015)
 
 
 NUMBER = r"([+-][\d.,]+)"

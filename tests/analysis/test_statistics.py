@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import stats
+import scipy
 
 from aurora_analysis.analysis.statistics import (
     adjusted,
@@ -29,8 +29,8 @@ def test_interval_levels_follow_benjamini_and_yekutieli():
 @pytest.mark.parametrize(("df", "alpha"), [(2, 0.05), (4, 0.001), (12, 0.05), (1e6, 0.0001)])
 def test_the_detectable_effect_is_that_of_the_noncentral_t(df, alpha):
     """Its power is 80 % to a third of a point; a missing error gives no effect."""
-    critical = stats.t.ppf(1 - alpha / 2, df)
-    assert stats.nct.sf(critical, df, detectable(1.0, df, alpha)) == pytest.approx(0.8, abs=0.003)
+    critical = scipy.stats.t.ppf(1 - alpha / 2, df)
+    assert scipy.stats.nct.sf(critical, df, detectable(1.0, df, alpha)) == pytest.approx(0.8, abs=0.003)
     assert np.isnan(detectable(np.nan, df, alpha))
 
 
@@ -70,5 +70,5 @@ def test_the_interval_of_a_ratio_over_few_unequal_blocks_covers(hours_spread):
     grown = hours * rng.lognormal(-(0.3**2) / 2, 0.3, hours.shape)
     ratio = grown.sum(axis=0) / hours.sum(axis=0)
     error = jackknife_se((grown.sum(axis=0) - grown) / (hours.sum(axis=0) - hours))
-    covered = np.abs(ratio - 1) <= stats.t.ppf(0.975, block_df(hours)) * error
+    covered = np.abs(ratio - 1) <= scipy.stats.t.ppf(0.975, block_df(hours)) * error
     assert covered.mean() >= 0.92

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from scipy import stats
+import scipy
 
 from aurora_analysis.analysis import trend
 from aurora_analysis.analysis.trend import WeekEffect
@@ -19,7 +19,7 @@ FIRST, DF = datetime(2026, 6, 1, tzinfo=UTC), 9.0
 def fortnights(*effects_pct: float, half_width: float = 5.0) -> list[WeekEffect]:
     """Windows of two weeks, one after the other, each with a 95 % interval of about `half_width` to both sides."""
     days = [FIRST + timedelta(days=14 * n) for n in range(len(effects_pct) + 1)]
-    reach = half_width / stats.t.isf(0.025, DF) / 100
+    reach = half_width / scipy.stats.t.isf(0.025, DF) / 100
     return [
         WeekEffect(start, end, np.log1p(effect / 100), reach, DF)
         for start, end, effect in zip(days, days[1:], effects_pct)
@@ -102,11 +102,11 @@ def test_weekly_looks_at_no_effect_seldom_find_one():
     rng, wrong, ordinary = np.random.default_rng(7), 0, 0
     for _ in range(40):
         effects = 2.5 * rng.standard_normal(15)
-        weeks = fortnights(*effects, half_width=2.5 * stats.norm.isf(0.025))
+        weeks = fortnights(*effects, half_width=2.5 * scipy.stats.norm.isf(0.025))
         looks = [trend.pooled(weeks[:n]) for n in range(3, 16)]
         wrong += any(one.low_pct > 0 or one.high_pct < 0 for one in looks)
         means = np.abs(np.cumsum(effects) / np.arange(1, 16)) * np.sqrt(np.arange(1, 16)) / 2.5
-        ordinary += (means[2:] > stats.norm.isf(0.025)).any()
+        ordinary += (means[2:] > scipy.stats.norm.isf(0.025)).any()
     assert wrong <= 3
     assert ordinary > wrong
 

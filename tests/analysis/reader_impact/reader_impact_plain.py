@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
-from scipy import linalg, stats
+import scipy
 
 CASES = 20
 START = datetime(2026, 10, 19, 5, 30, tzinfo=UTC)
@@ -215,7 +215,7 @@ def _fading(job: np.ndarray) -> list[np.ndarray]:
 
 
 def _without(columns: np.ndarray, values: np.ndarray) -> np.ndarray:
-    return values - columns @ linalg.lstsq(columns, values, cond=1e-12, lapack_driver="gelsy")[0]
+    return values - columns @ scipy.linalg.lstsq(columns, values, cond=1e-12, lapack_driver="gelsy")[0]
 
 
 def _effect(inputs, local, day, open_, name, known, hours) -> tuple[float, float, float, float]:
@@ -264,7 +264,7 @@ def _sum_without(left_out, triangles, pull, weights) -> float:
 
 
 def _sum(columns: np.ndarray, y: np.ndarray, weights: list[float]) -> float:
-    coefficients = linalg.lstsq(columns, y, cond=1e-12, lapack_driver="gelsy")[0]
+    coefficients = scipy.linalg.lstsq(columns, y, cond=1e-12, lapack_driver="gelsy")[0]
     return sum(float(weight * one) for weight, one in zip(weights, coefficients))
 
 
@@ -281,9 +281,9 @@ def _blocks(day: np.ndarray) -> np.ndarray:
 def _answer(effect, error, leverage, blocks) -> tuple[float, float, float, float]:
     squares = [(leverage[blocks == block] ** 2).sum() for block in np.unique(blocks)]
     df = max(2.0, 1 / sum((square / sum(squares)) ** 2 for square in squares) - 1)
-    reach = stats.t.ppf(0.975, df) * error
+    reach = scipy.stats.t.ppf(0.975, df) * error
     percent = [100 * math.expm1(value) for value in (effect, effect - reach, effect + reach)]
-    return (*percent, float(2 * stats.t.sf(abs(effect) / error, df)))
+    return (*percent, float(2 * scipy.stats.t.sf(abs(effect) / error, df)))
 
 
 if __name__ == "__main__":
