@@ -185,24 +185,17 @@ def ranges(name: str, count: int) -> list[tuple[int, int]]:
             before = (CHECKED // 2 * n for n in (1, 2, 3))
             starts = {_boundary(name, at - size, total, boundaries) if size < at else 0 for size in before}
             end = min(total, at + CHECKED)
-            if all(_separates(name, (start, at, end), slow_log.account_of) for start in starts):
+            behind = account(at, end)
+            if all(start >= at or account(start, at) + behind == account(start, end) for start in starts):
                 break
         return at
 
+    def account(start: int, end: int) -> Account:
+        found: Account = slow_log.account_of(chunks(name, start, end))
+        return found
+
     cuts = {0, total, *(cut(total * n // count) for n in range(1, count))}
     return list(zip(sorted(cuts), sorted(cuts)[1:]))
-
-
-def _separates(
-    name: str, places: tuple[int, int, int], account_of: Callable[[Iterable[bytes]], Account]
-) -> bool:
-    """Return whether the entries from the first to the last place are the same if the log is cut at the middle one."""
-
-    def read(start: int, end: int) -> Account:
-        return account_of(chunks(name, start, end))
-
-    start, at, end = places
-    return start >= at or read(start, at) + read(at, end) == read(start, end)
 
 
 CHECKED = 2**16

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -35,9 +34,8 @@ from aurora_analysis.sources.selection import ALL, Ended, Selection, selected
 SHARES = (0.5, 0.95, 0.99)
 """The quantiles of a row."""
 
-PART = 128 * 2**20
-"""Size of the parts of a big log that processes take one by one [bytes]."""
-
+PART = 256 * 2**20
+"""Largest part of a log that a process takes [bytes]: each part learns the statements' shapes anew, which takes 7 ms."""
 
 LARGEST_WHOLE = 64 * 2**20
 """Size up to which a compressed file or an object is read beside others [bytes]: its query times are held in memory."""
@@ -87,7 +85,7 @@ def profile_files(
         Called with the number of bytes read since the last call.
     """
     profile = Profile(file=overflow)
-    parts = [part for name in names for part in _parts(name)] if processes > 1 else []
+    parts = [part for name in names for part in _parts(name, processes)] if processes > 1 else []
     if len(parts) > 1:
         spans: dict[Source, tuple[int | None, int | None]] = {}
         work = partial(_of_part, selection=selection, mode=mode)
@@ -111,14 +109,17 @@ Part = tuple[Source, int, int | None]
 """A log, and where the part begins and ends [bytes]."""
 
 
-def _parts(name: Source) -> list[Part]:
-    """Return the parts of a log that other processes can read; none if this process has to."""
+def _parts(name: Source, processes: int) -> list[Part]:
+    """Return the parts of a log that other processes can read, as many for each; none if this process has to."""
     if _whole_size(name):
         return [(name, 0, None)]
     size = log_files.size(name)
     if not size or not isinstance(name, str):
         return []
-    return [(name, start, end) for start, end in log_files.ranges(name, math.ceil(size / PART))]
+    return [
+        (name, start, end)
+        for start, end in log_files.ranges(name, processes * math.ceil(size / PART / processes))
+    ]
 
 
 def _of_part(part: Part, selection: Selection, mode: SqlMode) -> Profile:
@@ -388,9 +389,10 @@ def _summary(row: Row, file: IO[bytes] | None) -> dict[str, Any]:
 
 def _by(counts: dict[bytes, int]) -> dict[str, int]:
     """Return the calls by name, most frequent first, then by name."""
-    calls: Counter[str] = Counter()
+    calls: dict[str, int] = {}
     for name, count in counts.items():
-        calls[name.decode("utf-8", "replace")] += count
+        text = name.decode("utf-8", "replace")
+        calls[text] = calls.get(text, 0) + count
     return dict(sorted(calls.items(), key=lambda each: (-each[1], each[0])))
 
 

@@ -117,7 +117,7 @@ def test_compressed_files_and_objects_are_read_side_by_side(generated, monkeypat
     assert summary_of_files(*names, processes=2) == one
     largest = names[sizes.index(max(sizes))]
     assert read_here[-1] == largest and len(set(read_here)) == len(read_here)
-    assert [bool(profile._parts(name)) for name in names] == [name != largest for name in names]
+    assert [bool(profile._parts(name, 2)) for name in names] == [name != largest for name in names]
 
 
 def test_quantiles_are_exact():
