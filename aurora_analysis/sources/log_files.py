@@ -54,6 +54,8 @@ def chunks(name: Source, start: int = 0, end: int | None = None) -> Iterator[byt
     Error
         If the file cannot be read, or its compressed data are damaged.
     """
+    # glibc gives freed chunks back to the system, and takes each new one from it, until a larger block was freed.
+    bytes(4 * CHUNK)
     try:
         if isinstance(name, S3Object):
             yield from _plain(name.chunks())
