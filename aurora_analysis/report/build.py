@@ -185,7 +185,10 @@ def report(
             if len(chosen) == 1 or _concerns(notebook, store, cluster)
         ]
         outcomes = _run_all(tasks, folder, execution)
-        statements.write(folder, store, readable, outcomes, request.timezone)
+        unwritten = statements.write(folder, store, readable, outcomes, request.timezone)
+        for outcome in unwritten:
+            execution.done(outcome)
+        outcomes += unwritten
         document = index.record(run, clusters, outcomes)
         document["fleet"] = fleet.rows(document) if len(clusters) > 1 else []
         index.write(folder, document)
@@ -293,7 +296,9 @@ def _clusters(request: Request, store: Store) -> list[dict[str, Any]]:
 def _cluster_or_error(request: Request, store: Store, cluster: str) -> dict[str, Any]:
     try:
         window = _window(request, cluster, store.span(cluster))
-        return _cluster(store, cluster, window, request.timezone)
+        found = _cluster(store, cluster, window, request.timezone)
+        _cleanup(store, found)  # reads the roles, which every page needs
+        return found
     except Exception as problem:  # a broken table can fail in any way; the other clusters are still reported
         if not request.keep_going:
             raise

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from aurora_analysis.analysis.verdict import duration, large
+from aurora_analysis.errors import Error, first_line
 from aurora_analysis.report import html
 from aurora_analysis.report.runner import Outcome, place
 from aurora_analysis.store import Store
@@ -43,27 +44,41 @@ def write(
     clusters: Sequence[Mapping[str, Any]],
     outcomes: Sequence[Outcome],
     timezone: str,
-) -> None:
-    """Write one page per cluster: the statements that its other pages mention, and those that took the most time."""
+) -> list[Outcome]:
+    """Write one page per cluster: the statements that its other pages mention, and those that took the most time.
+
+    Return an outcome for each page that could not be written: the notebooks' pages are not lost with it.
+    """
+    failed = []
     for cluster in clusters:
-        named = mentions(folder, [one for one in outcomes if one.cluster == cluster["cluster"]])
-        logged, counted = (_used(store, cluster, query) for query in (LOGGED, COUNTED))
-        listed = dict.fromkeys([*named, *_costliest(logged), *_costliest(counted)])
-        if listed:
-            known = store.read("statements", cluster=cluster["cluster"])
-            rows = _rows({digest: named.get(digest, []) for digest in listed}, known)
-            for row in rows:
-                row |= {
-                    "logged": _logged(logged, row["digest"], timezone),
-                    "counted": _counted(counted, row["digest"]),
-                }
-            window = html.window_text({**cluster, "timezone": timezone})
-            page = html.render(
-                "statements.html.j2", cluster=cluster, rows=rows, window=window, timezone=timezone
+        try:
+            _write(folder, store, cluster, outcomes, timezone)
+        except Error as problem:
+            failed.append(
+                Outcome(cluster["cluster"], NAME, "Statements in this report", 0.0, first_line(problem))
             )
-            path = folder / f"{place(cluster['cluster'], NAME)}.html"
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(page, "utf-8")
+    return failed
+
+
+def _write(
+    folder: Path, store: Store, cluster: Mapping[str, Any], outcomes: Sequence[Outcome], timezone: str
+) -> None:
+    named = mentions(folder, [one for one in outcomes if one.cluster == cluster["cluster"]])
+    logged, counted = (_used(store, cluster, query) for query in (LOGGED, COUNTED))
+    listed = dict.fromkeys([*named, *_costliest(logged), *_costliest(counted)])
+    if listed:
+        known = store.read("statements", cluster=cluster["cluster"])
+        rows = _rows({digest: named.get(digest, []) for digest in listed}, known)
+        for row in rows:
+            row |= {
+                "logged": _logged(logged, row["digest"], timezone),
+                "counted": _counted(counted, row["digest"]),
+            }
+        window = html.window_text({**cluster, "timezone": timezone})
+        page = html.render("statements.html.j2", cluster=cluster, rows=rows, window=window, timezone=timezone)
+        path = folder / f"{place(cluster['cluster'], NAME)}.html"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(page, "utf-8")
 
 
 def mentions(folder: Path, outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:

@@ -15,6 +15,8 @@ BUSY = (
     "SlowDown|SLOW_DOWN|ServiceUnavailable|SERVICE_UNAVAILABLE|InternalError|INTERNAL_FAILURE|50[0234] [A-Z]|"
     "HTTP response code 50[0234]"
 )
+BACKTRACE = r"(?s)\n +0: .*"
+"""The calls inside delta-rs, which follow its message where its log cannot be read."""
 GONE = r"Object at location (?P<file>.+?\.parquet) not found"
 SILENT = "error sending request|dns error|timed out|NETWORK_CONNECTION|REQUEST_TIMEOUT|error decoding response body"
 
@@ -58,7 +60,7 @@ def cause(problem: Exception, location: str) -> str:
     -------
     str
     """
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(problem)).strip()
+    text = re.sub(r"\x1b\[[0-9;]*m", "", re.sub(BACKTRACE, "", str(problem))).strip()
     if location.startswith("s3://"):
         known = next((line for pattern, line in S3_CAUSES if re.search(pattern, text)), "")
         if known:

@@ -15,6 +15,7 @@ import pyarrow.dataset as ds
 
 from aurora_analysis.errors import Error
 from aurora_analysis.store import frames
+from aurora_analysis.store.causes import cause
 from aurora_analysis.tables import TABLES, Table
 
 if TYPE_CHECKING:
@@ -96,4 +97,6 @@ def _cause(problem: Exception) -> str:
     message = str(problem).split("\n\nLINE ")[0]
     if "disabled by configuration" in message or "disabled through configuration" in message:
         return "only tables of the store can be read; files, addresses and extensions cannot."
+    if "Python exception: " in message:  # a file of the store: pyarrow's words for it, then delta-rs's
+        return cause(OSError(message.rsplit("Python exception: ", 1)[1]), "").rstrip(".") + "."
     return " ".join(re.sub(r"^[\w ]+ Error: ", "", message).split()).rstrip(".") + "."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 from markupsafe import Markup
@@ -115,3 +116,15 @@ def test_runs_outside_the_window_do_not_count(store, tmp_path):
         '<td>etl</td><td>db-2</td><td class="number">1</td>'
         in (tmp_path / "shop/statements.html").read_text()
     )
+
+
+def test_a_broken_table_costs_only_the_page_of_statements(store, tmp_path):
+    """The notebooks have run by then: their pages stay, and the report says what is missing."""
+    store.write("slow_queries", logged("etl", "db-2", [3], 60.0), DAY, cluster="shop", source="test")
+    (file,) = Path(store.location).glob("slow_queries/cluster=shop/week=*/*.parquet")
+    file.write_bytes(b"")
+    (failed,) = statements.write(tmp_path, store, [CLUSTER], [], "UTC")
+    assert (failed.cluster, failed.notebook) == ("shop", "statements")
+    assert "Cannot answer the SQL: " in failed.error
+    assert "Python exception" not in failed.error
+    assert "\x1b" not in failed.error

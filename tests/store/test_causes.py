@@ -47,6 +47,14 @@ def test_a_local_cause_is_the_innermost_line():
     assert cause(OSError(TREE.format("redirect", "AccessDenied")), "/srv/store") == "the last line"
 
 
+def test_a_backtrace_is_not_the_cause():
+    """delta-rs prints its calls behind a log that it cannot read; the last line names a file of the C library."""
+    text = (
+        "Json error: Truncated record\n   0: <unknown>\n  12: clone3\n             at ./misc/clone3.S:81:0\n"
+    )
+    assert cause(OSError(text), "/srv/store") == "Json error: Truncated record"
+
+
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
 def test_an_http_endpoint_needs_no_further_variable(monkeypatch, name):
     """boto3's variables name the endpoint; an https:// endpoint stays protected."""

@@ -469,7 +469,8 @@ def _unknown(
     workload: str, by_reader: Sequence[tuple[_Reader, Array]], minutes: pd.DatetimeIndex
 ) -> pd.DataFrame:
     """Spans in which it is unknown for at least one reader whether the workload was open."""
-    blind = np.logical_or.reduce([np.isnan(sessions) for _, sessions in by_reader])
+    nowhere = np.zeros(len(minutes), dtype=bool)
+    blind = np.logical_or.reduce([nowhere, *(np.isnan(sessions) for _, sessions in by_reader)])
     return _spans(blind, minutes).assign(workload=workload)[SPAN_COLUMNS]
 
 

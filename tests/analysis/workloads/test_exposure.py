@@ -206,6 +206,14 @@ def test_a_reader_without_any_source_is_listed():
     assert found.unobserved() == ["db-3"]
 
 
+def test_statements_without_any_coverage_are_runs():
+    """No reader is observed then, and no minute is unknown for it."""
+    ran = queries(("etl", 5, 15))
+    found = exposure.exposure(exposure.Tables(ran, load(), fetched(), instances("db-2"), HOUR))
+    assert minutes(found.runs, "etl") == [(5, 15)]
+    assert found.unknown.empty
+
+
 RULES = {"extracts": [{"user": ["sf_*"], "instance": ["db-2"]}], "tagged": [{"tags.app": ["dbt"]}]}
 
 
