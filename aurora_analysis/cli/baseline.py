@@ -45,7 +45,10 @@ def list_(cluster: str, store_options: StoreOptions) -> None:
     from aurora_analysis.store import Store
     from aurora_analysis.store import baseline as baselines
 
-    for row in baselines.saved(Store(store_options.to_read()), cluster=cluster).to_dict("records"):
+    saved = baselines.saved(Store(store_options.to_read()), cluster=cluster).to_dict("records")
+    if not saved:
+        output.echo(f"{cluster} has no baseline: save one with aurora-analysis baseline save.", err=True)
+    for row in saved:
         output.echo(f"{row['name']}: {Window(row['start'], row['end'])}  {row['note'] or ''}".rstrip())
 
 

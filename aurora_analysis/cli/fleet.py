@@ -60,6 +60,9 @@ def attempted(cluster: str, act: Callable[[], T]) -> T | None:
         output.echo(f"{cluster}: {problem}", err=True)
     except (BotoCoreError, ClientError) as problem:
         output.echo(f"{cluster}: {explained(problem)}", err=True)
-    except (DeltaError, OSError) as problem:
+    except OSError as problem:
+        reason = f"{problem.strerror or first_line(problem)}"
+        output.echo(f"{cluster}: {reason}{f': {problem.filename}' if problem.filename else ''}", err=True)
+    except DeltaError as problem:
         output.echo(f"{cluster}: {first_line(problem)}", err=True)
     return None

@@ -15,6 +15,8 @@ BUSY = (
     "SlowDown|SLOW_DOWN|ServiceUnavailable|SERVICE_UNAVAILABLE|InternalError|INTERNAL_FAILURE|50[0234] [A-Z]|"
     "HTTP response code 50[0234]"
 )
+SYSTEM = r'Os \{.*message: "(?P<message>[^"]+)"'
+"""How Rust prints an error of the system, such as a read-only file system."""
 BACKTRACE = r"(?s)\n +0: .*"
 """The calls inside delta-rs, which follow its message where its log cannot be read."""
 GONE = r"Object at location (?P<file>.+?\.parquet) not found"
@@ -67,6 +69,8 @@ def cause(problem: Exception, location: str) -> str:
             return known
     if gone := re.search(GONE, text):
         return f"its file {gone['file']} is missing; restore that file, or read a version that `store compact` has kept"
+    if system := re.search(SYSTEM, text):
+        return system["message"]
     return text.split("\n")[-1].strip(" ↳") or type(problem).__name__
 
 

@@ -256,13 +256,15 @@ def _is_behind(place: Place, version: int) -> bool:
 
 
 def _check_room(location: str) -> None:
-    """Refuse a commit to a disk that is almost full: delta-rs would print a Rust backtrace before its error."""
+    """Refuse a commit to a disk that is almost full or read-only: delta-rs would print a Rust backtrace first."""
     if "://" in location:
         return
     place = Path(location).absolute()
     existing = next(each for each in (place, *place.parents) if each.exists())
     if shutil.disk_usage(existing).free < LEAST_ROOM_BYTES:
         raise _full(location)
+    if not os.access(existing, os.W_OK):
+        raise Error(f"Cannot write into {location}: {existing} is read-only for this user.")
 
 
 def _full(location: str) -> OSError:

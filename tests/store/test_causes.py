@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 
+import pandas as pd
 import pytest
 
+from aurora_analysis import Store, Window
 from aurora_analysis.errors import Error, Lost, Unfinished
 from aurora_analysis.store.causes import cause, failed
 from aurora_analysis.store.panics import without_panics
@@ -103,3 +105,20 @@ def test_panics_of_rust_are_not_printed(capfd):
     with without_panics("/srv/store"):
         os.write(2, PANIC)
     assert "panicked" in capfd.readouterr().err
+
+
+def test_a_read_only_store_is_refused_before_rust_panics(tmp_path, monkeypatch):
+    """access(2) answers for permissions and for a read-only file system; root is bound by the second only."""
+    frame = pd.DataFrame({"time": [pd.Timestamp("2026-11-09T01:00Z")], "message": ["hello"]})
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(Error, match=r"Cannot write into .*store: .* is read-only for this user\."):
+        Store(tmp_path / "store").write(
+            "events", frame, Window("2026-11-09", "2026-11-10"), cluster="shop", source="test"
+        )
+    assert not (tmp_path / "store").exists()
+
+
+def test_an_error_of_the_system_is_its_message():
+    """Not Rust's notation of it."""
+    text = 'Error: Os { code: 30, kind: ReadOnlyFilesystem, message: "Read-only file system" }'
+    assert cause(OSError(text), "/srv/store") == "Read-only file system"

@@ -103,7 +103,8 @@ def verdict(holds: pd.DataFrame, recorded: Recorded, options: Objective, words: 
     earliest = float(mine["low_minutes"].min())
     subject, what = subject_of(str(strictest["metric"])), noun_of(str(strictest["metric"]))
     slower = f"{objective_pct:g} % slower"
-    most = duration(60 * BEYOND * recorded.longest_hold_s / 60)
+    longest = BEYOND * recorded.longest_hold_s / 60
+    most = duration(60 * longest)
     learned = (
         f"Learned from {len(recorded.episodes)} recorded holds, the longest {duration(recorded.longest_hold_s)}; nothing "
         f"is stated beyond twice that ({most})."
@@ -141,7 +142,8 @@ def verdict(holds: pd.DataFrame, recorded: Recorded, options: Objective, words: 
     shortest, known = suggested.min(), bool(suggested.notna().all())
     action = (
         f"Set {words.time_limit} to {60_000 * shortest:.0f} ms ({duration(60 * shortest)}) for sessions on the readers: the "
-        "limit of the strictest hour. The page has a limit for each hour; aurora-analysis review predicts a planned query."
+        f"earliest that {what} may become {slower} ({duration(60 * min(earliest, longest))}, lower end of the prediction "
+        "interval), rounded down. The page has a limit for each hour; aurora-analysis review predicts a planned query."
         if known
         else "Run reader queries on a clone or in batches: at some hours even one minute may be too long."
     )
