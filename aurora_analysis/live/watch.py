@@ -192,12 +192,14 @@ class Watch:
                 self._unshown.append((entries[-1].time, None, "store", message))
 
     def unwritten_message(self) -> str:
-        """Describe what could not be written at the end, and why."""
-        since = _moment(self._unwritten[0].time)
-        return (
-            f"{self.problem}: samples since {since:%H:%M:%S} UTC are lost. "
-            "Free some space there, or choose another --store."
+        """Describe what could not be written at the end, why, and whether the journal keeps it."""
+        samples = f"samples since {_moment(self._unwritten[0].time):%H:%M:%S} UTC"
+        kept = (
+            f"{samples} wait on this disk. Make the store writable, and run the same command again, which stores them"
+            if self._journal is not None
+            else f"{samples} are lost. Make the store writable, or choose another --store"
         )
+        return f"{str(self.problem).rstrip('.')}: {kept}."
 
     def unanswered_message(self) -> str:
         """Name the instances that never answered, and why; empty if each answered."""

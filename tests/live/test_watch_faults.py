@@ -226,7 +226,10 @@ def test_the_command_reports_a_store_it_could_not_write(real_server, tmp_path):
     assert "history list" in done.stdout
     (line,) = done.stderr.splitlines()
     assert line.startswith("aurora-analysis: Cannot ")
-    assert "are lost. Free some space there, or choose another --store." in line
+    assert "wait on this disk. Make the store writable, and run the same command again" in line
+    (tmp_path / "metrics").unlink()
+    again = CliRunner().invoke(main, ["watch", *given, "--every", "1s", "--for", "0.9s"])
+    assert (again.exit_code, "samples that a killed watch left are stored" in again.stdout) == (0, True)
 
 
 @pytest.mark.parametrize("engine", ["mysql", "postgresql"])
