@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -134,6 +135,53 @@ def test_exceptions_stay_few():
 def test_public_functions_have_sections():
     """Parameters and Returns, in `analysis`, `store`, `plots` and the package root."""
     assert incomplete_docstrings() == {}
+
+
+ONE_CHARACTER = {"LITERAL", "NOT_LITERAL", "IN", "ANY"}
+
+
+def unsafe_repetitions(pattern: str) -> list[str]:
+    """Names of what a possessive quantifier repeats, other than one character or an atomic group."""
+    if not re.search(r"\)(?:[*+?]|\{[\d,]*\})\+", pattern):
+        return []
+    try:
+        parts = [*re._parser.parse(pattern, re.VERBOSE)]
+    except re.error:
+        return []
+    found = []
+    while parts:
+        name, argument = parts.pop()
+        inner = [argument] if isinstance(argument, re._parser.SubPattern) else argument
+        for one in inner if isinstance(inner, tuple | list) else []:
+            parts += one if isinstance(one, re._parser.SubPattern) else []
+            for branch in one if isinstance(one, list) else []:
+                parts += branch if isinstance(branch, re._parser.SubPattern) else []
+        if str(name) == "POSSESSIVE_REPEAT":
+            names = [str(one) for one, _ in argument[2]]
+            if len(names) != 1 or names[0] not in {*ONE_CHARACTER, "ATOMIC_GROUP"}:
+                found.append(" ".join(names))
+    return found
+
+
+def patterns(tree: ast.AST) -> Iterator[str]:
+    """Texts of a module that may be patterns; what an f-string inserts is one character here."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "x" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
+            yield node.value if isinstance(node.value, str) else node.value.decode("latin-1")
+
+
+def test_possessive_quantifiers_repeat_only_what_every_python_repeats_right():
+    """Python 3.11.2, which Debian 12 has, misses matches of `(?:a?b|c)*+`, and any 3.11 may raise if a group inside captures."""
+    found = {
+        (name_of(path), pattern): unsafe
+        for path in FILES
+        for pattern in patterns(ast.parse(path.read_text()))
+        if (unsafe := unsafe_repetitions(pattern))
+    }
+    assert found == {}
+    assert unsafe_repetitions("x(?:(?:a?b|c)*+)?") and not unsafe_repetitions(r"(?>a?b|c)*+\s++[ab]?+")
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)

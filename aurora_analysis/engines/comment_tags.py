@@ -25,24 +25,24 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
-_METHOD = r"(?:(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) /)?+"
+_METHOD = r"(?>(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) /)?+"
 """The start of a route as web frameworks write it."""
 
 # A tag's value has at most 100 characters, in quotes 500: percent-encoded routes and traces are long.
-_PAIR = rf"""([\w.\-%]++)=(?:(['"])({_METHOD}(?:[^'"\s\\]|\\['"]){{0,500}}+)\2(?=[\s,;\w]|\Z)|({_METHOD}[\w.:/%+\-@]{{0,100}}+)(?=[\s,;]|\Z))"""
+_PAIR = rf"""([\w.\-%]++)=(?:(['"])({_METHOD}(?>[^'"\s\\]|\\['"]){{0,500}}+)\2(?=[\s,;\w]|\Z)|({_METHOD}[\w.:/%+\-@]{{0,100}}+)(?=[\s,;]|\Z))"""
 _PAIRS = re.compile(_PAIR)
-_TAGS = re.compile(rf"""\s*+(?:{_PAIR}(?:\s*+[,;]\s*+|\s++|\Z|(?<=['"])))++""")
+_TAGS = re.compile(rf"""\s*+(?>{_PAIR}(?:\s*+[,;]\s*+|\s++|\Z|(?<=['"])))++""")
 """A comment of nothing but pairs. All quantifiers are possessive: backtracking would take exponential time."""
 
-_TEXT_PAIR = re.compile(r"""([\w.\-%]++)=(['"])((?:(?!\2)[^\\\n]|\\['"]){0,500}+)\2(?:\s*+,\s*+|\s*+\Z)""")
+_TEXT_PAIR = re.compile(r"""([\w.\-%]++)=(['"])((?>(?!\2)[^\\\n]|\\['"]){0,500}+)\2(?:\s*+,\s*+|\s*+\Z)""")
 """A pair whose value may hold white space and the other quote."""
 
 _COLON_PAIR = (
     rf"([A-Za-z_][\w.\-]{{0,60}}+):(?!//)({_METHOD}[\w.:/%+#\-?!=&*~@(){{}}<>\[\]]{{0,100}}+"
-    r"(?:(?<=:in) [`'][\w ?!<>.#:()=\[\]]{0,60}+')?+)"
+    r"(?>(?<=:in) [`'][\w ?!<>.#:()=\[\]]{0,60}+')?+)"
 )
 _COLON_PAIRS = re.compile(_COLON_PAIR)
-_COLON_TAGS = re.compile(rf"\s*+{_COLON_PAIR}(?:\s*+,\s*+{_COLON_PAIR})*+\s*+,?+\s*+")
+_COLON_TAGS = re.compile(rf"\s*+{_COLON_PAIR}(?>\s*+,\s*+{_COLON_PAIR})*+\s*+,?+\s*+")
 _COLON_TEXT_PAIR = re.compile(r"([A-Za-z_][\w.\-]{0,60}+):(?!//) ?+([^,\n]{0,200}+)(?:,\s*+|\s*+\Z)")
 
 _NUMBER = re.compile(r"[\d.:+\-]*")
@@ -59,10 +59,10 @@ _JSON = re.compile(r"""\s*+(?:Looker\ Query\ Context\ '(?P<looker>\{.*\})'|Sigma
 _MODE = re.compile(r"https://(?:app\.)?mode(?:analytics)?\.com/")
 """The address of a report in Mode, which stands in its JSON comment."""
 
-_METABASE = re.compile(r"\s*+Metabase(?:::)? ?(?P<fields>(?:\s*+\w++: *+[\w\-]++)++)\s*+")
+_METABASE = re.compile(r"\s*+Metabase(?:::)? ?(?P<fields>(?>\s*+\w++: *+[\w\-]++)++)\s*+")
 _FIELD = re.compile(r"(\w++): *+([\w\-]++)")
 
-_REDASH = re.compile(r"\s*+(?:Username: [^,\n]*+|query_id: [^,\n]*+)(?:, [A-Za-z_][\w ]*+: [^,\n]*+)++\s*+")
+_REDASH = re.compile(r"\s*+(?:Username: [^,\n]*+|query_id: [^,\n]*+)(?>, [A-Za-z_][\w ]*+: [^,\n]*+)++\s*+")
 _REDASH_FIELD = re.compile(r"([A-Za-z_][\w ]*+): ([\w:.\-]{1,100}+)(?=,|\s*\Z)")
 _EDITOR = re.compile(
     r"\s*+ApplicationName=([A-Za-z][A-Za-z ]{0,40}? [\d.]{1,20}+)(?: - [A-Za-z ]{1,40}+)?\s*+"

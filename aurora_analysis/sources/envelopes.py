@@ -130,12 +130,12 @@ def _oldest_first(messages: Iterator[bytes]) -> Iterator[bytes]:
 _JSON_START = re.compile(rb'[\[{][\[{\s]*(?:"|\])|"(?:\#|\\u0023) (?:Time|User@Host): [^"\n]*\\n\#')
 """The first bytes of an object, a list, or a string that holds an entry (`jq '.events[].message'`)."""
 
-_JSON_BEHIND = re.compile(rb'[^\n"{\[]{1,200}\{\s*"(?:[^"\\\n]|\\.)*+"\s*:')
+_JSON_BEHIND = re.compile(rb'[^\n"{\[]{1,200}\{\s*"(?>[^"\\\n]|\\.)*+"\s*:')
 """A line of JSON behind a time and a tag, as Fluentd writes it."""
 
 _ENTRY_STRING = re.compile(rb'"(?:\#|\\u0023) (?:Time: \d|User@Host: )')
 
-_STRING = rb'"(?P<%s>(?:[^"\\]|\\.)*+)"'
+_STRING = rb'"(?P<%s>(?>[^"\\]|\\.)*+)"'
 
 _MESSAGE_KEYS = rb"@?message|Message|MESSAGE|log"
 
@@ -146,7 +146,7 @@ _VALUE = (
     + _STRING % b"portion"
     + rb'|"(?:[dD]ata|rawData)"\s*:\s*'
     + _STRING % b"packed"
-    + rb'|(?<!\\)"(?P<bare>(?:\#|\\u0023) (?:Time: \d|User@Host: )(?:[^"\\]|\\.)*+)"'
+    + rb'|(?<!\\)"(?P<bare>(?:\#|\\u0023) (?:Time: \d|User@Host: )(?>[^"\\]|\\.)*+)"'
 )
 """A log's text in a JSON document, under the names that AWS, docker and journald give it, or behind a time in Loki's
 pairs; a packed record; or any other string that begins as an entry does.
@@ -175,7 +175,7 @@ def _json_forms(head: bytes) -> Forms:
 
 
 _PORTION = re.compile(rb'"LogFileData"\s*:\s*"')
-_INSIDE = re.compile(rb'(?:[^"\\]|\\.)*+', re.DOTALL)
+_INSIDE = re.compile(rb'(?>[^"\\]|\\.)*+', re.DOTALL)
 _CONTROL = b"CWL CONTROL MESSAGE"
 """Message by which CloudWatch Logs checks a subscription's destination."""
 

@@ -55,7 +55,7 @@ def _statement(rows: list[Row]) -> Row:
         **first,
         **{name: text[name] for name in _TEXT},
         **{name: min((row[name] for row in rows if row[name] is not None), default=None) for name in _IDS},
-        "last_seen": max(row["last_seen"] for row in rows),
+        "last_seen": max((row["last_seen"] for row in rows if row["last_seen"] is not None), default=None),
     }
 
 

@@ -331,6 +331,7 @@ def test_rows_inside_rows_are_bounded():
 
 
 TAGGED = {
+    "SELECT 1 /*connector='etl',job=orders*/": {"connector": "etl", "job": "orders"},
     "SELECT 1 /*action='%2Fparam*d',controller='index,',framework='spring'*/;": {"action": "/param*d", "controller": "index,", "framework": "spring"},
     "SELECT 1 /*%72oute='x',us%65r='bob'*/": {"route": "x"},
     f"SELECT 1 /*route='{'x' * 400}',app='web'*/": {"route": "x" * 400, "app": "web"},

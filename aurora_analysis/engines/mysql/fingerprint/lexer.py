@@ -28,7 +28,7 @@ class OpenQuote(Exception):
 def quoted(quote: str, mode: SqlMode) -> str:
     """Return the pattern of a text between two such quotes."""
     plain, escaped = (rf"[^{quote}\\]", r"|\\.") if mode.backslash_escapes else (rf"[^{quote}]", "")
-    return rf"{quote}(?:{plain}++{escaped}|{quote}{quote})*+{quote}"
+    return rf"{quote}(?>{plain}++{escaped}|{quote}{quote})*+{quote}"
 
 
 @cache
@@ -134,7 +134,7 @@ def _closed(mode: SqlMode) -> re.Pattern[bytes]:
 
 @cache
 def _closed_part(mode: SqlMode) -> re.Pattern[bytes]:
-    return re.compile(rf"""(?:[^'"`#/-]++|{"|".join(_containers(mode))}|[/-])*+""".encode(), re.DOTALL)
+    return re.compile(rf"""(?>[^'"`#/-]++|{"|".join(_containers(mode))}|[/-])*+""".encode(), re.DOTALL)
 
 
 def _containers(mode: SqlMode) -> list[str]:

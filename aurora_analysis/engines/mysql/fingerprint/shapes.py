@@ -95,8 +95,8 @@ _NUMBER = re.compile(
 _UNSIGNED = r"0[xX][0-9a-fA-F]++|[0-9]++(?:\.[0-9]*+(?:[eE][-+]?[0-9]++)?|[eE][-+]?[0-9]++)?"
 _ITEM = rf"(?:\x01|{_UNSIGNED}|NULL|null|[-+](?:{_UNSIGNED}))\s*+"
 _NOT_OF_ROW = r"(?<![rR][oO][wW]\()(?<![rR][oO][wW]\s\()"
-_ROW = rf"\({_NOT_OF_ROW}\s*+{_ITEM}(?:,\s*+{_ITEM})++\)"
-_ROWS = re.compile(rf"{_ROW}(?:\s*+,\s*+{_ROW})*+".encode())
+_ROW = rf"\({_NOT_OF_ROW}\s*+{_ITEM}(?>,\s*+{_ITEM})++\)"
+_ROWS = re.compile(rf"{_ROW}(?>\s*+,\s*+{_ROW})*+".encode())
 _LIST = re.compile(rb"\x01(?:\s*,\s*(?:[-+]?\x01|NULL\b|null\b))+")
 _COMMENT = re.compile(
     rb"""/\*(?!M?!)[^\x01'"]*?(?:\*/|\Z)|--(?=[\s\x00-\x1f]|\Z)[^\n\x01'"]*(?=\n|\Z)|\#[^\n\x01'"]*(?=\n|\Z)"""

@@ -41,7 +41,7 @@ _FIELDS = rb"""
     (?:\s+Id:\s*(\d{1,18}))?[^\n]*\n
     (?:\#\ (?:Thread_id:\ (\d{1,18})\ *(?=\n|Schema))?(?:Schema:\ (SCHEMA)(?:\ \ (?:(QC_hit:)|[A-Z]\w*:)[^\n\[]*|\ *)?)?\n)? # Percona; MariaDB
     \#\ Query_time:\ (\d{1,9}+\.?+\d*+)\s++Lock_time:\ (\d{1,9}+\.?+\d*+)\s++Rows_sent:\ (\d++)(?![.\w])(?:\s++Rows_examined:\ (\d++)(?![.\w])|(?!\s*+Rows_examined))
-    ([^\n]*+(?:\n|\Z)(?:\#(?!\ administrator\ command)[^\n]*+(?:\n|\Z))*+)                       # more fields
+    ([^\n]*+(?:\n|\Z)(?>\#(?!\ administrator\ command)[^\n]*+(?:\n|\Z))*+)                       # more fields
     (?:use\ ([^\n]*?|[^\n\[]{,255}\n(?!SET\ )[^\n\[]{,255}?);(?:\n|\Z))?                           # a name may have a line end
     (?:SET\ [^\n;]*?timestamp=(\d{1,10})(?:\.\d+)?;(?:\n|\Z))?
     """

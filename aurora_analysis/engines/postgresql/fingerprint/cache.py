@@ -95,20 +95,20 @@ def _without_comment(found: re.Match[bytes]) -> bytes:
 
 
 _CONTAINER = re.compile(
-    rb"""'[^']*+(?:''[^']*+)*+'|"[^"]*+"|(--[^\n]*+|/\*(?:[^*/]++|\*(?!/)|/(?!\*))*+\*/)"""
+    rb"""'[^']*+(?>''[^']*+)*+'|"[^"]*+"|(--[^\n]*+|/\*(?>[^*/]++|\*(?!/)|/(?!\*))*+\*/)"""
 )
 """Matches a string, a quoted name, or a comment without another in it (group 1)."""
 
 _DOLLARS = re.compile(rb"\$(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*+)?\$")
 
 _LITERAL = re.compile(
-    rb"['0-9$](?:(?<=')[^']*+(?:''[^']*+)*+'"
+    rb"['0-9$](?:(?<=')[^']*+(?>''[^']*+)*+'"
     rb"|(?<=[0-9])(?<![\w$\x80-\xff][0-9])(?:(?<=0)[xX][0-9a-fA-F_]++|[0-9_]*+\.?[0-9_]*+(?:[eE][-+]?[0-9_]++)?)(?![\w$\x80-\xff])"
     rb"|(?<=\$)(?<![\w$\x80-\xff]\$)[0-9]++)"
 )
 """A string, a number or a parameter. A pattern that starts with a set of characters is fast."""
 
-_LIST = re.compile(rb"\x01(?:\s*+,\s*+(?:[-+]?\x01|NULL\b|null\b))++")
+_LIST = re.compile(rb"\x01(?>\s*+,\s*+(?:[-+]?\x01|NULL\b|null\b))++")
 _ROWS = re.compile(
-    rb"\((?<![rR][oO][wW]\()(?<![rR][oO][wW]\s\()\s*+\x02\s*+\)(?:\s*+,\s*+\(\s*+\x02\s*+\))++"
+    rb"\((?<![rR][oO][wW]\()(?<![rR][oO][wW]\s\()\s*+\x02\s*+\)(?>\s*+,\s*+\(\s*+\x02\s*+\))++"
 )

@@ -10,13 +10,13 @@ from aurora_analysis.engines.postgresql.slow_log.records import LONGEST, Record
 from aurora_analysis.engines.postgresql.slow_log.text_log import without_nul
 
 _START = r"\"?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} [^\",\n]{1,8}\"?,"
-_FIELD = r'(?:"(?:[^"]++|"")*+"|[^",\n]*+)'
+_FIELD = r'(?:"(?>[^"]++|"")*+"|[^",\n]*+)'
 _COLUMNS = {0: "time", 1: "user", 2: "database", 3: "pid", 4: "host", 5: "session", 11: "level", 13: "message", 14: "detail", 18: "context", 19: "statement", 22: "application"}  # fmt: skip
 _ROW = re.compile(
     (
         rf"(?={_START})"
         + ",".join(f"(?P<{_COLUMNS[n]}>{_FIELD})" if n in _COLUMNS else _FIELD for n in range(23))
-        + rf"(?:,{_FIELD}){{0,10}}+\r?\n"
+        + rf"(?>,{_FIELD}){{0,10}}+\r?\n"
     ).encode()
 )
 """A row: 23 columns since 9.0, more since 13 and 14 (PostgreSQL manual, "Using CSV-Format Log Output")."""

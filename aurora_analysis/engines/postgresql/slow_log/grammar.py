@@ -106,9 +106,9 @@ def detail(text: bytes) -> str | None:
 # Plans of auto_explain
 
 _TEXT_PLAN = re.compile(rb"Query Text: (.*?)(?=\n\t?(?:Query Parameters: |Query Identifier: )|\n\t?\S[^\n]*  \((?:cost|actual)|\Z)", re.DOTALL)  # fmt: skip
-_JSON_PLAN = re.compile(rb'"Query Text": ("(?:[^"\\]|\\.)*+")')
+_JSON_PLAN = re.compile(rb'"Query Text": ("(?>[^"\\]|\\.)*+")')
 _XML_PLAN = re.compile(rb"<Query-Text>(.*?)(?:</Query-Text>|\Z)", re.DOTALL)
-_YAML_PLAN = re.compile(rb'Query Text: ("(?:[^"\\]|\\.)*+")')
+_YAML_PLAN = re.compile(rb'Query Text: ("(?>[^"\\]|\\.)*+")')
 
 
 def text_of_plan(plan: bytes) -> bytes:

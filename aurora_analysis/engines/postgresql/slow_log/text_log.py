@@ -15,7 +15,7 @@ from aurora_analysis.engines.postgresql.slow_log import prefix
 from aurora_analysis.engines.postgresql.slow_log.records import KEPT, LONGEST, Record
 from aurora_analysis.errors import Error
 
-_TEXT = r"[^\n]*+(?:\n\t[^\n]*+)*+"
+_TEXT = r"[^\n]*+(?>\n\t[^\n]*+)*+"
 
 
 def _pattern(format_: str, *, is_lenient: bool = False) -> bytes:
