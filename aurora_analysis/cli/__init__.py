@@ -10,7 +10,6 @@ import atexit
 import errno
 import gc
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -22,7 +21,8 @@ from aurora_analysis import __version__
 from aurora_analysis.cli import output
 from aurora_analysis.errors import Error, Unfinished
 
-atexit.register(gc.freeze)  # the system takes the memory back; a last search for garbage would take 10 ms
+gc.freeze()  # no search for garbage looks at the imported modules again, which takes 3 ms
+atexit.register(gc.freeze)  # the system takes the memory back; a last search would take 10 ms
 
 COMMANDS = (
     "report",
@@ -84,6 +84,8 @@ def _errors_in_one_line() -> Iterator[None]:
     except OSError as problem:
         if problem.errno != errno.ENOSPC:
             raise
+        import tempfile
+
         where = problem.filename or f"the output, or of {tempfile.gettempdir()} (TMPDIR),"
         output.echo(
             f"aurora-analysis: The disk of {where} is full: make room, then rerun the command.", err=True

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -136,7 +136,14 @@ def _print_profile(files: Sequence[Source], chosen: DigestOptions, mode: SqlMode
     from aurora_analysis.sources import selection as selections
 
     total = sum(log_files.size(name) or 0 for name in files)
-    with tempfile.TemporaryFile() as overflow, output.progress(total) as progress:
+    with ExitStack() as files_of_profile, output.progress(total) as progress:
+
+        @cache
+        def overflow() -> IO[bytes]:
+            import tempfile  # most logs need none
+
+            return files_of_profile.enter_context(tempfile.TemporaryFile())
+
         found = profile.profile_files(
             files,
             overflow,

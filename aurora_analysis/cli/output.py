@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -81,6 +80,8 @@ def is_quiet() -> bool:
 
 def width() -> int:
     """Return the width of the terminal; 80 if the output is not a terminal [characters]."""
+    import shutil  # with its archives it takes 4 ms
+
     return shutil.get_terminal_size((80, 24)).columns
 
 

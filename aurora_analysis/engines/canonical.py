@@ -126,12 +126,13 @@ def _rows(tokens: list[str], depth: int = 0) -> list[str]:
     kept: list[str] = []
     at = 0
     while at < len(tokens):
-        is_row = tokens[at] == "(" and (_rows_follow(kept) or tokens[at + 1 : at + 3] in _PLAIN_ROWS)
-        if is_row or (tokens[at : at + 2] == ["row", "("] and kept[-1:] == ["values"]):
+        token = tokens[at]
+        is_row = token == "(" and (_rows_follow(kept) or tokens[at + 1 : at + 3] in _PLAIN_ROWS)
+        if is_row or (token == "row" and tokens[at + 1 : at + 2] == ["("] and kept[-1:] == ["values"]):
             rows, at = _shapes(tokens, at, depth)
             kept += rows
         else:
-            kept.append(tokens[at])
+            kept.append(token)
             at += 1
     return kept
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
@@ -178,6 +177,7 @@ def _unzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
     An archive's directory is at its end, so the archive is first copied to a temporary file.
     """
+    import tempfile
     import zipfile
 
     with tempfile.TemporaryFile() as archive:

@@ -6,9 +6,9 @@ start, which is 4 % of the time that two processes take for half a gigabyte.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
-import tempfile
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from threading import Condition, Thread
@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-NUMBER = 8
-"""Bytes of an item's number, and of a result's size, between the processes."""
+SIZE = 8
+"""Bytes of a result's size between the processes."""
 
 
 def in_order(
@@ -41,14 +41,13 @@ def in_order(
     ------
     result
     """
-    with tempfile.TemporaryFile() as turns:
-        turns.write(b"".join(number.to_bytes(NUMBER, "big") for number in range(len(items))))
-        turns.seek(0)
-        workers = _Workers(turns.fileno())
+    with open(__file__, "rb") as opened:
+        turns, count = opened.fileno(), len(items)
+        workers = _Workers(turns)
         try:
-            workers.start(work, items, min(processes, len(items)) - 1)
-            for number in range(len(items)):
-                while number not in workers.done and (taken := _next(turns.fileno())) is not None:
+            workers.start(work, items, min(processes, count) - 1)
+            for number in range(count):
+                while number not in workers.done and (taken := _next(turns)) < count:
                     workers.done[taken] = [work(items[taken])]
                 found = workers.awaited(number)
                 yield found[0] if found else work(items[number])
@@ -56,10 +55,9 @@ def in_order(
             workers.end()
 
 
-def _next(turns: int) -> int | None:
-    """Take the next item's number; None if all are taken. The processes share the file's position."""
-    number = os.read(turns, NUMBER)
-    return int.from_bytes(number, "big") if number else None
+def _next(turns: int) -> int:
+    """Take the next number. It is the position of an open file, which forked processes share."""
+    return os.lseek(turns, 1, os.SEEK_CUR) - 1
 
 
 class _Workers:
@@ -114,7 +112,7 @@ class _Workers:
         import pickle
 
         with os.fdopen(pipe, "rb") as results:
-            while len(size := results.read(NUMBER)) == NUMBER:
+            while len(size := results.read(SIZE)) == SIZE:
                 text = results.read(int.from_bytes(size, "big"))
                 if len(text) < int.from_bytes(size, "big"):
                     break  # the worker was killed
@@ -134,16 +132,17 @@ def _work(
     try:
         import pickle
 
+        gc.freeze()  # a search for garbage would copy the memory that is shared with the parent
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: the parent reports it
         for other in of_parent:
             os.close(other)  # so that this worker ends if its parent is killed
         with os.fdopen(pipe, "wb") as results:
-            while (number := _next(turns)) is not None:
+            while (number := _next(turns)) < len(items):
                 try:
                     text = pickle.dumps((number, work(items[number])), pickle.HIGHEST_PROTOCOL)
                 except Exception:
                     text = pickle.dumps((number,))
-                results.write(len(text).to_bytes(NUMBER, "big"))
+                results.write(len(text).to_bytes(SIZE, "big"))
                 results.write(text)
                 results.flush()
     finally:

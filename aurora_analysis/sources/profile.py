@@ -59,7 +59,7 @@ def _whole_size(name: Source) -> int:
 
 def profile_files(
     names: Sequence[Source],
-    overflow: IO[bytes],
+    overflow: Callable[[], IO[bytes]],
     *,
     processes: int = 1,
     selection: Selection = ALL,
@@ -72,8 +72,9 @@ def profile_files(
     ----------
     names : sequence of str or S3Object
         Files or objects, as `inputs.found` returns them; `-` is standard input.
-    overflow : file
-        An empty temporary file for the query times beyond `HELD`; it must stay open as long as the profile.
+    overflow : callable
+        Returns the temporary file, empty at first, for the query times beyond `HELD`; called only if there are so many.
+        The file must stay open as long as the profile.
     processes : int
         Number of processes. They read plain files in parts that begin at an entry, and compressed files and listed
         objects of at most `LARGEST_WHOLE` bytes one by one. This process reads what is left, such as a pipe.
@@ -367,10 +368,13 @@ def summary(profile: Profile, *, order_by: str = "time", limit: int | None = Non
     }
 
 
-def _summary(row: Row, file: IO[bytes] | None) -> dict[str, Any]:
+def _summary(row: Row, file: Callable[[], IO[bytes]] | None) -> dict[str, Any]:
     calls, total_s = row.calls, row.query_time_us / 1e6
     ranks = [*(math.ceil(share * calls) - 1 for share in SHARES), calls - 1]
-    *quantiles, max_s = [us / 1e6 for us in query_times.at_ranks(row.times, row.runs, ranks, file)]
+    *quantiles, max_s = [
+        us / 1e6
+        for us in query_times.at_ranks(row.times, row.runs, ranks, file() if file and row.runs else None)
+    ]
     return {
         "digest": row.statement.digest,
         "fingerprint": row.statement.fingerprint,

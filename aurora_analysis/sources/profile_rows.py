@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -56,7 +57,7 @@ class Profile:
     in the rows, `users` and `hosts` the numbers of those counted separately. `is_part` lifts the limits on rows and
     names: what a part of a log holds is limited by its size, and the limits hold where the parts are added up.
     The times of a part are those of its first and last entry, even if the log is not in order.
-    `file` takes the query times beyond `HELD`; without one, all stay in memory. `engine` wrote the logs, and does not log
+    `file` returns the file for the query times beyond `HELD`; without it, all stay in memory. `engine` wrote the logs, and does not log
     the figures `unknown`; it is None as long as no log is recognised.
     """
 
@@ -69,16 +70,19 @@ class Profile:
     users: int = 0
     hosts: int = 0
     is_part: bool = False
-    file: IO[bytes] | None = None
+    file: Callable[[], IO[bytes]] | None = None
     engine: str | None = None
     unknown: frozenset[str] = frozenset()
 
 
 def add(profile: Profile, other: Profile) -> None:
-    """Add another profile, of another log or part; its query times must be in memory."""
+    """Add another profile, of another log or part, which must not be used any more; its query times must be in memory."""
     for digest, row in other.rows.items():
         ours = profile.rows.get(digest) or row_of(profile, row.statement)
-        ours.times.extend(row.times)
+        if ours.times:
+            ours.times.extend(row.times)
+        else:
+            ours.times = row.times
         ours.query_time_us += row.query_time_us
         ours.lock_time_us += row.lock_time_us
         ours.rows_sent += row.rows_sent
@@ -201,5 +205,5 @@ def spill_surplus(profile: Profile) -> None:
     if profile.file is None or sum(len(row.times) for row in profile.rows.values()) < query_times.HELD:
         return
     for row in profile.rows.values():
-        row.runs.extend(query_times.write_run(row.times, profile.file))
+        row.runs.extend(query_times.write_run(row.times, profile.file()))
         row.times = array("q")

@@ -24,7 +24,7 @@ def read(tmp_path, text: str) -> tuple[list[str], Account]:
     file, lines, account = tmp_path / "file", list[str](), Account()
     file.write_text(text)
     profile.write_lines([str(file)], account, lines.extend)
-    assert profile.profile_files([str(file)], BytesIO()).account == account
+    assert profile.profile_files([str(file)], BytesIO).account == account
     return [json.loads(line)["fingerprint"] for line in lines], account
 
 

@@ -48,7 +48,7 @@ def summary(*entries: bytes, **how) -> dict:
 def summary_of_files(*names: str, **how) -> dict:
     """The summary of files."""
     with tempfile.TemporaryFile() as overflow:
-        return profile.summary(profile.profile_files(names, overflow, **how))
+        return profile.summary(profile.profile_files(names, lambda: overflow, **how))
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_quantiles_are_exact_where_the_times_do_not_fit_in_memory(generated, mon
     monkeypatch.setattr(log_files, "CHUNK", 50_000)
     monkeypatch.setattr(profile, "PART", 400_000)
     with tempfile.TemporaryFile() as overflow:
-        found = profile.profile_files([log], overflow, processes=processes)
+        found = profile.profile_files([log], lambda: overflow, processes=processes)
         assert overflow.tell() > 0.8 * 8 * expected["events"]
         assert profile.summary(found) == expected
 
