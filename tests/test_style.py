@@ -158,7 +158,8 @@ def unsafe_repetitions(pattern: str) -> list[str]:
                 parts += branch if isinstance(branch, re._parser.SubPattern) else []
         if str(name) == "POSSESSIVE_REPEAT":
             names = [str(one) for one, _ in argument[2]]
-            if len(names) != 1 or names[0] not in {*ONE_CHARACTER, "ATOMIC_GROUP"}:
+            captures = re.search(r"\(SUBPATTERN, \(\d", repr(argument[2].data))
+            if captures or len(names) != 1 or names[0] not in {*ONE_CHARACTER, "ATOMIC_GROUP"}:
                 found.append(" ".join(names))
     return found
 
@@ -181,7 +182,8 @@ def test_possessive_quantifiers_repeat_only_what_every_python_repeats_right():
         if (unsafe := unsafe_repetitions(pattern))
     }
     assert found == {}
-    assert unsafe_repetitions("x(?:(?:a?b|c)*+)?") and not unsafe_repetitions(r"(?>a?b|c)*+\s++[ab]?+")
+    assert unsafe_repetitions("x(?:(?:a?b|c)*+)?") and unsafe_repetitions("(?>(a)|(b))++")
+    assert not unsafe_repetitions(r"(?>a?b|c)*+\s++[ab]?+")
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)

@@ -28,20 +28,29 @@ from urllib.parse import unquote
 _METHOD = r"(?>(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) /)?+"
 """The start of a route as web frameworks write it."""
 
+_KEY = r"[\w.\-%]++"
 # A tag's value has at most 100 characters, in quotes 500: percent-encoded routes and traces are long.
-_PAIR = rf"""([\w.\-%]++)=(?:(['"])({_METHOD}(?>[^'"\s\\]|\\['"]){{0,500}}+)\2(?=[\s,;\w]|\Z)|({_METHOD}[\w.:/%+\-@]{{0,100}}+)(?=[\s,;]|\Z))"""
-_PAIRS = re.compile(_PAIR)
-_TAGS = re.compile(rf"""\s*+(?>{_PAIR}(?:\s*+[,;]\s*+|\s++|\Z|(?<=['"])))++""")
-"""A comment of nothing but pairs. All quantifiers are possessive: backtracking would take exponential time."""
+_QUOTED = rf"""{_METHOD}(?>[^'"\s\\]|\\['"]){{0,500}}+"""
+_BARE = rf"{_METHOD}[\w.:/%+\-@]{{0,100}}+"
+_QUOTED_END, _BARE_END = r"(?=[\s,;\w]|\Z)", r"(?=[\s,;]|\Z)"
+_PAIRS = re.compile(rf"""({_KEY})=(?:(['"])({_QUOTED})\2{_QUOTED_END}|({_BARE}){_BARE_END})""")
+_TAGS = re.compile(
+    rf"""\s*+(?>{_KEY}=(?:'{_QUOTED}'{_QUOTED_END}|"{_QUOTED}"{_QUOTED_END}|{_BARE}{_BARE_END})"""
+    r"""(?:\s*+[,;]\s*+|\s++|\Z|(?<=['"])))++"""
+)
+"""A comment of nothing but pairs. All quantifiers are possessive: backtracking would take exponential time. Nothing that is
+repeated captures: Python 3.11 would raise."""
 
 _TEXT_PAIR = re.compile(r"""([\w.\-%]++)=(['"])((?>(?!\2)[^\\\n]|\\['"]){0,500}+)\2(?:\s*+,\s*+|\s*+\Z)""")
 """A pair whose value may hold white space and the other quote."""
 
-_COLON_PAIR = (
-    rf"([A-Za-z_][\w.\-]{{0,60}}+):(?!//)({_METHOD}[\w.:/%+#\-?!=&*~@(){{}}<>\[\]]{{0,100}}+"
-    r"(?>(?<=:in) [`'][\w ?!<>.#:()=\[\]]{0,60}+')?+)"
+_COLON_KEY = r"[A-Za-z_][\w.\-]{0,60}+"
+_COLON_VALUE = (
+    rf"{_METHOD}[\w.:/%+#\-?!=&*~@(){{}}<>\[\]]{{0,100}}+"
+    r"(?>(?<=:in) [`'][\w ?!<>.#:()=\[\]]{0,60}+')?+"
 )
-_COLON_PAIRS = re.compile(_COLON_PAIR)
+_COLON_PAIR = rf"{_COLON_KEY}:(?!//){_COLON_VALUE}"
+_COLON_PAIRS = re.compile(rf"({_COLON_KEY}):(?!//)({_COLON_VALUE})")
 _COLON_TAGS = re.compile(rf"\s*+{_COLON_PAIR}(?>\s*+,\s*+{_COLON_PAIR})*+\s*+,?+\s*+")
 _COLON_TEXT_PAIR = re.compile(r"([A-Za-z_][\w.\-]{0,60}+):(?!//) ?+([^,\n]{0,200}+)(?:,\s*+|\s*+\Z)")
 
