@@ -26,3 +26,12 @@ def test_a_quoted_interval_is_the_reports(page, finding):
     found = FINDINGS[finding]
     text = " ".join((ROOT / page).read_text().split())
     assert f"+{found['ci_low_pct']:.1f} to +{found['ci_high_pct']:.1f} %" in text
+
+
+def test_the_quoted_longest_hold_is_the_reports():
+    """The strictest hour with its interval, and the most lenient one."""
+    found = FINDINGS["shop | undo_log | undo_log | reader queries | limited | watch"]
+    text = " ".join((ROOT / "docs/how-to/reader-limits.md").read_text().split())
+    low, high = found["strictest_low_min"], found["strictest_high_min"]
+    assert f"{found['strictest_min']:.0f} min (95 % prediction interval {low:.0f} to {high:.0f} min)" in text
+    assert f"after {found['lenient_min']:.0f} min" in text

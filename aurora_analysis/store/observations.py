@@ -427,7 +427,7 @@ def observe(store: Store, window: Window, cluster: str) -> Observations:
     Raises
     ------
     Error
-        If the store has no such cluster; the message lists the clusters that it has.
+        If `window` is not one, or the store has no such cluster; the message lists the clusters that it has.
 
     Examples
     --------
@@ -436,5 +436,7 @@ def observe(store: Store, window: Window, cluster: str) -> Observations:
     >>> data.metric("commit_latency").size > 9000
     True
     """
+    if not isinstance(window, Window):
+        raise Error(f"{window!r} is not a window: pass Window(start, end), or window.week('2026-W46').")
     store.span(cluster)  # raises an error that lists the clusters
     return Observations(store, window, cluster)

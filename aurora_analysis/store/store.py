@@ -68,7 +68,7 @@ class Store:
     Raises
     ------
     Error
-        If `versions` is not such a mapping.
+        If `location` is not a path, or `versions` not such a mapping.
 
     Examples
     --------
@@ -78,6 +78,10 @@ class Store:
     """
 
     def __init__(self, location: str | os.PathLike[str] = "", *, versions: Versions | str = "") -> None:
+        if not isinstance(location, str | os.PathLike):
+            raise Error(
+                f"{location!r} is not a store: name a folder or an s3:// prefix (is its variable unset?)."
+            )
         found = locations.resolve(location)
         if found.is_default:
             warnings.warn(locations.SAMPLE_OPENED, stacklevel=2)

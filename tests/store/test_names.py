@@ -192,3 +192,11 @@ def test_a_misspelt_table_names_the_tables(store):
     """The caller's mistake, hence a ValueError."""
     with pytest.raises(ValueError, match=r"no table 'metric' .*did you mean 'metrics'"):
         store.read("metric", cluster="shop")
+
+
+def test_what_is_neither_a_store_nor_a_window_is_refused(store):
+    """None, from a variable that is not set, must not open a folder of that name."""
+    with pytest.raises(Error, match=r"^None is not a store: name a folder or an s3:// prefix"):
+        Store(None)
+    with pytest.raises(Error, match=r"'2026-W46' is not a window: pass Window"):
+        observe(store, "2026-W46", "shop")
