@@ -59,8 +59,15 @@ def test_items_of_a_killed_worker_are_done_here(is_worker):
     assert in_order(work) == list(range(8))
 
 
-def test_an_error_of_a_worker_is_raised_here(is_worker):
-    """After the results before it; a result that cannot be pickled is made here."""
+def test_an_error_of_a_worker_is_raised_here(is_worker, monkeypatch):
+    """After the results before it; a result that cannot be pickled is made here; no worker remains."""
+    fork, workers = os.fork, []
+
+    def noted():
+        workers.append(fork())
+        return workers[-1]
+
+    monkeypatch.setattr(os, "fork", noted)
 
     def work(number):
         is_worker()
@@ -75,8 +82,10 @@ def test_an_error_of_a_worker_is_raised_here(is_worker):
     ):
         seen.extend(each() for each in found)
     assert seen == list(range(5))
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert len(workers) == 2
+    for worker in workers:
+        with pytest.raises(ChildProcessError):
+            os.waitpid(worker, os.WNOHANG)
 
 
 def test_without_workers_everything_is_done_here(monkeypatch):
