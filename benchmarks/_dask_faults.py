@@ -182,8 +182,14 @@ def study(
                     else ["other rows or pages than without a fault"]
                 )
                 shutil.rmtree(place)
+                so_far(number + 1, found)
             is_good &= published(f"dask {command.name:7} {fault:10} {hit} of {kills} in the middle", found)
     return is_good
+
+
+def so_far(runs: int, problems: Sequence[str]) -> None:
+    """Print how many runs are done, on standard error."""
+    print(f"    {runs} runs so far; problems {len(problems)}", file=sys.stderr, flush=True)
 
 
 def published(counts: str, problems: Sequence[str]) -> bool:
