@@ -117,6 +117,24 @@ def test_two_pages_give_a_trials_slowdown_the_same_size(report):
     assert all(one == other for one, other in pairs), pairs
 
 
+def test_two_pages_judge_a_trial_alike(report):
+    """The same level, for the same reason: both adjust the p-values for the same number of tests."""
+    found = json.loads((report / "findings.json").read_text())["findings"]
+    judged = {
+        (one["notebook"], one["cluster"], one["subject"]): (one["level"], one["sentence"].split(" (2026")[0])
+        for one in found
+        if one["numbers"].get("source") == "trial"
+    }
+    pairs = [
+        ((level, sentence), judged[("experiment", *rest)])
+        for (notebook, *rest), (level, sentence) in judged.items()
+        if notebook == "reader_impact" and ("experiment", *rest) in judged
+    ]
+    assert len(pairs) >= 5
+    for (level, sentence), (same, alone) in pairs:
+        assert (level, sentence.startswith(alone)) == (same, True), (sentence, alone)
+
+
 def test_two_pages_advise_the_same_length_of_a_chunk(report):
     """The question's page, and the page that names who blocked purge."""
     found = json.loads((report / "findings.json").read_text())["findings"]

@@ -162,12 +162,12 @@ def latency_while_running(latency: pd.Series | None, runs: pd.DataFrame) -> floa
 
 
 def _while_on(verdict: Verdict, runs: pd.DataFrame, background: Background) -> float | None:
-    """Mean latency while the workload runs [ms], in the blocks of a trial if the verdict rests on one."""
+    """Mean latency while the workload runs [ms], in the blocks of a trial if the verdict rests on one; None of a throughput."""
     metric, trials = str(verdict.numbers.get("metric")), background.trials
     if verdict.numbers.get("source") != "trial" or trials is None:
         return latency_while_running(background.latency.get(metric), runs)
     latency = background.latency if background.in_trials is None else background.in_trials
-    if metric not in latency:
+    if metric not in latency or metric in experiment.THROUGHPUTS:
         return None
     return experiment.latency_while_on(latency[metric], trials[trials["workload"] == verdict.subject])
 

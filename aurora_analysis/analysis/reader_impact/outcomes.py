@@ -59,7 +59,7 @@ def outcomes(data: Observations) -> pd.DataFrame:
 
 
 def in_trials(data: Observations) -> pd.DataFrame:
-    """Read the latencies that randomised trials compare: as fine as they were sampled, because a block may last seconds.
+    """Read what randomised trials compare, as the page `experiment` does: as fine as sampled, because a block may last seconds.
 
     Parameters
     ----------
@@ -69,7 +69,8 @@ def in_trials(data: Observations) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        By time (UTC) [ms], one column per metric, and one per top statement as the page `experiment` compares them.
+        By time (UTC), one column per metric of `TRIAL_METRICS` [ms; throughput 1/s], and one per top statement [ms]. The same
+        columns on both pages: p-values are adjusted for their number.
     """
     counted = data.table("statement_metrics")
     statements = experiment.statement_latency(
@@ -78,7 +79,7 @@ def in_trials(data: Observations) -> pd.DataFrame:
         most=experiment.Options().most_statements,
     )
     named = statements.rename(columns=lambda name: f"{STATEMENT_LATENCY}{name.removeprefix('statement ')}")
-    return data.metrics(OUTCOMES).join(named, how="outer")
+    return data.metrics(experiment.TRIAL_METRICS).join(named, how="outer")
 
 
 def writer_metrics(data: Observations) -> pd.DataFrame:
