@@ -100,7 +100,7 @@ def read(found: Iterator[bytes], state: State, account: Account, mode: SqlMode) 
                 at = clock.checked(at, entry.query_time, is_timed=time is not None)
                 entry = entry._replace(timestamp=at)
             yield entry
-        if b" started with:\n" in text and BANNER.search(text):
+        if b"started with:\n" in text and BANNER.search(text):
             state.database = state.named_by = None  # a server that opens its log names every database again
             clock.zone_s = None  # and may have another time zone
         state.time = following
