@@ -8,6 +8,7 @@ from dataclasses import replace
 import pandas as pd
 
 from aurora_analysis import statement_labels
+from aurora_analysis.analysis.effect_level import noun
 from aurora_analysis.analysis.verdict import Figure, Verdict, moment
 from aurora_analysis.analysis.workloads import IDLE, overlapping
 from aurora_analysis.store.observations import Observations
@@ -40,7 +41,7 @@ def costliest(
     -------
     dict
         `digest`; `text`, its first `LONGEST_TEXT` characters; `instance`, `runs`, `total_s` and `longest_s` [s]; `share` of
-        the workload's time [0 to 1]; start (`last`, with the time zone) and `thread` of the last run. Empty if no run
+        the workload's time [0 to 1]; `of`, the number of its statements; start (`last`, with the time zone) and `thread` of the last run. Empty if no run
         names a statement.
     """
     inside = overlapping(runs, window)
@@ -63,6 +64,7 @@ def costliest(
         "total_s": round(float(by_digest.iloc[-1]), 1),
         "longest_s": round(float((own["end"] - own["start"]).dt.total_seconds().max()), 1),
         "share": round(float(by_digest.iloc[-1] / by_digest.sum()), 4) if by_digest.sum() else 1.0,
+        "of": len(by_digest),
         "last": moment(last["start"], timezone),
         "thread": None if pd.isna(last["thread_id"]) else int(last["thread_id"]),
     }
@@ -179,6 +181,57 @@ def statement_text(digest: str, fingerprints: pd.DataFrame) -> str:
         return "an idle transaction (no statement)"
     known = fingerprints.loc[fingerprints["digest"] == digest, "fingerprint"].dropna()
     return shortened(str(known.iloc[0]), LONGEST_TEXT) if len(known) else f"statement {digest}"
+
+
+def slowed(metric: str, fingerprints: pd.DataFrame) -> str:
+    """Name what becomes slower, for a headline: one of the writer's statements by the start of its text.
+
+    Parameters
+    ----------
+    metric : str
+        A metric of `OUTCOMES`, or one statement's latency.
+    fingerprints : DataFrame
+        Texts of the statements: `digest, fingerprint`.
+
+    Returns
+    -------
+    str
+        Such as "commits"; a statement without a text in the store by its digest.
+    """
+    name = noun(metric)
+    if not name.startswith(STATEMENT):
+        return name
+    digest = named_digest(metric, fingerprints)
+    if digest is None:
+        return f"the writer's {name}"
+    return f"the writer's `{shortened(statement_text(digest, fingerprints).replace('`', ''), 40)}`"
+
+
+def named_digest(metric: str, fingerprints: pd.DataFrame) -> str | None:
+    """Look up the whole digest of the statement whose latency a metric is.
+
+    Parameters
+    ----------
+    metric : str
+        A metric's name.
+    fingerprints : DataFrame
+        Texts of the statements: `digest, fingerprint`.
+
+    Returns
+    -------
+    str or None
+        None if the metric is not one statement's latency, or the store does not have the statement.
+    """
+    name = noun(metric)
+    if not name.startswith(STATEMENT):
+        return None
+    digests = fingerprints["digest"].astype(str)
+    mine = digests[digests.str.startswith(name.removeprefix(STATEMENT))]
+    return str(mine.iloc[0]) if len(mine) else None
+
+
+STATEMENT = "statement "
+"""Beginning of the noun of one statement's latency."""
 
 
 def shortened(text: str, length: int) -> str:

@@ -25,6 +25,9 @@ LEVELS: dict[str, Severity] = {
 }
 """Severity of each level; the level that matters most comes first."""
 
+THROUGHPUTS = ["dml_throughput"]
+"""Metrics whose decrease means slower."""
+
 NOUNS = {
     "queue_latency": "queue statements",
     "commit_latency": "commits",
@@ -83,6 +86,37 @@ def slowdown_ms(while_on_ms: float | None, effect_pct: float | int | str | None)
     if while_on_ms is None or effect_pct is None or not math.isfinite(while_on_ms):
         return None
     return while_on_ms * float(effect_pct) / (100 + float(effect_pct))
+
+
+def lost_s(open_s: float, metric: str, effect_pct: float | int | str | None) -> float | None:
+    """Time lost to a slowdown by an operation that is repeated without pause while a workload runs [s].
+
+    It weighs a small effect for a day against a large one for a minute.
+
+    Parameters
+    ----------
+    open_s : float
+        Time in which the workload ran [s].
+    metric : str
+        The latency, or the throughput of `THROUGHPUTS`.
+    effect_pct : float or None
+        The effect, of the value without the workload [%].
+
+    Returns
+    -------
+    float or None
+        At most `open_s`, rounded to 0.1 s; None if the effect is unknown or the workload did not run.
+
+    Examples
+    --------
+    >>> lost_s(3600, "commit_latency", 25.0), lost_s(3600, "dml_throughput", -20.0)
+    (720.0, 720.0)
+    """
+    if effect_pct is None or not open_s:
+        return None
+    effect = float(effect_pct)
+    share = -effect / 100 if metric in THROUGHPUTS else effect / (100 + effect)
+    return round(open_s * share, 1)
 
 
 SLOWER = ("slows", "slows a little")

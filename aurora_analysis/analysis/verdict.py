@@ -159,8 +159,25 @@ class Remarks:
         return {"text/html": paragraphs, "text/plain": str(self)}
 
 
+def harm(numbers: Mapping[str, Figure]) -> tuple[float, float]:
+    """Return a key that sorts findings of one severity by harm, most first.
+
+    Parameters
+    ----------
+    numbers : mapping of str to float, int, str or None
+        The figures of a verdict.
+
+    Returns
+    -------
+    tuple of float
+        The time lost to a slowdown (`effect_level.lost_s`) [s], then the history that was held up (`growth`)
+        [transactions], both negative; 0 where a verdict has no such figure.
+    """
+    return -float(numbers.get("lost_s") or 0), -float(numbers.get("growth") or 0)
+
+
 def by_severity(verdicts: list[Verdict]) -> list[Verdict]:
-    """Sort verdicts, most severe first.
+    """Sort verdicts, most severe first, and by `harm` within a severity.
 
     Parameters
     ----------
@@ -170,9 +187,9 @@ def by_severity(verdicts: list[Verdict]) -> list[Verdict]:
     Returns
     -------
     list of Verdict
-        The same verdicts; equally severe ones keep their order.
+        The same verdicts; equally severe ones without figures of harm keep their order.
     """
-    return sorted(verdicts, key=lambda verdict: SEVERITIES.index(verdict.severity))
+    return sorted(verdicts, key=lambda one: (SEVERITIES.index(one.severity), *harm(one.numbers)))
 
 
 def three_digits(value: float, digits: int = 3) -> str:
@@ -380,13 +397,14 @@ def described(statement: Mapping[str, Figure]) -> str:
     lasted = (
         f"for {duration(total)}" if runs == 1 else f"{duration(total)} in all, longest {duration(longest)}"
     )
-    plural = "s" * (runs != 1)
+    plural, several = "s" * (runs != 1), float(statement.get("of") or 1)
+    prefix = f"the costliest of {several:,.0f} statements: " if several > 1 else ""
     last = f"last {'logged ' * (calls > runs)}run {statement['last']}" if statement.get("last") else ""
     thread = "" if statement.get("thread") is None else f", thread {statement['thread']}"
     if calls > runs:
         logged = f"the log has {runs:,.0f} run{plural} of it, {lasted}"
         return "; ".join(filter(None, (_called(statement), logged, f"{last}{thread}")))
-    ran = f"{runs:,.0f} run{plural} on {statement['instance']}, {lasted}"
+    ran = f"{prefix}{runs:,.0f} run{plural} on {statement['instance']}, {lasted}"
     return "; ".join(filter(None, (ran, f"{last}{thread}")))
 
 

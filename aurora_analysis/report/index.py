@@ -15,7 +15,7 @@ import pandas as pd
 
 from aurora_analysis import engines
 from aurora_analysis.analysis.verdict import SEVERITIES, Verdict, moment
-from aurora_analysis.report import html, markdown, records, tiles
+from aurora_analysis.report import html, markdown, ranking, records, tiles
 from aurora_analysis.report.runner import Outcome, place
 from aurora_analysis.window import Window
 
@@ -52,7 +52,7 @@ def record(
     Returns
     -------
     dict
-        `run`, `clusters`, `notebooks` and `findings`, most severe first.
+        `run`, `clusters`, `notebooks` and `findings`, most severe and most harmful first.
     """
     found = [_finding(outcome, n, one) for outcome in outcomes for n, one in enumerate(outcome.findings, 1)]
     return {
@@ -61,13 +61,13 @@ def record(
         "run": dict(run),
         "clusters": [dict(cluster) for cluster in clusters],
         "notebooks": [_notebook(outcome) for outcome in outcomes],
-        "findings": sorted(found, key=lambda finding: SEVERITIES.index(finding["severity"])),
+        "findings": ranking.ranked(found),
     }
 
 
 def write(folder: Path, document: Mapping[str, Any]) -> None:
     """Write index.html, findings.json and findings.md into the folder of the pages."""
-    findings = document["findings"]
+    findings = ranking.counted(document["findings"])
     brief = markdown.text(document, _leading(findings), _unknown(findings), records.failures(document))
     (folder / markdown.NAME).write_text(brief, encoding="utf-8")
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
@@ -90,7 +90,7 @@ def page(document: Mapping[str, Any], folder: Path) -> str:
             "href": quote(finding["page"], safe="/#"),
             "folder": _folder(finding["cluster"]),
         }
-        for finding in document["findings"]
+        for finding in ranking.counted(document["findings"])
     ]
     severities = Counter(finding["severity"] for finding in findings)
     leading = _leading(findings)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aurora_analysis.analysis.verdict import SEVERITIES, SYMBOLS, described
-from aurora_analysis.report import html
+from aurora_analysis.report import html, ranking
 
 NAME = "findings.md"
 
@@ -40,7 +40,8 @@ def text(
     str
         Text from the store is escaped: it makes no link, no HTML, no mention and no line of its own.
     """
-    counts = Counter(finding["severity"] for finding in document["findings"])
+    findings = ranking.counted(document["findings"])
+    counts = Counter(finding["severity"] for finding in findings)
     lines = [f"# Aurora report: {', '.join(_cluster(one, document) for one in document['clusters'])}", ""]
     if document["run"].get("sample"):
         lines += ["This report is about the bundled sample, not about your clusters.", ""]
@@ -50,12 +51,10 @@ def text(
     summary = ", ".join(f"{counts[severity]} {severity}" for severity in SEVERITIES if counts[severity])
     lines += [f"**{summary or 'No notebook produced a finding.'}**", ""]
     lines += [line for finding in leading for line in _full(finding)]
-    rest = [
-        one for one in document["findings"] if one["severity"] in ("act", "watch") and not _in(one, leading)
-    ]
+    rest = [one for one in findings if one["severity"] in ("act", "watch") and not _in(one, leading)]
     lines += [_head(one) for one in rest]
-    for action, findings in unknown.items():
-        what = "; ".join(f"{plain(one['cluster'])}: {coded(one['headline'])}" for one in findings)
+    for action, missing in unknown.items():
+        what = "; ".join(f"{plain(one['cluster'])}: {coded(one['headline'])}" for one in missing)
         lines.append(f"- {SYMBOLS['unknown']} unknown · {what}. To settle: {plain(action)}")
     return "\n".join(lines).rstrip() + "\n"
 

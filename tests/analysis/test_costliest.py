@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from aurora_analysis import Window
-from aurora_analysis.analysis.costliest import costliest, owner, shortened
+from aurora_analysis.analysis.costliest import costliest, owner, shortened, slowed
 from aurora_analysis.analysis.effect_level import slowdown_ms
 from aurora_analysis.analysis.reader_impact.headlines import how_long, latency_while_running
 from aurora_analysis.analysis.verdict import described
@@ -35,7 +35,8 @@ def test_time_outside_of_the_window_does_not_count():
     assert (found["digest"], found["runs"], found["total_s"], found["longest_s"]) == (LONG, 2, 4680.0, 2880.0)
     assert (
         described(found)
-        == "2 runs on db-2, 78 min in all, longest 48 min; last run 2026-11-09 05:00 UTC, thread 9"
+        == "the costliest of 2 statements: 2 runs on db-2, 78 min in all, longest 48 min; last run 2026-11-09 05:00 UTC, "
+        "thread 9"
     )
     assert len(str(found["text"])) == 100 and "`a` from" in str(found["text"])
 
@@ -44,6 +45,14 @@ def test_the_last_run_is_on_the_readers_clock():
     """05:00 UTC is 10:30 in Kolkata."""
     found = costliest(runs((LONG, "2026-11-09T05:00", "2026-11-09T05:30")), TEXTS, DAY, "Asia/Kolkata")
     assert found["last"] == "2026-11-09 10:30 Asia/Kolkata"
+
+
+def test_a_headline_quotes_the_slowed_statement():
+    """Both pages' names of one statement's latency lead to its text; without a text the digest stands for it."""
+    for metric in (f"latency_of_{LONG[:8]}", f"statement {LONG[:8]}"):
+        assert slowed(metric, TEXTS).startswith("the writer's `select"), metric
+    assert slowed("latency_of_0123abcd", TEXTS) == "the writer's statement 0123abcd"
+    assert slowed("commit_latency", TEXTS) == "commits"
 
 
 def test_calls_that_no_log_has_are_counted():

@@ -65,6 +65,50 @@ def test_findings_are_sorted_by_severity():
     assert recorded["findings"][1]["page"] == "shop/a.html#finding-2"
 
 
+def judged(topic: str, subject: str, severity: str, **numbers: object) -> dict[str, object]:
+    level = {"act": "slows", "watch": "blocked", "unknown": "inconclusive"}[severity]
+    return Verdict(topic, subject, level, severity, "It was so.", numbers).to_dict()
+
+
+def test_findings_of_one_severity_are_sorted_by_harm(tmp_path):
+    """An hour's effect of 10 % comes before a minute's of 400 %, and both before effects without a figure, in any cluster."""
+    found = {
+        "brief": [judged("reader_impact", "brief", "act", lost_s=48.0, effect_pct=400.0)],
+        "none": [judged("db_load", "none", "act"), judged("undo_log", "few", "watch", growth=10)],
+        "long": [judged("reader_impact", "long", "act", lost_s=327.3, effect_pct=10.0)],
+        "much": [judged("undo_log", "much", "watch", growth=900)],
+    }
+    outcomes = [replace(outcome("a", cluster=name), findings=rows) for name, rows in found.items()]
+    document = index.record(RUN, [cluster(name) for name in found], outcomes)
+    order = ["long", "brief", "none", "much", "few"]
+    assert [one["subject"] for one in document["findings"]] == order
+    page = index.page(document, tmp_path)
+    assert sorted(order, key=lambda name: page.index(f"Verdict for {name}")) == order
+
+
+def test_the_result_of_a_trial_is_counted_once(tmp_path):
+    """Two pages state it; the index and findings.md list and count it once, and findings.json says which repeats which."""
+    both = [
+        [judged(topic, "etl", "act", source="trial"), judged(topic, "bi", "unknown", source="trial")]
+        for topic in ("experiment", "reader_impact")
+    ]
+    apart = [judged("experiment", "dump", "act", source="trial"), judged("reader_impact", "bi", "act")]
+    pages = [
+        replace(outcome(name), findings=rows)
+        for name, rows in zip(("experiment", "reader_impact", "x"), [*both, apart])
+    ]
+    document = index.record(RUN, [cluster()], pages)
+    index.write(tmp_path, document)
+    page, text = ((tmp_path / name).read_text() for name in ("index.html", "findings.md"))
+    assert (
+        "**3 act, 1 unknown**" in text and text.count("Verdict for etl") == page.count("Verdict for etl") == 1
+    )
+    repeats = {one["page"]: one["repeats"] for one in document["findings"] if one["repeats"]}
+    assert repeats == {
+        f"shop/experiment.html#finding-{n}": f"shop/reader_impact.html#finding-{n}" for n in (1, 2)
+    }
+
+
 def test_unknowns_are_grouped_by_the_step_that_would_settle_them(tmp_path):
     """One setting is one line, also across clusters and levels; every finding is linked from it."""
     outcomes = [outcome("a", "unknown", "unknown"), outcome("b", "unknown", "ok")]

@@ -6,6 +6,7 @@ growth of the history list; both are exact randomisation tests. `by_chance` and 
 all of this for one window of one cluster.
 """
 
+from aurora_analysis.analysis.effect_level import THROUGHPUTS
 from aurora_analysis.analysis.experiment.answer import Answer, Options, answer
 from aurora_analysis.analysis.experiment.blocks import (
     following,
@@ -19,7 +20,7 @@ from aurora_analysis.analysis.experiment.blocks import (
 from aurora_analysis.analysis.experiment.estimate import EFFECT_COLUMNS, by_chance, effects
 from aurora_analysis.analysis.experiment.history import GROWTH_COLUMNS, history_growth
 from aurora_analysis.analysis.experiment.planning import SURE, detectable_pct
-from aurora_analysis.analysis.experiment.verdicts import THROUGHPUTS, TRIAL_METRICS, judged_effects, verdicts
+from aurora_analysis.analysis.experiment.verdicts import TRIAL_METRICS, judged_effects, verdicts
 
 __all__ = [
     "EFFECT_COLUMNS",

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from aurora_analysis.analysis.costliest import shortened, statement_text
-from aurora_analysis.analysis.effect_level import NOUNS, SLOWER, slowdown_ms
+from aurora_analysis.analysis.costliest import named_digest, slowed, statement_text
+from aurora_analysis.analysis.effect_level import SLOWER, THROUGHPUTS, lost_s, slowdown_ms
 from aurora_analysis.analysis.experiment.blocks import (
     latency_while_on,
     on_idle_clone,
@@ -16,9 +16,9 @@ from aurora_analysis.analysis.experiment.blocks import (
 )
 from aurora_analysis.analysis.experiment.estimate import effects
 from aurora_analysis.analysis.experiment.history import history_growth
-from aurora_analysis.analysis.experiment.verdicts import THROUGHPUTS, TRIAL_METRICS, verdicts
+from aurora_analysis.analysis.experiment.verdicts import TRIAL_METRICS, verdicts
 from aurora_analysis.analysis.statistics import adjusted
-from aurora_analysis.analysis.verdict import Verdict, three_digits
+from aurora_analysis.analysis.verdict import Verdict, by_severity, percent, three_digits
 from aurora_analysis.store.observations import Observations
 
 
@@ -108,8 +108,9 @@ def answer(data: Observations, options: Options = Options()) -> Answer:  # froze
     message = idle.groupby(drawn["workload"]).last()
     texts = _texts(data, statements)
     judged = verdicts(found, growth, message, words=data.words, materiality_pct=options.materiality_pct)
+    worded = [_with_buffers(_worded(one, texts, latency, trials), buffers) for one in judged]
     return Answer(
-        verdicts=[_with_buffers(_worded(one, texts, latency, trials), buffers) for one in judged],
+        verdicts=by_severity(worded),
         planned=planned,
         trials=trials,
         history=history,
@@ -152,18 +153,21 @@ def _texts(data: Observations, latency: pd.DataFrame) -> pd.DataFrame:
 
 def _worded(verdict: Verdict, texts: pd.DataFrame, latency: pd.DataFrame, trials: pd.DataFrame) -> Verdict:
     """Name what became slower, by how many milliseconds; the card shows the writer's statement if it is one."""
-    metric = str(verdict.numbers.get("metric", ""))
-    mine = texts["digest"][("statement " + texts["digest"].str[:8]) == metric]
-    statement, noun = {}, f"the writer's {NOUNS.get(metric, metric.replace('_', ' '))}"
-    if len(mine):
-        text = statement_text(str(mine.iloc[0]), texts)
-        statement = {"digest": str(mine.iloc[0]), "text": text}
-        noun = f"the writer's `{shortened(text.replace('`', ''), 40)}`"
+    metric, effect = str(verdict.numbers.get("metric", "")), verdict.numbers.get("effect_pct")
+    digest = named_digest(metric, texts)
+    found = replace(
+        verdict, statement={"digest": digest, "text": statement_text(digest, texts)} if digest else {}
+    )
+    if verdict.level not in SLOWER:
+        return found
+    mine = trials[(trials["workload"] == verdict.subject) & trials["assigned"].eq(True)]
+    open_s = float((mine["end"] - mine["time"]).dt.total_seconds().sum())
+    found = replace(found, numbers={**found.numbers, "lost_s": lost_s(open_s, metric, effect)})
     slower = _slowdown_ms(verdict, latency, trials)
     if slower is None:
-        return replace(verdict, statement=statement)
-    size = f"{three_digits(slower, 2)} ms ({float(verdict.numbers['effect_pct'] or 0):.3g} %)"
-    return replace(verdict, headline=f"{verdict.subject} makes {noun} {size} slower", statement=statement)
+        return found
+    size = f"{three_digits(slower, 2)} ms ({percent(float(effect or 0))} %)"
+    return replace(found, headline=f"{verdict.subject} makes {slowed(metric, texts)} {size} slower")
 
 
 def _slowdown_ms(verdict: Verdict, latency: pd.DataFrame, trials: pd.DataFrame) -> float | None:

@@ -14,6 +14,7 @@ from aurora_analysis.analysis.effect_level import (
     LEVELS,
     OUTCOMES,
     STATEMENT_LATENCY,
+    THROUGHPUTS,
     Effect,
     JudgedEffect,
     effect_headline,
@@ -24,9 +25,6 @@ from aurora_analysis.analysis.effect_level import (
 from aurora_analysis.analysis.statistics import adjusted
 from aurora_analysis.analysis.verdict import Verdict, by_severity, percent
 from aurora_analysis.engines.vocabulary import Words
-
-THROUGHPUTS = ["dml_throughput"]
-"""Metrics whose decrease means slower."""
 
 TRIAL_METRICS = [*OUTCOMES, "canary_latency", *THROUGHPUTS]
 """The metrics that a trial is judged by, if they have values: the writer's latencies and throughput."""

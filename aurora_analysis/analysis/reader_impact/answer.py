@@ -15,7 +15,7 @@ from aurora_analysis.analysis.reader_impact.estimate import effects
 from aurora_analysis.analysis.reader_impact.headlines import Background, with_statements
 from aurora_analysis.analysis.reader_impact.minutes_over import with_minutes
 from aurora_analysis.analysis.reader_impact.verdicts import Evidence, growth, main_metric, verdicts
-from aurora_analysis.analysis.verdict import Verdict
+from aurora_analysis.analysis.verdict import Verdict, by_severity
 from aurora_analysis.analysis.workloads import exposure
 from aurora_analysis.analysis.workloads.unlogged import with_tried
 from aurora_analysis.store.observations import Observations
@@ -193,7 +193,8 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
         trials,
         in_trials,
     )
-    found = with_statements(verdicts(evidence, materiality_pct=options.materiality_pct), background)
+    judged = verdicts(evidence, materiality_pct=options.materiality_pct)
+    found = by_severity(with_statements(judged, background))
     return Answer(
         verdicts=with_minutes(found, latency, estimates, exposed.readers.runs, options.objectives),
         compared=exposed.compared.window,

@@ -10,8 +10,8 @@ import pandas as pd
 
 from aurora_analysis.analysis import experiment
 from aurora_analysis.analysis.advice import Held, gain, shorter_views
-from aurora_analysis.analysis.costliest import costliest, owner
-from aurora_analysis.analysis.effect_level import SLOWER, noun, slowdown_ms
+from aurora_analysis.analysis.costliest import costliest, owner, slowed
+from aurora_analysis.analysis.effect_level import SLOWER, THROUGHPUTS, lost_s, slowdown_ms
 from aurora_analysis.analysis.reader_impact import dose_response
 from aurora_analysis.analysis.series import period_s
 from aurora_analysis.analysis.undo_log.episodes import base
@@ -92,10 +92,11 @@ def _with_statement(verdict: Verdict, background: Background) -> Verdict:
     effect, metric = verdict.numbers.get("effect_pct"), str(verdict.numbers.get("metric"))
     while_on = _while_on(verdict, runs, background)
     slower_ms = slowdown_ms(while_on, effect)
-    hours = exposed_hours(runs, background.window).get(verdict.subject, 0.0)
+    hours = float(exposed_hours(runs, background.window).get(verdict.subject, 0.0))
+    found = replace(found, numbers={**found.numbers, "lost_s": lost_s(3600 * hours, metric, effect)})
     if slower_ms is None or effect is None or not hours:
         return found
-    lasting, what = how_long(hours, background.window), noun(metric)
+    lasting, what = how_long(hours, background.window), slowed(metric, background.fingerprints)
     ends = [verdict.numbers.get(name) for name in ("ci_low_pct", "ci_high_pct")]
     low_ms, high_ms = (slowdown_ms(while_on, end) for end in ends)
     size = f"{three_digits(slower_ms, 2)} ms ({percent(float(effect))} %)"
@@ -167,7 +168,7 @@ def _while_on(verdict: Verdict, runs: pd.DataFrame, background: Background) -> f
     if verdict.numbers.get("source") != "trial" or trials is None:
         return latency_while_running(background.latency.get(metric), runs)
     latency = background.latency if background.in_trials is None else background.in_trials
-    if metric not in latency or metric in experiment.THROUGHPUTS:
+    if metric not in latency or metric in THROUGHPUTS:
         return None
     return experiment.latency_while_on(latency[metric], trials[trials["workload"] == verdict.subject])
 

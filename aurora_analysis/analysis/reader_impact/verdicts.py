@@ -287,34 +287,40 @@ def verdicts(
     alpha : float
         Level of significance of a trial's adjusted p-values.
     coverage_needed : float
-        Coverage below which everything is unknown [0 to 1]: less than half of a window is another window.
+        Coverage below which only trials are judged, whose blocks count their own samples [0 to 1]: less than half of a
+        window is another window.
 
     Returns
     -------
     list of Verdict
-        Of one severity the largest effect comes first. One unknown verdict if no workload was seen or coverage is
-        too low.
+        Of one severity the largest effect comes first. One unknown verdict for all workloads without a trial if coverage is
+        too low, or if no workload was seen.
     """
     names = evidence.workloads()
-    if not names or not evidence.coverage >= coverage_needed:
-        return [_unknown(names, evidence)]
     trial = judged_effects(evidence.trial, materiality_pct=materiality_pct, alpha=alpha)
     judged = [*trial, *_from_days(evidence.days, _words(evidence))]
-    found = [_verdict(name, judged, evidence) for name in names]
+    if not names or not evidence.coverage >= coverage_needed:
+        tried = {one.workload for one in trial if one.level != "unknown"}
+        found = [_verdict(name, judged, evidence) for name in names if name in tried]
+        rest = [name for name in names if name not in tried]
+        found += [_unknown(rest, evidence, others=bool(found))] if rest or not found else []
+    else:
+        found = [_verdict(name, judged, evidence) for name in names]
     return by_severity(sorted(found, key=lambda one: -float(one.numbers.get("effect_pct") or 0)))
 
 
-def _unknown(names: list[str], evidence: Evidence) -> Verdict:
-    shown = f"{len(names)} workload{'s' * (len(names) != 1)}" if names else "no workload"
+def _unknown(names: list[str], evidence: Evidence, *, others: bool) -> Verdict:
+    other = "other " * others
+    shown = f"{len(names)} {other}workload{'s' * (len(names) != 1)}" if names else "no workload"
     return Verdict(
         topic="reader_impact",
-        subject="all workloads",
+        subject=f"all {other}workloads",
         level="unknown",
         severity="unknown",
-        sentence=f"{_covered(evidence)}, and the log shows {shown}: too little to judge whether a reader "
-        "slowed the writer.",
+        sentence=f"{_covered(evidence)}, and the log shows {shown}: too little to judge whether "
+        f"{'another' if others else 'a'} reader slowed the writer.",
         action=ACTIONS["unknown"] if names else NO_WORKLOAD_ACTION.format(_words(evidence).log_limit),
-        headline="Unknown whether any reader slows the writer",
+        headline=f"Unknown whether {'another' if others else 'any'} reader slows the writer",
     )
 
 
@@ -354,7 +360,9 @@ def _verdict(name: str, judged: list[JudgedEffect], evidence: Evidence) -> Verdi
         subject=name,
         level=level,
         severity=LEVELS[level],
-        sentence=f"{one.sentence if one else _not_assessed(name)} {_covered(evidence)}.",
+        sentence=one.sentence
+        if one and one.source == "trial"
+        else f"{one.sentence if one else _not_assessed(name)} {_covered(evidence)}.",
         numbers=(one.numbers() if one else {})
         | (_estimates(one, evidence) if one and one.source == "days" else {})
         | {"coverage": round(evidence.coverage, 4)},

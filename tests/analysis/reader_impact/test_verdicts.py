@@ -218,10 +218,23 @@ def test_among_equal_levels_the_first_metric_is_reported():
 
 
 def test_half_a_window_is_no_window():
-    """Coverage of 30 % is unknown, whatever the effect."""
-    (verdict,) = verdicts(effect("etl", 50, 40, 60, 0.001), NO_ESTIMATE, GROWN, coverage=0.3)
+    """Coverage of 30 % is unknown, whatever the effect on ordinary days."""
+    days = NO_ESTIMATE.reindex(range(1)).assign(workload="etl", metric="commit_latency", level="slows")
+    (verdict,) = verdicts(NO_TRIAL, days, GROWN, coverage=0.3)
     assert (verdict.level, verdict.severity) == ("unknown", "unknown")
-    assert "30 %" in verdict.sentence
+    assert "30 %" in verdict.sentence and "2 workloads" in verdict.sentence
+
+
+def test_a_trial_counts_its_own_samples():
+    """On a clone without CloudWatch the trial still decides; workloads without a trial stay unknown, the trial's never `ok`."""
+    found = verdicts(effect("etl", 50, 40, 60, 0.001), NO_ESTIMATE, GROWN, coverage=0.0)
+    assert [(one.subject, one.level) for one in found] == [
+        ("etl", "slows"),
+        ("all other workloads", "unknown"),
+    ]
+    assert "latency is known" not in found[0].sentence and "1 other workload:" in found[1].sentence
+    (nothing,) = verdicts(effect("etl", *[np.nan] * 4), NO_ESTIMATE, GROWN, coverage=0.0)
+    assert (nothing.subject, nothing.level) == ("all workloads", "unknown")
 
 
 def test_no_reader_statement_is_unknown():
