@@ -6,12 +6,13 @@ reads it from there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from aurora_analysis.window import Window, zone
 
@@ -124,19 +125,42 @@ class Verdict:
     def _html(self) -> str:
         """Return the card: headline, statement, what to do, and in smaller type what that is based on."""
         title = Markup("<p style='{}'><strong>{} {} · {}</strong></p>").format(
-            CARD["title"], SYMBOLS[self.severity], self.severity, self.headline
+            CARD["title"], SYMBOLS[self.severity], self.severity, coded(self.headline)
         )
         parts = [title]
         if self.statement:
             ran = Markup("<p style='{}'><code>{}</code> ({})</p>")
             parts.append(ran.format(CARD["basis"], self.statement["text"], described(self.statement)))
         action = Markup("<p style='{}'><strong>What to do:</strong> {}</p>")
-        parts += [action.format(CARD["text"], self.action)] * bool(self.action)
+        parts += [action.format(CARD["text"], coded(self.action))] * bool(self.action)
         parts.append(Markup("<p style='{}'>{}</p>").format(CARD["basis"], self.sentence))
         evidence = Markup("<p style='{}'><strong>Evidence:</strong> {}</p>")
         parts += [evidence.format(CARD["basis"], self.evidence)] * bool(self.evidence)
         card = Markup("<div class='verdict verdict-{}' style='{}; {}'>{}</div>")
         return card.format(self.severity, CARD["card"], EDGES[self.severity], Markup("").join(parts))
+
+
+def coded(text: str) -> Markup:
+    """Escape a text as HTML, and show as code what stands between backticks.
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+
+    Returns
+    -------
+    Markup
+
+    Examples
+    --------
+    >>> str(coded("`a < b` slows"))
+    '<code>a &lt; b</code> slows'
+    """
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))
+
+
+_CODE = re.compile(r"`([^`]+)`")
 
 
 class Remarks:

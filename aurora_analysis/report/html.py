@@ -30,6 +30,7 @@ from aurora_analysis.analysis.verdict import (
     SEVERITIES,
     SPARKLINE,
     SYMBOLS,
+    coded,
     described,
     duration,
     large,
@@ -303,14 +304,6 @@ def _with_links(text: str, folder: str = "", statement: Mapping[str, Any] | None
     return linked(escape(text), folder)
 
 
-def _coded(text: str) -> Markup:
-    """Escape a text and show what stands between backticks as code."""
-    return Markup(CODED.sub(r"<code>\1</code>", str(escape(text))))
-
-
-CODED = re.compile(r"`([^`]+)`")
-
-
 def _terminal(text: str) -> Markup:
     return Markup(ansi2html(text))
 
@@ -361,7 +354,7 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["linked"] = _with_links
-    environment.filters["coded"] = _coded
+    environment.filters["coded"] = coded
     environment.globals["described"], environment.globals["lasting"] = described, duration
     environment.globals["counted"] = large
     environment.globals["short"], environment.globals["colour_of"] = (

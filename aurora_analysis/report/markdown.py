@@ -55,7 +55,7 @@ def text(
     lines += [_head(one) for one in rest]
     for action, missing in unknown.items():
         what = "; ".join(f"{plain(one['cluster'])}: {coded(one['headline'])}" for one in missing)
-        lines.append(f"- {SYMBOLS['unknown']} unknown · {what}. To settle: {plain(action)}")
+        lines.append(f"- {SYMBOLS['unknown']} unknown · {what}. To settle: {coded(action)}")
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -81,7 +81,7 @@ def _full(finding: Mapping[str, Any]) -> list[str]:
     if statement:
         code = " ".join(str(statement["text"]).replace("`", "").split())
         lines.append(f"  - Statement: `{code}` ({plain(described(statement))})")
-    lines += [f"  - What to do: {plain(finding['action'])}"] * bool(finding["action"])
+    lines += [f"  - What to do: {coded(finding['action'])}"] * bool(finding["action"])
     return [*lines, f"  - How sure: {plain(finding['sentence'])}"]
 
 

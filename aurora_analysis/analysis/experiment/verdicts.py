@@ -171,7 +171,7 @@ def _verdict(name: str, judged: list[JudgedEffect], growth: pd.DataFrame, words:
         severity=LEVELS[level],
         sentence=one.sentence if one else _no_latency(name),
         numbers=one.numbers() if one else {},
-        evidence=_mechanism(name, growth, words),
+        evidence=growth_sentence(growth[growth["workload"] == name], words),
         action=_action(level, growth[growth["workload"] == name], words),
         headline=effect_headline(name, level, one.effect_pct if one else np.nan),
     )
@@ -180,10 +180,25 @@ def _verdict(name: str, judged: list[JudgedEffect], growth: pd.DataFrame, words:
 def _action(level: str, growth: pd.DataFrame, words: Words) -> str:
     """The first thing to do; about a slowdown it depends on what the trial shows about the delay of cleanup."""
     if level == "slows":
-        known = growth[growth["difference"].notna()]
-        grew = bool((known["ci_low"] > 0).any()) if len(known) else None
-        return BLOCKS_CLEANUP[words.view][grew]
+        return BLOCKS_CLEANUP[words.view][grew(growth)]
     return TRIAL_ACTIONS.get(level, ACTIONS[level])
+
+
+def grew(growth: pd.DataFrame) -> bool | None:
+    """Return whether a workload let the delay of cleanup grow, by its trial.
+
+    Parameters
+    ----------
+    growth : pandas.DataFrame
+        The workload's rows of `experiment.history_growth`.
+
+    Returns
+    -------
+    bool or None
+        None if the growth is unknown.
+    """
+    known = growth[growth["difference"].notna()]
+    return bool((known["ci_low"] > 0).any()) if len(known) else None
 
 
 def _no_latency(name: str) -> str:
@@ -214,9 +229,22 @@ def _idle(name: str, message: str) -> Verdict:
     )
 
 
-def _mechanism(name: str, growth: pd.DataFrame, words: Words) -> str:
-    """Growth of the delay of cleanup while the workload ran, and otherwise."""
-    mine = growth[(growth["workload"] == name) & growth["difference"].notna()]
+def growth_sentence(growth: pd.DataFrame, words: Words) -> str:
+    """Word the growth of the delay of cleanup while a workload ran, and otherwise.
+
+    Parameters
+    ----------
+    growth : pandas.DataFrame
+        The workload's rows of `experiment.history_growth`.
+    words : Words
+        The engine's words for cleanup.
+
+    Returns
+    -------
+    str
+        One sentence.
+    """
+    mine = growth[growth["difference"].notna()]
     if mine.empty:
         return f"The growth of the {words.delay} is unknown."
     row = mine.iloc[0]

@@ -180,6 +180,7 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
         timezone,
         _scaling(data, timezone),
         words,
+        experiment.history_growth(data.metric(words.delay_metric), trials),
     )
     background = Background(
         known,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from aurora_analysis.analysis.verdict import duration
 from aurora_analysis.engines.vocabulary import Words
 
 FULLY_JUDGED = 0.95
@@ -30,7 +31,7 @@ def mechanism(row: pd.Series, words: Words, when: str) -> str:
     """
     views, blocked = f"Its {words.view}s", f"{words.view}s blocked {words.cleanup}"
     missing = MISSING[words.view]
-    hours = f"its statements were open for {row['exposed_hours']:.1f} hours"
+    hours = f"its statements were open for {duration(3600 * row['exposed_hours'])}"
     if np.isnan(row["growth"]):
         return f"Whether its {blocked} is unknown, because {missing} ({hours}; {when})."
     if row["growth"] <= 0 and row["judged_share"] < FULLY_JUDGED:

@@ -27,7 +27,8 @@ from aurora_analysis.analysis.effect_level import (
     effect_headline,
     weightiest,
 )
-from aurora_analysis.analysis.experiment.verdicts import judged_effects
+from aurora_analysis.analysis.experiment.history import GROWTH_COLUMNS as TRIAL_GROWTH
+from aurora_analysis.analysis.experiment.verdicts import grew, growth_sentence, judged_effects
 from aurora_analysis.analysis.reader_impact import agreement, dose_response, exposure_remarks
 from aurora_analysis.analysis.reader_impact.estimate import POOLED
 from aurora_analysis.analysis.reader_impact.mechanism import FULLY_JUDGED, mechanism
@@ -246,6 +247,8 @@ class Evidence:
         Capacity of a writer that is serverless.
     words : Words, optional
         The engine's words for cleanup. Default: those of MySQL.
+    trial_growth : pandas.DataFrame, optional
+        The frame of `experiment.history_growth`: the mechanism by the trial, where no holder can be named.
     """
 
     trial: pd.DataFrame
@@ -257,6 +260,7 @@ class Evidence:
     timezone: str = "UTC"
     scaling: Scaling | None = None
     words: Words | None = None
+    trial_growth: pd.DataFrame | None = None
 
     def workloads(self) -> list[str]:
         """Names of the workloads; names in parentheses are not workloads of the readers.
@@ -426,10 +430,16 @@ def _action(name: str, one: JudgedEffect | None, evidence: Evidence) -> str:
 
 
 def _blocked(name: str, evidence: Evidence) -> bool | None:
-    """Return whether the workload's views or snapshots were the oldest while cleanup fell behind; None if that is not known."""
+    """Return whether the workload's views or snapshots made cleanup fall behind, by the holder, else by a trial; None if unknown."""
     row = evidence.growth[evidence.growth["workload"] == name].iloc[0]
     blocked, known = bool(row["growth"] > 0), bool(row["judged_share"] >= FULLY_JUDGED)
-    return blocked if blocked or (known and row["growth"] <= 0) else None
+    return blocked if blocked or (known and row["growth"] <= 0) else grew(_tried_growth(name, evidence))
+
+
+def _tried_growth(name: str, evidence: Evidence) -> pd.DataFrame:
+    """The workload's rows of the trial's growth."""
+    found = evidence.trial_growth
+    return pd.DataFrame(columns=TRIAL_GROWTH) if found is None else found[found["workload"] == name]
 
 
 NO_WORKLOAD_ACTION = (
@@ -457,4 +467,7 @@ def _words(evidence: Evidence) -> Words:
 
 def _mechanism(name: str, evidence: Evidence) -> str:
     row = evidence.growth[evidence.growth["workload"] == name].iloc[0]
+    tried = _tried_growth(name, evidence)
+    if np.isnan(row["growth"]) and grew(tried) is not None:
+        return growth_sentence(tried, _words(evidence))
     return mechanism(row, _words(evidence), dates(evidence.window, evidence.timezone))

@@ -14,7 +14,6 @@ import pandas as pd
 from aurora_analysis.analysis.workloads.rules import (
     COLUMNS,
     EXPOSURE_COLUMNS,
-    IDLE,
     Rules,
     workload_names,
 )
@@ -156,7 +155,8 @@ def with_tried(
     Returns
     -------
     DataFrame
-        The runs, then those of trials. A workload that was observed on the writer only is none of the readers'.
+        The runs, then those of trials, without a digest: a trial does not record statements. A workload that was observed
+        on the writer only is none of the readers'.
     """
     ran = trials[trials["assigned"].eq(True) & trials["started_at"].notna() & trials["ended_at"].notna()]
     ran = ran[~ran["workload"].isin(runs["workload"])]
@@ -168,7 +168,7 @@ def with_tried(
     ran = ran[ran["workload"].isin(on_reader.index) | ~ran["workload"].isin(places["workload"])]
     tried = ran.assign(
         instance=ran["workload"].map(on_reader["instance"]).astype(object),
-        digest=IDLE,
+        digest="",
         thread_id=pd.array([pd.NA] * len(ran), dtype="Int64"),
         start=ran["started_at"],
         end=ran["ended_at"],
