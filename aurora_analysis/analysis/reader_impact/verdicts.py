@@ -292,7 +292,7 @@ def verdicts(
         Level of significance of a trial's adjusted p-values.
     coverage_needed : float
         Coverage below which only trials are judged, whose blocks count their own samples [0 to 1]: less than half of a
-        window is another window.
+        window is another window. Nothing is `ok` then.
 
     Returns
     -------
@@ -304,9 +304,9 @@ def verdicts(
     trial = judged_effects(evidence.trial, materiality_pct=materiality_pct, alpha=alpha)
     judged = [*trial, *_from_days(evidence.days, _words(evidence))]
     if not names or not evidence.coverage >= coverage_needed:
-        tried = {one.workload for one in trial if one.level != "unknown"}
-        found = [_verdict(name, judged, evidence) for name in names if name in tried]
-        rest = [name for name in names if name not in tried]
+        tried = [_verdict(name, trial, evidence) for name in names]
+        found = [one for one in tried if one.severity != "ok" and one.level != "unknown"]
+        rest = sorted({*names} - {one.subject for one in found})
         found += [_unknown(rest, evidence, others=bool(found))] if rest or not found else []
     else:
         found = [_verdict(name, judged, evidence) for name in names]

@@ -226,15 +226,16 @@ def test_half_a_window_is_no_window():
 
 
 def test_a_trial_counts_its_own_samples():
-    """On a clone without CloudWatch the trial still decides; workloads without a trial stay unknown, the trial's never `ok`."""
+    """On a clone without CloudWatch the trial still decides; workloads without a trial stay unknown, and none is `ok`."""
     found = verdicts(effect("etl", 50, 40, 60, 0.001), NO_ESTIMATE, GROWN, coverage=0.0)
     assert [(one.subject, one.level) for one in found] == [
         ("etl", "slows"),
         ("all other workloads", "unknown"),
     ]
     assert "latency is known" not in found[0].sentence and "1 other workload:" in found[1].sentence
-    (nothing,) = verdicts(effect("etl", *[np.nan] * 4), NO_ESTIMATE, GROWN, coverage=0.0)
-    assert (nothing.subject, nothing.level) == ("all workloads", "unknown")
+    for no_effect in (effect("etl", *[np.nan] * 4), effect("etl", 1, -2, 3, 0.5)):
+        (nothing,) = verdicts(no_effect, NO_ESTIMATE, GROWN, coverage=0.0)
+        assert (nothing.subject, nothing.level) == ("all workloads", "unknown")
 
 
 def test_no_reader_statement_is_unknown():
