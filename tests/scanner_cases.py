@@ -51,13 +51,15 @@ VALUES = [
     "'it''s'",
     "'long enough for two blocks (of, the) list'",
     "''",
+    "'longer than a whole block, so that a block (of, the) list, such as the one with -1.5, NULL, is inside'",
+    "7" * 70 + "." + "8" * 70,
 ]
 """Values of plain lists."""
 
 ODD_VALUES = [
     "0x1F", "1e5", "1.5e-3", "5.", ".5", "1.2.3", "- 4", "--1", "+6", "null", "nulls", "NULL1", "'a\\'b'", "'c' 'd'", "'e'5",
     "6'f'", '"g"', "N'h'", "7a", "a1", "now()", "(1, 2)", "(3)", "", " ", "8 ", "9\n", "'x", "é", "-NULL", ".", "1..2", "'\\','",
-    "-'l'", "- 'm'", "NULLNULL", "'k'NULL",
+    "-'l'", "- 'm'", "NULLNULL", "'k'NULL", "1." + "2" * 70 + ".3",
 ]  # fmt: skip
 """What may stand in their place."""
 

@@ -137,7 +137,7 @@ static int take_more(Shape *s, int more)
     Place place = IN_LIST;
     for (int wait = more ? 0 : FEW;; wait--) {
         const byte *at = s->at;
-        if (wait <= 0) {
+        if (wait <= 0 && at < s->end && *at == ',') {
             s->at = wide.skip_values(at, s->end, s->limit, s->escapes, &place);
             wait = s->at > at ? 0 : FEW;
             at = s->at;
@@ -224,6 +224,8 @@ static int take_values(Shape *s)
 static int skip_rows(Shape *s)
 {
     Place place = BEHIND_ROW;
+    if (s->at >= s->end || *s->at != ',')
+        return 0;
     s->at = wide.skip_values(s->at, s->end, s->limit, s->escapes, &place);
     if (place == BEHIND_ROW)
         return 0;

@@ -46,13 +46,16 @@ TARGET static const byte *NAME(copy_until_special)(const byte *at, const byte *e
     return at;
 }
 
-/* The classes of the bytes of a block. */
+/* The classes of the bytes of a block; three bytes behind it are read, too. */
 TARGET INLINE void NAME(classify)(const byte *at, Block *b)
 {
     *b = (Block){0};
 #pragma GCC unroll 4
-    for (int shift = 0; shift < BLOCK; shift += WIDTH) {
-        VECTOR v = LOAD(at + shift), small = LOWER(v);
+    for (int shift = 0; shift < BLOCK; shift += WIDTH, at += WIDTH) {
+        VECTOR v = LOAD(at);
+        FOUND nu = AND(NAME(equal)(LOWER(v), 'n'), NAME(equal)(LOWER(LOAD(at + 1)), 'u'));
+        FOUND ll = AND(NAME(equal)(LOWER(LOAD(at + 2)), 'l'), NAME(equal)(LOWER(LOAD(at + 3)), 'l'));
+        b->null |= MASK(AND(nu, ll)) << shift;
         b->quote |= MASK(NAME(equal)(v, '\'')) << shift;
         b->escape |= MASK(NAME(equal)(v, '\\')) << shift;
         b->digit |= MASK(NAME(within)(v, '0', 9)) << shift;
@@ -62,9 +65,6 @@ TARGET INLINE void NAME(classify)(const byte *at, Block *b)
         b->minus |= MASK(NAME(equal)(v, '-')) << shift;
         b->open |= MASK(NAME(equal)(v, '(')) << shift;
         b->close |= MASK(NAME(equal)(v, ')')) << shift;
-        b->n |= MASK(NAME(equal)(small, 'n')) << shift;
-        b->u |= MASK(NAME(equal)(small, 'u')) << shift;
-        b->l |= MASK(NAME(equal)(small, 'l')) << shift;
     }
 }
 
@@ -72,12 +72,15 @@ TARGET INLINE void NAME(classify)(const byte *at, Block *b)
 TARGET static const byte *NAME(skip_values)(const byte *at, const byte *end, const byte *limit, int escapes, Place *place)
 {
     Block block;
-    unsigned taken = BLOCK;
-    for (; taken && limit - at >= BLOCK; at += taken) {
-        NAME(classify)(at, &block);
-        taken = plain_part(&block, end - at < BLOCK ? BELOW(end - at) : ~UINT64_C(0), escapes, place);
+    Before before = before_skip(*place);
+    Ends ends = {at, 0, 0, 0};
+    int is_plain = 1, is_list = *place == IN_LIST;
+    for (const byte *here = at; is_plain && limit - here >= BLOCK + 3; here += BLOCK) {
+        NAME(classify)(here, &block);
+        uint64_t valid = end - here < BLOCK ? BELOW(end - here) : ~UINT64_C(0);
+        is_plain = take_block(here, &block, valid, escapes, is_list, &before, &ends);
     }
-    return at;
+    return last_end(at, &ends, place);
 }
 
 #undef NAME
