@@ -127,7 +127,7 @@ static const byte *item_end(const Shape *s, const byte *at, int *mark)
     return found;
 }
 
-enum { FEW = 4 };
+enum { FEW = 2 };
 /* So many values are taken one by one at the start of a list, and where skipping did not succeed. */
 
 /* Take the further values of a list, and return whether there are any; `more`: some were taken already. */
