@@ -19,6 +19,9 @@ from dask_cluster import DaskCluster
 
 ROOT = Path(__file__).parent.parent
 LOGS = 10
+MOST_RUNS = 3
+"""A fault may come after the end of a command; then the run is repeated, up to so many times the runs."""
+
 LONGEST_S = 900.0
 """A command that has not ended by then hangs [s]: on a busy machine, a run takes some minutes."""
 
@@ -148,16 +151,22 @@ def problems(code: int, fault: str, lines: list[str]) -> list[str]:
 
 
 def study(
-    cluster: DaskCluster, all_commands: list[Command], folder: Path, kills: int, rng: random.Random
+    cluster: DaskCluster,
+    all_commands: list[Command],
+    folder: Path,
+    chosen: tuple[Sequence[str], int],
+    rng: random.Random,
 ) -> bool:
-    """Meet each command with each fault so many times, print a line for each pair, and return whether all was well."""
+    """Meet each command with each fault until so many runs have met it, print a line for each pair, and return whether all was well."""
+    kinds, kills = chosen
     is_good, worker = True, {name: value for one in all_commands for name, value in one.variables.items()}
     for command in all_commands:
         wanted, lasts_s = _whole(command, cluster, folder / command.name)
-        for fault, act in FAULTS.items():
+        for fault in [one for one in FAULTS if one in kinds or not kinds]:
+            act = FAULTS[fault]
             found: list[str] = []
-            hit = 0
-            for number in range(kills):
+            hit = number = 0
+            while hit < kills and number < MOST_RUNS * kills:
                 place = folder / f"{command.name}-{fault}-{number}"
                 place.mkdir()
                 with running([*command.words(place), "--dask", cluster.address], command.variables) as run:
@@ -182,14 +191,16 @@ def study(
                     else ["other rows or pages than without a fault"]
                 )
                 shutil.rmtree(place)
-                so_far(number + 1, found)
-            is_good &= published(f"dask {command.name:7} {fault:10} {hit} of {kills} in the middle", found)
+                number += 1
+                so_far(f"dask {command.name} {fault}", number, hit, found)
+            is_good &= published(f"dask {command.name:7} {fault:10} {hit} of {number} in the middle", found)
     return is_good
 
 
-def so_far(runs: int, problems: Sequence[str]) -> None:
-    """Print how many runs are done, on standard error."""
-    print(f"    {runs} runs so far; problems {len(problems)}", file=sys.stderr, flush=True)
+def so_far(pair: str, runs: int, hits: int, problems: Sequence[str]) -> None:
+    """Print how many runs of a command and a fault are done and have met it, on standard error."""
+    text = f"    {pair}: {runs} runs so far, {hits} met the fault; problems {len(problems)}"
+    print(text, *dict.fromkeys(problems), sep="\n      ", file=sys.stderr, flush=True)
 
 
 def published(counts: str, problems: Sequence[str]) -> bool:

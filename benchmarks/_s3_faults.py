@@ -19,15 +19,12 @@ import boto3
 import dask_cluster
 import pandas as pd
 import s3_server
-from _dask_faults import ROOT, Run, published, running, so_far
+from _dask_faults import MOST_RUNS, ROOT, Run, published, running, so_far
 from dask_cluster import DaskCluster
 from s3_server import S3, Fault
 
 from aurora_analysis import Store
 from aurora_analysis.tables import TABLES
-
-MOST_RUNS = 3
-"""A fault may come after the end of a command; then the run is repeated, up to so many times the runs."""
 
 BUCKET, LOGS = "kept", 3
 SHARE_BUSY, SHARE_SLOW, SLOW_S = 0.3, 0.1, 2.0
@@ -218,7 +215,7 @@ def study(
         if wanted_names and command.name not in wanted_names:
             continue
         whole, lasts_s = _whole(command, cluster)
-        for kind in kinds or FAULTS:
+        for kind in [one for one in FAULTS if one in kinds or not kinds]:
             found: list[str] = []
             hits = finished = number = 0
             while hits < repeats and number < MOST_RUNS * repeats:
@@ -244,7 +241,7 @@ def study(
                     differ = [] if left == whole else [str(left)]
                 found += [f"other content than without a fault: {each}" for each in differ]
                 number += 1
-                so_far(number, found)
+                so_far(f"s3 {command.name} {kind}", number, hits, found)
             is_good &= published(
                 f"s3 {command.name:7} {kind:7} {number} runs, {hits} met the fault, {finished} finished in spite of it, "
                 "the others at the next run",

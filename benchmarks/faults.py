@@ -62,6 +62,7 @@ GRACE_S = 10.0
 """Time in which everything that a killed command started must have ended."""
 
 STALL_S, MOST_STALL_LOST_S = 12.0, 15.0
+FAULTS = (*_dask_faults.FAULTS, *_s3_faults.FAULTS)
 MARK = "AURORA_ANALYSIS_BENCH"
 """Variable that marks the processes of one run."""
 
@@ -340,19 +341,19 @@ def kills(chosen: argparse.Namespace) -> bool:
 def dask(chosen: argparse.Namespace) -> bool:
     """Kill workers, commands and schedulers in the middle of commands on a Dask cluster."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder, rng = Path(stack.enter_context(tempfile.TemporaryDirectory())), random.Random(chosen.seed)
         now, variables = stack.enter_context(aws())
         cluster = stack.enter_context(dask_cluster.running(folder, variables=variables, threads=2))
         commands = _dask_faults.commands(folder, now, variables, content)
         wanted = [one for one in commands if one.name in (chosen.commands or KILLED)]
-        return _dask_faults.study(cluster, wanted, folder, chosen.dask_kills, random.Random(chosen.seed))
+        return _dask_faults.study(cluster, wanted, folder, (chosen.faults, chosen.dask_kills), rng)
 
 
 def s3(chosen: argparse.Namespace) -> bool:
     """Let S3 refuse, delay and deny while commands run on a Dask cluster."""
-    wanted = (chosen.commands, chosen.s3_faults, chosen.dask_kills)
+    wanted, rng = (chosen.commands, chosen.faults, chosen.dask_kills), random.Random(chosen.seed)
     with aws() as (now, variables), _s3_faults.on_dask(variables) as (bucket, cluster):
-        return _s3_faults.study(cluster, bucket, now, wanted, random.Random(chosen.seed))
+        return _s3_faults.study(cluster, bucket, now, wanted, rng)
 
 
 def writers(chosen: argparse.Namespace) -> bool:
@@ -465,10 +466,9 @@ def soak(chosen: argparse.Namespace) -> bool:
     named = [f"held by session {session} on" in line for line in lines[1:]]
     half = len(sizes) // 2
     middle, end = max(sizes[half - half // 2 : half + 1]) / 1024, max(sizes[-half // 2 :]) / 1024
-    print(
-        f"soak of {chosen.minutes:g} min: {len(lines)} lines, {len(named) - sum(named)} without the holder; resident memory "
-        f"{middle:.0f} MiB in the second quarter, {end:.0f} MiB in the last"
-    )
+    without = f"{len(lines)} lines, {len(named) - sum(named)} without the holder"
+    memory = f"resident memory {middle:.0f} MiB in the second quarter, {end:.0f} MiB in the last"
+    print(f"soak of {chosen.minutes:g} min: {without}; {memory}")
     return all(named) and len(named) > 0.9 * length_s and end <= 1.1 * middle
 
 
@@ -487,7 +487,7 @@ def main() -> int:
     parser.add_argument("--commands", action="append", choices=sorted(KILLED), default=[])
     parser.add_argument("--kills", type=int, default=40, help="of each command [default: 40]")
     parser.add_argument("--dask-kills", type=int, default=10, help="of each command and fault [default: 10]")
-    parser.add_argument("--s3-faults", action="append", choices=_s3_faults.FAULTS, default=[])
+    parser.add_argument("--faults", action="append", choices=FAULTS, default=[], help="dask, s3: these only")
     parser.add_argument("--writer-minutes", type=float, default=10.0, help="writers: duration [default: 10]")
     parser.add_argument("--minutes", type=float, default=7.0, help="soak: duration [default: 7]")
     parser.add_argument("--seed", type=int, default=1)
