@@ -56,12 +56,13 @@ def relative_effect(fit: Fit, exposed: Array) -> Fit:
     -------
     Fit
         Log ratio of the exposed mean to the exposed mean less the effect, with its error by the delta method; NaN if
-        the latter is not above zero.
+        the latter is not above zero. The exposed mean was observed, so that the error is that of the mean without the
+        workload, and grows as that nears zero.
     """
     without = exposed - fit.effect
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.where((without > 0) & (exposed > 0), exposed / without, np.nan)
-        return Fit(np.log(ratio), fit.error / np.where(ratio > 0, exposed, np.nan), fit.df)
+        return Fit(np.log(ratio), fit.error / np.where(ratio > 0, without, np.nan), fit.df)
 
 
 SIDES = {0.5: "typical minute [%]", 0.95: "p95 of minute means [%]"}
@@ -83,8 +84,8 @@ def side_by_side(estimates: pd.DataFrame, quantiles: pd.DataFrame) -> pd.DataFra
     Returns
     -------
     pandas.DataFrame
-        One row per workload and metric that was judged: effects with their 95 % confidence intervals [%], and how many
-        times as frequent bad minutes (the slowest tenth) are.
+        One row per workload and metric that was judged: effects with their 95 % confidence intervals [%], a dash where the
+        data do not limit them, and how many times as frequent bad minutes (the slowest tenth) are.
     """
     known = estimates[estimates["average_effect_pct"].notna()].set_index(["workload", "metric"])
     rows = quantiles.assign(text=_texts(quantiles, "effect_pct", "ci_low_pct", "ci_high_pct"))
@@ -96,8 +97,9 @@ def side_by_side(estimates: pd.DataFrame, quantiles: pd.DataFrame) -> pd.DataFra
 
 
 def _texts(frame: pd.DataFrame, effect: str, low: str, high: str) -> pd.Series:
-    """Effect with its interval, such as ``+10 [+7.3, +13]``."""
+    """Effect with its interval, such as ``+10 [+7.3, +13]``; a dash if the upper limit is more than `MOST` times the effect."""
     texts = [
-        f"{signed(a)} [{signed(b)}, {signed(c)}]" for a, b, c in zip(frame[effect], frame[low], frame[high])
+        "–" if 100 + c > MOST * (100 + a) else f"{signed(a)} [{signed(b)}, {signed(c)}]"
+        for a, b, c in zip(frame[effect], frame[low], frame[high])
     ]
     return pd.Series(texts, index=frame.index, dtype=object)

@@ -8,7 +8,9 @@ import pytest
 from impact_cases import START, design, minutes, scattered, slowed, writer
 
 from aurora_analysis.analysis import reader_impact
+from aurora_analysis.analysis.reader_impact import distribution
 from aurora_analysis.analysis.reader_impact.findings import EQUAL_CLOCKS
+from aurora_analysis.analysis.reader_impact.model import Fit
 from aurora_analysis.analysis.verdict import signed
 
 
@@ -76,6 +78,20 @@ def test_an_effect_in_the_tail_is_that_on_the_average():
         f"bad minutes (the slowest tenth) are {row['bad_minutes']:.1f} times as frequent" in row["sentence"]
     )
     assert "counts no minute as more than 10 times slower" in row["sentence"]
+
+
+def test_the_interval_of_an_average_effect_covers_large_effects():
+    """The exposed mean is observed; what it would be without the workload is uncertain, the more so the larger the effect."""
+    rng, held = np.random.default_rng(5), 0
+    for effect in rng.normal(0.6, 0.1, 400):
+        fit = distribution.relative_effect(Fit(np.array([effect]), np.array([0.1]), 1e6), np.array([1.6]))
+        _, low, high, _ = fit.percent(0, 0.05)
+        held += low <= 60 <= high
+    assert 0.93 <= held / 400 <= 0.98
+    unlimited = {"average_effect_pct": 260.0, "average_low_pct": -96.0, "average_high_pct": 35_000.0}
+    row = pd.DataFrame([{"workload": "etl", "metric": "commit_latency", "bad_minutes": 2.0, **unlimited}])
+    none = pd.DataFrame(columns=["workload", "metric", "quantile", "effect_pct", "ci_low_pct", "ci_high_pct"])
+    assert reader_impact.side_by_side(row, none)["average minute [%]"].tolist() == ["–"]
 
 
 def test_an_even_effect_is_that_on_the_typical_minute():
