@@ -46,6 +46,12 @@ UNLIKE_CLEANUP = {
 }
 """First action about a workload that blocked cleanup, if the slowdown does not grow with the backlog."""
 
+IDLE_SESSIONS = {
+    "read view": "Make the client commit before it goes idle (autocommit on), or end transactions that stay idle for long.",
+    "snapshot": "Make the client commit before it goes idle, or set idle_in_transaction_session_timeout for its role.",
+}
+"""First action about sessions that block cleanup while they run no statement, by what blocks it."""
+
 BLOCKS_CLEANUP = {"read view": READ_VIEWS, "snapshot": SNAPSHOTS}
 """The actions by what blocks cleanup on an engine: see `engines.words`."""
 

@@ -10,15 +10,15 @@ import pandas as pd
 from aurora_analysis import statement_labels
 from aurora_analysis.analysis.effect_level import noun
 from aurora_analysis.analysis.verdict import Figure, Verdict, moment
-from aurora_analysis.analysis.workloads import IDLE, overlapping
+from aurora_analysis.analysis.workloads import IDLE, clipped, overlapping
 from aurora_analysis.store.observations import Observations
 from aurora_analysis.window import Window
 
 LONGEST_TEXT = 100
 """Length of a statement's text on a card [characters]; the page of statements has all of it."""
 
-MOSTLY = 0.9
-"""A statement stands for its workload if it has at least this share of the workload's time [0 to 1]."""
+MOSTLY, MOST_OF = 0.9, 2 / 3
+"""A statement stands for its workload from the first share of the workload's time on, and for most of it from the second [0 to 1]."""
 
 
 def costliest(
@@ -48,10 +48,8 @@ def costliest(
     inside = inside[inside["digest"].notna() & (inside["digest"] != "")]
     if inside.empty:
         return {}
-    first, last_moment = pd.Timestamp(window.start), pd.Timestamp(window.end)
-    start = inside["start"].where(inside["start"] > first, first)
-    end = inside["end"].where(inside["end"] < last_moment, last_moment)
-    open_s = (end - start).dt.total_seconds()
+    within = clipped(inside, window)
+    open_s = (within["end"] - within["start"]).dt.total_seconds()
     by_digest = open_s.groupby(inside["digest"].astype(str)).sum().sort_values(kind="stable")
     digest = str(by_digest.index[-1])
     own = inside[inside["digest"] == digest]
@@ -270,8 +268,8 @@ def owner(workload: str, statement: dict[str, Figure]) -> str:
     Returns
     -------
     str
-        The workload and the start of the text; ``mostly`` if other statements take a tenth of its time. The workload
-        alone if no statement takes half of its time.
+        The workload and the start of the text; ``mostly`` if other statements take more than a tenth of its time. The
+        workload alone if no statement takes two thirds of its time.
     """
     if not statement or statement["digest"] == IDLE:
         return workload
@@ -279,7 +277,7 @@ def owner(workload: str, statement: dict[str, Figure]) -> str:
     share = float(statement["share"] or 0)
     if share >= MOSTLY:
         return f"{workload}'s `{text}`"
-    return f"{workload} (mostly `{text}`)" if share > 0.5 else workload
+    return f"{workload} (mostly `{text}`)" if share >= MOST_OF else workload
 
 
 def with_first_named(verdict: Verdict, fingerprints: pd.DataFrame) -> Verdict:

@@ -182,8 +182,8 @@ def looks_of(names: pd.Series) -> dict[Hashable, dict[str, Any]]:
 def colours_of(names: Iterable[str]) -> dict[str, str]:
     """Colour of each workload: the same in every figure, on every page and in every week.
 
-    The colour follows from the name. A workload whose colour another one has already, in alphabetical order, takes the
-    next free one. A writer's job has the colour of its name; what is unknown is grey.
+    The colour follows from the name. A workload whose colour another one has already, in alphabetical order and writer's jobs
+    last, takes the next free one. A writer's job has the colour of its name; what is unknown is grey.
 
     Parameters
     ----------
@@ -195,7 +195,11 @@ def colours_of(names: Iterable[str]) -> dict[str, str]:
     dict of str to str
     """
     palette = statement_labels.COLOURS
-    plain = sorted({_plain_name(name) for name in names} - UNNAMED)
+    names = [str(name) for name in names]
+    of_readers = {name for name in names if name == _plain_name(name)}
+    plain = sorted(
+        {_plain_name(name) for name in names} - UNNAMED, key=lambda name: (name not in of_readers, name)
+    )
     taken: dict[str, int] = {}
     for name in plain:
         first = zlib.crc32(name.encode()) % len(palette)

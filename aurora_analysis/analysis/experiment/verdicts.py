@@ -230,7 +230,7 @@ def _idle(name: str, message: str) -> Verdict:
 
 
 def growth_sentence(growth: pd.DataFrame, words: Words) -> str:
-    """Word the growth of the delay of cleanup while a workload ran, and otherwise.
+    """Word how much faster the delay of cleanup grew while a workload ran.
 
     Parameters
     ----------
@@ -248,12 +248,9 @@ def growth_sentence(growth: pd.DataFrame, words: Words) -> str:
     if mine.empty:
         return f"The growth of the {words.delay} is unknown."
     row = mine.iloc[0]
+    difference = row["difference"]
     return (
-        f"The {words.delay} {_moved(row['on_per_hour'])} transactions/hour while it ran and "
-        f"{_moved(row['off_per_hour'])}/hour otherwise (95 % confidence interval of the difference "
-        f"{row['ci_low']:,.0f} to {row['ci_high']:,.0f}, p = {row['p']:.2g})."
+        f"The {words.delay} grew by {abs(difference):,.0f} transactions/hour {'less' if difference < 0 else 'more'} while it ran "
+        f"than otherwise (95 % confidence interval of the difference {row['ci_low']:,.0f} to {row['ci_high']:,.0f}, p = "
+        f"{row['p']:.2g})."
     )
-
-
-def _moved(per_hour: float) -> str:
-    return f"{'shrank' if per_hour < 0 else 'grew'} by {abs(per_hour):,.0f}"

@@ -141,7 +141,8 @@ def verdict(holds: pd.DataFrame, recorded: Recorded, options: Objective, words: 
     suggested = suggested_limits(holds, objective_pct, recorded.longest_hold_s)["limit_min"]
     shortest, known = suggested.min(), bool(suggested.notna().all())
     action = (
-        f"Set {words.time_limit} to {60_000 * shortest:.0f} ms ({duration(60 * shortest)}) for sessions on the readers: the "
+        f"Set {words.time_limit} to {60_000 * shortest:.0f} ms ({duration(60 * shortest)}) for sessions on the readers whose {words.view}s can "
+        f"hold up {words.cleanup}: the "
         f"earliest that {what} may become {slower} ({duration(60 * min(earliest, longest))}, lower end of the prediction "
         "interval), rounded down. The page has a limit for each hour; aurora-analysis review predicts a planned query."
         if known

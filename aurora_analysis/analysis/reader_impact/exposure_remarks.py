@@ -40,7 +40,9 @@ def remarks(name: str, exposure: Exposure | None) -> str:
 def _only_live(name: str, exposure: Exposure) -> str:
     if name not in exposure.unlogged.only_live:
         return ""
-    return "No log has a statement of it, so its exposure comes from live samples, and is unknown while none were taken."
+    return (
+        "No log has a statement of it: its exposure comes from live samples, and between them it is unknown."
+    )
 
 
 def _ended_early(ended: pd.DataFrame) -> str:

@@ -223,7 +223,9 @@ def _too_short(grid: Grid, valid: Mask) -> dict[str, str]:
     if coverage < COVERAGE_NEEDED:
         return {"coverage": f"only {100 * coverage:.0f} % of the minutes have both latency and load"}
     if full.sum() < DAYS_NEEDED:
-        return {"days": f"the window has {full.sum()} days with data, {DAYS_NEEDED} are needed"}
+        return {
+            "days": f"{full.sum()} days of the window have data for half a day or more, {DAYS_NEEDED} are needed"
+        }
     return {}
 
 

@@ -96,7 +96,7 @@ def growth(
     grown = grew.groupby([since.astype(int).to_numpy(), label]).sum().unstack()
     grown = grown.reindex(range(count)).fillna(0.0)
     table = _growth_table(grown, _exposed(runs, window, count), confidence)
-    table["judged_share"] = table["workload"].map(_judged_share(held, runs))
+    table["judged_share"] = table["workload"].map(_judged_share(held, runs, window))
     figures = ["growth", "share_pct", "per_exposed_hour", "low_per_hour", "high_per_hour"]
     return table.assign(**dict.fromkeys(figures, np.nan)) if held.empty else table
 
@@ -128,8 +128,9 @@ def _growth_table(grown: pd.DataFrame, hours: pd.DataFrame, confidence: float) -
     )
 
 
-def _judged_share(held: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:
-    """Share of each workload's open time for which there are samples of the oldest view [0 to 1]."""
+def _judged_share(held: pd.DataFrame, runs: pd.DataFrame, window: Window) -> pd.Series:
+    """Share of each workload's open time in the window for which there are samples of the oldest view [0 to 1]."""
+    runs = workloads.clipped(runs, window)
     if len(held) < 2 or runs.empty:
         return pd.Series(0.0, runs["workload"].unique())
     first, last = (held.index.searchsorted(runs[name]) for name in ("start", "end"))

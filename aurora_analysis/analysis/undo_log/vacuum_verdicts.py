@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from aurora_analysis.analysis.advice import SNAPSHOTS
+from aurora_analysis.analysis.advice import IDLE_SESSIONS, SNAPSHOTS
 from aurora_analysis.analysis.costliest import costliest, owner
 from aurora_analysis.analysis.series import period_s
 from aurora_analysis.analysis.undo_log import dead_rows
@@ -17,7 +17,7 @@ from aurora_analysis.analysis.undo_log.horizon import EXACT, KINDS
 from aurora_analysis.analysis.undo_log.vacuum import Vacuum
 from aurora_analysis.analysis.undo_log.verdicts import Thresholds, blocker_numbers
 from aurora_analysis.analysis.verdict import Severity, Verdict, duration, large, moment
-from aurora_analysis.analysis.workloads import IDLE
+from aurora_analysis.analysis.workloads import IDLE, distinct
 from aurora_analysis.engines.certainty import Certainty, certainty
 from aurora_analysis.window import Window
 
@@ -33,7 +33,7 @@ KIND_ACTIONS = {
     "or drop it.",
 }
 ACTIONS = {f"({meaning})": KIND_ACTIONS[kind] for kind, meaning in KINDS.items()} | {
-    IDLE: "Make the client commit before it goes idle, or set idle_in_transaction_session_timeout for its role.",
+    IDLE: IDLE_SESSIONS["snapshot"],
     "unknown": "Run aurora-analysis watch, or fetch the counters db.Transactions.oldest_*_xid_age of the writer.",
     "outrun": "Lower autovacuum_vacuum_scale_factor or autovacuum_vacuum_cost_delay for these tables, or give autovacuum more "
     "workers.",
@@ -178,12 +178,11 @@ def _named(
         & (runs["instance"] == row["instance"])
         & (runs["digest"] == row["digest"])
     ]
-    statement = costliest(mine, context.fingerprints, context.window, context.timezone)
+    statement = costliest(distinct(mine), context.fingerprints, context.window, context.timezone)
     what = "it was idle in a transaction" if row["digest"] == IDLE else f"statement {row['digest']}"
     process = "" if pd.isna(row["thread_id"]) else f"process {row['thread_id']:.0f}, "
-    began = (
-        f"That snapshot began at {moment(row['since'], context.timezone, seconds=True)} ({process}{what})."
-    )
+    which = "That snapshot" if row["spans"] == 1 else "The snapshot with the most growth"
+    began = f"{which} began at {moment(row['since'], context.timezone, seconds=True)} ({process}{what})."
     tied = _tied(found, row)
     headline = (
         f"{owner(row['workload'], statement)} on {row['instance']} blocked vacuum for {duration(row['held_s'])}; "
@@ -209,7 +208,7 @@ def _grown(who: str, row: Mapping[Hashable, Any]) -> str:
     lasted = f"{times}, for {duration(row['held_s'])}{' in all' * (row['spans'] > 1)}"
     return (
         f"{who} held the xmin horizon {lasted}, while its age grew by {row['growth']:,.0f} transactions "
-        f"({100 * row['share']:.0f} % of its growth in the window) and reached {row['peak_length']:,.0f}."
+        f"({100 * row['share']:.0f} % of its growth in all episodes) and reached {row['peak_length']:,.0f}."
     )
 
 

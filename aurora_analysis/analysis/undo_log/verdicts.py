@@ -8,12 +8,13 @@ from typing import Any
 
 import pandas as pd
 
+from aurora_analysis.analysis.advice import IDLE_SESSIONS
 from aurora_analysis.analysis.series import period_s
 from aurora_analysis.analysis.undo_log import confidence
 from aurora_analysis.analysis.undo_log.episodes import base, growth_by_blocker
 from aurora_analysis.analysis.verdict import Figure, Severity, Verdict, duration, moment
 from aurora_analysis.analysis.workloads import IDLE
-from aurora_analysis.engines.certainty import Certainty, certainty
+from aurora_analysis.engines.certainty import DECIDED, Certainty, certainty
 from aurora_analysis.window import Window
 
 ACTIONS = {
@@ -21,7 +22,7 @@ ACTIONS = {
         "Shorten its statements or its transaction; on a reader, set aurora_read_replica_read_committed in its "
         "session, or extract from a clone or a snapshot export instead."
     ),
-    "idle": "Make the client commit before it goes idle (autocommit on), or end transactions that stay idle for long.",
+    "idle": IDLE_SESSIONS["read view"],
     "unknown": (
         "While it lasts, query every instance for its open transactions (information_schema.innodb_trx); look for "
         "clients that turn autocommit off and then idle."
@@ -229,7 +230,8 @@ def _sure(verdict: Verdict, row: Mapping[Hashable, Any], sureness: pd.DataFrame 
         sentence=(
             f"The history list grew by {row['growth']:,.0f} transactions ({100 * row['share']:.0f} % of all its growth) and "
             f"reached {row['peak_length']:,.0f} while {named} ({_share(sure)}) or {rival} ({_share(rival_sure)}) held "
-            "the oldest read view. The logs and the history list cannot decide between them."
+            f"the oldest read view. A name needs a confidence of {DECIDED:g}: the logs and the history list cannot decide "
+            "between them."
         ),
         numbers=numbers,
         action=(
@@ -258,7 +260,7 @@ def _sentence(row: Mapping[Hashable, Any]) -> str:
     total = duration(row["held_s"])
     lasted = f"once, for {total}" if row["spans"] == 1 else f"{_times(row['spans'])}, {total} in all"
     grown = (
-        f"the history list grew by {row['growth']:,.0f} transactions ({100 * row['share']:.0f} % of its growth in the window) "
+        f"the history list grew by {row['growth']:,.0f} transactions ({100 * row['share']:.0f} % of its growth in all episodes) "
         f"and reached {row['peak_length']:,.0f}"
     )
     since = moment(row["since"], seconds=True)

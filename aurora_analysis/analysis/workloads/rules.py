@@ -276,6 +276,29 @@ def with_live_runs(runs: pd.DataFrame, live: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else runs
 
 
+def distinct(runs: pd.DataFrame) -> pd.DataFrame:
+    """Join runs of one connection that overlap: a log and live samples may both have a run.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Runs with `instance`, `thread_id`, `start` and `end` (UTC).
+
+    Returns
+    -------
+    DataFrame
+        The first run of each overlap, until the end of the last. A run without a thread stays as it is.
+    """
+    ordered = runs.sort_values(["instance", "thread_id", "start"], kind="stable")
+    if ordered.empty:
+        return ordered
+    connection = ordered.groupby(["instance", "thread_id"], dropna=False, sort=False).ngroup()
+    reached = ordered.groupby(connection)["end"].cummax().shift()
+    same = connection.eq(connection.shift()) & ordered["thread_id"].notna() & (ordered["start"] < reached)
+    run = (~same).cumsum()
+    return ordered[~same].assign(end=ordered.groupby(run)["end"].max().to_numpy())
+
+
 def exposure_share(runs: pd.DataFrame, times: pd.DatetimeIndex, period_s: float) -> pd.DataFrame:
     """Measure the share of each period in which a workload had at least one statement open [0 to 1].
 
@@ -339,6 +362,28 @@ def overlapping(runs: pd.DataFrame, window: Window) -> pd.DataFrame:
         The selected rows, unchanged.
     """
     return runs[(runs["end"] > window.start) & (runs["start"] < window.end)]
+
+
+def clipped(runs: pd.DataFrame, window: Window) -> pd.DataFrame:
+    """Select the runs that overlap the window, and cut them at its ends.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Runs with `start` and `end` (UTC).
+    window : Window
+        The window.
+
+    Returns
+    -------
+    DataFrame
+        The selected rows with the parts of their times that lie in the window.
+    """
+    inside, opens, closes = overlapping(runs, window), pd.Timestamp(window.start), pd.Timestamp(window.end)
+    return inside.assign(
+        start=inside["start"].where(inside["start"] > opens, opens),
+        end=inside["end"].where(inside["end"] < closes, closes),
+    )
 
 
 def _open_until(runs: pd.DataFrame, moments: Array) -> Array:

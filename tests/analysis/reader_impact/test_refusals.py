@@ -44,7 +44,7 @@ def test_workloads_that_always_run_together_are_inseparable():
 @pytest.mark.parametrize(
     ("days", "exposures", "reason"),
     [
-        (3, scattered(3, each=9), "the window has 3 days with data, 7 are needed"),
+        (3, scattered(3, each=9), "3 days of the window have data for half a day or more, 7 are needed"),
         (8, runs((900, 901)), "it has no run inside the window"),
         (8, runs(*[(hour, hour + 0.01) for hour in range(5, 190, 7)]), "it ran for 16 minutes in total"),
     ],

@@ -57,6 +57,14 @@ def test_growth_is_attributed_to_the_owner_of_the_oldest_read_view():
     assert np.isnan(by_workload["exposed_hours"]["(unknown)"])
 
 
+def test_runs_outside_of_the_window_are_not_unjudged():
+    """Estimates compare two weeks, the mechanism one window: runs of the other week leave nothing of it unknown."""
+    earlier = RUNS.assign(start=RUNS["start"] - pd.Timedelta("1D"), end=RUNS["end"] - pd.Timedelta("1D"))
+    both = reader_impact.growth(held(), pd.concat([RUNS, earlier], ignore_index=True), HOUR)
+    shares = both.set_index("workload")["judged_share"]
+    assert shares["etl"] == shares["bi"] == 1
+
+
 FORTNIGHT = Window("2026-11-09", "2026-11-23")
 
 

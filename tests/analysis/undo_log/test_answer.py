@@ -25,8 +25,7 @@ def test_each_blocker_has_a_headline():
         (
             "blocked",
             "watch",
-            "snowflake (mostly `select e.id, c.name, e.payload from eve…`) on lab-reader blocked purge for 12 min; the "
-            f"history list {reached[0]}",
+            f"snowflake on lab-reader blocked purge for 12 min; the history list {reached[0]}",
         ),
         (
             "blocked",

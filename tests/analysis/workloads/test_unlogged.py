@@ -162,6 +162,13 @@ def test_a_session_that_only_samples_show_is_unknown_where_none_were_taken():
     assert found.unlogged.only_live == ("airflow",)
 
 
+def test_a_run_of_log_and_samples_is_one_run():
+    """Rows of one connection that overlap are joined; those of another connection, and later ones, stay."""
+    both = runs(("etl", 7, 1, 5), ("etl", 7, 3, 6), ("etl", 7, 6, 8), ("etl", 9, 2, 4))
+    assert sorted(minutes(workloads.distinct(both))) == [("etl", 1, 6), ("etl", 2, 4), ("etl", 6, 8)]
+    assert workloads.distinct(both[:0]).empty
+
+
 def test_an_early_end_makes_no_other_minute_unknown():
     """The log is complete, so minutes without an event are free of the workload."""
     found = exposure.exposure(tables(events=logged_events(*CONFLICT)))
