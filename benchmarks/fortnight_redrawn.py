@@ -99,7 +99,7 @@ def _ramp(trials: pd.DataFrame, minutes: pd.DataFrame) -> Array:
 def _effect(logs: pd.Series, ramp: Array, planned: pd.Series) -> float:
     """Regression coefficient of the recorded latency on the ramp, controlled for hour of day, day and load."""
     times = pd.DatetimeIndex(logs.index)
-    columns = [ramp, np.log(planned), pd.get_dummies(times.hour), pd.get_dummies(times.dayofyear)]
+    columns = [ramp, np.log(planned), pd.get_dummies(times.hour), pd.get_dummies(times.day_of_year)]
     matrix = np.column_stack(columns).astype(float)
     valid = np.isfinite(matrix).all(axis=1) & np.isfinite(logs.to_numpy())
     return float(np.linalg.lstsq(matrix[valid], logs.to_numpy()[valid])[0][0])
