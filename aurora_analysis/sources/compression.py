@@ -172,6 +172,10 @@ def _xz(chunks: Iterable[bytes]) -> Iterator[bytes]:
     return _stream(LZMADecompressor)(chunks)
 
 
+_ENCRYPTED = 0x1
+"""The bit of a zip member's flags that stands for a password."""
+
+
 def _unzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the files of a zip archive one after the other, in the archive's order.
 
@@ -189,6 +193,10 @@ def _unzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
                     raise Refused("is an Office document, which is not read: save its sheet as CSV")
                 for member in packed.infolist():
                     is_hidden = member.filename.startswith("__MACOSX/") or "/." in f"/{member.filename}"
+                    if member.flag_bits & _ENCRYPTED:
+                        raise Refused(
+                            "is a zip archive with a password, which is not read: unpack it, and read its files"
+                        )
                     if not (member.is_dir() or is_hidden):
                         yield from _member(packed, member)
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as problem:

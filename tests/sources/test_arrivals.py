@@ -226,6 +226,8 @@ ENDS = {
     "blanks of a terminal": EVENTS.replace(b"\n", b"  \n"),
     "zero bytes at the end": EVENTS + bytes(5000),
     "zero bytes in the middle": PLAIN[0] + bytes(5000) + b"".join(PLAIN[1:]),
+    "zero bytes at the start": bytes(5000) + EVENTS,
+    "zero bytes at the start of a part": b"\n" + bytes(5000) + b"\n" + EVENTS,
     "marks of joined files": b"\xef\xbb\xbf".join(PLAIN),
     "blank lines": EVENTS.replace(b";\n#", b";\n\n\f\n#"),
 }
@@ -309,6 +311,17 @@ def test_damaged_data_are_one_error(form, tmp_path):
     path = tmp_path / "log"
     path.write_bytes(FORMS[form][:-10])
     with pytest.raises(Error, match="is damaged"):
+        read(path)
+
+
+def test_a_zip_with_a_password_is_not_damaged(tmp_path):
+    """Its message names the password and the next step, without the library's own words."""
+    archive = bytearray(zip_of({"slow.log": EVENTS}))
+    archive[archive.index(b"PK\x03\x04") + 6] |= 1
+    archive[archive.index(b"PK\x01\x02") + 8] |= 1
+    path = tmp_path / "log"
+    path.write_bytes(archive)
+    with pytest.raises(Error, match=r"log is a zip archive with a password, which is not read: unpack it"):
         read(path)
 
 

@@ -109,21 +109,24 @@ def _mended(pieces: Iterable[bytes]) -> Iterator[bytes]:
     messages that were joined on Windows, blanks from a terminal. A time directly behind a text shows that the text was
     cut.
     """
-    return (piece if before_time(piece)[0][-1:] == b";" else _with_plain_end(piece) for piece in pieces)
+    return (piece if before_time(piece)[0][-1:] == b";" else with_plain_end(piece) for piece in pieces)
 
 
-def _with_plain_end(piece: bytes) -> bytes:
+def with_plain_end(piece: bytes) -> bytes:
+    """Return a piece whose text ends at its semicolon, and whose `# Time` begins its line."""
     at = piece.rfind(b"# Time: ")
     time = piece[at:] if at >= 0 and _TIME_LINE.match(piece, at) else b""
     text = piece.removesuffix(time)
-    kept = text.rstrip(_JUNK)
+    kept = text.rstrip(JUNK)
     text = kept if kept.endswith(b";") else text
     if piece[: piece.find(b"\n")].endswith((b" ", b"\t")):
         text = _BLANKS.sub(b"\n", text)
     return text + b"\n" * (time != b"" and text[-1:] != b"\n") + time
 
 
-_JUNK = b" \t\r\n\v\f\0\xef\xbb\xbf"
+JUNK = b" \t\r\n\v\f\0\xef\xbb\xbf"
+"""Bytes that stand between entries and belong to none."""
+
 _BLANKS = re.compile(rb"[ \t]++\n")
 _TIME_LINE = re.compile(rb"# Time: \d[\d-]{5,9}[T ][^\n;]{5,24}\s*\Z")
 

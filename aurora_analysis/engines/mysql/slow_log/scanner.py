@@ -22,7 +22,7 @@ from aurora_analysis.engines.mysql.slow_log.grammar import (
     before_time,
     header,
 )
-from aurora_analysis.engines.mysql.slow_log.pieces import pieces, whole_entries
+from aurora_analysis.engines.mysql.slow_log.pieces import JUNK, pieces, whole_entries, with_plain_end
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 
 LONGEST_S = 366 * 86400.0
@@ -110,10 +110,10 @@ def read(found: Iterator[bytes], state: State, account: Account, mode: SqlMode) 
 
 def _leading(piece: bytes, account: Account) -> bytes | None:
     """Return the first entry's time; before its header are banners, or the rest of a lost entry."""
-    text, time = before_time(piece)
+    text, time = before_time(with_plain_end(piece))
     if time is not None and len(time) > LONGEST_TIME:
         text, time = piece, None
-    rest = BANNER.sub(b"", text.lstrip(b"\n")).strip()
+    rest = BANNER.sub(b"", text.lstrip(b"\n")).strip(JUNK)
     if rest:
         account.add_loss(len(rest))
     return time
