@@ -42,7 +42,7 @@ _FOREIGN = {
 def uniform(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the chunks; refuse a file with parts in different forms, as `>>` and `cat` make them."""
     at, before = 0, b""
-    for chunk in chunks:
+    for chunk in _with_line_starts(chunks):
         if b"\0" in chunk:
             text = before + chunk
             for foreign, form in _FOREIGN.items():
@@ -51,6 +51,27 @@ def uniform(chunks: Iterable[bytes]) -> Iterator[bytes]:
                     raise Refused(f"{form.format(at=place)}: read the parts as files of their own")
         yield chunk
         at, before = at + len(chunk), _end(before, chunk)
+
+
+_GLUED = b"\0# User@Host: "
+
+
+def _with_line_starts(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the chunks with a line end before a header that stands directly behind zero bytes.
+
+    A truncated file is filled up with zero bytes. The last of them becomes the line end, so that sizes stay true.
+    """
+    held = b""
+    for chunk in chunks:
+        text = held + chunk
+        if b"\0" in text:
+            text = text.replace(_GLUED, b"\n" + _GLUED[1:])
+        size = next((n for n in range(len(_GLUED) - 1, 0, -1) if text.endswith(_GLUED[:n])), 0)
+        held = text[len(text) - size :]
+        if text := text[: len(text) - size]:
+            yield text
+    if held:
+        yield held
 
 
 def _end(before: bytes, chunk: bytes, size: int = 32) -> bytes:

@@ -243,6 +243,18 @@ def test_what_stands_between_entries_belongs_to_none(ends, expected, tmp_path, m
     assert account.is_whole, account
 
 
+@pytest.mark.parametrize("size", [7, 2**20])
+@pytest.mark.parametrize("before", [b"", PLAIN[0]])
+def test_a_header_behind_zero_bytes_begins_its_entry(before, size, tmp_path, monkeypatch):
+    """Older servers write no `# Time` for an entry of the same second: nothing else separates it from the zero bytes."""
+    monkeypatch.setattr(log_files, "CHUNK", size)
+    path = tmp_path / "log"
+    path.write_bytes(before + bytes(50) + PLAIN[1][PLAIN[1].index(b"# User@Host: ") :] + PLAIN[2])
+    account = Account()
+    found = [one["user"] for one in read(path, account)]
+    assert (found, account.is_whole) == (["app"] * bool(before) + ["bi", "app"], True)
+
+
 def test_the_time_behind_a_cut_text_is_the_next_entrys(tmp_path):
     """An event that was cut ends without a line end."""
     path = tmp_path / "log"
