@@ -90,7 +90,7 @@ def test_the_trial_tells_what_its_query_does_to_a_queue():
     (found,) = verdicts("experiment")
     assert (found.subject, found.level) == ("extract", "slows")
     assert found.numbers["ci_low_pct"] > 5
-    assert "transactions/hour while it ran" in found.evidence
+    assert "transactions/hour more while it ran" in found.evidence
     assert by_subject("experiment", cluster="lab", **ALWAYS)["snowflake"] == "slows"
     assert by_subject("experiment", cluster="shop", **ALWAYS) == {"no trial": "unknown"}
 

@@ -74,7 +74,7 @@ def test_the_printed_levels_are_the_truth(answer):
     [guilty] = [one for one in answer.verdicts if one.subject == "etl"]
     assert f"statement {QUEUE[:8]}" in guilty.headline
     assert "Its snapshots were the oldest during" in guilty.evidence
-    assert "end each transaction and cursor" in guilty.action
+    assert "commit before it goes idle" in guilty.action
 
 
 def test_runs_without_a_logged_duration_are_exposure(answer, days):
