@@ -196,13 +196,10 @@ def slowed(metric: str, fingerprints: pd.DataFrame) -> str:
     str
         Such as "commits"; a statement without a text in the store by its digest.
     """
-    name = noun(metric)
-    if not name.startswith(STATEMENT):
-        return name
-    digest = named_digest(metric, fingerprints)
-    if digest is None:
-        return f"the writer's {name}"
-    return f"the writer's `{shortened(statement_text(digest, fingerprints).replace('`', ''), 40)}`"
+    digest, name = named_digest(metric, fingerprints), noun(metric)
+    if digest is not None:
+        return f"the writer's {_quoted(statement_text(digest, fingerprints))}"
+    return f"the writer's {name}" if name.startswith(STATEMENT) else name
 
 
 def named_digest(metric: str, fingerprints: pd.DataFrame) -> str | None:
@@ -273,11 +270,15 @@ def owner(workload: str, statement: dict[str, Figure]) -> str:
     """
     if not statement or statement["digest"] == IDLE:
         return workload
-    text = shortened(str(statement["text"]).replace("`", ""), 40)
-    share = float(statement["share"] or 0)
+    text, share = _quoted(str(statement["text"])), float(statement["share"] or 0)
     if share >= MOSTLY:
-        return f"{workload}'s `{text}`"
-    return f"{workload} (mostly `{text}`)" if share >= MOST_OF else workload
+        return f"{workload}'s {text}"
+    return f"{workload} (mostly {text})" if share >= MOST_OF else workload
+
+
+def _quoted(text: str) -> str:
+    """The start of a statement's text as code, for a headline."""
+    return f"`{shortened(text.replace('`', ''), 40)}`"
 
 
 def with_first_named(verdict: Verdict, fingerprints: pd.DataFrame) -> Verdict:
