@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,9 @@ START_S = 60.0
 """Time limit for the start; it takes 1 to 2 s on a free machine."""
 
 STOP_S = 15.0
+ENDED_S = 0.5
+ERRORS = ("[ERROR]", "[FATAL]", "Assertion", "got signal")
+"""Marks of a line in the server's log that says why it ended."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,10 @@ def running(
         )
 
 
+class Ended(Error):
+    """A server ended by itself while it was needed, as after a crash."""
+
+
 @contextmanager
 def started(
     folder: Path,
@@ -124,12 +131,26 @@ def started(
     environment: Mapping[str, str] | None = None,
     program: str = "",
 ) -> Iterator[Server]:
-    """Start a server in a folder that has data, as after a crash; it ends with the block."""
+    """Start a server in a folder that has data, as after a crash; it ends with the block.
+
+    Raises
+    ------
+    Ended
+        If the block raises an error after the server has ended by itself.
+    """
     chosen = port or processes.free_port()
     variables = {**os.environ, **(environment or {})}
     process = _start(program or find(), folder, chosen, {**DEFAULTS, **(options or {})}, variables)
     try:
-        yield Server(folder, chosen, process.pid, _answer(process, folder))
+        ours = Server(folder, chosen, process.pid, _answer(process, folder))
+        try:
+            yield ours
+        except Exception as problem:
+            if _has_ended(process):
+                raise Ended(
+                    f"The lab's server ended while it was needed (exit code {process.returncode}): {_complaint(folder)}"
+                ) from problem
+            raise
     finally:
         _stop(process)
 
@@ -205,9 +226,24 @@ def _answer(process: subprocess.Popen[bytes], folder: Path) -> str:
             with connected as connection:
                 return str(connection.get_server_info())
         time.sleep(0.05)
+    raise Error(f"The lab's server did not start: {_complaint(folder)}")
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Return whether the process has ended, which its clients may notice a moment earlier."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(ENDED_S)
+    return process.returncode is not None
+
+
+def _complaint(folder: Path) -> str:
+    """Return the last error in the server's log, or its last line if there is none."""
     log = folder / "error.log"
-    reason = processes.last_line(log.read_text(errors="replace")) if log.exists() else "it wrote no log"
-    raise Error(f"The lab's server did not start: {reason}")
+    if not log.exists():
+        return "it wrote no log"
+    lines = log.read_text(errors="replace").strip().splitlines()
+    errors = [line for line in lines if any(mark in line for mark in ERRORS)]
+    return next(reversed(errors or lines), "its log is empty").strip()
 
 
 def _listens(path: Path) -> bool:
