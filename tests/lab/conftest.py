@@ -27,8 +27,8 @@ SEED, DURATION_S, BLOCK_S = 5, 86, 16
 def begun(mariadbd: str, meter: Meter, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Store]]:
     """A recording of 86 s, with four blocks and an idle session, that is still running; its server is not on UTC."""
     from aurora_analysis.lab.record import RecordingOptions, record
-    from aurora_analysis.lab.server import Ended
     from aurora_analysis.lab.schedule import USERS
+    from aurora_analysis.lab.server import Ended
 
     store = Store(tmp_path_factory.mktemp("lab"))
     # User names are no evidence: here `bi` holds a view and `snowflake` does not.

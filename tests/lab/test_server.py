@@ -53,10 +53,14 @@ def test_a_server_ends_with_an_exception(mariadbd):
 
 def test_a_crash_is_named_instead_of_what_it_breaks(mariadbd):
     """A client sees a lost connection only; the server's log says why."""
-    with pytest.raises(server.Ended, match=r"exit code -6\): .*got signal 6"), server.running() as ours:
-        with ours.connect() as connection, connection.cursor() as cursor:
-            os.kill(ours.pid, signal.SIGABRT)
-            cursor.execute("SELECT SLEEP(20)")
+    with (
+        pytest.raises(server.Ended, match=r"exit code -6\): .*got signal 6"),
+        server.running() as ours,
+        ours.connect() as connection,
+        connection.cursor() as cursor,
+    ):
+        os.kill(ours.pid, signal.SIGABRT)
+        cursor.execute("SELECT SLEEP(20)")
 
 
 def test_sigterm_ends_the_server_and_removes_its_folder(mariadbd):
