@@ -240,7 +240,9 @@ def test_a_crash_of_mariadb_is_measured(crash):
     result, store = crash
     rows = store.read("drills", cluster="drill").set_index("client")
     assert set(rows.index) == {"plain", "pool", "topology"}, result.output
-    assert rows["took_effect"].all() and (rows["first_success_s"] > 0).all()
+    assert rows["took_effect"].all() and rows["first_success_s"].notna().all()
+    # A pool reconnects unseen: on a busy machine a quick restart is no longer than the pauses before it.
+    assert (rows["first_success_s"] > 0)[rows["errors"] > 0].all() and rows["errors"]["plain"] > 0
     assert (rows["writes_lost"] == 0).all() and (rows["writes_acknowledged"] > 10).all()
 
 
