@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from aurora_analysis.engines.log_events import Account
+from aurora_analysis.engines.mysql.slow_log import pieces
 from aurora_analysis.errors import Error
 from aurora_analysis.sources import log_files, profile
 from aurora_analysis.store import Store
@@ -240,6 +241,18 @@ def test_what_stands_between_entries_belongs_to_none(ends, expected, tmp_path, m
     path.write_bytes(ENDS[ends])
     account = Account()
     assert lines(read(path, account)) == expected
+    assert account.is_whole, account
+
+
+@pytest.mark.parametrize("before", [b"", PLAIN[0]])
+def test_any_number_of_zero_bytes_is_no_loss(before, tmp_path, monkeypatch):
+    """A truncated file may begin with more of them than a statement is long."""
+    monkeypatch.setattr(pieces, "LONGEST_TEXT", 10_000)
+    monkeypatch.setattr(log_files, "CHUNK", 4000)
+    path = tmp_path / "log"
+    path.write_bytes(before + bytes(50_000) + PLAIN[1])
+    account = Account()
+    assert [one["user"] for one in read(path, account)] == ["app"] * bool(before) + ["bi"]
     assert account.is_whole, account
 
 

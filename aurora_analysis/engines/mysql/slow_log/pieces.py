@@ -132,12 +132,20 @@ _TIME_LINE = re.compile(rb"# Time: \d[\d-]{5,9}[T ][^\n;]{5,24}\s*\Z")
 
 
 def _bounded(pending: bytes, account: Account) -> bytes:
-    """Return the incomplete entry; one longer than LONGEST_TEXT is cut, with the marker."""
+    """Return the incomplete entry; one longer than LONGEST_TEXT is cut, with the marker.
+
+    Zero bytes are no text: a truncated file may have millions.
+    """
+    if len(pending) > LONGEST_TEXT:
+        pending = _ZEROS.sub(b"\0", pending)
     if len(pending) <= LONGEST_TEXT:
         return pending
     start, end = pending[: 2**20], pending[-len(SEPARATOR) :]
     account.lost_bytes += len(pending) - len(start) - len(MARKER) - len(end)
     return start + MARKER + end
+
+
+_ZEROS = re.compile(rb"\0{2,}+")
 
 
 def _repaired(text: bytes, account: Account) -> bytes:
