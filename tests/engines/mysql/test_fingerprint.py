@@ -146,6 +146,21 @@ def test_a_text_whose_quotes_do_not_balance_keeps_nothing_after_the_first(cut):
     assert FingerprintCache()(cut.encode()) == found
 
 
+def test_a_cut_text_keeps_its_plain_names_up_to_the_first_literal():
+    """Cut inserts of two tables are two statements, also if a tool quotes every name; a name with blanks may be a literal."""
+    texts = [
+        "INSERT INTO `t` (`a`, `b`) VALUES ('secret', 7, 'x",
+        "INSERT INTO `t` (`a`, `b",
+        "INSERT INTO `t` (`a` = 5 AND `b",
+    ]
+    assert [fingerprint(text) for text in texts] == [
+        "insert into t(a, b) values(?",
+        "insert into t(a, ?",
+        "insert into t(a = ? and ?",
+    ]
+    assert fingerprint("SELECT `a FROM t WHERE `b` = 7331 AND `c` = 1") == "select ?"
+
+
 def test_names_that_no_identifier_can_be_are_replaced():
     """Text between two back-ticks that is too long for a name came there by a cut."""
     assert fingerprint("SELECT `a`, `" + "b" * 65 + "`, `it's`") == "select a, ?+"

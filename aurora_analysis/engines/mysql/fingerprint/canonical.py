@@ -6,7 +6,7 @@ import re
 from itertools import chain
 
 from aurora_analysis.engines.canonical import VALUE, canonical
-from aurora_analysis.engines.mysql.fingerprint.lexer import OPENS, OpenQuote, tokens
+from aurora_analysis.engines.mysql.fingerprint.lexer import OpenQuote, tokens
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 from aurora_analysis.engines.statement import Statement, named
 
@@ -31,5 +31,11 @@ def statement(sql: str, mode: SqlMode = DEFAULT_MODE) -> Statement:
     try:
         return named(canonical(tokens(sql, mode)))
     except OpenQuote:
-        before = chain(tokens(re.split(OPENS, sql, maxsplit=1)[0], mode), [VALUE])
+        sure = _SURE.match(sql)
+        before = chain(tokens(sure[0] if sure else "", mode), [VALUE])
         return named(canonical(before), whole=False)
+
+
+_SURE = re.compile(r"(?>[^\"'`$]++|`\w++`|\$(?!\w*\$))*+")
+"""The text of a cut statement up to its first literal, with the plain names between back-ticks in it. What stands behind
+may be inside a literal, whatever its quotes say."""
