@@ -43,7 +43,8 @@ def test_every_dialect_is_read_as_expected(path):
     expected = [json.loads(line) for line in path.with_suffix(".jsonl").read_text().splitlines()]
     assert [slow_log.record(event, with_sql=True) for event in events] == expected
     assert account.bytes == path.stat().st_size
-    assert (account.events, account.cut, account.lost, account.repaired) == (len(expected), 0, 0, 0)
+    cut = sum(one.get("cut", False) for one in expected)
+    assert (account.events, account.cut, account.lost, account.repaired) == (len(expected), cut, 0, 0)
     assert account.quoted == QUOTED.get(path.stem, 0)
 
 
@@ -227,6 +228,29 @@ def test_a_text_that_was_cut_behind_a_semicolon_within_a_quote_counts_as_cut():
         (False, "select ? from a"),
     ]
     assert (account.cut, account.unmarked) == (1, 1)
+
+
+SETTINGS = "use shop;\nSET last_insert_id=7,insert_id=8,timestamp=1795000000;\n"
+
+
+@pytest.mark.parametrize("size", range(len(SETTINGS) + 1))
+def test_an_entry_that_was_cut_before_its_statement_has_none(size):
+    """What is left of `use` or `SET timestamp` is no statement of the workload."""
+    head, *_ = aurora("").decode().partition("SET")
+    events, account = read(aurora("SELECT 1;") + (head + SETTINGS[:size]).encode())
+    assert [(event.cut, event.statement.fingerprint) for event in events] == [(False, "select ?"), (True, "")]
+    assert (account.cut, account.lost) == (1, 0)
+
+
+@pytest.mark.parametrize("line", ["# Time: 2026-11-18T11:06:51.000000Z\n", "# User@Host: app"])
+@pytest.mark.parametrize("behind", [b"", MARKER, b"\n" + aurora("SELECT 3;", 52)])
+def test_the_start_of_the_next_header_is_lost_and_the_entry_before_it_whole(line, behind):
+    """A log, or an event of it, may end at any byte of an entry's first line."""
+    for size in range(1, len(line)):
+        text = aurora("SELECT 1;") + aurora("SELECT 2;", 51) + line[:size].encode() + behind
+        events, account = read(text)
+        assert {(event.cut, event.statement.fingerprint) for event in events} == {(False, "select ?")}, size
+        assert (account.events, account.cut, account.lost) == (2 + behind.endswith(b";\n"), 0, 1), size
 
 
 @pytest.mark.parametrize(

@@ -92,8 +92,23 @@ BANNER = re.compile(
 )
 """The lines that a server writes when it starts or opens the log."""
 
-REMAINS = re.compile(rb"(?<=;)(?:\n#[^\n]*)*?\n# (?:User@Host|Query_time|Time): ")
+
+def _start_of(text: bytes) -> bytes:
+    """Return a pattern of the text's first bytes, however few."""
+    return b"|".join(re.escape(text[:size]) for size in range(len(text), 0, -1))
+
+
+REMAINS = re.compile(
+    rb"(?<=;)(?:(?:\n#[^\n]*)*?\n# (?:User@Host|Query_time|Time): |\n(?:%s|%s)(?:%s)?\Z)"
+    % (_start_of(b"# Time: "), _start_of(b"# User@Host: "), re.escape(MARKER))
+)
 """The start of another entry behind the end of a statement."""
+
+CUT_SETTING = re.compile(
+    rb"%s|use [^\n;]*+|%s|SET (?>\w++=\d++,)*+(?:%s|%s|%s|\w++=[\d.]*+)?"
+    % tuple(map(_start_of, (b"use", b"SET ", b"last_insert_id", b"insert_id", b"timestamp")))
+)
+"""The start of `use db;` or `SET timestamp=1795429471;`, which end the header lines."""
 
 HEADER_LINE = re.compile(rb"#( +[\w@]+: .*)?|use [^;]+;\r?|SET [^;]*timestamp=\d+;\r?", re.DOTALL)
 

@@ -17,8 +17,8 @@ def refusal(account: Account, files: str) -> str | None:
         )
     if account.lost and not account.events:
         return (
-            f"No entry of a slow log in {files}: no line begins with '# User@Host: ', and none with a log_line_prefix of "
-            "PostgreSQL that is known. Is this a slow log?"
+            f"No entry of a slow log in {files}: no line '# User@Host: ' is followed by the other header lines, and no "
+            "line begins with a log_line_prefix of PostgreSQL that is known. Is this a slow log?"
         )
     if account.events >= FEWEST and account.unmarked >= MOSTLY_CUT * account.events:
         return (

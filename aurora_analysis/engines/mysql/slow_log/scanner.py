@@ -15,6 +15,8 @@ from aurora_analysis.engines.mysql.fingerprint import quotes_are_closed
 from aurora_analysis.engines.mysql.slow_log.clock import Clock
 from aurora_analysis.engines.mysql.slow_log.grammar import (
     BANNER,
+    CUT_SETTING,
+    HEAD,
     HEADER,
     LONGEST_TIME,
     REMAINS,
@@ -30,6 +32,9 @@ LONGEST_S = 366 * 86400.0
 
 LONGEST_SENSIBLE = len("9.999999")
 """A time of more characters, or without a point, may be longer than `LONGEST_S`."""
+
+HALF = "\ufffd".encode()
+"""Replacement of a character of which a cut left only some bytes."""
 
 LARGEST = 2**63 - 1
 """The largest count that a table holds. Servers have logged 2**64 - 1 for an unknown count."""
@@ -85,7 +90,7 @@ def read(found: Iterator[bytes], state: State, account: Account, mode: SqlMode) 
         time = state.time
         if found_header is None or _is_absurd(found_header[9]) or _is_absurd(found_header[10]):
             account.add_loss(len(text))
-            account.unknown += 1
+            account.unknown += text.rstrip().endswith(b";")  # else its header lines may have been cut, too
         else:
             entry = _entry(found_header, text, time, is_open, account, mode)
             if entry.database is not None:
@@ -104,8 +109,8 @@ def read(found: Iterator[bytes], state: State, account: Account, mode: SqlMode) 
             state.database = state.named_by = None  # a server that opens its log names every database again
             clock.zone_s = None  # and may have another time zone
         state.time = following
-    if state.time is not None and len(state.time) > LONGEST_TIME:
-        account.add_loss(len(state.time))
+    if state.time is not None:
+        account.add_loss(len(HEAD) + len(state.time))  # the log ends within the header lines of an entry
 
 
 def _leading(piece: bytes, account: Account) -> bytes | None:
@@ -165,6 +170,8 @@ def _entry(
         or (b"\n" in sql and (b"\n# " in sql or b"started with:" in sql))
     ):
         sql, cut = _sound(sql, account, mode)
+        if cut and at is None and CUT_SETTING.fullmatch(sql):
+            sql = b""
     if len(more) > 1:
         if b"# Query_time: " in more:
             account.add_loss(len(more))
@@ -198,14 +205,17 @@ _made = tuple.__new__
 
 
 def _sound(sql: bytes, account: Account, mode: SqlMode) -> tuple[bytes, bool]:
-    """Return a statement without a banner or remains of another entry behind it, and whether it was cut."""
+    """Return a statement without a banner or remains of another entry, and whether it is cut or missing."""
     sql = BANNER.sub(b"", sql).rstrip(b"\n")
     remains = REMAINS.search(sql)
     if remains and quotes_are_closed(sql[: remains.start()], mode):
         account.add_loss(len(sql[remains.start() :]))
         sql = sql[: remains.start()]
     kept, marker, _ = sql.partition(MARKER)
-    cut = bool(marker) or bool(kept) and not (kept.endswith(b";") and quotes_are_closed(kept, mode))
+    if kept.endswith(HALF):
+        kept = kept.removesuffix(HALF)
+        account.lost_bytes += len(HALF)
+    cut = bool(marker) or not (kept.endswith(b";") and quotes_are_closed(kept, mode))
     account.cut += cut
-    account.unmarked += cut and not marker
+    account.unmarked += cut and not marker and kept != b""
     return kept, cut
