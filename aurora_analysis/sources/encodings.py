@@ -27,9 +27,22 @@ def utf8(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the chunks as UTF-8 without a byte-order mark; bytes in another encoding stay as they are."""
     head, chunks = peek(chunks, 64)
     encoding = _wide(head)
-    if encoding is None:
-        return _without_mark(chunks) if _MARKED.match(head) else uniform(chunks)
-    return _without_mark(_recoded(chunks, encoding))
+    if encoding is not None:
+        chunks = _without_mark(_recoded(chunks, encoding))
+    elif _MARKED.match(head):
+        chunks = _without_mark(chunks)
+    return _with_text(uniform(chunks))
+
+
+def _with_text(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the chunks; refuse a file of zero bytes, which would pass for an empty log."""
+    size, is_blank = 0, True
+    for chunk in chunks:
+        size += len(chunk)
+        is_blank = is_blank and not chunk.strip(b"\0")
+        yield chunk
+    if size and is_blank:
+        raise Refused("has nothing but zero bytes: its text was not written or not copied. Get the log again")
 
 
 _FOREIGN = {
@@ -83,7 +96,10 @@ def _wide(head: bytes) -> str | None:
     """Return the UTF-16 or UTF-32 variant of a text, from its mark or from the zero bytes of its ASCII letters."""
     for mark, encoding in _MARKS.items():
         if head.startswith(mark):
-            return encoding
+            is_utf16 = encoding == "utf-32-le" and not any(
+                head[4:64]
+            )  # its mark, and the zero bytes of a truncated file
+            return "utf-16-le" if is_utf16 else encoding
     if len(head) >= 8 and head[0] and not any(head[1:4]) and head[4] and not any(head[5:8]):
         return "utf-32-le"
     if len(head) >= 8 and head[3] and not any(head[0:3]) and head[7] and not any(head[4:7]):
@@ -94,17 +110,29 @@ def _wide(head: bytes) -> str | None:
     return "utf-16-be" if len(head) >= 8 and not any(even) and all(odd) else None
 
 
+_SWAPPED = "# User@Host".encode("utf-16-be").decode("utf-16-le")
+"""A header in the other byte order, or one byte further than the text before."""
+
+
 def _recoded(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    """Yield the chunks as UTF-8; a character that the file's end cuts becomes U+FFFD."""
     decoder = codecs.getincrementaldecoder(encoding)("replace")
-    at, before = 0, b""
+    at, before, last = 0, b"", ""
     for chunk in chunks:
         if (found := (before + chunk).find(b"# User@Host: ")) >= 0:
             place = f"{at - len(before) + found:,}"
             raise Refused(
                 f"is {encoding[:6].upper()} first and UTF-8 at byte {place}: read the parts as files of their own"
             )
-        yield decoder.decode(chunk).encode("utf-8", "replace")
-        at, before = at + len(chunk), _end(before, chunk)
+        text = decoder.decode(chunk)
+        if (found := (last + text).find(_SWAPPED)) >= 0:
+            place = f"{at + 2 * (found - len(last)):,}"
+            raise Refused(
+                f"is {encoding[:6].upper()} that lacks a byte, or changes its byte order, before byte {place}: "
+                "read the parts as files of their own"
+            )
+        yield text.encode("utf-8", "replace")
+        at, before, last = at + len(chunk), _end(before, chunk), (last + text)[-len(_SWAPPED) :]
     yield decoder.decode(b"", final=True).encode()
 
 

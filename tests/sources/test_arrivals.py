@@ -244,6 +244,25 @@ def test_what_stands_between_entries_belongs_to_none(ends, expected, tmp_path, m
     assert account.is_whole, account
 
 
+WIDE = ["select * from orders where id = ?", "select count(*) from orders where note = ?"]
+
+
+@pytest.mark.parametrize("size", [7, 2**20])
+@pytest.mark.parametrize(
+    ("lost", "last", "is_cut"),
+    [(1, "update orders set note = ? where id = ?", None), (61, "update order", True), (101, "", True)],
+)
+def test_a_wide_text_is_read_up_to_a_cut_within_a_character(lost, last, is_cut, size, tmp_path, monkeypatch):
+    """Half a character is lost and counted; it changes no fingerprint, and an entry up to its semicolon is whole."""
+    monkeypatch.setattr(log_files, "CHUNK", size)
+    path = tmp_path / "log"
+    path.write_bytes(EVENTS.decode().encode("utf-16")[:-lost])
+    account = Account()
+    found = [(one["fingerprint"], one.get("cut")) for one in read(path, account)]
+    assert found == [*((text, None) for text in WIDE), (last, is_cut)]
+    assert account.lost_bytes >= 1
+
+
 @pytest.mark.parametrize("before", [b"", PLAIN[0]])
 def test_any_number_of_zero_bytes_is_no_loss(before, tmp_path, monkeypatch):
     """A truncated file may begin with more of them than a statement is long."""
@@ -295,6 +314,13 @@ def test_a_csv_without_quotation_marks_is_read_by_its_prefix(tmp_path, expected)
     [
         (PLAIN[0] + EVENTS.decode().encode("utf-16-le"), "is UTF-8 first and UTF-16 at byte 303"),
         (EVENTS.decode().encode("utf-16") + PLAIN[0], "is UTF-16 first and UTF-8 at byte"),
+        (
+            EVENTS.decode().encode("utf-16")[:-1] + EVENTS.decode().encode("utf-16"),
+            "lacks a byte, .* before byte 1,",
+        ),
+        (b"\xff\xfe" + bytes(400) + EVENTS, "is UTF-16 first and UTF-8 at byte 4"),
+        (b"\xff\xfe" + bytes(400), "has nothing but zero bytes"),
+        (bytes(400), "has nothing but zero bytes"),
         (PLAIN[0] + gzip.compress(EVENTS), "is plain first and gzipped at byte"),
         (
             zip_of({"[Content_Types].xml": b"<Types/>", "xl/sharedStrings.xml": EVENTS}),
