@@ -38,7 +38,7 @@ class DigestOptions:
     log_timezone: str
 
 
-@click.command(short_help="Print a ranked profile of slow logs.", epilog=options.exit_codes())
+@click.command(short_help="Print a ranked profile of slow logs.", epilog=options.exit_codes(options.UNREAD))
 @options.FILES
 @options.together(
     "chosen",
@@ -94,7 +94,7 @@ def digest(files: tuple[str, ...], chosen: DigestOptions, sql_mode: SqlModeOptio
 def _print_executions(files: Sequence[Source], chosen: DigestOptions, mode: SqlMode) -> None:
     """Print one JSON document per execution, and what was lost on standard error."""
     from aurora_analysis.engines.log_events import Account
-    from aurora_analysis.sources import profile
+    from aurora_analysis.sources import log_files, profile
     from aurora_analysis.sources import selection as selections
 
     account = Account()
@@ -114,6 +114,7 @@ def _print_executions(files: Sequence[Source], chosen: DigestOptions, mode: SqlM
     if not account.is_whole or not account.bytes:
         output.echo(f"# {account}", err=True)
     _note_if_none(printed, account.events)
+    log_files.check_read(account, *files)
 
 
 def _note_if_none(selected: int, events: int) -> None:
@@ -167,3 +168,4 @@ def _print_profile(files: Sequence[Source], chosen: DigestOptions, mode: SqlMode
         click.echo(profile_html.page(summary).encode())  # the page says that it is UTF-8
     else:
         output.echo_json(json_line(summary))
+    log_files.check_read(found.account, *files)

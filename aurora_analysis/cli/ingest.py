@@ -28,7 +28,9 @@ class Reading:
     dask: str
 
 
-@click.command(short_help="Write slow logs of one instance into the store.", epilog=options.exit_codes())
+@click.command(
+    short_help="Write slow logs of one instance into the store.", epilog=options.exit_codes(options.UNREAD)
+)
 @options.FILES
 @options.cluster(required=True)
 @options.INSTANCE
@@ -63,14 +65,20 @@ def ingest(
     input. Executions that are in several logs, or in the store already, are stored once. A file that the store has
     completely is not read again, unless its ETag, its time of change or its size differs.
     """
+    from aurora_analysis.engines.log_events import Account
     from aurora_analysis.sources import inputs, log_files
 
     mode = sql_mode.mode(reading.log_timezone)
     target = log_files.Target(store_options.to_write(), cluster, instance, mode)
+    unread, damaged = Account(), []
     with _workers(reading, store_options) as pool:
         for name, account in _accounts(inputs.found(files, connections.s3_client), target, pool):
             if not (account.is_whole and output.is_quiet()):
                 output.echo(f"{name}: {account}", err=True)
+            if account.unknown:
+                unread += account
+                damaged.append(name)
+    log_files.check_read(unread, *damaged)
 
 
 @contextmanager

@@ -54,6 +54,10 @@ def exit_codes(one: str = "", three: str = "") -> str:
     return f"Exit codes: {'; '.join(code for code in codes if code)}."
 
 
+UNREAD = "some entries have an unknown form and were not read"
+"""When `digest`, `ingest` and `workloads suggest` exit with 1."""
+
+
 class Number(click.FloatRange):
     """A number within bounds; not nan, which no limit would ever exceed, and not infinite."""
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from aurora_analysis.cli.options import SqlModeOptions, StoreOptions, WindowOptions
+    from aurora_analysis.engines.log_events import Account
 
 
 @click.group(short_help="Name the workloads of a cluster.")
@@ -21,7 +22,9 @@ def workloads() -> None:
     """Name the workloads of a cluster."""
 
 
-@workloads.command("suggest", short_help="Suggest rules for known extractors.", epilog=options.exit_codes())
+@workloads.command(
+    "suggest", short_help="Suggest rules for known extractors.", epilog=options.exit_codes(options.UNREAD)
+)
 @click.argument("files", nargs=-1, metavar="[FILE]…")
 @options.cluster()
 @options.STORE
@@ -43,24 +46,30 @@ def suggest(
     suggestion proves nothing. Default window: everything.
     """
     from aurora_analysis.analysis.workloads import clients
+    from aurora_analysis.engines.log_events import Account
+    from aurora_analysis.sources import log_files
 
+    account = Account()
     if files:
-        executions, statements = _of_files(files, span, sql_mode)
+        executions, statements, account = _of_files(files, span, sql_mode)
     else:
         executions, statements = _of_store(cluster, store_options, span)
     found = clients.suggest(executions, statements)
     if as_json:
         output.echo_rows(output.plain_rows(found))
-        return
-    defined = store_options.config().groups.workloads
-    origin = ", ".join(files) or str(cluster)
-    output.echo("\n".join(_toml(found.to_dict("records"), len(executions), origin, defined)))
+    else:
+        defined = store_options.config().groups.workloads
+        origin = ", ".join(files) or str(cluster)
+        output.echo("\n".join(_toml(found.to_dict("records"), len(executions), origin, defined)))
+    if not account.is_whole:
+        output.echo(f"# {account}", err=True)
+    log_files.check_read(account, *files)
 
 
 def _of_files(
     files: tuple[str, ...], span: WindowOptions, sql_mode: SqlModeOptions
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the executions and statements of log files."""
+) -> tuple[pd.DataFrame, pd.DataFrame, Account]:
+    """Return the executions and statements of log files, and the account of their bytes."""
     from aurora_analysis.analysis.workloads import clients
     from aurora_analysis.sources import inputs, log_frames
 

@@ -23,8 +23,8 @@ def executions(
     *,
     window: Window | None = None,
     mode: SqlMode = DEFAULT_MODE,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read log files as rows of `slow_queries` and `statements`.
+) -> tuple[pd.DataFrame, pd.DataFrame, Account]:
+    """Read log files as rows of `slow_queries` and `statements`, and account for their bytes.
 
     Parameters
     ----------
@@ -58,7 +58,11 @@ def executions(
             rows.append(frame)
             fingerprints.update(zip(batch.statements["digest"], batch.statements["fingerprint"]))
 
+    account = Account()
     for name in names:
-        log_files.read_batches(name, Account(), keep, mode=mode)
+        one = Account()
+        log_files.read_batches(name, one, keep, mode=mode)
+        account += one
     found = pd.concat(rows[1:] or rows, ignore_index=True)
-    return found, pd.DataFrame({"digest": list(fingerprints), "fingerprint": list(fingerprints.values())})
+    statements = pd.DataFrame({"digest": list(fingerprints), "fingerprint": list(fingerprints.values())})
+    return found, statements, account

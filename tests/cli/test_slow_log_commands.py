@@ -137,6 +137,26 @@ def test_jsonl_says_what_was_lost(tmp_path):
     assert "1 cut" in typed("digest", "--format", "jsonl", log).stderr
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(["digest", "--format", form] for form in ("text", "html", "json", "jsonl")),
+        ["workloads", "suggest"],
+        ["ingest", "--cluster", "c", "--instance", "i", "--store", "STORE"],
+    ],
+)
+def test_entries_in_an_unknown_form_are_exit_code_1_whatever_the_output(tmp_path, command):
+    """The rest is printed or stored; a cut at the log's end, which most logs have, is exit code 0."""
+    log, command = tmp_path / "slow.log", [each.replace("STORE", str(tmp_path / "store")) for each in command]
+    log.write_bytes(AURORA.read_bytes()[:-30])
+    assert typed(*command, log).exit_code == 0
+    log.write_bytes(AURORA.read_bytes() + AURORA.read_bytes().replace(b"Query_time: 2.", b"Query_tim: 2."))
+    done = typed(*command, log)
+    assert done.exit_code == 1
+    assert f"Entries of {log} that could not be read: 1." in done.stderr
+    assert done.stdout or command[0] == "ingest"
+
+
 def test_a_closed_standard_input_and_a_full_disk_are_one_line():
     """A shell closes standard input with <&-."""
     for redirected, code, line in (
