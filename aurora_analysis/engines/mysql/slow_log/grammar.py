@@ -98,17 +98,17 @@ def _start_of(text: bytes) -> bytes:
     return b"|".join(re.escape(text[:size]) for size in range(len(text), 0, -1))
 
 
-REMAINS = re.compile(
-    rb"(?<=;)(?:(?:\n#[^\n]*)*?\n# (?:User@Host|Query_time|Time): |\n(?:%s|%s)(?:%s)?\Z)"
-    % (_start_of(b"# Time: "), _start_of(b"# User@Host: "), re.escape(MARKER))
+REMAINS = rb"(?<=;)(?:(?:\n#[^\n]*)*?\n# (?:User@Host|Query_time|Time): |\n(?:%s|%s)(?:%s)?\Z)" % (
+    _start_of(b"# Time: "),
+    _start_of(b"# User@Host: "),
+    re.escape(MARKER),
 )
-"""The start of another entry behind the end of a statement."""
+"""Pattern of the start of another entry behind the end of a statement; compiled where one was cut."""
 
-CUT_SETTING = re.compile(
-    rb"%s|use [^\n;]*+|%s|SET (?>\w++=\d++,)*+(?:%s|%s|%s|\w++=[\d.]*+)?"
-    % tuple(map(_start_of, (b"use", b"SET ", b"last_insert_id", b"insert_id", b"timestamp")))
+CUT_SETTING = rb"%s|use [^\n;]*+|%s|SET (?>\w++=\d++,)*+(?:%s|%s|%s|\w++=[\d.]*+)?" % tuple(
+    map(_start_of, (b"use", b"SET ", b"last_insert_id", b"insert_id", b"timestamp"))
 )
-"""The start of `use db;` or `SET timestamp=1795429471;`, which end the header lines."""
+"""Pattern of the start of `use db;` or `SET timestamp=1795429471;`, which end the header lines."""
 
 HEADER_LINE = re.compile(rb"#( +[\w@]+: .*)?|use [^;]+;\r?|SET [^;]*timestamp=\d+;\r?", re.DOTALL)
 

@@ -170,7 +170,7 @@ def _entry(
         or (b"\n" in sql and (b"\n# " in sql or b"started with:" in sql))
     ):
         sql, cut = _sound(sql, account, mode)
-        if cut and at is None and CUT_SETTING.fullmatch(sql):
+        if cut and at is None and re.fullmatch(CUT_SETTING, sql):
             sql = b""
     if len(more) > 1:
         if b"# Query_time: " in more:
@@ -207,7 +207,7 @@ _made = tuple.__new__
 def _sound(sql: bytes, account: Account, mode: SqlMode) -> tuple[bytes, bool]:
     """Return a statement without a banner or remains of another entry, and whether it is cut or missing."""
     sql = BANNER.sub(b"", sql).rstrip(b"\n")
-    remains = REMAINS.search(sql)
+    remains = re.search(REMAINS, sql)
     if remains and quotes_are_closed(sql[: remains.start()], mode):
         account.add_loss(len(sql[remains.start() :]))
         sql = sql[: remains.start()]
