@@ -329,19 +329,19 @@ class SqlModeOptions:
 
 
 def zone_name(text: str) -> str:
-    """Return the name of a time zone that exists.
+    """Return the name of a time zone that exists; an empty text names none.
 
     Raises
     ------
     Error
         If there is none of this name.
     """
-    from zoneinfo import ZoneInfo
-
-    from aurora_analysis.errors import Error
+    if not text:
+        return ""
+    from zoneinfo import ZoneInfo  # most commands name no time zone
 
     try:
-        return str(ZoneInfo(text)) if text else ""
+        return str(ZoneInfo(text))
     except (KeyError, ValueError, OSError):
         raise Error(f"{text!r} is not a time zone: write a name such as Europe/Berlin.") from None
 
