@@ -66,11 +66,13 @@ LONG = 2000
 
 @each_dialect
 def test_a_log_cut_at_any_byte_reports_its_losses(path):
-    """No exception is raised; read and reported entries together are at least the entries of the log."""
+    """Read and reported entries together are at least the entries of the log; what is not cut has its fingerprint."""
     text = path.read_bytes()
+    whole = {event.statement for event in read(text)[0]}
     for at in places(text, first=0):
         (before, lost_before), (after, lost_after) = read(text[:at]), read(text[at:])
         seen = len(before) + len(after)
+        assert {event.statement for event in before if not event.cut} <= whole, f"cut at byte {at}"
         assert seen + lost_before.damage + lost_after.damage >= true_events(path), f"cut at byte {at}"
         assert lost_before.bytes + lost_after.bytes == len(text)
 
@@ -237,13 +239,15 @@ SETTINGS = "use shop;\nSET last_insert_id=7,insert_id=8,timestamp=1795000000;\n"
 def test_an_entry_that_was_cut_before_its_statement_has_none(size):
     """What is left of `use` or `SET timestamp` is no statement of the workload."""
     head, *_ = aurora("").decode().partition("SET")
-    events, account = read(aurora("SELECT 1;") + (head + SETTINGS[:size]).encode())
+    text = aurora("SELECT 1;") + (head + SETTINGS[:size]).encode()
+    events, account = read(text)
+    assert (events, account.cut) == (read(text + bytes(100))[0], 1)
     assert [(event.cut, event.statement.fingerprint) for event in events] == [(False, "select ?"), (True, "")]
     assert (account.cut, account.lost) == (1, 0)
 
 
 @pytest.mark.parametrize("line", ["# Time: 2026-11-18T11:06:51.000000Z\n", "# User@Host: app"])
-@pytest.mark.parametrize("behind", [b"", MARKER, b"\n" + aurora("SELECT 3;", 52)])
+@pytest.mark.parametrize("behind", [b"", MARKER, bytes(100), b"\n" + aurora("SELECT 3;", 52)])
 def test_the_start_of_the_next_header_is_lost_and_the_entry_before_it_whole(line, behind):
     """A log, or an event of it, may end at any byte of an entry's first line."""
     for size in range(1, len(line)):

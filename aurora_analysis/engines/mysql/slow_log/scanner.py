@@ -206,7 +206,7 @@ _made = tuple.__new__
 
 def _sound(sql: bytes, account: Account, mode: SqlMode) -> tuple[bytes, bool]:
     """Return a statement without a banner or remains of another entry, and whether it is cut or missing."""
-    sql = BANNER.sub(b"", sql).rstrip(b"\n")
+    sql = BANNER.sub(b"", sql).rstrip(b" \t\r\n\0")
     remains = re.search(REMAINS, sql)
     if remains and quotes_are_closed(sql[: remains.start()], mode):
         account.add_loss(len(sql[remains.start() :]))
