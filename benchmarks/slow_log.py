@@ -137,19 +137,37 @@ def grep(log: Path) -> Run:
 
 
 def processes(folder: Path, rounds: int = 3) -> None:
-    """Compare the wall-clock seconds of one and of two processes, on 512 MB."""
+    """Compare one process with two, on 512 MB, in pairs of runs: a machine's clock varies more from minute to minute.
+
+    Which of a pair runs first alternates. The busy cores, CPU seconds per wall-clock second of two processes, do not
+    depend on the clock at all.
+    """
     for kind in ("mix", "oltp"):
         log = repeated(folder, kind, 8)
-        one, two = [], []
-        for _ in range(rounds):
-            one.append(run(*DIGEST, "--processes", "1", str(log)))
-            two.append(run(*DIGEST, "--processes", "2", str(log)))
-        same = [json.loads(runs[0].output)["profile"] for runs in (one, two)]
-        assert same[0] == same[1], "two processes give a different profile"
-        wall = [statistics.median(run.wall_s for run in runs) for runs in (one, two)]
-        print(f"{kind}: {wall[0]:.1f} s in one process, {wall[1]:.1f} s in two: {wall[0] / wall[1]:.2f} times as fast, "
-              f"the same profile; CPU {cpu(two) / cpu(one):.2f} times; load {os.getloadavg()[0]:.1f}", flush=True)  # fmt: skip
+        pairs = []
+        for n in range(PAIRS * rounds):
+            order = (1, 2) if n % 2 else (2, 1)
+            runs = {count: run(*DIGEST, "--processes", str(count), str(log)) for count in order}
+            pairs.append((runs[1], runs[2]))
+        profiles = [json.loads(done.output)["profile"] for done in pairs[0]]
+        assert profiles[0] == profiles[1], "two processes give a different profile"
+        faster = quartiles([one.wall_s / two.wall_s for one, two in pairs])
+        more = quartiles([two.cpu_s / one.cpu_s for one, two in pairs])
+        busy = quartiles([two.cpu_s / two.wall_s for _, two in pairs])
+        wall = [statistics.median(each.wall_s for each in runs) for runs in zip(*pairs)]
+        print(f"{kind}: two processes are {faster} times as fast as one ({wall[1]:.2f} and {wall[0]:.2f} s), for {more} times "
+              f"the CPU time, and keep {busy} cores busy; the same profile; {len(pairs)} pairs, load {os.getloadavg()[0]:.1f}", flush=True)  # fmt: skip
         log.unlink()
+
+
+PAIRS = 8
+"""Pairs of runs in a round of `processes`."""
+
+
+def quartiles(values: list[float]) -> str:
+    """Median and quartiles as text."""
+    low, middle, high = statistics.quantiles(values, n=4)
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
 def memory(folder: Path) -> None:
