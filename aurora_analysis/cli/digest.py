@@ -93,8 +93,9 @@ def digest(files: tuple[str, ...], chosen: DigestOptions, sql_mode: SqlModeOptio
 
 def _print_executions(files: Sequence[Source], chosen: DigestOptions, mode: SqlMode) -> None:
     """Print one JSON document per execution, and what was lost on standard error."""
+    from aurora_analysis import engines
     from aurora_analysis.engines.log_events import Account
-    from aurora_analysis.sources import log_files, profile
+    from aurora_analysis.sources import profile, unread
     from aurora_analysis.sources import selection as selections
 
     account = Account()
@@ -109,12 +110,15 @@ def _print_executions(files: Sequence[Source], chosen: DigestOptions, mode: SqlM
         if printed == chosen.limit:
             raise _Enough
 
+    accounts: tuple[str, dict[Source, Account]] = engines.DEFAULT, {}
     with suppress(_Enough):
-        profile.write_lines(files, account, write, selection=selection, mode=mode, with_sql=chosen.with_sql)
+        accounts = profile.write_lines(
+            files, account, write, selection=selection, mode=mode, with_sql=chosen.with_sql
+        )
     if not account.is_whole or not account.bytes:
         output.echo(f"# {account}", err=True)
     _note_if_none(printed, account.events)
-    log_files.check_read(account, *files)
+    unread.check_each(*accounts)
 
 
 def _note_if_none(selected: int, events: int) -> None:
@@ -133,7 +137,7 @@ def _print_profile(files: Sequence[Source], chosen: DigestOptions, mode: SqlMode
     """Print the profile of all files together."""
     from aurora_analysis import engines
     from aurora_analysis.printable import json_line
-    from aurora_analysis.sources import log_files, profile
+    from aurora_analysis.sources import log_files, profile, unread
     from aurora_analysis.sources import selection as selections
 
     total = sum(log_files.size(name) or 0 for name in files)
@@ -153,7 +157,7 @@ def _print_profile(files: Sequence[Source], chosen: DigestOptions, mode: SqlMode
             mode=mode,
             progress=progress,
         )
-        log_files.check(found.engine or engines.DEFAULT, found.account, *files)
+        unread.check(found.engine or engines.DEFAULT, found.account, *files)
         limit = chosen.limit or LIMITS.get(chosen.output_format)
         summary = profile.summary(found, order_by=chosen.order_by, limit=limit)
     _note_if_none(summary["events"], found.account.events)
@@ -168,4 +172,4 @@ def _print_profile(files: Sequence[Source], chosen: DigestOptions, mode: SqlMode
         click.echo(profile_html.page(summary).encode())  # the page says that it is UTF-8
     else:
         output.echo_json(json_line(summary))
-    log_files.check_read(found.account, *files)
+    unread.check_each(found.engine or engines.DEFAULT, found.files)

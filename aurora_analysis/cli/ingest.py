@@ -65,20 +65,17 @@ def ingest(
     input. Executions that are in several logs, or in the store already, are stored once. A file that the store has
     completely is not read again, unless its ETag, its time of change or its size differs.
     """
-    from aurora_analysis.engines.log_events import Account
-    from aurora_analysis.sources import inputs, log_files
+    from aurora_analysis.sources import inputs, log_files, unread
 
     mode = sql_mode.mode(reading.log_timezone)
     target = log_files.Target(store_options.to_write(), cluster, instance, mode)
-    unread, damaged = Account(), []
+    accounts: dict[Source, Account] = {}
     with _workers(reading, store_options) as pool:
         for name, account in _accounts(inputs.found(files, connections.s3_client), target, pool):
             if not (account.is_whole and output.is_quiet()):
                 output.echo(f"{name}: {account}", err=True)
-            if account.unknown:
-                unread += account
-                damaged.append(name)
-    log_files.check_read(unread, *damaged)
+            accounts[name] = account
+    unread.check_entries(accounts)
 
 
 @contextmanager

@@ -54,7 +54,7 @@ def exit_codes(one: str = "", three: str = "") -> str:
     return f"Exit codes: {'; '.join(code for code in codes if code)}."
 
 
-UNREAD = "some entries have an unknown form and were not read"
+UNREAD = "some entries have an unknown form, or one of several files is no slow log"
 """When `digest`, `ingest` and `workloads suggest` exit with 1."""
 
 

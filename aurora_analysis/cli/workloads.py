@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from aurora_analysis.cli.options import SqlModeOptions, StoreOptions, WindowOptions
     from aurora_analysis.engines.log_events import Account
+    from aurora_analysis.sources.inputs import Source
 
 
 @click.group(short_help="Name the workloads of a cluster.")
@@ -46,12 +47,11 @@ def suggest(
     suggestion proves nothing. Default window: everything.
     """
     from aurora_analysis.analysis.workloads import clients
-    from aurora_analysis.engines.log_events import Account
-    from aurora_analysis.sources import log_files
+    from aurora_analysis.sources import unread
 
-    account = Account()
+    accounts: dict[Source, Account] = {}
     if files:
-        executions, statements, account = _of_files(files, span, sql_mode)
+        executions, statements, accounts = _of_files(files, span, sql_mode)
     else:
         executions, statements = _of_store(cluster, store_options, span)
     found = clients.suggest(executions, statements)
@@ -61,15 +61,16 @@ def suggest(
         defined = store_options.config().groups.workloads
         origin = ", ".join(files) or str(cluster)
         output.echo("\n".join(_toml(found.to_dict("records"), len(executions), origin, defined)))
-    if not account.is_whole:
-        output.echo(f"# {account}", err=True)
-    log_files.check_read(account, *files)
+    for name, account in accounts.items():
+        if not account.is_whole:
+            output.echo(f"# {name}: {account}", err=True)
+    unread.check_entries(accounts)
 
 
 def _of_files(
     files: tuple[str, ...], span: WindowOptions, sql_mode: SqlModeOptions
-) -> tuple[pd.DataFrame, pd.DataFrame, Account]:
-    """Return the executions and statements of log files, and the account of their bytes."""
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[Source, Account]]:
+    """Return the executions and statements of log files, and each file's account."""
     from aurora_analysis.analysis.workloads import clients
     from aurora_analysis.sources import inputs, log_frames
 

@@ -58,6 +58,9 @@ class Account:
     def __add__(self, other: Account) -> Account:
         return Account(*(getattr(self, f.name) + getattr(other, f.name) for f in dataclasses.fields(self)))
 
+    def __sub__(self, other: Account) -> Account:
+        return Account(*(getattr(self, f.name) - getattr(other, f.name) for f in dataclasses.fields(self)))
+
     @property
     def is_whole(self) -> bool:
         """Whether every byte was read as the server wrote it."""

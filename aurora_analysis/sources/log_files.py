@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from aurora_analysis import engines
 from aurora_analysis.engines.log_events import Account
 from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
-from aurora_analysis.errors import Error, Unfinished
-from aurora_analysis.sources import compression, encodings, inputs
+from aurora_analysis.errors import Error
+from aurora_analysis.sources import compression, encodings, inputs, unread
 from aurora_analysis.sources.inputs import S3Object, Source, label
 
 if TYPE_CHECKING:
@@ -115,29 +115,6 @@ def stdin() -> BinaryIO:
     if sys.stdin is None:
         raise Error("Standard input is closed: name a file, or send it the log through a pipe.")
     return sys.stdin.buffer
-
-
-def check(engine: str, account: Account, *names: Source) -> None:
-    """Raise an error if the files, which this engine wrote, have nothing that can be used."""
-    if refusal := engines.module(engine, "slow_log").refusal(account, _listed(names)):
-        raise Error(refusal)
-
-
-def check_read(account: Account, *names: Source) -> None:
-    """Raise an error, after all else was read, if some entries have a form that is not known.
-
-    An entry that rotation or a limit cut is no error: most logs have some.
-    """
-    if account.unknown:
-        raise Unfinished(
-            f"Entries of {_listed(names)} that could not be read: {account.unknown:,}. No figure includes them. Their header lines "
-            "have a form that no supported server writes, their Query_time is impossible, or their messages are not in "
-            "English (PostgreSQL)."
-        )
-
-
-def _listed(names: Sequence[Source]) -> str:
-    return ", ".join(map(str, names[:3])) + f" and {len(names) - 3} more" * (len(names) > 3)
 
 
 def _read(log: BinaryIO, size: int | None) -> Iterator[bytes]:
@@ -327,11 +304,11 @@ def read_batches(
     engine = found or engines.DEFAULT
 
     def checked(tables: Batch) -> None:
-        check(engine, account, name)
+        unread.check(engine, account, name)
         write(tables)
 
     read_text(engine, text, account, checked, (instance, batch, mode))
-    check(engine, account, name)
+    unread.check(engine, account, name)
     return engine
 
 

@@ -23,8 +23,8 @@ def executions(
     *,
     window: Window | None = None,
     mode: SqlMode = DEFAULT_MODE,
-) -> tuple[pd.DataFrame, pd.DataFrame, Account]:
-    """Read log files as rows of `slow_queries` and `statements`, and account for their bytes.
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[Source, Account]]:
+    """Read log files as rows of `slow_queries` and `statements`, with each file's account.
 
     Parameters
     ----------
@@ -58,11 +58,9 @@ def executions(
             rows.append(frame)
             fingerprints.update(zip(batch.statements["digest"], batch.statements["fingerprint"]))
 
-    account = Account()
-    for name in names:
-        one = Account()
-        log_files.read_batches(name, one, keep, mode=mode)
-        account += one
+    accounts = {name: Account() for name in names}
+    for name, account in accounts.items():
+        log_files.read_batches(name, account, keep, mode=mode)
     found = pd.concat(rows[1:] or rows, ignore_index=True)
     statements = pd.DataFrame({"digest": list(fingerprints), "fingerprint": list(fingerprints.values())})
-    return found, statements, account
+    return found, statements, accounts

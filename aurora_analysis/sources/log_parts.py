@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aurora_analysis import engines
 from aurora_analysis.engines.log_events import Account
-from aurora_analysis.sources import log_files
+from aurora_analysis.sources import log_files, unread
 from aurora_analysis.sources.inputs import S3Object, Source
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _finished(
         log, part, is_last = waiting.popleft()
         log.write(part.result(), target)
         if is_last:
-            log_files.check(log.engine, log.account, log.source)
+            unread.check(log.engine, log.account, log.source)
             covered = log_files.Covered(log.engine, log.account, log.span, log.identity)
             log_files.cover(log.source, target, covered)
             yield log.source, log.account

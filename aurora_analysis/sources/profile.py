@@ -13,7 +13,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from itertools import chain
@@ -26,7 +26,7 @@ from aurora_analysis.engines.sql_mode import DEFAULT_MODE, SqlMode
 from aurora_analysis.engines.statement import Statement
 from aurora_analysis.errors import Error
 from aurora_analysis.printable import compact_json_line
-from aurora_analysis.sources import forked, log_files, profile_rows, query_times
+from aurora_analysis.sources import forked, log_files, profile_rows, query_times, unread
 from aurora_analysis.sources.inputs import Source
 from aurora_analysis.sources.profile_rows import Profile, Row, add, widen
 from aurora_analysis.sources.selection import ALL, Ended, Selection, selected
@@ -96,13 +96,16 @@ def profile_files(
                 if part.rows:
                     spans[name] = (spans[name][0] if name in spans else part.first_us, part.last_us)
                 part.first_us = part.last_us = None
+                profile.files[name] = profile.files.get(name, Account()) + part.account
                 add(profile, part)
         for span in spans.values():
             widen(profile, *span)
     done = {name for name, *_ in parts if len(parts) > 1}
     for source in names:
         if source not in done:
+            before = replace(profile.account)
             read(profile, _reported(log_files.chunks(source), progress), selection=selection, mode=mode)
+            profile.files[source] = profile.account - before
     return profile
 
 
@@ -414,7 +417,7 @@ def write_lines(
     selection: Selection = ALL,
     mode: SqlMode = DEFAULT_MODE,
     with_sql: bool = False,
-) -> None:
+) -> tuple[str, dict[Source, Account]]:
     """Write one execution per line, as JSON, in the order of the logs; `account` is complete at the end.
 
     Parameters
@@ -432,21 +435,29 @@ def write_lines(
     with_sql : bool
         Include the text of each statement.
 
+    Returns
+    -------
+    str, dict of str or S3Object to Account
+        The engine that wrote the logs, and each file's account.
+
     Raises
     ------
     Error
         If the logs have nothing that can be used.
     """
-    engine = None
+    engine, files = None, dict[Source, Account]()
     for name in names:
+        before = replace(account)
         found, chunks = log_files.recognised(log_files.chunks(name))
         engine = found or engine
         slow_log = engines.module(found or engines.DEFAULT, "slow_log")
         if slow_log.library(mode) is not None and not with_sql:
             wanted = None if selection == ALL else selection.includes
             slow_log.write_lines(chunks, account, write, wanted, mode=mode)
-            continue
-        entries = selected(slow_log.entries(chunks, account, mode), selection, slow_log.ended)
-        for event in slow_log.events(entries, mode):
-            write([compact_json_line(record(event, with_sql=with_sql))])
-    log_files.check(engine or engines.DEFAULT, account, *names)
+        else:
+            entries = selected(slow_log.entries(chunks, account, mode), selection, slow_log.ended)
+            for event in slow_log.events(entries, mode):
+                write([compact_json_line(record(event, with_sql=with_sql))])
+        files[name] = account - before
+    unread.check(engine or engines.DEFAULT, account, *names)
+    return engine or engines.DEFAULT, files

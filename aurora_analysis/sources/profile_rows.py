@@ -11,6 +11,7 @@ from aurora_analysis.engines.log_events import Account
 from aurora_analysis.engines.statement import Statement
 from aurora_analysis.errors import Error
 from aurora_analysis.sources import query_times
+from aurora_analysis.sources.inputs import Source
 
 MOST, MOST_TEXT = 20_000, 16 * 2**20
 """Maximum number of digests with a row of their own, and of their fingerprints' length in all [characters]."""
@@ -51,7 +52,7 @@ class Row:
 
 @dataclass
 class Profile:
-    """The rows by digest, the times of the first and the last entry, and the account of the log's bytes.
+    """The rows by digest, the times of the first and the last entry, and the account of the logs' bytes, in all and by file.
 
     `text` is the length of all fingerprints [characters]; `clients` is the number of pairs of user and host that wait
     in the rows, `users` and `hosts` the numbers of those counted separately. `is_part` lifts the limits on rows and
@@ -65,6 +66,7 @@ class Profile:
     first_us: int | None = None
     last_us: int | None = None
     account: Account = field(default_factory=Account)
+    files: dict[Source, Account] = field(default_factory=dict)
     text: int = 0
     clients: int = 0
     users: int = 0

@@ -157,6 +157,18 @@ def test_entries_in_an_unknown_form_are_exit_code_1_whatever_the_output(tmp_path
     assert done.stdout or command[0] == "ingest"
 
 
+@pytest.mark.parametrize("options", [["--format", "jsonl"], ["--processes", "2"], []])
+def test_a_file_that_is_no_slow_log_among_others_is_exit_code_1(tmp_path, options):
+    """The figures of the slow logs are printed, and the file is named; one that has just been rotated is no such file."""
+    other, banner = tmp_path / "error.log", tmp_path / "rotated.log"
+    other.write_bytes(b"2026-11-23 10:00:00 [Note] ready for connections\n" * 3)
+    banner.write_bytes(AURORA.read_bytes().partition(b"# Time")[0])
+    done = typed("digest", *options, other, AURORA, banner)
+    assert (done.exit_code, "230c9085039896b3" in done.stdout) == (1, True)
+    assert f"No entry of a slow log in {other}: " in done.stderr
+    assert typed("digest", *options, AURORA, banner).exit_code == 0
+
+
 def test_a_closed_standard_input_and_a_full_disk_are_one_line():
     """A shell closes standard input with <&-."""
     for redirected, code, line in (
