@@ -68,6 +68,22 @@ def test_policy(expected, sql):
     assert fingerprint(expected) == expected
 
 
+def test_a_cut_text_keeps_its_plain_names_up_to_the_first_literal():
+    """Sessions show the first 1,024 bytes of a statement, and some clients quote every name; one with blanks may be a literal."""
+    texts = [
+        """SELECT "users"."id" FROM "users" WHERE "a" = E'secret', "b""",
+        'SELECT "users"."id", "users"."na',
+        'SELECT "a" = 5 AND "b',
+        'SELECT "a FROM t WHERE "b" = 7331 AND "c" = 1',
+    ]
+    assert [fingerprint(text) for text in texts] == [
+        "select users.id from users where a = ?",
+        "select users.id, users.?",
+        "select a = ? and ?",
+        "select ?",
+    ]
+
+
 @pytest.mark.parametrize(
     "cut",
     [

@@ -151,8 +151,12 @@ def statement(sql: str, mode: SqlMode = DEFAULT_MODE) -> Statement:
             return named(canonical(tokens(sql), _BEFORE_VALUE))
     except OpenQuote:
         pass
-    before = OPENS.split(sql, maxsplit=1)[0]
-    return named(canonical(chain(tokens(before), [VALUE]), _BEFORE_VALUE), whole=False)
+    opened = next((found.start() for found in _NAMES_AND_OPENS.finditer(sql) if found["open"]), len(sql))
+    return named(canonical(chain(tokens(sql[:opened]), [VALUE]), _BEFORE_VALUE), whole=False)
+
+
+_NAMES_AND_OPENS = re.compile(rf""""\w++"|(?P<open>{OPENS.pattern})""")
+"""Plain names in quotes, and what opens a literal. What stands behind a cut statement's first literal may be inside one."""
 
 
 def _is_ambiguous(sql: str) -> bool:
