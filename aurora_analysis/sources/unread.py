@@ -17,7 +17,7 @@ def check(engine: str, account: Account, *names: Source) -> None:
 
 
 def check_each(engine: str, accounts: Mapping[Source, Account]) -> None:
-    """Raise an error, after all else was done, if some files cannot be used, or some entries.
+    """Raise an error, after all else was done, if a file has nothing usable, or some entries an unknown form.
 
     Parameters
     ----------
@@ -31,12 +31,11 @@ def check_each(engine: str, accounts: Mapping[Source, Account]) -> None:
     Unfinished
     """
     refusal = engines.module(engine, "slow_log").refusal
-    reasons = {name: reason for name, account in accounts.items() if (reason := refusal(account, str(name)))}
-    if reasons:
-        first, *others = reasons
-        also = f" Nor can {_listed(others)} be used." if others else ""
-        raise Unfinished(f"{reasons[first]}{also} The figures are those of the other files.")
-    check_entries(accounts)
+    without = {name: account for name, account in accounts.items() if not account.events}
+    reasons = {name: reason for name, account in without.items() if (reason := refusal(account, str(name)))}
+    first, others = list(reasons.values())[:1], list(reasons)[1:]
+    also = [f"Nor can {_listed(others)} be used."] if others else []
+    _raise([*first, *also, *_entries({name: accounts[name] for name in accounts if name not in reasons})])
 
 
 def check_entries(accounts: Mapping[Source, Account]) -> None:
@@ -53,13 +52,22 @@ def check_entries(accounts: Mapping[Source, Account]) -> None:
     ------
     Unfinished
     """
+    _raise(_entries(accounts))
+
+
+def _entries(accounts: Mapping[Source, Account]) -> list[str]:
     unknown = {name: account.unknown for name, account in accounts.items() if account.unknown}
-    if unknown:
-        raise Unfinished(
-            f"Entries of {_listed(list(unknown))} that could not be read: {sum(unknown.values()):,}. No figure includes them. "
-            "Their header lines have a form that no supported server writes, their Query_time is impossible, or their "
-            "messages are not in English (PostgreSQL)."
-        )
+    if not unknown:
+        return []
+    return [
+        f"Entries of {_listed(list(unknown))} that could not be read: {sum(unknown.values()):,}. Their header lines have a form "
+        "that no supported server writes, their Query_time is impossible, or their messages are not in English (PostgreSQL)."
+    ]
+
+
+def _raise(problems: Sequence[str]) -> None:
+    if problems:
+        raise Unfinished(" ".join([*problems, "No figure includes what could not be read."]))
 
 
 def _listed(names: Sequence[Source]) -> str:
