@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -128,7 +128,9 @@ def holds_slowest(limits: Limits) -> bool:
     return limits.get("long_query_time_ms", np.nan) >= 0 and not left_out
 
 
-def figures(sample: Sample, cuts: Mapping[Hashable, Limits]) -> pd.DataFrame:
+def figures(
+    sample: Sample, cuts: Mapping[Hashable, Limits], totals: Collection[Hashable] = ()
+) -> pd.DataFrame:
     """Figures of one window that are compared from week to week.
 
     Parameters
@@ -137,24 +139,32 @@ def figures(sample: Sample, cuts: Mapping[Hashable, Limits]) -> pd.DataFrame:
         The window.
     cuts : mapping of str to mapping
         Rows of `cut` by instance.
+    totals : collection of str
+        The instances whose logged statements are counted as a share of all statements, because the window that is compared
+        knows their total. A share and a number must not be compared.
 
     Returns
     -------
     DataFrame
-        `instance, of, quantile, value`: latencies [ms], and the logged share of all statements, or the number of
-        logged statements if their total is unknown (`of` is `RATE`, `quantile` 0).
+        `instance, of, quantile, value`: latencies [ms], and the number of logged statements, or of `totals` their share of
+        all statements (`of` is `RATE`, `quantile` 0), which is left out if this window lacks the total.
     """
-    rows = list(_figures(sample, cuts))
+    rows = list(_figures(sample, cuts, totals))
     return pd.DataFrame(rows, columns=["instance", "of", "quantile", "value"])
 
 
-def _figures(sample: Sample, cuts: Mapping[Hashable, Limits]) -> Iterator[tuple[Hashable, str, float, float]]:
+def _figures(
+    sample: Sample, cuts: Mapping[Hashable, Limits], totals: Collection[Hashable]
+) -> Iterator[tuple[Hashable, str, float, float]]:
     for instance, blocks in sample.blocks(sample.counted).items():
         yield instance, COUNTED, JUDGED, float(blocks.quantiles()[QUANTILES.index(JUDGED)])
     for instance, blocks in sample.blocks(sample.executions).items():
         total = sample.statements(instance)
         yield instance, LOGGED, JUDGED, float(blocks.quantiles()[QUANTILES.index(JUDGED)])
-        yield instance, RATE, 0.0, blocks.total / total if total > 0 else blocks.total
+        if instance not in totals:
+            yield instance, RATE, 0.0, blocks.total
+        elif total > 0:
+            yield instance, RATE, 0.0, blocks.total / total
         if holds_slowest(cuts.get(instance, {})):
             for quantile in UPPER_QUANTILES:
                 yield instance, ALL, quantile, float(blocks.exceeded_by((1 - quantile) * total)[0])

@@ -291,10 +291,10 @@ def _sentence(one: _Compared, level: str, materiality_pct: float) -> str:
 def _size_unknown(moves: float) -> str:
     """State that the log alone does not show the size of a shift, because its quantile hardly follows one."""
     if np.isnan(moves):
-        return "Nearly all logged executions are just above the cut, so the log does not show the size of a shift."
+        return "Nearly all logged executions are just above the log's limit, so the log does not show the size of a shift."
     true, seen = 100 * (RESPONSE_FACTOR - 1), 100 * (RESPONSE_FACTOR**moves - 1)
     return (
-        f"Because statements cross the cut, a true shift of +{true:.0f} % would move this quantile by about {seen:.0f} %, "
+        f"Because statements cross the log's limit, a true shift of +{true:.0f} % would move this quantile by about {seen:.0f} %, "
         "so the log does not show the size of a shift."
     )
 

@@ -49,10 +49,12 @@ def against_weeks(
         `WEEKS_NEEDED` weeks: so few do not show how much ordinary weeks differ.
     """
     key = ["instance", "of", "quantile"]
-    earlier = pd.concat([figures(week, cuts) for week in weeks] or [figures(now, cuts).iloc[:0]])
+    totals = [instance for instance in now.statement_rate.index if now.statements(instance) > 0]
+    mine = figures(now, cuts, totals)
+    earlier = pd.concat([figures(week, cuts, totals) for week in weeks] or [mine.iloc[:0]])
     logs = earlier["value"].where(earlier["value"] > 0).astype(float).transform(np.log)
     known = logs.groupby([earlier[name] for name in key]).agg(["count", "mean", "std"]).reset_index()
-    found = figures(now, cuts).merge(known, on=key)
+    found = mine.merge(known, on=key)
     found["std"] = found["std"].where(found["count"] + 1 >= WEEKS_NEEDED)
     reach = (
         special.stdtrit(found["count"] - 1, (1 + confidence) / 2)

@@ -48,6 +48,22 @@ def test_few_weeks_are_compared_without_an_interval(weeks, known):
     assert latency.weeks_note(wandering(1, weeks=5).weeks).startswith("4 earlier weeks show")
 
 
+@pytest.mark.parametrize(("now_known", "then_known", "weeks"), [(1, 1, 4), (1, 0, 0), (0, 1, 4), (0, 0, 4)])
+def test_a_share_of_all_statements_is_never_compared_with_a_number(now_known, then_known, weeks):
+    """The total is known in the window or in earlier weeks only: the same log every week is no change of 100 %."""
+    total = pd.Series({"db-2": 50.0})
+    samples = []
+    for n in range(5):
+        span = Window(WEEK.start - pd.Timedelta(weeks=n), WEEK.end - pd.Timedelta(weeks=n))
+        is_known = then_known if n else now_known
+        executions = latency.counts(slow_queries(lognormal(1000), span))
+        samples.append(latency.Sample(span, executions, total if is_known else total[:0]))
+    found = latency.compare(samples[0], samples[1], cuts(), samples[1:]).weeks
+    rate = found[found["of"] == "rate"]
+    assert rate["earlier_weeks"].to_list() == [weeks] * bool(weeks)
+    assert rate["from_usual_pct"].abs().to_list() == pytest.approx([0.0] * bool(weeks))
+
+
 def test_a_shift_beyond_ordinary_weeks_is_slower():
     """Twice the latency stands out from weeks that differ by 10 %."""
     (verdict,) = latency.verdicts(wandering(3, 9, shift=2.0))
