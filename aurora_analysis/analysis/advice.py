@@ -52,6 +52,9 @@ IDLE_SESSIONS = {
 }
 """First action about sessions that block cleanup while they run no statement, by what blocks it."""
 
+ALL_BUT = 0.1
+"""A share of the blocking time below which one of the two actions, about statements or about idle sessions, is left out [0 to 1]."""
+
 BLOCKS_CLEANUP = {"read view": READ_VIEWS, "snapshot": SNAPSHOTS}
 """The actions by what blocks cleanup on an engine: see `engines.words`."""
 
@@ -108,6 +111,33 @@ def shorter_views(held: Held, limit: float = ACCEPTABLE) -> str:
         f"transactions. {how[0]} that take less than {duration(seconds)}{how[1]}. Expected gain: with no other view "
         f"open, the history list then stays below {large(limit)} transactions (it reached {large(held.peak)})."
     )
+
+
+def by_idle_time(action: str, view: str, idle_share: float) -> str:
+    """Choose between an action about long statements and one about idle sessions, or give both, by time.
+
+    Parameters
+    ----------
+    action : str
+        The action about the workload's statements.
+    view : str
+        What blocks cleanup on the engine: a key of `IDLE_SESSIONS`.
+    idle_share : float
+        Share of the time that it held views or snapshots in which it ran no statement [0 to 1]; NaN if unknown.
+
+    Returns
+    -------
+    str
+        Both actions if each concerns more than a tenth of that time, the one about the longer part first.
+    """
+    if not idle_share > ALL_BUT:
+        return action
+    idle = IDLE_SESSIONS[view]
+    if idle_share >= 1 - ALL_BUT:
+        return idle
+    part = f"In {100 * idle_share:.0f} % of the time that it held {view}s"
+    idle = f"{part} it ran no statement: {idle[0].lower()}{idle[1:]}"
+    return f"{idle} {action}" if idle_share > 0.5 else f"{action} {idle}"
 
 
 def _how(held: Held) -> tuple[str, str]:

@@ -8,14 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aurora_analysis.analysis import experiment, latency, reader_impact, workload_change
+from aurora_analysis.analysis import experiment, latency, reader_impact, undo_log, workload_change
 from aurora_analysis.analysis.effect_level import ACTIONS, LEVELS
 from aurora_analysis.analysis.experiment.estimate import EFFECT_COLUMNS
 from aurora_analysis.analysis.reader_impact import sentences
 from aurora_analysis.analysis.reader_impact.refusals import MOVES, SETTLES
 from aurora_analysis.analysis.reader_impact.sentences import EffectRow
+from aurora_analysis.analysis.undo_log.episodes import SPAN_COLUMNS
 from aurora_analysis.analysis.verdict import Verdict
 from aurora_analysis.analysis.workload_change.verdicts import NUMBERS
+from aurora_analysis.analysis.workloads import IDLE
 from aurora_analysis.window import Window
 
 HOUR = Window("2026-11-09T00:00", "2026-11-09T01:00")
@@ -72,8 +74,8 @@ TRIALS = {
 }
 
 
-def grown(by: float, judged_share: float = 1.0) -> pd.DataFrame:
-    values = ("etl", 0.5, by, 100.0 if by else 0.0, 2 * by, np.nan, np.nan, judged_share)
+def grown(by: float, judged_share: float = 1.0, idle_share: float = 0.0) -> pd.DataFrame:
+    values = ("etl", 0.5, by, 100.0 if by else 0.0, 2 * by, np.nan, np.nan, judged_share, idle_share)
     return pd.DataFrame([values], columns=reader_impact.GROWTH_COLUMNS)
 
 
@@ -113,8 +115,52 @@ def test_read_committed_is_advised_only_where_read_views_blocked_purge(growth, a
 def test_views_that_are_partly_unknown_are_not_said_to_be_harmless():
     """If a third of the time has samples, "never" and "would not help" are unknown."""
     found = impact("slows", grown(by=0.0, judged_share=0.3))
-    assert "is known for 30 % of that time only" in found.evidence
+    assert "is known for 30 % only of the 30 min" in found.evidence
     assert found.action.startswith("First find out whether")
+
+
+EPISODES = pd.DataFrame(columns=["start", "peak_at", "end", "peak_length"])
+
+
+def held_spans(idle_share: float) -> pd.DataFrame:
+    """Purge was blocked for 50 minutes, by etl's statement and then by its idle transaction."""
+    start = pd.Timestamp(HOUR.start)
+    middle, end = start + (1 - idle_share) * pd.Timedelta("50min"), start + pd.Timedelta("50min")
+    rows = [
+        (start, middle, "held", "etl", "db-2", "a", 7, start, 4000.0, 1e5),
+        (middle, end, "held", "etl", "db-2", IDLE, 8, middle, 3000.0, 1e5),
+    ]
+    spans = pd.DataFrame(rows, columns=SPAN_COLUMNS)
+    return spans[spans["end"] > spans["start"]]
+
+
+SHORTEN, COMMIT = "Shorten its statements", "ake the client commit before it goes idle"
+
+
+@pytest.mark.parametrize(
+    ("idle_share", "advised"),
+    [(0.0, [SHORTEN]), (1 / 3, [SHORTEN, COMMIT]), (2 / 3, [COMMIT, SHORTEN]), (0.95, [COMMIT])],
+)
+def test_the_action_follows_the_time_that_cleanup_was_blocked_without_a_statement(idle_share, advised):
+    """Both parts are advised where both matter, the longer one first, on all three pages."""
+    times = pd.date_range(HOUR.start, HOUR.end, freq="min", inclusive="left")
+    history = pd.Series(1e5, index=times)
+    (blocked,) = undo_log.verdicts(HOUR, history, EPISODES[:0], held_spans(idle_share))
+    row = dict.fromkeys(experiment.GROWTH_COLUMNS, 500.0) | {
+        "workload": "etl",
+        "p": 0.01,
+        "idle_share": idle_share,
+    }
+    (tried,) = experiment.verdicts(TRIALS["slows"], pd.DataFrame([row]), pd.Series(dtype=object))
+    for action in (
+        impact("slows", grown(by=5000.0, idle_share=idle_share)).action,
+        blocked.action,
+        tried.action,
+    ):
+        places = [action.find(part) for part in (SHORTEN, COMMIT)]
+        found = [part for place, part in sorted(zip(places, (SHORTEN, COMMIT))) if place >= 0]
+        assert found == advised
+        assert (f"{100 * idle_share:.0f} % of the time" in action) == (len(advised) == 2)
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,9 @@ def judge_undo_log(damage: Damage, _: str) -> list[Verdict]:
 
 
 NO_EFFECT = pd.DataFrame([("etl", "commit_latency", 1.0, -2.0, 3.0, 0.5, 12, 12)], columns=EFFECT_COLUMNS)
-GROWTH = pd.DataFrame([("etl", 20.0, 100.0, 50.0, 5.0, 1.0, 9.0, 1.0)], columns=reader_impact.GROWTH_COLUMNS)
+GROWTH = pd.DataFrame(
+    [("etl", 20.0, 100.0, 50.0, 5.0, 1.0, 9.0, 1.0, 0.0)], columns=reader_impact.GROWTH_COLUMNS
+)
 
 
 def judge_trial(damage: Damage, _: str) -> list[Verdict]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from aurora_analysis.analysis import workloads
 from aurora_analysis.analysis.costliest import named_digest, slowed, statement_text
 from aurora_analysis.analysis.effect_level import SLOWER, THROUGHPUTS, lost_s, slowdown_ms
 from aurora_analysis.analysis.experiment.blocks import (
@@ -79,7 +80,11 @@ class Answer:
     buffers: pd.DataFrame
 
 
-def answer(data: Observations, options: Options = Options()) -> Answer:  # frozen
+def answer(
+    data: Observations,
+    options: Options = Options(),  # frozen
+    rules: workloads.Rules | None = None,
+) -> Answer:
     """Judge for each workload of a randomised trial whether it slows the writer.
 
     Parameters
@@ -88,6 +93,8 @@ def answer(data: Observations, options: Options = Options()) -> Answer:  # froze
         The window of one cluster (`observe`).
     options : Options, optional
         Number of statements to compare, and the smallest effect that matters.
+    rules : mapping, optional
+        Workload → rules (`config.groups`), to find the workload's sessions. Default: by user.
 
     Returns
     -------
@@ -107,7 +114,9 @@ def answer(data: Observations, options: Options = Options()) -> Answer:  # froze
     found = effects(latency, trials, covariate=planned_rate)
     message = idle.groupby(drawn["workload"]).last()
     texts = _texts(data, statements)
-    judged = verdicts(found, growth, message, words=data.words, materiality_pct=options.materiality_pct)
+    idle_share = growth["workload"].map(_idle_share(data, rules))
+    mechanism = growth.assign(idle_share=idle_share)
+    judged = verdicts(found, mechanism, message, words=data.words, materiality_pct=options.materiality_pct)
     worded = [_with_buffers(_worded(one, texts, latency, trials), buffers) for one in judged]
     return Answer(
         verdicts=by_severity(worded),
@@ -121,6 +130,14 @@ def answer(data: Observations, options: Options = Options()) -> Answer:  # froze
         effects=found.assign(p_adjusted=adjusted(found["p"])),
         buffers=buffers,
     )
+
+
+def _idle_share(data: Observations, rules: workloads.Rules | None) -> pd.Series:
+    """Share of each workload's open time in which it ran no statement [0 to 1]."""
+    slow_queries = data.table("slow_queries", columns=workloads.COLUMNS, overlapping=True)
+    logged = workloads.exposures(slow_queries, rules, instances=data.instances)
+    live = workloads.live_runs(data.table("open_transactions"), rules, instances=data.instances)
+    return workloads.idle_share(workloads.with_live_runs(logged, live), data.window)
 
 
 def _statements(data: Observations, most: int, column: str = "mean_latency_ms") -> pd.DataFrame:

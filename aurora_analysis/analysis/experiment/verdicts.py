@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from aurora_analysis import engines
-from aurora_analysis.analysis.advice import BLOCKS_CLEANUP
+from aurora_analysis.analysis.advice import BLOCKS_CLEANUP, by_idle_time
 from aurora_analysis.analysis.effect_level import (
     ACTIONS,
+    EXPLAINED,
     LEVELS,
     OUTCOMES,
     STATEMENT_LATENCY,
@@ -56,7 +57,8 @@ def verdicts(
     effects : pandas.DataFrame
         The frame of `experiment.effects`.
     growth : pandas.DataFrame
-        The frame of `experiment.history_growth`.
+        The frame of `experiment.history_growth`; `idle_share`, if there, is the share of the workload's open time in which it
+        ran no statement [0 to 1].
     idle : pandas.Series
         By workload, the message about a clone without load; missing if the clone was loaded. History cannot grow
         on an idle clone, so its trial cannot answer.
@@ -146,7 +148,7 @@ def _signed(effect_pct: float) -> str:
 
 
 def _outcome(metric: str) -> str:
-    words = str(metric).replace("_", " ")
+    words = EXPLAINED.get(metric, str(metric).replace("_", " "))
     if metric.startswith(STATEMENT_LATENCY):
         words = noun(metric)
     if words.startswith("statement "):
@@ -179,9 +181,12 @@ def _verdict(name: str, judged: list[JudgedEffect], growth: pd.DataFrame, words:
 
 def _action(level: str, growth: pd.DataFrame, words: Words) -> str:
     """The first thing to do; about a slowdown it depends on what the trial shows about the delay of cleanup."""
-    if level == "slows":
-        return BLOCKS_CLEANUP[words.view][grew(growth)]
-    return TRIAL_ACTIONS.get(level, ACTIONS[level])
+    if level != "slows":
+        return TRIAL_ACTIONS.get(level, ACTIONS[level])
+    blocked = grew(growth)
+    action = BLOCKS_CLEANUP[words.view][blocked]
+    idle_share = growth["idle_share"].max() if "idle_share" in growth else np.nan
+    return by_idle_time(action, words.view, float(idle_share)) if blocked else action
 
 
 def grew(growth: pd.DataFrame) -> bool | None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pandas as pd
 
 from aurora_analysis.analysis import experiment
-from aurora_analysis.analysis.advice import BLOCKS_CLEANUP, IDLE_SESSIONS, Held, gain, shorter_views
+from aurora_analysis.analysis.advice import Held, by_idle_time, gain, shorter_views
 from aurora_analysis.analysis.costliest import costliest, owner, slowed
 from aurora_analysis.analysis.effect_level import SLOWER, THROUGHPUTS, lost_s, slowdown_ms
 from aurora_analysis.analysis.reader_impact import dose_response
@@ -109,8 +109,6 @@ def _with_statement(verdict: Verdict, background: Background) -> Verdict:
 
 def _shorter(verdict: Verdict, statement: Mapping[str, Figure], background: Background) -> str:
     """The level's action, in the statement's own numbers if its views let the history list grow."""
-    if statement.get("digest") == IDLE:
-        return _idle_action(verdict.action)
     blockers = background.blockers
     same = (blockers["workload"] == verdict.subject) & (blockers["instance"] == statement.get("instance"))
     held = blockers[same & (blockers["state"] == "held") & (blockers["held_s"] > 0)]
@@ -130,14 +128,7 @@ def _shorter(verdict: Verdict, statement: Mapping[str, Figure], background: Back
         peak=float(row["peak_length"]),
         on_writer=False,
     )
-    return shorter_views(views)
-
-
-def _idle_action(action: str) -> str:
-    """The action about sessions that run no statement, in place of the one about long statements."""
-    return next(
-        (IDLE_SESSIONS[view] for view, actions in BLOCKS_CLEANUP.items() if action == actions[True]), action
-    )
+    return by_idle_time(shorter_views(views), "read view", float(row["idle_share"]))
 
 
 def _is_unlike_cleanup(verdict: Verdict, background: Background) -> bool:

@@ -31,19 +31,23 @@ def mechanism(row: pd.Series, words: Words, when: str) -> str:
     """
     views, blocked = f"Its {words.view}s", f"{words.view}s blocked {words.cleanup}"
     missing = MISSING[words.view]
-    hours = f"its statements were open for {duration(3600 * row['exposed_hours'])}"
+    exposed, what = (
+        duration(3600 * row["exposed_hours"]),
+        "transactions" if row["idle_share"] > 0 else "statements",
+    )
+    hours = f"its {what} were open for {exposed}"
     if np.isnan(row["growth"]):
         return f"Whether its {blocked} is unknown, because {missing} ({hours}; {when})."
     if row["growth"] <= 0 and row["judged_share"] < FULLY_JUDGED:
         return (
-            f"Whether its {blocked} is known for {100 * row['judged_share']:.0f} % of that time only, in "
-            f"which they were never the oldest; for the rest {missing} ({hours}; {when})."
+            f"Whether its {blocked} is known for {100 * row['judged_share']:.0f} % only of the {exposed} in which its {what} were "
+            f"open; in that part they were never the oldest. For the rest {missing} ({when})."
         )
     if row["growth"] <= 0:
         return f"{views} were never the oldest while the {words.delay} grew ({hours}; {when})."
     return (
         f"{views} were the oldest during {row['share_pct']:.0f} % of {GROWTH[words.view]} "
-        f"({row['growth']:,.0f} transactions meanwhile; {row['per_exposed_hour']:,.0f} per hour in which its statements were open"
+        f"({row['growth']:,.0f} transactions meanwhile; {row['per_exposed_hour']:,.0f} per hour in which its {what} were open"
         f"{_between(row)}; {when})."
     )
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 from aurora_analysis import engines
 from aurora_analysis.analysis import latency, workloads
-from aurora_analysis.analysis.advice import BLOCKS_CLEANUP, UNLIKE_CLEANUP
+from aurora_analysis.analysis.advice import BLOCKS_CLEANUP, UNLIKE_CLEANUP, by_idle_time
 from aurora_analysis.analysis.effect_level import (
     ACTIONS,
     LEVELS,
@@ -37,6 +37,7 @@ from aurora_analysis.analysis.reader_impact.scaling import Scaling
 from aurora_analysis.analysis.series import Array
 from aurora_analysis.analysis.statistics import block_df, jackknife_se, t_reach
 from aurora_analysis.analysis.verdict import Remarks, Verdict, by_severity, dates
+from aurora_analysis.analysis.workloads import IDLE
 from aurora_analysis.analysis.workloads.exposure import Exposure
 from aurora_analysis.engines.vocabulary import Words
 from aurora_analysis.window import Window
@@ -50,6 +51,7 @@ GROWTH_COLUMNS = [
     "low_per_hour",
     "high_per_hour",
     "judged_share",
+    "idle_share",
 ]
 """Columns of `growth`."""
 
@@ -85,9 +87,11 @@ def growth(
         `growth` is NaN if no view can be attributed, because `held` is empty.
         `share_pct` is the share of all growth while purge was blocked [%]; the interval of `per_exposed_hour`
         [transactions/hour] is a jackknife over blocks of time. `judged_share` is the share of the time in which the
-        workload's statements were open for which `held` has samples [0 to 1].
+        workload's statements were open for which `held` has samples [0 to 1]. `idle_share` is the share of the time that its
+        views were the oldest in which no statement ran [0 to 1]; of its open time if its views never were.
     """
-    whose = runs["workload"].reindex(held["run"].astype("float")).to_numpy(dtype=object)
+    holders = runs.reindex(held["run"].astype("float"))
+    whose = holders["workload"].to_numpy(dtype=object)
     label = np.where(held["state"] == "held", whose, "(unknown)")[held["state"] != "none"]
     grew = held.loc[held["state"] != "none", "growth"]
     days = round(window.duration / timedelta(days=1))
@@ -97,6 +101,11 @@ def growth(
     grown = grown.reindex(range(count)).fillna(0.0)
     table = _growth_table(grown, _exposed(runs, window, count), confidence)
     table["judged_share"] = table["workload"].map(_judged_share(held, runs, window))
+    is_held = (held["state"] == "held").to_numpy()
+    idle = holders["digest"].eq(IDLE)[is_held].groupby(whose[is_held]).mean()
+    table["idle_share"] = (
+        table["workload"].map(idle).fillna(table["workload"].map(workloads.idle_share(runs, window)))
+    )
     figures = ["growth", "share_pct", "per_exposed_hour", "low_per_hour", "high_per_hour"]
     return table.assign(**dict.fromkeys(figures, np.nan)) if held.empty else table
 
@@ -427,7 +436,9 @@ def _action(name: str, one: JudgedEffect | None, evidence: Evidence) -> str:
     view, blocked = _words(evidence).view, _blocked(name, evidence)
     if blocked and one.source == "days" and dose_response.part(evidence.days, name, one.metric) == "openness":
         return UNLIKE_CLEANUP[view]
-    return BLOCKS_CLEANUP[view][blocked]
+    action = BLOCKS_CLEANUP[view][blocked]
+    idle_share = evidence.growth.set_index("workload")["idle_share"][name]
+    return by_idle_time(action, view, float(idle_share)) if blocked else action
 
 
 def _blocked(name: str, evidence: Evidence) -> bool | None:

@@ -101,8 +101,9 @@ class Answer:
         -------
         DataFrame
             Result of `growth_by_blocker`, with the `confidence` of each blocker's name and the next explanation, `rival`.
+            Its `peak_length` is `peak_while_held`: an episode may peak while another session holds the oldest view.
         """
-        blockers = growth_by_blocker(self.spans)
+        blockers = growth_by_blocker(self.spans).rename(columns={"peak_length": "peak_while_held"})
         named = [confidence.name(row) for row in blockers.to_dict("records")]
         known = self.sureness.reindex(named)[["confidence", "rival"]]
         return blockers.join(known.set_index(blockers.index))

@@ -17,6 +17,7 @@ import pandas as pd
 from aurora_analysis.analysis.series import Array, period_s, stretches, without_gaps
 from aurora_analysis.analysis.sparkline import Sparkline, sparklines
 from aurora_analysis.analysis.undo_log.samples import NONE, UNKNOWN
+from aurora_analysis.analysis.workloads import IDLE
 from aurora_analysis.window import Window
 
 EPISODE_COLUMNS = [
@@ -331,6 +332,7 @@ BLOCKER_COLUMNS = [
     "statements",
     "spans",
     "held_s",
+    "idle_share",
     "growth",
     "peak_length",
     "thread_id",
@@ -351,8 +353,8 @@ def growth_by_blocker(spans: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row per workload and instance, and one each for unknown and outrun: `growth` [transactions], `share` of
-        all growth in episodes [0 to 1], number of `spans`, `held_s` (their total length [s]), `peak_length`
-        [transactions], and the number of different `statements`. `digest`, `thread_id` and `since` are those of the
+        all growth in episodes [0 to 1], number of `spans`, `held_s` (their total length [s]), `idle_share`, the part of it in
+        which no statement ran [0 to 1], `peak_length` [transactions], and the number of different `statements`. `digest`, `thread_id` and `since` are those of the
         span with the most growth.
     """
     total = spans["growth"].sum()
@@ -367,11 +369,14 @@ def growth_by_blocker(spans: pd.DataFrame) -> pd.DataFrame:
 
 def _blocked_by_one(spans: pd.DataFrame) -> tuple[object, ...]:
     most = spans.sort_values("growth").iloc[-1]
+    held_s = (spans["end"] - spans["start"]).dt.total_seconds()
+    is_known = spans["digest"].notna().all()
     return (
         most["digest"],
         spans["digest"].nunique(),
         len(spans),
-        (spans["end"] - spans["start"]).dt.total_seconds().sum(),
+        held_s.sum(),
+        held_s[spans["digest"] == IDLE].sum() / held_s.sum() if is_known else np.nan,
         spans["growth"].sum(),
         spans["peak_length"].max(),
         most["thread_id"],

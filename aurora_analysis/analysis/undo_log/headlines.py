@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from aurora_analysis.analysis.advice import Held, shorter_views
+from aurora_analysis.analysis.advice import Held, by_idle_time, shorter_views
 from aurora_analysis.analysis.costliest import costliest, owner
 from aurora_analysis.analysis.undo_log.episodes import growth_by_blocker
 from aurora_analysis.analysis.verdict import Verdict, duration, large
@@ -103,5 +103,5 @@ def _with_statement(
             peak=row["peak_length"],
             on_writer=(background.roles[same.index] == "writer").any(),
         )
-        action = shorter_views(views, limit)
+        action = by_idle_time(shorter_views(views, limit), "read view", row["idle_share"])
     return replace(verdict, statement=statement, headline=headline, action=action)

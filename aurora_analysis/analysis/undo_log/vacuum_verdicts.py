@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from aurora_analysis.analysis.advice import IDLE_SESSIONS, SNAPSHOTS
+from aurora_analysis.analysis.advice import SNAPSHOTS, by_idle_time
 from aurora_analysis.analysis.costliest import costliest, owner
 from aurora_analysis.analysis.series import period_s
 from aurora_analysis.analysis.undo_log import dead_rows
@@ -33,7 +33,6 @@ KIND_ACTIONS = {
     "or drop it.",
 }
 ACTIONS = {f"({meaning})": KIND_ACTIONS[kind] for kind, meaning in KINDS.items()} | {
-    IDLE: IDLE_SESSIONS["snapshot"],
     "unknown": "Run aurora-analysis watch, or fetch the counters db.Transactions.oldest_*_xid_age of the writer.",
     "outrun": "Lower autovacuum_vacuum_scale_factor or autovacuum_vacuum_cost_delay for these tables, or give autovacuum more "
     "workers.",
@@ -197,7 +196,7 @@ def _named(
         f"{f'Probably ({sure:.2f}) ' * probably}{_grown(subject, row)} {began}{tied}{rest}",
         numbers,
         BY_ID if sure > (1 + EXACT) / 2 - 0.02 else BY_START,
-        ACTIONS[IDLE] if row["digest"] == IDLE else SNAPSHOTS[True],
+        by_idle_time(SNAPSHOTS[True], "snapshot", row["idle_share"]),
         f"{f'Probably ({sure:.2f}) ' * probably}{headline}",
         statement,
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from aurora_analysis.analysis.advice import IDLE_SESSIONS
+from aurora_analysis.analysis.advice import by_idle_time
 from aurora_analysis.analysis.series import period_s
 from aurora_analysis.analysis.undo_log import confidence
 from aurora_analysis.analysis.undo_log.episodes import base, growth_by_blocker
@@ -22,7 +22,6 @@ ACTIONS = {
         "Shorten its statements or its transaction; on a reader, set aurora_read_replica_read_committed in its "
         "session, or extract from a clone or a snapshot export instead."
     ),
-    "idle": IDLE_SESSIONS["read view"],
     "unknown": (
         "While it lasts, query every instance for its open transactions (information_schema.innodb_trx); look for "
         "clients that turn autocommit off and then idle."
@@ -136,7 +135,6 @@ def verdicts(
 
 
 def _verdict(row: Mapping[Hashable, Any], base: float, coverage: float, thresholds: Thresholds) -> Verdict:
-    idle = row["digest"] == IDLE
     severity = thresholds.severity(row["peak_length"], base, coverage)
     subject, level, headline = _named(row)
     return Verdict(
@@ -146,8 +144,8 @@ def _verdict(row: Mapping[Hashable, Any], base: float, coverage: float, threshol
         "unknown" if level == "unknown" else severity,
         f"{_sentence(row)} {100 * coverage:.0f} % of the window was observed.",
         blocker_numbers(row, coverage),
-        SAMPLED if idle else INFERRED,
-        ACTIONS["idle" if idle else row["state"]],
+        SAMPLED if row["digest"] == IDLE else INFERRED,
+        by_idle_time(ACTIONS[row["state"]], "read view", row["idle_share"]),
         headline,
     )
 

@@ -206,8 +206,9 @@ def live_runs(
     -------
     DataFrame
         `workload, instance, digest, thread_id, start, end` (UTC), one row per stretch of samples in which a transaction
-        held a view. At READ COMMITTED a view lasts for one statement, so a stretch begins with its first sample;
-        otherwise it begins with the transaction.
+        held a view. `digest` is the statement that most samples of the stretch show; `IDLE` if most of them show none. At
+        READ COMMITTED a view lasts for one statement, so a stretch begins with its first sample; otherwise it begins with
+        the transaction.
     """
     wrote = (open_transactions["rows_modified"] > 0) & _writing_blocks_purge(instances)
     holding = open_transactions["has_read_view"].eq(True) | wrote
@@ -220,19 +221,22 @@ def live_runs(
         .sort_values([*names, "time"], kind="stable")
     )
     changes = (rows["holding"] != rows.groupby(names)["holding"].shift()).cumsum().rename("stretch")
-    runs = (
-        rows[rows["holding"]]
-        .assign(per_statement=rows["isolation_level"].eq("READ COMMITTED"))
-        .groupby([*names, changes], as_index=False)
-        .agg(
-            workload=("workload", "first"),
-            digest=("digest", "first"),
-            per_statement=("per_statement", "first"),
-            wrote=("wrote", "any"),
-            first=("time", "min"),
-            end=("time", "max"),
-        )
+    held = rows[rows["holding"]].assign(
+        per_statement=rows["isolation_level"].eq("READ COMMITTED"),
+        stretch=changes,
+        idle=rows["digest"].eq(IDLE),
     )
+    runs = held.groupby([*names, "stretch"], as_index=False).agg(
+        workload=("workload", "first"),
+        idle=("idle", "mean"),
+        per_statement=("per_statement", "first"),
+        wrote=("wrote", "any"),
+        first=("time", "min"),
+        end=("time", "max"),
+    )
+    statement = held[~held["idle"]].groupby(["stretch", "digest"]).size().sort_values(kind="stable")
+    most = statement.reset_index().groupby("stretch")["digest"].last()
+    runs = runs.assign(digest=runs["stretch"].map(most).where(runs["idle"] <= 0.5, IDLE))
     from_first_seen = runs["per_statement"] & ~runs["wrote"].astype(bool)
     runs = runs.assign(start=runs["started_at"].mask(from_first_seen, runs["first"]))
     lasted = (runs["end"] - runs["start"]).dt.total_seconds()
@@ -344,6 +348,27 @@ def exposed_hours(runs: pd.DataFrame, window: Window) -> pd.Series:
         workload: np.diff(_open_until(mine, edges))[0] / 3600 for workload, mine in runs.groupby("workload")
     }
     return pd.Series(hours, name="exposed_hours", dtype=float).rename_axis("workload")
+
+
+def idle_share(runs: pd.DataFrame, window: Window) -> pd.Series:
+    """Measure the share of each workload's open time in the window in which it ran no statement [0 to 1].
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Runs with `workload, digest, start, end` (UTC).
+    window : Window
+        The window to measure in.
+
+    Returns
+    -------
+    Series of float
+        Shares by workload.
+    """
+    runs = clipped(runs, window)
+    lasted_s = (runs["end"] - runs["start"]).dt.total_seconds().clip(lower=0.0)
+    idle_s = lasted_s.where(runs["digest"] == IDLE, 0.0)
+    return idle_s.groupby(runs["workload"]).sum() / lasted_s.groupby(runs["workload"]).sum()
 
 
 def overlapping(runs: pd.DataFrame, window: Window) -> pd.DataFrame:

@@ -74,7 +74,10 @@ def test_the_printed_levels_are_the_truth(answer):
     [guilty] = [one for one in answer.verdicts if one.subject == "etl"]
     assert f"statement {QUEUE[:8]}" in guilty.headline
     assert "Its snapshots were the oldest during" in guilty.evidence
-    assert "commit before it goes idle" in guilty.action
+    share = float(answer.growth.set_index("workload")["idle_share"]["etl"])
+    assert 0.1 < share < 0.9
+    assert f"In {100 * share:.0f} % of the time that it held snapshots it ran no statement:" in guilty.action
+    assert "commit before it goes idle" in guilty.action and "Split its long statements" in guilty.action
 
 
 def test_runs_without_a_logged_duration_are_exposure(answer, days):

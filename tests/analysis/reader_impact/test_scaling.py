@@ -39,7 +39,7 @@ def printed(present: pd.DataFrame, raised: pd.DataFrame) -> Verdict:
     )
     sources = pd.DataFrame([("auto-1", 20.0, 0.0, 0.0, 1.0)], columns=SOURCE_COLUMNS)
     exposure = Exposure(EXTRACT, EXTRACT[:0], sources, spans(present))
-    grown = pd.DataFrame([("extract", 19.0, *[np.nan] * 6)], columns=GROWTH_COLUMNS)
+    grown = pd.DataFrame([("extract", 19.0, *[np.nan] * 7)], columns=GROWTH_COLUMNS)
     evidence = Evidence(pd.DataFrame(columns=EFFECT_COLUMNS), table, grown, 1.0, WINDOW, exposure)
     return reader_impact.verdicts(evidence)[0]
 

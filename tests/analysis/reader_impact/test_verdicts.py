@@ -18,6 +18,7 @@ RUNS = pd.DataFrame(
     {
         "workload": ["etl", "bi"],
         "instance": "db-2",
+        "digest": "extract",
         "start": MINUTES[[10, 10]],
         "end": MINUTES[[40, 40]],
     }
@@ -72,7 +73,7 @@ def grown_by_hour(rates: list[float], hours: list[float]) -> pd.DataFrame:
     """Growth over one run per day with the given lengths [h] and rates [transactions/hour]."""
     starts = [pd.Timestamp(FORTNIGHT.start) + pd.Timedelta(days=n, hours=9) for n in range(len(rates))]
     ends = [start + pd.Timedelta(hours=length) for start, length in zip(starts, hours)]
-    runs = pd.DataFrame({"workload": "etl", "start": starts, "end": ends})
+    runs = pd.DataFrame({"workload": "etl", "digest": "extract", "start": starts, "end": ends})
     total = [rate * length for rate, length in zip(rates, hours)]
     index = pd.DatetimeIndex([start + pd.Timedelta("30min") for start in starts])
     held = pd.DataFrame(
@@ -190,11 +191,14 @@ def test_never_is_not_said_where_commits_are_partly_missing():
     start = pd.Timestamp(FORTNIGHT.start)
     times = pd.date_range(start, periods=60, freq="1min")
     held = pd.DataFrame({"state": "none", "run": pd.array([pd.NA] * 60, dtype="Int64"), "growth": 0.0}, times)
-    runs = pd.DataFrame({"workload": ["bi"], "start": [start], "end": [start + pd.Timedelta("2h")]})
+    runs = pd.DataFrame(
+        {"workload": ["bi"], "digest": "extract", "start": [start], "end": [start + pd.Timedelta("2h")]}
+    )
     partly = reader_impact.growth(held, runs, FORTNIGHT)
     assert partly["judged_share"].tolist() == [0.5]
     (shown,) = verdicts(NO_TRIAL, NO_ESTIMATE, partly, coverage=1)
-    assert "is known for 50 % of that time only, in which they were never the oldest" in shown.evidence
+    assert "is known for 50 % only of the 2 h in which its statements were open" in shown.evidence
+    assert "in that part they were never the oldest" in shown.evidence
     wholly = reader_impact.growth(held, runs.assign(end=times[-1]), FORTNIGHT)
     (shown,) = verdicts(NO_TRIAL, NO_ESTIMATE, wholly, coverage=1)
     assert (

@@ -174,6 +174,16 @@ def test_an_idle_transaction_in_live_samples_is_a_run():
     assert (found["end"] - found["start"]).dt.total_seconds().tolist() == [8.0]
 
 
+@pytest.mark.parametrize(
+    ("digests", "named"),
+    [(["a", None, None], workloads.IDLE), (["a", "b", "b", None, None], "b"), ([None, "a", "a"], "a")],
+)
+def test_a_sampled_run_is_named_by_what_most_of_its_samples_show(digests, named):
+    """A transaction that is idle for most of its time is idle, whatever its first sample shows."""
+    rows = [sample(2 * n, 7, digest=digest) for n, digest in enumerate(digests)]
+    assert workloads.live_runs(pd.DataFrame(rows))["digest"].tolist() == [named]
+
+
 def test_rules_name_live_runs_and_short_ones_are_left_out():
     """Rules match user or host; a rule on a tag matches nothing."""
     rows = [sample(n, 7, user="af_1") for n in (4, 6, 8)] + [sample(n, 6) for n in (0, 1)]
