@@ -242,6 +242,8 @@ def test_a_heat_map_shows_its_numbers():
     [ax] = plots.hours_of_week(HOURS, timezone="Europe/Berlin")
     assert [(text.get_position(), text.get_text()) for text in ax.texts] == [((13, 1), "2.5")]
     assert "Europe/Berlin" in ax.get_xlabel()
+    inks = {mpl.colors.to_hex(text.get_color()) for text in ax.texts}
+    assert inks & {"#000000", plots.style.INK} == set()  # a dark page turns these light, on a light cell
 
 
 def test_longest_holds_have_a_panel_for_each_slowdown():

@@ -10,7 +10,7 @@ from aurora_analysis.plots.style import mark_if_empty, new_panels, week_heat
 
 
 def longest_holds(holds: pd.DataFrame, *, timezone: str = "UTC") -> list[Axes]:
-    """Draw the longest hold by weekday and hour [min], one panel per slowdown of the writer.
+    """Draw the longest allowed hold by weekday and hour [min], one panel per slowdown of the writer.
 
     Parameters
     ----------
@@ -33,7 +33,9 @@ def longest_holds(holds: pd.DataFrame, *, timezone: str = "UTC") -> list[Axes]:
         mine = holds[holds["slowdown_pct"] == slowdown]
         table = mine.pivot(index="weekday", columns="hour", values="minutes")
         week_heat(ax, table, highest, _minutes)
-        ax.set_title(f"longest hold before latency is {slowdown:g} % higher [min]", fontsize="medium")
+        ax.set_title(
+            f"longest allowed hold: after it latency is {slowdown:g} % higher [min]", fontsize="medium"
+        )
     panels[-1].set_xlabel(f"hour [{timezone}]")
     return [mark_if_empty(ax, holds) for ax in panels]
 

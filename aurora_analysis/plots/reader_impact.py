@@ -82,6 +82,7 @@ def growth(grown: pd.DataFrame, *, of: str = "history list", ax: Axes | None = N
     Axes
         The axes drawn on.
     """
+    grown = grown.dropna(subset="growth")
     ax = ax or new_axes(height=0.8 + 0.32 * max(len(grown), 1))
     colours = colours_of(grown["workload"])
     bars = [colours[name] for name in grown["workload"]]
@@ -246,6 +247,9 @@ def strip(
         ax.set_ylabel(label)
         ax.set_ylim(bottom=0)
         count_axis(ax)
+        if series.dropna().empty:
+            ax.set_yticks([])
+            ax.text(0.5, 0.5, "no data", transform=ax.transAxes, ha="center", va="center", color=MUTED)
     slowed.yaxis.set_major_formatter(FuncFormatter(plain_number))
     runs_ax.set_xlabel("")
     slowed.set_xlim(*dates(pd.DatetimeIndex([window.start, window.end])))

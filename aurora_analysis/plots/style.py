@@ -28,6 +28,9 @@ LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P")
 INK, MUTED, SHADE = "#222222", "#767676", "#e6e6e6"
 
+ON_LIGHT, HALF_LIGHT = "#111111", 0.47
+"""Ink on a light cell of a heat map, which a dark page must not change, and the share of the scale from which cells are light."""
+
 
 def mark_if_empty(ax: Axes, data: pd.DataFrame | pd.Series) -> Axes:
     """Replace an empty figure by a small one with the text "no data".
@@ -125,7 +128,7 @@ def week_heat(ax: Axes, table: pd.DataFrame, highest: float, text: Callable[[flo
     ax.imshow(table.clip(upper=highest), aspect="auto", cmap="cividis", vmin=0, vmax=highest)
     for (row, column), value in np.ndenumerate(table.to_numpy()):
         if not np.isnan(value):
-            ink = "white" if value < 0.6 * highest else "black"
+            ink = "white" if value < HALF_LIGHT * highest else ON_LIGHT
             ax.text(column, row, text(value), ha="center", va="center", fontsize=6, color=ink)
     ax.set_yticks(range(7), WEEKDAYS)
     ax.set_xticks(range(0, 24, 2))

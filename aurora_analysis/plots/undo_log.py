@@ -12,6 +12,7 @@ from matplotlib.transforms import blended_transform_factory
 from aurora_analysis.plots.notes import labelled
 from aurora_analysis.plots.style import (
     COLOURS,
+    INK,
     LINE_STYLES,
     MARKERS,
     MUTED,
@@ -132,6 +133,13 @@ def _around_the_highest(series: pd.Series, episodes: pd.DataFrame) -> pd.Series:
     return series[highest["start"] - margin : highest["end"] + margin]
 
 
+UNNAMED_LOOKS: dict[str, dict[str, Any]] = {
+    "unknown": {"color": INK, "marker": "*"},
+    "short": {"color": MUTED, "marker": ""},
+}
+"""Looks of what stands for no workload, by the first word of its name: unlike the colours of workloads, which may be grey."""
+
+
 def read_view_age(
     oldest_view: pd.DataFrame,
     runs: pd.DataFrame,
@@ -176,12 +184,9 @@ def read_view_age(
     for n, name in enumerate(sorted(set(holder))):
         mine = known.where(holder == name)
         is_alone = mine.notna() & mine.shift().isna() & mine.shift(-1).isna()
-        look: dict[str, Any] = {
-            "color": colours[name],
-            "marker": MARKERS[n % len(MARKERS)],
-            "markersize": 2.5,
-        }
-        ax.plot(dates(mine.index), mine, markevery=0.02, linewidth=1.2, label=name, **look)
+        look: dict[str, Any] = {"color": colours[name], "marker": MARKERS[n % len(MARKERS)]}
+        look |= UNNAMED_LOOKS.get(name.split()[0], {}) | {"markersize": 2.5}
+        ax.plot(dates(mine.index), mine, **{"markevery": 0.02, "linewidth": 1.2, "label": name, **look})
         ax.plot(dates(mine.index[is_alone]), mine[is_alone], linestyle="", **look)
     ax.set_ylim(bottom=0)
     ax.set_ylabel(f"age of the oldest\n{view} [{unit}]")

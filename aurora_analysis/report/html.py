@@ -73,7 +73,7 @@ def page(notebook: nbformat.NotebookNode, findings: Sequence[Mapping[str, Any]])
         window=window_text(manifest["parameters"]),
         findings=findings,
         gist=sorted(enumerate(findings, 1), key=lambda one: SEVERITIES.index(one[1]["severity"])),
-        shown=sections.with_content(cells, contents, NOTHING),
+        shown=sections.with_content(cells, contents),
     )
 
 
@@ -108,11 +108,13 @@ def clean(fragment: str) -> str:
     )
 
 
-def figure_text(heading: str, source: str) -> str:
-    """Return a figure's alternative text: its section, and what its plot function draws."""
+def figure_text(heading: str, source: str, *, named: bool = True) -> str:
+    """Return a figure's alternative text: its section if `named`, and what its plot function draws."""
     place = heading or "on this page"
     drawn = [_drawn()[name] for name in dict.fromkeys(PLOTS.findall(source)) if name in _drawn()]
-    return " ".join([f"Figure: {place if place.endswith('?') else f'{place}.'}", *drawn])
+    return " ".join(
+        [f"Figure: {place if place.endswith('?') else f'{place}.'}"] * (named or not drawn) + drawn
+    )
 
 
 PLOTS = re.compile(r"\bplots\.(\w+)\(")
@@ -243,8 +245,13 @@ def _output(output: nbformat.NotebookNode, place: Place, number: int) -> dict[st
         return _drawing(output.data[kind], f"figure-{place.number}-{number}")
     if kind == "text/html":
         table = tables.readable(clean(output.data[kind]), place.timezone, escape(place.caption))
-        return {"kind": kind, "content": linked(Markup(table)) if table else NOTHING}
-    return {"kind": kind, "content": SHOW.get(kind, str)(output.data.get(kind, ""))}
+        return {
+            "kind": kind,
+            "content": linked(Markup(table)),
+            "empty": not table or table.startswith(tables.NO_ROWS),
+        }
+    content = SHOW.get(kind, str)(output.data.get(kind, ""))
+    return {"kind": kind, "content": content, "empty": not content}
 
 
 def _drawing(svg: str, prefix: str) -> dict[str, Any]:
@@ -259,9 +266,6 @@ def _prose(source: str) -> Markup:
     renderer = IPythonRenderer(escape=False, exclude_anchor_links=True)
     return Markup(clean(MarkdownWithMath(renderer=renderer).render(source)))
 
-
-NOTHING = Markup('<p class="none">Nothing to show in this window.</p>')
-"""Stands in for a table without rows and for a figure without data."""
 
 SMALLEST_FIGURE = 100
 """A lower figure has no data: `plots.mark_if_empty` leaves one line of text [px]."""
@@ -339,9 +343,30 @@ def _anchor(heading: Heading) -> Markup:
     return Markup(link).format(heading.anchor, heading.text)
 
 
+ON_DARK = {"#bd1f01": "#f2584c", "#832db6": "#b98ae0", "#7a21dd": "#a97bff"}
+"""Colours of series that are hard to see on a dark page → the colours that the page shows instead."""
+
+
+def _swatches(shown: Mapping[str, str]) -> str:
+    """Colour the mark beside each digest's short id."""
+    numbered = enumerate(statement_labels.COLOURS)
+    return "".join(f".digest.c{n}::before {{ background: {shown.get(one, one)}; }}\n" for n, one in numbered)
+
+
 COLOURED = "".join(
-    f".digest.c{n}::before {{ background: {colour}; }}\n" for n, colour in enumerate(statement_labels.COLOURS)
+    [
+        _swatches({}),
+        "@media screen and (prefers-color-scheme: dark) {\n",
+        _swatches(ON_DARK),
+        *(
+            f'.chart [{name}="{colour}"] {{ {name}: {shown}; }}\n'
+            for colour, shown in ON_DARK.items()
+            for name in ("fill", "stroke")
+        ),
+        "}\n",
+    ]
 )
+"""The style of statements and series, which follows from their colours."""
 
 
 @functools.cache
@@ -362,7 +387,6 @@ def _environment() -> jinja2.Environment:
         statement_labels.colour_index,
     )
     environment.globals["symbols"] = SYMBOLS
-    environment.globals["nothing"] = NOTHING
     environment.globals["sparkline_type"] = SPARKLINE
     environment.globals["finding_type"] = MIME_TYPE
     environment.globals["figure_text"] = figure_text

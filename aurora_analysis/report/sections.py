@@ -24,7 +24,7 @@ class Shown(NamedTuple):
     empty: list[str]
 
 
-def with_content(cells: Sequence[Cell], contents: Sequence[Heading], nothing: str) -> Shown:
+def with_content(cells: Sequence[Cell], contents: Sequence[Heading]) -> Shown:
     """Drop each section all of whose outputs are empty; a section without outputs, such as one of terms, stays.
 
     Parameters
@@ -33,8 +33,6 @@ def with_content(cells: Sequence[Cell], contents: Sequence[Heading], nothing: st
         The page's cells in order; `headings` are the headings that a cell adds.
     contents
         All headings.
-    nothing
-        Content of an empty output; a figure without data has no content at all.
 
     Returns
     -------
@@ -44,7 +42,7 @@ def with_content(cells: Sequence[Cell], contents: Sequence[Heading], nothing: st
     dropped: list[Heading] = []
     for section in _sections(cells):
         outputs = [output for cell in section for output in cell["outputs"]]
-        is_empty = bool(outputs) and all(output["content"] in ("", nothing) for output in outputs)
+        is_empty = bool(outputs) and all(output.get("empty", not output["content"]) for output in outputs)
         if is_empty and _starts(section[0]):
             dropped += [one for cell in section for one in cell["headings"]]
         else:

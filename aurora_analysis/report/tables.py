@@ -17,7 +17,8 @@ from aurora_analysis.window import zone
 TITLES = {
     "per_exposed_hour": "growth per exposed hour",
     "growth": "growth [transactions]",
-    "peak_length": "peak [transactions]",
+    "peak_length": "episode's peak [transactions]",
+    "peak_while_held": "peak while held [transactions]",
     "start_length": "at the start [transactions]",
     "p": "p (raw)",
     "p_adjusted": "p (adjusted)",
@@ -27,7 +28,12 @@ TITLES = {
     "longest_min": "longest",
     "load": "db load",
     "share": "share [%]",
-    "coverage": "coverage [%]",
+    "judged_share": "judged [%]",
+    "runs_open": "runs open in the window",
+    "limit_min": "limit",
+    "max_execution_time": "max_execution_time, in ms",
+    "statement_timeout": "statement_timeout, in ms",
+    "coverage": "observed [%]",
     "seen": "weeks seen",
 }
 """Titles that do not follow from the column's name."""
@@ -47,6 +53,8 @@ INTERVALS = {
     "ci_low_pct": ("ci_high_pct", "interval [%]"),
     "low_pct": ("high_pct", "interval [%]"),
     "low_per_hour": ("high_per_hour", "interval [1/h]"),
+    "low_minutes": ("high_minutes", "interval [min]"),
+    "ci_low": ("ci_high", "interval"),
     "rate_low_pct": ("rate_high_pct", "interval [%]"),
 }
 """Column with the lower end of an interval → the column with its upper end, and the title of both as one column."""
@@ -90,6 +98,9 @@ class Cell:
     rows: int = 1
 
 
+NO_ROWS = '<p class="none">No rows in this window for the table of: '
+"""Begins what stands in for a table without rows."""
+
 Row = list[Cell]
 
 
@@ -103,7 +114,9 @@ class Table:
 
 
 def readable(fragment: str, timezone: str = "UTC", caption: str = "") -> str:
-    """Return clean HTML with its table made readable; empty for a table without rows.
+    """Return clean HTML with its table made readable; empty for a table without rows and columns.
+
+    A table without rows is replaced by the titles of its columns, so that the page says what is missing.
 
     Parameters
     ----------
@@ -121,12 +134,19 @@ def readable(fragment: str, timezone: str = "UTC", caption: str = "") -> str:
     if not reader.is_alone or not table.head:
         return fragment
     if not table.body:
-        return ""
+        return _without_rows(table.head)
     if table.is_frame and all(cell.columns == 1 for row in table.head + table.body for cell in row):
         table = _titled(_without_numbers(_flat(table)), timezone, is_named=bool(caption))
     elif any(cell.columns > 1 or cell.rows > 1 for row in table.head + table.body for cell in row):
         return fragment
     return _written(table, caption if table.is_frame else "")
+
+
+def _without_rows(head: Sequence[Row]) -> str:
+    """Name the columns of a table without rows, so that the page says what is missing; empty without columns."""
+    names = dict.fromkeys(cell.text for row in reversed(head) for cell in row if cell.text)
+    titles = [title(name) for name, _ in _joined([(name, []) for name in names])]
+    return f"{NO_ROWS}{', '.join(titles)}.</p>" if titles else ""
 
 
 class _Reader(HTMLParser):

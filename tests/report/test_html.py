@@ -10,8 +10,9 @@ import nbformat
 import pandas as pd
 import pytest
 
-from aurora_analysis import hover
+from aurora_analysis import hover, statement_labels
 from aurora_analysis.analysis.verdict import MIME_TYPE, Verdict
+from aurora_analysis.plots import style
 from aurora_analysis.report import html, tables
 
 HOSTILE = "<script>document.title = 'stolen'</script><img src=x onerror=\"document.title = 'stolen'\">"
@@ -229,7 +230,7 @@ def test_the_policy_alone_stops_a_script(tmp_path, browser):
 
 
 def test_what_is_empty_leaves_one_line():
-    """A table without rows and the small figure of a window without data are no table and no figure."""
+    """A table without rows and the small figure of a window without data are no table and no figure; the line names them."""
     small = (
         b"\x89PNG\r\n\x1a\n"
         + b"\0\0\0\rIHDR"
@@ -239,10 +240,31 @@ def test_what_is_empty_leaves_one_line():
     )
     large = small[:20] + (271).to_bytes(4, "big") + small[24:]
     encoded = [base64.b64encode(png).decode() for png in (small, large)]
-    table = pd.DataFrame({"user": []}).to_html()
+    table = pd.DataFrame({"user": [], "held_s": [], "low_pct": [], "high_pct": []}).to_html()
     page = page_of(executed({"text/html": table}, *({"image/png": one} for one in encoded)))
-    assert page.count("Nothing to show in this window.") == 2
+    assert "No rows in this window for the table of: user, held for, interval [%]." in page
+    assert page.count("No data in this window for this figure: ") == 1
     assert page.count("<img ") == 1 and "<table" not in page
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of a colour as #rrggbb (WCAG 2.2)."""
+    parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    red, green, blue = (one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_series_are_seen_on_a_dark_page():
+    """Each colour of a series has the contrast of 3 to 1 that WCAG asks of graphics, and no two look the same."""
+    dark = re.search(r"dark\).*?--paper: (#\w{6})", str(page_of(executed())), re.DOTALL)
+    colours = [
+        *statement_labels.COLOURS,
+        *(one for one in style.COLOURS if one not in statement_labels.COLOURS),
+    ]
+    shown = [html.ON_DARK.get(one, one) for one in colours]
+    assert len(set(shown)) == len(colours)
+    for colour in shown:
+        assert (luminance(colour) + 0.05) / (luminance(dark[1]) + 0.05) >= 3, colour
 
 
 def test_a_table_has_titles_durations_and_dashes():
