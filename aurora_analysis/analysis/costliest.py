@@ -176,7 +176,7 @@ def statement_text(digest: str, fingerprints: pd.DataFrame) -> str:
         At most `LONGEST_TEXT` characters; the digest if the store has no text.
     """
     if digest == IDLE:
-        return "an idle transaction (no statement)"
+        return "an idle transaction"
     known = fingerprints.loc[fingerprints["digest"] == digest, "fingerprint"].dropna()
     return shortened(str(known.iloc[0]), LONGEST_TEXT) if len(known) else f"statement {digest}"
 

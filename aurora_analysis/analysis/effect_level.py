@@ -36,6 +36,11 @@ NOUNS = {
 }
 """Noun of the operation that becomes slower, by metric."""
 
+EXPLAINED = {
+    "queue_latency": "queue latency (the time in which the lab's job queue reads and deletes one batch)"
+}
+"""Metric in words, for the sentence in which a reader first meets one that a cluster of one's own does not have."""
+
 STATEMENT_LATENCY = "latency_of_"
 """Beginning of the metric of one statement's latency; the digest's first characters follow."""
 

@@ -334,7 +334,7 @@ def duration(seconds: float) -> str:
 
 
 def dates(window: Window, timezone: str = "UTC") -> str:
-    """First and last day of a window, for sentences beside the number that they belong to.
+    """First and last day of a window, for sentences beside the number that they belong to; times of a window below a day.
 
     Parameters
     ----------
@@ -346,8 +346,12 @@ def dates(window: Window, timezone: str = "UTC") -> str:
     Returns
     -------
     str
-        Such as ``2026-11-09 to 2026-11-15``.
+        Such as ``2026-11-09 to 2026-11-15`` or ``2026-11-23 11:08 to 11:50 UTC``.
     """
+    if window.duration < timedelta(days=1):
+        start, end = (one.astimezone(zone(timezone)) for one in (window.start, window.end))
+        until = f"{end:%H:%M}" if start.date() == end.date() else f"{end:%Y-%m-%d %H:%M}"
+        return f"{start:%Y-%m-%d %H:%M} to {until} {timezone}"
     ends = (window.start, window.end - timedelta(microseconds=1))
     first, last = (f"{one.astimezone(zone(timezone)):%Y-%m-%d}" for one in ends)
     return first if first == last else f"{first} to {last}"

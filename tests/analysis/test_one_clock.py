@@ -29,6 +29,9 @@ def test_a_week_in_berlin_has_its_own_days():
     week = Window("2026-11-08T23:00Z", "2026-11-15T23:00Z")
     assert dates(week, "Europe/Berlin") == "2026-11-09 to 2026-11-15"
     assert dates(week) == "2026-11-08 to 2026-11-15"
+    trial = Window("2026-11-08T22:50Z", "2026-11-08T23:10Z")
+    assert dates(trial) == "2026-11-08 22:50 to 23:10 UTC"
+    assert dates(trial, "Europe/Berlin") == "2026-11-08 23:50 to 2026-11-09 00:10 Europe/Berlin"
 
 
 def test_a_moment_names_its_zone():

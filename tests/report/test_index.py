@@ -144,7 +144,7 @@ def test_the_page_links_each_finding(tmp_path):
 def test_the_longest_reader_query_and_its_review_are_linked(tmp_path):
     """From the part at a glance, for each cluster whose page has limits; the command is that cluster's."""
     found = [outcome("undo_log", "ok", cluster=name) for name in ("shop", "toy")]
-    line = Sparkline("undo_log", "writer", "longest reader query", "min", [1.0, 2.0], mean=1.5)
+    line = Sparkline("undo_log", "writer", "longest allowed reader query", "min", [1.0, 2.0], mean=1.5)
     found = [replace(one, sparklines=[line.to_dict()]) for one in found]
     for name, text in (("shop", '<section class="cell" id="longest-hold">'), ("toy", "Unknown.")):
         (tmp_path / name).mkdir()

@@ -222,7 +222,8 @@ def _tiers_action(cluster: _Cluster, each: _Instance) -> str:
     present = {one.name: one.candidate.tier for one in cluster.readers}
     changed = {name: tier for name, tier in cluster.suggested_tiers().items() if present[name] != tier}
     if changed:
-        return "; ".join(MODIFY.format(name, tier) for name, tier in changed.items())
+        commands = "; ".join(MODIFY.format(name, tier) for name, tier in changed.items())
+        return f"Change the promotion tier of {' and '.join(changed)}: {commands}"
     if each.as_writer:
         commands = "; ".join(READER_ONLY.format(name) for name in each.as_writer)
         return f"{commands}; or add a reader outside of the endpoint."

@@ -19,7 +19,7 @@ from aurora_analysis.analysis.limits.longest_hold import (
     suggested_limits,
 )
 from aurora_analysis.analysis.limits.recorded import Observed, Recorded, recorded
-from aurora_analysis.analysis.limits.verdicts import TOPIC, not_known, verdict
+from aurora_analysis.analysis.limits.verdicts import TOPIC, not_known, noun_of, verdict
 from aurora_analysis.analysis.reader_impact.design import WRITER_METRICS
 from aurora_analysis.analysis.reader_impact.refusals import DAYS_NEEDED
 from aurora_analysis.analysis.sparkline import POINTS_NEEDED, Sparkline, rounded
@@ -106,7 +106,8 @@ class Answer:
         if pairs["minutes"].notna().sum() < POINTS_NEEDED:
             return []
         course, low, high = ([rounded(value) for value in pairs[name]] for name in columns)
-        measure = f"longest reader query (+{self.options.objective_pct:g} %, Monday to Sunday)"
+        what = "any statement" if self.words.cleanup == "vacuum" else noun_of(str(mine["metric"].iloc[0]))
+        measure = f"longest allowed reader query ({what} at most {self.options.objective_pct:g} % slower; Monday to Sunday)"
         return [
             Sparkline(
                 TOPIC, "writer", measure, "min", course, low, high, mean=rounded(pairs["minutes"].mean())

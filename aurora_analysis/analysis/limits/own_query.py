@@ -89,7 +89,17 @@ def own_review(answer: Answer, undo: undo_log.Answer, data: Observations) -> Own
         f'--at "{usual[:3]} {usual[-5:]}"'
     )
     answered = " ".join([f"{found.headline}.", *found.sentences])
-    return OwnReview(Remarks(who, answered, command), _table(found, answer))
+    return OwnReview(Remarks(who, answered, _unlike_the_mean(same), command), _table(found, answer))
+
+
+def _unlike_the_mean(runs: pd.DataFrame) -> str:
+    """State how the review differs from the effect that the page on reader impact has of the same workload."""
+    mean, several = duration(runs["lasted"].dt.total_seconds().mean()), "s" * (len(runs) != 1)
+    return (
+        f"The review is about this one run. The effect of {runs['workload'].iloc[0]} on the page reader_impact is another "
+        f"quantity: the mean over every minute in which it ran, at any hour. This window has {len(runs)} run{several}, of "
+        f"{mean} on average."
+    )
 
 
 def blocking_runs(undo: undo_log.Answer, data: Observations) -> pd.DataFrame:

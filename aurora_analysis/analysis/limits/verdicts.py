@@ -99,8 +99,8 @@ def verdict(holds: pd.DataFrame, recorded: Recorded, options: Objective, words: 
     objective_pct, timezone = options.objective_pct, options.timezone
     evidence = EVIDENCE if words.view == "read view" else DOSE_EVIDENCE
     mine = holds[holds["slowdown_pct"] == objective_pct]
-    strictest, lenient = mine.iloc[mine["minutes"].argmin()], mine.iloc[mine["minutes"].argmax()]
-    earliest = float(mine["low_minutes"].min())
+    strictest, lenient = mine.iloc[mine["low_minutes"].argmin()], mine.iloc[mine["low_minutes"].argmax()]
+    earliest = float(strictest["low_minutes"])
     subject, what = subject_of(str(strictest["metric"])), noun_of(str(strictest["metric"]))
     slower = f"{objective_pct:g} % slower"
     longest = BEYOND * recorded.longest_hold_s / 60
@@ -131,7 +131,7 @@ def verdict(holds: pd.DataFrame, recorded: Recorded, options: Objective, words: 
         return Verdict(
             TOPIC, subject, "inconclusive", "unknown",
             f"A {words.view} may make {what} {slower} after {duration(60 * earliest)} at the earliest (lower end of the 95 % "
-            f"prediction interval at {_at(mine.sort_values('low_minutes').iloc[0], timezone)}), or not within {most} at "
+            f"prediction interval at {_at(strictest, timezone)}), or not within {most} at "
             f"all. {learned}",
             numbers, evidence, "Observe longer holds, or run a randomised trial (aurora-analysis experiment).",
             f"Undecided how long a reader query may run before {what} are {slower}",
@@ -142,9 +142,9 @@ def verdict(holds: pd.DataFrame, recorded: Recorded, options: Objective, words: 
     shortest, known = suggested.min(), bool(suggested.notna().all())
     action = (
         f"Set {words.time_limit} to {60_000 * shortest:.0f} ms ({duration(60 * shortest)}) for sessions on the readers whose {words.view}s can "
-        f"hold up {words.cleanup}: the "
-        f"earliest that {what} may become {slower} ({duration(60 * min(earliest, longest))}, lower end of the prediction "
-        "interval), rounded down. The page has a limit for each hour; aurora-analysis review predicts a planned query."
+        f"hold up {words.cleanup}: the lower end of the prediction interval at the strictest hour "
+        f"({duration(60 * min(earliest, longest))}), rounded down. The page has a limit for each hour; aurora-analysis review "
+        "predicts a planned query."
         if known
         else "Run reader queries on a clone or in batches: at some hours even one minute may be too long."
     )
@@ -154,8 +154,8 @@ def verdict(holds: pd.DataFrame, recorded: Recorded, options: Objective, words: 
         f"strictest hour, and after {_limit(lenient, most)} at {_at(lenient, timezone)}, the most lenient. {learned} "
         f"{_outlasted(over)} The limit assumes that no older view is open.",
         numbers | {"longer_than_limit": over}, evidence, action,
-        f"Keep reader queries below {_minutes(strictest['minutes'], most)}: at the strictest hour ({_at(strictest, timezone)}) "
-        f"a longer one makes {what} {slower}",
+        f"Keep reader queries below {duration(60 * (shortest if known else earliest))}: at the strictest hour "
+        f"({_at(strictest, timezone)}) {what} may be {slower} after {duration(60 * earliest)}",
     )  # fmt: skip
 
 

@@ -72,6 +72,8 @@ class Answer:
         Blocks of randomised trials in the window; see `experiment.randomised`.
     latency : DataFrame
         The writer's latencies in the window [ms], one column per metric.
+    in_trials : DataFrame
+        What these trials compare, as fine as sampled: latencies [ms], throughput [1/s] and the writer's top statements [ms].
     trial_effects : DataFrame
         Effects in these trials; see `experiment.effects`.
     history, commits : Series
@@ -92,6 +94,7 @@ class Answer:
     estimates: pd.DataFrame
     trials: pd.DataFrame
     latency: pd.DataFrame
+    in_trials: pd.DataFrame
     trial_effects: pd.DataFrame
     history: pd.Series
     commits: pd.Series
@@ -205,6 +208,7 @@ def answer(data: Observations, groups: workloads.Groups, options: Options = Opti
         estimates=estimates,
         trials=trials,
         latency=latency,
+        in_trials=in_trials,
         trial_effects=tried,
         history=cleanup.delay,
         commits=commits,

@@ -126,9 +126,14 @@ def sentence(low_pct: float, metric: str, job: Yardstick | None) -> str:
         if job
         else ""
     )
+    trade = (
+        "one that is weaker would have to run for more of it, a stronger one for less"
+        if share < 1
+        else "one that runs for less of it would have to be stronger"
+    )
     return (
-        f"A hidden event, which statistics cannot exclude, could explain this only if it ran during at least {100 * share:.0f} % of "
-        f"the workload's run time and raised {metric.replace('_', ' ')} by at least {impact:.0f} %.{known}"
+        f"A hidden event, which statistics cannot exclude, would explain this if it ran during {100 * share:.0f} % of the "
+        f"workload's run time and raised {metric.replace('_', ' ')} by {impact:.0f} %; {trade}.{known}"
     )
 
 

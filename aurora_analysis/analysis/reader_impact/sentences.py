@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import isnan
 from typing import Literal
 
-from aurora_analysis.analysis.effect_level import ACTIONS, SLOWER, Effect
+from aurora_analysis.analysis.effect_level import ACTIONS, EXPLAINED, SLOWER, Effect
 from aurora_analysis.analysis.reader_impact import distribution
 from aurora_analysis.analysis.reader_impact.model import Fit
 from aurora_analysis.analysis.reader_impact.refusals import settling_step
@@ -198,9 +198,10 @@ def sentence(row: EffectRow, level: str, materiality_pct: float) -> str:
         `inconclusive`, which gives the smallest true effect that would be detected.
     """
     metric = row.metric.replace("_", " ")
+    explained = EXPLAINED.get(row.metric, metric)
     if level in ("unknown", "cannot tell"):
-        return _unanswered(row, level, metric)
-    answer = f"{_answer(row, level, metric, materiality_pct)} ({_interval(row)}; {_coverage(row)})."
+        return _unanswered(row, level, explained)
+    answer = f"{_answer(row, level, explained, materiality_pct)} ({_interval(row)}; {_coverage(row)})."
     answer += _of_bad_minutes(row, level) + _of_throughput(row, metric)
     if level == "inconclusive" and not row.unstable:
         answer += (

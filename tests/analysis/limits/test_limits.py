@@ -22,7 +22,7 @@ from aurora_analysis.analysis.limits import rates, replay
 from aurora_analysis.analysis.limits.answer import refused
 from aurora_analysis.analysis.limits.effect_curve import Curve
 from aurora_analysis.analysis.limits.growth import Growth, Lognormal, _hourly_peaks
-from aurora_analysis.analysis.verdict import Verdict
+from aurora_analysis.analysis.verdict import Verdict, duration
 from aurora_analysis.analysis.workloads import IDLE
 from aurora_analysis.cli import alerts
 from aurora_analysis.errors import Error
@@ -65,7 +65,12 @@ def test_the_verdict_names_the_strictest_hour_and_a_time_limit(answer):
     """The busiest hours allow the shortest holds; the time limit is the lower end, rounded down."""
     [verdict] = answer.verdicts
     assert (verdict.level, verdict.severity) == ("limited", "watch")
-    assert "a longer one makes commits 10 % slower" in verdict.headline
+    allowed = duration(60 * float(answer.suggested["limit_min"].min()))
+    assert (
+        verdict.headline.startswith(f"Keep reader queries below {allowed}: ")
+        and f"({allowed})" in verdict.action
+    )
+    assert "commits may be 10 % slower after" in verdict.headline
     assert "95 % prediction interval" in verdict.sentence
     assert "max_execution_time to" in verdict.action
     by_hour = answer.suggested[answer.suggested["days"] == "weekdays"].set_index("hour")
@@ -73,7 +78,9 @@ def test_the_verdict_names_the_strictest_hour_and_a_time_limit(answer):
     assert (by_hour["limit_min"] <= by_hour["low_minutes"]).all()
     assert (by_hour["max_execution_time"] == 60_000 * by_hour["limit_min"]).all()
     [glance] = answer.at_a_glance()
-    assert len(glance.course) == 84
+    assert len(glance.course) == 84 and glance.measure.startswith(
+        "longest allowed reader query (commits at most 10 % slower"
+    )
 
 
 def test_nothing_is_stated_beyond_twice_the_longest_hold(answer):
@@ -277,7 +284,7 @@ def test_the_own_longest_query_is_reviewed_at_its_usual_hour(answer):
     """Its longest run and its most frequent hour of the week; an idle transaction is no statement, an innocent not named."""
     local = replace(answer, options=limits.Options("Europe/Berlin"))
     found = limits.own_review(local, blocked(), observations())
-    who, answered, command = found.remarks.lines
+    who, answered, unlike, command = found.remarks.lines
     assert (
         "took 60 min: etl on db-2, statement aaaaaaaaaaaaaaa1 (select 1). It usually begins about Tuesday 09:10 Europe/Berlin"
         in who

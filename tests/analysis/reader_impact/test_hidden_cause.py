@@ -12,7 +12,7 @@ from aurora_analysis.analysis.reader_impact import hidden_cause
 from aurora_analysis.analysis.reader_impact.hidden_cause import Yardstick
 
 HIDDEN = re.compile(
-    r"only if it ran during at least (\d+) % of the workload's run time and raised commit latency by at least (\d+) %"
+    r"would explain this if it ran during (\d+) % of the workload's run time and raised commit latency by (\d+) %;"
 )
 
 
@@ -51,6 +51,7 @@ def test_share_and_impact_belong_together(job, share, impact):
     text = hidden_cause.sentence(10.0, "commit_latency", job)
     assert [int(number) for number in HIDDEN.search(text).groups()] == [share, impact]
     assert ("batch" in text) == (job is not None)
+    assert ("a stronger one for less" in text) == (share < 100)
 
 
 def test_only_a_blamed_workload_has_the_sentence():
