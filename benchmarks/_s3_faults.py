@@ -7,7 +7,6 @@ import random
 import re
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -159,13 +158,14 @@ def commands(s3: S3, now: str) -> list[Command]:
 FAULTS = ("busy", "outage", "slow", "denied")
 
 
-def fault(kind: str, prefixes: Sequence[str], rng: random.Random) -> Fault:
-    """Return a fault of a kind."""
+def fault(kind: str, prefixes: Sequence[str], requests: int, rng: random.Random) -> Fault:
+    """Return a fault of a kind that begins at a random one of the first 80 % of a command's requests."""
+    after = rng.randrange(max(1, requests * 4 // 5))
     return {
-        "busy": Fault("busy", SHARE_BUSY),
-        "outage": Fault("busy", 1.0),
-        "slow": Fault("slow", SHARE_SLOW, "", SLOW_S),
-        "denied": Fault("denied", 1.0, rng.choice(list(prefixes))),
+        "busy": Fault("busy", SHARE_BUSY, after=after),
+        "outage": Fault("busy", 1.0, after=after),
+        "slow": Fault("slow", SHARE_SLOW, "", SLOW_S, after),
+        "denied": Fault("denied", 1.0, rng.choice(list(prefixes)), after=after),
     }[kind]
 
 
@@ -182,10 +182,10 @@ def problems(kind: str, code: int, lines: list[str]) -> list[str]:
 
 
 @contextmanager
-def on_dask(variables: Mapping[str, str]) -> Iterator[tuple[S3, DaskCluster]]:
-    """Run S3 and a Dask cluster that reaches AWS and S3, as this process then does, too."""
+def on_dask(variables: Mapping[str, str], attempts: int) -> Iterator[tuple[S3, DaskCluster]]:
+    """Run S3 and a Dask cluster that reaches AWS and S3, as this process then does, too; a request is tried so often."""
     with tempfile.TemporaryDirectory() as folder, s3_server.running(BUCKET) as s3:
-        both = {**s3.variables, **variables}
+        both = {**s3.variables, **variables, "AWS_MAX_ATTEMPTS": str(attempts)}
         with (
             patch.dict(os.environ, both),
             dask_cluster.running(Path(folder), variables=both, threads=2) as cluster,
@@ -214,27 +214,26 @@ def study(
     for command in commands(s3, now):
         if wanted_names and command.name not in wanted_names:
             continue
-        whole, lasts_s = _whole(command, cluster)
+        whole, requests = _whole(command, cluster, s3)
         for kind in [one for one in FAULTS if one in kinds or not kinds]:
             found: list[str] = []
             hits = finished = number = 0
             while hits < repeats and number < MOST_RUNS * repeats:
                 place = f"s3://{BUCKET}/{command.name}-{kind}-{number}"
-                act = fault(kind, command.prefixes(place), rng)
+                s3.put(fault(kind, command.prefixes(place), requests, rng))
                 with running([*command.words(place), "--dask", cluster.address], {}) as run:
-                    time.sleep(rng.uniform(0.0, 0.8) * lasts_s)
-                    s3.put(act)
                     code = ended(run)
                 hits += s3.lift() > 0
                 finished += code == 0
                 found += ["hangs"] if code is None else problems(kind, code, run.lines)
+                left = command.content(place)
                 if command.content is tables:
-                    found += half_windows(tables(place), whole)
+                    found += half_windows(left, whole)
                 if code != 0:
                     with running([*command.words(place), "--dask", cluster.address], {}) as run:
                         code = ended(run)
                     found += [] if code == 0 else [f"the next run exits with {code}: {run.lines[-2:]}"]
-                left = command.content(place)
+                    left = command.content(place)
                 if command.content is tables:
                     differ = differences(left, whole)
                 else:
@@ -250,13 +249,13 @@ def study(
     return is_good
 
 
-def _whole(command: Command, cluster: DaskCluster) -> tuple[Any, float]:
-    """Run a command without a fault, twice because workers import in the first run; return what it leaves and its time [s]."""
-    for number in range(2):
-        place = f"s3://{BUCKET}/whole-{number}-{command.name}"
-        began = time.monotonic()
-        with running([*command.words(place), "--dask", cluster.address], {}) as run:
-            code = ended(run)
-        if code != 0:
-            raise SystemExit(f"{command.name} without a fault exits with {code}: {run.lines[-3:]}")
-    return command.content(place), time.monotonic() - began
+def _whole(command: Command, cluster: DaskCluster, s3: S3) -> tuple[Any, int]:
+    """Run a command without a fault; return what it leaves, and the number of its requests to S3."""
+    place = f"s3://{BUCKET}/whole-{command.name}"
+    s3.lift()
+    with running([*command.words(place), "--dask", cluster.address], {}) as run:
+        code = ended(run)
+    if code != 0:
+        raise SystemExit(f"{command.name} without a fault exits with {code}: {run.lines[-3:]}")
+    requests = s3.requests()
+    return command.content(place), requests

@@ -352,7 +352,7 @@ def dask(chosen: argparse.Namespace) -> bool:
 def s3(chosen: argparse.Namespace) -> bool:
     """Let S3 refuse, delay and deny while commands run on a Dask cluster."""
     wanted, rng = (chosen.commands, chosen.faults, chosen.dask_kills), random.Random(chosen.seed)
-    with aws() as (now, variables), _s3_faults.on_dask(variables) as (bucket, cluster):
+    with aws() as (now, variables), _s3_faults.on_dask(variables, chosen.attempts) as (bucket, cluster):
         return _s3_faults.study(cluster, bucket, now, wanted, rng)
 
 
@@ -488,6 +488,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=40, help="of each command [default: 40]")
     parser.add_argument("--dask-kills", type=int, default=10, help="of each command and fault [default: 10]")
     parser.add_argument("--faults", action="append", choices=FAULTS, default=[], help="dask, s3: these only")
+    parser.add_argument("--attempts", type=int, default=10, help="s3: tries of a request [default: 10]")
     parser.add_argument("--writer-minutes", type=float, default=10.0, help="writers: duration [default: 10]")
     parser.add_argument("--minutes", type=float, default=7.0, help="soak: duration [default: 7]")
     parser.add_argument("--seed", type=int, default=1)

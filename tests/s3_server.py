@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 CONTROL = "/-/fault"
-"""Where a fault is put, and where the number of requests that it hit is read."""
+"""Where a fault is put, and where its counts are read: the requests since then, and those that it hit."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,15 @@ class Fault:
         It happens to requests whose path or query contains this text only.
     seconds
         Largest delay of an answer [s].
+    after
+        Number of requests before it begins.
     """
 
     kind: str
     share: float = 1.0
     within: str = ""
     seconds: float = 0.0
+    after: int = 0
 
 
 ANSWERS = {"busy": ("503 Slow Down", "SlowDown"), "denied": ("403 Forbidden", "AccessDenied")}
@@ -53,7 +56,7 @@ class Faulty:
     """A WSGI application in front of moto, which it calls for one request at a time: as on S3, conditional puts are atomic."""
 
     def __init__(self, moto: Any) -> None:
-        self._moto, self._fault, self._hits = moto, Fault("none", 0.0), 0
+        self._moto, self._fault, self._requests, self._hits = moto, Fault("none", 0.0), 0, 0
         self._lock, self._counting, self._random = threading.Lock(), threading.Lock(), random.Random(1)
 
     def __call__(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
@@ -83,16 +86,18 @@ class Faulty:
     def _is_hit(self, fault: Fault, environ: dict[str, Any]) -> bool:
         asked = f"{environ['PATH_INFO']}?{environ.get('QUERY_STRING', '').replace('%2F', '/').replace('%3D', '=')}"
         with self._counting:
-            is_hit = fault.within in asked and self._random.random() < fault.share
+            self._requests += 1
+            has_begun = self._requests > fault.after
+            is_hit = has_begun and fault.within in asked and self._random.random() < fault.share
             self._hits += is_hit
         return is_hit
 
     def _control(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] == "PUT":
             body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
-            self._fault, self._hits = Fault(**json.loads(body)), 0
-        text = str(self._hits).encode()
-        start("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))])
+            self._fault, self._requests, self._hits = Fault(**json.loads(body)), 0, 0
+        text = json.dumps({"requests": self._requests, "hits": self._hits}).encode()
+        start("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(text)))])
         return [text]
 
 
@@ -110,10 +115,18 @@ class S3:
 
     def lift(self) -> int:
         """End the fault, and return how many requests it hit."""
-        with urllib.request.urlopen(self.url + CONTROL) as answer:
-            hits = int(answer.read())
+        hits = self._counts()["hits"]
         self.put(Fault("none", 0.0))
         return hits
+
+    def requests(self) -> int:
+        """Return the number of requests since a fault was put or lifted."""
+        return self._counts()["requests"]
+
+    def _counts(self) -> dict[str, int]:
+        with urllib.request.urlopen(self.url + CONTROL) as answer:
+            counts: dict[str, int] = json.loads(answer.read())
+        return counts
 
 
 @contextmanager
