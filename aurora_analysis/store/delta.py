@@ -155,6 +155,7 @@ def plain_values(rows: arrow.Table | arrow.RecordBatch, column: str) -> list[Any
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY_US = 86_400_000_000
 
 
 def moment(us: int) -> datetime:
@@ -187,7 +188,7 @@ def week(us: int) -> str:
     >>> week(0)
     '1970-W01'
     """
-    return _week_of_day(us // 86_400_000_000)
+    return _week_of_day(us // DAY_US)
 
 
 @lru_cache(maxsize=4096)

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from aurora_analysis.store.delta import DAY_US, week
 from aurora_analysis.store.names import check_not_empty
 from aurora_analysis.tables import Column, Table
 from aurora_analysis.window import Window
@@ -82,21 +84,25 @@ def to_arrow(
     if extra:
         raise ValueError(f"table {spec.name} has no column {', '.join(sorted(extra))}")
     check_not_empty(cluster, instance)
-    full = frame.assign(cluster=cluster, source=source, week=_week(frame[spec.time]))
-    if instance is not None:
-        full = full.assign(instance=instance)
-    rows = pa.Table.from_arrays([_array(full, column) for column in spec.columns], schema=schema(spec))
+    texts = {"cluster": cluster, "source": source} | ({} if instance is None else {"instance": instance})
+    arrays = {name: pa.repeat(pa.scalar(text, pa.string()), len(frame)) for name, text in texts.items()}
+    for column in spec.columns:
+        if column.name not in {*arrays, "week"}:
+            arrays[column.name] = _array(frame, column)
+    arrays["week"] = _week(arrays[spec.time])
+    rows = pa.Table.from_arrays([arrays[name] for name in spec.column_names()], schema=schema(spec))
     if "instance" in frame:
         for name in rows["instance"].unique().to_pylist():
             check_not_empty(cluster, name)
     return rows
 
 
-def _week(times: pd.Series) -> pd.Categorical:
+def _week(times: pa.Array) -> pa.Array:
     """Return the ISO week of each time; there are few days, and formatting one takes longer than finding it."""
-    codes, days = pd.factorize(times.dt.floor("D"))
-    of_day, weeks = pd.factorize(days.strftime("%G-W%V"))
-    return pd.Categorical.from_codes(np.append(of_day, -1)[codes], weeks)
+    us = times.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    codes, days = pd.factorize(us // DAY_US)
+    weeks = pa.array([None if np.isnan(day) else week(int(day) * DAY_US) for day in days], pa.string())
+    return weeks.take(pa.array(codes))
 
 
 def _array(frame: pd.DataFrame, column: Column) -> pa.Array:
@@ -128,11 +134,10 @@ def check_inside(content: pa.Table, spec: Table, window: Window) -> None:
     """
     if content.num_rows == 0:
         return
-    times = content[spec.time].to_pandas()
-    if times.isna().any() or times.min() < window.start or times.max() >= window.end:
-        raise ValueError(
-            f"rows of {spec.name} from {times.min()} to {times.max()} are not all inside {window}"
-        )
+    times = content[spec.time]
+    first, last = (end.as_py() for end in pc.min_max(times).values())
+    if times.null_count or first < window.start or last >= window.end:
+        raise ValueError(f"rows of {spec.name} from {first} to {last} are not all inside {window}")
 
 
 def to_frame(found: pa.Table, spec: Table) -> pd.DataFrame:

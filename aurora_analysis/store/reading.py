@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
-from aurora_analysis.store.delta import Slice
+from aurora_analysis.store.delta import Slice, quoted
 from aurora_analysis.store.frames import ARROW_TYPES, equal
 from aurora_analysis.tables import Table
 from aurora_analysis.window import Window
@@ -50,8 +50,7 @@ def rows(
     -------
     pyarrow.Table
     """
-    pruned = None if query.overlapping else query.window
-    found = _files(delta, None if pruned is None else pruned.weeks(), categories)
+    found = _files(delta, _near(spec, query), categories)
     # Reading ahead one fragment takes less memory, and no more time.
     names = None if columns is None else [name for name in columns if name in found.schema.names]
     there = found.to_table(filter=_filter(spec, query), columns=names, fragment_readahead=1)
@@ -83,8 +82,12 @@ def changed(
     -------
     list of (pyarrow.Table, Slice)
     """
+    if not contents:
+        return []
     wanted = [_filter(spec, _query(replaced)) for _, replaced in contents]
-    files = _files(delta, {week for _, replaced in contents for week in replaced.window.weeks()})
+    windows = [replaced.window for _, replaced in contents]
+    span = Window(min(each.start for each in windows), max(each.end for each in windows))
+    files = _files(delta, _near(spec, Query("", span)))
     if len(contents) > 1 and not files.count_rows(filter=reduce(operator.or_, wanted)):
         return [
             each for each in contents if each[0].num_rows
@@ -124,8 +127,18 @@ def _inside(spec: Table, window: Window, overlapping: bool) -> ds.Expression:
     return (ds.field(spec.time) >= start) & (ds.field(spec.time) < end)
 
 
-def _files(delta: DeltaTable, weeks: Iterable[str] | None, categories: Iterable[str] = ()) -> ds.Dataset:
-    """Return the files that may hold rows of some weeks, so that the others are not opened."""
-    pruned = None if weeks is None else [("week", "in", sorted(weeks))]
+def _near(spec: Table, query: Query) -> str | None:
+    """Return the SQL predicate of the files that may hold rows of a query, by their smallest and largest times."""
+    if query.window is None:
+        return None
+    parts = [f"{spec.time} >= '{query.window.start.isoformat()}'"]
+    if not query.overlapping:
+        weeks = ", ".join(map(quoted, query.window.weeks()))
+        parts += [f"{spec.time} < '{query.window.end.isoformat()}'", f"week IN ({weeks})"]
+    return " AND ".join(parts)
+
+
+def _files(delta: DeltaTable, where: str | None, categories: Iterable[str] = ()) -> ds.Dataset:
+    """Return the files that may hold rows of a predicate, so that the others are not opened."""
     options = ds.ParquetReadOptions(dictionary_columns=set(categories))
-    return delta.to_pyarrow_dataset(file_pruning_predicate=pruned, parquet_read_options=options)
+    return delta.to_pyarrow_dataset(file_pruning_predicate=where, parquet_read_options=options)

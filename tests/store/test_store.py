@@ -398,3 +398,26 @@ def test_an_empty_entry_of_a_tables_log_is_named_with_its_repair(tmp_path):
     assert done.exit_code == 1 and "has an empty entry" in done.stderr
     empty.write_text(NO_ACTION)
     assert len(store.read("metrics", cluster="shop")) == 24
+
+
+def test_reading_an_hour_opens_no_file_of_another_hour(store):
+    """The same holds for writing one: what lies elsewhere is not compared."""
+    hours = [Window(f"2026-11-09T0{hour}:00", f"2026-11-09T0{hour + 1}:00") for hour in range(3)]
+    for hour in hours[:2]:
+        write(store, hour)
+    for path in Path(store.location).glob("metrics/cluster=shop/week=*/*.parquet"):
+        if pd.read_parquet(path)["time"].min() < hours[1].start:
+            path.unlink()
+    assert len(store.read("metrics", hours[1], cluster="shop")) == 1
+    assert write(store, hours[1]) is None
+    assert write(store, hours[2]) is not None
+
+
+def test_a_row_between_two_milliseconds_is_found(store):
+    """A file states its times in milliseconds, rounded down; a window may begin within one."""
+    row = history(Window("2026-11-09T00:00", "2026-11-09T01:00"))
+    row["time"] += pd.Timedelta(microseconds=600)
+    store.write("metrics", row, DAY, cluster="shop", source="test")
+    late = Window(row["time"].iloc[0].to_pydatetime(), DAY.end)
+    assert len(store.read("metrics", late, cluster="shop")) == 1
+    assert store.write("metrics", row, late, cluster="shop", source="test") is None
