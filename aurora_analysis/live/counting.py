@@ -33,6 +33,8 @@ class Counts:
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Rows of `statement_metrics` and `histograms`; a table without rows is left out."""
+        if not self.periods:
+            return {}
         statement_statistics = engines.module(self.engine_name, "statement_statistics")
         found = {
             "statement_metrics": statement_statistics.statement_metrics(self.periods, self.digests),
@@ -41,13 +43,11 @@ class Counts:
         return {name: samples.with_times(frame) for name, frame in found.items() if len(frame)}
 
     def statements(self) -> list[pd.DataFrame]:
-        """Rows of `statements`: those that were counted, then those that were logged."""
+        """Rows of `statements`: those that were counted, if any were, then those that were logged."""
         statistics = engines.module(self.engine_name, "statement_statistics")
         counted = statistics.statements(self.periods, self.digests)
-        return [
-            samples.statement_rows(counted, self.engine_name),
-            *(logged.statements for logged in self.logged),
-        ]
+        found = [samples.statement_rows(counted, self.engine_name)] if len(counted) else []
+        return [*found, *(logged.statements for logged in self.logged)]
 
     def clear(self) -> None:
         """Forget what was written."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
+import numpy as np
 import pandas as pd
 
 from aurora_analysis import engines
@@ -16,9 +18,16 @@ from aurora_analysis.window import Window
 Event = tuple[int, str | None, str, str]
 """Time [s since 1970], instance, category, message."""
 
+States = Mapping[str, tuple[str, str, str]]
+"""Role, version and engine of an instance, by its name."""
+
 
 def to_tables(
-    samples: Sequence[Sample], events: Sequence[Event], every_s: float, before: Sequence[Sample] = ()
+    samples: Sequence[Sample],
+    events: Sequence[Event],
+    every_s: float,
+    before: Sequence[Sample] = (),
+    stored: States = MappingProxyType({}),
 ) -> dict[str, pd.DataFrame]:
     """Convert samples into rows of `instances`, `metrics`, `open_transactions`, `relations`, `read_views` and `events`.
 
@@ -32,6 +41,8 @@ def to_tables(
         Interval between two samples [s].
     before : sequence of Sample
         The sample before the first one, if there is any: rates are differences of counters.
+    stored : mapping of str to tuple
+        The instances that the store has, as it has them: they get a row once they change.
 
     Returns
     -------
@@ -41,7 +52,8 @@ def to_tables(
     by_instance = [(one.time, instance) for one in samples for instance in one.instances]
     tables = {
         "instances": pd.DataFrame(
-            _instances(by_instance), columns=["time", "instance", "role", "engine_version", "engine"]
+            _instances(by_instance, stored),
+            columns=["time", "instance", "role", "engine_version", "engine"],
         ),
         "metrics": pd.DataFrame(
             [*_metrics(samples), *_rates([*before, *samples])], columns=["time", "instance", "name", "value"]
@@ -58,24 +70,32 @@ def to_tables(
 
 def with_times(frame: pd.DataFrame) -> pd.DataFrame:
     """Convert `time` and `started_at` from seconds since 1970 to UTC timestamps of microseconds."""
-    return frame.assign(
-        **{
-            name: pd.to_datetime(frame[name].astype(float).round(6), unit="s", utc=True).astype(
-                "datetime64[us, UTC]"
-            )
-            for name in ("time", "started_at")
-            if name in frame
-        }
-    )
+    return frame.assign(**{name: _times(frame[name]) for name in ("time", "started_at") if name in frame})
 
 
-def _instances(samples: Sequence[tuple[int, InstanceSample]]) -> Iterator[tuple[object, ...]]:
-    """Each instance at its first sample, and again after each change of its role."""
-    roles: dict[str, str] = {}
+def _times(seconds: pd.Series) -> pd.DatetimeIndex:
+    values = seconds.to_numpy(float, na_value=np.nan)
+    us = np.rint(np.nan_to_num(values) * 1e6).astype("datetime64[us]")
+    us[np.isnan(values)] = np.datetime64("NaT")
+    return pd.DatetimeIndex(us, tz="UTC")
+
+
+def _instances(samples: Sequence[tuple[int, InstanceSample]], stored: States) -> Iterator[tuple[object, ...]]:
+    """Each instance at its first sample, unless the store has it, and again after each change."""
+    last = {**stored}
     for tick, one in samples:
-        if roles.get(one.instance) != one.role:
-            roles[one.instance] = one.role
-            yield tick, one.instance, one.role, one.version, one.engine_name
+        if last.get(one.instance) != _state(one):
+            yield tick, one.instance, *_state(one)
+        last[one.instance] = _state(one)
+
+
+def states(samples: Sequence[Sample]) -> States:
+    """Return the last state of each instance."""
+    return {one.instance: _state(one) for sample in samples for one in sample.instances}
+
+
+def _state(one: InstanceSample) -> tuple[str, str, str]:
+    return one.role, one.version, one.engine_name
 
 
 def _metrics(samples: Sequence[Sample]) -> Iterator[tuple[object, ...]]:

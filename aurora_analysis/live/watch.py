@@ -91,6 +91,7 @@ class Watch:
         self._counts = counting.counts(store, cluster, probes[0].engine_name)
         self._lost: dict[str, str] = {}
         self._rounds = Rounds(probes)
+        self._stored: samples.States = {}
         self._reported_skips: set[tuple[str, str]] = set()
         self._last: dict[str, InstanceSample] = {}
         self._received = 0
@@ -167,7 +168,7 @@ class Watch:
         if self._journal is None:
             return
         events = [(last.time, *one[1:]) for one in self._events[self._journaled :]]
-        tables = samples.to_tables([last], events, self._every_s, self.samples[-2:-1])
+        tables = samples.to_tables([last], events, self._every_s, self.samples[-2:-1], self._stored)
         tables["statements"] = samples.statement_rows(samples.running_statements([last]), last.engine_name)
         try:
             self._journal.append(Entry(last.time, self._every_s, last.writer is not None, tables))
@@ -331,6 +332,7 @@ class Watch:
             self.problem = ""
             self.record_event(None, "store", "it can be written again")
             self._write(self._store)
+        self._stored = {**self._stored, **samples.states(self._unwritten)}
         self._unwritten, self._events, self._journaled = [], [], 0
         if self._journal is not None:
             self._journal.clear()
@@ -346,8 +348,9 @@ class Watch:
         for table, frame in self._tables().items():
             store.write(table, frame, window, cluster=self._cluster, source=SOURCE)
         engine = self._counts.engine_name
-        running = samples.statement_rows(samples.running_statements(self._unwritten), engine)
-        for frame in (running, *self._counts.statements()):
+        running = samples.running_statements(self._unwritten)
+        observed = [samples.statement_rows(running, engine)] if len(running) else []
+        for frame in (*observed, *self._counts.statements()):
             store.merge("statements", frame, cluster=self._cluster, source=SOURCE)
         for logged in self._counts.logged:
             store.merge("slow_queries", logged.slow_queries, cluster=self._cluster, source=SOURCE)
@@ -359,7 +362,8 @@ class Watch:
         first, last = self._unwritten[0].time, self._span[1] - 1
         events = [(min(max(one[0], first), last), *one[1:]) for one in self._events]
         before = [one for one in self.samples if one.time < first][-1:]
-        return samples.to_tables(self._unwritten, events, self._every_s, before) | self._counts.tables()
+        found = samples.to_tables(self._unwritten, events, self._every_s, before, self._stored)
+        return found | self._counts.tables()
 
 
 def _recover(store: Store, cluster: str, entries: Sequence[Entry]) -> int:

@@ -119,6 +119,25 @@ def test_samples_are_in_the_store(real_server, sessions, tmp_path):
     assert set(store.versions()["lab"]) <= set(TABLES)
 
 
+def test_an_instance_gets_a_row_when_it_changes_and_not_at_each_write(real_server, tmp_path):
+    """A write that fails stores none, so that the next one does."""
+    store, probe = Store(tmp_path / "store"), Probe(real_server.engine(), "lab-writer", "writer")
+    found, answer = Watch([probe], store, cluster="lab", every_s=1), probe.sample
+    for number, version in enumerate(("8.0.35", "8.0.35", "8.0.35", "8.0.36")):
+        probe.sample = lambda version=version: answer()._replace(version=version)
+        found.sample(1_800_000_000 + number)
+        if number == 0:
+            (tmp_path / "store").write_text("")
+        found.write()
+        if number == 0:
+            assert found.problem
+            (tmp_path / "store").unlink()
+    found.close()
+    rows = store.read("instances", cluster="lab")
+    assert rows["engine_version"].tolist() == ["8.0.35", "8.0.36"]
+    assert rows["time"].dt.second.tolist() == [0, 3]
+
+
 def test_the_command_shows_the_holder_and_the_statement_to_end_it(real_server, sessions, tmp_path):
     """Plain lines when output is not a terminal; the statement is shown and not run."""
     thread = sessions("etl", "BEGIN", "SELECT COUNT(*) FROM trial.stock")
