@@ -11,7 +11,7 @@ from pathlib import Path
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from aurora_analysis.errors import Error
+from aurora_analysis.errors import Error, Lost, Unfinished
 from aurora_analysis.store import layout
 from aurora_analysis.store.causes import failed
 from aurora_analysis.store.layout import Place
@@ -65,11 +65,17 @@ def opened(location: str, spec: Table, cluster: str, version: int | None = None)
 
 
 def _table(place: Place, version: int | None) -> DeltaTable:
-    """Open a table; again if another process removed the log's older part while this one was reading it."""
+    """Open a table; again if another process removed the log's older part while this one was reading it.
+
+    A request that S3 refuses or denies has been repeated by then.
+    """
     uri, options = table_uri(place.location, place.folder), storage_options(place.location, place.folder)
     for _ in range(3):
-        with suppress(*FULL_OR_GONE):
+        try:
             return DeltaTable(uri, version=version, storage_options=options)
+        except FULL_OR_GONE as problem:
+            if isinstance(failed("", problem, place.location), Lost | Unfinished):
+                raise
     return DeltaTable(uri, version=version, storage_options=options)
 
 

@@ -14,6 +14,7 @@ from s3_server import S3, Fault
 
 from aurora_analysis import Store
 from aurora_analysis.cli import main
+from aurora_analysis.errors import Error
 from aurora_analysis.report import publish
 
 BUCKET = "faults"
@@ -107,6 +108,15 @@ def test_a_command_that_cannot_go_on_ends_with_one_line_and_the_next_one_finishe
     assert "rerun the command" in last
     assert ingest(place, NONE, s3).exit_code == 0
     pd.testing.assert_frame_equal(rows(place), expected)
+
+
+@pytest.mark.parametrize(("kind", "tries"), [("busy", 4), ("denied", 1)])
+def test_a_refused_request_is_sent_no_more_often_than_the_setting_says(s3, expected, kind, tries):
+    """AWS_MAX_ATTEMPTS; a denied one is not sent again. Otherwise a command would take minutes to end."""
+    s3.put(Fault(kind))
+    with pytest.raises(Error, match="Cannot open slow_queries in"):
+        rows(f"s3://{BUCKET}/expected")
+    assert s3.lift() == tries
 
 
 def test_what_may_not_be_listed_is_one_line(s3, expected):
