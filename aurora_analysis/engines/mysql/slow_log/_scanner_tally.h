@@ -75,7 +75,7 @@ static Known *find(const Names *names, const byte *at, size_t size, uint64_t key
     for (size_t n = key & (names->room - 1); names->slots[n]; n = (n + 1) & (names->room - 1)) {
         Known *known = (Known *)names->known.items + names->slots[n] - 1;
         if (known->hash == key && known->size == size
-            && memcmp((byte *)names->bytes.items + known->at, at, size) == 0)
+            && (size == 0 || memcmp((byte *)names->bytes.items + known->at, at, size) == 0)) /* there may be no bytes */
             return known;
     }
     return NULL;
