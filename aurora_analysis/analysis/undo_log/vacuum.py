@@ -204,15 +204,15 @@ def snapshots(
     -------
     DataFrame
         One row per session and transaction id that it needed. The first snapshot of a transaction begins with it, a later one
-        (READ COMMITTED) with its first sample.
+        (READ COMMITTED) with its first sample. `digest` is the statement that most samples show.
     """
     rows = open_transactions.dropna(subset="oldest_xid")
     rows = rows.assign(digest=rows["digest"].fillna(IDLE)).sort_values("time", kind="stable")
     rows = rows.assign(workload=workloads.workload_names(rows, rules, instances))
     session = ["instance", "thread_id", "started_at"]
-    found = rows.groupby([*session, "oldest_xid"], as_index=False, sort=False).agg(
-        workload=("workload", "first"), digest=("digest", "first"), first=("time", "min"), end=("time", "max")
-    )
+    by_snapshot = rows.groupby([*session, "oldest_xid"], as_index=False, sort=False)
+    found = by_snapshot.agg(workload=("workload", "first"), first=("time", "min"), end=("time", "max"))
+    found = found.assign(digest=workloads.most_sampled(rows["digest"], by_snapshot.ngroup()))
     is_first = ~found.duplicated(session)
     return found.assign(start=found["started_at"].where(is_first, found["first"]))[EXPOSURE_COLUMNS]
 

@@ -224,23 +224,42 @@ def live_runs(
     held = rows[rows["holding"]].assign(
         per_statement=rows["isolation_level"].eq("READ COMMITTED"),
         stretch=changes,
-        idle=rows["digest"].eq(IDLE),
     )
     runs = held.groupby([*names, "stretch"], as_index=False).agg(
         workload=("workload", "first"),
-        idle=("idle", "mean"),
         per_statement=("per_statement", "first"),
         wrote=("wrote", "any"),
         first=("time", "min"),
         end=("time", "max"),
     )
-    statement = held[~held["idle"]].groupby(["stretch", "digest"]).size().sort_values(kind="stable")
-    most = statement.reset_index().groupby("stretch")["digest"].last()
-    runs = runs.assign(digest=runs["stretch"].map(most).where(runs["idle"] <= 0.5, IDLE))
+    runs = runs.assign(digest=runs["stretch"].map(most_sampled(held["digest"], held["stretch"])))
     from_first_seen = runs["per_statement"] & ~runs["wrote"].astype(bool)
     runs = runs.assign(start=runs["started_at"].mask(from_first_seen, runs["first"]))
     lasted = (runs["end"] - runs["start"]).dt.total_seconds()
     return runs.loc[lasted >= shortest_s, EXPOSURE_COLUMNS].reset_index(drop=True)
+
+
+def most_sampled(digests: pd.Series, runs: pd.Series) -> pd.Series:
+    """Name each sampled run by the statement that most of its samples show.
+
+    Parameters
+    ----------
+    digests : Series of str
+        The statement that each sample shows; `IDLE` if it shows none.
+    runs : Series
+        The run that each sample belongs to, with the same index.
+
+    Returns
+    -------
+    Series of str
+        By run; `IDLE` if most samples show no statement.
+    """
+    stated = digests.ne(IDLE)
+    shown = pd.DataFrame({"run": runs, "digest": digests})[stated]
+    counted = shown.groupby(["run", "digest"]).size().sort_values(kind="stable").reset_index()
+    most = counted.groupby("run")["digest"].last()
+    idle = (~stated).groupby(runs).mean()
+    return most.reindex(idle.index).where(idle <= 0.5, IDLE)
 
 
 def _writing_blocks_purge(instances: pd.DataFrame | None) -> bool:

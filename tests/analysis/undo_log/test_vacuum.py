@@ -68,6 +68,20 @@ def test_live_samples_name_the_holder_and_never_the_trap(holds, named, how):
     assert sum(float(one.numbers["growth_share"]) for one in found) == pytest.approx(1.0, abs=0.001)
 
 
+@pytest.mark.parametrize(
+    ("active", "advised"), [(1, "commit before it goes idle"), (60, "Split its long statements")]
+)
+def test_a_session_is_idle_if_most_of_its_samples_show_no_statement(active, advised):
+    """The first sample alone, in which its statement still ran, does not make it one of long statements."""
+    tables = watched([IDLE_READER, TRAP])
+    rows = tables["open_transactions"].sort_values("time", kind="stable").reset_index(drop=True)
+    first = rows.index[rows["instance"] == READER][:active]
+    rows["digest"] = rows["digest"].astype(object).mask(rows.index.isin(first), DIGEST)
+    [found] = verdicts({**tables, "open_transactions": rows})
+    assert (found.subject, found.level) == ("snowflake on ledger-2", "blocked")
+    assert advised in found.action
+
+
 def short_hold(dead: float | None, vacuum_at: int) -> dict[str, pd.DataFrame]:
     """The horizon stood for a minute and a half, and public.queue gained so many dead rows beside 5,000 that were there."""
     tables = watched([Hold(10, 11.5)])
