@@ -1,4 +1,8 @@
-"""Two workers of a Dask cluster against two local processes: the part of `dev.py bench fleet` that needs a quiet machine."""
+"""Two workers of a Dask cluster against two local processes: the part of `dev.py bench fleet` that needs a quiet machine.
+
+CPU is that of all processes that take part: the command's, the workers', the kernels' and the scheduler's. It depends less on
+what else the machine does than the elapsed time.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,13 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+
+import psutil
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -81,31 +88,57 @@ def report_s(pool: Pool, store: Path, clusters: list[str], place: Path) -> float
     return time.monotonic() - began
 
 
+def cpu_s(processes: Iterable[psutil.Process]) -> float:
+    """CPU of processes and of those that they started, ended ones included [s]."""
+    total = 0.0
+    for process in processes:
+        for each in [process, *process.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                total += sum(each.cpu_times()[:4])
+    return total
+
+
+def measured(act: Callable[[], float], apart: Iterable[psutil.Process]) -> tuple[float, float]:
+    """Time of an act, and the CPU of this process and those that it started, `apart` left out [s]."""
+    ours = [psutil.Process()]
+    before = cpu_s(ours) - cpu_s(apart)
+    elapsed = act()
+    return elapsed, cpu_s(ours) - cpu_s(apart) - before
+
+
 def study(folder: Path, mb: int, clusters: int, rounds: int) -> bool:
     """Measure both in turns, print the ratios, and return whether they meet the target."""
     log, names = write_log(folder / "slow.log", mb), write_store(folder / "store", clusters)
     small = write_log(folder / "small.log", 2)
-    taken: dict[str, dict[str, list[float]]] = {"ingest": {}, "report": {}}
+    taken: dict[str, dict[str, list[tuple[float, float]]]] = {"ingest": {}, "report": {}}
     with dask_cluster.running(folder) as cluster, local() as ours, executors.dask(cluster.address) as theirs:
         pools = {"local": ours, "dask": theirs}
+        idle = {"local": [psutil.Process(each.pid) for each in cluster.processes()], "dask": []}
         for pool in pools.values():
             ingest_s(pool, small, folder / "warm")
-            report_s(pool, folder / "store", names[:1], folder / "warm-report")
+            # Two notebooks for each worker: the second one starts the process that all further kernels are forked from.
+            report_s(pool, folder / "store", names[:2], folder / "warm-report")
         tasks = {name: overhead_ms(pool.executor) for name, pool in pools.items()}
         for _ in range(rounds):
             for name, pool in pools.items():
-                taken["ingest"].setdefault(name, []).append(ingest_s(pool, log, folder / name))
-                took = report_s(pool, folder / "store", names, folder / f"report-{name}")
-                taken["report"].setdefault(name, []).append(took)
+                acts = {
+                    "ingest": partial(ingest_s, pool, log, folder / name),
+                    "report": partial(report_s, pool, folder / "store", names, folder / f"report-{name}"),
+                }
+                for what, act in acts.items():
+                    taken[what].setdefault(name, []).append(measured(act, idle[name]))
     print(
         f"a task that does nothing: {tasks['dask']:.1f} ms on Dask, {tasks['local']:.1f} ms in a local pool"
     )
     is_met = True
     for what, size in (("ingest", f"{mb} MB"), ("report", f"{clusters} clusters, {', '.join(NOTEBOOKS)}")):
-        here, there = (statistics.median(taken[what][name]) for name in ("local", "dask"))
+        (here, here_cpu), (there, there_cpu) = (
+            (statistics.median(each) for each in zip(*taken[what][name])) for name in ("local", "dask")
+        )
         print(
             f"{what} of {size}: {here:.1f} s with two processes, {there:.1f} s with two Dask workers: "
-            f"{here / there:.2f} x the throughput (target {LEAST}; load {os.getloadavg()[0]:.1f})"
+            f"{here / there:.2f} x the throughput (target {LEAST}; load {os.getloadavg()[0]:.1f}); "
+            f"{here_cpu:.1f} and {there_cpu:.1f} s of CPU"
         )
         is_met &= here / there >= LEAST
     return is_met

@@ -16,6 +16,13 @@ from pathlib import Path
 GRACE_S = 10.0
 """A process that still runs so long after SIGTERM gets SIGKILL: workers without a nanny have survived SIGTERM."""
 
+SETTINGS = {
+    "DASK_DISTRIBUTED__ADMIN__LOG_LENGTH": "100",
+    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+}
+"""As docs/how-to/fleet.md recommends, and a short log."""
+
 
 @dataclass
 class DaskCluster:
@@ -62,9 +69,13 @@ class DaskCluster:
         self.scheduler.wait()
         self.end()
 
+    def processes(self) -> list[subprocess.Popen[bytes]]:
+        """Return the running workers and the scheduler."""
+        return [*self.workers, *([self.scheduler] if self.scheduler else [])]
+
     def end(self) -> None:
         """End every process: SIGTERM, and SIGKILL after a grace period."""
-        running = [*self.workers, *([self.scheduler] if self.scheduler else [])]
+        running = self.processes()
         for process in running:
             process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + GRACE_S
@@ -80,7 +91,7 @@ class DaskCluster:
         self, kind: str, *options: str, variables: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
         program = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *options, "--no-dashboard"]
-        environment = {**os.environ, **(variables or {}), "DASK_DISTRIBUTED__ADMIN__LOG_LENGTH": "100"}
+        environment = {**os.environ, **(variables or {}), **SETTINGS}
         with (self.folder / f"{kind}.log").open("ab") as log:
             return subprocess.Popen(program, env=environment, stdout=log, stderr=log)
 
