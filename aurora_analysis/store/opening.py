@@ -56,10 +56,12 @@ def opened(location: str, spec: Table, cluster: str, version: int | None = None)
             return None
         raise Error(_no_longer_kept(place, version)) from None
     except FULL_OR_GONE as problem:
-        if version is not None and version not in _whole_versions(place):
-            raise Error(_no_longer_kept(place, version)) from None
         at = "" if version is None else f" at version {version}"
-        raise failed(f"Cannot open {spec.name}{at} in {location}", problem, location) from None
+        refusal = failed(f"Cannot open {spec.name}{at} in {location}", problem, location)
+        is_of_s3 = isinstance(refusal, Lost | Unfinished)
+        if version is not None and not is_of_s3 and version not in _whole_versions(place):
+            raise Error(_no_longer_kept(place, version)) from None
+        raise refusal from None
     _check_schema(table, spec, location)
     return table
 
