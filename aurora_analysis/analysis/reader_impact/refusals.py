@@ -63,15 +63,15 @@ BEYOND_CHANCE = 1.25
 """Runs accompany a reader's presence if their share inside it is so many times the share of all minutes."""
 
 SETTLES = {
-    "blind reader": "fetch the slow log or Performance Insights of that reader, or run a randomised trial",
-    "job": f"move {{workload}} away from that job {MOVE}",
-    "after job": f"move {{workload}} away from the end of that job {MOVE}",
+    "blind reader": "fetch the slow log or Performance Insights of the reader that no source shows, or run a randomised trial",
+    "job": f"move {{workload}} away from the writer's job with which it coincides, {MOVE}",
+    "after job": f"move {{workload}} away from the end of the writer's job that it follows, {MOVE}",
     "always": "pause {workload} at random times",
     "clock": f"move {{workload}} {MOVE}",
     "r2": f"move {{workload}} {MOVE}",
     "few": f"wait until {{workload}} ran at least {RUNS_NEEDED} times on {RUN_DAYS_NEEDED} days",
     "pre-trend": "find the event that comes before the runs of {workload}, or start {workload} at random times",
-    "collinear": "report the two workloads as one, or run them at different times",
+    "collinear": "report {workload} and the workload that it coincides with as one, or run them at different times",
     "placebo": "run a randomised trial (aurora-analysis experiment)",
     "days": f"fetch earlier days, or wait until the store holds {DAYS_NEEDED} days with data",
     "coverage": "fetch the missing minutes (aurora-analysis store coverage lists them)",

@@ -168,7 +168,7 @@ def test_a_report_behind_every_run_of_a_job_is_refused_for_that():
     row = reader_impact.effects(design(*writer(), behind(job), writer_jobs=job)).iloc[0]
     assert row["level"] == "cannot tell"
     assert "100 % of its runs begin within 15 minutes of the end of writer job load" in row["reason"]
-    assert "away from the end of that job" in row["sentence"]
+    assert "away from the end of the writer's job that it follows" in row["sentence"]
 
 
 def test_a_report_behind_some_runs_of_a_job_is_not_blamed_for_the_jobs_after_effect():

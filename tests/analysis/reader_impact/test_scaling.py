@@ -50,7 +50,7 @@ def test_a_reader_without_a_log_at_the_same_hours_is_a_confounder():
     found = printed(present, present)
     assert (found.level, found.severity) == ("cannot tell", "unknown")
     assert "confounded with the presence of reader auto-1" in found.sentence
-    assert "fetch the slow log or Performance Insights of that reader" in found.sentence
+    assert "fetch the slow log or Performance Insights of the reader that no source shows" in found.sentence
     assert "effect_pct" not in {name for name, value in found.numbers.items() if value is not None}
 
 
