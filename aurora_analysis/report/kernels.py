@@ -14,12 +14,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing import forkserver, spawn
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
@@ -140,8 +140,7 @@ class Process:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([*IMPORTED])
         self._process = context.Process(target=_run, args=(list(arguments), dict(environment), folder))
-        # The server inherits the environment when it starts, and MALLOC_ARENA_MAX counts only then.
-        with _environment(THRIFTY), patch.object(spawn, "get_preparation_data", _without_main):
+        with _as_kernels_start():
             self._process.start()
         self.pid = self._process.pid
 
@@ -168,25 +167,30 @@ class Process:
         self.send_signal(signal.SIGKILL)
 
 
-def _without_main(
-    name: str, prepare: Callable[[str], dict[str, Any]] = spawn.get_preparation_data
-) -> dict[str, Any]:
-    """Return what a forked process prepares, without the import of the program that this process runs.
-
-    A kernel does not need it, and the program of a Dask worker takes 0.8 s of CPU to import.
-    """
-    return {key: value for key, value in prepare(name).items() if not key.startswith("init_main")}
+STARTING = threading.Lock()
+"""Held while a kernel starts: it starts from this process's own state."""
 
 
 @contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+def _as_kernels_start() -> Iterator[None]:
+    """Let the fork server inherit `THRIFTY`, and the kernel not import the program that this process runs.
+
+    MALLOC_ARENA_MAX counts only when a process starts. The program of a Dask worker takes a second of CPU to import.
+    """
+
+    def without_main(name: str) -> dict[str, Any]:
+        return {key: value for key, value in prepare(name).items() if not key.startswith("init_main")}
+
+    with STARTING:
+        before, prepare = dict(os.environ), spawn.get_preparation_data
+        os.environ.update(THRIFTY)
+        spawn.get_preparation_data = without_main
+        try:
+            yield
+        finally:
+            spawn.get_preparation_data = prepare
+            os.environ.clear()
+            os.environ.update(before)
 
 
 def _run(arguments: list[str], environment: Mapping[str, str], folder: str | None) -> None:

@@ -134,7 +134,7 @@ def held_spans(idle_share: float) -> pd.DataFrame:
     return spans[spans["end"] > spans["start"]]
 
 
-SHORTEN, COMMIT = "Shorten its statements", "ake the client commit before it goes idle"
+SHORTEN, COMMIT = "Shorten its statements", "the client commit before it goes idle"
 
 
 @pytest.mark.parametrize(

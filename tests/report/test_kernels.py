@@ -22,6 +22,7 @@ def test_a_kernel_does_not_import_the_program_that_starts_it(monkeypatch):
 
     monkeypatch.setattr(popen_forkserver.Popen, "_launch", launch)
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "/program.py", raising=False)
     assert "init_main_from_path" in spawn.get_preparation_data("other")
     kernels.Process([], {}, None)
     assert "sys_path" in prepared[0]
