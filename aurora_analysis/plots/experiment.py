@@ -45,6 +45,8 @@ def blocks(outcomes: pd.DataFrame, *, unit: str = "ms") -> list[Axes]:
         ax.set_title(metric.replace("_", " "), fontsize="medium")
         mark_if_empty(ax, outcomes)
     panels[0][0].set_ylabel(f"mean per block [{unit}]")
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles[:2], labels[:2], loc="outside upper left", ncols=2, frameon=False)
     figure.align_ylabels()
     return list(panels[0])
 
@@ -65,9 +67,6 @@ def _block_panel(ax: Axes, outcomes: pd.DataFrame) -> None:
     ax.set_xticks(range(len(workloads)), workloads)
     ax.grid(axis="x", visible=False)
     ax.set_ylim(bottom=0)
-    handles, labels = ax.get_legend_handles_labels()
-    if labels:
-        ax.legend(handles[:2], labels[:2], frameon=False, loc="best")
 
 
 def by_chance(draws: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
