@@ -15,15 +15,12 @@ from contextlib import contextmanager
 from importlib import import_module
 from itertools import pairwise
 
-gc.disable()  # a search for garbage while modules are imported takes 3 ms
+import click
 
-import click  # noqa: E402
+from aurora_analysis import __version__
+from aurora_analysis.cli import output
+from aurora_analysis.errors import Error, Unfinished
 
-from aurora_analysis import __version__  # noqa: E402
-from aurora_analysis.cli import output  # noqa: E402
-from aurora_analysis.errors import Error, Unfinished  # noqa: E402
-
-gc.enable()
 gc.freeze()  # no search for garbage looks at the imported modules again, which takes 3 ms
 atexit.register(gc.freeze)  # the system takes the memory back; a last search would take 10 ms
 
