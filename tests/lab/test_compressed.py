@@ -106,8 +106,11 @@ def test_runs_take_place_as_planned(recording):
     assert {"app", "snowflake", "bi"} <= set(slow["user"]) <= set(compressed.USERS.values())
     lasted = (slow["ended_at"] - slow["started_at"]).dt.total_seconds()
     np.testing.assert_allclose(lasted, slow["query_time_s"], atol=1e-3)
-    merged = slow.merge(ran, left_on=["user", "started_at"], right_on=["workload", "started_at"])
-    assert len(merged) == len(slow)
+    starts = set(zip(ran["workload"], ran["started_at"]))
+    is_run = pd.Series([each in starts for each in zip(slow["user"], slow["started_at"])], slow.index)
+    # On a busy machine, a short statement of the writer may be as slow as a run.
+    assert set(slow["user"][~is_run]) <= {"app"}
+    assert not set(slow["digest"][~is_run]) & set(slow["digest"][is_run])
 
 
 @pytest.mark.real

@@ -242,8 +242,8 @@ def test_a_slot_is_followed_to_its_readers_session_and_named_once_nobody_uses_it
                 deadline, left = time.monotonic() + WAIT_S, "the inactive physical replication slot 'reader'"
                 while now.holder.name != left and time.monotonic() < deadline:
                     now = status(watch, "blocked")
-            assert now.holder.name == left
-            primary.execute(now.holder.kill)
+                assert now.holder.name == left
+                primary.execute(now.holder.kill)  # before the reader returns to its slot
             assert status(watch, "keeps up").state == "keeps up"
         primary.execute("SELECT pg_drop_replication_slot('catalogues')")
 
