@@ -381,8 +381,9 @@ def _recover(store: Store, cluster: str, entries: Sequence[Entry]) -> int:
         if table == "statements":
             store.merge(table, frame, cluster=cluster, source=SOURCE)
             continue
-        if table == "instances":  # a row at each change of role, not at each sample
-            frame = frame[frame["role"] != frame.groupby("instance")["role"].shift()]
+        if table == "instances":  # a row at each change, not at each sample
+            state = frame[["role", "engine_version", "engine"]]
+            frame = frame[(state != state.groupby(frame["instance"]).shift()).any(axis=1)]
         store.write(table, frame, window, cluster=cluster, source=SOURCE)
     received = sum(one.has_writer for one in entries)
     covered = samples.coverage(window, entries[0].every_s, received, {})

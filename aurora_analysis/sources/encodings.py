@@ -96,9 +96,8 @@ def _wide(head: bytes) -> str | None:
     """Return the UTF-16 or UTF-32 variant of a text, from its mark or from the zero bytes of its ASCII letters."""
     for mark, encoding in _MARKS.items():
         if head.startswith(mark):
-            is_utf16 = encoding == "utf-32-le" and not any(
-                head[4:64]
-            )  # its mark, and the zero bytes of a truncated file
+            # UTF-16's mark and the zero bytes of a truncated file look like UTF-32's mark.
+            is_utf16 = encoding == "utf-32-le" and not any(head[4:64])
             return "utf-16-le" if is_utf16 else encoding
     if len(head) >= 8 and head[0] and not any(head[1:4]) and head[4] and not any(head[5:8]):
         return "utf-32-le"
